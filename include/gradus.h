@@ -1,0 +1,442 @@
+/* Gradus: train, fine-tune and run language models from C.
+ *
+ * The one idea: a model is a function that builds a graph. Ops append immutable nodes; gr_grad appends the backward
+ * pass; gr_compile plans memory and picks kernels; gr_run runs. Nothing computes before gr_run or gr_eval.
+ *
+ *     gr_graph *g = gr_graph_new();
+ *     gr_tensor *x = gr_input(g, "x", GR_F32, 2, (int64_t[]){4, 2});
+ *     gr_tensor *y = gr_tanh(gr_matmul(x, gr_param(g, store, "w"), false, true));
+ *     gr_program *p = gr_compile(g, &y, 1, gr_device_open("cpu", 0));
+ *     gr_run(p, (const void *[]){data}, (void *[]){result});
+ *
+ * Sections, in reading order: errors · memory · dtypes · devices · graphs · sources · element-wise ops · reductions ·
+ * layout ops · matmul and indexing · neural-network ops · effects · gradients · stores · programs · own ops · models ·
+ * training · generation.
+ *
+ * Conventions. Shapes are row-major int64_t, 0 to 6 dims; a dim may be 0. Letters: B batch, T tokens, C channels,
+ * H heads, G key/value heads, D head width, V vocabulary. Element-wise ops broadcast as NumPy does.
+ * A function that makes something returns NULL on failure, one that does something a gr_status; gr_error() then tells
+ * what failed, on what, and what to do. Ops given a NULL tensor return NULL and a graph remembers its first failure, so
+ * a forward pass is written as plain formulas and checked once. Strings given are copied. Objects are used by one
+ * thread at a time; different objects may be used by different threads.
+ */
+#ifndef GRADUS_H
+#define GRADUS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#if defined(_WIN32)
+#define GR_API
+#else
+#define GR_API __attribute__((visibility("default")))
+#endif
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define GR_VERSION "0.1.0"
+#define GR_MAX_DIMS 6
+#define GR_MAX_INPUTS 32
+#define GR_MAX_OUTPUTS 8
+
+/* ---- errors ------------------------------------------------------------------------------------------------- */
+
+typedef enum gr_status {
+    GR_OK = 0,
+    GR_ERR_ARGUMENT,    /* a call that makes no sense: shape, dtype, range, name */
+    GR_ERR_UNSUPPORTED, /* makes sense, but this build or device cannot do it */
+    GR_ERR_FILE,        /* a file is missing, broken or cannot be written */
+    GR_ERR_MEMORY,      /* memory that cannot be had, planned or real */
+    GR_ERR_NUMBER,      /* NaN or infinity where a number is needed */
+    GR_ERR_INTERRUPTED, /* stopped because the caller asked */
+} gr_status;
+
+/* The calling thread's last failure: "what failed: why (where)", then after a newline what to do. "" if none. */
+GR_API const char *gr_error(void);
+GR_API gr_status gr_error_status(void);
+GR_API void gr_error_clear(void);
+
+typedef enum gr_log_level { GR_LOG_DEBUG, GR_LOG_INFO, GR_LOG_WARN } gr_log_level;
+
+/* Where the library's remarks go (nowhere by default). Call before other threads use the library. */
+GR_API void gr_set_log(void (*log)(void *user, gr_log_level level, const char *message), void *user);
+
+/* Library version, GR_VERSION of the library linked. */
+GR_API const char *gr_version(void);
+
+/* ---- memory ------------------------------------------------------------------------------------------------- */
+
+/* The library's only source of host memory. Called as f(user, NULL, 0, n) to allocate, f(user, p, n, 0) to free and
+ * f(user, p, old, n) to resize; returns NULL when it cannot. Set before anything else is called. */
+typedef void *(*gr_allocator)(void *user, void *p, size_t old_size, size_t new_size);
+GR_API void gr_set_allocator(gr_allocator f, void *user);
+
+/* ---- dtypes ------------------------------------------------------------------------------------------------- */
+
+typedef enum gr_dtype { GR_F64, GR_F32, GR_F16, GR_BF16, GR_I64, GR_I32, GR_U8, GR_BOOL, GR_DTYPE_COUNT } gr_dtype;
+
+/* "f32"; NULL for a value that is no dtype. */
+GR_API const char *gr_dtype_name(gr_dtype dtype);
+
+/* ---- devices ------------------------------------------------------------------------------------------------ */
+
+typedef struct gr_device gr_device;
+
+/* Opens "ref" (slow and obviously right), "cpu", "far" (a test device: cpu kernels on memory the host must not touch)
+ * or "auto". threads: workers, 0 = one per core. Results do not depend on it. Close with gr_device_close. */
+GR_API gr_device *gr_device_open(const char *name, int threads);
+GR_API void gr_device_close(gr_device *device); /* after everything made for it is freed; NULL is fine */
+GR_API const char *gr_device_name(const gr_device *device);
+/* "AVX-512, 2 threads, OpenBLAS": what the device runs on. Valid until the device closes. */
+GR_API const char *gr_device_describe(const gr_device *device);
+
+/* ---- graphs ------------------------------------------------------------------------------------------------- */
+
+typedef struct gr_graph gr_graph;
+typedef struct gr_tensor gr_tensor;
+typedef struct gr_store gr_store;
+
+GR_API gr_graph *gr_graph_new(void);
+GR_API void gr_graph_free(gr_graph *graph); /* frees every tensor in it; NULL is fine */
+
+/* GR_OK, or the status of the first op that failed in this graph (gr_error() is set to its message). */
+GR_API gr_status gr_graph_check(const gr_graph *graph);
+/* One line a node ("%7 h.0.attn.softmax = softmax f32[2,4,8,8] %5"), to `write` in order. */
+GR_API void gr_graph_print(const gr_graph *graph, void (*write)(void *user, const char *line), void *user);
+
+/* Tensors are read with these; all need a tensor that is not NULL. Pointers live as long as the graph. */
+GR_API gr_dtype gr_tensor_dtype(const gr_tensor *t);
+GR_API int gr_tensor_ndim(const gr_tensor *t);
+GR_API const int64_t *gr_tensor_shape(const gr_tensor *t);
+GR_API int64_t gr_tensor_count(const gr_tensor *t); /* number of elements */
+GR_API const char *gr_tensor_name(const gr_tensor *t);
+GR_API gr_graph *gr_tensor_graph(const gr_tensor *t);
+GR_API gr_tensor *gr_tensor_input(const gr_tensor *t, int i); /* NULL past the last, or an input left out */
+GR_API const void *gr_tensor_attr(const gr_tensor *t);        /* the op's own arguments */
+/* Names a tensor (for errors, dump, profile); returns t, so it can wrap an expression. NULL in, NULL out. */
+GR_API gr_tensor *gr_name(gr_tensor *t, const char *fmt, ...);
+
+/* ---- sources ------------------------------------------------------------------------------------------------ */
+
+/* A value given at every run, in order of creation. Its bytes are row-major and contiguous. */
+GR_API gr_tensor *gr_input(gr_graph *g, const char *name, gr_dtype dtype, int ndim, const int64_t *shape);
+/* A tensor of a store. Reads see the writes appended before them. The same name gives the same node. */
+GR_API gr_tensor *gr_param(gr_graph *g, gr_store *store, const char *name);
+/* Fixed values, copied in. */
+GR_API gr_tensor *gr_constant(gr_graph *g, gr_dtype dtype, int ndim, const int64_t *shape, const void *data);
+/* Every element `value`. */
+GR_API gr_tensor *gr_fill(gr_graph *g, gr_dtype dtype, int ndim, const int64_t *shape, double value);
+/* [n]: 0, 1, 2, … */
+GR_API gr_tensor *gr_iota(gr_graph *g, gr_dtype dtype, int64_t n);
+/* Random values of a Philox 4x32-10 stream: seed i64 [] is an input or constant, `stream` tells draws of one graph
+ * apart; element i is a function of (seed, stream, i). Uniform in [0, 1); standard normal. */
+GR_API gr_tensor *gr_uniform(gr_tensor *seed, uint32_t stream, gr_dtype dtype, int ndim, const int64_t *shape);
+GR_API gr_tensor *gr_normal(gr_tensor *seed, uint32_t stream, gr_dtype dtype, int ndim, const int64_t *shape);
+
+/* ---- element-wise ops --------------------------------------------------------------------------------------- */
+
+GR_API gr_tensor *gr_cast(gr_tensor *x, gr_dtype dtype); /* to integers: truncates towards 0, saturates, NaN is 0 */
+GR_API gr_tensor *gr_neg(gr_tensor *x);
+GR_API gr_tensor *gr_abs(gr_tensor *x);
+GR_API gr_tensor *gr_exp(gr_tensor *x);
+GR_API gr_tensor *gr_log(gr_tensor *x);
+GR_API gr_tensor *gr_sqrt(gr_tensor *x);
+GR_API gr_tensor *gr_rsqrt(gr_tensor *x);
+GR_API gr_tensor *gr_reciprocal(gr_tensor *x);
+GR_API gr_tensor *gr_sin(gr_tensor *x);
+GR_API gr_tensor *gr_cos(gr_tensor *x);
+GR_API gr_tensor *gr_tanh(gr_tensor *x);
+GR_API gr_tensor *gr_erf(gr_tensor *x);
+GR_API gr_tensor *gr_sigmoid(gr_tensor *x);
+GR_API gr_tensor *gr_relu(gr_tensor *x);
+GR_API gr_tensor *gr_gelu(gr_tensor *x);      /* x/2 (1 + erf(x/sqrt 2)): PyTorch's default GELU */
+GR_API gr_tensor *gr_gelu_tanh(gr_tensor *x); /* x/2 (1 + tanh(sqrt(2/pi)(x + 0.044715 x^3))): GPT-2's gelu_new */
+GR_API gr_tensor *gr_silu(gr_tensor *x);      /* x sigmoid(x) */
+
+/* Both of one dtype; shapes broadcast. */
+GR_API gr_tensor *gr_add(gr_tensor *a, gr_tensor *b);
+GR_API gr_tensor *gr_sub(gr_tensor *a, gr_tensor *b);
+GR_API gr_tensor *gr_mul(gr_tensor *a, gr_tensor *b);
+GR_API gr_tensor *gr_div(gr_tensor *a, gr_tensor *b);
+GR_API gr_tensor *gr_pow(gr_tensor *a, gr_tensor *b);
+GR_API gr_tensor *gr_min(gr_tensor *a, gr_tensor *b);
+GR_API gr_tensor *gr_max(gr_tensor *a, gr_tensor *b);
+GR_API gr_tensor *gr_eq(gr_tensor *a, gr_tensor *b); /* comparisons give bool */
+GR_API gr_tensor *gr_ne(gr_tensor *a, gr_tensor *b);
+GR_API gr_tensor *gr_lt(gr_tensor *a, gr_tensor *b);
+GR_API gr_tensor *gr_le(gr_tensor *a, gr_tensor *b);
+GR_API gr_tensor *gr_gt(gr_tensor *a, gr_tensor *b);
+GR_API gr_tensor *gr_ge(gr_tensor *a, gr_tensor *b);
+/* condition (bool) ? a : b. */
+GR_API gr_tensor *gr_select(gr_tensor *condition, gr_tensor *a, gr_tensor *b);
+/* x * factor and x + term, in x's dtype. */
+GR_API gr_tensor *gr_scale(gr_tensor *x, double factor);
+GR_API gr_tensor *gr_offset(gr_tensor *x, double term);
+/* Gated units (Shazeer 2020): silu(gate) * up and gelu_tanh(gate) * up, in one pass. */
+GR_API gr_tensor *gr_swiglu(gr_tensor *gate, gr_tensor *up);
+GR_API gr_tensor *gr_geglu(gr_tensor *gate, gr_tensor *up);
+/* Zeroes each element with probability p and scales the rest by 1/(1-p) (Srivastava et al. 2014); the mask is drawn
+ * from (seed, stream), so the backward pass draws it again instead of keeping it. */
+GR_API gr_tensor *gr_dropout(gr_tensor *x, double p, gr_tensor *seed, uint32_t stream);
+
+/* ---- reductions --------------------------------------------------------------------------------------------- */
+
+/* Over the axes whose bits are set in `axes` (bit i = dim i; 0 = all dims); keep: reduced dims stay as 1.
+ * Sums accumulate in f32 (f64 for f64). A maximum over no elements is an error. */
+GR_API gr_tensor *gr_sum(gr_tensor *x, unsigned axes, bool keep);
+GR_API gr_tensor *gr_mean(gr_tensor *x, unsigned axes, bool keep);
+GR_API gr_tensor *gr_reduce_max(gr_tensor *x, unsigned axes, bool keep);
+/* Index of the first largest element along the last dim, i64 [..]. No gradient. */
+GR_API gr_tensor *gr_argmax(gr_tensor *x);
+/* sqrt of the sum of squares of all elements of all n tensors, f32 []. */
+GR_API gr_tensor *gr_global_norm(gr_tensor *const *x, int n);
+
+/* ---- layout ops --------------------------------------------------------------------------------------------- */
+
+/* One dim may be -1: what is left. */
+GR_API gr_tensor *gr_reshape(gr_tensor *x, int ndim, const int64_t *shape);
+/* Output dim i is input dim order[i]. */
+GR_API gr_tensor *gr_permute(gr_tensor *x, const int *order);
+/* Elements [start, stop) of dim `axis`. */
+GR_API gr_tensor *gr_slice(gr_tensor *x, int axis, int64_t start, int64_t stop);
+/* Cuts dim `axis` into n parts of the given sizes (their sum is the dim); false on failure, out[] is then NULLs. */
+GR_API bool gr_split(gr_tensor *x, int axis, const int64_t *sizes, int n, gr_tensor **out);
+GR_API gr_tensor *gr_concat(gr_tensor *const *x, int n, int axis);
+/* `before` and `after` elements of `value` around dim `axis`. */
+GR_API gr_tensor *gr_pad(gr_tensor *x, int axis, int64_t before, int64_t after, double value);
+/* Broadcasts to a larger shape, by NumPy's rules. */
+GR_API gr_tensor *gr_expand(gr_tensor *x, int ndim, const int64_t *shape);
+
+/* ---- matmul and indexing ------------------------------------------------------------------------------------ */
+
+/* a [.., M, K] (or [.., K, M] with transpose_a) times b [.., K, N] (or [.., N, K] with transpose_b): [.., M, N].
+ * Leading dims broadcast. A 2-dim b is shared by all of a's rows. */
+GR_API gr_tensor *gr_matmul(gr_tensor *a, gr_tensor *b, bool transpose_a, bool transpose_b);
+/* x [N, ..], index i64 or i32 [I..]: [I.., ..] the rows x[index]. An index outside [0, N) is an error at run time. */
+GR_API gr_tensor *gr_gather(gr_tensor *x, gr_tensor *index);
+/* base [N, ..] with src [I.., ..] added to the rows base[index]; rows named twice get both. */
+GR_API gr_tensor *gr_scatter_add(gr_tensor *base, gr_tensor *index, gr_tensor *src);
+/* Looks up rows of weight [V, C] by ids [..]: [.., C] (torch.nn.Embedding). */
+GR_API gr_tensor *gr_embedding(gr_tensor *weight, gr_tensor *ids);
+
+/* ---- neural-network ops ------------------------------------------------------------------------------------- */
+
+/* Along the last dim. */
+GR_API gr_tensor *gr_softmax(gr_tensor *x);
+GR_API gr_tensor *gr_log_softmax(gr_tensor *x);
+/* logits [.., V], targets i64 or i32 [..]: -log softmax(logits)[target] for every row [..], 0 where the target is
+ * ignore_index. The logits are neither copied nor normalized in memory. */
+GR_API gr_tensor *gr_cross_entropy_rows(gr_tensor *logits, gr_tensor *targets, int64_t ignore_index);
+/* The mean of those over the rows not ignored, [] (torch.nn.functional.cross_entropy). NaN when all are ignored. */
+GR_API gr_tensor *gr_cross_entropy(gr_tensor *logits, gr_tensor *targets, int64_t ignore_index);
+/* mean (x - y)^2, []. */
+GR_API gr_tensor *gr_mse(gr_tensor *x, gr_tensor *y);
+/* Mean binary cross-entropy of logits against targets in [0, 1], [] (BCEWithLogitsLoss; stable for large logits). */
+GR_API gr_tensor *gr_bce(gr_tensor *logits, gr_tensor *targets);
+
+/* Over the last dim C, biased variance (Ba et al. 2016): (x - mean) / sqrt(var + eps) * weight [C] + bias [C].
+ * bias may be NULL. */
+GR_API gr_tensor *gr_layer_norm(gr_tensor *x, gr_tensor *weight, gr_tensor *bias, float eps);
+/* x / sqrt(mean(x^2) + eps) * weight [C] (Zhang & Sennrich 2019). */
+GR_API gr_tensor *gr_rms_norm(gr_tensor *x, gr_tensor *weight, float eps);
+
+/* Rotary position embedding (Su et al. 2021) on x [B, T, H, D]: the pairs of the first 2·R dims turn by
+ * position · inv_freq[r]. positions i64 [B, T] or [T]; inv_freq f32 [R]. Pairs are (r, r + R) (Hugging Face's
+ * half-split), or (2r, 2r + 1) when interleaved. `scale` multiplies cos and sin (YaRN's attention factor; 1: none). */
+GR_API gr_tensor *gr_rope(gr_tensor *x, gr_tensor *positions, gr_tensor *inv_freq, bool interleaved, float scale);
+
+/* What an attention looks at. Zero it, then set what differs. */
+typedef struct gr_attention_options {
+    float scale;        /* of the scores; 0 = 1/sqrt(D) */
+    bool causal;        /* a query sees keys at positions up to its own */
+    int64_t window;     /* and of those only the newest `window`; 0 = all */
+    gr_tensor *q_pos;   /* i64 [B, T]: positions of the queries; NULL = S - T + t */
+    gr_tensor *k_pos;   /* i64 [B, S]: positions of the keys, -1 = no key there; NULL = s */
+    gr_tensor *segment; /* i64 [B, T], S = T: tokens see only their own segment (document); NULL = one */
+} gr_attention_options;
+/* softmax(scale q·k + mask) v for q [B, T, H, D], k and v [B, S, G, D], H a multiple of G (grouped-query: head h
+ * reads group h / (H/G)): [B, T, H, D]. Tiled with an online softmax (Dao et al. 2022): never T x S in memory. A query
+ * that sees no key gives 0. Gradients for q, k, v. */
+GR_API gr_tensor *gr_attention(gr_tensor *q, gr_tensor *k, gr_tensor *v, const gr_attention_options *options);
+
+/* ---- effects: ops that write a store's tensor (a gr_param). They run in the order in which they are appended -- */
+
+/* param = value; param += value. */
+GR_API gr_tensor *gr_assign(gr_tensor *param, gr_tensor *value);
+GR_API gr_tensor *gr_assign_add(gr_tensor *param, gr_tensor *value);
+/* param [B, S, ..] gets value [B, T, ..] at rows slot[b, t] of dim 1; slot i64 [B, T], -1 = do not write. */
+GR_API gr_tensor *gr_write_rows(gr_tensor *param, gr_tensor *value, gr_tensor *slot);
+
+/* The optimizers below multiply the gradient by `grad_scale` (f32 [], NULL = 1) first: clipping costs no pass. A
+ * grad_scale that is not finite skips the step, leaving weights and moments as they are. */
+/* torch.optim.SGD: v = momentum v + g; p -= lr (v + weight_decay p). lr f32 []; velocity may be NULL (no momentum). */
+GR_API gr_tensor *gr_sgd(gr_tensor *param, gr_tensor *grad, gr_tensor *velocity, gr_tensor *lr, gr_tensor *grad_scale,
+                         float momentum, float weight_decay);
+typedef struct gr_adamw_options {
+    float beta1, beta2, eps, weight_decay;
+} gr_adamw_options;
+/* torch.optim.AdamW (Loshchilov & Hutter 2019), moments m and v f32 like param; lr f32 []; step i64 []: 1, 2, … */
+GR_API gr_tensor *gr_adamw(gr_tensor *param, gr_tensor *grad, gr_tensor *m, gr_tensor *v, gr_tensor *lr,
+                           gr_tensor *step, gr_tensor *grad_scale, const gr_adamw_options *options);
+/* min(1, max_norm / (norm + 1e-6)): the factor of torch.nn.utils.clip_grad_norm_, f32 []; NaN if norm is not finite. */
+GR_API gr_tensor *gr_clip_factor(gr_tensor *norm, float max_norm);
+
+/* ---- gradients ---------------------------------------------------------------------------------------------- */
+
+/* Appends d loss / d wrt[i] as grads[i], each with wrt[i]'s shape and dtype; zeros where the loss does not depend on
+ * it. loss has one element. An op on the way that has no gradient is an error that names it. Grads are tensors like
+ * others: they can be differentiated again. */
+GR_API gr_status gr_grad(gr_tensor *loss, gr_tensor *const *wrt, gr_tensor **grads, int n);
+/* x, through which no gradient flows. */
+GR_API gr_tensor *gr_detach(gr_tensor *x);
+
+/* ---- stores: named persistent tensors on a device ----------------------------------------------------------- */
+
+typedef enum gr_role { GR_WEIGHT, GR_GRADIENT, GR_MOMENT, GR_CACHE } gr_role; /* for memory reports */
+
+GR_API gr_store *gr_store_new(gr_device *device);
+GR_API void gr_store_free(gr_store *store); /* after the programs that use it; NULL is fine */
+/* Adds a tensor; no memory is taken before it is first written or run. A name already there is an error. */
+GR_API gr_status gr_store_add(gr_store *store, const char *name, gr_role role, gr_dtype dtype, int ndim,
+                              const int64_t *shape);
+/* What a store holds, by index in order of addition. */
+GR_API int gr_store_count(const gr_store *store);
+GR_API int gr_store_find(const gr_store *store, const char *name); /* index or -1 */
+typedef struct gr_entry {
+    const char *name;
+    gr_role role;
+    gr_dtype dtype;
+    int ndim;
+    int64_t shape[GR_MAX_DIMS];
+    size_t bytes;
+} gr_entry;
+GR_API gr_status gr_store_entry(const gr_store *store, int index, gr_entry *out);
+/* Whole tensors, host to device and back; size must be the tensor's bytes. Never-written tensors read as zeros. */
+GR_API gr_status gr_store_write(gr_store *store, const char *name, const void *data, size_t size);
+GR_API gr_status gr_store_read(const gr_store *store, const char *name, void *data, size_t size);
+
+/* ---- programs ----------------------------------------------------------------------------------------------- */
+
+typedef struct gr_program gr_program;
+
+/* Compiles the graph for one device: the outputs, and every effect in the graph. Takes no device memory yet: the plan
+ * is known from here on, memory is taken by the first gr_run or by gr_program_reserve. */
+GR_API gr_program *gr_compile(gr_graph *g, gr_tensor *const *outputs, int n, gr_device *device);
+GR_API void gr_program_free(gr_program *program); /* NULL is fine */
+/* Exact bytes. arena is one block shared by all programs of a device that are not run at the same time. */
+typedef struct gr_memory {
+    size_t weights, gradients, optimizer, cache; /* store tensors the program uses, by role */
+    size_t arena;                                /* the planned arena, = activations + temporary gradients + scratch */
+    size_t peak_activations, peak_gradients, peak_scratch; /* what it holds at its fullest moment */
+    size_t total;                                          /* all of the above, each once */
+} gr_memory;
+GR_API gr_memory gr_program_memory(const gr_program *program);
+/* Takes all memory now. GR_ERR_MEMORY with need and have in the message, and nothing taken, when it does not fit. */
+GR_API gr_status gr_program_reserve(gr_program *program);
+/* Runs: inputs in order of creation of the gr_inputs the graph has, outputs as given to gr_compile; contiguous host
+ * arrays. NULL for an input keeps its last value; NULL for an output does not copy it. Allocates nothing after the
+ * first time. */
+GR_API gr_status gr_run(gr_program *program, const void *const *inputs, void *const *outputs);
+/* Runs without effects and looks at every result: the name of the first tensor with a NaN or infinity, or NULL. */
+GR_API const char *gr_find_nonfinite(gr_program *program, const void *const *inputs);
+/* For exploring and tests: compiles, runs once on the reference device, copies t's values to data (its dtype), size
+ * bytes. Only for graphs without inputs. */
+GR_API gr_status gr_eval(gr_tensor *t, void *data, size_t size);
+/* The value of a one-element tensor, as gr_eval; NaN on failure. */
+GR_API double gr_item(gr_tensor *t);
+
+/* ---- own ops ------------------------------------------------------------------------------------------------ */
+
+/* One record says everything about an op; the library's own ops are such records too (src/op). docs/add-an-op.md. */
+typedef struct gr_op gr_op;
+
+typedef struct gr_spec { /* dtype and shape of one tensor */
+    gr_dtype dtype;
+    int ndim;
+    int64_t shape[GR_MAX_DIMS];
+} gr_spec;
+
+typedef struct gr_grad_args {
+    gr_tensor *node;                  /* the op whose gradient is asked for */
+    gr_tensor *out[GR_MAX_OUTPUTS];   /* its outputs */
+    gr_tensor *d_out[GR_MAX_OUTPUTS]; /* the loss's gradient for each; NULL: none flows */
+    bool need[GR_MAX_INPUTS];         /* which inputs need one */
+    gr_tensor *d_in[GR_MAX_INPUTS];   /* to fill in; broadcast dims are summed away by the caller */
+} gr_grad_args;
+
+typedef struct gr_operand { /* one tensor of a kernel call, in host memory; strides count elements */
+    void *data;
+    gr_dtype dtype;
+    int ndim;
+    int64_t shape[GR_MAX_DIMS], stride[GR_MAX_DIMS];
+} gr_operand;
+
+typedef struct gr_call { /* one kernel call of a program */
+    const gr_op *op;
+    const gr_tensor *node;
+    const void *attr;
+    int n_in, n_out;
+    gr_operand *in;  /* data NULL: left out */
+    gr_operand *out; /* contiguous; data NULL: nobody reads it */
+    void *scratch;
+    size_t scratch_size;
+    void *pool; /* the device's threads, for the library's own kernels */
+} gr_call;
+
+/* A sample call of an op, for the test suite. */
+typedef enum gr_sample_fill { GR_FILL_UNIFORM, GR_FILL_INTEGER, GR_FILL_DISTINCT } gr_sample_fill;
+typedef struct gr_sample {
+    int n_in;
+    struct {
+        bool absent, is_float, is_state; /* is_float: the suite picks f64, f32, f16 or bf16; is_state: a gr_param */
+        gr_spec spec;
+        gr_sample_fill fill;
+        double low, high;
+    } in[GR_MAX_INPUTS];
+    union {
+        double align;
+        unsigned char bytes[256];
+    } attr;
+} gr_sample;
+
+struct gr_op {
+    const char *name;                                        /* "layer_norm" */
+    const char *doc;                                         /* formula, shapes, dtypes, what it saves, source */
+    int inputs;                                              /* how many at most */
+    unsigned optional;                                       /* bit i: input i may be left out */
+    int outputs;                                             /* 1, or more when it also saves something */
+    size_t attr_size;                                        /* bytes of its arguments, copied into the node */
+    unsigned flags;                                          /* GR_OP_… */
+    unsigned writes;                                         /* bit i: input i is a gr_param that it writes */
+    gr_status (*infer)(const gr_tensor *node, gr_spec *out); /* shape rule, with gr_op_fail on refusal */
+    gr_status (*grad)(gr_grad_args *args);                   /* gradient rule */
+    const char *no_grad;                                     /* or why there is none */
+    gr_status (*compose)(const gr_tensor *node, gr_tensor *const *in, /* the op made of basic ops */
+                         gr_tensor **out);
+    bool (*sample)(int i, gr_sample *out);    /* the i-th sample call; false past the last */
+    gr_status (*kernel)(const gr_call *call); /* optional, for "ref", "cpu" and "far" */
+};
+enum {
+    GR_OP_ELEMENTWISE = 1, /* output element i depends on element i of the (broadcast) inputs alone */
+    GR_OP_VIEW = 2,        /* output is the input's memory under another shape */
+    GR_OP_EFFECT = 4,      /* writes store tensors */
+    GR_OP_SOURCE = 8,      /* reads no tensors: input, param, constant */
+};
+
+/* Appends a node. in[] may hold NULL only at optional inputs. Returns output 0. */
+GR_API gr_tensor *gr_node(gr_graph *g, const gr_op *op, gr_tensor *const *in, int n, const void *attr);
+/* Output k of a node with several. */
+GR_API gr_tensor *gr_output(gr_tensor *node, int k);
+/* For shape rules: fails with "op name: message (input shapes)". */
+GR_API gr_status gr_op_fail(const gr_tensor *node, const char *fmt, ...);
+/* The library's ops: gr_op_list(i) for i = 0, 1, … until NULL. */
+GR_API const gr_op *gr_op_list(int i);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

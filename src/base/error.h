@@ -1,0 +1,20 @@
+/* The calling thread's error: one message, set where something fails and read by whoever reports it. */
+#ifndef GR_BASE_ERROR_H
+#define GR_BASE_ERROR_H
+
+#include "gradus.h"
+
+#if defined(__GNUC__)
+#define GR_PRINTF(fmt, args) __attribute__((format(printf, fmt, args)))
+#else
+#define GR_PRINTF(fmt, args)
+#endif
+
+/* Records "what failed: why (where)\nwhat to do next" as the thread's error and returns `code`.
+ * The part after the first newline is the hint; it may be left out. Never allocates. */
+gr_status gr_fail(gr_status code, const char *fmt, ...) GR_PRINTF(2, 3);
+
+/* Puts "prefix: " in front of the thread's message, keeping code and hint; for callers that know the file or tensor. */
+gr_status gr_fail_in(const char *fmt, ...) GR_PRINTF(1, 2);
+
+#endif

@@ -1,0 +1,52 @@
+/* Files: read whole or mapped, and written so that a name never points at half a file. */
+#ifndef GR_BASE_FILE_H
+#define GR_BASE_FILE_H
+
+#include "gradus.h"
+
+/* A read-only mapping. */
+typedef struct gr_map {
+    const uint8_t *data;
+    size_t size;
+} gr_map;
+
+gr_status gr_map_open(const char *path, gr_map *out); /* an empty file maps to size 0 */
+void gr_map_close(gr_map *m);
+
+/* The whole file plus a NUL behind it, at most `limit` bytes; caller frees with gr_free. NULL: gr_error(). */
+char *gr_file_read(const char *path, size_t limit, size_t *size);
+
+bool gr_path_is_dir(const char *path);
+bool gr_path_is_file(const char *path);
+gr_status gr_dir_make(const char *path);   /* like mkdir -p */
+gr_status gr_dir_remove(const char *path); /* like rm -rf; a path that is not there is fine */
+/* Names in a directory, sorted, without "." and ".."; free with gr_names_free. */
+gr_status gr_dir_list(const char *path, char ***names, size_t *count);
+void gr_names_free(char **names, size_t count);
+char *gr_path_join(const char *dir, const char *name); /* caller frees */
+
+/* Atomic durable write: bytes go to a temporary file beside `path`; commit makes them durable (fsync of file and
+ * directory) and gives them the name in one step; close without commit leaves nothing behind. */
+typedef struct gr_writer gr_writer;
+gr_writer *gr_writer_open(const char *path);
+gr_status gr_writer_write(gr_writer *w, const void *data, size_t size);
+gr_status gr_writer_commit(gr_writer *w); /* frees w on success and on failure */
+void gr_writer_cancel(gr_writer *w);      /* NULL is fine */
+
+gr_status gr_file_write(const char *path, const void *data, size_t size); /* the three steps above in one */
+gr_status gr_file_append(const char *path, const void *data, size_t size);
+
+/* Atomic durable directory: fill `gr_stage_path`, then commit renames it to its final name (which must not exist). */
+typedef struct gr_stage gr_stage;
+gr_stage *gr_stage_open(const char *final_path);
+const char *gr_stage_path(const gr_stage *s);
+gr_status gr_stage_commit(gr_stage *s); /* frees s; on failure the staged directory is removed */
+void gr_stage_cancel(gr_stage *s);
+
+/* Streaming 64-bit checksum (XXH64, seed 0: https://github.com/Cyan4973/xxHash, doc/xxhash_spec.md). */
+uint64_t gr_checksum(const void *data, size_t size);
+
+/* For tests: the n-th write, fsync or rename from now fails as a full disk would (0 = none). */
+void gr_file_fail_at(int64_t n);
+
+#endif

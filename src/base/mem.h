@@ -1,0 +1,34 @@
+/* The only allocator of the library. Everything else asks here, so one switch can fail, count or replace it all. */
+#ifndef GR_BASE_MEM_H
+#define GR_BASE_MEM_H
+
+#include "gradus.h"
+
+/* NULL when memory cannot be had: gr_error() then says how much was asked for. Aligned for any type.
+ * A size of 0 gives a valid pointer. */
+void *gr_alloc(size_t size);
+void *gr_alloc_zero(size_t count, size_t size); /* count * size checked for overflow */
+void gr_free(void *p);                          /* NULL is fine */
+
+/* Makes room for `need` elements in *p (doubling); GR_OK or GR_ERR_MEMORY with *p and *cap unchanged. */
+gr_status gr_grow(void *p, size_t *cap, size_t need, size_t elem_size);
+
+char *gr_strdup(const char *s);
+char *gr_strfmt(const char *fmt, ...); /* caller frees */
+
+/* Zeroed pages for tensors, 2 MiB aligned when large (huge pages are asked for). Free with the same size. */
+void *gr_alloc_pages(size_t size);
+void gr_free_pages(void *p, size_t size);
+
+/* a * b and a + b for sizes that come from files; false on overflow. */
+bool gr_mul_size(size_t a, size_t b, size_t *out);
+bool gr_add_size(size_t a, size_t b, size_t *out);
+
+/* For tests: fail the n-th allocation from now (1 = the next; 0 = none), and what is alive. Thread-safe. */
+void gr_mem_fail_at(int64_t n);
+typedef struct gr_mem_stats {
+    int64_t live_blocks, live_bytes, peak_bytes, calls; /* calls: allocations since start */
+} gr_mem_stats;
+gr_mem_stats gr_mem_read_stats(void);
+
+#endif

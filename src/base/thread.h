@@ -1,0 +1,20 @@
+/* The thread pool. Work is cut into pieces by shape alone, so results never depend on how many threads there are. */
+#ifndef GR_BASE_THREAD_H
+#define GR_BASE_THREAD_H
+
+#include "gradus.h"
+
+typedef struct gr_pool gr_pool;
+
+/* `threads` workers, the calling thread counted in; 0 = one per core this process may use. */
+gr_pool *gr_pool_new(int threads);
+void gr_pool_free(gr_pool *p);
+int gr_pool_threads(const gr_pool *p);
+int gr_cpu_count(void);
+
+/* Calls fn(ctx, piece, worker) once for each piece in [0, pieces), on all workers, and returns when all are done.
+ * worker is in [0, threads): an index for per-thread scratch. Allocates nothing. Not re-entrant. */
+typedef void (*gr_piece_fn)(void *ctx, int64_t piece, int worker);
+void gr_parallel(gr_pool *p, int64_t pieces, gr_piece_fn fn, void *ctx);
+
+#endif
