@@ -1,0 +1,23 @@
+# The CBLAS library behind f32 matmul: Accelerate on macOS, else OpenBLAS; without one our own plain loops.
+set(blas absent)
+if(GRADUS_BLAS AND APPLE AND EXISTS "${PROJECT_SOURCE_DIR}/src/backend/cpu/blas_accelerate.c")
+    set(blas accelerate)
+    target_link_libraries(gradus_dependencies INTERFACE "-framework Accelerate")
+    string(APPEND gradus_pc_libs " -framework Accelerate")
+elseif(GRADUS_BLAS)
+    # Debian keeps the header in an architecture folder, Fedora, Arch and Alpine in openblas/, Homebrew in its own prefix.
+    set(openblas_hints /opt/homebrew/opt/openblas /usr/local/opt/openblas)
+    find_path(OPENBLAS_INCLUDE_DIR NAMES cblas.h HINTS ${openblas_hints}
+              PATH_SUFFIXES openblas include/openblas "${CMAKE_LIBRARY_ARCHITECTURE}" include)
+    find_library(OPENBLAS_LIBRARY NAMES openblas HINTS ${openblas_hints} PATH_SUFFIXES lib openblas-pthread)
+    if(OPENBLAS_INCLUDE_DIR AND OPENBLAS_LIBRARY)
+        set(blas openblas)
+        target_include_directories(gradus_dependencies SYSTEM INTERFACE "${OPENBLAS_INCLUDE_DIR}")
+        target_link_libraries(gradus_dependencies INTERFACE "${OPENBLAS_LIBRARY}")
+        string(APPEND gradus_pc_requires " openblas")
+    endif()
+endif()
+if(GRADUS_BLAS STREQUAL "ON" AND blas STREQUAL "absent")
+    message(FATAL_ERROR "GRADUS_BLAS is ON but no OpenBLAS was found: run tools/setup, or configure with GRADUS_BLAS=OFF")
+endif()
+gradus_part(blas ${blas})
