@@ -1,0 +1,37 @@
+/* ISA levels: every source in kernels/ is compiled once per level, and a level is picked at run time, so one binary runs
+ * on every machine and uses what it finds. A kernel's declaration and choice:
+ *
+ *     GR_ISA_DECLARE(void, gr_kernel_add, (float *y, const float *x, int64_t n));      in a header
+ *     void GR_ISA_FN(gr_kernel_add)(float *y, const float *x, int64_t n) { ... }       in kernels/, see isa_suffix.h
+ *     GR_ISA_PICK(gr_kernel_add)(y, x, n);                                             in a caller
+ */
+#ifndef GR_BACKEND_CPU_ISA_H
+#define GR_BACKEND_CPU_ISA_H
+
+#include "gradus.h"
+
+/* Ordered: a machine that has a level has every lower one. The compiler flags of each are in cmake/library.cmake. */
+typedef enum gr_isa { GR_ISA_GENERIC, GR_ISA_AVX2, GR_ISA_AVX512, GR_ISA_COUNT } gr_isa;
+
+/* The best level that this machine, its operating system, this build and gr_isa_limit allow. Cheap, thread-safe. */
+gr_isa gr_isa_detect(void);
+
+/* For tests and measurements: no level above `highest` from now on. GR_ISA_COUNT lifts the limit. */
+void gr_isa_limit(gr_isa highest);
+
+const char *gr_isa_name(gr_isa level); /* "avx512" */
+
+#if GR_HAVE_ISA_AVX512
+#define GR_ISA_DECLARE(type, name, parameters)                                                                         \
+    type name##_generic parameters;                                                                                    \
+    type name##_avx2 parameters;                                                                                       \
+    type name##_avx512 parameters
+#define GR_ISA_PICK_AT(level, name)                                                                                    \
+    ((level) == GR_ISA_AVX512 ? name##_avx512 : (level) == GR_ISA_AVX2 ? name##_avx2 : name##_generic)
+#else
+#define GR_ISA_DECLARE(type, name, parameters) type name##_generic parameters
+#define GR_ISA_PICK_AT(level, name) ((void)(level), name##_generic)
+#endif
+#define GR_ISA_PICK(name) GR_ISA_PICK_AT(gr_isa_detect(), name)
+
+#endif
