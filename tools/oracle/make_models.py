@@ -1,0 +1,262 @@
+#!/usr/bin/env python3
+"""Makes the golden models in tests/data/models with transformers and PyTorch, and checks such directories.
+
+    make_models.py [--out tests/data/models] [NAME...]   writes them
+    make_models.py --check DIR...                        computes expected.* of existing directories again and prints
+                                                         the largest differences from what their files hold
+
+A golden directory is a Hugging Face model directory (config.json, model.safetensors) and two files more.
+
+expected.safetensors, everything in f32 on the CPU, dropout off:
+    ids        i64 [R, T]     the input, R rows of T tokens
+    logits     f32 [R, T, V]  of the untouched model
+    loss       f32 []         mean over the R*(T-1) predictions: logits[:, t] against ids[:, t+1]
+    grad.NAME  f32            d loss / d NAME, in the names and shapes of model.safetensors (a tied head has none of
+                              its own: both uses add up in the embedding)
+    step1.NAME, step3.NAME    the weights after one and three AdamW steps on the same ids, no clipping
+    losses     f32 [4]        the loss before step 1, 2, 3 and after step 3
+    greedy     i64 [R, N]     the first P ids of each row, then the arg max, over and over; an end-of-text token does
+                              not stop it. N is 40, P is greedy_prompt of expected.json.
+expected.json: versions, seed, AdamW's arguments, which parameters decay, P; and "noise": how far PyTorch in f32 is from
+itself in f64, the measure of what can be asked for (gradients and weights relative to each tensor's largest value).
+
+How to compare step1 and step3. AdamW divides a gradient by its own size, so where the true gradient is 0 (GPT-2's key
+biases: softmax does not see a shift common to all keys) rounding noise becomes a step of up to lr. Elements whose
+expected |grad| is above 1e-6 are free of that: PyTorch agrees with itself to "decided" of the tensor's largest value
+there, so ask for 1e-5; elsewhere only |difference| <= 2 lr steps is certain. A bound loose enough for every element
+(2e-3 of the largest) is about as large as a step and lets a wrong beta2 or weight decay pass. Compare `losses` too.
+
+AdamW is torch.optim.AdamW with weight decay only on parameters of two or more dims.
+"""
+import argparse
+import json
+import pathlib
+
+import torch
+import transformers
+from safetensors.torch import load_file, save_file
+
+ADAMW = {"lr": 1e-3, "betas": [0.9, 0.95], "eps": 1e-8, "weight_decay": 0.1}
+PROMPT, GREEDY = 8, 40
+VOCAB, CONTEXT, ROWS, TOKENS, SEED = 96, 48, 2, 16, 11
+
+
+# ---- the definition ------------------------------------------------------------------------------------------------
+
+def loss_of(model, ids):
+    logits = model(input_ids=ids, use_cache=False).logits
+    flat = logits[:, :-1].reshape(-1, logits.shape[-1])
+    return logits, torch.nn.functional.cross_entropy(flat, ids[:, 1:].reshape(-1))
+
+
+def optimizer_of(model):
+    parameters = list(model.parameters())  # lists a tied weight once
+    groups = [{"params": [p for p in parameters if p.dim() >= 2], "weight_decay": ADAMW["weight_decay"]},
+              {"params": [p for p in parameters if p.dim() < 2], "weight_decay": 0.0}]
+    return torch.optim.AdamW(groups, lr=ADAMW["lr"], betas=tuple(ADAMW["betas"]), eps=ADAMW["eps"])
+
+
+def greedy_of(model, ids):
+    """Continues without a cache: slower and beyond doubt. Also the smallest lead of a winner over the runner-up."""
+    out, lead = ids[:, :PROMPT], float("inf")
+    with torch.no_grad():
+        while out.shape[1] < GREEDY:
+            last = model(input_ids=out, use_cache=False).logits[:, -1]
+            best = last.topk(2, -1).values
+            lead = min(lead, (best[:, 0] - best[:, 1]).min().item())
+            out = torch.cat([out, last.argmax(-1, keepdim=True)], 1)
+    return out, lead
+
+
+def expected_of(model, ids, rename):
+    """All tensors of expected.safetensors; rename turns a parameter's name into the file's. The model is trained."""
+    model.eval()
+    named = [(rename(name), p) for name, p in model.named_parameters()]
+    out = {"ids": ids.clone()}
+    out["greedy"], lead = greedy_of(model, ids)
+    optimizer, losses = optimizer_of(model), []
+    for step in range(1, 4):
+        optimizer.zero_grad()
+        logits, loss = loss_of(model, ids)
+        loss.backward()
+        losses.append(loss.detach())
+        if step == 1:
+            out["logits"], out["loss"] = logits.detach().clone(), loss.detach().clone()
+            out.update({"grad." + name: p.grad.clone() for name, p in named})
+        optimizer.step()
+        if step != 2:
+            out.update({f"step{step}.{name}": p.detach().clone() for name, p in named})
+    with torch.no_grad():
+        losses.append(loss_of(model, ids)[1])
+    out["losses"] = torch.stack(losses)
+    return {name: t.contiguous() for name, t in out.items()}, lead
+
+
+# ---- comparing -----------------------------------------------------------------------------------------------------
+
+def difference(a, b):
+    """The largest differences of two expected sets by kind; gradients and weights relative to the tensor's largest."""
+    kinds = {"logits": 0.0, "loss": 0.0, "losses": 0.0, "greedy": 0.0, "ids": 0.0, "grad": 0.0, "step1": 0.0, "step3": 0.0}
+    if a.keys() != b.keys():
+        raise SystemExit(f"names differ: {sorted(a.keys() ^ b.keys())}")
+    for name in a:
+        x, y = a[name].double(), b[name].double()
+        if x.shape != y.shape or not (x.isfinite().all() and y.isfinite().all()):
+            raise SystemExit(f"{name}: shapes {tuple(x.shape)}, {tuple(y.shape)}, or a value that is not finite")
+        worst = (x - y).abs().max().item()
+        kind = name.split(".")[0]
+        if kind in ("grad", "step1", "step3"):
+            worst /= max(y.abs().max().item(), 1e-30)
+        kinds[kind] = max(kinds[kind], worst)
+    return kinds
+
+
+def load(directory, dtype):
+    """The model in a directory, and the renaming from its parameters to the names in its file."""
+    model = transformers.AutoModelForCausalLM.from_pretrained(directory, dtype=dtype, attn_implementation="eager")
+    stored = load_file(directory / "model.safetensors")
+    prefix = model.base_model_prefix + "."
+
+    def rename(name):
+        short = name.removeprefix(prefix)
+        return name if name in stored else short
+    return model, rename
+
+
+def decided(f32, f64):
+    """The largest relative difference of weights whose gradient is more than noise; the largest mean of all weights."""
+    worst = mean = 0.0
+    for name in f64:
+        step, _, parameter = name.partition(".")
+        if step in ("step1", "step3"):
+            apart = (f32[name].double() - f64[name]).abs()
+            mean = max(mean, apart.mean().item())
+            apart = apart[f32["grad." + parameter].abs() > 1e-6]
+            if apart.numel():
+                worst = max(worst, apart.max().item() / f64[name].abs().max().item())
+    return worst, mean
+
+
+def noise_of(directory, ids, f32):
+    """PyTorch against itself: f32 - f64."""
+    model, rename = load(directory, torch.float64)
+    f64, _ = expected_of(model, ids, rename)
+    noise = difference({name: t.double() for name, t in f32.items()}, f64)
+    noise["decided"], noise["step_mean"] = decided(f32, f64)
+    return {kind: float(f"{value:.1e}") for kind, value in noise.items() if kind != "ids"}
+
+
+def check(directory):
+    stored = load_file(directory / "expected.safetensors")
+    model, rename = load(directory, torch.float32)
+    again, lead = expected_of(model, stored["ids"], rename)
+    print(directory, f"greedy lead {lead:.1e}", *(f"{kind} {value:.1e}" for kind, value in difference(again, stored).items()))
+    noise = noise_of(directory, stored["ids"], again)
+    print("    f32 against f64:", *(f"{kind} {value:.1e}" for kind, value in noise.items()))
+
+
+# ---- making --------------------------------------------------------------------------------------------------------
+# Each model is as small as it can be and differs from the others in what readers of such files get wrong.
+
+def gpt2_config(width, heads, inner):
+    return transformers.GPT2Config(
+        vocab_size=VOCAB, n_positions=CONTEXT, n_embd=width, n_layer=2, n_head=heads, n_inner=inner, resid_pdrop=0.0,
+        embd_pdrop=0.0, attn_pdrop=0.0, bos_token_id=0, eos_token_id=1)
+
+
+def llama_config(heads, kv_heads, ffn, theta, eps, tied):
+    return transformers.LlamaConfig(
+        vocab_size=VOCAB, max_position_embeddings=CONTEXT, hidden_size=24, num_hidden_layers=2, head_dim=8,
+        num_attention_heads=heads, num_key_value_heads=kv_heads, intermediate_size=ffn, rms_norm_eps=eps,
+        rope_parameters={"rope_type": "default", "rope_theta": theta}, tie_word_embeddings=tied, bos_token_id=0,
+        eos_token_id=1)
+
+
+MODELS = {
+    "gpt2": gpt2_config(24, 3, 44),             # n_inner that is no multiple of 8
+    "gpt2-noprefix": gpt2_config(16, 2, None),  # n_inner null = 4 widths; names and mask buffers as on the hub
+    "llama": llama_config(3, 3, 36, 1e4, 1e-6, False),
+    "llama-gqa-tied": llama_config(4, 2, 40, 5e5, 1e-5, True),  # heads * head_dim > width; config.json of 2023's form
+}
+
+
+def randomize(model):
+    """Weights large enough that attention is not flat and a mistake shows; norms not 1, biases not 0.
+
+    GPT-2's queries are small and its keys large: the same attention, with less noise in the key biases' gradients."""
+    generator = torch.Generator().manual_seed(SEED)
+    with torch.no_grad():
+        for name, p in model.named_parameters():
+            noise = torch.randn(p.shape, generator=generator)
+            is_norm = p.dim() == 1 and name.endswith("weight")
+            p.copy_(1 + 0.2 * noise if is_norm else 0.2 * noise if p.dim() == 1 else 0.15 * noise)
+            if "c_attn" in name:
+                width = p.shape[-1] // 3
+                p[..., :width] *= 0.1
+                if p.dim() == 2:
+                    p[..., width:2 * width] *= 10
+
+
+def drop_prefix(directory):
+    """The form of openai-community/gpt2: no "transformer." in the names, and the causal mask stored as h.N.attn.bias."""
+    path = directory / "model.safetensors"
+    tensors = {name.removeprefix("transformer."): t for name, t in load_file(path).items()}
+    for layer in range(2):
+        tensors[f"h.{layer}.attn.bias"] = torch.ones(1, 1, CONTEXT, CONTEXT).tril()
+    save_file(tensors, path, metadata={"format": "pt"})
+
+
+def write_json(path, value):
+    path.write_text(json.dumps(value, indent=2) + "\n")
+
+
+def old_config(directory):
+    """rope_theta and torch_dtype where files of before transformers 5 have them."""
+    path = directory / "config.json"
+    config = json.loads(path.read_text())
+    config["rope_theta"] = config.pop("rope_parameters")["rope_theta"]
+    config["torch_dtype"] = config.pop("dtype")
+    config["rope_scaling"] = None
+    write_json(path, config)
+
+
+FINISH = {"gpt2-noprefix": drop_prefix, "llama-gqa-tied": old_config}
+
+
+def make(name, directory):
+    model = transformers.AutoModelForCausalLM.from_config(MODELS[name], dtype=torch.float32)
+    randomize(model)
+    model.save_pretrained(directory)
+    (directory / "generation_config.json").unlink(missing_ok=True)
+    if name in FINISH:
+        FINISH[name](directory)
+    ids = torch.randint(2, VOCAB, (ROWS, TOKENS), generator=torch.Generator().manual_seed(SEED))
+    model, rename = load(directory, torch.float32)  # from the files: what everybody else will read
+    out, lead = expected_of(model, ids, rename)
+    if lead < 1e-3:
+        raise SystemExit(f"{name}: greedy is decided by {lead:.1e}: choose another seed")
+    save_file(out, directory / "expected.safetensors")
+    write_json(directory / "expected.json", {
+        "torch": torch.__version__, "transformers": transformers.__version__, "seed": SEED,
+        "adamw": ADAMW | {"decay": "parameters of 2 or more dims"}, "greedy_prompt": PROMPT,
+        "noise": noise_of(directory, ids, out)})
+    size = sum(f.stat().st_size for f in directory.iterdir())
+    print(f"{directory}: {size} bytes, loss {out['loss']:.4f}, greedy lead {lead:.1e}")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--check", action="store_true", help="the arguments are directories to check")
+    parser.add_argument("--out", type=pathlib.Path, default=pathlib.Path("tests/data/models"))
+    parser.add_argument("names", nargs="*", help="models to write (default: all), or directories")
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    for name in arguments.names or MODELS:
+        if arguments.check:
+            check(pathlib.Path(name))
+        else:
+            make(name, arguments.out / name)
+
+
+if __name__ == "__main__":
+    main()
