@@ -4,6 +4,7 @@ JOBS ?= $(shell getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)
 OPTIONS ?=
 PREFIX ?= /usr/local
 SECONDS_EACH ?= 60
+LEAST ?= 0
 # Ninja where there is one; an existing build folder keeps what it was made with.
 GENERATOR := $(if $(shell command -v ninja 2>/dev/null),Ninja,Unix Makefiles)
 
@@ -11,7 +12,7 @@ configure = cmake --preset $(1) -G "$$(sed -n 's/^CMAKE_GENERATOR:INTERNAL=//p' 
 compile = cmake --build --preset $(1) -j $(JOBS)
 build = $(call configure,$(1),$(2),$(3)) && $(call compile,$(1))
 # Tests use threads themselves, so they run one at a time.
-check = $(call build,$(1),build/$(1)) && ctest --preset $(1)
+check = $(call build,$(1),build/$(1)) && tools/test $(1)
 
 .PHONY: all test quick demo lint format coverage debug asan tsan portable arm64 fuzz bench install clean help
 
@@ -19,15 +20,15 @@ all: ## build the command at build/gradus and the library
 	@$(call build,release,build)
 
 test: all ## build and run the whole test suite
-	@ctest --preset release
+	@tools/test release
 
 quick: all ## run the quick tests only
-	@ctest --preset release -L quick
+	@tools/test release -L quick
 
 demo: all ## train a small model on this project's own text and show what it learned
 	@tools/demo
 
-lint: ## check rules of the code that a compiler does not
+lint: all ## check rules of the code that a compiler does not
 	@tools/lint
 
 format: ## lay out the C sources with clang-format
@@ -35,7 +36,7 @@ format: ## lay out the C sources with clang-format
 
 coverage: ## run the tests and print which share of the lines in src/ they run
 	@$(call check,coverage)
-	@tools/coverage build/coverage
+	@tools/coverage build/coverage $(LEAST)
 
 debug asan tsan: ## build with that preset and run the tests
 	@$(call check,$@)
