@@ -1,20 +1,30 @@
 # Dependencies. Jansson is always needed. Every other one is optional, sits behind one file of ours and has a stand-in
 # named *_absent.c: gradus_part() picks the file, so the code needs no #ifdef.
 #
-# gradus_dependencies collects what the library links; gradus_pc_libs and gradus_pc_requires say the same to pkg-config.
+# gradus_dependencies collects what the library links; gradus_private_libraries says the same, by name, to programs that
+# link an installed libgradus.a.
 set(THREADS_PREFER_PTHREAD_FLAG ON)
 find_package(Threads REQUIRED)
 add_library(gradus_dependencies INTERFACE)
 target_link_libraries(gradus_dependencies INTERFACE Threads::Threads ${CMAKE_DL_LIBS})
-set(gradus_pc_libs "-pthread")
-set(gradus_pc_requires "")
+set(gradus_private_libraries ${CMAKE_DL_LIBS})
+set(gradus_private_folders "")
 if(NOT APPLE)
     target_link_libraries(gradus_dependencies INTERFACE m)
-    string(APPEND gradus_pc_libs " -lm")
+    list(APPEND gradus_private_libraries m)
 endif()
-foreach(library ${CMAKE_DL_LIBS})
-    string(APPEND gradus_pc_libs " -l${library}")
-endforeach()
+
+# gradus_depend(name library include_dir): a library found on this machine. Its headers are SYSTEM: their warnings are
+# not ours.
+macro(gradus_depend name library include_dir)
+    target_include_directories(gradus_dependencies SYSTEM INTERFACE "${include_dir}")
+    target_link_libraries(gradus_dependencies INTERFACE "${library}")
+    list(APPEND gradus_private_libraries ${name})
+    get_filename_component(folder "${library}" DIRECTORY)
+    if(NOT folder IN_LIST CMAKE_C_IMPLICIT_LINK_DIRECTORIES)
+        list(APPEND gradus_private_folders "${folder}")
+    endif()
+endmacro()
 
 # The portable build takes archives only.
 if(GRADUS_PORTABLE)
@@ -27,10 +37,7 @@ if(NOT JANSSON_INCLUDE_DIR OR NOT JANSSON_LIBRARY)
     message(FATAL_ERROR "Jansson (a JSON library) is missing. Run tools/setup, or install libjansson-dev "
                         "(Debian), jansson-devel (Fedora), jansson (Arch, Homebrew) or jansson-dev (Alpine).")
 endif()
-# Vendored-style headers are third-party: SYSTEM keeps their warnings out of ours.
-target_include_directories(gradus_dependencies SYSTEM INTERFACE "${JANSSON_INCLUDE_DIR}")
-target_link_libraries(gradus_dependencies INTERFACE "${JANSSON_LIBRARY}")
-string(APPEND gradus_pc_requires " jansson")
+gradus_depend(jansson "${JANSSON_LIBRARY}" "${JANSSON_INCLUDE_DIR}")
 
 # gradus_part(name implementation): of src/**/<name>_*.c keep <name>_<implementation>.c, drop the other choices.
 set(gradus_parts "")

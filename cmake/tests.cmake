@@ -15,10 +15,19 @@ if(CMAKE_CROSSCOMPILING_EMULATOR)
     execute_process(COMMAND chmod +x "${PROJECT_BINARY_DIR}/gradus-emulated")
     set(gradus_bin "${PROJECT_BINARY_DIR}/gradus-emulated")
 endif()
+# What kind of build this is, for tests that make sense in some only.
+set(kind plain)
+if(CMAKE_CROSSCOMPILING)
+    set(kind cross)
+elseif(GRADUS_SANITIZE OR GRADUS_COVERAGE OR GRADUS_FUZZ)
+    set(kind instrumented)
+elseif(GRADUS_PORTABLE)
+    set(kind portable)
+endif()
 get_filename_component(shared_dir "${GRADUS_SHARED}" ABSOLUTE)
 set(test_environment "GRADUS_SHARED=${shared_dir}" "GRADUS_SOURCE=${PROJECT_SOURCE_DIR}" "GRADUS_BIN=${gradus_bin}"
-    "GRADUS_BUILD=${PROJECT_BINARY_DIR}" "GRADUS_COMPILER=${CMAKE_C_COMPILER}" "GRADUS_SANITIZE=${GRADUS_SANITIZE}"
-    "GRADUS_CROSS=${CMAKE_CROSSCOMPILING}")
+    "GRADUS_BUILD=${PROJECT_BINARY_DIR}" "GRADUS_COMPILER=${CMAKE_C_COMPILER}" "GRADUS_CMAKE=${CMAKE_COMMAND}"
+    "GRADUS_KIND=${kind}")
 
 # describe_test(name source): environment, working folder, labels and limits of a test.
 function(describe_test name source)

@@ -1,0 +1,58 @@
+#!/bin/sh
+# What `make install` installs can be used: a program outside the source tree is built with pkg-config, with pkg-config
+# --static and with find_package, after the prefix was moved; and the shared library exports what gradus.h declares,
+# versioned, and nothing else.
+set -eu
+[ "$GRADUS_KIND" = plain ] || { echo "skipped: only a plain build is installed"; exit 77; }
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+fail() { echo "FAILED: $1" >&2; exit 1; }
+
+"$GRADUS_CMAKE" --install "$GRADUS_BUILD" --prefix "$work/before" >/dev/null
+mv "$work/before" "$work/prefix"
+for file in gradus.h gradus.pc gradusConfig.cmake libgradus.a bin/gradus; do
+    find "$work/prefix" -path "*/$file" | grep -q . || fail "$file is not installed"
+done
+pc=$(dirname "$(find "$work/prefix" -name gradus.pc)")
+lib=$(dirname "$pc")
+# Uninstalled copies of the source must not help: build somewhere else.
+cp -r "$GRADUS_SOURCE/tests/install" "$work/consumer"
+cd "$work/consumer"
+
+expected=$(sed -n 's/^#define GR_VERSION "\(.*\)"/libgradus \1: 2 * 3 = 6/p' "$work/prefix/include/gradus.h")
+run() {
+    said=$("$@") || fail "$* exits with $?"
+    [ "$said" = "$expected" ] || fail "$* says '$said'"
+    echo "ok: $1"
+}
+export LD_LIBRARY_PATH="$lib" DYLD_LIBRARY_PATH="$lib"
+
+"$GRADUS_CMAKE" -S . -B build -DCMAKE_C_COMPILER="$GRADUS_COMPILER" -DCMAKE_PREFIX_PATH="$work/prefix" >/dev/null
+"$GRADUS_CMAKE" --build build >/dev/null
+run build/with_shared
+run build/with_static
+
+case $(uname -s) in
+Linux)
+    # nm: "address kind name@@version"; kind A is the version's own mark.
+    nm -D --defined-only "$lib/libgradus.so" | awk '$2 != "A" { print $3 }' | sort >exported
+    sed -n 's/^GR_API .*[ *]\(gr_[a-z0-9_]*\)(.*/\1@@GRADUS_0/p' "$work/prefix/include/gradus.h" | sort >declared
+    [ "$(wc -l <declared)" -gt 50 ] || fail "gradus.h was not understood: $(wc -l <declared) functions"
+    diff declared exported || fail "exported (>) is not what gradus.h declares (<)"
+    echo "ok: $(wc -l <exported) functions exported, all of them declared and versioned"
+    for program in build/with_static; do
+        ! ldd $program | grep gradus || fail "$program needs the shared library"
+    done
+    ;;
+esac
+
+command -v pkg-config >/dev/null || { echo "no pkg-config: its part is skipped"; exit 0; }
+export PKG_CONFIG_PATH="$pc"
+# Unquoted on purpose: flags are words.
+"$GRADUS_COMPILER" consumer.c $(pkg-config --cflags --libs gradus) -o pc_shared
+run ./pc_shared
+# With only the archive there, -lgradus is the archive.
+rm -f "$lib"/libgradus.so* "$lib"/libgradus*.dylib
+"$GRADUS_COMPILER" consumer.c $(pkg-config --static --cflags --libs gradus) -o pc_static
+unset LD_LIBRARY_PATH DYLD_LIBRARY_PATH
+run ./pc_static
