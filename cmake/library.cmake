@@ -18,10 +18,6 @@ function(add_objects name)
     target_link_libraries(${name} PRIVATE gradus_internal gradus_dependencies)
     set(objects ${objects} $<TARGET_OBJECTS:${name}> PARENT_SCOPE)
 endfunction()
-if(NOT sources)
-    file(WRITE "${PROJECT_BINARY_DIR}/empty.c" "")
-    list(APPEND sources "${PROJECT_BINARY_DIR}/empty.c")
-endif()
 add_objects(gradus_objects ${sources})
 
 # Kernels are compiled once per ISA level, which they paste onto their symbols (GR_ISA), and picked at run time. Fused
