@@ -18,4 +18,8 @@ endif()
 if(GRADUS_BLAS STREQUAL "ON" AND blas STREQUAL "absent")
     message(FATAL_ERROR "GRADUS_BLAS is ON but no OpenBLAS was found: run tools/setup, or configure with GRADUS_BLAS=OFF")
 endif()
+if(GRADUS_BLAS AND blas STREQUAL "absent")
+    message(NOTICE "Gradus: no OpenBLAS here, so f32 matmul is our own plain loops, several times slower. "
+                   "tools/setup installs it.")
+endif()
 gradus_part(blas ${blas})

@@ -35,7 +35,8 @@ find_path(JANSSON_INCLUDE_DIR jansson.h)
 find_library(JANSSON_LIBRARY jansson)
 if(NOT JANSSON_INCLUDE_DIR OR NOT JANSSON_LIBRARY)
     message(FATAL_ERROR "Jansson (a JSON library) is missing. Run tools/setup, or install libjansson-dev "
-                        "(Debian), jansson-devel (Fedora), jansson (Arch, Homebrew) or jansson-dev (Alpine).")
+                        "(Debian), jansson-devel (Fedora), jansson (Arch, Homebrew) or jansson-dev (Alpine). "
+                        "A portable build needs the archive, libjansson.a, which Debian's package has.")
 endif()
 gradus_depend(jansson "${JANSSON_LIBRARY}" "${JANSSON_INCLUDE_DIR}")
 

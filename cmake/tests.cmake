@@ -27,7 +27,8 @@ endif()
 get_filename_component(shared_dir "${GRADUS_SHARED}" ABSOLUTE)
 set(test_environment "GRADUS_SHARED=${shared_dir}" "GRADUS_SOURCE=${PROJECT_SOURCE_DIR}" "GRADUS_BIN=${gradus_bin}"
     "GRADUS_BUILD=${PROJECT_BINARY_DIR}" "GRADUS_COMPILER=${CMAKE_C_COMPILER}" "GRADUS_CMAKE=${CMAKE_COMMAND}"
-    "GRADUS_KIND=${kind}")
+    "GRADUS_KIND=${kind}" "ASAN_OPTIONS=allocator_may_return_null=1:detect_stack_use_after_return=1"
+    "UBSAN_OPTIONS=print_stacktrace=1" "TSAN_OPTIONS=halt_on_error=1")
 
 # describe_test(name source): environment, working folder, labels and limits of a test.
 function(describe_test name source)
@@ -103,7 +104,10 @@ foreach(source ${fuzz_sources})
     set_source_files_properties(${source} PROPERTIES COMPILE_OPTIONS -Wno-missing-prototypes)
     if(GRADUS_FUZZ)
         target_link_options(${name} PRIVATE -fsanitize=fuzzer)
-        add_test(NAME ${name} COMMAND ${name} -runs=20000 -max_total_time=60 "${PROJECT_BINARY_DIR}/fuzz" "${corpus}")
+        # A short smoke run; `make fuzz` is the long one. New inputs go to the first folder.
+        set(found "${PROJECT_BINARY_DIR}/fuzz-corpus/${name}")
+        file(MAKE_DIRECTORY "${found}")
+        add_test(NAME ${name} COMMAND ${name} -runs=20000 -max_total_time=60 "${found}" "${corpus}")
     else()
         target_sources(${name} PRIVATE fuzz/replay.c)
         add_test(NAME ${name} COMMAND ${name} "${corpus}")
