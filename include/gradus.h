@@ -367,6 +367,13 @@ typedef struct gr_grad_args {
     gr_tensor *d_in[GR_MAX_INPUTS];   /* to fill in; broadcast dims are summed away by the caller */
 } gr_grad_args;
 
+/* How a tensor lies in memory: element (i0, i1, …) is at offset + i0·stride[0] + i1·stride[1] + …, in elements. */
+typedef struct gr_layout {
+    int64_t offset;
+    int ndim;
+    int64_t shape[GR_MAX_DIMS], stride[GR_MAX_DIMS];
+} gr_layout;
+
 typedef struct gr_operand { /* one tensor of a kernel call, in host memory; strides count elements */
     void *data;
     gr_dtype dtype;
@@ -403,17 +410,20 @@ typedef struct gr_sample {
 } gr_sample;
 
 struct gr_op {
-    const char *name;                                        /* "layer_norm" */
-    const char *doc;                                         /* formula, shapes, dtypes, what it saves, source */
-    int inputs;                                              /* how many at most */
-    unsigned optional;                                       /* bit i: input i may be left out */
-    int outputs;                                             /* 1, or more when it also saves something */
-    size_t attr_size;                                        /* bytes of its arguments, copied into the node */
-    unsigned flags;                                          /* GR_OP_… */
-    unsigned writes;                                         /* bit i: input i is a gr_param that it writes */
-    gr_status (*infer)(const gr_tensor *node, gr_spec *out); /* shape rule, with gr_op_fail on refusal */
-    gr_status (*grad)(gr_grad_args *args);                   /* gradient rule */
-    const char *no_grad;                                     /* or why there is none */
+    const char *name;  /* "layer_norm" */
+    const char *doc;   /* formula, shapes, dtypes, what it saves, source */
+    int inputs;        /* how many at most */
+    unsigned optional; /* bit i: input i may be left out */
+    int outputs;       /* 1, or more when it also saves something */
+    size_t attr_size;  /* bytes of its arguments, copied into the node */
+    unsigned flags;    /* GR_OP_… */
+    unsigned writes;   /* bit i: input i is a gr_param that it writes */
+    /* for ops that only look at their input in another shape: the layout of each output, or false when the input must
+     * be copied to a contiguous one first */
+    bool (*view)(const gr_tensor *node, const gr_layout *in, gr_layout *out);
+    gr_status (*infer)(const gr_tensor *node, gr_spec *out);          /* shape rule, with gr_op_fail on refusal */
+    gr_status (*grad)(gr_grad_args *args);                            /* gradient rule */
+    const char *no_grad;                                              /* or why there is none */
     gr_status (*compose)(const gr_tensor *node, gr_tensor *const *in, /* the op made of basic ops */
                          gr_tensor **out);
     bool (*sample)(int i, gr_sample *out);    /* the i-th sample call; false past the last */
@@ -421,9 +431,8 @@ struct gr_op {
 };
 enum {
     GR_OP_ELEMENTWISE = 1, /* output element i depends on element i of the (broadcast) inputs alone */
-    GR_OP_VIEW = 2,        /* output is the input's memory under another shape */
-    GR_OP_EFFECT = 4,      /* writes store tensors */
-    GR_OP_SOURCE = 8,      /* reads no tensors: input, param, constant */
+    GR_OP_EFFECT = 2,      /* writes store tensors */
+    GR_OP_STOP = 4,        /* no gradient flows through, and that is meant */
 };
 
 /* Appends a node. in[] may hold NULL only at optional inputs. Returns output 0. */

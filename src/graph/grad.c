@@ -1,0 +1,211 @@
+/* Differentiation: one walk over the graph, from the loss to what it depends on. Accumulation, un-broadcasting and
+ * "there is no rule" are handled here, once, so that a gradient rule is only the formula. */
+#include "graph/graph.h"
+
+#include "base/dtype.h"
+#include "base/mem.h"
+
+#include <string.h>
+
+typedef struct walk {
+    gr_graph *graph;
+    size_t n;         /* nodes that existed when the walk began */
+    gr_tensor **grad; /* [n]: what has arrived so far */
+    bool *depends;    /* [n]: does it depend on what is differentiated for? */
+} walk;
+
+static void walk_free(walk *w)
+{
+    gr_free(w->grad);
+    gr_free(w->depends);
+}
+
+static bool is_float(const gr_tensor *t)
+{
+    return gr_dtype_get(t->spec.dtype)->is_float;
+}
+
+/* Marks everything that depends on `wrt` through floating-point values. */
+static gr_status walk_begin(walk *w, gr_graph *g, gr_tensor *const *wrt, int n_wrt)
+{
+    *w = (walk){.graph = g, .n = g->n};
+    w->grad = gr_alloc_zero(g->n, sizeof *w->grad);
+    w->depends = gr_alloc_zero(g->n, sizeof *w->depends);
+    if (!w->grad || !w->depends) {
+        walk_free(w);
+        return GR_ERR_MEMORY;
+    }
+    for (int i = 0; i < n_wrt; i++)
+        w->depends[wrt[i]->id] = true;
+    for (size_t i = 0; i < g->n; i++) {
+        const gr_tensor *t = g->nodes[i];
+        if (!is_float(t) || (t->op->flags & GR_OP_STOP))
+            continue;
+        for (int k = 0; k < t->n_in && !w->depends[i]; k++)
+            w->depends[i] = t->in[k] && w->depends[t->in[k]->id];
+    }
+    return GR_OK;
+}
+
+/* The gradient of a broadcast is a sum: over the dims that were added in front, and those that were 1. */
+static gr_tensor *unbroadcast(gr_tensor *d, const gr_spec *to)
+{
+    if (!d || gr_spec_same_shape(&d->spec, to))
+        return d;
+    unsigned axes = 0;
+    int front = d->spec.ndim - to->ndim;
+    for (int i = 0; i < d->spec.ndim; i++)
+        if (i < front || (to->shape[i - front] == 1 && d->spec.shape[i] != 1))
+            axes |= 1u << i;
+    if (axes)
+        d = gr_sum(d, axes, true);
+    return gr_reshape(d, to->ndim, to->shape);
+}
+
+static gr_status arrive(walk *w, gr_tensor *at, gr_tensor *d)
+{
+    d = unbroadcast(d, &at->spec);
+    if (!d)
+        return gr_graph_check(w->graph);
+    if (d->spec.dtype != at->spec.dtype)
+        return gr_fail(GR_ERR_ARGUMENT, "gradient of %s has dtype %s, expected %s", at->op->name,
+                       gr_dtype_get(d->spec.dtype)->name, gr_dtype_get(at->spec.dtype)->name);
+    gr_tensor **sum = &w->grad[at->id];
+    *sum = *sum ? gr_add(*sum, d) : d;
+    return *sum ? GR_OK : gr_graph_check(w->graph);
+}
+
+/* An op without a rule of its own is differentiated through what it is composed of. */
+static gr_status grad_of_composition(gr_grad_args *a)
+{
+    gr_tensor *out[GR_MAX_OUTPUTS] = {0}, *live[GR_MAX_OUTPUTS], *d_out[GR_MAX_OUTPUTS];
+    gr_tensor *wrt[GR_MAX_INPUTS], *d_in[GR_MAX_INPUTS];
+    int slot[GR_MAX_INPUTS], n_out = 0, n_wrt = 0;
+    gr_status s = a->node->op->compose(a->node, a->node->in, out);
+    if (s != GR_OK)
+        return s;
+    for (int k = 0; k < a->node->n_out; k++)
+        if (a->d_out[k] && out[k]) {
+            live[n_out] = out[k];
+            d_out[n_out++] = a->d_out[k];
+        }
+    for (int i = 0; i < a->node->n_in; i++)
+        if (a->need[i]) {
+            slot[n_wrt] = i;
+            wrt[n_wrt++] = a->node->in[i];
+        }
+    s = gr_vjp(live, d_out, n_out, wrt, d_in, n_wrt);
+    for (int j = 0; s == GR_OK && j < n_wrt; j++) {
+        const gr_spec *w = &wrt[j]->spec;
+        a->d_in[slot[j]] = d_in[j] ? d_in[j] : gr_fill(a->node->graph, w->dtype, w->ndim, w->shape, 0);
+    }
+    return s;
+}
+
+static gr_status apply_rule(gr_grad_args *a)
+{
+    const gr_op *op = a->node->op;
+    char label[256];
+    if (op->grad)
+        return op->grad(a);
+    if (op->compose && !op->no_grad)
+        return grad_of_composition(a);
+    return gr_fail(GR_ERR_UNSUPPORTED, "%s: op %s has no gradient: %s\nuse gr_detach where none is wanted",
+                   gr_tensor_label(a->node, label, sizeof label), op->name,
+                   op->no_grad ? op->no_grad : "it has no rule");
+}
+
+/* Fills in what flows into the node's outputs and who needs it; false when there is nothing to do. */
+static bool gather_args(const walk *w, gr_tensor *node, gr_grad_args *a)
+{
+    bool flows = false, needed = false;
+    a->node = node;
+    for (int k = 0; k < node->n_out; k++) {
+        a->out[k] = node->outs[k];
+        a->d_out[k] = w->grad[node->outs[k]->id];
+        flows |= a->d_out[k] != NULL;
+    }
+    for (int i = 0; i < node->n_in; i++) {
+        a->need[i] = node->in[i] && is_float(node->in[i]) && w->depends[node->in[i]->id];
+        needed |= a->need[i];
+    }
+    return flows && needed && !(node->op->flags & GR_OP_STOP);
+}
+
+static gr_status step(walk *w, gr_tensor *node)
+{
+    gr_grad_args a = {0};
+    if (!gather_args(w, node, &a))
+        return GR_OK;
+    char label[256];
+    gr_tensor_label(node, label, sizeof label);
+    size_t scope = gr_graph_scope_push(w->graph, "grad.%s.", label);
+    gr_status s = apply_rule(&a);
+    for (int i = 0; s == GR_OK && i < node->n_in; i++) {
+        if (!a.need[i])
+            continue;
+        if (!a.d_in[i] && gr_graph_check(w->graph) == GR_OK)
+            s = gr_fail(GR_ERR_UNSUPPORTED, "%s: the gradient rule of %s gives none for input %d", label,
+                        node->op->name, i);
+        else
+            s = arrive(w, node->in[i], a.d_in[i]);
+    }
+    gr_graph_scope_pop(w->graph, scope);
+    return s;
+}
+
+gr_status gr_vjp(gr_tensor *const *out, gr_tensor *const *d_out, int n_out, gr_tensor *const *wrt, gr_tensor **grads,
+                 int n_wrt)
+{
+    memset(grads, 0, (size_t)n_wrt * sizeof *grads);
+    if (n_out == 0 || n_wrt == 0)
+        return GR_OK;
+    walk w;
+    gr_status s = walk_begin(&w, out[0]->graph, wrt, n_wrt);
+    if (s != GR_OK)
+        return s;
+    for (int i = 0; s == GR_OK && i < n_out; i++)
+        if (w.depends[out[i]->id])
+            s = arrive(&w, out[i], d_out[i]);
+    for (size_t i = w.n; s == GR_OK && i-- > 0;)
+        if (!w.graph->nodes[i]->source && w.depends[i])
+            s = step(&w, w.graph->nodes[i]);
+    for (int i = 0; i < n_wrt; i++)
+        grads[i] = s == GR_OK ? w.grad[wrt[i]->id] : NULL;
+    walk_free(&w);
+    return s;
+}
+
+static gr_status check_wrt(const gr_tensor *loss, gr_tensor *const *wrt, int n)
+{
+    for (int i = 0; i < n; i++) {
+        const char *why = !wrt[i]                        ? "NULL"
+                          : wrt[i]->graph != loss->graph ? "of another graph"
+                          : !is_float(wrt[i])            ? "not floating-point"
+                                                         : NULL;
+        if (why)
+            return gr_fail(GR_ERR_ARGUMENT, "gr_grad: wrt[%d] is %s", i, why);
+    }
+    if (gr_spec_count(&loss->spec) != 1 || !is_float(loss))
+        return gr_fail(GR_ERR_ARGUMENT, "gr_grad: the loss must be one floating-point value\nreduce it with gr_mean");
+    return GR_OK;
+}
+
+gr_status gr_grad(gr_tensor *loss, gr_tensor *const *wrt, gr_tensor **grads, int n)
+{
+    for (int i = 0; i < n; i++)
+        grads[i] = NULL;
+    if (!loss)
+        return gr_error_status();
+    gr_graph *g = loss->graph;
+    gr_status s = check_wrt(loss, wrt, n);
+    gr_tensor *one = s == GR_OK ? gr_fill(g, loss->spec.dtype, loss->spec.ndim, loss->spec.shape, 1) : NULL;
+    if (one)
+        s = gr_vjp(&loss, &one, 1, wrt, grads, n);
+    for (int i = 0; s == GR_OK && i < n; i++)
+        if (!grads[i])
+            grads[i] = gr_fill(g, wrt[i]->spec.dtype, wrt[i]->spec.ndim, wrt[i]->spec.shape, 0);
+    if (s != GR_OK)
+        gr_graph_fail(g);
+    return s != GR_OK ? s : gr_graph_check(g);
+}

@@ -1,0 +1,56 @@
+/* Graphs and their nodes. A node is immutable once appended; its id is its place in the order of appending, so every
+ * input has a smaller id and "all nodes by id" is a topological order. */
+#ifndef GR_GRAPH_GRAPH_H
+#define GR_GRAPH_GRAPH_H
+
+#include "base/error.h"
+
+struct gr_tensor {
+    const gr_op *op;
+    gr_graph *graph;
+    int64_t id;
+    const char *name; /* NULL: has none of its own */
+    gr_spec spec;
+    const void *attr; /* op->attr_size bytes */
+    int n_in, n_out;
+    gr_tensor **in;    /* [n_in], NULL where an optional input was left out */
+    gr_tensor **outs;  /* [n_out]: outs[0] is this node, outs[k] a "part" node */
+    gr_tensor *source; /* of a part: the node it is an output of; NULL otherwise */
+    int index;         /* of a part: which output */
+};
+
+struct gr_graph {
+    gr_tensor **nodes; /* [n], by id */
+    size_t n, capacity;
+    struct gr_chunk *chunks; /* the arena: nodes, names and attributes live here */
+    char *scope;             /* prefix of the names of new nodes, see gr_graph_scope_push */
+    size_t scope_capacity;
+    gr_status failed; /* the first failure, and its message */
+    char *failure;
+};
+
+/* Memory that lives as long as the graph; NULL and a failed graph when there is none. */
+void *gr_graph_alloc(gr_graph *g, size_t size);
+/* Records the thread's current error as the graph's first failure. Returns NULL, to be returned. */
+gr_tensor *gr_graph_fail(gr_graph *g);
+
+/* The prefix that new nodes' names get ("h.0.attn."). Push gives the old length, to be handed to pop. */
+size_t gr_graph_scope_push(gr_graph *g, const char *fmt, ...) GR_PRINTF(2, 3);
+void gr_graph_scope_pop(gr_graph *g, size_t length);
+
+/* "h.0.attn.softmax", or "softmax %12" for a node without a name. buf is returned. */
+const char *gr_tensor_label(const gr_tensor *t, char *buf, size_t size);
+/* "f32[2,3]" */
+const char *gr_spec_text(const gr_spec *s, char *buf, size_t size);
+
+int64_t gr_spec_count(const gr_spec *s);
+bool gr_spec_same_shape(const gr_spec *a, const gr_spec *b);
+
+/* Vector-Jacobian product: d_out[i] flows into out[i]; grads[j] gets what arrives at wrt[j], NULL if nothing does. */
+gr_status gr_vjp(gr_tensor *const *out, gr_tensor *const *d_out, int n_out, gr_tensor *const *wrt, gr_tensor **grads,
+                 int n_wrt);
+
+/* The op of secondary outputs, a part of the graph's own machinery. */
+extern const gr_op gr_op_part;
+
+#endif

@@ -1,0 +1,148 @@
+/* Appending a node: inputs checked, shape inferred, secondary outputs made. */
+#include "graph/graph.h"
+
+#include "base/dtype.h"
+#include "base/mem.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+gr_status gr_op_fail(const gr_tensor *node, const char *fmt, ...)
+{
+    char why[512], inputs[768] = "", spec[160];
+    va_list args;
+    va_start(args, fmt);
+    vsnprintf(why, sizeof why, fmt, args);
+    va_end(args);
+    int at = 0;
+    for (int i = 0; i < node->n_in && at < (int)sizeof inputs; i++)
+        at += snprintf(inputs + at, sizeof inputs - (size_t)at, "%s%s", i ? ", " : "",
+                       node->in[i] ? gr_spec_text(&node->in[i]->spec, spec, sizeof spec) : "none");
+    const char *scope = node->graph && node->graph->scope ? node->graph->scope : "";
+    return gr_fail(GR_ERR_ARGUMENT, "%s%s: %s (inputs: %s)", scope, node->op->name, why, inputs);
+}
+
+static gr_status infer_part(const gr_tensor *node, gr_spec *out)
+{
+    (void)node, (void)out; /* parts get their spec from the node they belong to */
+    return GR_OK;
+}
+
+const gr_op gr_op_part = {
+    .name = "part",
+    .doc = "Output k of an op with several.",
+    .inputs = 1,
+    .outputs = 1,
+    .infer = infer_part,
+    .no_grad = "parts are handled with the node they belong to",
+};
+
+static gr_status append(gr_graph *g, gr_tensor *t)
+{
+    gr_status s = gr_grow(&g->nodes, &g->capacity, g->n + 1, sizeof *g->nodes);
+    if (s != GR_OK)
+        return s;
+    t->id = (int64_t)g->n;
+    g->nodes[g->n++] = t;
+    return GR_OK;
+}
+
+static gr_status check_inputs(const gr_tensor *node)
+{
+    const gr_op *op = node->op;
+    if (node->n_in > op->inputs)
+        return gr_op_fail(node, "takes at most %d inputs, got %d", op->inputs, node->n_in);
+    for (int i = 0; i < op->inputs; i++) {
+        bool given = i < node->n_in && node->in[i];
+        if (!given && !(op->optional >> i & 1))
+            return gr_op_fail(node, "input %d is missing", i);
+        if (given && node->in[i]->graph != node->graph)
+            return gr_op_fail(node, "input %d belongs to another graph", i);
+        if (given && (op->writes >> i & 1) && strcmp(node->in[i]->op->name, "param") != 0)
+            return gr_op_fail(node, "input %d is written, so it must be a gr_param", i);
+    }
+    return GR_OK;
+}
+
+static gr_status check_spec(const gr_tensor *node, const gr_spec *s)
+{
+    if (s->ndim < 0 || s->ndim > GR_MAX_DIMS)
+        return gr_op_fail(node, "result has %d dims, at most %d are possible", s->ndim, GR_MAX_DIMS);
+    int64_t n = 1;
+    for (int i = 0; i < s->ndim; i++) {
+        if (s->shape[i] < 0)
+            return gr_op_fail(node, "dim %d of the result is %lld", i, (long long)s->shape[i]);
+        if (s->shape[i] && n > INT64_MAX / 8 / s->shape[i])
+            return gr_op_fail(node, "the result has too many elements");
+        n *= s->shape[i];
+    }
+    return GR_OK;
+}
+
+/* The secondary outputs follow their node at once, so that they are complete before anything reads them. */
+static gr_status append_parts(gr_tensor *t, const gr_spec *specs)
+{
+    for (int k = 1; k < t->n_out; k++) {
+        gr_tensor *p = gr_graph_alloc(t->graph, sizeof *p);
+        gr_tensor **lists = gr_graph_alloc(t->graph, 2 * sizeof *lists);
+        if (!p || !lists)
+            return GR_ERR_MEMORY;
+        lists[0] = t;
+        lists[1] = p;
+        *p = (gr_tensor){.op = &gr_op_part, .graph = t->graph, .spec = specs[k], .n_in = 1, .n_out = 1};
+        p->in = lists;
+        p->outs = lists + 1;
+        p->source = t;
+        p->index = k;
+        gr_status s = append(t->graph, p);
+        if (s != GR_OK)
+            return s;
+        t->outs[k] = p;
+    }
+    return GR_OK;
+}
+
+static gr_tensor *copy_into_graph(const gr_tensor *proto)
+{
+    gr_graph *g = proto->graph;
+    size_t attr = proto->op->attr_size, in = (size_t)proto->n_in, outs = (size_t)proto->n_out;
+    gr_tensor *t = gr_graph_alloc(g, sizeof *t);
+    gr_tensor **lists = gr_graph_alloc(g, (in + outs) * sizeof *lists);
+    void *a = attr ? gr_graph_alloc(g, attr) : NULL;
+    if (!t || !lists || (attr && !a))
+        return NULL;
+    *t = *proto;
+    t->in = lists;
+    t->outs = lists + in;
+    if (in)
+        memcpy(t->in, proto->in, in * sizeof *t->in);
+    if (attr)
+        memcpy(a, proto->attr, attr);
+    t->attr = a;
+    t->outs[0] = t;
+    return t;
+}
+
+gr_tensor *gr_node(gr_graph *g, const gr_op *op, gr_tensor *const *in, int n, const void *attr)
+{
+    for (int i = 0; i < n && !g; i++)
+        g = in[i] ? in[i]->graph : NULL;
+    if (!g || g->failed != GR_OK)
+        return NULL; /* the first failure has been told */
+    gr_tensor proto = {.op = op, .graph = g, .attr = attr, .n_in = n, .n_out = op->outputs};
+    proto.in = (gr_tensor **)in;
+    gr_spec specs[GR_MAX_OUTPUTS] = {{0}};
+    if (check_inputs(&proto) != GR_OK || op->infer(&proto, specs) != GR_OK)
+        return gr_graph_fail(g);
+    for (int k = 0; k < op->outputs; k++)
+        if (check_spec(&proto, &specs[k]) != GR_OK)
+            return gr_graph_fail(g);
+    proto.spec = specs[0];
+    gr_tensor *t = copy_into_graph(&proto);
+    if (!t || append(g, t) != GR_OK || append_parts(t, specs) != GR_OK)
+        return gr_graph_fail(g);
+    if (g->scope && *g->scope)
+        gr_name(t, "%s", op->name);
+    return t;
+}
