@@ -9,7 +9,7 @@
 
 typedef struct walk {
     gr_graph *graph;
-    size_t n;         /* nodes that existed when the walk began */
+    size_t first, n;  /* the nodes walked: [first, n), those that existed when the walk began */
     gr_tensor **grad; /* [n]: what has arrived so far */
     bool *depends;    /* [n]: does it depend on what is differentiated for? */
 } walk;
@@ -26,9 +26,9 @@ static bool is_float(const gr_tensor *t)
 }
 
 /* Marks everything that depends on `wrt` through floating-point values. */
-static gr_status walk_begin(walk *w, gr_graph *g, gr_tensor *const *wrt, int n_wrt)
+static gr_status walk_begin(walk *w, gr_graph *g, size_t first, gr_tensor *const *wrt, int n_wrt)
 {
-    *w = (walk){.graph = g, .n = g->n};
+    *w = (walk){.graph = g, .first = first, .n = g->n};
     w->grad = gr_alloc_zero(g->n, sizeof *w->grad);
     w->depends = gr_alloc_zero(g->n, sizeof *w->depends);
     if (!w->grad || !w->depends) {
@@ -37,7 +37,7 @@ static gr_status walk_begin(walk *w, gr_graph *g, gr_tensor *const *wrt, int n_w
     }
     for (int i = 0; i < n_wrt; i++)
         w->depends[wrt[i]->id] = true;
-    for (size_t i = 0; i < g->n; i++) {
+    for (size_t i = first; i < g->n; i++) {
         const gr_tensor *t = g->nodes[i];
         if (!is_float(t) || (t->op->flags & GR_OP_STOP))
             continue;
@@ -75,12 +75,16 @@ static gr_status arrive(walk *w, gr_tensor *at, gr_tensor *d)
     return *sum ? GR_OK : gr_graph_check(w->graph);
 }
 
+static gr_status vjp(gr_tensor *const *out, gr_tensor *const *d_out, int n_out, gr_tensor *const *wrt,
+                     gr_tensor **grads, int n_wrt, size_t first);
+
 /* An op without a rule of its own is differentiated through what it is composed of. */
 static gr_status grad_of_composition(gr_grad_args *a)
 {
     gr_tensor *out[GR_MAX_OUTPUTS] = {0}, *live[GR_MAX_OUTPUTS], *d_out[GR_MAX_OUTPUTS];
     gr_tensor *wrt[GR_MAX_INPUTS], *d_in[GR_MAX_INPUTS];
     int slot[GR_MAX_INPUTS], n_out = 0, n_wrt = 0;
+    size_t first = a->node->graph->n; /* stay inside the composition: what lies before is the outer walk's */
     gr_status s = a->node->op->compose(a->node, a->node->in, out);
     if (s != GR_OK)
         return s;
@@ -94,7 +98,7 @@ static gr_status grad_of_composition(gr_grad_args *a)
             slot[n_wrt] = i;
             wrt[n_wrt++] = a->node->in[i];
         }
-    s = gr_vjp(live, d_out, n_out, wrt, d_in, n_wrt);
+    s = vjp(live, d_out, n_out, wrt, d_in, n_wrt, first);
     for (int j = 0; s == GR_OK && j < n_wrt; j++) {
         const gr_spec *w = &wrt[j]->spec;
         a->d_in[slot[j]] = d_in[j] ? d_in[j] : gr_fill(a->node->graph, w->dtype, w->ndim, w->shape, 0);
@@ -154,20 +158,22 @@ static gr_status step(walk *w, gr_tensor *node)
     return s;
 }
 
-gr_status gr_vjp(gr_tensor *const *out, gr_tensor *const *d_out, int n_out, gr_tensor *const *wrt, gr_tensor **grads,
-                 int n_wrt)
+/* Vector-Jacobian product over the nodes from `first` on: d_out[i] flows into out[i]; grads[j] gets what arrives at
+ * wrt[j], NULL if nothing does. */
+static gr_status vjp(gr_tensor *const *out, gr_tensor *const *d_out, int n_out, gr_tensor *const *wrt,
+                     gr_tensor **grads, int n_wrt, size_t first)
 {
     memset(grads, 0, (size_t)n_wrt * sizeof *grads);
     if (n_out == 0 || n_wrt == 0)
         return GR_OK;
     walk w;
-    gr_status s = walk_begin(&w, out[0]->graph, wrt, n_wrt);
+    gr_status s = walk_begin(&w, out[0]->graph, first, wrt, n_wrt);
     if (s != GR_OK)
         return s;
     for (int i = 0; s == GR_OK && i < n_out; i++)
         if (w.depends[out[i]->id])
             s = arrive(&w, out[i], d_out[i]);
-    for (size_t i = w.n; s == GR_OK && i-- > 0;)
+    for (size_t i = w.n; s == GR_OK && i-- > first;)
         if (!w.graph->nodes[i]->source && w.depends[i])
             s = step(&w, w.graph->nodes[i]);
     for (int i = 0; i < n_wrt; i++)
@@ -201,7 +207,7 @@ gr_status gr_grad(gr_tensor *loss, gr_tensor *const *wrt, gr_tensor **grads, int
     gr_status s = check_wrt(loss, wrt, n);
     gr_tensor *one = s == GR_OK ? gr_fill(g, loss->spec.dtype, loss->spec.ndim, loss->spec.shape, 1) : NULL;
     if (one)
-        s = gr_vjp(&loss, &one, 1, wrt, grads, n);
+        s = vjp(&loss, &one, 1, wrt, grads, n, 0);
     for (int i = 0; s == GR_OK && i < n; i++)
         if (!grads[i])
             grads[i] = gr_fill(g, wrt[i]->spec.dtype, wrt[i]->spec.ndim, wrt[i]->spec.shape, 0);

@@ -46,10 +46,6 @@ const char *gr_spec_text(const gr_spec *s, char *buf, size_t size);
 int64_t gr_spec_count(const gr_spec *s);
 bool gr_spec_same_shape(const gr_spec *a, const gr_spec *b);
 
-/* Vector-Jacobian product: d_out[i] flows into out[i]; grads[j] gets what arrives at wrt[j], NULL if nothing does. */
-gr_status gr_vjp(gr_tensor *const *out, gr_tensor *const *d_out, int n_out, gr_tensor *const *wrt, gr_tensor **grads,
-                 int n_wrt);
-
 /* The op of secondary outputs, a part of the graph's own machinery. */
 extern const gr_op gr_op_part;
 
