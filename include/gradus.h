@@ -433,6 +433,7 @@ enum {
     GR_OP_ELEMENTWISE = 1, /* output element i depends on element i of the (broadcast) inputs alone */
     GR_OP_EFFECT = 2,      /* writes store tensors */
     GR_OP_STOP = 4,        /* no gradient flows through, and that is meant */
+    GR_OP_BOUND = 8,       /* has no kernel: the program binds it to memory (input, param, constant) */
 };
 
 /* Appends a node. in[] may hold NULL only at optional inputs. Returns output 0. */

@@ -111,9 +111,9 @@ static bool sample_pair(int i, gr_sample *s, bool positive)
         int na, nb;
         int64_t a[3], b[3];
     } pairs[] = {
-        {0, 0, {0}, {0}},         {1, 1, {19}, {19}},       {2, 1, {5, 33}, {33}}, {2, 0, {3, 9}, {0}},
-        {3, 3, {2, 1, 7}, {2, 5, 1}}, {1, 3, {4}, {3, 2, 4}},   {2, 2, {3, 0}, {1, 1}}, {2, 2, {6, 67}, {6, 67}},
-        {2, 2, {6, 1}, {6, 40}},
+        {0, 0, {0}, {0}},       {1, 1, {19}, {19}},           {2, 1, {5, 33}, {33}},
+        {2, 0, {3, 9}, {0}},    {3, 3, {2, 1, 7}, {2, 5, 1}}, {1, 3, {4}, {3, 2, 4}},
+        {2, 2, {3, 0}, {1, 1}}, {2, 2, {6, 67}, {6, 67}},     {2, 2, {6, 1}, {6, 40}},
     };
     if (i >= (int)(sizeof pairs / sizeof pairs[0]))
         return false;
@@ -152,13 +152,13 @@ static bool sample_select(int i, gr_sample *s)
 
 /* ---- gradient rules: d is the gradient of the output, x and y the inputs ------------------------------------- */
 
-#define RULE1(op, formula)                                                                                            \
-    static gr_status grad_##op(gr_grad_args *a)                                                                       \
-    {                                                                                                                 \
-        gr_tensor *d = a->d_out[0], *x = a->node->in[0], *out = a->out[0];                                            \
-        (void)x, (void)out;                                                                                           \
-        a->d_in[0] = formula;                                                                                         \
-        return gr_built(a->node, a->d_in[0]);                                                                         \
+#define RULE1(op, formula)                                                                                             \
+    static gr_status grad_##op(gr_grad_args *a)                                                                        \
+    {                                                                                                                  \
+        gr_tensor *d = a->d_out[0], *x = a->node->in[0], *out = a->out[0];                                             \
+        (void)x, (void)out;                                                                                            \
+        a->d_in[0] = formula;                                                                                          \
+        return gr_built(a->node, a->d_in[0]);                                                                          \
     }
 
 RULE1(neg, gr_neg(d))
@@ -175,16 +175,16 @@ RULE1(erf, gr_mul(d, gr_scale(gr_exp(gr_neg(gr_mul(x, x))), 1.128379167095512573
 RULE1(sigmoid, gr_mul(d, gr_mul(out, gr_sub(gr_scalar_like(out, 1), out))))
 RULE1(cast, gr_cast(d, x->spec.dtype))
 
-#define RULE2(op, formula_x, formula_y)                                                                               \
-    static gr_status grad_##op(gr_grad_args *a)                                                                       \
-    {                                                                                                                 \
-        gr_tensor *d = a->d_out[0], *x = a->node->in[0], *y = a->node->in[1], *out = a->out[0];                       \
-        (void)x, (void)y, (void)out;                                                                                  \
-        if (a->need[0])                                                                                               \
-            a->d_in[0] = formula_x;                                                                                   \
-        if (a->need[1])                                                                                               \
-            a->d_in[1] = formula_y;                                                                                   \
-        return gr_graph_check(a->node->graph);                                                                        \
+#define RULE2(op, formula_x, formula_y)                                                                                \
+    static gr_status grad_##op(gr_grad_args *a)                                                                        \
+    {                                                                                                                  \
+        gr_tensor *d = a->d_out[0], *x = a->node->in[0], *y = a->node->in[1], *out = a->out[0];                        \
+        (void)x, (void)y, (void)out;                                                                                   \
+        if (a->need[0])                                                                                                \
+            a->d_in[0] = formula_x;                                                                                    \
+        if (a->need[1])                                                                                                \
+            a->d_in[1] = formula_y;                                                                                    \
+        return gr_graph_check(a->node->graph);                                                                         \
     }
 
 RULE2(add, d, d)
@@ -208,12 +208,18 @@ static gr_status grad_select(gr_grad_args *a)
 
 /* ---- records ------------------------------------------------------------------------------------------------ */
 
-#define UNARY(op, text, rule, samples)                                                                                \
-    const gr_op gr_op_##op = {.name = #op, .doc = text, .inputs = 1, .outputs = 1, .flags = GR_OP_ELEMENTWISE,        \
-                              .infer = rule, .grad = grad_##op, .sample = samples};                                   \
-    gr_tensor *gr_##op(gr_tensor *x)                                                                                  \
-    {                                                                                                                 \
-        return gr_unary(&gr_op_##op, x);                                                                              \
+#define UNARY(op, text, rule, samples)                                                                                 \
+    const gr_op gr_op_##op = {.name = #op,                                                                             \
+                              .doc = text,                                                                             \
+                              .inputs = 1,                                                                             \
+                              .outputs = 1,                                                                            \
+                              .flags = GR_OP_ELEMENTWISE,                                                              \
+                              .infer = rule,                                                                           \
+                              .grad = grad_##op,                                                                       \
+                              .sample = samples};                                                                      \
+    gr_tensor *gr_##op(gr_tensor *x)                                                                                   \
+    {                                                                                                                  \
+        return gr_unary(&gr_op_##op, x);                                                                               \
     }
 
 UNARY(neg, "-x", infer_signed, sample_any)
@@ -229,12 +235,18 @@ UNARY(tanh, "hyperbolic tangent", gr_infer_like_float, sample_any)
 UNARY(erf, "error function, 2/sqrt(pi) times the integral of exp(-t^2) from 0 to x", gr_infer_like_float, sample_any)
 UNARY(sigmoid, "1 / (1 + e^-x)", gr_infer_like_float, sample_any)
 
-#define BINARY(op, text, rule, samples)                                                                               \
-    const gr_op gr_op_##op = {.name = #op, .doc = text, .inputs = 2, .outputs = 1, .flags = GR_OP_ELEMENTWISE,        \
-                              .infer = rule, .grad = grad_##op, .sample = samples};                                   \
-    gr_tensor *gr_##op(gr_tensor *a, gr_tensor *b)                                                                    \
-    {                                                                                                                 \
-        return gr_binary(&gr_op_##op, a, b);                                                                          \
+#define BINARY(op, text, rule, samples)                                                                                \
+    const gr_op gr_op_##op = {.name = #op,                                                                             \
+                              .doc = text,                                                                             \
+                              .inputs = 2,                                                                             \
+                              .outputs = 1,                                                                            \
+                              .flags = GR_OP_ELEMENTWISE,                                                              \
+                              .infer = rule,                                                                           \
+                              .grad = grad_##op,                                                                       \
+                              .sample = samples};                                                                      \
+    gr_tensor *gr_##op(gr_tensor *a, gr_tensor *b)                                                                     \
+    {                                                                                                                  \
+        return gr_binary(&gr_op_##op, a, b);                                                                           \
     }
 
 BINARY(add, "a + b", infer_arithmetic, sample_two)
@@ -245,13 +257,18 @@ BINARY(pow, "a^b", infer_float_pair, sample_two_positive)
 BINARY(min, "the smaller; NaN if either is", infer_arithmetic, sample_two)
 BINARY(max, "the larger; NaN if either is", infer_arithmetic, sample_two)
 
-#define COMPARE(op, text)                                                                                             \
-    const gr_op gr_op_##op = {.name = #op, .doc = text, .inputs = 2, .outputs = 1, .flags = GR_OP_ELEMENTWISE,        \
-                              .infer = infer_comparison, .no_grad = "a comparison is constant almost everywhere",     \
-                              .sample = sample_two};                                                                  \
-    gr_tensor *gr_##op(gr_tensor *a, gr_tensor *b)                                                                    \
-    {                                                                                                                 \
-        return gr_binary(&gr_op_##op, a, b);                                                                          \
+#define COMPARE(op, text)                                                                                              \
+    const gr_op gr_op_##op = {.name = #op,                                                                             \
+                              .doc = text,                                                                             \
+                              .inputs = 2,                                                                             \
+                              .outputs = 1,                                                                            \
+                              .flags = GR_OP_ELEMENTWISE,                                                              \
+                              .infer = infer_comparison,                                                               \
+                              .no_grad = "a comparison is constant almost everywhere",                                 \
+                              .sample = sample_two};                                                                   \
+    gr_tensor *gr_##op(gr_tensor *a, gr_tensor *b)                                                                     \
+    {                                                                                                                  \
+        return gr_binary(&gr_op_##op, a, b);                                                                           \
     }
 
 COMPARE(eq, "a == b, bool")

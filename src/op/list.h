@@ -9,7 +9,7 @@
                            X(erf) X(sigmoid) X(is_finite) X(add) X(sub) X(mul) X(div) X(pow) X(min) X(max) \
                            X(eq) X(ne) X(lt) X(le) X(gt) X(ge) X(select) \
     /* activations */      X(relu) X(relu_grad) X(gelu) X(gelu_grad) X(gelu_tanh) X(gelu_tanh_grad) X(silu) \
-                           X(silu_grad) X(swiglu) X(swiglu_grad) X(geglu) X(geglu_grad) \
+                           X(silu_grad) X(swiglu) X(geglu) \
     /* reductions */       X(sum) X(mean) X(reduce_max) X(argmax) X(global_norm) \
     /* layout */           X(reshape) X(permute) X(slice) X(split) X(concat) X(pad) X(expand) X(contiguous) X(detach) \
     /* matmul, indexing */ X(matmul) X(gather) X(scatter_add) X(embedding) \

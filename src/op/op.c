@@ -52,6 +52,11 @@ void gr_reduce_spec(const gr_spec *in, unsigned axes, bool keep, gr_spec *out)
     *out = r;
 }
 
+gr_dtype gr_accumulator(gr_dtype d)
+{
+    return d == GR_F64 ? GR_F64 : GR_F32;
+}
+
 gr_spec gr_spec_make(gr_dtype dtype, int ndim, const int64_t *shape)
 {
     gr_spec s = {.dtype = dtype, .ndim = ndim};
@@ -118,6 +123,16 @@ gr_tensor *gr_scalar_like(gr_tensor *like, double value)
 gr_tensor *gr_fill_like(gr_tensor *like, double value)
 {
     return like ? gr_fill(like->graph, like->spec.dtype, like->spec.ndim, like->spec.shape, value) : NULL;
+}
+
+gr_tensor *gr_unsqueeze(gr_tensor *x, int axis)
+{
+    if (!x)
+        return NULL;
+    int64_t shape[GR_MAX_DIMS + 1];
+    for (int i = 0; i <= x->spec.ndim; i++)
+        shape[i] = i < axis ? x->spec.shape[i] : i == axis ? 1 : x->spec.shape[i - 1];
+    return gr_reshape(x, x->spec.ndim + 1, shape);
 }
 
 gr_status gr_built(const gr_tensor *node, const gr_tensor *t)

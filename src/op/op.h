@@ -24,6 +24,8 @@ gr_status gr_broadcast(const gr_tensor *node, const gr_spec *a, const gr_spec *b
 gr_status gr_infer_like_float(const gr_tensor *node, gr_spec *out);
 /* The reduced shape; axes 0 means all. */
 void gr_reduce_spec(const gr_spec *in, unsigned axes, bool keep, gr_spec *out);
+/* What sums of this dtype accumulate in: f64 for f64, f32 for the other floats. */
+gr_dtype gr_accumulator(gr_dtype d);
 gr_spec gr_spec_make(gr_dtype dtype, int ndim, const int64_t *shape);
 /* Fails unless input i (when given) has this dtype / is a float / is an index. */
 gr_status gr_expect_dtype(const gr_tensor *node, int i, gr_dtype d);
@@ -41,6 +43,8 @@ gr_tensor *gr_ternary(const gr_op *op, gr_tensor *a, gr_tensor *b, gr_tensor *c)
 /* A scalar of like's dtype, and `value` for every element of like's shape. */
 gr_tensor *gr_scalar_like(gr_tensor *like, double value);
 gr_tensor *gr_fill_like(gr_tensor *like, double value);
+/* x with a dim of 1 inserted before dim `axis`. */
+gr_tensor *gr_unsqueeze(gr_tensor *x, int axis);
 /* GR_OK when t is not NULL, else the graph's failure: the end of a gradient rule or composition. */
 gr_status gr_built(const gr_tensor *node, const gr_tensor *t);
 
@@ -56,6 +60,10 @@ void gr_sample_absent(gr_sample *s);
 /* Shapes every element-wise op must take: scalars, empty, odd, unaligned, long. False past the last. */
 bool gr_sample_shape(int i, int *ndim, const int64_t **shape);
 
-#define GR_DIMS(...) (int)(sizeof((int64_t[]){__VA_ARGS__}) / sizeof(int64_t)), (int64_t[]){__VA_ARGS__}
+#define GR_DIMS(...)                                                                                                   \
+    (int)(sizeof((int64_t[]){__VA_ARGS__}) / sizeof(int64_t)), (int64_t[])                                             \
+    {                                                                                                                  \
+        __VA_ARGS__                                                                                                    \
+    }
 
 #endif
