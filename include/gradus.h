@@ -170,6 +170,7 @@ GR_API gr_tensor *gr_lt(gr_tensor *a, gr_tensor *b);
 GR_API gr_tensor *gr_le(gr_tensor *a, gr_tensor *b);
 GR_API gr_tensor *gr_gt(gr_tensor *a, gr_tensor *b);
 GR_API gr_tensor *gr_ge(gr_tensor *a, gr_tensor *b);
+GR_API gr_tensor *gr_is_finite(gr_tensor *x); /* bool: neither NaN nor infinite */
 /* condition (bool) ? a : b. */
 GR_API gr_tensor *gr_select(gr_tensor *condition, gr_tensor *a, gr_tensor *b);
 /* x * factor and x + term, in x's dtype. */
@@ -398,7 +399,8 @@ typedef enum gr_sample_fill { GR_FILL_UNIFORM, GR_FILL_INTEGER, GR_FILL_DISTINCT
 typedef struct gr_sample {
     int n_in;
     struct {
-        bool absent, is_float, is_state; /* is_float: the suite picks f64, f32, f16 or bf16; is_state: a gr_param */
+        bool absent, is_float;  /* is_float: the suite picks f64, f32, f16 or bf16 */
+        bool is_stat, is_state; /* is_stat: f32 (f64 when f64 is tested); is_state: a gr_param */
         gr_spec spec;
         gr_sample_fill fill;
         double low, high;

@@ -289,6 +289,11 @@ const gr_op gr_op_is_finite = {
     .sample = sample_any,
 };
 
+gr_tensor *gr_is_finite(gr_tensor *x)
+{
+    return gr_unary(&gr_op_is_finite, x);
+}
+
 const gr_op gr_op_select = {
     .name = "select",
     .doc = "condition ? a : b; condition bool, all broadcast",

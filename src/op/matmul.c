@@ -1,0 +1,106 @@
+/* Matrix multiplication. */
+#include "op/attr.h"
+#include "op/op.h"
+
+#include <string.h>
+
+static gr_status infer_matmul(const gr_tensor *node, gr_spec *out)
+{
+    const gr_matmul_attr *t = node->attr;
+    const gr_spec *a = gr_in(node, 0), *b = gr_in(node, 1);
+    if (gr_expect_float(node, 0) != GR_OK || gr_expect_dtype(node, 1, a->dtype) != GR_OK)
+        return GR_ERR_ARGUMENT;
+    if (a->ndim < 2 || b->ndim < 2)
+        return gr_op_fail(node, "needs at least 2 dims");
+    const int64_t *da = a->shape + a->ndim - 2, *db = b->shape + b->ndim - 2;
+    int64_t m = da[t->transpose_a], k = da[!t->transpose_a], kb = db[t->transpose_b], n = db[!t->transpose_b];
+    if (k != kb)
+        return gr_op_fail(node, "inner dims differ: %lld and %lld", (long long)k, (long long)kb);
+    gr_spec ba = *a, bb = *b;
+    ba.ndim -= 2;
+    bb.ndim -= 2;
+    out->dtype = a->dtype;
+    gr_status s = gr_broadcast(node, &ba, &bb, out);
+    if (s == GR_OK && out->ndim + 2 <= GR_MAX_DIMS) {
+        out->shape[out->ndim++] = m;
+        out->shape[out->ndim++] = n;
+    }
+    return s;
+}
+
+/* With A = op(a) and B = op(b): dA = d B^T and dB = A^T d, each transposed once more where op transposes. */
+static gr_status grad_matmul(gr_grad_args *g)
+{
+    const gr_matmul_attr *t = g->node->attr;
+    gr_tensor *a = g->node->in[0], *b = g->node->in[1], *d = g->d_out[0];
+    bool ta = t->transpose_a, tb = t->transpose_b;
+    if (g->need[0])
+        g->d_in[0] = ta ? gr_matmul(b, d, tb, true) : gr_matmul(d, b, false, !tb);
+    if (g->need[1])
+        g->d_in[1] = tb ? gr_matmul(d, a, true, ta) : gr_matmul(a, d, !ta, false);
+    return gr_graph_check(g->node->graph);
+}
+
+static bool sample_matmul(int i, gr_sample *s)
+{
+    static const struct {
+        int na, nb;
+        int64_t a[4], b[4];
+        gr_matmul_attr t;
+    } calls[] = {
+        {2, 2, {1, 1}, {1, 1}, {false, false}},
+        {2, 2, {5, 7}, {7, 3}, {false, false}},
+        {2, 2, {5, 7}, {3, 7}, {false, true}},
+        {2, 2, {7, 5}, {7, 3}, {true, false}},
+        {2, 2, {7, 5}, {3, 7}, {true, true}},
+        {2, 2, {33, 17}, {65, 17}, {false, true}},
+        {2, 2, {1, 40}, {31, 40}, {false, true}},
+        {2, 2, {4, 0}, {0, 3}, {false, false}},
+        {2, 2, {0, 4}, {4, 3}, {false, false}},
+        {3, 3, {2, 5, 7}, {2, 7, 3}, {false, false}},
+        {4, 3, {2, 3, 4, 6}, {1, 6, 5}, {false, false}},
+        {3, 4, {1, 6, 4}, {2, 3, 5, 6}, {true, true}},
+    };
+    if (i >= (int)(sizeof calls / sizeof calls[0]))
+        return false;
+    gr_sample_float(s, -1, 1, calls[i].na, calls[i].a);
+    gr_sample_float(s, -1, 1, calls[i].nb, calls[i].b);
+    *(gr_matmul_attr *)(void *)s->attr.bytes = calls[i].t;
+    return true;
+}
+
+const gr_op gr_op_matmul = {
+    .name = "matmul",
+    .doc = "a [.., M, K] times b [.., K, N]: [.., M, N]; either may be stored transposed; leading dims broadcast",
+    .inputs = 2,
+    .outputs = 1,
+    .attr_size = sizeof(gr_matmul_attr),
+    .infer = infer_matmul,
+    .grad = grad_matmul,
+    .sample = sample_matmul,
+};
+
+/* Rows of a that share one b are one matrix: a single large product, and a weight's gradient without a sum over B. */
+static gr_tensor *matmul_rows(gr_tensor *a, gr_tensor *b, bool transpose_b)
+{
+    int64_t shape[GR_MAX_DIMS], flat[] = {-1, a->spec.shape[a->spec.ndim - 1]};
+    memcpy(shape, a->spec.shape, sizeof shape);
+    if (gr_spec_count(&a->spec) == 0)
+        flat[0] = 0;
+    gr_tensor *in[] = {gr_reshape(a, 2, flat), b};
+    gr_tensor *y = in[0] ? gr_node(a->graph, &gr_op_matmul, in, 2, &(gr_matmul_attr){false, transpose_b}) : NULL;
+    if (!y)
+        return NULL;
+    shape[a->spec.ndim - 1] = y->spec.shape[1];
+    return gr_reshape(y, a->spec.ndim, shape);
+}
+
+gr_tensor *gr_matmul(gr_tensor *a, gr_tensor *b, bool transpose_a, bool transpose_b)
+{
+    if (!a || !b)
+        return NULL;
+    if (!transpose_a && b->spec.ndim == 2 && a->spec.ndim > 2 && a->spec.shape[a->spec.ndim - 1] > 0)
+        return matmul_rows(a, b, transpose_b);
+    gr_tensor *in[] = {a, b};
+    return gr_node(a->graph, &gr_op_matmul, in, 2, &(gr_matmul_attr){transpose_a, transpose_b});
+}

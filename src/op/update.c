@@ -1,0 +1,305 @@
+/* Effects: what writes a store's tensors. Optimizers are compositions of basic ops and assignments, so a backend
+ * without a kernel for one still trains. */
+#include "op/attr.h"
+#include "op/op.h"
+
+#include <math.h>
+
+/* An effect is worth nothing as a value. */
+static gr_spec nothing(void)
+{
+    return gr_spec_make(GR_U8, 1, (const int64_t[]){0});
+}
+
+static gr_status infer_assign(const gr_tensor *node, gr_spec *out)
+{
+    const gr_spec *p = gr_in(node, 0);
+    if (gr_expect_dtype(node, 1, p->dtype) != GR_OK || gr_expect_shape(node, 1, p->ndim, p->shape) != GR_OK)
+        return GR_ERR_ARGUMENT;
+    *out = nothing();
+    return GR_OK;
+}
+
+static gr_status infer_write_rows(const gr_tensor *node, gr_spec *out)
+{
+    const gr_spec *p = gr_in(node, 0), *v = gr_in(node, 1);
+    bool same = p->ndim == v->ndim && p->ndim >= 2 && p->shape[0] == v->shape[0];
+    for (int i = 2; same && i < p->ndim; i++)
+        same = p->shape[i] == v->shape[i];
+    if (!same)
+        return gr_op_fail(node, "expected param [B, S, ..] and value [B, T, ..]");
+    if (gr_expect_dtype(node, 1, p->dtype) != GR_OK || gr_expect_dtype(node, 2, GR_I64) != GR_OK ||
+        gr_expect_shape(node, 2, 2, v->shape) != GR_OK)
+        return GR_ERR_ARGUMENT;
+    *out = nothing();
+    return GR_OK;
+}
+
+static bool sample_assign(int i, gr_sample *s)
+{
+    int ndim;
+    const int64_t *shape;
+    if (!gr_sample_shape(i, &ndim, &shape))
+        return false;
+    gr_sample_state(s, -1, 1, ndim, shape);
+    gr_sample_float(s, -1, 1, ndim, shape);
+    return true;
+}
+
+static bool sample_write_rows(int i, gr_sample *s)
+{
+    if (i >= 2)
+        return false;
+    gr_sample_state(s, -1, 1, GR_DIMS(2, 9, 3, 5));
+    gr_sample_float(s, -1, 1, 4, i ? (int64_t[]){2, 1, 3, 5} : (int64_t[]){2, 4, 3, 5});
+    gr_sample_index(s, -1, 9, 2, i ? (int64_t[]){2, 1} : (int64_t[]){2, 4});
+    return true;
+}
+
+#define EFFECT_HAS_NO_GRADIENT "an effect is not differentiated"
+
+const gr_op gr_op_assign = {
+    .name = "assign",
+    .doc = "param = value",
+    .inputs = 2,
+    .outputs = 1,
+    .flags = GR_OP_EFFECT,
+    .writes = 1,
+    .infer = infer_assign,
+    .no_grad = EFFECT_HAS_NO_GRADIENT,
+    .sample = sample_assign,
+};
+
+const gr_op gr_op_assign_add = {
+    .name = "assign_add",
+    .doc = "param += value",
+    .inputs = 2,
+    .outputs = 1,
+    .flags = GR_OP_EFFECT,
+    .writes = 1,
+    .infer = infer_assign,
+    .no_grad = EFFECT_HAS_NO_GRADIENT,
+    .sample = sample_assign,
+};
+
+const gr_op gr_op_write_rows = {
+    .name = "write_rows",
+    .doc = "param [B,S,..], value [B,T,..], slot i64 [B,T]: param[b, slot[b,t]] = value[b, t] in the order of t; slot "
+           "-1 writes nothing, one outside [-1, S) is an error at run time",
+    .inputs = 3,
+    .outputs = 1,
+    .flags = GR_OP_EFFECT,
+    .writes = 1,
+    .infer = infer_write_rows,
+    .no_grad = EFFECT_HAS_NO_GRADIENT,
+    .sample = sample_write_rows,
+};
+
+gr_tensor *gr_assign(gr_tensor *param, gr_tensor *value)
+{
+    return gr_binary(&gr_op_assign, param, value);
+}
+
+gr_tensor *gr_assign_add(gr_tensor *param, gr_tensor *value)
+{
+    return gr_binary(&gr_op_assign_add, param, value);
+}
+
+gr_tensor *gr_write_rows(gr_tensor *param, gr_tensor *value, gr_tensor *slot)
+{
+    return gr_ternary(&gr_op_write_rows, param, value, slot);
+}
+
+/* ---- optimizers --------------------------------------------------------------------------------------------- */
+
+/* param, grad and the moments given have one dtype and shape; the scalars behind them are f32 []. */
+static gr_status check_step(const gr_tensor *node, int moments, int scalar, int n_scalars)
+{
+    const gr_spec *p = gr_in(node, 0);
+    gr_status s = gr_expect_float(node, 0);
+    for (int i = 1; s == GR_OK && i < 2 + moments; i++) {
+        s = gr_expect_dtype(node, i, p->dtype);
+        if (s == GR_OK)
+            s = gr_expect_shape(node, i, p->ndim, p->shape);
+    }
+    for (int i = scalar; s == GR_OK && i < scalar + n_scalars; i++) {
+        s = gr_expect_dtype(node, i, GR_F32);
+        if (s == GR_OK)
+            s = gr_expect_shape(node, i, 0, NULL);
+    }
+    return s;
+}
+
+/* A new value, or the old one where the step is skipped. */
+static gr_tensor *unless_skipped(gr_tensor *taken, gr_tensor *value, gr_tensor *old)
+{
+    return taken ? gr_select(taken, value, old) : value;
+}
+
+static gr_tensor *scaled(gr_tensor *grad, gr_tensor *scale)
+{
+    return scale ? gr_mul(grad, gr_cast(scale, grad->spec.dtype)) : grad;
+}
+
+enum { PARAM, GRAD, VELOCITY, SGD_LR, SGD_SCALE, N_SGD };
+
+static gr_status infer_sgd(const gr_tensor *node, gr_spec *out)
+{
+    const gr_sgd_attr *a = node->attr;
+    if (a->momentum != 0 && !gr_in(node, VELOCITY))
+        return gr_op_fail(node, "momentum needs a velocity");
+    *out = nothing();
+    return check_step(node, 1, SGD_LR, 2);
+}
+
+static gr_status compose_sgd(const gr_tensor *node, gr_tensor *const *in, gr_tensor **out)
+{
+    const gr_sgd_attr *a = node->attr;
+    gr_tensor *p = in[PARAM], *v = in[VELOCITY], *scale = node->n_in > SGD_SCALE ? in[SGD_SCALE] : NULL;
+    gr_tensor *taken = scale ? gr_is_finite(scale) : NULL;
+    gr_tensor *g = gr_add(scaled(in[GRAD], scale), gr_scale(p, a->weight_decay));
+    gr_tensor *dir = v ? gr_add(gr_scale(v, a->momentum), g) : g;
+    gr_tensor *next = gr_sub(p, gr_mul(dir, gr_cast(in[SGD_LR], p->spec.dtype)));
+    if (v)
+        gr_assign(v, unless_skipped(taken, dir, v));
+    out[0] = gr_assign(p, unless_skipped(taken, next, p));
+    return gr_built(p, out[0]);
+}
+
+static bool sample_sgd(int i, gr_sample *s)
+{
+    static const int64_t n[] = {1, 37, 5000, 0};
+    if (i >= 4)
+        return false;
+    *(gr_sgd_attr *)(void *)s->attr.bytes = (gr_sgd_attr){i ? 0.9f : 0, 0.01f};
+    gr_sample_state(s, -1, 1, 1, &n[i]);
+    gr_sample_float(s, -1, 1, 1, &n[i]);
+    if (i)
+        gr_sample_state(s, -1, 1, 1, &n[i]);
+    else
+        gr_sample_absent(s);
+    gr_sample_f32(s, 0.01, 0.1, 0, NULL);
+    if (i == 1)
+        gr_sample_absent(s);
+    else
+        gr_sample_f32(s, 0.5, 1, 0, NULL);
+    return true;
+}
+
+const gr_op gr_op_sgd = {
+    .name = "sgd",
+    .doc = "param, grad, velocity, lr, grad_scale: g = grad grad_scale + weight_decay param; velocity = momentum "
+           "velocity + g; param -= lr velocity (torch.optim.SGD); a grad_scale that is not finite skips the step",
+    .inputs = N_SGD,
+    .optional = 1u << VELOCITY | 1u << SGD_SCALE,
+    .outputs = 1,
+    .attr_size = sizeof(gr_sgd_attr),
+    .flags = GR_OP_EFFECT,
+    .writes = 1u << PARAM | 1u << VELOCITY,
+    .infer = infer_sgd,
+    .no_grad = EFFECT_HAS_NO_GRADIENT,
+    .compose = compose_sgd,
+    .sample = sample_sgd,
+};
+
+gr_tensor *gr_sgd(gr_tensor *param, gr_tensor *grad, gr_tensor *velocity, gr_tensor *lr, gr_tensor *grad_scale,
+                  float momentum, float weight_decay)
+{
+    gr_tensor *in[] = {param, grad, velocity, lr, grad_scale};
+    return param && grad && lr ? gr_node(param->graph, &gr_op_sgd, in, N_SGD, &(gr_sgd_attr){momentum, weight_decay})
+                               : NULL;
+}
+
+enum { M = 2, SECOND, LR, STEP, SCALE, N_ADAMW };
+
+static gr_status infer_adamw(const gr_tensor *node, gr_spec *out)
+{
+    gr_status s = check_step(node, 2, LR, 1);
+    if (s == GR_OK)
+        s = gr_expect_dtype(node, STEP, GR_I64);
+    if (s == GR_OK)
+        s = gr_expect_shape(node, STEP, 0, NULL);
+    if (s == GR_OK)
+        s = check_step(node, 2, SCALE, 1);
+    *out = nothing();
+    return s;
+}
+
+/* 1 - beta^step */
+static gr_tensor *bias_correction(gr_tensor *step, float beta)
+{
+    gr_tensor *power = gr_exp(gr_scale(step, log((double)beta)));
+    return gr_sub(gr_scalar_like(step, 1), beta > 0 ? power : gr_scalar_like(step, 0));
+}
+
+static gr_status compose_adamw(const gr_tensor *node, gr_tensor *const *in, gr_tensor **out)
+{
+    const gr_adamw_options *o = node->attr;
+    gr_tensor *p = in[PARAM], *m = in[M], *v = in[SECOND], *scale = node->n_in > SCALE ? in[SCALE] : NULL;
+    gr_dtype dtype = p->spec.dtype;
+    gr_tensor *taken = scale ? gr_is_finite(scale) : NULL;
+    gr_tensor *g = scaled(in[GRAD], scale), *lr = gr_cast(in[LR], dtype), *step = gr_cast(in[STEP], dtype);
+    gr_tensor *m1 = gr_add(gr_scale(m, o->beta1), gr_scale(g, 1 - (double)o->beta1));
+    gr_tensor *v1 = gr_add(gr_scale(v, o->beta2), gr_scale(gr_mul(g, g), 1 - (double)o->beta2));
+    gr_tensor *root = gr_sqrt(gr_div(v1, bias_correction(step, o->beta2)));
+    gr_tensor *update = gr_div(gr_div(m1, bias_correction(step, o->beta1)), gr_offset(root, o->eps));
+    gr_tensor *decayed = gr_sub(p, gr_mul(p, gr_scale(lr, o->weight_decay)));
+    gr_tensor *p1 = gr_sub(decayed, gr_mul(lr, update));
+    p1 = unless_skipped(taken, p1, p);
+    m1 = unless_skipped(taken, m1, m);
+    v1 = unless_skipped(taken, v1, v);
+    gr_assign(m, m1);
+    gr_assign(v, v1);
+    out[0] = gr_assign(p, p1);
+    return gr_built(p, out[0]);
+}
+
+static bool sample_adamw(int i, gr_sample *s)
+{
+    static const int64_t n[] = {1, 37, 5000, 0};
+    if (i >= 4)
+        return false;
+    *(gr_adamw_options *)(void *)s->attr.bytes = (gr_adamw_options){0.9f, 0.95f, 1e-4f, 0.1f};
+    gr_sample_state(s, -1, 1, 1, &n[i]);
+    gr_sample_float(s, -1, 1, 1, &n[i]);
+    gr_sample_state(s, -1, 1, 1, &n[i]);
+    gr_sample_state(s, 0.1, 1, 1, &n[i]);
+    gr_sample_f32(s, 0.001, 0.1, 0, NULL);
+    gr_sample_index(s, 1, 20, 0, NULL);
+    if (i == 1)
+        gr_sample_absent(s);
+    else
+        gr_sample_f32(s, 0.5, 1, 0, NULL);
+    return true;
+}
+
+const gr_op gr_op_adamw = {
+    .name = "adamw",
+    .doc = "param, grad, m, v, lr, step, grad_scale: g = grad grad_scale; m = b1 m + (1-b1) g; v = b2 v + (1-b2) g^2; "
+           "param -= lr weight_decay param + lr (m / (1-b1^step)) / (sqrt(v / (1-b2^step)) + eps) (Loshchilov & Hutter "
+           "2019, torch.optim.AdamW); a grad_scale that is not finite skips the step",
+    .inputs = N_ADAMW,
+    .optional = 1u << SCALE,
+    .outputs = 1,
+    .attr_size = sizeof(gr_adamw_options),
+    .flags = GR_OP_EFFECT,
+    .writes = 1u << PARAM | 1u << M | 1u << SECOND,
+    .infer = infer_adamw,
+    .no_grad = EFFECT_HAS_NO_GRADIENT,
+    .compose = compose_adamw,
+    .sample = sample_adamw,
+};
+
+gr_tensor *gr_adamw(gr_tensor *param, gr_tensor *grad, gr_tensor *m, gr_tensor *v, gr_tensor *lr, gr_tensor *step,
+                    gr_tensor *grad_scale, const gr_adamw_options *options)
+{
+    gr_tensor *in[] = {param, grad, m, v, lr, step, grad_scale};
+    return param && grad && m && v && lr && step ? gr_node(param->graph, &gr_op_adamw, in, N_ADAMW, options) : NULL;
+}
+
+gr_tensor *gr_clip_factor(gr_tensor *norm, float max_norm)
+{
+    gr_tensor *factor = gr_div(gr_scalar_like(norm, max_norm), gr_offset(norm, 1e-6));
+    factor = gr_min(factor, gr_scalar_like(norm, 1));
+    return gr_select(gr_is_finite(norm), factor, gr_scalar_like(norm, NAN));
+}
