@@ -42,6 +42,7 @@ struct gr_device {
     const gr_backend *backend;
     char description[128];
     gr_pool *pool;
+    void *own; /* what the backend keeps for this device */
     /* One arena serves all programs of the device: they never run at the same time. */
     void *arena;
     size_t arena_size;
@@ -62,6 +63,8 @@ void gr_host_fill(gr_device *d, void *to, int byte, size_t size);
 gr_status gr_host_run(gr_device *d, const gr_step *steps, int n);
 /* The first line of the table (closed by a line without op) that can do the node, else NULL. */
 const gr_kernel *gr_kernel_find(const gr_kernel *table, const gr_tensor *node);
+/* The kernel that an op's own record brings along, else NULL. Its inputs come contiguous. */
+const gr_kernel *gr_kernel_own(const gr_tensor *node);
 
 /* ---- operands ---- */
 
