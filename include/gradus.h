@@ -69,8 +69,8 @@ GR_API const char *gr_version(void);
 
 /* ---- memory ------------------------------------------------------------------------------------------------- */
 
-/* The library's only source of host memory. Called as f(user, NULL, 0, n) to allocate, f(user, p, n, 0) to free and
- * f(user, p, old, n) to resize; returns NULL when it cannot. Set before anything else is called. */
+/* The library's only source of host memory. Called as f(user, NULL, 0, n) to allocate and f(user, p, n, 0) to free, by
+ * several threads at a time; returns NULL when it cannot. Set before anything else is called. */
 typedef void *(*gr_allocator)(void *user, void *p, size_t old_size, size_t new_size);
 GR_API void gr_set_allocator(gr_allocator f, void *user);
 

@@ -43,9 +43,6 @@ const char *gr_stage_path(const gr_stage *s);
 gr_status gr_stage_commit(gr_stage *s); /* frees s; on failure the staged directory is removed */
 void gr_stage_cancel(gr_stage *s);
 
-/* Streaming 64-bit checksum (XXH64, seed 0: https://github.com/Cyan4973/xxHash, doc/xxhash_spec.md). */
-uint64_t gr_checksum(const void *data, size_t size);
-
 /* For tests: the n-th write, fsync or rename from now fails as a full disk would (0 = none). */
 void gr_file_fail_at(int64_t n);
 

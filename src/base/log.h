@@ -4,6 +4,6 @@
 
 #include "base/error.h"
 
-void gr_log(gr_log_level level, const char *fmt, ...) GR_PRINTF(2, 3);
+void gr_remark(gr_log_level level, const char *fmt, ...) GR_PRINTF(2, 3);
 
 #endif

@@ -2,10 +2,10 @@
 #ifndef GR_BASE_MEM_H
 #define GR_BASE_MEM_H
 
-#include "gradus.h"
+#include "base/error.h"
 
-/* NULL when memory cannot be had: gr_error() then says how much was asked for. Aligned for any type.
- * A size of 0 gives a valid pointer. */
+/* NULL when memory cannot be had: gr_error() then says how much was asked for. Aligned to
+ * 64 bytes. A size of 0 gives a valid pointer. */
 void *gr_alloc(size_t size);
 void *gr_alloc_zero(size_t count, size_t size); /* count * size checked for overflow */
 void gr_free(void *p);                          /* NULL is fine */
@@ -14,9 +14,10 @@ void gr_free(void *p);                          /* NULL is fine */
 gr_status gr_grow(void *p, size_t *cap, size_t need, size_t elem_size);
 
 char *gr_strdup(const char *s);
-char *gr_strfmt(const char *fmt, ...); /* caller frees */
+char *gr_strfmt(const char *fmt, ...) GR_PRINTF(1, 2); /* caller frees */
 
-/* Zeroed pages for tensors, 2 MiB aligned when large (huge pages are asked for). Free with the same size. */
+/* Zeroed whole pages for tensors, 2 MiB aligned when large (huge pages are asked for). Free with the same size. What
+ * does not fit into the memory that is free now is refused here, not killed for later. */
 void *gr_alloc_pages(size_t size);
 void gr_free_pages(void *p, size_t size);
 
@@ -24,8 +25,9 @@ void gr_free_pages(void *p, size_t size);
 bool gr_mul_size(size_t a, size_t b, size_t *out);
 bool gr_add_size(size_t a, size_t b, size_t *out);
 
-/* For tests: fail the n-th allocation from now (1 = the next; 0 = none), and what is alive. Thread-safe. */
-void gr_mem_fail_at(int64_t n);
+/* For tests: fail the n-th allocation from now (1 = the next; 0 = none); returns how many were still to go before the
+ * last one asked for, 0 when it has happened. And what is alive. Thread-safe. */
+int64_t gr_mem_fail_at(int64_t n);
 typedef struct gr_mem_stats {
     int64_t live_blocks, live_bytes, peak_bytes, calls; /* calls: allocations since start */
 } gr_mem_stats;

@@ -2,6 +2,7 @@
 #ifndef GR_BASE_THREAD_H
 #define GR_BASE_THREAD_H
 
+#include "base/machine.h"
 #include "gradus.h"
 
 typedef struct gr_pool gr_pool;
@@ -10,7 +11,6 @@ typedef struct gr_pool gr_pool;
 gr_pool *gr_pool_new(int threads);
 void gr_pool_free(gr_pool *p);
 int gr_pool_threads(const gr_pool *p);
-int gr_cpu_count(void);
 
 /* Calls fn(ctx, piece, worker) once for each piece in [0, pieces), on all workers, and returns when all are done.
  * worker is in [0, threads): an index for per-thread scratch. Allocates nothing. Not re-entrant. */

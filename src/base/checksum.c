@@ -1,0 +1,74 @@
+/* XXH64, written from its specification: four lanes over 32-byte stripes, then the rest, then a final mix. */
+#include "base/checksum.h"
+
+#include <string.h>
+
+#define P1 0x9E3779B185EBCA87u
+#define P2 0xC2B2AE3D27D4EB4Fu
+#define P3 0x165667B19E3779F9u
+#define P4 0x85EBCA77C2B2AE63u
+#define P5 0x27D4EB2F165667C5u
+
+static uint64_t rotate(uint64_t x, int bits)
+{
+    return x << bits | x >> (64 - bits);
+}
+
+/* Little-endian by definition; memcpy, as data may stand anywhere. */
+static uint64_t load64(const uint8_t *p)
+{
+    uint64_t x;
+    memcpy(&x, p, sizeof x);
+#if defined(__BYTE_ORDER__) && __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+    x = __builtin_bswap64(x);
+#endif
+    return x;
+}
+
+static uint64_t load32(const uint8_t *p)
+{
+    return (uint64_t)p[0] | (uint64_t)p[1] << 8 | (uint64_t)p[2] << 16 | (uint64_t)p[3] << 24;
+}
+
+static uint64_t mix_lane(uint64_t lane, uint64_t input)
+{
+    return rotate(lane + input * P2, 31) * P1;
+}
+
+static uint64_t fold_lane(uint64_t hash, uint64_t lane)
+{
+    return (hash ^ mix_lane(0, lane)) * P1 + P4;
+}
+
+/* All whole stripes of [*p, end); moves *p behind them. */
+static uint64_t hash_stripes(const uint8_t **p, const uint8_t *end)
+{
+    uint64_t a = P1 + P2, b = P2, c = 0, d = 0 - P1;
+    const uint8_t *q = *p;
+    for (; end - q >= 32; q += 32) {
+        a = mix_lane(a, load64(q));
+        b = mix_lane(b, load64(q + 8));
+        c = mix_lane(c, load64(q + 16));
+        d = mix_lane(d, load64(q + 24));
+    }
+    *p = q;
+    uint64_t hash = rotate(a, 1) + rotate(b, 7) + rotate(c, 12) + rotate(d, 18);
+    return fold_lane(fold_lane(fold_lane(fold_lane(hash, a), b), c), d);
+}
+
+uint64_t gr_checksum(const void *data, size_t size)
+{
+    const uint8_t *p = data, *end = p + size;
+    uint64_t hash = (size >= 32 ? hash_stripes(&p, end) : P5) + size;
+    for (; end - p >= 8; p += 8)
+        hash = rotate(hash ^ mix_lane(0, load64(p)), 27) * P1 + P4;
+    if (end - p >= 4) {
+        hash = rotate(hash ^ load32(p) * P1, 23) * P2 + P3;
+        p += 4;
+    }
+    for (; p < end; p++)
+        hash = rotate(hash ^ *p * P5, 11) * P1;
+    hash = (hash ^ hash >> 33) * P2;
+    hash = (hash ^ hash >> 29) * P3;
+    return hash ^ hash >> 32;
+}

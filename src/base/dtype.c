@@ -1,0 +1,216 @@
+/* One record per dtype, and the conversions they name. The bulk conversions are branch-free loops over plain arrays,
+ * which compilers turn into vector code; the rounding is done on integers, so it does not depend on the machine. */
+#include "base/dtype.h"
+
+#include "base/mem.h"
+
+#include <string.h>
+
+/* ---- bits ---- */
+
+static inline uint32_t float_bits(float x)
+{
+    uint32_t bits;
+    memcpy(&bits, &x, sizeof bits);
+    return bits;
+}
+
+static inline float bits_float(uint32_t bits)
+{
+    float x;
+    memcpy(&x, &bits, sizeof x);
+    return x;
+}
+
+/* f16: 1 sign, 5 exponent (bias 15), 10 mantissa bits. */
+static inline float half_to_float(uint16_t h)
+{
+    uint32_t sign = (uint32_t)(h & 0x8000) << 16, rest = h & 0x7FFF;
+    uint32_t normal = (rest << 13) + ((127 - 15) << 23);
+    uint32_t special = (rest << 13) | 0x7F800000;                 /* infinity, NaN */
+    uint32_t small = float_bits((float)(int32_t)rest * 0x1p-24f); /* subnormals count units of 2^-24 */
+    uint32_t bits = rest < 0x0400 ? small : rest >= 0x7C00 ? special : normal;
+    return bits_float(sign | bits);
+}
+
+static inline uint16_t float_to_half(float x)
+{
+    uint32_t bits = float_bits(x), sign = bits >> 16 & 0x8000, size = bits & 0x7FFFFFFF;
+    /* Adding just under half of the last kept place, and its lowest bit, rounds to nearest even; a carry goes on into
+     * the exponent, as it should. */
+    uint32_t normal = (size + 0xFFF + (size >> 13 & 1) - ((127 - 15) << 23)) >> 13;
+    /* 0.5 has its last place at 2^-24, an f16 subnormal's unit: the addition itself rounds. */
+    uint32_t small = float_bits(bits_float(size) + 0.5f) - float_bits(0.5f);
+    uint32_t nan = 0x7E00 | (size >> 13 & 0x1FF);
+    uint32_t half = size < 0x38800000 ? small : size >= 0x477FF000 ? 0x7C00 : normal; /* 2^-14, 65520 */
+    return (uint16_t)(sign | (size > 0x7F800000 ? nan : half));
+}
+
+/* bf16: the upper half of an f32. */
+static inline float bfloat_to_float(uint16_t b)
+{
+    return bits_float((uint32_t)b << 16);
+}
+
+static inline uint16_t float_to_bfloat(float x)
+{
+    uint32_t bits = float_bits(x);
+    uint32_t rounded = (bits + 0x7FFF + (bits >> 16 & 1)) >> 16;
+    uint32_t nan = bits >> 16 | 0x40; /* rounding could turn a NaN into infinity */
+    return (uint16_t)((bits & 0x7FFFFFFF) > 0x7F800000 ? nan : rounded);
+}
+
+/* f64 to f32, rounding to odd: an inexact result gets its last bit set. Rounding that again to f16 or bf16 gives what
+ * rounding once would; rounding to nearest twice would not. */
+static inline float narrow_to_odd(double x)
+{
+    float f = (float)x;
+    if (!((double)f < x) && !((double)f > x)) /* exact, or NaN */
+        return f;
+    uint32_t bits = float_bits(f);
+    bool away = x < 0 ? (double)f < x : (double)f > x;
+    return bits_float((bits - (away ? 1 : 0)) | 1);
+}
+
+static uint16_t double_to_half(double x)
+{
+    return float_to_half(narrow_to_odd(x));
+}
+
+static uint16_t double_to_bfloat(double x)
+{
+    return float_to_bfloat(narrow_to_odd(x));
+}
+
+static inline float same_float(float x)
+{
+    return x;
+}
+
+static inline double same_double(double x)
+{
+    return x;
+}
+
+/* Floats to integers: towards 0, saturating, NaN is 0. The cast sees only values in range, outside it is undefined.
+ * `limit` is 2^bits, exact in every float type; -limit is the least value. */
+#define TO_INTEGER(name, from, type, limit, least, greatest)                                                           \
+    static inline type name(from x)                                                                                    \
+    {                                                                                                                  \
+        bool inside = x >= (from)(least) && x < (from)(limit);                                                         \
+        type value = (type)(inside ? x : (from)0);                                                                     \
+        return x >= (from)(limit) ? (greatest) : x < (from)(least) ? (type)(least) : value;                            \
+    }
+
+TO_INTEGER(float_to_i64, float, int64_t, 0x1p63, INT64_MIN, INT64_MAX)
+TO_INTEGER(double_to_i64, double, int64_t, 0x1p63, INT64_MIN, INT64_MAX)
+TO_INTEGER(float_to_i32, float, int32_t, 0x1p31, INT32_MIN, INT32_MAX)
+TO_INTEGER(double_to_i32, double, int32_t, 0x1p31, INT32_MIN, INT32_MAX)
+TO_INTEGER(float_to_u8, float, uint8_t, 256, 0, UINT8_MAX)
+TO_INTEGER(double_to_u8, double, uint8_t, 256, 0, UINT8_MAX)
+
+/* Truth, not a number: what is not 0 is true, NaN too. Reading takes any byte, as a file may hold any. */
+static inline uint8_t float_to_bool(float x)
+{
+    return x != 0;
+}
+
+static inline uint8_t double_to_bool(double x)
+{
+    return x != 0;
+}
+
+static inline float bool_to_float(uint8_t x)
+{
+    return x != 0;
+}
+
+/* ---- rows and single values ---- */
+
+/* The four functions of a dtype stored as `type`: widen takes a stored value to f32 or f64, the others narrow to it. */
+#define CONVERSIONS(name, type, widen_float, widen_double, narrow_float, narrow_double)                                \
+    static void name##_to_f32(const void *src, float *restrict dst, int64_t n)                                         \
+    {                                                                                                                  \
+        const type *x = src;                                                                                           \
+        for (int64_t i = 0; i < n; i++)                                                                                \
+            dst[i] = widen_float(x[i]);                                                                                \
+    }                                                                                                                  \
+    static void name##_from_f32(const float *restrict src, void *dst, int64_t n)                                       \
+    {                                                                                                                  \
+        type *y = dst;                                                                                                 \
+        for (int64_t i = 0; i < n; i++)                                                                                \
+            y[i] = narrow_float(src[i]);                                                                               \
+    }                                                                                                                  \
+    static double name##_load(const void *src, int64_t i)                                                              \
+    {                                                                                                                  \
+        return widen_double(((const type *)src)[i]);                                                                   \
+    }                                                                                                                  \
+    static void name##_store(void *dst, int64_t i, double value)                                                       \
+    {                                                                                                                  \
+        ((type *)dst)[i] = narrow_double(value);                                                                       \
+    }
+
+CONVERSIONS(f64, double, (float), same_double, same_float, same_double)
+CONVERSIONS(f32, float, same_float, same_float, same_float, (float))
+CONVERSIONS(f16, uint16_t, half_to_float, half_to_float, float_to_half, double_to_half)
+CONVERSIONS(bf16, uint16_t, bfloat_to_float, bfloat_to_float, float_to_bfloat, double_to_bfloat)
+CONVERSIONS(i64, int64_t, (float), (double), float_to_i64, double_to_i64)
+CONVERSIONS(i32, int32_t, (float), (double), float_to_i32, double_to_i32)
+CONVERSIONS(u8, uint8_t, (float), (double), float_to_u8, double_to_u8)
+CONVERSIONS(bool, uint8_t, bool_to_float, bool_to_float, float_to_bool, double_to_bool)
+
+/* ---- records ---- */
+
+#define RECORD(n, file_name, size, floating, sign)                                                                     \
+    {                                                                                                                  \
+        .name = #n, .safetensors = file_name, .block = 1, .bytes = size, .is_float = floating, .is_signed = sign,      \
+        .to_f32 = n##_to_f32, .from_f32 = n##_from_f32, .load = n##_load, .store = n##_store                           \
+    }
+
+static const gr_dtype_info records[GR_DTYPE_COUNT] = {
+    [GR_F64] = RECORD(f64, "F64", 8, true, true),  [GR_F32] = RECORD(f32, "F32", 4, true, true),
+    [GR_F16] = RECORD(f16, "F16", 2, true, true),  [GR_BF16] = RECORD(bf16, "BF16", 2, true, true),
+    [GR_I64] = RECORD(i64, "I64", 8, false, true), [GR_I32] = RECORD(i32, "I32", 4, false, true),
+    [GR_U8] = RECORD(u8, "U8", 1, false, false),   [GR_BOOL] = RECORD(bool, "BOOL", 1, false, false),
+};
+
+const gr_dtype_info *gr_dtype_get(gr_dtype d)
+{
+    return &records[d];
+}
+
+const char *gr_dtype_name(gr_dtype dtype)
+{
+    return (unsigned)dtype < GR_DTYPE_COUNT ? records[dtype].name : NULL;
+}
+
+bool gr_dtype_from_name(const char *name, gr_dtype *out)
+{
+    for (int d = 0; d < GR_DTYPE_COUNT; d++) {
+        if (strcmp(records[d].name, name) == 0) {
+            *out = (gr_dtype)d;
+            return true;
+        }
+    }
+    return false;
+}
+
+bool gr_dtype_from_safetensors(const char *name, gr_dtype *out)
+{
+    for (int d = 0; d < GR_DTYPE_COUNT; d++) {
+        if (strcmp(records[d].safetensors, name) == 0) {
+            *out = (gr_dtype)d;
+            return true;
+        }
+    }
+    return false;
+}
+
+size_t gr_dtype_size(gr_dtype d, int64_t count)
+{
+    size_t bytes;
+    const gr_dtype_info *info = &records[d];
+    if (count < 0 || !gr_mul_size((size_t)(count / info->block), (size_t)info->bytes, &bytes))
+        return SIZE_MAX;
+    return bytes;
+}

@@ -1,0 +1,27 @@
+/* The library's remarks. It never prints: without a callback they go nowhere. */
+#include "base/log.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+
+/* Set once before threads start (gradus.h says so), so they are plain variables. */
+static void (*log_function)(void *user, gr_log_level level, const char *message);
+static void *log_user;
+
+void gr_set_log(void (*log)(void *user, gr_log_level level, const char *message), void *user)
+{
+    log_function = log;
+    log_user = user;
+}
+
+void gr_remark(gr_log_level level, const char *fmt, ...)
+{
+    if (!log_function)
+        return;
+    char text[1024];
+    va_list args;
+    va_start(args, fmt);
+    vsnprintf(text, sizeof text, fmt, args);
+    va_end(args);
+    log_function(log_user, level, text);
+}
