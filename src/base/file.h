@@ -4,16 +4,20 @@
 
 #include "gradus.h"
 
-/* A read-only mapping. */
+/* Fails for errno: "doing path: strerror", with a hint that fits. GR_ERR_FILE, or GR_ERR_MEMORY. */
+gr_status gr_fail_errno(const char *doing, const char *path);
+
+/* A read-only mapping. Whoever cuts the file short meanwhile kills the reader: the system sends SIGBUS. */
 typedef struct gr_map {
     const uint8_t *data;
     size_t size;
 } gr_map;
 
-gr_status gr_map_open(const char *path, gr_map *out); /* an empty file maps to size 0 */
+gr_status gr_map_open(const char *path, gr_map *out); /* an empty file maps to size 0; data is not NULL */
 void gr_map_close(gr_map *m);
 
-/* The whole file plus a NUL behind it, at most `limit` bytes; caller frees with gr_free. NULL: gr_error(). */
+/* The whole file plus a NUL behind it, at most `limit` bytes; caller frees with gr_free. NULL: gr_error().
+ * Pipes can be read too; size may be NULL. */
 char *gr_file_read(const char *path, size_t limit, size_t *size);
 
 bool gr_path_is_dir(const char *path);
@@ -26,7 +30,9 @@ void gr_names_free(char **names, size_t count);
 char *gr_path_join(const char *dir, const char *name); /* caller frees */
 
 /* Atomic durable write: bytes go to a temporary file beside `path`; commit makes them durable (fsync of file and
- * directory) and gives them the name in one step; close without commit leaves nothing behind. */
+ * directory) and gives them the name in one step; cancel leaves nothing behind. When a write has failed, commit fails
+ * too, so the writes in between need no checks. When commit fails, `path` is what it was; only if the very last step,
+ * the fsync of the directory, fails, is it the whole new file that may be lost with the power. */
 typedef struct gr_writer gr_writer;
 gr_writer *gr_writer_open(const char *path);
 gr_status gr_writer_write(gr_writer *w, const void *data, size_t size);
@@ -34,16 +40,23 @@ gr_status gr_writer_commit(gr_writer *w); /* frees w on success and on failure *
 void gr_writer_cancel(gr_writer *w);      /* NULL is fine */
 
 gr_status gr_file_write(const char *path, const void *data, size_t size); /* the three steps above in one */
+/* All of it or nothing (as long as one process appends); durable when the system gets around to it. */
 gr_status gr_file_append(const char *path, const void *data, size_t size);
 
-/* Atomic durable directory: fill `gr_stage_path`, then commit renames it to its final name (which must not exist). */
+/* Atomic durable directory: fill `gr_stage_path`, then commit makes all in it durable and renames it to its final name
+ * (which must not exist). Directories above it are made. */
 typedef struct gr_stage gr_stage;
 gr_stage *gr_stage_open(const char *final_path);
 const char *gr_stage_path(const gr_stage *s);
 gr_status gr_stage_commit(gr_stage *s); /* frees s; on failure the staged directory is removed */
-void gr_stage_cancel(gr_stage *s);
+void gr_stage_cancel(gr_stage *s);      /* NULL is fine */
 
-/* For tests: the n-th write, fsync or rename from now fails as a full disk would (0 = none). */
-void gr_file_fail_at(int64_t n);
+/* Removes the temporary files and directories that killed processes left in a directory; never those of a process that
+ * lives. */
+gr_status gr_dir_sweep(const char *path);
+
+/* For tests: the n-th write, fsync or rename from now fails as a full disk would (0 = none). Returns how many were still
+ * to go before the last one asked for, 0 when it has happened. */
+int64_t gr_file_fail_at(int64_t n);
 
 #endif

@@ -12,7 +12,7 @@ typedef struct gr_philox_block {
 /* counter words: lo = block index, hi = stream. key: the seed. */
 gr_philox_block gr_philox(uint64_t seed, uint64_t stream, uint64_t index);
 
-/* Uniform in [0, 1) with 24 bits; and in (0, 1] for logarithms. */
+/* Uniform in [0, 1) with 24 bits. */
 static inline float gr_u32_to_unit(uint32_t x)
 {
     return (float)(x >> 8) * 0x1p-24f;

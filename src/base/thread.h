@@ -9,11 +9,12 @@ typedef struct gr_pool gr_pool;
 
 /* `threads` workers, the calling thread counted in; 0 = one per core this process may use. */
 gr_pool *gr_pool_new(int threads);
-void gr_pool_free(gr_pool *p);
+void gr_pool_free(gr_pool *p); /* NULL is fine */
 int gr_pool_threads(const gr_pool *p);
 
 /* Calls fn(ctx, piece, worker) once for each piece in [0, pieces), on all workers, and returns when all are done.
- * worker is in [0, threads): an index for per-thread scratch. Allocates nothing. Not re-entrant. */
+ * worker is in [0, threads): an index for per-thread scratch. Allocates nothing. Not re-entrant. A gr_fail inside fn
+ * is the worker's thread's alone: pieces tell of failure through ctx. p NULL: runs them all here. */
 typedef void (*gr_piece_fn)(void *ctx, int64_t piece, int worker);
 void gr_parallel(gr_pool *p, int64_t pieces, gr_piece_fn fn, void *ctx);
 
