@@ -204,13 +204,16 @@ gr_status gr_grad(gr_tensor *loss, gr_tensor *const *wrt, gr_tensor **grads, int
     if (!loss)
         return gr_error_status();
     gr_graph *g = loss->graph;
+    bool outer = g->backward;
     gr_status s = check_wrt(loss, wrt, n);
+    g->backward = true;
     gr_tensor *one = s == GR_OK ? gr_fill(g, loss->spec.dtype, loss->spec.ndim, loss->spec.shape, 1) : NULL;
     if (one)
         s = vjp(&loss, &one, 1, wrt, grads, n, 0);
     for (int i = 0; s == GR_OK && i < n; i++)
         if (!grads[i])
             grads[i] = gr_fill(g, wrt[i]->spec.dtype, wrt[i]->spec.ndim, wrt[i]->spec.shape, 0);
+    g->backward = outer;
     if (s != GR_OK)
         gr_graph_fail(g);
     return s != GR_OK ? s : gr_graph_check(g);

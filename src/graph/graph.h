@@ -17,6 +17,7 @@ struct gr_tensor {
     gr_tensor **outs;  /* [n_out]: outs[0] is this node, outs[k] a "part" node */
     gr_tensor *source; /* of a part: the node it is an output of; NULL otherwise */
     int index;         /* of a part: which output */
+    bool backward;     /* appended by gr_grad; for memory reports */
 };
 
 struct gr_graph {
@@ -25,6 +26,7 @@ struct gr_graph {
     struct gr_chunk *chunks; /* the arena: nodes, names and attributes live here */
     char *scope;             /* prefix of the names of new nodes, see gr_graph_scope_push */
     size_t scope_capacity;
+    bool backward;    /* what new nodes get */
     gr_status failed; /* the first failure, and its message */
     char *failure;
 };

@@ -44,6 +44,7 @@ static gr_status append(gr_graph *g, gr_tensor *t)
     if (s != GR_OK)
         return s;
     t->id = (int64_t)g->n;
+    t->backward = g->backward;
     g->nodes[g->n++] = t;
     return GR_OK;
 }

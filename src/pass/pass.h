@@ -1,0 +1,34 @@
+/* Passes: graph in, graph out. A pass walks the live nodes of one graph in order and appends their like, or something
+ * better, to another. */
+#ifndef GR_PASS_PASS_H
+#define GR_PASS_PASS_H
+
+#include "graph/graph.h"
+
+typedef struct gr_rewrite {
+    const gr_graph *from;
+    gr_graph *to;
+    bool *live;      /* [from->n]: needed for the roots, or an effect or needed for one */
+    gr_tensor **map; /* [from->n]: the node in `to` that stands for it */
+} gr_rewrite;
+
+/* Opens a rewrite: marks what is live. Close frees all but `to`, which is NULL after a failure. */
+gr_status gr_rewrite_open(gr_rewrite *r, const gr_graph *from, gr_tensor *const *roots, int n_roots);
+/* Appends a copy of node with its inputs mapped, maps it and its parts, and returns it. */
+gr_tensor *gr_rewrite_copy(gr_rewrite *r, const gr_tensor *node);
+/* Says that the node's output k is now `t`; keeps the node's name where t has none. */
+void gr_rewrite_map(gr_rewrite *r, const gr_tensor *node, int k, gr_tensor *t);
+/* The mapped inputs of node into in[n_in]. */
+void gr_rewrite_inputs(const gr_rewrite *r, const gr_tensor *node, gr_tensor **in);
+/* Replaces each root by what stands for it and gives the new graph (caller frees); NULL when anything failed. */
+gr_graph *gr_rewrite_close(gr_rewrite *r, gr_tensor **roots, int n_roots);
+
+/* Copies the live part of a graph. Roots are replaced by their copies; so for all passes below. */
+gr_graph *gr_pass_copy(const gr_graph *g, gr_tensor **roots, int n_roots);
+
+/* Fused ops that the device has no kernel for become their compositions, until only ops with kernels are left. An op
+ * with neither is an error that names it. */
+typedef bool (*gr_has_kernel)(const void *user, const gr_tensor *node);
+gr_graph *gr_pass_lower(const gr_graph *g, gr_tensor **roots, int n_roots, gr_has_kernel has, const void *user);
+
+#endif

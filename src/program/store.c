@@ -1,0 +1,210 @@
+/* Stores. Entries are found by an open-addressing hash of their names; memory is taken when first needed. */
+#include "program/store.h"
+
+#include "base/dtype.h"
+#include "base/file.h"
+#include "base/mem.h"
+#include "op/attr.h"
+#include "op/op.h"
+
+#include <string.h>
+
+typedef struct entry {
+    gr_entry e;
+    void *data;
+} entry;
+
+struct gr_store {
+    gr_device *device;
+    entry *entries;
+    size_t n, capacity;
+    int *slots; /* [n_slots]: index + 1, 0 = free; n_slots a power of two, at least twice n */
+    size_t n_slots;
+};
+
+gr_store *gr_store_new(gr_device *device)
+{
+    gr_store *s = device ? gr_alloc_zero(1, sizeof *s) : NULL;
+    if (s)
+        s->device = device;
+    return s;
+}
+
+void gr_store_free(gr_store *s)
+{
+    if (!s)
+        return;
+    for (size_t i = 0; i < s->n; i++) {
+        if (s->entries[i].data)
+            s->device->backend->free(s->device, s->entries[i].data, s->entries[i].e.bytes);
+        gr_free((char *)s->entries[i].e.name);
+    }
+    gr_free(s->entries);
+    gr_free(s->slots);
+    gr_free(s);
+}
+
+gr_device *gr_store_device(const gr_store *s)
+{
+    return s->device;
+}
+
+/* ---- names -------------------------------------------------------------------------------------------------- */
+
+static size_t slot_of(const gr_store *s, const char *name)
+{
+    size_t at = (size_t)gr_checksum(name, strlen(name)) & (s->n_slots - 1);
+    while (s->slots[at] && strcmp(s->entries[s->slots[at] - 1].e.name, name) != 0)
+        at = (at + 1) & (s->n_slots - 1);
+    return at;
+}
+
+static gr_status grow_slots(gr_store *s)
+{
+    if ((s->n + 1) * 2 <= s->n_slots)
+        return GR_OK;
+    size_t more = s->n_slots ? s->n_slots * 2 : 64;
+    int *slots = gr_alloc_zero(more, sizeof *slots);
+    if (!slots)
+        return GR_ERR_MEMORY;
+    gr_free(s->slots);
+    s->slots = slots;
+    s->n_slots = more;
+    for (size_t i = 0; i < s->n; i++)
+        s->slots[slot_of(s, s->entries[i].e.name)] = (int)i + 1;
+    return GR_OK;
+}
+
+int gr_store_find(const gr_store *s, const char *name)
+{
+    return s->n_slots ? s->slots[slot_of(s, name)] - 1 : -1;
+}
+
+int gr_store_count(const gr_store *s)
+{
+    return (int)s->n;
+}
+
+static gr_status check_new(const gr_store *s, const char *name, gr_dtype dtype, int ndim, const int64_t *shape,
+                           size_t *bytes)
+{
+    if (gr_store_find(s, name) >= 0)
+        return gr_fail(GR_ERR_ARGUMENT, "store: there already is a tensor \"%s\"", name);
+    if ((unsigned)dtype >= GR_DTYPE_COUNT || ndim < 0 || ndim > GR_MAX_DIMS)
+        return gr_fail(GR_ERR_ARGUMENT, "store: \"%s\" has a dtype or a number of dims that does not exist", name);
+    size_t count = (size_t)gr_dtype_get(dtype)->bytes;
+    for (int i = 0; i < ndim; i++)
+        if (shape[i] < 0 || !gr_mul_size(count, (size_t)shape[i], &count))
+            return gr_fail(GR_ERR_ARGUMENT, "store: the size of \"%s\" is impossible", name);
+    *bytes = count;
+    return GR_OK;
+}
+
+gr_status gr_store_add(gr_store *s, const char *name, gr_role role, gr_dtype dtype, int ndim, const int64_t *shape)
+{
+    size_t bytes = 0;
+    gr_status st = check_new(s, name, dtype, ndim, shape, &bytes);
+    if (st == GR_OK)
+        st = gr_grow(&s->entries, &s->capacity, s->n + 1, sizeof *s->entries);
+    if (st == GR_OK)
+        st = grow_slots(s);
+    char *copy = st == GR_OK ? gr_strdup(name) : NULL;
+    if (!copy)
+        return st != GR_OK ? st : GR_ERR_MEMORY;
+    gr_entry e = {.name = copy, .role = role, .dtype = dtype, .ndim = ndim, .bytes = bytes};
+    for (int i = 0; i < ndim; i++)
+        e.shape[i] = shape[i];
+    s->slots[slot_of(s, name)] = (int)s->n + 1;
+    s->entries[s->n++] = (entry){.e = e};
+    return GR_OK;
+}
+
+/* ---- values ------------------------------------------------------------------------------------------------- */
+
+gr_status gr_store_entry(const gr_store *s, int index, gr_entry *out)
+{
+    if (index < 0 || (size_t)index >= s->n)
+        return gr_fail(GR_ERR_ARGUMENT, "store: there is no tensor number %d, it holds %zu", index, s->n);
+    *out = s->entries[index].e;
+    return GR_OK;
+}
+
+bool gr_store_has_data(const gr_store *s, int index)
+{
+    return s->entries[index].data != NULL;
+}
+
+void *gr_store_data(gr_store *s, int index)
+{
+    entry *e = &s->entries[index];
+    if (!e->data) {
+        e->data = s->device->backend->alloc(s->device, e->e.bytes);
+        if (!e->data)
+            gr_fail_in("%s", e->e.name);
+    }
+    return e->data;
+}
+
+static gr_status find_sized(const gr_store *s, const char *name, size_t size, int *index)
+{
+    *index = gr_store_find(s, name);
+    if (*index < 0)
+        return gr_fail(GR_ERR_ARGUMENT, "store: there is no tensor \"%s\"", name);
+    size_t bytes = s->entries[*index].e.bytes;
+    if (bytes != size)
+        return gr_fail(GR_ERR_ARGUMENT, "store: \"%s\" has %zu bytes, %zu were given", name, bytes, size);
+    return GR_OK;
+}
+
+gr_status gr_store_write(gr_store *s, const char *name, const void *data, size_t size)
+{
+    int i;
+    gr_status st = find_sized(s, name, size, &i);
+    if (st != GR_OK)
+        return st;
+    void *to = gr_store_data(s, i);
+    if (!to)
+        return gr_error_status();
+    s->device->backend->write(s->device, to, data, size);
+    return GR_OK;
+}
+
+gr_status gr_store_read(const gr_store *s, const char *name, void *data, size_t size)
+{
+    int i;
+    gr_status st = find_sized(s, name, size, &i);
+    if (st != GR_OK)
+        return st;
+    if (s->entries[i].data)
+        s->device->backend->read(s->device, data, s->entries[i].data, size);
+    else if (size)
+        memset(data, 0, size);
+    return GR_OK;
+}
+
+/* ---- gr_param ----------------------------------------------------------------------------------------------- */
+
+gr_tensor *gr_param(gr_graph *g, gr_store *store, const char *name)
+{
+    if (!g || g->failed != GR_OK)
+        return NULL;
+    int index = store ? gr_store_find(store, name) : -1;
+    if (index < 0) {
+        gr_fail(GR_ERR_ARGUMENT, "there is no tensor \"%s\" in the store", name);
+        return gr_graph_fail(g);
+    }
+    for (size_t i = 0; i < g->n; i++) {
+        const gr_param_attr *a = g->nodes[i]->attr;
+        if (g->nodes[i]->op == &gr_op_param && a->store == store && a->index == index)
+            return g->nodes[i];
+    }
+    const gr_entry *e = &store->entries[index].e;
+    gr_param_attr a = {.store = store, .index = index, .spec = gr_spec_make(e->dtype, e->ndim, e->shape)};
+    gr_tensor *t = gr_node(g, &gr_op_param, NULL, 0, &a);
+    if (t)
+        t->name = NULL; /* its name is the tensor's, whatever scope it is first used in */
+    char *copy = t ? gr_graph_alloc(g, strlen(name) + 1) : NULL;
+    if (copy)
+        t->name = strcpy(copy, name);
+    return copy ? t : NULL;
+}
