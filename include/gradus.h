@@ -273,7 +273,8 @@ GR_API gr_tensor *gr_write_rows(gr_tensor *param, gr_tensor *value, gr_tensor *s
 
 /* The optimizers below multiply the gradient by `grad_scale` (f32 [], NULL = 1) first: clipping costs no pass. A
  * grad_scale that is not finite skips the step, leaving weights and moments as they are. */
-/* torch.optim.SGD: v = momentum v + g; p -= lr (v + weight_decay p). lr f32 []; velocity may be NULL (no momentum). */
+/* torch.optim.SGD: d = g + weight_decay p; v = momentum v + d; p -= lr v. lr f32 []; velocity may be NULL (then no
+ * momentum, p -= lr d). */
 GR_API gr_tensor *gr_sgd(gr_tensor *param, gr_tensor *grad, gr_tensor *velocity, gr_tensor *lr, gr_tensor *grad_scale,
                          float momentum, float weight_decay);
 typedef struct gr_adamw_options {
@@ -338,7 +339,7 @@ GR_API gr_memory gr_program_memory(const gr_program *program);
 /* Takes all memory now. GR_ERR_MEMORY with need and have in the message, and nothing taken, when it does not fit. */
 GR_API gr_status gr_program_reserve(gr_program *program);
 /* Runs: inputs in order of creation of the gr_inputs the graph has, outputs as given to gr_compile; contiguous host
- * arrays. NULL for an input keeps its last value; NULL for an output does not copy it. Allocates nothing after the
+ * arrays. NULL for an output does not copy it. Allocates nothing after the
  * first time. */
 GR_API gr_status gr_run(gr_program *program, const void *const *inputs, void *const *outputs);
 /* Runs without effects and looks at every result: the name of the first tensor with a NaN or infinity, or NULL. */

@@ -1,0 +1,361 @@
+/* Compiling: lower, fuse, lay out, make the list of calls, plan the memory. */
+#include "program/program.h"
+
+#include "base/dtype.h"
+#include "base/mem.h"
+#include "op/attr.h"
+#include "op/op.h"
+#include "pass/pass.h"
+#include "program/layout.h"
+#include "program/store.h"
+
+#include <string.h>
+
+static _Thread_local bool with_guards;
+
+void gr_compile_guards(bool on)
+{
+    with_guards = on;
+}
+
+/* What compiling knows about each tensor, by id. */
+typedef struct value {
+    gr_place place; /* whose memory, for views that of their input */
+    int last;       /* the last step that touches the memory (kept at the owner's) */
+    int64_t owner;  /* id of the tensor whose memory this is */
+    bool used;      /* somebody reads it */
+} value;
+
+typedef struct compiler {
+    gr_program *p;
+    gr_laid_out l;
+    value *values; /* [l.graph->n] */
+    size_t buffers_capacity;
+    gr_tensor **roots;
+    int n_roots;
+} compiler;
+
+/* ---- values ------------------------------------------------------------------------------------------------- */
+
+static bool runs(const gr_tensor *t)
+{
+    return !(t->op->flags & GR_OP_BOUND) && !t->op->view && !t->source;
+}
+
+static size_t bytes_of(const gr_tensor *t)
+{
+    return gr_dtype_size(t->spec.dtype, gr_spec_count(&t->spec));
+}
+
+static value *owner_of(compiler *c, const gr_tensor *t)
+{
+    return &c->values[c->values[t->id].owner];
+}
+
+/* Who owns whose memory, and until when it is needed. Steps are numbered from 1; 0 is the copying in of inputs. */
+static void find_lives(compiler *c)
+{
+    const gr_graph *g = c->l.graph;
+    int step = 0;
+    for (size_t i = 0; i < g->n; i++) {
+        const gr_tensor *t = g->nodes[i], *node = t->source ? t->source : t;
+        bool view = node->op->view != NULL;
+        c->values[i].owner = view ? c->values[node->in[0]->id].owner : (int64_t)i;
+        if (t->source)
+            continue;
+        step += runs(t);
+        for (int k = 0; k < t->n_in; k++) {
+            if (!t->in[k])
+                continue;
+            c->values[t->in[k]->id].used = true;
+            if (runs(t))
+                owner_of(c, t->in[k])->last = step;
+        }
+        for (int k = 0; runs(t) && k < t->n_out; k++)
+            c->values[t->outs[k]->id].last = step;
+    }
+    for (int i = 0; i < c->n_roots; i++) {
+        c->values[c->roots[i]->id].used = true;
+        owner_of(c, c->roots[i])->last = step + 1; /* read by the host when all is done */
+    }
+    c->p->n_steps = step;
+}
+
+/* ---- places ------------------------------------------------------------------------------------------------- */
+
+static gr_status new_buffer(compiler *c, size_t size, int first, int last, gr_kind kind, gr_place *place)
+{
+    gr_program *p = c->p;
+    gr_status s = gr_grow(&p->buffers, &c->buffers_capacity, (size_t)p->n_buffers + 1, sizeof *p->buffers);
+    if (s != GR_OK)
+        return s;
+    if (with_guards)
+        size += 2 * GR_PLAN_ALIGN;
+    p->buffers[p->n_buffers] = (gr_buffer){.size = size, .first = first, .last = last, .kind = kind};
+    *place = (gr_place){.space = GR_ARENA, .index = p->n_buffers++, .offset = with_guards ? GR_PLAN_ALIGN : 0};
+    return GR_OK;
+}
+
+/* Constants lie one behind the other in a block of their own. */
+static void place_constant(compiler *c, const gr_tensor *t, value *v)
+{
+    v->place = (gr_place){.space = GR_CONSTANT, .offset = c->p->constants_size};
+    c->p->constants_size += (bytes_of(t) + GR_PLAN_ALIGN - 1) / GR_PLAN_ALIGN * GR_PLAN_ALIGN;
+}
+
+static gr_status place_bound(compiler *c, const gr_tensor *t, value *v)
+{
+    if (t->op == &gr_op_constant) {
+        place_constant(c, t, v);
+        return GR_OK;
+    }
+    if (t->op == &gr_op_param) {
+        const gr_param_attr *a = t->attr;
+        if (gr_store_device(a->store) != c->p->device)
+            return gr_fail(GR_ERR_ARGUMENT, "%s: its store is on another device than the program", t->name);
+        v->place = (gr_place){.space = GR_STORE, .store = a->store, .index = a->index};
+        return GR_OK;
+    }
+    return new_buffer(c, bytes_of(t), 0, v->last, GR_KIND_ACTIVATION, &v->place);
+}
+
+/* May the result take input i's memory? Only if nobody needs that any more and it is exactly as large. */
+static bool can_take(compiler *c, const gr_tensor *t, int i, int step)
+{
+    const gr_tensor *x = t->in[i];
+    if (!x || !gr_spec_same_shape(&x->spec, &t->spec) || x->spec.dtype != t->spec.dtype || with_guards)
+        return false;
+    const value *v = owner_of(c, x);
+    const gr_tensor *owner = c->l.graph->nodes[c->values[x->id].owner];
+    if (v->place.space != GR_ARENA || v->last != step || bytes_of(owner) != bytes_of(x) ||
+        !gr_layout_contiguous(&c->l.layouts[x->id]))
+        return false;
+    for (int k = 0; k < t->n_in; k++) /* another input must not see the memory in another way */
+        if (k != i && t->in[k] && c->values[t->in[k]->id].owner == c->values[x->id].owner &&
+            (!gr_layout_contiguous(&c->l.layouts[t->in[k]->id]) || !gr_spec_same_shape(&t->in[k]->spec, &x->spec)))
+            return false;
+    return true;
+}
+
+static gr_status place_outputs(compiler *c, const gr_tensor *t, const gr_kernel *k, int step)
+{
+    gr_kind kind = t->backward ? GR_KIND_GRADIENT : GR_KIND_ACTIVATION;
+    for (int o = 0; o < t->n_out; o++) {
+        value *v = &c->values[t->outs[o]->id];
+        size_t size = bytes_of(t->outs[o]);
+        if ((t->op->flags & GR_OP_EFFECT) || (!v->used && t->n_out > 1))
+            continue; /* nobody reads it: no memory */
+        int from = -1;
+        for (int i = 0; o == 0 && from < 0 && i < t->n_in; i++)
+            if ((k->in_place >> i & 1) && can_take(c, t, i, step))
+                from = i;
+        if (from >= 0) {
+            v->place = owner_of(c, t->in[from])->place;
+            gr_buffer *b = &c->p->buffers[v->place.index];
+            b->last = v->last > b->last ? v->last : b->last;
+            continue;
+        }
+        gr_status s = new_buffer(c, size, step, v->last, kind, &v->place);
+        if (s != GR_OK)
+            return s;
+    }
+    return GR_OK;
+}
+
+/* ---- steps -------------------------------------------------------------------------------------------------- */
+
+static gr_status bind(gr_program *p, void **pointer, gr_place place)
+{
+    gr_status s = gr_grow(&p->bindings, &p->bindings_capacity, p->n_bindings + 1, sizeof *p->bindings);
+    if (s == GR_OK)
+        p->bindings[p->n_bindings++] = (gr_binding){pointer, place};
+    return s;
+}
+
+static gr_status set_operand(compiler *c, gr_operand *o, const gr_tensor *t)
+{
+    const gr_layout *l = &c->l.layouts[t->id];
+    *o = (gr_operand){.dtype = t->spec.dtype, .ndim = t->spec.ndim};
+    memcpy(o->shape, l->shape, sizeof o->shape);
+    memcpy(o->stride, l->stride, sizeof o->stride);
+    gr_place place = owner_of(c, t)->place;
+    if (place.space == GR_NOWHERE)
+        return GR_OK;
+    place.offset += (size_t)l->offset * (size_t)gr_dtype_get(t->spec.dtype)->bytes;
+    return bind(c->p, &o->data, place);
+}
+
+static gr_status make_step(compiler *c, const gr_tensor *t, gr_step *s, int number)
+{
+    gr_operand *operands = gr_graph_alloc(c->l.graph, (size_t)(t->n_in + t->n_out) * sizeof *operands);
+    const gr_kernel *k = c->p->device->backend->find(t);
+    if (!operands || !k)
+        return operands ? gr_fail(GR_ERR_UNSUPPORTED, "%s: no kernel", t->op->name) : GR_ERR_MEMORY;
+    memset(operands, 0, (size_t)(t->n_in + t->n_out) * sizeof *operands);
+    *s = (gr_step){.kernel = k};
+    s->call = (gr_call){.op = t->op, .node = t, .attr = t->attr, .n_in = t->n_in, .n_out = t->n_out};
+    s->call.in = operands;
+    s->call.out = operands + t->n_in;
+    s->call.pool = c->p->device->pool;
+    gr_status st = place_outputs(c, t, k, number);
+    for (int i = 0; st == GR_OK && i < t->n_in; i++)
+        if (t->in[i])
+            st = set_operand(c, &s->call.in[i], t->in[i]);
+    for (int i = 0; st == GR_OK && i < t->n_out; i++)
+        st = set_operand(c, &s->call.out[i], t->outs[i]);
+    if (st != GR_OK || !k->scratch)
+        return st;
+    s->call.scratch_size = k->scratch(&s->call);
+    gr_place scratch;
+    if (s->call.scratch_size)
+        st = new_buffer(c, s->call.scratch_size, number, number, GR_KIND_SCRATCH, &scratch);
+    return st == GR_OK && s->call.scratch_size ? bind(c->p, &s->call.scratch, scratch) : st;
+}
+
+static gr_status make_steps(compiler *c)
+{
+    gr_program *p = c->p;
+    p->steps = gr_alloc_zero((size_t)p->n_steps, sizeof *p->steps);
+    if (!p->steps)
+        return GR_ERR_MEMORY;
+    int step = 0;
+    gr_status s = GR_OK;
+    for (size_t i = 0; s == GR_OK && i < c->l.graph->n; i++) {
+        const gr_tensor *t = c->l.graph->nodes[i];
+        if (t->op->flags & GR_OP_BOUND)
+            s = place_bound(c, t, &c->values[i]);
+        else if (runs(t)) {
+            s = make_step(c, t, &p->steps[step], step + 1);
+            step++;
+        }
+    }
+    return s;
+}
+
+/* ---- ports and sums ------------------------------------------------------------------------------------------- */
+
+static gr_status make_inputs(compiler *c, const gr_graph *original)
+{
+    gr_program *p = c->p;
+    for (size_t i = 0; i < original->n; i++)
+        p->n_inputs += original->nodes[i]->op == &gr_op_input;
+    p->inputs = gr_alloc_zero((size_t)p->n_inputs, sizeof *p->inputs);
+    if (!p->inputs)
+        return GR_ERR_MEMORY;
+    for (size_t i = 0; i < c->l.graph->n; i++) { /* inputs nothing depends on keep space GR_NOWHERE */
+        const gr_tensor *t = c->l.graph->nodes[i];
+        const gr_input_attr *a = t->attr;
+        if (t->op == &gr_op_input)
+            p->inputs[a->index] = (gr_port){c->values[i].place, bytes_of(t), t->name};
+    }
+    return GR_OK;
+}
+
+static gr_status make_outputs(compiler *c)
+{
+    gr_program *p = c->p;
+    p->n_outputs = c->n_roots;
+    p->outputs = gr_alloc_zero((size_t)p->n_outputs, sizeof *p->outputs);
+    if (!p->outputs)
+        return GR_ERR_MEMORY;
+    for (int i = 0; i < c->n_roots; i++) {
+        const gr_tensor *t = c->roots[i];
+        gr_place place = owner_of(c, t)->place;
+        place.offset += (size_t)c->l.layouts[t->id].offset * (size_t)gr_dtype_get(t->spec.dtype)->bytes;
+        p->outputs[i] = (gr_port){place, bytes_of(t), t->name};
+    }
+    return GR_OK;
+}
+
+static void sum_memory(compiler *c, size_t arena, const size_t peak[GR_KIND_COUNT])
+{
+    gr_memory *m = &c->p->memory;
+    for (size_t i = 0; i < c->l.graph->n; i++) {
+        const gr_tensor *t = c->l.graph->nodes[i];
+        const gr_param_attr *a = t->attr;
+        gr_entry e;
+        if (t->op != &gr_op_param || gr_store_entry(a->store, a->index, &e) != GR_OK)
+            continue;
+        size_t *sums[] = {&m->weights, &m->gradients, &m->optimizer, &m->cache}; /* in the order of gr_role */
+        *sums[e.role] += e.bytes;
+    }
+    m->arena = arena;
+    m->peak_activations = peak[GR_KIND_ACTIVATION];
+    m->peak_gradients = peak[GR_KIND_GRADIENT];
+    m->peak_scratch = peak[GR_KIND_SCRATCH] + c->p->constants_size;
+    m->total = m->weights + m->gradients + m->optimizer + m->cache + m->arena + c->p->constants_size;
+}
+
+/* ---- all of it ---------------------------------------------------------------------------------------------- */
+
+static bool device_has_kernel(const void *device, const gr_tensor *node)
+{
+    return ((const gr_device *)device)->backend->find(node) != NULL;
+}
+
+/* The graph as the device will run it. roots become the ones of the new graph. */
+static gr_status transform(compiler *c, const gr_graph *g)
+{
+    gr_device *d = c->p->device;
+    gr_graph *lowered = gr_pass_lower(g, c->roots, c->n_roots, device_has_kernel, d);
+    if (!lowered)
+        return gr_error_status();
+    gr_status s = gr_lay_out(lowered, c->roots, c->n_roots, d, &c->l);
+    gr_graph_free(lowered);
+    return s;
+}
+
+static gr_status compile(compiler *c, const gr_graph *g)
+{
+    gr_status s = transform(c, g);
+    if (s != GR_OK)
+        return s;
+    c->p->graph = c->l.graph;
+    c->values = gr_alloc_zero(c->l.graph->n, sizeof *c->values);
+    if (!c->values)
+        return GR_ERR_MEMORY;
+    find_lives(c);
+    s = make_steps(c);
+    if (s == GR_OK)
+        s = make_inputs(c, g);
+    if (s == GR_OK)
+        s = make_outputs(c);
+    size_t arena = 0, peak[GR_KIND_COUNT];
+    if (s == GR_OK)
+        s = gr_plan_buffers(c->p->buffers, c->p->n_buffers, c->p->n_steps + 1, &arena, peak);
+    if (s == GR_OK)
+        sum_memory(c, arena, peak);
+    return s;
+}
+
+gr_program *gr_compile(gr_graph *g, gr_tensor *const *outputs, int n, gr_device *device)
+{
+    for (int i = 0; i < n; i++)
+        if (!outputs[i])
+            return NULL; /* the op that failed has said why */
+    if (!g || !device || gr_graph_check(g) != GR_OK)
+        return NULL;
+    compiler c = {.p = gr_alloc_zero(1, sizeof(gr_program)), .n_roots = n};
+    c.roots = gr_alloc(((size_t)n + 1) * sizeof *c.roots);
+    if (!c.p || !c.roots) {
+        gr_free(c.p);
+        gr_free(c.roots);
+        return NULL;
+    }
+    for (int i = 0; i < n; i++)
+        c.roots[i] = outputs[i];
+    c.p->device = device;
+    gr_status s = compile(&c, g);
+    gr_free(c.roots);
+    gr_free(c.values);
+    gr_free(c.l.layouts);
+    if (s == GR_OK)
+        return c.p;
+    gr_program_free(c.p);
+    return NULL;
+}
+
+gr_memory gr_program_memory(const gr_program *p)
+{
+    return p->memory;
+}
