@@ -350,6 +350,58 @@ GR_API gr_status gr_eval(gr_tensor *t, void *data, size_t size);
 /* The value of a one-element tensor, as gr_eval; NaN on failure. */
 GR_API double gr_item(gr_tensor *t);
 
+/* ---- models ------------------------------------------------------------------------------------------------- */
+
+/* A language model: a config.json, a function that builds its graph, its weights in a store under their Hugging Face
+ * names, and a tokenizer. Architectures: gpt2, llama. */
+typedef struct gr_model gr_model;
+
+/* The sizes of a model; for gr_model_config_json those of a model to be. */
+typedef struct gr_model_info {
+    char arch[32];                     /* "gpt2": model_type of config.json */
+    int64_t layers, embed;             /* C */
+    int64_t heads, kv_heads, head_dim; /* H, G, D; 0: H, and C/H */
+    int64_t ffn;                       /* width of the MLP; 0: the architecture's usual one */
+    int64_t vocab, context;            /* V; the most tokens it was made for */
+    bool tied;                         /* the head is the token embedding */
+    int64_t eos, bos;                  /* ids, -1: none */
+    int64_t parameters;                /* each counted once */
+} gr_model_info;
+
+/* A config.json for these sizes, as transformers writes it; caller frees with gr_text_free. */
+GR_API char *gr_model_config_json(const gr_model_info *info);
+GR_API void gr_text_free(char *text); /* text that the library made for its caller; NULL is fine */
+/* A model of this config.json, weights declared but not set: gr_model_init or gr_store_write them. `name` is what
+ * errors call the text. */
+GR_API gr_model *gr_model_new(const char *name, const char *config_json, size_t size, gr_device *device);
+/* Loads a directory in Hugging Face layout: config.json, model.safetensors or its shards, tokenizer.json if there. A
+ * tensor that is missing, left over, or of a wrong shape or dtype is a named error. */
+GR_API gr_model *gr_model_load(const char *dir, gr_device *device);
+GR_API void gr_model_free(gr_model *model); /* after the programs that use it; NULL is fine */
+/* Random weights as transformers initializes the architecture: a function of the seed alone. */
+GR_API gr_status gr_model_init(gr_model *model, uint64_t seed);
+GR_API const gr_model_info *gr_model_describe(const gr_model *model);
+GR_API const char *gr_model_config(const gr_model *model); /* the text of its config.json */
+GR_API gr_store *gr_model_store(gr_model *model);          /* its weights, in the order of their declaration */
+
+/* One forward pass. Zero it, then set tokens and what else is wanted. */
+typedef struct gr_forward {
+    gr_tensor *tokens;    /* i64 [B, T] */
+    gr_tensor *positions; /* i64 [B, T]; NULL = 0 .. T-1 */
+    gr_tensor *segment;   /* i64 [B, T]: documents that must not see each other; NULL = one */
+    gr_tensor *rows;      /* i64 [N]: rows of the B·T for which logits are wanted; NULL = all */
+    gr_store *cache;      /* keys and values of earlier tokens, made by gr_model_add_cache; then slot and positions must
+                             be given */
+    gr_tensor *slot;      /* i64 [B, T]: where in the cache each token goes; -1 = nowhere */
+    double dropout;       /* of embeddings and residuals */
+    gr_tensor *seed;      /* i64 []: for dropout */
+} gr_forward;
+/* The graph of the model: logits [B, T, V], or [N, V] with rows. */
+GR_API gr_tensor *gr_model_logits(gr_model *model, const gr_forward *forward);
+/* Declares in `cache` what gr_forward.cache needs for B sequences of at most `capacity` tokens: "cache.position" i64
+ * [B, capacity] (set it to -1 everywhere before use), and per layer keys and values [B, capacity, G, D]. */
+GR_API gr_status gr_model_add_cache(gr_model *model, gr_store *cache, int64_t batch, int64_t capacity);
+
 /* ---- own ops ------------------------------------------------------------------------------------------------ */
 
 /* One record says everything about an op; the library's own ops are such records too (src/op). docs/add-an-op.md. */

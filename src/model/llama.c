@@ -1,0 +1,137 @@
+/* LLaMA (Touvron et al. 2023), as transformers' LlamaForCausalLM has it: RMSNorm, rotary positions, grouped-query
+ * attention, SwiGLU, no biases. */
+#include "model/nn.h"
+
+#include <math.h>
+#include <string.h>
+
+/* Rotary settings stand in the new "rope_parameters", or in the old "rope_theta" and "rope_scaling". */
+static void read_rope(gr_json c, gr_hparams *h)
+{
+    gr_json rope = gr_json_get(c, "rope_parameters"), scaling = gr_json_get(c, "rope_scaling");
+    gr_json where = gr_json_is(rope) ? rope : scaling;
+    h->rope_theta = (float)gr_json_real(gr_json_is(rope) ? rope : c, "rope_theta", 10000, 1, 1e12);
+    if (!gr_json_is(where))
+        return;
+    const char *type = gr_json_text(where, "rope_type", gr_json_text(where, "type", "default"));
+    if (strcmp(type, "default") != 0)
+        gr_json_fail(where, "rope type \"%s\" is not supported\nsupported is \"default\"", type);
+}
+
+static void read_config(gr_json c, gr_hparams *h)
+{
+    h->vocab = gr_json_int(c, "vocab_size", 32000, 1, 1 << 24);
+    h->context = gr_json_int(c, "max_position_embeddings", 2048, 1, 1 << 24);
+    h->embed = gr_json_int(c, "hidden_size", 4096, 1, 1 << 20);
+    h->layers = gr_json_int(c, "num_hidden_layers", 32, 1, 1 << 14);
+    h->heads = gr_json_int(c, "num_attention_heads", 32, 1, 1 << 14);
+    h->kv_heads = gr_json_int(c, "num_key_value_heads", h->heads, 1, 1 << 14);
+    h->head_dim = gr_json_int(c, "head_dim", h->embed / h->heads, 1, 1 << 14);
+    h->ffn = gr_json_int(c, "intermediate_size", 11008, 1, 1 << 22);
+    h->norm_eps = (float)gr_json_real(c, "rms_norm_eps", 1e-6, 0, 1);
+    h->init_std = (float)gr_json_real(c, "initializer_range", 0.02, 0, 10);
+    h->activation = gr_nn_activation(c, "hidden_act", "silu");
+    h->tied = gr_json_bool(c, "tie_word_embeddings", false);
+    h->attention_bias = gr_json_bool(c, "attention_bias", false);
+    h->mlp_bias = gr_json_bool(c, "mlp_bias", false);
+    read_rope(c, h);
+    if (h->heads % h->kv_heads)
+        gr_json_fail(gr_json_get(c, "num_key_value_heads"), "%lld heads cannot share %lld key/value heads",
+                     (long long)h->heads, (long long)h->kv_heads);
+    if (h->head_dim % 2)
+        gr_json_fail(gr_json_get(c, "head_dim"), "rotary positions need an even head_dim, this is %lld",
+                     (long long)h->head_dim);
+}
+
+/* Two thirds of four times the width, as in the paper, rounded up to a multiple of 32. */
+static int64_t usual_ffn(int64_t embed)
+{
+    return (8 * embed / 3 + 31) / 32 * 32;
+}
+
+static void write_config(const gr_model_info *i, gr_json c)
+{
+    gr_json_put_int(c, "vocab_size", i->vocab);
+    gr_json_put_int(c, "max_position_embeddings", i->context);
+    gr_json_put_int(c, "hidden_size", i->embed);
+    gr_json_put_int(c, "intermediate_size", i->ffn ? i->ffn : usual_ffn(i->embed));
+    gr_json_put_int(c, "num_hidden_layers", i->layers);
+    gr_json_put_int(c, "num_attention_heads", i->heads);
+    gr_json_put_int(c, "num_key_value_heads", i->kv_heads);
+    gr_json_put_int(c, "head_dim", i->head_dim);
+    gr_json_put_text(c, "hidden_act", "silu");
+    gr_json_put_real(c, "rms_norm_eps", 1e-5);
+    gr_json_put_real(c, "rope_theta", 10000);
+    gr_json_put_real(c, "initializer_range", 0.02);
+    gr_json_put_bool(c, "attention_bias", false);
+    gr_json_put_bool(c, "mlp_bias", false);
+}
+
+/* theta^(-2r/D) for r = 0 .. D/2-1 */
+static gr_tensor *inverse_frequencies(gr_build *b)
+{
+    float values[1 << 13];
+    int64_t half = b->h->head_dim / 2;
+    for (int64_t r = 0; r < half; r++)
+        values[r] = (float)(1 / pow((double)b->h->rope_theta, 2.0 * (double)r / (double)b->h->head_dim));
+    return gr_constant(b->g, GR_F32, 1, &half, values);
+}
+
+static gr_tensor *attention(gr_build *b, gr_tensor *x, gr_tensor *inv_freq)
+{
+    const gr_hparams *h = b->h;
+    gr_tensor *q = gr_nn_linear(b, x, "self_attn.q_proj", h->heads * h->head_dim, h->attention_bias, 0);
+    gr_tensor *k = gr_nn_linear(b, x, "self_attn.k_proj", h->kv_heads * h->head_dim, h->attention_bias, 0);
+    gr_tensor *v = gr_nn_linear(b, x, "self_attn.v_proj", h->kv_heads * h->head_dim, h->attention_bias, 0);
+    q = gr_rope(gr_nn_heads(q, h->heads), b->positions, inv_freq, false, 1);
+    k = gr_rope(gr_nn_heads(k, h->kv_heads), b->positions, inv_freq, false, 1);
+    gr_tensor *y = gr_nn_attention(b, q, k, gr_nn_heads(v, h->kv_heads));
+    return gr_nn_dropout(b, gr_nn_linear(b, y, "self_attn.o_proj", h->embed, h->attention_bias, 0));
+}
+
+static gr_tensor *mlp(gr_build *b, gr_tensor *x)
+{
+    const gr_hparams *h = b->h;
+    gr_tensor *gate = gr_nn_linear(b, x, "mlp.gate_proj", h->ffn, h->mlp_bias, 0);
+    gr_tensor *up = gr_nn_linear(b, x, "mlp.up_proj", h->ffn, h->mlp_bias, 0);
+    return gr_nn_dropout(b, gr_nn_linear(b, gr_nn_gate(h, gate, up), "mlp.down_proj", h->embed, h->mlp_bias, 0));
+}
+
+static gr_tensor *block(gr_build *b, gr_tensor *x, gr_tensor *inv_freq) /* [B, T, C] */
+{
+    x = gr_add(x, attention(b, gr_nn_rms_norm(b, x, "input_layernorm"), inv_freq));
+    return gr_add(x, mlp(b, gr_nn_rms_norm(b, x, "post_attention_layernorm")));
+}
+
+static gr_tensor *logits(gr_build *b, gr_tensor *tokens)
+{
+    const gr_hparams *h = b->h;
+    size_t body = gr_graph_scope_push(b->g, "%s", b->model->prefix);
+    gr_tensor *inv_freq = inverse_frequencies(b);
+    gr_tensor *x = gr_nn_dropout(b, gr_nn_embedding(b, tokens, "embed_tokens", h->vocab, h->embed));
+    for (b->layer = 0; b->layer < h->layers; b->layer++) {
+        size_t outer = gr_graph_scope_push(b->g, "layers.%d.", b->layer);
+        x = block(b, x, inv_freq);
+        gr_graph_scope_pop(b->g, outer);
+    }
+    x = gr_nn_wanted_rows(b, gr_nn_rms_norm(b, x, "norm"));
+    gr_tensor *y = h->tied ? gr_nn_tied_head(b, x, "embed_tokens", h->vocab, h->embed) : NULL;
+    gr_graph_scope_pop(b->g, body);
+    return h->tied ? y : gr_nn_linear(b, x, "lm_head", h->vocab, false, 0);
+}
+
+/* Old files carry the rotary frequencies of every layer. */
+static bool ignores(const char *name)
+{
+    return strstr(name, ".rotary_emb.inv_freq") != NULL;
+}
+
+const gr_arch gr_arch_llama = {
+    .model_type = "llama",
+    .class_name = "LlamaForCausalLM",
+    .prefix = "model.",
+    .read = read_config,
+    .write = write_config,
+    .logits = logits,
+    .ignores = ignores,
+};

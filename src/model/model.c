@@ -1,0 +1,359 @@
+/* Models: made from a config.json, initialized or loaded, and built into graphs. */
+#include "model/nn.h"
+
+#include "backend/backend.h"
+#include "base/dtype.h"
+#include "base/file.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/philox.h"
+#include "format/safetensors.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static const gr_arch *const archs[] = {&gr_arch_gpt2, &gr_arch_llama};
+enum { N_ARCHS = sizeof archs / sizeof archs[0] };
+
+static const gr_arch *find_arch(const char *model_type)
+{
+    for (int i = 0; i < N_ARCHS; i++)
+        if (strcmp(archs[i]->model_type, model_type) == 0)
+            return archs[i];
+    return NULL;
+}
+
+void gr_text_free(char *text)
+{
+    gr_free(text);
+}
+
+/* ---- config.json -------------------------------------------------------------------------------------------- */
+
+char *gr_model_config_json(const gr_model_info *info)
+{
+    gr_model_info i = *info;
+    const gr_arch *arch = find_arch(i.arch);
+    if (!arch) {
+        gr_fail(GR_ERR_ARGUMENT, "there is no architecture \"%s\"\nthere are gpt2 and llama", i.arch);
+        return NULL;
+    }
+    i.kv_heads = i.kv_heads ? i.kv_heads : i.heads;
+    i.head_dim = i.head_dim ? i.head_dim : i.heads ? i.embed / i.heads : 0;
+    gr_json_doc *doc = gr_json_new("config.json");
+    if (!doc)
+        return NULL;
+    gr_json c = gr_json_root(doc);
+    gr_json_put_text(gr_json_put_array(c, "architectures"), NULL, arch->class_name);
+    gr_json_put_text(c, "model_type", arch->model_type);
+    arch->write(&i, c);
+    gr_json_put_bool(c, "tie_word_embeddings", i.tied);
+    if (i.bos >= 0)
+        gr_json_put_int(c, "bos_token_id", i.bos);
+    if (i.eos >= 0)
+        gr_json_put_int(c, "eos_token_id", i.eos);
+    gr_json_put_text(c, "dtype", "float32");
+    char *text = gr_json_format(doc, true, NULL);
+    gr_json_free(doc);
+    return text;
+}
+
+/* eos_token_id may be a list; the first is the model's. */
+static int64_t token_id(gr_json c, const char *key)
+{
+    gr_json v = gr_json_get(c, key);
+    if (gr_json_type_of(v) == GR_JSON_ARRAY)
+        v = gr_json_item(v, 0);
+    return gr_json_type_of(v) == GR_JSON_INT ? gr_json_as_int(v, INT64_MIN, INT64_MAX) : -1;
+}
+
+static void fill_info(gr_model *m, gr_json c)
+{
+    const gr_hparams *h = &m->h;
+    m->info = (gr_model_info){.layers = h->layers, .embed = h->embed, .heads = h->heads, .kv_heads = h->kv_heads};
+    snprintf(m->info.arch, sizeof m->info.arch, "%s", m->arch->model_type);
+    m->info.head_dim = h->head_dim;
+    m->info.ffn = h->ffn;
+    m->info.vocab = h->vocab;
+    m->info.context = h->context;
+    m->info.tied = h->tied;
+    m->info.eos = token_id(c, "eos_token_id");
+    m->info.bos = token_id(c, "bos_token_id");
+}
+
+static gr_status read_config(gr_model *m, const char *name, const char *text, size_t size)
+{
+    gr_json_doc *doc = gr_json_parse(name, text, size);
+    if (!doc)
+        return gr_error_status();
+    gr_json c = gr_json_as_object(gr_json_root(doc));
+    const char *type = gr_json_as_text(gr_json_get(c, "model_type"), NULL);
+    m->arch = find_arch(type);
+    gr_status s = gr_json_check(doc);
+    if (s == GR_OK && !m->arch)
+        s = gr_json_fail(gr_json_get(c, "model_type"),
+                         "architecture \"%s\" is not supported\nsupported are gpt2 and llama", type);
+    if (s == GR_OK) {
+        m->arch->read(c, &m->h);
+        s = gr_json_check(doc);
+    }
+    if (s == GR_OK)
+        fill_info(m, c);
+    gr_json_free(doc);
+    return s;
+}
+
+/* ---- declaring ---------------------------------------------------------------------------------------------- */
+
+/* Builds the smallest graph of the model: building declares the parameters. */
+static gr_status declare_parameters(gr_model *m)
+{
+    gr_graph *g = gr_graph_new();
+    int64_t one[] = {1, 1};
+    gr_forward f = {.tokens = gr_input(g, "tokens", GR_I64, 2, one)};
+    gr_status s = gr_model_logits(m, &f) ? GR_OK : gr_error_status();
+    gr_graph_free(g);
+    gr_entry e;
+    for (int i = 0; s == GR_OK && i < gr_store_count(m->store); i++) {
+        s = gr_store_entry(m->store, i, &e);
+        m->info.parameters += (int64_t)(e.bytes / (size_t)gr_dtype_get(e.dtype)->bytes);
+    }
+    return s;
+}
+
+/* A model whose body's tensors are named with `prefix`; NULL stands for the architecture's own. */
+static gr_model *new_model(const char *name, const char *text, size_t size, gr_device *device, const char *prefix)
+{
+    gr_model *m = gr_alloc_zero(1, sizeof *m);
+    if (!m)
+        return NULL;
+    m->device = device;
+    m->store = gr_store_new(device);
+    m->config = gr_alloc(size + 1);
+    gr_status s = m->store && m->config ? GR_OK : GR_ERR_MEMORY;
+    if (s == GR_OK) {
+        memcpy(m->config, text, size);
+        m->config[size] = '\0';
+        s = read_config(m, name, text, size);
+    }
+    if (s == GR_OK) {
+        m->prefix = prefix ? prefix : m->arch->prefix;
+        s = declare_parameters(m);
+    }
+    if (s == GR_OK)
+        return m;
+    gr_model_free(m);
+    return NULL;
+}
+
+gr_model *gr_model_new(const char *name, const char *config_json, size_t size, gr_device *device)
+{
+    return new_model(name, config_json, size, device, NULL);
+}
+
+void gr_model_free(gr_model *m)
+{
+    if (!m)
+        return;
+    gr_store_free(m->store);
+    gr_free(m->inits);
+    gr_free(m->config);
+    gr_free(m);
+}
+
+const gr_model_info *gr_model_describe(const gr_model *m)
+{
+    return &m->info;
+}
+
+const char *gr_model_config(const gr_model *m)
+{
+    return m->config;
+}
+
+gr_store *gr_model_store(gr_model *m)
+{
+    return m->store;
+}
+
+/* ---- initializing ------------------------------------------------------------------------------------------- */
+
+typedef struct normals {
+    float *data;
+    int64_t n;
+    uint64_t seed, stream;
+    float std;
+} normals;
+
+enum { PIECE = 1 << 14 };
+
+static void draw_piece(void *ctx, int64_t piece, int worker)
+{
+    const normals *w = ctx;
+    (void)worker;
+    int64_t end = (piece + 1) * PIECE < w->n ? (piece + 1) * PIECE : w->n;
+    for (int64_t i = piece * PIECE; i < end; i++)
+        w->data[i] = w->std * (float)gr_philox_normal(w->seed, w->stream, (uint64_t)i);
+}
+
+static void draw(gr_model *m, const gr_param_init *init, uint64_t seed, int index, float *data, int64_t n)
+{
+    if (init->kind == GR_INIT_NORMAL) {
+        normals w = {data, n, seed, (uint64_t)index, init->std};
+        gr_pool *pool = m->device->pool;
+        int64_t pieces = (n + PIECE - 1) / PIECE;
+        for (int64_t i = 0; !pool && i < pieces; i++)
+            draw_piece(&w, i, 0);
+        if (pool)
+            gr_parallel(pool, pieces, draw_piece, &w);
+        return;
+    }
+    for (int64_t i = 0; i < n; i++)
+        data[i] = init->kind == GR_INIT_ONES ? 1 : 0;
+}
+
+gr_status gr_model_init(gr_model *m, uint64_t seed)
+{
+    gr_status s = GR_OK;
+    gr_entry e;
+    for (int i = 0; s == GR_OK && i < gr_store_count(m->store); i++) {
+        s = gr_store_entry(m->store, i, &e);
+        if (s != GR_OK)
+            break;
+        float *data = gr_alloc(e.bytes);
+        if (!data)
+            return GR_ERR_MEMORY;
+        draw(m, &m->inits[i], seed, i, data, (int64_t)(e.bytes / sizeof *data));
+        s = gr_store_write(m->store, e.name, data, e.bytes);
+        gr_free(data);
+    }
+    return s;
+}
+
+/* ---- loading ------------------------------------------------------------------------------------------------ */
+
+/* Some files name the body's tensors without the prefix that transformers adds now. */
+static const char *prefix_of(const gr_weights *w, const gr_arch *arch)
+{
+    size_t n = strlen(arch->prefix);
+    for (int i = 0; i < gr_weights_count(w); i++)
+        if (strncmp(gr_weights_entry(w, i)->name, arch->prefix, n) == 0)
+            return arch->prefix;
+    return "";
+}
+
+static gr_status load_tensor(gr_model *m, const gr_entry *e, const gr_safetensor *t)
+{
+    char have[160], want[160];
+    gr_spec is = {.dtype = t->dtype, .ndim = t->ndim}, must = {.dtype = e->dtype, .ndim = e->ndim};
+    memcpy(is.shape, t->shape, sizeof is.shape);
+    memcpy(must.shape, e->shape, sizeof must.shape);
+    if (!gr_spec_same_shape(&is, &must) || !gr_dtype_get(t->dtype)->is_float)
+        return gr_fail(GR_ERR_FILE,
+                       "tensor \"%s\" is %s, config.json asks for %s\nconfig.json and weights do not belong "
+                       "together",
+                       e->name, gr_spec_text(&is, have, sizeof have), gr_spec_text(&must, want, sizeof want));
+    if (t->dtype == e->dtype)
+        return gr_store_write(m->store, e->name, t->data, t->bytes);
+    float *wide = gr_alloc(e->bytes);
+    if (!wide)
+        return GR_ERR_MEMORY;
+    gr_dtype_get(t->dtype)->to_f32(t->data, wide, gr_spec_count(&is));
+    gr_status s = gr_store_write(m->store, e->name, wide, e->bytes);
+    gr_free(wide);
+    return s;
+}
+
+static gr_status load_all(gr_model *m, const gr_weights *w)
+{
+    gr_entry e;
+    gr_status s = GR_OK;
+    for (int i = 0; s == GR_OK && i < gr_store_count(m->store); i++) {
+        s = gr_store_entry(m->store, i, &e);
+        const gr_safetensor *t = s == GR_OK ? gr_weights_find(w, e.name) : NULL;
+        if (s == GR_OK && !t)
+            s = gr_fail(GR_ERR_FILE, "tensor \"%s\" is missing\nconfig.json and weights do not belong together",
+                        e.name);
+        if (t)
+            s = load_tensor(m, &e, t);
+    }
+    for (int i = 0; s == GR_OK && i < gr_weights_count(w); i++) {
+        const char *name = gr_weights_entry(w, i)->name;
+        bool tied_head = m->h.tied && strcmp(name, "lm_head.weight") == 0;
+        if (gr_store_find(m->store, name) < 0 && !tied_head && !(m->arch->ignores && m->arch->ignores(name)))
+            s = gr_fail(GR_ERR_FILE, "tensor \"%s\" is no part of a %s model with this config.json", name,
+                        m->arch->model_type);
+    }
+    return s;
+}
+
+static gr_model *load_from(const char *dir, const char *config_path, gr_device *device)
+{
+    size_t size;
+    char *text = gr_file_read(config_path, GR_JSON_LIMIT, &size);
+    gr_model *m = text ? new_model(config_path, text, size, device, NULL) : NULL;
+    gr_weights *w = m ? gr_weights_open(dir) : NULL;
+    if (w && *prefix_of(w, m->arch) == '\0') { /* declare again, under the names of the file */
+        gr_model_free(m);
+        m = new_model(config_path, text, size, device, "");
+    }
+    gr_status s = w && m ? load_all(m, w) : gr_error_status();
+    if (s != GR_OK && w && m)
+        gr_fail_in("%s", dir);
+    gr_weights_close(w);
+    gr_free(text);
+    if (s == GR_OK)
+        return m;
+    gr_model_free(m);
+    return NULL;
+}
+
+gr_model *gr_model_load(const char *dir, gr_device *device)
+{
+    char *config = gr_path_join(dir, "config.json");
+    gr_model *m = config ? load_from(dir, config, device) : NULL;
+    gr_free(config);
+    return m;
+}
+
+/* ---- building ----------------------------------------------------------------------------------------------- */
+
+static gr_tensor *default_positions(gr_graph *g, const gr_tensor *tokens)
+{
+    const int64_t *s = tokens->spec.shape;
+    return gr_expand(gr_iota(g, GR_I64, s[1]), 2, s);
+}
+
+gr_tensor *gr_model_logits(gr_model *m, const gr_forward *f)
+{
+    if (!f->tokens)
+        return NULL;
+    gr_graph *g = f->tokens->graph;
+    if (f->tokens->spec.ndim != 2 || f->tokens->spec.dtype != GR_I64) {
+        gr_fail(GR_ERR_ARGUMENT, "gr_model_logits: tokens must be i64 [B, T]");
+        return gr_graph_fail(g);
+    }
+    if (f->tokens->spec.shape[1] > m->h.context && !f->positions) {
+        gr_fail(GR_ERR_ARGUMENT, "%lld tokens are more than the model's context of %lld",
+                (long long)f->tokens->spec.shape[1], (long long)m->h.context);
+        return gr_graph_fail(g);
+    }
+    gr_build b = {.model = m, .h = &m->h, .g = g, .forward = f};
+    b.positions = f->positions ? f->positions : default_positions(g, f->tokens);
+    if (f->cache && !gr_write_rows(gr_param(g, f->cache, "cache.position"), f->positions, f->slot))
+        return NULL;
+    return gr_name(m->arch->logits(&b, f->tokens), "logits");
+}
+
+gr_status gr_model_add_cache(gr_model *m, gr_store *cache, int64_t batch, int64_t capacity)
+{
+    const gr_hparams *h = &m->h;
+    int64_t shape[] = {batch, capacity, h->kv_heads, h->head_dim};
+    gr_status s = gr_store_add(cache, "cache.position", GR_CACHE, GR_I64, 2, shape);
+    char name[64];
+    for (int64_t i = 0; s == GR_OK && i < 2 * h->layers; i++) {
+        snprintf(name, sizeof name, "cache.%lld.%s", (long long)(i / 2), i % 2 ? "v" : "k");
+        s = gr_store_add(cache, name, GR_CACHE, GR_F32, 4, shape);
+    }
+    return s;
+}

@@ -1,0 +1,56 @@
+/* Models inside: an architecture's record, its hyperparameters, and how its parameters are declared. */
+#ifndef GR_MODEL_MODEL_H
+#define GR_MODEL_MODEL_H
+
+#include "format/json.h"
+#include "graph/graph.h"
+
+/* What the graph-building functions read. Each architecture fills it in from its own keys of config.json. */
+typedef struct gr_hparams {
+    int64_t vocab, context, embed, layers, heads, kv_heads, head_dim, ffn;
+    float norm_eps, init_std;
+    bool tied;
+    gr_tensor *(*activation)(gr_tensor *x);
+    bool attention_bias, mlp_bias;
+    float attention_scale; /* 0: 1/sqrt(head_dim) */
+    bool scale_by_layer;   /* GPT-2: divide the scale by layer + 1 as well */
+    int64_t window;        /* sliding window; 0: none */
+    float rope_theta;
+} gr_hparams;
+
+typedef enum gr_init { GR_INIT_NORMAL, GR_INIT_ZEROS, GR_INIT_ONES } gr_init;
+
+/* An architecture: one file, one record. */
+typedef struct gr_arch {
+    const char *model_type; /* of config.json */
+    const char *class_name; /* its first "architectures" */
+    const char *prefix;     /* of the body's tensors: "transformer." */
+    /* config.json to hyperparameters; what it does not support it refuses by gr_json_fail. */
+    void (*read)(gr_json config, gr_hparams *h);
+    /* Sizes to the keys of a new config.json; zeroes in info have been replaced. */
+    void (*write)(const gr_model_info *info, gr_json config);
+    gr_tensor *(*logits)(struct gr_build *b, gr_tensor *tokens); /* [B, T] to [B, T, V] */
+    bool (*ignores)(const char *name); /* tensors of old files that are no parameters; NULL: none */
+} gr_arch;
+
+extern const gr_arch gr_arch_gpt2, gr_arch_llama;
+
+/* How a declared parameter is initialized. */
+typedef struct gr_param_init {
+    gr_init kind;
+    float std;
+} gr_param_init;
+
+struct gr_model {
+    const gr_arch *arch;
+    gr_hparams h;
+    gr_model_info info;
+    gr_device *device;
+    gr_store *store;
+    char *config;         /* the text of config.json */
+    const char *prefix;   /* arch->prefix, or "" for files that go without */
+    gr_param_init *inits; /* [gr_store_count(store)] */
+    size_t n_inits, inits_capacity;
+};
+
+#endif

@@ -1,0 +1,190 @@
+/* Layers. */
+#include "model/nn.h"
+
+#include "base/mem.h"
+#include "op/op.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+/* ---- parameters --------------------------------------------------------------------------------------------- */
+
+static gr_status declare(gr_build *b, const char *name, gr_init init, float std, int ndim, const int64_t *shape)
+{
+    gr_model *m = b->model;
+    gr_status s = gr_grow(&m->inits, &m->inits_capacity, m->n_inits + 1, sizeof *m->inits);
+    if (s == GR_OK)
+        s = gr_store_add(m->store, name, GR_WEIGHT, GR_F32, ndim, shape);
+    if (s == GR_OK)
+        m->inits[m->n_inits++] = (gr_param_init){init, std};
+    return s;
+}
+
+gr_tensor *gr_nn_param(gr_build *b, const char *name, gr_init init, float std, int ndim, const int64_t *shape)
+{
+    char full[256];
+    const char *scope = b->g->scope ? b->g->scope : "";
+    snprintf(full, sizeof full, "%s%s", scope, name);
+    if (gr_store_find(b->model->store, full) < 0 && declare(b, full, init, std, ndim, shape) != GR_OK)
+        return gr_graph_fail(b->g);
+    return gr_param(b->g, b->model->store, full);
+}
+
+static gr_tensor *part(gr_build *b, const char *name, const char *kind, gr_init init, float std, int ndim,
+                       const int64_t *shape)
+{
+    char full[128];
+    snprintf(full, sizeof full, "%s.%s", name, kind);
+    return gr_nn_param(b, full, init, std != 0 ? std : b->h->init_std, ndim, shape);
+}
+
+/* ---- layers ------------------------------------------------------------------------------------------------- */
+
+gr_tensor *gr_nn_embedding(gr_build *b, gr_tensor *ids, const char *name, int64_t rows, int64_t width)
+{
+    gr_tensor *weight = part(b, name, "weight", GR_INIT_NORMAL, 0, 2, (int64_t[]){rows, width});
+    return gr_name(gr_embedding(weight, ids), "%s", name);
+}
+
+static gr_tensor *linear(gr_build *b, gr_tensor *x, const char *name, int64_t out, bool bias, float std, bool conv1d)
+{
+    if (!x)
+        return NULL;
+    int64_t in = x->spec.shape[x->spec.ndim - 1];
+    int64_t shape[] = {conv1d ? in : out, conv1d ? out : in};
+    gr_tensor *y = gr_matmul(x, part(b, name, "weight", GR_INIT_NORMAL, std, 2, shape), false, !conv1d);
+    if (bias)
+        y = gr_add(y, part(b, name, "bias", GR_INIT_ZEROS, 0, 1, &out));
+    return gr_name(y, "%s", name);
+}
+
+gr_tensor *gr_nn_linear(gr_build *b, gr_tensor *x, const char *name, int64_t out, bool bias, float std)
+{
+    return linear(b, x, name, out, bias, std, false);
+}
+
+gr_tensor *gr_nn_conv1d(gr_build *b, gr_tensor *x, const char *name, int64_t out, float std)
+{
+    return linear(b, x, name, out, true, std, true);
+}
+
+gr_tensor *gr_nn_tied_head(gr_build *b, gr_tensor *x, const char *name, int64_t rows, int64_t width)
+{
+    gr_tensor *weight = part(b, name, "weight", GR_INIT_NORMAL, 0, 2, (int64_t[]){rows, width});
+    return gr_matmul(x, weight, false, true);
+}
+
+gr_tensor *gr_nn_layer_norm(gr_build *b, gr_tensor *x, const char *name)
+{
+    if (!x)
+        return NULL;
+    const int64_t *width = &x->spec.shape[x->spec.ndim - 1];
+    gr_tensor *weight = part(b, name, "weight", GR_INIT_ONES, 0, 1, width);
+    gr_tensor *bias = part(b, name, "bias", GR_INIT_ZEROS, 0, 1, width);
+    return gr_name(gr_layer_norm(x, weight, bias, b->h->norm_eps), "%s", name);
+}
+
+gr_tensor *gr_nn_rms_norm(gr_build *b, gr_tensor *x, const char *name)
+{
+    if (!x)
+        return NULL;
+    gr_tensor *weight = part(b, name, "weight", GR_INIT_ONES, 0, 1, &x->spec.shape[x->spec.ndim - 1]);
+    return gr_name(gr_rms_norm(x, weight, b->h->norm_eps), "%s", name);
+}
+
+gr_tensor *gr_nn_dropout(gr_build *b, gr_tensor *x)
+{
+    if (b->forward->dropout == 0)
+        return x;
+    return gr_dropout(x, b->forward->dropout, b->forward->seed, b->stream++);
+}
+
+gr_tensor *gr_nn_heads(gr_tensor *x, int64_t n)
+{
+    if (!x)
+        return NULL;
+    const int64_t *s = x->spec.shape;
+    return gr_reshape(x, 4, (int64_t[]){s[0], s[1], n, s[2] / n});
+}
+
+/* Writes new rows into the cache and gives all of it. */
+static gr_tensor *cached(gr_build *b, gr_tensor *x, const char *which)
+{
+    char name[64];
+    snprintf(name, sizeof name, "cache.%d.%s", b->layer, which);
+    gr_tensor *all = gr_param(b->g, b->forward->cache, name);
+    return gr_write_rows(all, x, b->forward->slot) ? all : NULL;
+}
+
+gr_tensor *gr_nn_attention(gr_build *b, gr_tensor *q, gr_tensor *k, gr_tensor *v)
+{
+    if (!q)
+        return NULL;
+    gr_attention_options o = {.causal = true, .window = b->h->window, .segment = b->forward->segment};
+    o.scale = b->h->attention_scale != 0 ? b->h->attention_scale : (float)(1 / sqrt((double)b->h->head_dim));
+    if (b->h->scale_by_layer)
+        o.scale /= (float)(b->layer + 1);
+    if (b->forward->cache) {
+        k = cached(b, k, "k");
+        v = cached(b, v, "v");
+        o.q_pos = b->positions;
+        o.k_pos = gr_param(b->g, b->forward->cache, "cache.position");
+    }
+    gr_tensor *y = gr_attention(q, k, v, &o);
+    const int64_t *s = q->spec.shape;
+    return gr_reshape(y, 3, (int64_t[]){s[0], s[1], s[2] * s[3]});
+}
+
+gr_tensor *gr_nn_wanted_rows(gr_build *b, gr_tensor *x)
+{
+    if (!x || !b->forward->rows)
+        return x;
+    int64_t flat[] = {x->spec.shape[0] * x->spec.shape[1], x->spec.shape[2]};
+    return gr_gather(gr_reshape(x, 2, flat), b->forward->rows);
+}
+
+/* ---- activations -------------------------------------------------------------------------------------------- */
+
+gr_tensor *gr_nn_gate(const gr_hparams *h, gr_tensor *gate, gr_tensor *up)
+{
+    if (h->activation == gr_silu)
+        return gr_swiglu(gate, up);
+    if (h->activation == gr_gelu_tanh)
+        return gr_geglu(gate, up);
+    return gr_mul(h->activation(gate), up);
+}
+
+static gr_tensor *quick_gelu(gr_tensor *x)
+{
+    return gr_mul(x, gr_sigmoid(gr_scale(x, 1.702)));
+}
+
+static gr_tensor *relu_squared(gr_tensor *x)
+{
+    gr_tensor *r = gr_relu(x);
+    return gr_mul(r, r);
+}
+
+gr_tensor *(*gr_nn_activation(gr_json config, const char *key, const char *fallback))(gr_tensor *)
+{
+    static const struct {
+        const char *name;
+        gr_tensor *(*f)(gr_tensor *);
+    } known[] = {
+        {"gelu", gr_gelu},           {"gelu_python", gr_gelu},
+        {"gelu_new", gr_gelu_tanh},  {"gelu_pytorch_tanh", gr_gelu_tanh},
+        {"gelu_fast", gr_gelu_tanh}, {"gelu_accurate", gr_gelu_tanh},
+        {"silu", gr_silu},           {"swish", gr_silu},
+        {"relu", gr_relu},           {"relu2", relu_squared},
+        {"quick_gelu", quick_gelu},  {"sigmoid", gr_sigmoid},
+        {"tanh", gr_tanh},
+    };
+    const char *name = gr_json_text(config, key, fallback);
+    for (size_t i = 0; i < sizeof known / sizeof known[0]; i++)
+        if (strcmp(known[i].name, name) == 0)
+            return known[i].f;
+    gr_json_fail(gr_json_get(config, key), "unknown activation \"%s\"\nknown are gelu, gelu_new, silu, relu and others",
+                 name);
+    return gr_gelu_tanh;
+}

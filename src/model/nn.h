@@ -1,0 +1,49 @@
+/* The layers that models are made of, written once. Names are relative to the scope of the graph ("h.3."), so that a
+ * parameter's full name is its Hugging Face name. Building a graph over an empty store declares the parameters: the
+ * forward pass is also the list of weights. */
+#ifndef GR_MODEL_NN_H
+#define GR_MODEL_NN_H
+
+#include "model/model.h"
+
+typedef struct gr_build {
+    gr_model *model;
+    const gr_hparams *h;
+    gr_graph *g;
+    const gr_forward *forward;
+    gr_tensor *positions; /* i64 [B, T] */
+    int layer;
+    uint32_t stream; /* of the next dropout */
+} gr_build;
+
+/* ---- parameters ---- */
+
+/* The parameter scope + name, declared with this shape where the store does not have it yet. */
+gr_tensor *gr_nn_param(gr_build *b, const char *name, gr_init init, float std, int ndim, const int64_t *shape);
+
+/* ---- layers ---- */
+
+gr_tensor *gr_nn_embedding(gr_build *b, gr_tensor *ids, const char *name, int64_t rows, int64_t width);
+/* x [.., in] to [.., out]; weight [out, in] as torch.nn.Linear has it, std 0 = the model's. */
+gr_tensor *gr_nn_linear(gr_build *b, gr_tensor *x, const char *name, int64_t out, bool bias, float std);
+/* The same with weight [in, out], as GPT-2's Conv1D has it. */
+gr_tensor *gr_nn_conv1d(gr_build *b, gr_tensor *x, const char *name, int64_t out, float std);
+/* y = x · weight^T with an embedding's weight: a tied head. */
+gr_tensor *gr_nn_tied_head(gr_build *b, gr_tensor *x, const char *name, int64_t rows, int64_t width);
+gr_tensor *gr_nn_layer_norm(gr_build *b, gr_tensor *x, const char *name);
+gr_tensor *gr_nn_rms_norm(gr_build *b, gr_tensor *x, const char *name);
+gr_tensor *gr_nn_dropout(gr_build *b, gr_tensor *x);
+/* q [B,T,H,D], k and v [B,T,G,D], rope applied already: writes the cache if there is one, attends, and gives
+ * [B, T, H·D]. */
+gr_tensor *gr_nn_attention(gr_build *b, gr_tensor *q, gr_tensor *k, gr_tensor *v);
+/* act(gate) * up, in one op where there is one for it. */
+gr_tensor *gr_nn_gate(const gr_hparams *h, gr_tensor *gate, gr_tensor *up);
+/* [B, T, n·D] as heads [B, T, n, D]. */
+gr_tensor *gr_nn_heads(gr_tensor *x, int64_t n);
+/* The rows of x [B, T, C] that logits are wanted for. */
+gr_tensor *gr_nn_wanted_rows(gr_build *b, gr_tensor *x);
+
+/* hidden_act by the name transformers has for it; refuses others. */
+gr_tensor *(*gr_nn_activation(gr_json config, const char *key, const char *fallback))(gr_tensor *);
+
+#endif
