@@ -382,7 +382,8 @@ GR_API void gr_model_free(gr_model *model); /* after the programs that use it; N
 GR_API gr_status gr_model_init(gr_model *model, uint64_t seed);
 GR_API const gr_model_info *gr_model_describe(const gr_model *model);
 GR_API const char *gr_model_config(const gr_model *model); /* the text of its config.json */
-GR_API gr_store *gr_model_store(gr_model *model);          /* its weights, in the order of their declaration */
+GR_API gr_device *gr_model_device(const gr_model *model);
+GR_API gr_store *gr_model_store(gr_model *model); /* its weights, in the order of their declaration */
 
 /* One forward pass. Zero it, then set tokens and what else is wanted. */
 typedef struct gr_forward {
@@ -401,6 +402,58 @@ GR_API gr_tensor *gr_model_logits(gr_model *model, const gr_forward *forward);
 /* Declares in `cache` what gr_forward.cache needs for B sequences of at most `capacity` tokens: "cache.position" i64
  * [B, capacity] (set it to -1 everywhere before use), and per layer keys and values [B, capacity, G, D]. */
 GR_API gr_status gr_model_add_cache(gr_model *model, gr_store *cache, int64_t batch, int64_t capacity);
+
+/* ---- training ----------------------------------------------------------------------------------------------- */
+
+typedef enum gr_schedule { GR_COSINE, GR_LINEAR, GR_WSD, GR_CONSTANT } gr_schedule;
+typedef enum gr_optimizer { GR_ADAMW, GR_SGD } gr_optimizer;
+
+typedef struct gr_train_options {
+    int64_t batch, context; /* sequences of a micro-batch, tokens of a sequence */
+    int64_t accumulate;     /* micro-batches of a step */
+    int64_t steps;          /* in all; the schedule ends there */
+    double lr, min_lr;      /* peak and end of the learning rate */
+    int64_t warmup;         /* steps of linear rise from 0 to lr */
+    gr_schedule schedule;   /* what follows: half a cosine, a line, a plateau whose last fifth falls, or lr for ever */
+    gr_optimizer optimizer; /* beta1 is SGD's momentum */
+    double beta1, beta2, eps;
+    double weight_decay; /* of parameters of 2 or more dims only */
+    double clip;         /* largest global norm of the gradients; 0: no limit */
+    double dropout;
+    uint64_t seed;
+} gr_train_options;
+/* AdamW with lr 1e-3 to 1e-4 (0.9, 0.95, 1e-8), decay 0.1, clip 1, cosine with 100 steps of warmup, batch 12 x 64, 2000
+ * steps, seed 0. */
+GR_API gr_train_options gr_train_defaults(void);
+/* The learning rate of step s = 0, 1, … */
+GR_API double gr_learning_rate(const gr_train_options *options, int64_t step);
+
+/* Compiled training steps for a model, and the optimizer's moments. */
+typedef struct gr_trainer gr_trainer;
+/* Compiles; takes no memory for tensors before the first step. The model must outlive it. */
+GR_API gr_trainer *gr_trainer_new(gr_model *model, const gr_train_options *options);
+GR_API void gr_trainer_free(gr_trainer *trainer); /* NULL is fine */
+typedef struct gr_step_report {
+    int64_t step; /* the step just done: 1, 2, … */
+    double loss;  /* mean over the targets that are not ignored */
+    double lr;
+    double grad_norm; /* global, before clipping */
+    bool skipped;     /* loss or gradients were not finite: weights and moments are as before */
+    const char *bad;  /* then: the first tensor that was not */
+} gr_step_report;
+/* One optimizer step. tokens and targets: [accumulate · batch, context]; a target of -100 is not trained on. All
+ * ignored is an error. */
+GR_API gr_status gr_trainer_step(gr_trainer *trainer, const int64_t *tokens, const int64_t *targets,
+                                 gr_step_report *report);
+/* Mean loss of predicting tokens[1..n) from those before, in windows of `context` without overlap. */
+GR_API gr_status gr_trainer_eval(gr_trainer *trainer, const int32_t *tokens, int64_t n, double *loss);
+/* What a step needs, all programs counted. */
+GR_API gr_memory gr_trainer_memory(const gr_trainer *trainer);
+/* The optimizer's tensors ("exp_avg.NAME", "exp_avg_sq.NAME" or "momentum_buffer.NAME"), and the number of steps done:
+ * with the weights they are the whole state of training. */
+GR_API gr_store *gr_trainer_store(gr_trainer *trainer);
+GR_API int64_t gr_trainer_steps(const gr_trainer *trainer);
+GR_API void gr_trainer_set_steps(gr_trainer *trainer, int64_t steps);
 
 /* ---- own ops ------------------------------------------------------------------------------------------------ */
 

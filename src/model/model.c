@@ -4,7 +4,6 @@
 #include "backend/backend.h"
 #include "base/dtype.h"
 #include "base/file.h"
-#include "base/log.h"
 #include "base/mem.h"
 #include "base/philox.h"
 #include "format/safetensors.h"
@@ -169,6 +168,11 @@ const gr_model_info *gr_model_describe(const gr_model *m)
 const char *gr_model_config(const gr_model *m)
 {
     return m->config;
+}
+
+gr_device *gr_model_device(const gr_model *m)
+{
+    return m->device;
 }
 
 gr_store *gr_model_store(gr_model *m)

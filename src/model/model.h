@@ -18,6 +18,8 @@ typedef struct gr_hparams {
     float rope_theta;
 } gr_hparams;
 
+struct gr_build;
+
 typedef enum gr_init { GR_INIT_NORMAL, GR_INIT_ZEROS, GR_INIT_ONES } gr_init;
 
 /* An architecture: one file, one record. */

@@ -1,0 +1,50 @@
+/* Options and the learning rate. */
+#include "gradus.h"
+
+#include <math.h>
+
+gr_train_options gr_train_defaults(void)
+{
+    return (gr_train_options){
+        .batch = 12,
+        .context = 64,
+        .accumulate = 1,
+        .steps = 2000,
+        .lr = 1e-3,
+        .min_lr = 1e-4,
+        .warmup = 100,
+        .schedule = GR_COSINE,
+        .optimizer = GR_ADAMW,
+        .beta1 = 0.9,
+        .beta2 = 0.95,
+        .eps = 1e-8,
+        .weight_decay = 0.1,
+        .clip = 1,
+    };
+}
+
+/* How much of the way from lr (0) to min_lr (1) is done when the fraction p of the steps after warmup is. */
+static double fallen(gr_schedule schedule, double p)
+{
+    const double pi = 3.14159265358979323846, plateau = 0.8;
+    switch (schedule) {
+    case GR_COSINE:
+        return 0.5 * (1 - cos(pi * p));
+    case GR_LINEAR:
+        return p;
+    case GR_WSD: /* warmup, stable, decay (Hu et al. 2024) */
+        return p < plateau ? 0 : (p - plateau) / (1 - plateau);
+    case GR_CONSTANT:
+        break;
+    }
+    return 0;
+}
+
+double gr_learning_rate(const gr_train_options *o, int64_t step)
+{
+    if (step < o->warmup)
+        return o->lr * (double)(step + 1) / (double)o->warmup;
+    int64_t span = o->steps - o->warmup;
+    double p = span > 0 ? (double)(step - o->warmup) / (double)span : 1;
+    return o->lr + (o->min_lr - o->lr) * fallen(o->schedule, p < 1 ? p : 1);
+}

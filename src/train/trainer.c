@@ -1,0 +1,357 @@
+/* One training step as a program: forward, loss, gradients, norm, clipping and the optimizer in one graph; with
+ * accumulation in two, one for a micro-batch and one for the update. */
+#include "train/trainer.h"
+
+#include "base/mem.h"
+#include "base/philox.h"
+#include "graph/graph.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+enum { IGNORED = -100 };
+
+/* ---- what there is to train --------------------------------------------------------------------------------- */
+
+static gr_status add_state(gr_trainer *t, const char *kind, const gr_entry *e, gr_role role)
+{
+    char name[320];
+    snprintf(name, sizeof name, "%s.%s", kind, e->name);
+    return gr_store_add(t->state, name, role, e->dtype, e->ndim, e->shape);
+}
+
+static gr_tensor *state(gr_trainer *t, gr_graph *g, const char *kind, const gr_tensor *param)
+{
+    char name[320];
+    snprintf(name, sizeof name, "%s.%s", kind, param->name);
+    return gr_param(g, t->state, name);
+}
+
+static gr_status declare_state(gr_trainer *t)
+{
+    gr_store *weights = gr_model_store(t->model);
+    gr_status s = GR_OK;
+    gr_entry e;
+    for (int i = 0; s == GR_OK && i < t->n_params; i++) {
+        s = gr_store_entry(weights, i, &e);
+        if (s == GR_OK && t->options.optimizer == GR_ADAMW)
+            s = add_state(t, "exp_avg", &e, GR_MOMENT);
+        if (s == GR_OK && t->options.optimizer == GR_ADAMW)
+            s = add_state(t, "exp_avg_sq", &e, GR_MOMENT);
+        if (s == GR_OK && t->options.optimizer == GR_SGD && t->options.beta1 != 0)
+            s = add_state(t, "momentum_buffer", &e, GR_MOMENT);
+    }
+    return s;
+}
+
+static gr_status declare_gradients(gr_trainer *t)
+{
+    gr_status s = GR_OK;
+    gr_entry e;
+    for (int i = 0; s == GR_OK && i < t->n_params; i++) {
+        s = gr_store_entry(gr_model_store(t->model), i, &e);
+        if (s == GR_OK)
+            s = gr_store_add(t->gradients, e.name, GR_GRADIENT, e.dtype, e.ndim, e.shape);
+    }
+    return s;
+}
+
+/* The weights as nodes of g. */
+static void weight_nodes(gr_trainer *t, gr_graph *g, gr_store *store, gr_tensor **out)
+{
+    gr_entry e;
+    for (int i = 0; i < t->n_params; i++)
+        out[i] = gr_store_entry(gr_model_store(t->model), i, &e) == GR_OK ? gr_param(g, store, e.name) : NULL;
+}
+
+/* ---- the graphs --------------------------------------------------------------------------------------------- */
+
+static gr_tensor *scalar(gr_graph *g, const char *name, gr_dtype dtype)
+{
+    return gr_input(g, name, dtype, 0, NULL);
+}
+
+/* Inputs: tokens, targets, scale, and with dropout a seed. The loss: sum over rows times scale. */
+static gr_tensor *loss_graph(gr_trainer *t, gr_graph *g, double dropout)
+{
+    int64_t shape[] = {t->options.batch, t->options.context};
+    gr_forward f = {.tokens = gr_input(g, "tokens", GR_I64, 2, shape), .dropout = dropout};
+    gr_tensor *targets = gr_input(g, "targets", GR_I64, 2, shape);
+    gr_tensor *scale = scalar(g, "scale", GR_F32);
+    if (dropout > 0)
+        f.seed = scalar(g, "seed", GR_I64);
+    gr_tensor *rows = gr_name(gr_cross_entropy_rows(gr_model_logits(t->model, &f), targets, IGNORED), "loss_rows");
+    return gr_name(gr_mul(gr_sum(rows, 0, false), scale), "loss");
+}
+
+/* The update of all weights by their gradients; gives the gradients' norm. Inputs: lr, step. */
+static gr_tensor *update_graph(gr_trainer *t, gr_graph *g, gr_tensor *const *params, gr_tensor *const *grads)
+{
+    const gr_train_options *o = &t->options;
+    gr_tensor *lr = scalar(g, "lr", GR_F32), *step = scalar(g, "step", GR_I64);
+    gr_tensor *norm = gr_name(gr_global_norm(grads, t->n_params), "grad_norm");
+    gr_tensor *factor = gr_clip_factor(norm, o->clip > 0 ? (float)o->clip : INFINITY);
+    for (int i = 0; norm && i < t->n_params; i++) {
+        bool decays = params[i] && params[i]->spec.ndim >= 2;
+        float decay = decays ? (float)o->weight_decay : 0;
+        if (o->optimizer == GR_ADAMW) {
+            gr_adamw_options a = {(float)o->beta1, (float)o->beta2, (float)o->eps, decay};
+            gr_adamw(params[i], grads[i], state(t, g, "exp_avg", params[i]), state(t, g, "exp_avg_sq", params[i]), lr,
+                     step, factor, &a);
+        } else {
+            gr_tensor *velocity = o->beta1 != 0 ? state(t, g, "momentum_buffer", params[i]) : NULL;
+            gr_sgd(params[i], grads[i], velocity, lr, factor, (float)o->beta1, decay);
+        }
+    }
+    return norm;
+}
+
+static gr_program *compile(gr_trainer *t, gr_graph *g, gr_tensor *const *outputs, int n)
+{
+    gr_status s = gr_graph_check(g);
+    gr_program *p = s == GR_OK ? gr_compile(g, outputs, n, gr_model_device(t->model)) : NULL;
+    gr_graph_free(g);
+    return p;
+}
+
+/* Everything of a step in one program. */
+static gr_status build_whole(gr_trainer *t, gr_tensor **params, gr_tensor **grads)
+{
+    gr_graph *g = gr_graph_new();
+    gr_tensor *out[2] = {g ? loss_graph(t, g, t->options.dropout) : NULL};
+    if (out[0]) {
+        weight_nodes(t, g, gr_model_store(t->model), params);
+        if (gr_grad(out[0], params, grads, t->n_params) == GR_OK)
+            out[1] = update_graph(t, g, params, grads);
+    }
+    t->step = compile(t, g, out, 2);
+    return t->step ? GR_OK : gr_error_status();
+}
+
+/* A micro-batch adds its gradients to those in the store; the update uses and clears them. */
+static gr_status build_accumulating(gr_trainer *t, gr_tensor **params, gr_tensor **grads)
+{
+    gr_status s = declare_gradients(t);
+    gr_graph *g = s == GR_OK ? gr_graph_new() : NULL;
+    gr_tensor *loss = g ? loss_graph(t, g, t->options.dropout) : NULL, *norm = NULL;
+    if (loss) {
+        weight_nodes(t, g, gr_model_store(t->model), params);
+        if (gr_grad(loss, params, grads, t->n_params) == GR_OK)
+            for (int i = 0; i < t->n_params; i++)
+                gr_assign_add(gr_param(g, t->gradients, params[i]->name), grads[i]);
+    }
+    t->step = compile(t, g, &loss, 1);
+    g = t->step ? gr_graph_new() : NULL;
+    if (!g)
+        return gr_error_status();
+    weight_nodes(t, g, gr_model_store(t->model), params);
+    weight_nodes(t, g, t->gradients, grads);
+    norm = update_graph(t, g, params, grads);
+    for (int i = 0; norm && i < t->n_params; i++)
+        gr_assign(grads[i], gr_fill(g, grads[i]->spec.dtype, grads[i]->spec.ndim, grads[i]->spec.shape, 0));
+    t->update = compile(t, g, &norm, 1);
+    return t->update ? GR_OK : gr_error_status();
+}
+
+static gr_status build_eval(gr_trainer *t)
+{
+    gr_graph *g = gr_graph_new();
+    gr_tensor *loss = g ? loss_graph(t, g, 0) : NULL;
+    t->eval = compile(t, g, &loss, 1);
+    return t->eval ? GR_OK : gr_error_status();
+}
+
+/* ---- a trainer ---------------------------------------------------------------------------------------------- */
+
+static gr_status check_options(const gr_model *m, const gr_train_options *o)
+{
+    const gr_model_info *info = gr_model_describe(m);
+    if (o->batch < 1 || o->context < 1 || o->accumulate < 1 || o->steps < 1)
+        return gr_fail(GR_ERR_ARGUMENT, "training: batch, context, accumulate and steps must be at least 1");
+    if (o->context > info->context)
+        return gr_fail(GR_ERR_ARGUMENT, "training: a context of %lld is more than the model's %lld",
+                       (long long)o->context, (long long)info->context);
+    bool sane = o->lr >= 0 && o->min_lr >= 0 && o->eps > 0 && o->weight_decay >= 0 && o->clip >= 0;
+    bool betas = o->beta1 >= 0 && o->beta1 < 1 && o->beta2 >= 0 && o->beta2 < 1 && o->dropout >= 0 && o->dropout < 1;
+    if (!sane || !betas)
+        return gr_fail(GR_ERR_ARGUMENT, "training: lr, min_lr, weight_decay and clip must not be negative, eps must be "
+                                        "positive, betas and dropout in [0, 1)");
+    return GR_OK;
+}
+
+static gr_status build(gr_trainer *t)
+{
+    gr_status s = check_options(t->model, &t->options);
+    if (s == GR_OK)
+        s = declare_state(t);
+    gr_tensor **nodes = s == GR_OK ? gr_alloc_zero(2 * (size_t)t->n_params, sizeof *nodes) : NULL;
+    if (!nodes)
+        return gr_error_status();
+    if (t->options.accumulate > 1)
+        s = build_accumulating(t, nodes, nodes + t->n_params);
+    else
+        s = build_whole(t, nodes, nodes + t->n_params);
+    gr_free(nodes);
+    return s == GR_OK ? build_eval(t) : s;
+}
+
+gr_trainer *gr_trainer_new(gr_model *model, const gr_train_options *options)
+{
+    gr_trainer *t = gr_alloc_zero(1, sizeof *t);
+    if (!t)
+        return NULL;
+    t->model = model;
+    t->options = *options;
+    t->n_params = gr_store_count(gr_model_store(model));
+    t->state = gr_store_new(gr_model_device(model));
+    t->gradients = gr_store_new(gr_model_device(model));
+    size_t rows = options->batch > 0 && options->context > 0 ? (size_t)(options->batch * options->context) : 0;
+    t->eval_tokens = gr_alloc(2 * rows * sizeof *t->eval_tokens);
+    if (t->state && t->gradients && t->eval_tokens && build(t) == GR_OK)
+        return t;
+    gr_trainer_free(t);
+    return NULL;
+}
+
+void gr_trainer_free(gr_trainer *t)
+{
+    if (!t)
+        return;
+    gr_program_free(t->step);
+    gr_program_free(t->update);
+    gr_program_free(t->eval);
+    gr_store_free(t->state);
+    gr_store_free(t->gradients);
+    gr_free(t->eval_tokens);
+    gr_free(t);
+}
+
+gr_store *gr_trainer_store(gr_trainer *t)
+{
+    return t->state;
+}
+
+int64_t gr_trainer_steps(const gr_trainer *t)
+{
+    return t->done;
+}
+
+void gr_trainer_set_steps(gr_trainer *t, int64_t steps)
+{
+    t->done = steps;
+}
+
+gr_memory gr_trainer_memory(const gr_trainer *t)
+{
+    gr_memory m = gr_program_memory(t->step);
+    if (t->update) {
+        gr_memory u = gr_program_memory(t->update);
+        m.optimizer = u.optimizer;
+        if (u.arena > m.arena) { /* the two share one arena */
+            m.peak_activations = u.peak_activations;
+            m.peak_gradients = u.peak_gradients;
+            m.peak_scratch = u.peak_scratch;
+            m.arena = u.arena;
+        }
+        m.total =
+            m.weights + m.gradients + m.optimizer + m.cache + m.peak_activations + m.peak_gradients + m.peak_scratch;
+    }
+    return m;
+}
+
+/* ---- stepping ----------------------------------------------------------------------------------------------- */
+
+static int64_t count_targets(const int64_t *targets, int64_t n)
+{
+    int64_t count = 0;
+    for (int64_t i = 0; i < n; i++)
+        count += targets[i] != IGNORED;
+    return count;
+}
+
+/* A dropout seed for every micro-batch that was ever run. */
+static int64_t dropout_seed(const gr_trainer *t, int64_t micro)
+{
+    uint64_t index = (uint64_t)(t->done * t->options.accumulate + micro);
+    gr_philox_block b = gr_philox(t->options.seed, 0x64726f70 /* "drop" */, index);
+    return (int64_t)(((uint64_t)b.v[0] << 31) ^ b.v[1]);
+}
+
+gr_status gr_trainer_step(gr_trainer *t, const int64_t *tokens, const int64_t *targets, gr_step_report *report)
+{
+    const gr_train_options *o = &t->options;
+    int64_t micro_tokens = o->batch * o->context, count = count_targets(targets, o->accumulate * micro_tokens);
+    if (count == 0)
+        return gr_fail(GR_ERR_ARGUMENT, "training: every target of the batch is ignored, there is nothing to train on");
+    float scale = 1 / (float)count, loss = 0, norm = 0, lr = (float)gr_learning_rate(o, t->done);
+    int64_t step = t->done + 1, seed;
+    bool whole = !t->update, drops = o->dropout > 0;
+    const void *in[6] = {NULL, NULL, &scale};
+    const char *bad = NULL;
+    double total = 0;
+    for (int64_t a = 0; a < o->accumulate; a++) {
+        int n = 3;
+        in[0] = tokens + a * micro_tokens;
+        in[1] = targets + a * micro_tokens;
+        seed = dropout_seed(t, a);
+        if (drops)
+            in[n++] = &seed;
+        if (whole) {
+            in[n++] = &lr;
+            in[n++] = &step;
+        }
+        gr_status s = gr_run(t->step, in, (void *[]){&loss, &norm});
+        if (s != GR_OK)
+            return s;
+        total += (double)loss;
+        if (!bad && (!isfinite(loss) || !isfinite(norm)))
+            bad = gr_find_nonfinite(t->step, in);
+    }
+    if (!whole) {
+        gr_status s = gr_run(t->update, (const void *[]){&lr, &step}, (void *[]){&norm});
+        if (s != GR_OK)
+            return s;
+    }
+    t->done = step;
+    *report = (gr_step_report){.step = step, .loss = total, .lr = (double)lr, .grad_norm = (double)norm};
+    report->skipped = !isfinite(norm);
+    report->bad = report->skipped && !bad ? "grad_norm" : bad;
+    return GR_OK;
+}
+
+/* ---- evaluating --------------------------------------------------------------------------------------------- */
+
+/* Windows [at, at + context), as many as fit a batch; the rest of the batch is ignored. Returns targets filled in. */
+static int64_t fill_windows(gr_trainer *t, const int32_t *ids, int64_t n, int64_t *at)
+{
+    int64_t rows = t->options.batch * t->options.context, filled = 0;
+    int64_t *tokens = t->eval_tokens, *targets = t->eval_tokens + rows;
+    for (int64_t i = 0; i < rows; i++) {
+        bool there = *at + 1 < n;
+        tokens[i] = there ? ids[*at] : 0;
+        targets[i] = there ? ids[*at + 1] : IGNORED;
+        filled += there;
+        *at += there;
+    }
+    return filled;
+}
+
+gr_status gr_trainer_eval(gr_trainer *t, const int32_t *tokens, int64_t n, double *loss)
+{
+    if (n < 2)
+        return gr_fail(GR_ERR_ARGUMENT, "evaluation: needs at least 2 tokens, there are %lld", (long long)n);
+    int64_t rows = t->options.batch * t->options.context, at = 0;
+    float one = 1, sum;
+    double total = 0;
+    const void *in[] = {t->eval_tokens, t->eval_tokens + rows, &one};
+    while (at + 1 < n) {
+        fill_windows(t, tokens, n, &at);
+        gr_status s = gr_run(t->eval, in, (void *[]){&sum});
+        if (s != GR_OK)
+            return s;
+        total += (double)sum;
+    }
+    *loss = total / (double)(n - 1);
+    return GR_OK;
+}

@@ -1,0 +1,20 @@
+/* Inside a trainer. */
+#ifndef GR_TRAIN_TRAINER_H
+#define GR_TRAIN_TRAINER_H
+
+#include "gradus.h"
+
+struct gr_trainer {
+    gr_model *model;
+    gr_train_options options;
+    int n_params;
+    gr_store *state;     /* the optimizer's moments */
+    gr_store *gradients; /* accumulated; empty when a step is one batch */
+    gr_program *step;    /* a whole step, or a micro-batch of one */
+    gr_program *update;  /* NULL when a step is one batch */
+    gr_program *eval;
+    int64_t *eval_tokens; /* [2, batch · context]: tokens and targets */
+    int64_t done;         /* steps */
+};
+
+#endif
