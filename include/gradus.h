@@ -455,6 +455,40 @@ GR_API gr_store *gr_trainer_store(gr_trainer *trainer);
 GR_API int64_t gr_trainer_steps(const gr_trainer *trainer);
 GR_API void gr_trainer_set_steps(gr_trainer *trainer, int64_t steps);
 
+/* ---- generation --------------------------------------------------------------------------------------------- */
+
+/* How the next token is drawn. Applied in transformers' order: repetition penalty, temperature, top-k, top-p, min-p. */
+typedef struct gr_sampling {
+    double temperature; /* 0: always the most likely token */
+    int64_t top_k;      /* only the k most likely; 0: all */
+    double top_p;       /* only the most likely that together have p; 1: all */
+    double min_p;       /* only those at least this fraction of the most likely one's probability; 0: all */
+    double
+        repeat_penalty; /* divides positive and multiplies negative logits of tokens seen (Keskar et al. 2019); 1: off */
+    uint64_t seed;
+} gr_sampling;
+/* Temperature 0.8, top-p 0.95, the rest off, seed 0. */
+GR_API gr_sampling gr_sampling_defaults(void);
+/* Draws from logits [vocab], given the n tokens so far; a function of its arguments alone (draw number n of the seed).
+ * -1 when the logits are not numbers, or without memory. */
+GR_API int64_t gr_sample_token(const gr_sampling *sampling, const float *logits, int64_t vocab, const int64_t *tokens,
+                               int64_t n);
+
+/* Runs a model token by token: keys and values of what it has read are kept in a cache. `batch` sequences side by side,
+ * each at its own length. */
+typedef struct gr_generator gr_generator;
+/* capacity: the most tokens of a sequence, prompt and answer; 0: the model's context. The model must outlive it. */
+GR_API gr_generator *gr_generator_new(gr_model *model, int64_t batch, int64_t capacity);
+GR_API void gr_generator_free(gr_generator *generator); /* NULL is fine */
+/* Feeds sequence b count[b] >= 0 more tokens, tokens[b] points to them, in chunks; logits [batch, vocab] then holds
+ * what follows each sequence's last token (rows of sequences given nothing stay as they are). More than the capacity is
+ * an error that changes nothing. */
+GR_API gr_status gr_generator_feed(gr_generator *generator, const int64_t *const *tokens, const int64_t *count,
+                                   float *logits);
+GR_API int64_t gr_generator_length(const gr_generator *generator, int64_t sequence);
+GR_API gr_status gr_generator_reset(gr_generator *generator); /* all sequences empty again */
+GR_API gr_memory gr_generator_memory(const gr_generator *generator);
+
 /* ---- own ops ------------------------------------------------------------------------------------------------ */
 
 /* One record says everything about an op; the library's own ops are such records too (src/op). docs/add-an-op.md. */
