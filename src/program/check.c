@@ -14,7 +14,7 @@ static gr_status copy_in(gr_program *p, const void *const *inputs)
 {
     gr_status s = gr_program_reserve(p);
     for (int i = 0; s == GR_OK && i < p->n_inputs; i++)
-        if (p->inputs[i].place.space != GR_NOWHERE)
+        if (p->inputs[i].place.space != GR_SPACE_NONE)
             p->device->backend->write(p->device, gr_place_pointer(p, &p->inputs[i].place), inputs[i],
                                       p->inputs[i].size);
     return s;

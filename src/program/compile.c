@@ -92,14 +92,14 @@ static gr_status new_buffer(compiler *c, size_t size, int first, int last, gr_ki
     if (with_guards)
         size += 2 * GR_PLAN_ALIGN;
     p->buffers[p->n_buffers] = (gr_buffer){.size = size, .first = first, .last = last, .kind = kind};
-    *place = (gr_place){.space = GR_ARENA, .index = p->n_buffers++, .offset = with_guards ? GR_PLAN_ALIGN : 0};
+    *place = (gr_place){.space = GR_SPACE_ARENA, .index = p->n_buffers++, .offset = with_guards ? GR_PLAN_ALIGN : 0};
     return GR_OK;
 }
 
 /* Constants lie one behind the other in a block of their own. */
 static void place_constant(compiler *c, const gr_tensor *t, value *v)
 {
-    v->place = (gr_place){.space = GR_CONSTANT, .offset = c->p->constants_size};
+    v->place = (gr_place){.space = GR_SPACE_CONSTANT, .offset = c->p->constants_size};
     c->p->constants_size += (bytes_of(t) + GR_PLAN_ALIGN - 1) / GR_PLAN_ALIGN * GR_PLAN_ALIGN;
 }
 
@@ -113,7 +113,7 @@ static gr_status place_bound(compiler *c, const gr_tensor *t, value *v)
         const gr_param_attr *a = t->attr;
         if (gr_store_device(a->store) != c->p->device)
             return gr_fail(GR_ERR_ARGUMENT, "%s: its store is on another device than the program", t->name);
-        v->place = (gr_place){.space = GR_STORE, .store = a->store, .index = a->index};
+        v->place = (gr_place){.space = GR_SPACE_STORE, .store = a->store, .index = a->index};
         return GR_OK;
     }
     return new_buffer(c, bytes_of(t), 0, v->last, GR_KIND_ACTIVATION, &v->place);
@@ -127,7 +127,7 @@ static bool can_take(compiler *c, const gr_tensor *t, int i, int step)
         return false;
     const value *v = owner_of(c, x);
     const gr_tensor *owner = c->l.graph->nodes[c->values[x->id].owner];
-    if (v->place.space != GR_ARENA || v->last != step || bytes_of(owner) != bytes_of(x) ||
+    if (v->place.space != GR_SPACE_ARENA || v->last != step || bytes_of(owner) != bytes_of(x) ||
         !gr_layout_contiguous(&c->l.layouts[x->id]))
         return false;
     for (int k = 0; k < t->n_in; k++) /* another input must not see the memory in another way */
@@ -179,7 +179,7 @@ static gr_status set_operand(compiler *c, gr_operand *o, const gr_tensor *t)
     memcpy(o->shape, l->shape, sizeof o->shape);
     memcpy(o->stride, l->stride, sizeof o->stride);
     gr_place place = owner_of(c, t)->place;
-    if (place.space == GR_NOWHERE)
+    if (place.space == GR_SPACE_NONE)
         return GR_OK;
     place.offset += (size_t)l->offset * (size_t)gr_dtype_get(t->spec.dtype)->bytes;
     return bind(c->p, &o->data, place);
@@ -242,7 +242,7 @@ static gr_status make_inputs(compiler *c, const gr_graph *original)
     p->inputs = gr_alloc_zero((size_t)p->n_inputs, sizeof *p->inputs);
     if (!p->inputs)
         return GR_ERR_MEMORY;
-    for (size_t i = 0; i < c->l.graph->n; i++) { /* inputs nothing depends on keep space GR_NOWHERE */
+    for (size_t i = 0; i < c->l.graph->n; i++) { /* inputs nothing depends on keep space GR_SPACE_NONE */
         const gr_tensor *t = c->l.graph->nodes[i];
         const gr_input_attr *a = t->attr;
         if (t->op == &gr_op_input)

@@ -6,13 +6,13 @@
 #include "program/plan.h"
 
 /* Where a tensor's memory is: in the arena, in a store, or among the program's constants. */
-typedef enum gr_space { GR_NOWHERE, GR_ARENA, GR_STORE, GR_CONSTANT } gr_space;
+typedef enum gr_space { GR_SPACE_NONE, GR_SPACE_ARENA, GR_SPACE_STORE, GR_SPACE_CONSTANT } gr_space;
 
 typedef struct gr_place {
     gr_space space;
-    gr_store *store; /* GR_STORE: entry `index` of it */
-    int index;       /* GR_ARENA: the buffer */
-    size_t offset;   /* bytes from there; GR_CONSTANT: from the block of constants */
+    gr_store *store; /* GR_SPACE_STORE: entry `index` of it */
+    int index;       /* GR_SPACE_ARENA: the buffer */
+    size_t offset;   /* bytes from there; GR_SPACE_CONSTANT: from the block of constants */
 } gr_place;
 
 /* A pointer of a step, and where it points: filled in when memory is taken. */

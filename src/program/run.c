@@ -95,13 +95,13 @@ static gr_status take_params(gr_program *p)
 void *gr_place_pointer(const gr_program *p, const gr_place *place)
 {
     switch (place->space) {
-    case GR_ARENA:
+    case GR_SPACE_ARENA:
         return (char *)p->device->arena + p->buffers[place->index].offset + place->offset;
-    case GR_STORE:
+    case GR_SPACE_STORE:
         return (char *)gr_store_data(place->store, place->index) + place->offset;
-    case GR_CONSTANT:
+    case GR_SPACE_CONSTANT:
         return (char *)p->constants + place->offset;
-    case GR_NOWHERE:
+    case GR_SPACE_NONE:
         break;
     }
     return NULL;
@@ -131,7 +131,7 @@ static gr_status copy_in(gr_program *p, const void *const *inputs)
     gr_status s = gr_program_reserve(p);
     for (int i = 0; s == GR_OK && i < p->n_inputs; i++) {
         const gr_port *port = &p->inputs[i];
-        if (port->place.space == GR_NOWHERE)
+        if (port->place.space == GR_SPACE_NONE)
             continue;
         if (!inputs || !inputs[i])
             return gr_fail(GR_ERR_ARGUMENT, "gr_run: input %d (%s) is NULL", i, port->name);

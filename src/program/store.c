@@ -2,7 +2,7 @@
 #include "program/store.h"
 
 #include "base/dtype.h"
-#include "base/file.h"
+#include "base/checksum.h"
 #include "base/mem.h"
 #include "op/attr.h"
 #include "op/op.h"
