@@ -51,6 +51,12 @@ const char *gr_stage_path(const gr_stage *s);
 gr_status gr_stage_commit(gr_stage *s); /* frees s; on failure the staged directory is removed */
 void gr_stage_cancel(gr_stage *s);      /* NULL is fine */
 
+/* Renames, durably; an existing file at `to` is replaced, a directory that is not empty is not. */
+gr_status gr_path_move(const char *from, const char *to);
+/* A symbolic link, made or replaced atomically and durably; and what one says. */
+gr_status gr_link_write(const char *path, const char *target);
+gr_status gr_link_read(const char *path, char *target, size_t cap);
+
 /* Removes the temporary files and directories that killed processes left in a directory; never those of a process that
  * lives. */
 gr_status gr_dir_sweep(const char *path);

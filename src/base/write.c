@@ -275,7 +275,7 @@ gr_status gr_file_append(const char *path, const void *data, size_t size)
     bool whole = fstat(fd, &info) == 0 && S_ISREG(info.st_mode);
     gr_status status = write_all(fd, path, data, size);
     if (status != GR_OK && whole)
-        (void)!ftruncate(fd, info.st_size); /* half a line would spoil what is read back */
+        (void)!ftruncate(fd, info.st_size);                  /* half a line would spoil what is read back */
     if (close(fd) != 0 && status == GR_OK && errno != EINTR) /* network file systems may tell only now */
         status = gr_fail_errno("writing", path);
     return status;
@@ -396,6 +396,60 @@ void gr_stage_cancel(gr_stage *s)
     close(s->temp.fd);
     temp_free(&s->temp);
     gr_free(s);
+}
+
+/* ---- names ---- */
+
+gr_status gr_path_move(const char *from, const char *to)
+{
+    char *old = parent_of(from), *new = parent_of(to);
+    gr_status status = old && new ? GR_OK : GR_ERR_MEMORY;
+    if (status == GR_OK && (refused() || rename(from, to) != 0))
+        status = gr_fail_errno("renaming", from);
+    if (status == GR_OK)
+        status = sync_path(new);
+    if (status == GR_OK && strcmp(old, new) != 0)
+        status = sync_path(old);
+    gr_free(old);
+    gr_free(new);
+    return status;
+}
+
+gr_status gr_link_write(const char *path, const char *target)
+{
+    /* A link cannot be locked, so it is made in a temporary folder, which can, and for whose leftovers there is a
+     * gr_dir_sweep. */
+    temp t;
+    gr_status status = temp_open(&t, path, true);
+    char *made = status == GR_OK ? gr_path_join(t.path, "link") : NULL;
+    if (status == GR_OK && !made)
+        status = GR_ERR_MEMORY;
+    if (status == GR_OK && (refused() || symlink(target, made) != 0))
+        status = gr_fail_errno("linking", path);
+    if (status == GR_OK && (refused() || rename(made, path) != 0)) {
+        status = gr_fail_errno("naming", path);
+        unlink(made);
+    }
+    if (t.fd >= 0) {
+        rmdir(t.path);
+        close(t.fd);
+    }
+    if (status == GR_OK)
+        status = sync_path(t.parent);
+    gr_free(made);
+    temp_free(&t);
+    return status;
+}
+
+gr_status gr_link_read(const char *path, char *target, size_t cap)
+{
+    ssize_t n = readlink(path, target, cap);
+    if (n < 0)
+        return gr_fail_errno("reading", path);
+    if ((size_t)n >= cap)
+        return gr_fail(GR_ERR_FILE, "reading %s: the link's target is longer than %zu bytes", path, cap - 1);
+    target[n] = '\0';
+    return GR_OK;
 }
 
 /* ---- leftovers ---- */
