@@ -1,0 +1,344 @@
+/* The tensors of a model directory: one safetensors file, or shards that an index lists. */
+#include "format/safetensors.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/dtype.h"
+#include "base/file.h"
+#include "base/mem.h"
+
+#define SINGLE "model.safetensors"
+#define INDEX "model.safetensors.index.json"
+
+struct gr_weights {
+    gr_safetensors **files;
+    size_t file_count, file_cap;
+    const gr_safetensor **by_name;
+    int count;
+};
+
+/* ---- reading ---- */
+
+static gr_status add_file(gr_weights *w, const char *path)
+{
+    if (gr_grow(&w->files, &w->file_cap, w->file_count + 1, sizeof *w->files) != GR_OK)
+        return gr_error_status();
+    gr_safetensors *st = gr_safetensors_open(path);
+    if (!st)
+        return gr_error_status();
+    w->files[w->file_count++] = st;
+    return GR_OK;
+}
+
+static int compare_text(const void *a, const void *b)
+{
+    return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+static int compare_tensor(const void *a, const void *b)
+{
+    return strcmp((*(const gr_safetensor *const *)a)->name, (*(const gr_safetensor *const *)b)->name);
+}
+
+/* The list of all tensors by name, over all files. */
+static gr_status collect(gr_weights *w)
+{
+    size_t total = 0;
+    for (size_t f = 0; f < w->file_count; f++)
+        total += (size_t)gr_safetensors_count(w->files[f]);
+    w->by_name = gr_alloc_zero(total + 1, sizeof *w->by_name);
+    if (!w->by_name)
+        return gr_error_status();
+    for (size_t f = 0; f < w->file_count; f++)
+        for (int i = 0; i < gr_safetensors_count(w->files[f]); i++)
+            w->by_name[w->count++] = gr_safetensors_entry(w->files[f], i);
+    qsort(w->by_name, (size_t)w->count, sizeof *w->by_name, compare_tensor);
+    return GR_OK;
+}
+
+/* A shard is named by a stranger's file: nothing but a plain name in the index's own directory will do. */
+static bool is_plain_name(const char *name)
+{
+    static const char ending[] = ".safetensors";
+    size_t n = strlen(name), e = sizeof ending - 1;
+    if (n <= e || name[0] == '.' || strcmp(name + n - e, ending) != 0)
+        return false;
+    return !strpbrk(name, "/\\:");
+}
+
+/* The shards' names, each once, sorted, in *out (caller frees the array; the strings are the document's). */
+static gr_status shard_names(gr_json map, const char ***out, size_t *count)
+{
+    size_t n = 0, unique = 0;
+    const char **names = gr_alloc_zero(gr_json_size(map) + 1, sizeof *names);
+    if (!names)
+        return gr_error_status();
+    for (gr_json_iter it = gr_json_first(map); it.key; gr_json_next(&it)) {
+        names[n] = gr_json_as_text(it.value, NULL);
+        if (!is_plain_name(names[n]))
+            gr_json_fail(it.value, "a shard must be a .safetensors file in the index's own directory, without a path");
+        n++;
+    }
+    if (gr_json_check(map.doc) != GR_OK) {
+        gr_free(names);
+        return gr_error_status();
+    }
+    qsort(names, n, sizeof *names, compare_text);
+    for (size_t i = 0; i < n; i++)
+        if (i == 0 || strcmp(names[i], names[unique - 1]) != 0)
+            names[unique++] = names[i];
+    *out = names;
+    *count = unique;
+    return GR_OK;
+}
+
+static const char *base_name(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    return slash ? slash + 1 : path;
+}
+
+/* Index and shards must say the same: every tensor listed stands in its shard, and no shard holds one more. */
+static gr_status check_agreement(const gr_weights *w, const char *path, gr_json map)
+{
+    char shown[160];
+    for (size_t f = 0; f < w->file_count; f++) {
+        const char *file = base_name(gr_safetensors_name(w->files[f]));
+        for (int i = 0; i < gr_safetensors_count(w->files[f]); i++) {
+            const char *name = gr_safetensors_entry(w->files[f], i)->name;
+            const char *listed = gr_json_text(map, name, NULL);
+            gr_printable(name, strlen(name), shown, sizeof shown);
+            if (!listed)
+                return gr_fail(GR_ERR_FILE, "%s: tensor \"%s\" of shard %s is not in the index", path, shown, file);
+            if (strcmp(listed, file) != 0)
+                return gr_fail(GR_ERR_FILE, "%s: tensor \"%s\" should be in shard %s but is in %s", path, shown, listed,
+                               file);
+        }
+    }
+    for (gr_json_iter it = gr_json_first(map); it.key; gr_json_next(&it))
+        if (!gr_weights_find(w, it.key))
+            return gr_json_fail(it.value, "shard %s does not hold this tensor", gr_json_as_text(it.value, NULL));
+    return GR_OK;
+}
+
+/* The directory a path names something in; "." for a plain name. Caller frees. */
+static char *folder_of(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    return slash ? gr_strfmt("%.*s", (int)(slash - path), path) : gr_strdup(".");
+}
+
+static gr_status open_shards(gr_weights *w, const char *path, gr_json map)
+{
+    const char **names = NULL;
+    size_t count = 0;
+    gr_status s = shard_names(map, &names, &count);
+    char *folder = s == GR_OK ? folder_of(path) : NULL;
+    for (size_t i = 0; i < count && s == GR_OK; i++) {
+        char *file = folder ? gr_path_join(folder, names[i]) : NULL;
+        s = file ? add_file(w, file) : gr_error_status();
+        gr_free(file);
+    }
+    if (s == GR_OK)
+        s = folder ? collect(w) : gr_error_status();
+    if (s == GR_OK)
+        s = check_agreement(w, path, map);
+    gr_free(folder);
+    gr_free(names);
+    return s;
+}
+
+static gr_status open_index(gr_weights *w, const char *path)
+{
+    gr_json_doc *doc = gr_json_read(path, GR_JSON_LIMIT);
+    if (!doc)
+        return gr_error_status();
+    gr_json map = gr_json_as_object(gr_json_get(gr_json_root(doc), "weight_map"));
+    if (gr_json_check(doc) == GR_OK && gr_json_size(map) == 0)
+        gr_json_fail(map, "lists no tensor");
+    gr_status s = gr_json_check(doc);
+    if (s == GR_OK)
+        s = open_shards(w, path, map);
+    gr_json_free(doc);
+    return s;
+}
+
+/* What in a directory holds its weights; caller frees. */
+static char *find_in_folder(const char *dir)
+{
+    static const char *const names[] = {SINGLE, INDEX};
+    for (int i = 0; i < 2; i++) {
+        char *path = gr_path_join(dir, names[i]);
+        if (!path || gr_path_is_file(path))
+            return path;
+        gr_free(path);
+    }
+    gr_fail(GR_ERR_FILE, "%s: no %s and no %s in this directory\ngive a directory in Hugging Face layout", dir, SINGLE,
+            INDEX);
+    return NULL;
+}
+
+gr_weights *gr_weights_open(const char *path)
+{
+    gr_weights *w = gr_alloc_zero(1, sizeof *w);
+    char *file = !w ? NULL : gr_path_is_dir(path) ? find_in_folder(path) : gr_strdup(path);
+    gr_status s = file ? GR_OK : gr_error_status();
+    if (s == GR_OK) {
+        size_t n = strlen(file);
+        if (n > 5 && strcmp(file + n - 5, ".json") == 0)
+            s = open_index(w, file);
+        else if ((s = add_file(w, file)) == GR_OK)
+            s = collect(w);
+    }
+    gr_free(file);
+    if (s == GR_OK)
+        return w;
+    gr_weights_close(w);
+    return NULL;
+}
+
+void gr_weights_close(gr_weights *w)
+{
+    if (!w)
+        return;
+    for (size_t i = 0; i < w->file_count; i++)
+        gr_safetensors_close(w->files[i]);
+    gr_free(w->files);
+    gr_free(w->by_name);
+    gr_free(w);
+}
+
+int gr_weights_count(const gr_weights *w)
+{
+    return w->count;
+}
+
+const gr_safetensor *gr_weights_entry(const gr_weights *w, int i)
+{
+    return w->by_name[i];
+}
+
+const gr_safetensor *gr_weights_find(const gr_weights *w, const char *name)
+{
+    const gr_safetensor wanted = {.name = name}, *key = &wanted;
+    const gr_safetensor **found = bsearch(&key, w->by_name, (size_t)w->count, sizeof *w->by_name, compare_tensor);
+    return found ? *found : NULL;
+}
+
+int gr_weights_files(const gr_weights *w)
+{
+    return (int)w->file_count;
+}
+
+const gr_safetensors *gr_weights_file(const gr_weights *w, int i)
+{
+    return w->files[i];
+}
+
+/* ---- writing ---- */
+
+static size_t bytes_of(const gr_safetensor *t)
+{
+    size_t total = (size_t)gr_dtype_get(t->dtype)->bytes;
+    for (int i = 0; i < t->ndim; i++)
+        total *= (size_t)t->shape[i]; /* an overflow is found by the writer of the shard */
+    return total;
+}
+
+/* The first tensor that no longer fits into a shard that starts at `begin`. A shard holds at least one. */
+static int shard_end(const gr_safetensors_spec *spec, int begin, size_t limit)
+{
+    size_t sum = 0;
+    for (int i = begin; i < spec->count; i++) {
+        sum += bytes_of(&spec->tensors[i]);
+        if (limit && sum > limit && i > begin)
+            return i;
+    }
+    return spec->count;
+}
+
+static int count_shards(const gr_safetensors_spec *spec, size_t limit)
+{
+    int n = 0;
+    for (int begin = 0; begin < spec->count; n++)
+        begin = shard_end(spec, begin, limit);
+    return n;
+}
+
+/* A part of the spec passed on with its indices shifted back to the whole. */
+typedef struct shard_view {
+    const gr_safetensors_spec *whole;
+    int begin;
+} shard_view;
+
+static gr_status fetch_shifted(void *user, int index, const void **data)
+{
+    const shard_view *v = user;
+    return v->whole->fetch(v->whole->user, v->begin + index, data);
+}
+
+static void written_shifted(void *user, const char *file, int index, uint64_t checksum)
+{
+    const shard_view *v = user;
+    v->whole->written(v->whole->user, file, index < 0 ? index : v->begin + index, checksum);
+}
+
+static gr_status write_shard(const char *dir, const char *name, const gr_safetensors_spec *spec, int begin, int end)
+{
+    shard_view view = {spec, begin};
+    gr_safetensors_spec part = *spec;
+    part.tensors += begin;
+    part.count = end - begin;
+    part.fetch = spec->fetch ? fetch_shifted : NULL;
+    part.written = spec->written ? written_shifted : NULL;
+    part.user = &view;
+    char *path = gr_path_join(dir, name);
+    gr_status s = path ? gr_safetensors_write(path, &part) : gr_error_status();
+    gr_free(path);
+    return s;
+}
+
+/* All shards, each noted in the index's weight_map. */
+static gr_status write_shards(const char *dir, const gr_safetensors_spec *spec, size_t limit, int shards, gr_json map)
+{
+    int begin = 0;
+    for (int n = 1; n <= shards; n++) {
+        char name[48];
+        int end = shard_end(spec, begin, limit);
+        snprintf(name, sizeof name, "model-%05d-of-%05d.safetensors", n, shards);
+        for (int i = begin; i < end; i++) {
+            if (gr_json_is(gr_json_get(map, spec->tensors[i].name)))
+                return gr_fail(GR_ERR_ARGUMENT, "two tensors are named \"%s\"", spec->tensors[i].name);
+            gr_json_put_text(map, spec->tensors[i].name, name);
+        }
+        if (write_shard(dir, name, spec, begin, end) != GR_OK)
+            return gr_error_status();
+        begin = end;
+    }
+    return gr_json_check(map.doc);
+}
+
+gr_status gr_weights_save(const char *dir, const gr_safetensors_spec *spec, size_t shard_bytes)
+{
+    int shards = count_shards(spec, shard_bytes);
+    if (shards <= 1)
+        return write_shard(dir, SINGLE, spec, 0, spec->count);
+    size_t total = 0;
+    for (int i = 0; i < spec->count; i++)
+        total += bytes_of(&spec->tensors[i]);
+    gr_json_doc *doc = gr_json_new(INDEX);
+    char *path = gr_path_join(dir, INDEX);
+    gr_status s = doc && path ? GR_OK : gr_error_status();
+    if (s == GR_OK) {
+        gr_json_put_int(gr_json_put_object(gr_json_root(doc), "metadata"), "total_size", (int64_t)total);
+        /* The index comes last: shards without one are no model yet. */
+        s = write_shards(dir, spec, shard_bytes, shards, gr_json_put_object(gr_json_root(doc), "weight_map"));
+    }
+    if (s == GR_OK)
+        s = gr_json_write(doc, path);
+    gr_json_free(doc);
+    gr_free(path);
+    return s;
+}
