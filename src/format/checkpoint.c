@@ -1,0 +1,417 @@
+/* Checkpoints: writing, naming, pruning, opening. Verifying and choosing a good one are in verify.c. */
+#include "format/checkpoint.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/checksum.h"
+#include "base/file.h"
+#include "base/mem.h"
+
+#define STEP "step-"
+/* A checkpoint that is replaced is for a moment without its name. These say what gr_checkpoint_clean is to do. */
+#define NEW ".new-"     /* complete, about to get its name */
+#define OLD ".old-"     /* lost its name to the new one; comes back if that never came */
+#define TRASH ".trash-" /* is being removed */
+
+/* ---- names ---- */
+
+char *gr_checkpoint_path(const char *run, int64_t step)
+{
+    return gr_strfmt("%s/checkpoints/" STEP "%lld", run, (long long)step);
+}
+
+/* The N of "step-N" as this file writes it. */
+static bool parse_step(const char *name, int64_t *step)
+{
+    const size_t prefix = sizeof STEP - 1;
+    int64_t n = 0;
+    if (strncmp(name, STEP, prefix) != 0 || !name[prefix] || (name[prefix] == '0' && name[prefix + 1]))
+        return false;
+    for (const char *c = name + prefix; *c; c++) {
+        if (*c < '0' || *c > '9' || n > (INT64_MAX - 9) / 10)
+            return false;
+        n = n * 10 + (*c - '0');
+    }
+    *step = n;
+    return true;
+}
+
+static int compare_steps(const void *a, const void *b)
+{
+    int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
+    return (x > y) - (x < y);
+}
+
+/* The names in RUN/checkpoints; none when there is no such directory. */
+static gr_status list_folder(const char *run, char **folder, char ***names, size_t *count)
+{
+    *names = NULL;
+    *count = 0;
+    *folder = gr_path_join(run, "checkpoints");
+    if (!*folder)
+        return gr_error_status();
+    return gr_path_is_dir(*folder) ? gr_dir_list(*folder, names, count) : GR_OK;
+}
+
+gr_status gr_checkpoint_list(const char *run, int64_t **steps, size_t *count)
+{
+    char *folder, **names;
+    size_t n;
+    *count = 0;
+    *steps = NULL;
+    gr_status s = list_folder(run, &folder, &names, &n);
+    if (s == GR_OK)
+        *steps = gr_alloc_zero(n + 1, sizeof **steps);
+    if (s == GR_OK && !*steps)
+        s = gr_error_status();
+    for (size_t i = 0; i < n && s == GR_OK; i++)
+        *count += parse_step(names[i], *steps + *count);
+    if (s == GR_OK)
+        qsort(*steps, *count, sizeof **steps, compare_steps);
+    gr_names_free(names, n);
+    gr_free(folder);
+    return s;
+}
+
+gr_status gr_checkpoint_mark(const char *run, const char *name, int64_t step)
+{
+    char *path = gr_path_join(run, name);
+    char *target = gr_strfmt("checkpoints/" STEP "%lld", (long long)step);
+    gr_status s = path && target ? gr_link_write(path, target) : gr_error_status();
+    gr_free(path);
+    gr_free(target);
+    return s;
+}
+
+gr_status gr_checkpoint_marked(const char *run, const char *name, int64_t *step)
+{
+    static const char folder[] = "checkpoints/";
+    const size_t prefix = sizeof folder - 1;
+    char *path = gr_path_join(run, name), target[64];
+    *step = -1;
+    if (!path)
+        return gr_error_status();
+    /* Whatever else stands under that name is not ours and points at nothing. */
+    if (!gr_path_is_dir(path) || gr_link_read(path, target, sizeof target) != GR_OK ||
+        strncmp(target, folder, prefix) != 0 || !parse_step(target + prefix, step))
+        *step = -1;
+    gr_free(path);
+    return GR_OK;
+}
+
+/* ---- writing ---- */
+
+static gr_status write_in(const char *dir, const char *name, const void *data, size_t size)
+{
+    char *path = gr_path_join(dir, name);
+    gr_status s = path ? gr_file_write(path, data, size) : gr_error_status();
+    gr_free(path);
+    return s;
+}
+
+static const char *base_name(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    return slash ? slash + 1 : path;
+}
+
+static void put_checksum(gr_json into, const char *key, uint64_t checksum)
+{
+    char hex[20];
+    snprintf(hex, sizeof hex, "%016llx", (unsigned long long)checksum);
+    gr_json_put_text(into, key, hex);
+}
+
+/* Stands between the writer of a safetensors file and the caller's spec, and notes checksums. */
+typedef struct recorder {
+    const gr_safetensors_spec *spec;
+    gr_json files; /* the object "files" of checksums.json */
+} recorder;
+
+static gr_status recorded_fetch(void *user, int index, const void **data)
+{
+    const gr_safetensors_spec *spec = ((recorder *)user)->spec;
+    return spec->fetch(spec->user, index, data);
+}
+
+/* The header's checksum comes first, and makes the file's entry. */
+static void record(void *user, const char *path, int index, uint64_t checksum)
+{
+    recorder *r = user;
+    const char *name = base_name(path);
+    if (index < 0) {
+        gr_json entry = gr_json_put_object(r->files, name);
+        put_checksum(entry, "header", checksum);
+        gr_json_put_object(entry, "tensors");
+    } else {
+        put_checksum(gr_json_get(gr_json_get(r->files, name), "tensors"), r->spec->tensors[index].name, checksum);
+    }
+}
+
+static gr_safetensors_spec recorded(recorder *r)
+{
+    gr_safetensors_spec s = *r->spec;
+    s.fetch = s.fetch ? recorded_fetch : NULL;
+    s.written = record;
+    s.user = r;
+    return s;
+}
+
+static gr_status write_tensors(const char *dir, const gr_checkpoint_spec *spec, gr_json files)
+{
+    recorder model = {&spec->model, files}, training = {&spec->training, files};
+    gr_safetensors_spec m = recorded(&model), t = recorded(&training);
+    if (gr_weights_save(dir, &m, spec->shard_bytes) != GR_OK)
+        return gr_error_status();
+    if (spec->training.count == 0)
+        return GR_OK;
+    char *path = gr_path_join(dir, "training.safetensors");
+    gr_status s = path ? gr_safetensors_write(path, &t) : gr_error_status();
+    gr_free(path);
+    return s;
+}
+
+static gr_status write_files(const char *dir, const gr_checkpoint_spec *spec)
+{
+    for (int i = 0; i < spec->file_count; i++) {
+        const gr_checkpoint_file *f = &spec->files[i];
+        if (strchr(f->name, '/') || f->name[0] == '.')
+            return gr_fail(GR_ERR_ARGUMENT, "a file of a checkpoint cannot be named \"%s\"", f->name);
+        if (write_in(dir, f->name, f->data, f->size) != GR_OK)
+            return gr_error_status();
+    }
+    if (!spec->state)
+        return GR_OK;
+    char *path = gr_path_join(dir, "training.json");
+    gr_status s = path ? gr_json_write(spec->state, path) : gr_error_status();
+    gr_free(path);
+    return s;
+}
+
+/* Everything in the directory that has no checksum yet: what is not safetensors. */
+static gr_status checksum_rest(const char *dir, gr_json files)
+{
+    char **names;
+    size_t count;
+    if (gr_dir_list(dir, &names, &count) != GR_OK)
+        return gr_error_status();
+    gr_status s = GR_OK;
+    for (size_t i = 0; i < count && s == GR_OK; i++) {
+        if (gr_json_is(gr_json_get(files, names[i])))
+            continue;
+        char *path = gr_path_join(dir, names[i]);
+        gr_map map = {0};
+        s = path ? gr_map_open(path, &map) : gr_error_status();
+        if (s == GR_OK) {
+            gr_json entry = gr_json_put_object(files, names[i]);
+            gr_json_put_int(entry, "size", (int64_t)map.size);
+            put_checksum(entry, "xxh64", gr_checksum(map.data, map.size));
+            gr_map_close(&map);
+        }
+        gr_free(path);
+    }
+    gr_names_free(names, count);
+    return s;
+}
+
+static gr_status fill(const char *dir, const gr_checkpoint_spec *spec)
+{
+    gr_json_doc *sums = gr_json_new("checksums.json");
+    char *path = gr_path_join(dir, "checksums.json");
+    gr_status s = sums && path ? GR_OK : gr_error_status();
+    if (s == GR_OK) {
+        gr_json_put_int(gr_json_root(sums), "format", 1);
+        gr_json files = gr_json_put_object(gr_json_root(sums), "files");
+        s = write_files(dir, spec);
+        if (s == GR_OK)
+            s = write_tensors(dir, spec, files);
+        if (s == GR_OK)
+            s = checksum_rest(dir, files);
+        if (s == GR_OK)
+            s = gr_json_write(sums, path);
+    }
+    gr_json_free(sums);
+    gr_free(path);
+    return s;
+}
+
+/* "folder/name" to "folder/<prefix>name"; caller frees. */
+static char *beside(const char *path, const char *prefix)
+{
+    const char *name = base_name(path);
+    return gr_strfmt("%.*s%s%s", (int)(name - path), path, prefix, name);
+}
+
+/* Fills a directory that is not there yet. */
+static gr_status write_new(const char *dir, const gr_checkpoint_spec *spec)
+{
+    gr_stage *stage = gr_stage_open(dir);
+    if (!stage)
+        return gr_error_status();
+    if (fill(gr_stage_path(stage), spec) == GR_OK)
+        return gr_stage_commit(stage);
+    gr_status s = gr_error_status();
+    gr_stage_cancel(stage);
+    return s;
+}
+
+/* Puts `new` in the place of `dir`, which gets the name `old`. */
+static gr_status swap_in(const char *new, const char *dir, const char *old)
+{
+    gr_status s = gr_dir_remove(old);
+    if (s == GR_OK)
+        s = gr_path_move(dir, old);
+    if (s == GR_OK && (s = gr_path_move(new, dir)) != GR_OK) {
+        char why[1024];
+        snprintf(why, sizeof why, "%s", gr_error());
+        if (!gr_path_is_dir(dir))
+            gr_path_move(old, dir);
+        gr_fail(s, "%s", why);
+    }
+    return s == GR_OK ? gr_dir_remove(old) : s;
+}
+
+gr_status gr_checkpoint_write_dir(const char *dir, const gr_checkpoint_spec *spec)
+{
+    if (!gr_path_is_dir(dir))
+        return write_new(dir, spec);
+    char *new = beside(dir, NEW), *old = beside(dir, OLD);
+    gr_status s = new &&old ? gr_dir_remove(new) : gr_error_status();
+    if (s == GR_OK)
+        s = write_new(new, spec);
+    if (s == GR_OK)
+        s = swap_in(new, dir, old);
+    gr_free(new);
+    gr_free(old);
+    return s;
+}
+
+gr_status gr_checkpoint_write(const char *run, int64_t step, const gr_checkpoint_spec *spec)
+{
+    char *folder = gr_path_join(run, "checkpoints"), *dir = gr_checkpoint_path(run, step);
+    gr_status s = folder && dir ? gr_dir_make(folder) : gr_error_status();
+    if (s == GR_OK)
+        s = gr_checkpoint_write_dir(dir, spec);
+    if (s == GR_OK)
+        s = gr_checkpoint_mark(run, "latest", step);
+    gr_free(folder);
+    gr_free(dir);
+    return s;
+}
+
+/* ---- removing ---- */
+
+/* The name goes first, so that nobody sees half a checkpoint. */
+static gr_status remove_step(const char *run, int64_t step)
+{
+    char *path = gr_checkpoint_path(run, step), *trash = path ? beside(path, TRASH) : NULL;
+    gr_status s = trash ? gr_dir_remove(trash) : gr_error_status();
+    if (s == GR_OK)
+        s = gr_path_move(path, trash);
+    if (s == GR_OK)
+        s = gr_dir_remove(trash);
+    gr_free(trash);
+    gr_free(path);
+    return s;
+}
+
+gr_status gr_checkpoint_prune(const char *run, int keep)
+{
+    int64_t *steps, best, latest;
+    size_t count;
+    gr_status s = gr_checkpoint_list(run, &steps, &count);
+    if (s == GR_OK)
+        s = gr_checkpoint_marked(run, "best", &best);
+    if (s == GR_OK)
+        s = gr_checkpoint_marked(run, "latest", &latest);
+    int newer = 0;
+    for (size_t i = count; i-- > 0 && s == GR_OK;) {
+        if (latest >= 0 && steps[i] > latest)
+            continue;
+        if (newer++ >= (keep > 1 ? keep : 1) && steps[i] != best)
+            s = remove_step(run, steps[i]);
+    }
+    gr_free(steps);
+    return s;
+}
+
+/* One hidden entry of RUN/checkpoints. A name that is free is taken by the new one before the old one. */
+static gr_status clean_entry(const char *folder, const char *name)
+{
+    const size_t prefix = sizeof NEW - 1;
+    int64_t step;
+    bool replaced =
+        (strncmp(name, NEW, prefix) == 0 || strncmp(name, OLD, prefix) == 0) && parse_step(name + prefix, &step);
+    bool trash = strncmp(name, TRASH, sizeof TRASH - 1) == 0 && parse_step(name + sizeof TRASH - 1, &step);
+    if (!replaced && !trash)
+        return GR_OK;
+    char *path = gr_path_join(folder, name), *home = replaced ? gr_path_join(folder, name + prefix) : NULL;
+    gr_status s = path && (home || trash) ? GR_OK : gr_error_status();
+    if (s == GR_OK)
+        s = home && !gr_path_is_dir(home) ? gr_path_move(path, home) : gr_dir_remove(path);
+    gr_free(path);
+    gr_free(home);
+    return s;
+}
+
+gr_status gr_checkpoint_clean(const char *run)
+{
+    char *folder, **names;
+    size_t count;
+    gr_status s = list_folder(run, &folder, &names, &count);
+    for (size_t i = 0; i < count && s == GR_OK; i++) /* sorted: .new- comes before .old- */
+        s = clean_entry(folder, names[i]);
+    /* What writers left that died before they were done. */
+    if (s == GR_OK && gr_path_is_dir(folder))
+        s = gr_dir_sweep(folder);
+    if (s == GR_OK && gr_path_is_dir(run))
+        s = gr_dir_sweep(run);
+    gr_names_free(names, count);
+    gr_free(folder);
+    return s;
+}
+
+/* ---- opening ---- */
+
+/* The path of a file that may be missing: *path is NULL then. */
+static gr_status find_optional(const char *dir, const char *name, char **path)
+{
+    *path = gr_path_join(dir, name);
+    if (!*path)
+        return gr_error_status();
+    if (!gr_path_is_file(*path)) {
+        gr_free(*path);
+        *path = NULL;
+    }
+    return GR_OK;
+}
+
+gr_status gr_checkpoint_open(const char *dir, gr_checkpoint *out)
+{
+    char *training = NULL, *state = NULL;
+    *out = (gr_checkpoint){0};
+    gr_status s = find_optional(dir, "training.safetensors", &training);
+    if (s == GR_OK)
+        s = find_optional(dir, "training.json", &state);
+    if (s == GR_OK && !(out->weights = gr_weights_open(dir)))
+        s = gr_error_status();
+    if (s == GR_OK && training && !(out->training = gr_safetensors_open(training)))
+        s = gr_error_status();
+    if (s == GR_OK && state && !(out->state = gr_json_read(state, GR_JSON_LIMIT)))
+        s = gr_error_status();
+    gr_free(training);
+    gr_free(state);
+    if (s != GR_OK)
+        gr_checkpoint_close(out);
+    return s;
+}
+
+void gr_checkpoint_close(gr_checkpoint *c)
+{
+    gr_weights_close(c->weights);
+    gr_safetensors_close(c->training);
+    gr_json_free(c->state);
+    *c = (gr_checkpoint){0};
+}

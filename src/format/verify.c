@@ -1,0 +1,339 @@
+/* Verifying checkpoints against their checksums, and choosing the newest that is whole. */
+#include <stdio.h>
+#include <string.h>
+
+#include "base/checksum.h"
+#include "base/file.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "format/checkpoint.h"
+
+#define SUMS "checksums.json"
+
+/* One call of gr_checkpoint_verify. */
+typedef struct verifier {
+    gr_verify_report report;
+    void *user;
+    gr_verify_totals totals;
+    const char *dir;  /* the directory being read */
+    bool dir_bad;     /* something in it is */
+    char first[1024]; /* the first problem of all */
+    bool sums_needed; /* the directory is a run's own, so checksums were written */
+    gr_status fatal;  /* a failure that says nothing about the files, such as no memory */
+} verifier;
+
+static void note(verifier *v, gr_verify_state state, const char *file, const char *tensor, const char *problem)
+{
+    const gr_verify_item item = {state, v->dir, file, tensor, problem};
+    v->totals.good += state == GR_VERIFY_GOOD;
+    v->totals.bad += state == GR_VERIFY_BAD;
+    v->totals.unchecked += state == GR_VERIFY_UNCHECKED;
+    v->dir_bad |= state == GR_VERIFY_BAD;
+    if (state == GR_VERIFY_BAD && !v->first[0])
+        snprintf(v->first, sizeof v->first, "%s%s%s%s%s%s: %s", v->dir, file ? "/" : "", file ? file : "",
+                 tensor ? ": tensor \"" : "", tensor ? tensor : "", tensor ? "\"" : "", problem);
+    if (v->report)
+        v->report(v->user, &item);
+}
+
+/* Reports gr_error() as damage of a file, unless it is not the file's fault. */
+static void note_error(verifier *v, const char *file)
+{
+    char why[1024];
+    if (gr_error_status() == GR_ERR_MEMORY) {
+        v->fatal = GR_ERR_MEMORY;
+        return;
+    }
+    snprintf(why, sizeof why, "%s", gr_error());
+    why[strcspn(why, "\n")] = 0;
+    /* Most messages name the path; the report names it already. */
+    size_t dir = strlen(v->dir), name = file ? strlen(file) : 0;
+    const char *text = why;
+    if (strncmp(text, v->dir, dir) == 0 && text[dir] == '/' && file && strncmp(text + dir + 1, file, name) == 0 &&
+        strncmp(text + dir + 1 + name, ": ", 2) == 0)
+        text += dir + name + 3;
+    note(v, GR_VERIFY_BAD, file, NULL, text);
+}
+
+/* Compares with 16 hexadecimal digits. */
+static void compare(verifier *v, const char *file, const char *tensor, const char *expected, const void *data,
+                    size_t size)
+{
+    char found[20], why[96];
+    snprintf(found, sizeof found, "%016llx", (unsigned long long)gr_checksum(data, size));
+    v->totals.bytes += size;
+    if (strcmp(found, expected) == 0) {
+        note(v, GR_VERIFY_GOOD, file, tensor, NULL);
+        return;
+    }
+    snprintf(why, sizeof why, "the checksum is %s, %.20s was written", found, expected);
+    note(v, GR_VERIFY_BAD, file, tensor, why);
+}
+
+static void verify_plain(verifier *v, const char *path, const char *file, gr_json entry)
+{
+    char why[96];
+    int64_t size = gr_json_as_int(gr_json_get(entry, "size"), 0, INT64_MAX);
+    const char *sum = gr_json_as_text(gr_json_get(entry, "xxh64"), NULL);
+    gr_map map;
+    if (gr_json_check(entry.doc) != GR_OK)
+        return;
+    if (gr_map_open(path, &map) != GR_OK) {
+        note_error(v, file);
+        return;
+    }
+    if ((uint64_t)size != map.size) {
+        snprintf(why, sizeof why, "%zu bytes, %lld were written", map.size, (long long)size);
+        note(v, GR_VERIFY_BAD, file, NULL, why);
+    } else {
+        compare(v, file, NULL, sum, map.data, map.size);
+    }
+    gr_map_close(&map);
+}
+
+static void verify_safetensors(verifier *v, const char *path, const char *file, gr_json entry)
+{
+    const char *header_sum = gr_json_as_text(gr_json_get(entry, "header"), NULL);
+    gr_json tensors = gr_json_as_object(gr_json_get(entry, "tensors"));
+    if (gr_json_check(entry.doc) != GR_OK)
+        return;
+    gr_safetensors *st = gr_safetensors_open(path);
+    if (!st) {
+        note_error(v, file);
+        return;
+    }
+    size_t size;
+    const void *header = gr_safetensors_header(st, &size);
+    compare(v, file, NULL, header_sum, header, size);
+    if (gr_json_size(tensors) != (size_t)gr_safetensors_count(st))
+        note(v, GR_VERIFY_BAD, file, NULL, "the list of tensors in " SUMS " is another");
+    for (int i = 0; i < gr_safetensors_count(st); i++) {
+        const gr_safetensor *t = gr_safetensors_entry(st, i);
+        compare(v, file, t->name, gr_json_text(tensors, t->name, "none"), t->data, t->bytes);
+    }
+    gr_safetensors_close(st);
+}
+
+/* Everything that checksums.json lists. */
+static void verify_listed(verifier *v, gr_json files)
+{
+    for (gr_json_iter it = gr_json_first(files); it.key && v->fatal == GR_OK; gr_json_next(&it)) {
+        if (strchr(it.key, '/') || it.key[0] == '.' || !it.key[0]) {
+            gr_json_fail(it.value, "names a file outside of the checkpoint");
+            return;
+        }
+        char *path = gr_path_join(v->dir, it.key);
+        if (!path)
+            v->fatal = gr_error_status();
+        else if (gr_json_is(gr_json_get(it.value, "header")))
+            verify_safetensors(v, path, it.key, it.value);
+        else
+            verify_plain(v, path, it.key, it.value);
+        gr_free(path);
+    }
+}
+
+/* What lies in the directory beside it. */
+static void note_unlisted(verifier *v, gr_json files)
+{
+    char **names;
+    size_t count;
+    if (gr_dir_list(v->dir, &names, &count) != GR_OK) {
+        note_error(v, NULL);
+        return;
+    }
+    for (size_t i = 0; i < count; i++)
+        if (!gr_json_is(gr_json_get(files, names[i])) && strcmp(names[i], SUMS) != 0)
+            note(v, GR_VERIFY_UNCHECKED, names[i], NULL, "not listed in " SUMS);
+    gr_names_free(names, count);
+}
+
+static void verify_sums(verifier *v, const char *sums_path)
+{
+    gr_json_doc *doc = gr_json_read(sums_path, GR_JSON_LIMIT);
+    if (!doc) {
+        note_error(v, SUMS);
+        return;
+    }
+    gr_json files = gr_json_as_object(gr_json_get(gr_json_root(doc), "files"));
+    gr_json_as_int(gr_json_get(gr_json_root(doc), "format"), 1, 1);
+    if (gr_json_check(doc) == GR_OK && gr_json_size(files) == 0)
+        gr_json_fail(files, "lists no file");
+    if (gr_json_check(doc) == GR_OK)
+        verify_listed(v, files);
+    if (v->fatal == GR_OK && gr_json_check(doc) != GR_OK)
+        note_error(v, SUMS);
+    else if (v->fatal == GR_OK)
+        note_unlisted(v, files);
+    gr_json_free(doc);
+}
+
+/* A directory of Hugging Face's, or a bare file: there is nothing to compare with, but what can be read must make
+ * sense. */
+static void verify_unsigned(verifier *v, bool is_dir)
+{
+    v->totals.dirs_unchecked++;
+    note(v, GR_VERIFY_UNCHECKED, NULL, NULL, "no checksums here, only the structure is checked");
+    gr_weights *w = gr_weights_open(v->dir);
+    for (int i = 0; w && i < gr_weights_files(w); i++) {
+        const char *file = gr_safetensors_name(gr_weights_file(w, i)), *slash = strrchr(file, '/');
+        note(v, GR_VERIFY_UNCHECKED, slash ? slash + 1 : file, NULL, "a whole safetensors file");
+    }
+    if (!w)
+        note_error(v, NULL);
+    gr_weights_close(w);
+    char *config = is_dir ? gr_path_join(v->dir, "config.json") : NULL;
+    if (config && gr_path_is_file(config)) {
+        gr_json_doc *doc = gr_json_read(config, GR_JSON_LIMIT);
+        if (doc)
+            note(v, GR_VERIFY_UNCHECKED, "config.json", NULL, "valid JSON");
+        else
+            note_error(v, "config.json");
+        gr_json_free(doc);
+    } else if (is_dir && !config) {
+        v->fatal = gr_error_status();
+    }
+    gr_free(config);
+}
+
+static void verify_dir(verifier *v, const char *dir)
+{
+    char *sums = gr_path_join(dir, SUMS);
+    v->dir = dir;
+    v->dir_bad = false;
+    v->totals.dirs++;
+    if (!sums)
+        v->fatal = gr_error_status();
+    else if (gr_path_is_file(sums) || v->sums_needed)
+        verify_sums(v, sums);
+    else
+        verify_unsigned(v, gr_path_is_dir(dir));
+    v->totals.dirs_bad += v->dir_bad;
+    gr_free(sums);
+}
+
+static void verify_run(verifier *v, const char *run)
+{
+    int64_t *steps;
+    size_t count;
+    v->sums_needed = true;
+    if (gr_checkpoint_list(run, &steps, &count) != GR_OK)
+        v->fatal = gr_error_status();
+    for (size_t i = 0; i < count && v->fatal == GR_OK; i++) {
+        char *dir = gr_checkpoint_path(run, steps[i]);
+        if (dir)
+            verify_dir(v, dir);
+        else
+            v->fatal = gr_error_status();
+        gr_free(dir);
+    }
+    gr_free(steps);
+}
+
+/* 1 for a run, 0 for anything else, -1 without memory. */
+static int is_run(const char *path)
+{
+    char *folder = gr_path_join(path, "checkpoints");
+    int yes = folder ? gr_path_is_dir(folder) : -1;
+    gr_free(folder);
+    return yes;
+}
+
+/* What a verifier has seen, as a status. */
+static gr_status outcome(const verifier *v)
+{
+    if (v->fatal != GR_OK)
+        return gr_error_status();
+    if (v->totals.bad == 0)
+        return GR_OK;
+    char more[48] = "";
+    if (v->totals.bad > 1)
+        snprintf(more, sizeof more, " (and %lld more)", (long long)v->totals.bad - 1);
+    return gr_fail(GR_ERR_FILE, "%s%s\nuse another checkpoint, or fetch the file again", v->first, more);
+}
+
+gr_status gr_checkpoint_verify(const char *path, gr_verify_report report, void *user, gr_verify_totals *totals)
+{
+    verifier v = {.report = report, .user = user};
+    if (totals)
+        *totals = v.totals;
+    if (!gr_path_is_dir(path) && !gr_path_is_file(path))
+        return gr_fail(GR_ERR_FILE, "%s: no such file or directory\ngive a run, a checkpoint or a model directory",
+                       path);
+    int run = is_run(path);
+    if (run < 0)
+        return gr_error_status();
+    if (run)
+        verify_run(&v, path);
+    else
+        verify_dir(&v, path);
+    if (totals)
+        *totals = v.totals;
+    return outcome(&v);
+}
+
+/* ---- choosing ---- */
+
+/* Verifies a run's own checkpoint and gives its path (caller frees). GR_ERR_FILE: it is damaged. */
+static gr_status check_step(const char *run, int64_t step, char **path)
+{
+    verifier v = {.sums_needed = true};
+    char *dir = gr_checkpoint_path(run, step);
+    *path = NULL;
+    if (!dir)
+        return gr_error_status();
+    verify_dir(&v, dir);
+    gr_status s = outcome(&v);
+    if (s == GR_OK)
+        *path = dir;
+    else
+        gr_free(dir);
+    return s;
+}
+
+static void warn_damaged(const char *what)
+{
+    gr_remark(GR_LOG_WARN, "%s is damaged and is passed over: %.*s", what, (int)strcspn(gr_error(), "\n"), gr_error());
+}
+
+gr_status gr_checkpoint_newest_good(const char *run, char **path, int64_t *step)
+{
+    int64_t *steps;
+    size_t count;
+    *path = NULL;
+    gr_status s = gr_checkpoint_list(run, &steps, &count);
+    for (size_t i = count; i-- > 0 && s == GR_OK && !*path;) {
+        char name[40];
+        gr_status good = check_step(run, *step = steps[i], path);
+        if (good == GR_OK || good != GR_ERR_FILE) {
+            s = good;
+            continue;
+        }
+        snprintf(name, sizeof name, "step %lld", (long long)steps[i]);
+        warn_damaged(name);
+    }
+    gr_free(steps);
+    if (s == GR_OK && count && !*path)
+        s = gr_fail_in("%s: none of the %zu checkpoints is whole; the oldest", run, count);
+    return s;
+}
+
+char *gr_checkpoint_resolve(const char *path)
+{
+    int run = is_run(path);
+    int64_t step;
+    char *found;
+    if (run <= 0)
+        return run < 0 ? NULL : gr_strdup(path);
+    if (gr_checkpoint_marked(path, "best", &step) != GR_OK)
+        return NULL;
+    if (step >= 0) {
+        gr_status s = check_step(path, step, &found);
+        if (s != GR_ERR_FILE)
+            return found;
+        warn_damaged("best");
+    }
+    if (gr_checkpoint_newest_good(path, &found, &step) == GR_OK && !found)
+        gr_fail(GR_ERR_FILE, "%s: this run has no checkpoint yet\nlet it train up to its first save", path);
+    return found;
+}
