@@ -1,0 +1,224 @@
+/* Matrix multiplication at the shapes of training and generation: GFLOP/s, share of the peak that a multiply-add loop
+ * reaches in the same run, and the CBLAS library beside it. Few rows are bound by memory: there GB/s of weights count.
+ * Weights are taken from a region larger than the caches, as a model's are.
+ *
+ *     build/bench/gemm_bench [isa level: generic avx2 avx512] [part of a shape's name] */
+#include "backend/cpu/blas.h"
+#include "backend/cpu/gemm.h"
+#include "backend/cpu/isa.h"
+#include "base/mem.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+typedef struct shape {
+    const char *name;
+    int64_t m, n, k;
+    bool trans_a, trans_b;
+} shape;
+
+static const shape shapes[] = {
+    {"attention out [N,K]", 1024, 768, 768, false, true},
+    {"qkv [N,K]", 1024, 2304, 768, false, true},
+    {"mlp up [N,K]", 1024, 3072, 768, false, true},
+    {"mlp down [N,K]", 1024, 768, 3072, false, true},
+    {"qkv [K,N]", 1024, 2304, 768, false, false},
+    {"mlp up [K,N]", 1024, 3072, 768, false, false},
+    {"mlp down [K,N]", 1024, 768, 3072, false, false},
+    {"attention dw", 768, 768, 1024, true, false},
+    {"qkv dw", 768, 2304, 1024, true, false},
+    {"mlp up dw [N,K]", 3072, 768, 1024, true, false},
+    {"mlp up dw [K,N]", 768, 3072, 1024, true, false},
+    {"logits", 1024, 50257, 768, false, true},
+    {"logits dx", 1024, 768, 50257, false, false},
+    {"logits dw", 50257, 768, 1024, true, false},
+    {"prefill", 512, 3072, 768, false, true},
+    {"prefill llama", 512, 5632, 2048, false, true},
+    {"small qkv", 768, 384, 128, false, true},
+    {"small out", 768, 128, 128, false, true},
+    {"small up", 768, 512, 128, false, true},
+    {"small down", 768, 128, 512, false, true},
+    {"small logits", 768, 65, 128, false, true},
+    {"small qkv [K,N]", 768, 384, 128, false, false},
+    {"small out [K,N]", 768, 128, 128, false, false},
+    {"small up [K,N]", 768, 512, 128, false, false},
+    {"small down [K,N]", 768, 128, 512, false, false},
+    {"small qkv dw", 384, 128, 768, true, false},
+    {"small out dw", 128, 128, 768, true, false},
+    {"small up dw", 512, 128, 768, true, false},
+    {"small down dw", 128, 512, 768, true, false},
+    {"small logits dw", 65, 128, 768, true, false},
+    {"decode 1 [N,K]", 1, 3072, 768, false, true},
+    {"decode 1 llama", 1, 5632, 2048, false, true},
+    {"decode 1 logits", 1, 50257, 768, false, true},
+    {"decode 1 [K,N]", 1, 3072, 768, false, false},
+    {"decode 1 out [K,N]", 1, 768, 768, false, false},
+    {"decode 2 [N,K]", 2, 3072, 768, false, true},
+    {"decode 4 [N,K]", 4, 3072, 768, false, true},
+    {"decode 8 [N,K]", 8, 3072, 768, false, true},
+    {"decode 16 [N,K]", 16, 3072, 768, false, true},
+    {"decode 4 [K,N]", 4, 3072, 768, false, false},
+    {"decode 16 [K,N]", 16, 3072, 768, false, false},
+    {"rows 24 [N,K]", 24, 3072, 768, false, true},
+    {"rows 32 [N,K]", 32, 3072, 768, false, true},
+    {"rows 64 [N,K]", 64, 3072, 768, false, true},
+};
+
+static double now(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
+}
+
+/* ---- peak --------------------------------------------------------------------------------------------------- */
+
+/* Twelve independent sums of the level's widest vector; 24 cycles of latency are more than any unit needs. */
+#define PEAK_LOOP(name, lanes, attribute)                                                                              \
+    attribute static float name(int64_t steps)                                                                         \
+    {                                                                                                                  \
+        typedef float wide __attribute__((vector_size(lanes * 4)));                                                    \
+        wide s0 = {0}, s1 = s0, s2 = s0, s3 = s0, s4 = s0, s5 = s0, s6 = s0, s7 = s0, s8 = s0, s9 = s0, sa = s0;       \
+        wide sb = s0, x = s0 + 0.5f, y = s0 + 0.25f;                                                                   \
+        for (int64_t i = 0; i < steps; i++) {                                                                          \
+            s0 = s0 * x + y, s1 = s1 * x + y, s2 = s2 * x + y, s3 = s3 * x + y, s4 = s4 * x + y, s5 = s5 * x + y;      \
+            s6 = s6 * x + y, s7 = s7 * x + y, s8 = s8 * x + y, s9 = s9 * x + y, sa = sa * x + y, sb = sb * x + y;      \
+            __asm__ volatile("" ::: "memory");                                                                         \
+        }                                                                                                              \
+        wide sum = s0 + s1 + s2 + s3 + s4 + s5 + s6 + s7 + s8 + s9 + sa + sb;                                          \
+        return sum[0];                                                                                                 \
+    }
+#if defined(__x86_64__)
+PEAK_LOOP(peak_avx512, 16, __attribute__((target("avx512f"))))
+PEAK_LOOP(peak_avx2, 8, __attribute__((target("avx2,fma"))))
+#endif
+PEAK_LOOP(peak_generic, 4, )
+
+static volatile float sink;
+
+static void peak_piece(void *ctx, int64_t piece, int worker)
+{
+    (void)piece, (void)worker;
+    int64_t steps = *(int64_t *)ctx;
+#if defined(__x86_64__)
+    if (gr_isa_detect() == GR_ISA_AVX512)
+        sink = peak_avx512(steps);
+    else if (gr_isa_detect() == GR_ISA_AVX2)
+        sink = peak_avx2(steps);
+    else
+#endif
+        sink = peak_generic(steps);
+}
+
+/* GFLOP/s of all threads of the pool. */
+static double measure_peak(gr_pool *pool)
+{
+    const int lanes = gr_isa_detect() == GR_ISA_AVX512 ? 16 : gr_isa_detect() == GR_ISA_AVX2 ? 8 : 4;
+    int64_t steps = 4000000, pieces = gr_pool_threads(pool);
+    double best = 0;
+    for (int i = 0; i < 5; i++) {
+        double t = now();
+        gr_parallel(pool, pieces, peak_piece, &steps);
+        double rate = (double)(steps * pieces) * 12 * 2 * lanes / (now() - t) * 1e-9;
+        best = rate > best ? rate : best;
+    }
+    return best;
+}
+
+/* ---- one shape ---------------------------------------------------------------------------------------------- */
+
+enum { REGION = 80 << 20, REPEATS = 400 }; /* floats of weights to walk through; runs at most */
+
+typedef struct buffers {
+    float *a, *b, *c; /* REGION floats each; b is walked through */
+    void *scratch;
+    size_t scratch_size;
+} buffers;
+
+/* OpenBLAS on equal column ranges, one a thread. */
+static void blas_piece(void *ctx, int64_t piece, int worker)
+{
+    (void)worker;
+    const gr_gemm *g = ((void **)ctx)[0];
+    int64_t cut = *(int64_t *)((void **)ctx)[1], j = g->n * piece / cut, n = g->n * (piece + 1) / cut - j;
+    if (n > 0)
+        gr_blas_sgemm(g->trans_a, g->trans_b, g->m, n, g->k, g->a, g->lda,
+                      (const float *)g->b + j * (g->trans_b ? g->ldb : 1), g->ldb, 0, g->c + j, g->ldc);
+}
+
+static int by_value(const void *x, const void *y)
+{
+    double a = *(const double *)x, b = *(const double *)y;
+    return (a > b) - (a < b);
+}
+
+/* Median seconds of a run. */
+static double time_shape(const shape *s, const buffers *m, gr_pool *pool, bool blas)
+{
+    gr_gemm g = {
+        .m = s->m, .n = s->n, .k = s->k, .a = m->a, .a_dtype = GR_F32, .b_dtype = GR_F32, .c = m->c, .batch = 1};
+    g.trans_a = s->trans_a, g.trans_b = s->trans_b;
+    g.lda = s->trans_a ? s->m : s->k, g.ldb = s->trans_b ? s->k : s->n, g.ldc = s->n;
+    if (gr_gemm_scratch(&g, gr_pool_threads(pool)) > m->scratch_size)
+        abort();
+    double seconds[REPEATS], total = 0;
+    int count = 0;
+    int64_t size = s->n * s->k, copies = REGION / size, cut = gr_pool_threads(pool);
+    while (count < 5 || (count < REPEATS && total < 0.15)) {
+        g.b = m->b + count % copies * size;
+        double t = now();
+        if (blas)
+            gr_parallel(pool, cut, blas_piece, (void *[]){&g, &cut});
+        else
+            gr_gemm_run(pool, &g, m->scratch);
+        total += seconds[count++] = now() - t;
+    }
+    qsort(seconds, (size_t)count, sizeof *seconds, by_value);
+    return seconds[count / 2];
+}
+
+static void show(const shape *s, const buffers *m, gr_pool **pools, const double *peaks)
+{
+    double flops = 2.0 * (double)s->m * (double)s->n * (double)s->k * 1e-9;
+    printf("%-20s %5d %5d %5d", s->name, (int)s->m, (int)s->n, (int)s->k);
+    for (int t = 0; t < 2; t++) {
+        double seconds = time_shape(s, m, pools[t], false);
+        printf("  %6.1f %3.0f%%", flops / seconds, 100 * flops / seconds / peaks[t]);
+        if (s->m <= 64)
+            printf(" %5.1f GB/s", (double)(s->n * s->k) * 4e-9 / seconds);
+    }
+    for (int t = 0; t < 2 && gr_blas_present(); t++)
+        printf("  %6.1f", flops / time_shape(s, m, pools[t], true));
+    printf("\n");
+    fflush(stdout);
+}
+
+int main(int argc, char **argv)
+{
+    for (int level = 0; argc > 1 && level < GR_ISA_COUNT; level++)
+        if (strcmp(argv[1], gr_isa_name((gr_isa)level)) == 0)
+            gr_isa_limit((gr_isa)level);
+    size_t region = (size_t)REGION * sizeof(float);
+    buffers m = {gr_alloc_pages(region), gr_alloc_pages(region), gr_alloc_pages(region), NULL, 16 << 20};
+    m.scratch = gr_alloc_pages(m.scratch_size);
+    gr_pool *pools[2] = {gr_pool_new(1), gr_pool_new(2)};
+    if (!m.a || !m.b || !m.c || !m.scratch || !pools[0] || !pools[1])
+        return 1;
+    for (int64_t i = 0; i < REGION; i++)
+        m.a[i] = m.b[i] = (float)(i % 13) * 0.125f - 0.75f;
+    double peaks[2] = {measure_peak(pools[0]), measure_peak(pools[1])};
+    printf("isa %s: peak %.0f GFLOP/s with 1 thread, %.0f with 2; beside: %s\n", gr_isa_name(gr_isa_detect()), peaks[0],
+           peaks[1], gr_blas_name());
+    for (size_t i = 0; i < sizeof shapes / sizeof shapes[0]; i++)
+        if (argc < 3 || strstr(shapes[i].name, argv[2]))
+            show(&shapes[i], &m, pools, peaks);
+    gr_pool_free(pools[0]);
+    gr_pool_free(pools[1]);
+    gr_free_pages(m.a, region);
+    gr_free_pages(m.b, region);
+    gr_free_pages(m.c, region);
+    gr_free_pages(m.scratch, m.scratch_size);
+    return 0;
+}

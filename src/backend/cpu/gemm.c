@@ -1,0 +1,372 @@
+/* Matrix multiplication: cutting C into pieces, and walking a piece block by block.
+ *
+ * A piece is a rectangle of C, done by one worker over all of k, in blocks of k small enough that the packed block of b
+ * stays in the core's second-level cache. Rows of a are read where they lie; only a transposed or converted a is packed.
+ * Reading order: plan · operand blocks · the three ways to do a piece · run. */
+#include "backend/cpu/gemm.h"
+
+#include "backend/cpu/blas.h"
+#include "backend/cpu/gemm_kernels.h"
+#include "base/dtype.h"
+
+enum {
+    K_BLOCK = 384,       /* 8 rows of a (12 KiB) stay in the first-level cache */
+    B_BLOCK = 384 * 384, /* floats of packed b: 576 KiB of a 1 MiB second-level cache */
+    A_ROWS = 96,         /* rows of a packed at a time */
+    FEW_ROWS = 16,       /* up to here b is read once from memory and packing it would cost more than it brings */
+    STRIP_K = 32,        /* rows of an unpacked b passed over at a time */
+    LINE_BYTES = 64,
+};
+
+typedef enum way {
+    BY_TILES,  /* pack blocks, then register tiles */
+    BY_DOTS,   /* few rows, b transposed: rows of both times each other */
+    BY_STRIPS, /* few rows: register tiles on b as it lies */
+    BY_BLAS,
+} way;
+
+typedef struct plan {
+    way way;
+    int64_t rows, cols;       /* of a piece */
+    int64_t row_cut, col_cut; /* pieces along each side */
+    int64_t k_block, a_rows;
+    size_t b_floats, a_floats, stage_floats; /* a worker's scratch */
+} plan;
+
+/* One call: what every piece sees. */
+typedef struct call {
+    const gr_gemm *g;
+    plan plan;
+    const gr_gemm_kernels *kernels;
+    float *scratch;
+} call;
+
+/* One piece. */
+typedef struct piece {
+    const char *a, *b; /* of this batch member */
+    float *c;
+    int64_t i, j, rows, cols;
+    float *b_packed, *a_packed, *stage;
+} piece;
+
+static int64_t min64(int64_t x, int64_t y)
+{
+    return x < y ? x : y;
+}
+
+static int64_t max64(int64_t x, int64_t y)
+{
+    return x > y ? x : y;
+}
+
+static int64_t ceil_div(int64_t x, int64_t y)
+{
+    return x / y + (x % y != 0);
+}
+
+static int64_t round_up(int64_t x, int64_t multiple)
+{
+    return ceil_div(x, multiple) * multiple;
+}
+
+/* ---- plan --------------------------------------------------------------------------------------------------- */
+
+/* Nanoseconds, roughly, that pieces of rows x cols take a step of k when 2, 4 or 8 threads share them, in favour of 2.
+ * Larger pieces pack less; smaller ones leave nobody waiting. Shape alone decides, so figures of one machine do. */
+static double cut_cost(const gr_gemm *g, int64_t rows, int64_t cols)
+{
+    bool a_is_packed = g->trans_a || g->a_dtype != GR_F32;
+    double pieces = (double)(ceil_div(g->m, rows) * ceil_div(g->n, cols)) * (double)g->batch;
+    double cost = (double)rows * (double)round_up(cols, 16) * 0.008 + (double)cols * 0.08 +
+                  (double)rows * (a_is_packed ? 0.08 : 0.015) + 500.0 / (double)g->k;
+    double sum = 0;
+    for (int threads = 2; threads <= 8; threads *= 2) {
+        double rounds = (double)(int64_t)((pieces + threads - 1) / threads);
+        sum += rounds * cost * threads * (8.0 / threads);
+    }
+    return sum;
+}
+
+/* Tries a few cuts of each side around the coarsest that the scratch allows. */
+static void cut_tiles(const gr_gemm *g, plan *p)
+{
+    enum { TRIES = 10, MAX_ROWS = 1536 };
+    int64_t max_cols = max64(B_BLOCK / max64(p->k_block, 1) / GR_GEMM_COLS, 1) * GR_GEMM_COLS;
+    int64_t col_cut = ceil_div(g->n, max_cols), row_cut = ceil_div(g->m, MAX_ROWS);
+    double best = -1;
+    for (int64_t c = col_cut; c < col_cut + TRIES; c++)
+        for (int64_t r = row_cut; r < row_cut + TRIES; r++) {
+            int64_t rows = min64(round_up(ceil_div(g->m, r), GR_GEMM_ROWS), g->m);
+            int64_t cols = min64(round_up(ceil_div(g->n, c), GR_GEMM_COLS), g->n);
+            double cost = cut_cost(g, rows, cols);
+            if (best < 0 || cost < best) {
+                best = cost;
+                p->rows = rows;
+                p->cols = cols;
+            }
+        }
+}
+
+/* Only for m, n > 0. */
+static plan make_plan(const gr_gemm *g)
+{
+    plan p = {.way = BY_TILES};
+    bool plain = g->a_dtype == GR_F32 && g->b_dtype == GR_F32;
+    /* Equal blocks of k: no short one at the end. */
+    p.k_block = g->k > 0 ? round_up(ceil_div(g->k, ceil_div(g->k, K_BLOCK)), 8) : 1;
+    p.rows = g->m;
+    if (plain && !g->trans_a && g->m <= FEW_ROWS) {
+        p.way = g->trans_b ? BY_DOTS : BY_STRIPS;
+        /* Memory sets the pace: long runs of b, and enough pieces to share. */
+        p.cols = min64(round_up(max64(ceil_div(g->n, 16), 192), GR_GEMM_COLS), g->n);
+        if (p.way == BY_STRIPS)
+            p.b_floats = STRIP_K * GR_GEMM_COLS;
+    } else {
+        cut_tiles(g, &p);
+        p.a_rows = min64(p.rows, A_ROWS);
+        p.b_floats = (size_t)(p.k_block * round_up(p.cols, GR_GEMM_COLS));
+        if (g->trans_a || g->a_dtype != GR_F32)
+            p.a_floats = (size_t)(p.k_block * (p.a_rows + GR_GEMM_ROWS));
+        else
+            p.a_rows = p.rows;
+        if (!plain)
+            p.stage_floats = (size_t)max64(max64(p.k_block * GR_GEMM_COLS, p.cols), p.a_rows);
+    }
+    p.row_cut = ceil_div(g->m, p.rows);
+    p.col_cut = ceil_div(g->n, p.cols);
+    return p;
+}
+
+/* Every part starts on a cache line of its own, workers do not share one. */
+static size_t line_floats(size_t floats)
+{
+    size_t line = LINE_BYTES / sizeof(float);
+    return (floats + line - 1) / line * line;
+}
+
+static size_t worker_floats(const plan *p)
+{
+    return line_floats(p->b_floats) + line_floats(p->a_floats) + line_floats(p->stage_floats);
+}
+
+size_t gr_gemm_scratch(const gr_gemm *g, int threads)
+{
+    if (g->m <= 0 || g->n <= 0)
+        return 0;
+    plan p = make_plan(g);
+    return worker_floats(&p) * sizeof(float) * (size_t)threads + LINE_BYTES;
+}
+
+/* ---- operand blocks ----------------------------------------------------------------------------------------- */
+
+static const void *element(const void *base, gr_dtype dtype, int64_t offset)
+{
+    return (const char *)base + offset * gr_dtype_get(dtype)->bytes;
+}
+
+/* Rows of any dtype become rows of f32, `cols` apart. */
+static void convert_rows(float *dst, const void *src, gr_dtype dtype, int64_t ld, int64_t rows, int64_t cols)
+{
+    for (int64_t i = 0; i < rows; i++)
+        gr_dtype_get(dtype)->to_f32(element(src, dtype, i * ld), dst + i * cols, cols);
+}
+
+/* Packs [k, cols] of an operand stored by rows of k, a converted row at a time. */
+static void copy_block(const call *f, float *dst, int64_t width, const void *src, gr_dtype dtype, int64_t ld, int64_t k,
+                       int64_t cols, float *stage)
+{
+    if (dtype == GR_F32) {
+        f->kernels->copy(dst, k * width, width, src, ld, k, cols);
+        return;
+    }
+    for (int64_t p = 0; p < k; p++) {
+        convert_rows(stage, element(src, dtype, p * ld), dtype, ld, 1, cols);
+        f->kernels->copy(dst + p * width, k * width, width, stage, cols, 1, cols);
+    }
+}
+
+/* Rows p0 to p0 + k of b, the piece's columns, into panels of nr. */
+static void pack_b(const call *f, const piece *w, int64_t p0, int64_t k)
+{
+    const gr_gemm *g = f->g;
+    const int64_t nr = f->kernels->nr;
+    if (!g->trans_b) {
+        copy_block(f, w->b_packed, nr, element(w->b, g->b_dtype, p0 * g->ldb + w->j), g->b_dtype, g->ldb, k, w->cols,
+                   w->stage);
+        return;
+    }
+    const void *src = element(w->b, g->b_dtype, w->j * g->ldb + p0);
+    if (g->b_dtype == GR_F32) {
+        f->kernels->transpose(w->b_packed, k * nr, nr, src, g->ldb, k, w->cols);
+        return;
+    }
+    for (int64_t j = 0; j < w->cols; j += nr) {
+        int64_t cols = min64(nr, w->cols - j);
+        convert_rows(w->stage, element(src, g->b_dtype, j * g->ldb), g->b_dtype, g->ldb, cols, k);
+        f->kernels->transpose(w->b_packed + j * k, k * nr, nr, w->stage, k, k, cols);
+    }
+}
+
+/* Where rows i to i + rows of a, columns p0 to p0 + k, are to be read: strides into t, the step of mr rows returned. */
+static int64_t block_a(const call *f, const piece *w, int64_t i, int64_t rows, int64_t p0, int64_t k, gr_gemm_tile *t)
+{
+    const gr_gemm *g = f->g;
+    const int64_t mr = f->kernels->mr;
+    if (g->trans_a) {
+        copy_block(f, w->a_packed, mr, element(w->a, g->a_dtype, p0 * g->lda + i), g->a_dtype, g->lda, k, rows,
+                   w->stage);
+        t->a = w->a_packed;
+        t->a_row = 1;
+        t->a_col = mr;
+        return k * mr;
+    }
+    const void *src = element(w->a, g->a_dtype, i * g->lda + p0);
+    t->a_col = 1;
+    if (g->a_dtype == GR_F32) {
+        t->a = src;
+        t->a_row = g->lda;
+    } else {
+        convert_rows(w->a_packed, src, g->a_dtype, g->lda, rows, k);
+        t->a = w->a_packed;
+        t->a_row = k;
+    }
+    return mr * t->a_row;
+}
+
+/* ---- the ways to do a piece --------------------------------------------------------------------------------- */
+
+/* What happens to c in the block of k that starts at p0: the first one meets beta and the bias. */
+static void set_output(const gr_gemm *g, int64_t p0, gr_gemm_tile *t)
+{
+    t->ldc = g->ldc;
+    t->add = p0 > 0 || g->beta != 0;
+    t->bias = p0 > 0 ? NULL : g->bias;
+}
+
+/* All tiles of `rows` rows at i with the packed block of b. Rows outside, columns inside: mr rows of a stay in the
+ * first-level cache while b streams by from the second. */
+static void do_tiles(const call *f, const piece *w, int64_t i, int64_t rows, int64_t a_step, const gr_gemm_tile *block)
+{
+    const int64_t mr = f->kernels->mr, nr = f->kernels->nr;
+    gr_gemm_tile t = *block;
+    for (int64_t r = 0; r < rows; r += mr, t.a += a_step)
+        for (int64_t j = 0; j < w->cols; j += nr) {
+            t.b = w->b_packed + j * t.k;
+            t.c = w->c + (i + r) * t.ldc + w->j + j;
+            t.bias = block->bias ? block->bias + w->j + j : NULL;
+            f->kernels->tile(&t, min64(mr, rows - r), min64(nr, w->cols - j));
+        }
+}
+
+static void by_tiles(const call *f, const piece *w)
+{
+    const gr_gemm *g = f->g;
+    int64_t p0 = 0;
+    do { /* once even if k is 0: beta and bias still count */
+        gr_gemm_tile t = {.k = min64(f->plan.k_block, g->k - p0), .b_row = f->kernels->nr};
+        set_output(g, p0, &t);
+        pack_b(f, w, p0, t.k);
+        for (int64_t i = w->i; i < w->i + w->rows; i += f->plan.a_rows) {
+            int64_t rows = min64(f->plan.a_rows, w->i + w->rows - i);
+            int64_t a_step = block_a(f, w, i, rows, p0, t.k, &t);
+            do_tiles(f, w, i, rows, a_step, &t);
+        }
+        p0 += t.k;
+    } while (p0 < g->k);
+}
+
+static void by_dots(const call *f, const piece *w)
+{
+    const gr_gemm *g = f->g;
+    const int64_t step = f->kernels->dot_cols;
+    gr_gemm_tile t = {
+        .a = (const float *)w->a + w->i * g->lda, .a_row = g->lda, .a_col = 1, .b_row = g->ldb, .k = g->k};
+    set_output(g, 0, &t);
+    for (int64_t j = w->j; j < w->j + w->cols; j += step) {
+        t.b = (const float *)w->b + j * g->ldb;
+        t.c = w->c + w->i * g->ldc + j;
+        t.bias = g->bias ? g->bias + j : NULL;
+        f->kernels->dot(&t, w->rows, min64(step, w->j + w->cols - j));
+    }
+}
+
+/* A few rows of b at a time, along all columns of the piece, so that memory is read in long runs. Columns that fill no
+ * tile are packed first: the tile reads whole vectors. */
+static void by_strips(const call *f, const piece *w)
+{
+    const gr_gemm *g = f->g;
+    const int64_t mr = f->kernels->mr, nr = f->kernels->nr, whole = w->cols - w->cols % nr;
+    const float *b = (const float *)w->b + w->j;
+    int64_t p0 = 0;
+    do {
+        gr_gemm_tile t = {.k = min64(STRIP_K, g->k - p0), .a_row = g->lda, .a_col = 1};
+        set_output(g, p0, &t);
+        const float *bias = t.bias;
+        if (whole < w->cols)
+            f->kernels->copy(w->b_packed, t.k * nr, nr, b + p0 * g->ldb + whole, g->ldb, t.k, w->cols - whole);
+        for (int64_t j = 0; j < w->cols; j += nr) {
+            t.b = j < whole ? b + p0 * g->ldb + j : w->b_packed;
+            t.b_row = j < whole ? g->ldb : nr;
+            t.bias = bias ? bias + w->j + j : NULL;
+            for (int64_t i = w->i; i < w->i + w->rows; i += mr) {
+                t.a = (const float *)w->a + i * g->lda + p0;
+                t.c = w->c + i * g->ldc + w->j + j;
+                f->kernels->tile(&t, min64(mr, w->i + w->rows - i), min64(nr, w->cols - j));
+            }
+        }
+        p0 += t.k;
+    } while (p0 < g->k);
+}
+
+static void by_blas(const call *f, const piece *w)
+{
+    const gr_gemm *g = f->g;
+    float *c = w->c + w->i * g->ldc + w->j;
+    gr_blas_sgemm(g->trans_a, g->trans_b, w->rows, w->cols, g->k,
+                  (const float *)w->a + w->i * (g->trans_a ? 1 : g->lda), g->lda,
+                  (const float *)w->b + w->j * (g->trans_b ? g->ldb : 1), g->ldb, g->beta, c, g->ldc);
+    for (int64_t i = 0; g->bias && i < w->rows; i++)
+        for (int64_t j = 0; j < w->cols; j++)
+            c[i * g->ldc + j] += g->bias[w->j + j];
+}
+
+/* ---- run ---------------------------------------------------------------------------------------------------- */
+
+static void do_piece(void *ctx, int64_t index, int worker)
+{
+    const call *f = ctx;
+    const gr_gemm *g = f->g;
+    const plan *p = &f->plan;
+    int64_t col = index % p->col_cut, row = index / p->col_cut % p->row_cut, member = index / p->col_cut / p->row_cut;
+    piece w = {.a = element(g->a, g->a_dtype, member * g->stride_a),
+               .b = element(g->b, g->b_dtype, member * g->stride_b),
+               .c = g->c + member * g->stride_c,
+               .i = row * p->rows,
+               .j = col * p->cols};
+    w.rows = min64(p->rows, g->m - w.i);
+    w.cols = min64(p->cols, g->n - w.j);
+    w.b_packed = f->scratch + (size_t)worker * worker_floats(p);
+    w.a_packed = w.b_packed + line_floats(p->b_floats);
+    w.stage = w.a_packed + line_floats(p->a_floats);
+    static void (*const ways[])(const call *, const piece *) = {by_tiles, by_dots, by_strips, by_blas};
+    ways[p->way](f, &w);
+}
+
+void gr_gemm_run(gr_pool *pool, const gr_gemm *g, void *scratch)
+{
+    if (g->m <= 0 || g->n <= 0 || g->batch <= 0)
+        return;
+    gr_isa level = gr_isa_detect();
+    call f = {.g = g, .plan = make_plan(g), .kernels = GR_ISA_PICK_AT(level, gr_gemm_kernels_get)()};
+    f.scratch = (float *)(((uintptr_t)scratch + LINE_BYTES - 1) / LINE_BYTES * LINE_BYTES);
+    if (level == GR_ISA_GENERIC && f.plan.way == BY_TILES && g->a_dtype == GR_F32 && g->b_dtype == GR_F32 &&
+        gr_blas_present() && gr_blas_fits(g->m, g->n, g->k, g->lda, g->ldb, g->ldc) && g->k > 0)
+        f.plan.way = BY_BLAS;
+    int64_t pieces = f.plan.row_cut * f.plan.col_cut * g->batch;
+    if (pool) {
+        gr_parallel(pool, pieces, do_piece, &f);
+        return;
+    }
+    for (int64_t i = 0; i < pieces; i++)
+        do_piece(&f, i, 0);
+}

@@ -1,0 +1,33 @@
+/* Matrix multiplication in f32: c = beta * c + a * b + bias, for each member of a batch. docs/decisions/0001-own-gemm.md
+ * tells why it is our own. */
+#ifndef GR_BACKEND_CPU_GEMM_H
+#define GR_BACKEND_CPU_GEMM_H
+
+#include "base/thread.h"
+
+/* Row-major; strides in elements. m, n, k and batch may be 0; k = 0 leaves beta * c + bias. */
+typedef struct gr_gemm {
+    int64_t m, n, k;
+    const void *a;    /* [m, k], or [k, m] if trans_a; rows lda apart */
+    gr_dtype a_dtype; /* one with single-value blocks; other than f32 is converted while being packed */
+    int64_t lda;
+    bool trans_a;
+    const void *b; /* [k, n], or [n, k] if trans_b */
+    gr_dtype b_dtype;
+    int64_t ldb;
+    bool trans_b;
+    float *c; /* [m, n] */
+    int64_t ldc;
+    float beta;        /* 0: c is only written; 1: added to */
+    const float *bias; /* [n], added to each row; NULL: none */
+    int64_t batch, stride_a, stride_b, stride_c;
+} gr_gemm;
+
+/* Bytes that gr_gemm_run needs at `scratch` (any alignment) with a pool of at most `threads`: about 1 MiB a thread.
+ * Pointers are not looked at, so it can be planned ahead. */
+size_t gr_gemm_scratch(const gr_gemm *g, int threads);
+
+/* Allocates nothing. Bits do not depend on the pool; NULL: the calling thread alone, also from inside a piece. */
+void gr_gemm_run(gr_pool *pool, const gr_gemm *g, void *scratch);
+
+#endif

@@ -1,0 +1,230 @@
+/* Matrix multiplication against a loop in double: every layout, odd sizes, every ISA level this machine has, and the
+ * same bits for every number of threads. */
+#include "backend/cpu/gemm.h"
+#include "backend/cpu/isa.h"
+#include "base/dtype.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { GUARD = 64, MAX_THREADS = 4 };
+
+static uint32_t seed = 1;
+static int failures, checks;
+
+static uint32_t draw(uint32_t below)
+{
+    seed = seed * 1664525u + 1013904223u;
+    return (seed >> 8) % below;
+}
+
+/* Multiples of 1/8 in (-2, 2): exact in every dtype here, so that only the sums are measured. */
+static float draw_value(void)
+{
+    return (float)((int)draw(31) - 15) / 8;
+}
+
+static void *room(size_t size)
+{
+    void *p = malloc(size ? size : 1);
+    if (!p)
+        exit(1);
+    return p;
+}
+
+/* An operand of some dtype, and its values in f32. */
+typedef struct operand {
+    void *data;
+    float *values;
+    int64_t count;
+} operand;
+
+static operand make_operand(gr_dtype dtype, int64_t count, bool odd)
+{
+    operand o = {room((size_t)count * (size_t)gr_dtype_get(dtype)->bytes), room((size_t)count * sizeof(float)), count};
+    for (int64_t i = 0; i < count; i++)
+        o.values[i] = draw_value();
+    const float odd_values[] = {NAN, INFINITY, -INFINITY};
+    for (uint32_t i = 0; odd && count > 0 && i < 3; i++)
+        o.values[draw((uint32_t)count)] = odd_values[i];
+    gr_dtype_get(dtype)->from_f32(o.values, o.data, count);
+    return o;
+}
+
+static void free_operand(operand *o)
+{
+    free(o->data);
+    free(o->values);
+}
+
+/* beta * c + a * b + bias in double, and in `size` the same with every term positive: what rounding scales with. */
+static double naive(const gr_gemm *g, const float *a, const float *b, const float *c, int64_t i, int64_t j,
+                    double *size)
+{
+    double sum = g->beta != 0 ? c[i * g->ldc + j] : 0;
+    *size = fabs(sum);
+    for (int64_t p = 0; p < g->k; p++) {
+        double x = a[g->trans_a ? p * g->lda + i : i * g->lda + p];
+        double y = b[g->trans_b ? j * g->ldb + p : p * g->ldb + j];
+        sum += x * y;
+        *size += fabs(x * y);
+    }
+    if (g->bias) {
+        sum += g->bias[j];
+        *size += fabs(g->bias[j]);
+    }
+    return sum;
+}
+
+static bool same_value(double want, float got, double size, int64_t k)
+{
+    if (isnan(want) || isinf(want))
+        return isnan(want) ? isnan(got) : want == (double)got;
+    return fabs(want - (double)got) <= size * (double)(k + 2) * 0x1p-24;
+}
+
+static void complain(const gr_gemm *g, int threads, const char *what)
+{
+    if (failures++ < 20)
+        fprintf(stderr, "%s: m %d n %d k %d trans %d %d beta %g bias %d batch %d dtypes %d %d isa %s threads %d\n",
+                what, (int)g->m, (int)g->n, (int)g->k, g->trans_a, g->trans_b, (double)g->beta, g->bias != NULL,
+                (int)g->batch, g->a_dtype, g->b_dtype, gr_isa_name(gr_isa_detect()), threads);
+}
+
+/* Runs g on a copy of `start` (c_count floats) between guards, with scratch between guards and off alignment. */
+static float *run_guarded(gr_gemm g, gr_pool *pool, int threads, const float *start, int64_t c_count)
+{
+    size_t need = gr_gemm_scratch(&g, threads), bytes = (size_t)c_count * sizeof(float);
+    unsigned char *scratch = room(need + 2 * GUARD + 4), *out = room(bytes + 2 * GUARD);
+    memset(scratch, 0xa5, need + 2 * GUARD + 4);
+    memset(out, 0x5a, bytes + 2 * GUARD);
+    memcpy(out + GUARD, start, bytes);
+    g.c = (float *)(void *)(out + GUARD);
+    gr_gemm_run(pool, &g, scratch + GUARD + 4);
+    for (int i = 0; i < GUARD; i++) {
+        if (out[i] != 0x5a || out[GUARD + bytes + (size_t)i] != 0x5a)
+            complain(&g, threads, "wrote outside c");
+        if (scratch[i] != 0xa5 || scratch[GUARD + 4 + need + (size_t)i] != 0xa5)
+            complain(&g, threads, "wrote outside scratch");
+    }
+    free(scratch);
+    memmove(out, out + GUARD, bytes);
+    return (float *)(void *)out;
+}
+
+static void compare(const gr_gemm *g, const operand *a, const operand *b, const float *start, const float *got)
+{
+    for (int64_t s = 0; s < g->batch; s++)
+        for (int64_t i = 0; i < g->m; i++)
+            for (int64_t j = 0; j < g->ldc; j++) {
+                int64_t at = s * g->stride_c + i * g->ldc + j;
+                if (j >= g->n) { /* the gap between rows is not ours */
+                    if (memcmp(&got[at], &start[at], sizeof(float)) != 0) {
+                        complain(g, 1, "wrote between rows");
+                        return;
+                    }
+                    continue;
+                }
+                double size, want = naive(g, a->values + s * g->stride_a, b->values + s * g->stride_b,
+                                          start + s * g->stride_c, i, j, &size);
+                checks++;
+                if (!same_value(want, got[at], size, g->k)) {
+                    fprintf(stderr, "[%d][%d]: want %g got %g\n", (int)i, (int)j, want, (double)got[at]);
+                    complain(g, 1, "wrong value");
+                    return;
+                }
+            }
+}
+
+/* One problem at every ISA level and number of threads. `odd`: a few NaN and infinities among the inputs. */
+static void check(gr_gemm g, gr_pool **pools, bool with_bias, bool odd)
+{
+    g.lda = (g.trans_a ? g.m : g.k) + draw(3);
+    g.ldb = (g.trans_b ? g.k : g.n) + draw(3);
+    g.ldc = g.n + draw(3);
+    g.stride_a = (g.trans_a ? g.k : g.m) * g.lda;
+    g.stride_b = (g.trans_b ? g.n : g.k) * g.ldb;
+    g.stride_c = g.m * g.ldc;
+    operand a = make_operand(g.a_dtype, g.stride_a * g.batch, odd);
+    operand b = make_operand(g.b_dtype, g.stride_b * g.batch, odd);
+    g.a = a.data;
+    g.b = b.data;
+    int64_t c_count = g.stride_c * g.batch;
+    float *start = room((size_t)c_count * sizeof(float)), *bias = room((size_t)g.n * sizeof(float));
+    for (int64_t i = 0; i < c_count; i++)
+        start[i] = g.beta != 0 ? draw_value() : NAN; /* with beta 0 what c held must not matter */
+    for (int64_t i = 0; i < g.n; i++)
+        bias[i] = draw_value();
+    g.bias = with_bias ? bias : NULL;
+
+    gr_isa_limit(GR_ISA_COUNT);
+    for (int level = (int)gr_isa_detect(); level >= 0; level--) {
+        gr_isa_limit((gr_isa)level);
+        float *first = run_guarded(g, NULL, 1, start, c_count);
+        compare(&g, &a, &b, start, first);
+        for (int t = 1; t <= MAX_THREADS; t++) {
+            float *again = run_guarded(g, pools[t], t, start, c_count);
+            if (memcmp(first, again, (size_t)c_count * sizeof(float)) != 0)
+                complain(&g, t, "other bits");
+            free(again);
+        }
+        free(first);
+    }
+    gr_isa_limit(GR_ISA_COUNT);
+    free_operand(&a);
+    free_operand(&b);
+    free(start);
+    free(bias);
+}
+
+/* The four transposes, beta, bias, dtypes and batches in turn; sizes drawn. */
+static void check_drawn(gr_pool **pools)
+{
+    static const int sizes[] = {0, 1, 2, 3, 5, 7, 8, 9, 15, 16, 17, 24, 31, 33, 47, 48, 49, 65, 96, 97, 145};
+    static const int depths[] = {0, 1, 2, 7, 8, 9, 15, 16, 17, 31, 32, 33, 64, 100, 383, 385, 400};
+    static const gr_dtype dtypes[] = {GR_F32, GR_F16, GR_BF16};
+    enum { SIZES = sizeof sizes / sizeof sizes[0], DEPTHS = sizeof depths / sizeof depths[0], CASES = 480 };
+    for (int i = 0; i < CASES; i++) {
+        gr_gemm g = {.m = sizes[draw(SIZES)], .n = sizes[draw(SIZES)], .k = depths[draw(DEPTHS)], .batch = 1};
+        g.trans_a = i & 1;
+        g.trans_b = (i & 2) != 0;
+        g.beta = (i & 4) ? 1 : 0;
+        g.a_dtype = i % 5 == 0 ? dtypes[draw(3)] : GR_F32;
+        g.b_dtype = i % 5 == 0 ? dtypes[draw(3)] : GR_F32;
+        if (i % 7 == 0) {
+            g.batch = draw(5);
+            g.m = g.m < 33 ? g.m : 33;
+        }
+        check(g, pools, (i & 8) != 0, i % 11 == 0);
+    }
+}
+
+/* Large enough for several pieces along every side, and for several blocks of k. */
+static void check_large(gr_pool **pools)
+{
+    static const int large[][3] = {{200, 700, 130}, {700, 200, 130}, {130, 200, 800}, {1, 5000, 70}, {4, 1000, 200}};
+    for (int i = 0; i < 5; i++)
+        for (int trans = 0; trans < 4; trans++) {
+            gr_gemm g = {.m = large[i][0], .n = large[i][1], .k = large[i][2], .batch = 1};
+            g.a_dtype = g.b_dtype = GR_F32;
+            g.trans_a = trans & 1;
+            g.trans_b = trans > 1;
+            check(g, pools, trans == 2, false);
+        }
+}
+
+int main(void)
+{
+    gr_pool *pools[MAX_THREADS + 1] = {NULL};
+    for (int t = 1; t <= MAX_THREADS; t++)
+        if (!(pools[t] = gr_pool_new(t)))
+            return 1;
+    check_drawn(pools);
+    check_large(pools);
+    for (int t = 1; t <= MAX_THREADS; t++)
+        gr_pool_free(pools[t]);
+    printf("gemm: %d values compared, %d failures\n", checks, failures);
+    return failures != 0;
+}
