@@ -14,14 +14,15 @@ enum {
     B_BLOCK = 384 * 384, /* floats of packed b: 576 KiB of a 1 MiB second-level cache */
     A_ROWS = 96,         /* rows of a packed at a time */
     FEW_ROWS = 16,       /* up to here b is read once from memory and packing it would cost more than it brings */
-    STRIP_K = 32,        /* rows of an unpacked b passed over at a time */
+    B_SMALL = 64 * 1024, /* floats of b that stay in the second-level cache without being packed */
+    STRIP_K = 32,        /* with few rows: rows of b passed over at a time */
     LINE_BYTES = 64,
+    LINE_FLOATS = 16,
 };
 
 typedef enum way {
-    BY_TILES,  /* pack blocks, then register tiles */
-    BY_DOTS,   /* few rows, b transposed: rows of both times each other */
-    BY_STRIPS, /* few rows: register tiles on b as it lies */
+    BY_TILES, /* blocks in cache, register tiles */
+    BY_DOTS,  /* few rows, b transposed: rows of both times each other */
     BY_BLAS,
 } way;
 
@@ -30,6 +31,8 @@ typedef struct plan {
     int64_t rows, cols;       /* of a piece */
     int64_t row_cut, col_cut; /* pieces along each side */
     int64_t k_block, a_rows;
+    bool b_direct;                           /* b is read where it lies */
+    bool ask;                                /* and comes from memory, so the next block is asked for ahead */
     size_t b_floats, a_floats, stage_floats; /* a worker's scratch */
 } plan;
 
@@ -107,31 +110,43 @@ static void cut_tiles(const gr_gemm *g, plan *p)
         }
 }
 
+/* Few rows: b is read once, at the speed of memory, in long runs. Enough pieces to share, but not short ones. */
+static void plan_few_rows(const gr_gemm *g, plan *p)
+{
+    p->way = g->trans_b ? BY_DOTS : BY_TILES;
+    p->cols = min64(round_up(max64(ceil_div(g->n, 16), 192), GR_GEMM_COLS), g->n);
+    if (!g->trans_b) {
+        p->b_direct = p->ask = true;
+        p->k_block = STRIP_K;
+        p->b_floats = STRIP_K * GR_GEMM_COLS;
+    }
+}
+
+static void plan_tiles(const gr_gemm *g, plan *p)
+{
+    bool a_plain = g->a_dtype == GR_F32, b_plain = g->b_dtype == GR_F32;
+    /* Equal blocks of k: no short one at the end. */
+    p->k_block = g->k > 0 ? round_up(ceil_div(g->k, ceil_div(g->k, K_BLOCK)), 8) : 1;
+    p->b_direct = b_plain && !g->trans_b && p->k_block * g->ldb <= B_SMALL;
+    cut_tiles(g, p);
+    p->a_rows = min64(p->rows, A_ROWS);
+    p->b_floats = (size_t)(p->k_block * (p->b_direct ? GR_GEMM_COLS : round_up(p->cols, GR_GEMM_COLS)));
+    if (g->trans_a || !a_plain)
+        p->a_floats = (size_t)(p->k_block * (p->a_rows + GR_GEMM_ROWS));
+    else
+        p->a_rows = p->rows;
+    if (!a_plain || !b_plain)
+        p->stage_floats = (size_t)max64(max64(p->k_block * GR_GEMM_COLS, p->cols), p->a_rows);
+}
+
 /* Only for m, n > 0. */
 static plan make_plan(const gr_gemm *g)
 {
-    plan p = {.way = BY_TILES};
-    bool plain = g->a_dtype == GR_F32 && g->b_dtype == GR_F32;
-    /* Equal blocks of k: no short one at the end. */
-    p.k_block = g->k > 0 ? round_up(ceil_div(g->k, ceil_div(g->k, K_BLOCK)), 8) : 1;
-    p.rows = g->m;
-    if (plain && !g->trans_a && g->m <= FEW_ROWS) {
-        p.way = g->trans_b ? BY_DOTS : BY_STRIPS;
-        /* Memory sets the pace: long runs of b, and enough pieces to share. */
-        p.cols = min64(round_up(max64(ceil_div(g->n, 16), 192), GR_GEMM_COLS), g->n);
-        if (p.way == BY_STRIPS)
-            p.b_floats = STRIP_K * GR_GEMM_COLS;
-    } else {
-        cut_tiles(g, &p);
-        p.a_rows = min64(p.rows, A_ROWS);
-        p.b_floats = (size_t)(p.k_block * round_up(p.cols, GR_GEMM_COLS));
-        if (g->trans_a || g->a_dtype != GR_F32)
-            p.a_floats = (size_t)(p.k_block * (p.a_rows + GR_GEMM_ROWS));
-        else
-            p.a_rows = p.rows;
-        if (!plain)
-            p.stage_floats = (size_t)max64(max64(p.k_block * GR_GEMM_COLS, p.cols), p.a_rows);
-    }
+    plan p = {.way = BY_TILES, .rows = g->m, .a_rows = g->m};
+    if (g->m <= FEW_ROWS && !g->trans_a && g->a_dtype == GR_F32 && g->b_dtype == GR_F32)
+        plan_few_rows(g, &p);
+    else
+        plan_tiles(g, &p);
     p.row_cut = ceil_div(g->m, p.rows);
     p.col_cut = ceil_div(g->n, p.cols);
     return p;
@@ -140,8 +155,7 @@ static plan make_plan(const gr_gemm *g)
 /* Every part starts on a cache line of its own, workers do not share one. */
 static size_t line_floats(size_t floats)
 {
-    size_t line = LINE_BYTES / sizeof(float);
-    return (floats + line - 1) / line * line;
+    return (floats + LINE_FLOATS - 1) / LINE_FLOATS * LINE_FLOATS;
 }
 
 static size_t worker_floats(const plan *p)
@@ -185,14 +199,17 @@ static void copy_block(const call *f, float *dst, int64_t width, const void *src
     }
 }
 
-/* Rows p0 to p0 + k of b, the piece's columns, into panels of nr. */
+/* Rows p0 to p0 + k of b, the piece's columns, into panels of nr. Of a direct b only the columns that fill no panel:
+ * the tile reads whole vectors. */
 static void pack_b(const call *f, const piece *w, int64_t p0, int64_t k)
 {
     const gr_gemm *g = f->g;
     const int64_t nr = f->kernels->nr;
     if (!g->trans_b) {
-        copy_block(f, w->b_packed, nr, element(w->b, g->b_dtype, p0 * g->ldb + w->j), g->b_dtype, g->ldb, k, w->cols,
-                   w->stage);
+        int64_t skip = f->plan.b_direct ? w->cols - w->cols % nr : 0;
+        if (skip < w->cols)
+            copy_block(f, w->b_packed, nr, element(w->b, g->b_dtype, p0 * g->ldb + w->j + skip), g->b_dtype, g->ldb, k,
+                       w->cols - skip, w->stage);
         return;
     }
     const void *src = element(w->b, g->b_dtype, w->j * g->ldb + p0);
@@ -243,15 +260,44 @@ static void set_output(const gr_gemm *g, int64_t p0, gr_gemm_tile *t)
     t->bias = p0 > 0 ? NULL : g->bias;
 }
 
-/* All tiles of `rows` rows at i with the packed block of b. Rows outside, columns inside: mr rows of a stay in the
+/* Where the panel of b that starts at column j is to be read. */
+static void panel_b(const call *f, const piece *w, int64_t p0, int64_t j, gr_gemm_tile *t)
+{
+    const gr_gemm *g = f->g;
+    const int64_t nr = f->kernels->nr;
+    t->b_row = nr;
+    if (!f->plan.b_direct) {
+        t->b = w->b_packed + j * t->k;
+    } else if (j + nr > w->cols) {
+        t->b = w->b_packed;
+    } else {
+        t->b = (const float *)w->b + p0 * g->ldb + w->j + j;
+        t->b_row = g->ldb;
+    }
+}
+
+/* Asks the second-level cache for what comes after a panel: the same columns of the next block of k. */
+static void ask_panel(const call *f, const piece *w, int64_t p0, int64_t j)
+{
+    const gr_gemm *g = f->g;
+    const float *src = (const float *)w->b + w->j + j;
+    for (int64_t p = p0; p < min64(p0 + f->plan.k_block, g->k); p++)
+        for (int64_t l = 0; l < f->kernels->nr; l += LINE_FLOATS)
+            __builtin_prefetch(src + p * g->ldb + l, 0, 2);
+}
+
+/* All tiles of `rows` rows at i in the block of k at p0. Rows outside, columns inside: mr rows of a stay in the
  * first-level cache while b streams by from the second. */
-static void do_tiles(const call *f, const piece *w, int64_t i, int64_t rows, int64_t a_step, const gr_gemm_tile *block)
+static void do_tiles(const call *f, const piece *w, int64_t i, int64_t rows, int64_t p0, int64_t a_step,
+                     const gr_gemm_tile *block)
 {
     const int64_t mr = f->kernels->mr, nr = f->kernels->nr;
     gr_gemm_tile t = *block;
     for (int64_t r = 0; r < rows; r += mr, t.a += a_step)
         for (int64_t j = 0; j < w->cols; j += nr) {
-            t.b = w->b_packed + j * t.k;
+            panel_b(f, w, p0, j, &t);
+            if (f->plan.ask && r == 0)
+                ask_panel(f, w, p0 + t.k, j);
             t.c = w->c + (i + r) * t.ldc + w->j + j;
             t.bias = block->bias ? block->bias + w->j + j : NULL;
             f->kernels->tile(&t, min64(mr, rows - r), min64(nr, w->cols - j));
@@ -263,13 +309,13 @@ static void by_tiles(const call *f, const piece *w)
     const gr_gemm *g = f->g;
     int64_t p0 = 0;
     do { /* once even if k is 0: beta and bias still count */
-        gr_gemm_tile t = {.k = min64(f->plan.k_block, g->k - p0), .b_row = f->kernels->nr};
+        gr_gemm_tile t = {.k = min64(f->plan.k_block, g->k - p0)};
         set_output(g, p0, &t);
         pack_b(f, w, p0, t.k);
         for (int64_t i = w->i; i < w->i + w->rows; i += f->plan.a_rows) {
             int64_t rows = min64(f->plan.a_rows, w->i + w->rows - i);
             int64_t a_step = block_a(f, w, i, rows, p0, t.k, &t);
-            do_tiles(f, w, i, rows, a_step, &t);
+            do_tiles(f, w, i, rows, p0, a_step, &t);
         }
         p0 += t.k;
     } while (p0 < g->k);
@@ -278,44 +324,13 @@ static void by_tiles(const call *f, const piece *w)
 static void by_dots(const call *f, const piece *w)
 {
     const gr_gemm *g = f->g;
-    const int64_t step = f->kernels->dot_cols;
-    gr_gemm_tile t = {
-        .a = (const float *)w->a + w->i * g->lda, .a_row = g->lda, .a_col = 1, .b_row = g->ldb, .k = g->k};
+    gr_gemm_tile t = {.a = (const float *)w->a + w->i * g->lda, .a_row = g->lda, .a_col = 1, .k = g->k};
     set_output(g, 0, &t);
-    for (int64_t j = w->j; j < w->j + w->cols; j += step) {
-        t.b = (const float *)w->b + j * g->ldb;
-        t.c = w->c + w->i * g->ldc + j;
-        t.bias = g->bias ? g->bias + j : NULL;
-        f->kernels->dot(&t, w->rows, min64(step, w->j + w->cols - j));
-    }
-}
-
-/* A few rows of b at a time, along all columns of the piece, so that memory is read in long runs. Columns that fill no
- * tile are packed first: the tile reads whole vectors. */
-static void by_strips(const call *f, const piece *w)
-{
-    const gr_gemm *g = f->g;
-    const int64_t mr = f->kernels->mr, nr = f->kernels->nr, whole = w->cols - w->cols % nr;
-    const float *b = (const float *)w->b + w->j;
-    int64_t p0 = 0;
-    do {
-        gr_gemm_tile t = {.k = min64(STRIP_K, g->k - p0), .a_row = g->lda, .a_col = 1};
-        set_output(g, p0, &t);
-        const float *bias = t.bias;
-        if (whole < w->cols)
-            f->kernels->copy(w->b_packed, t.k * nr, nr, b + p0 * g->ldb + whole, g->ldb, t.k, w->cols - whole);
-        for (int64_t j = 0; j < w->cols; j += nr) {
-            t.b = j < whole ? b + p0 * g->ldb + j : w->b_packed;
-            t.b_row = j < whole ? g->ldb : nr;
-            t.bias = bias ? bias + w->j + j : NULL;
-            for (int64_t i = w->i; i < w->i + w->rows; i += mr) {
-                t.a = (const float *)w->a + i * g->lda + p0;
-                t.c = w->c + i * g->ldc + w->j + j;
-                f->kernels->tile(&t, min64(mr, w->i + w->rows - i), min64(nr, w->cols - j));
-            }
-        }
-        p0 += t.k;
-    } while (p0 < g->k);
+    t.b = (const float *)w->b + w->j * g->ldb;
+    t.b_row = g->ldb;
+    t.c = w->c + w->i * g->ldc + w->j;
+    t.bias = g->bias ? g->bias + w->j : NULL;
+    f->kernels->dot(&t, w->rows, w->cols);
 }
 
 static void by_blas(const call *f, const piece *w)
@@ -348,7 +363,7 @@ static void do_piece(void *ctx, int64_t index, int worker)
     w.b_packed = f->scratch + (size_t)worker * worker_floats(p);
     w.a_packed = w.b_packed + line_floats(p->b_floats);
     w.stage = w.a_packed + line_floats(p->a_floats);
-    static void (*const ways[])(const call *, const piece *) = {by_tiles, by_dots, by_strips, by_blas};
+    static void (*const ways[])(const call *, const piece *) = {by_tiles, by_dots, by_blas};
     ways[p->way](f, &w);
 }
 

@@ -28,8 +28,7 @@ typedef void (*gr_gemm_pack_fn)(float *dst, int64_t panel_stride, int64_t width,
                                 int64_t k, int64_t cols);
 
 typedef struct gr_gemm_kernels {
-    int mr, nr;   /* the tile's rows and columns: mr is at most GR_GEMM_ROWS, nr divides GR_GEMM_COLS */
-    int dot_cols; /* the dot tile's columns */
+    int mr, nr; /* the tile's rows and columns: mr is at most GR_GEMM_ROWS, nr divides GR_GEMM_COLS */
     gr_gemm_tile_fn tile, dot;
     gr_gemm_pack_fn copy, transpose;
 } gr_gemm_kernels;

@@ -7,15 +7,16 @@
 #include "backend/cpu/kernels/isa_suffix.h"
 
 #if defined(__AVX512F__)
-enum { LANES = 16, MR = 8, VECTORS = 3, DOT_ROWS = 4, DOT_COLS = 6 };
+enum { LANES = 16, MR = 8, VECTORS = 3, DOT_ROWS = 4 };
 #elif defined(__AVX2__)
-enum { LANES = 8, MR = 6, VECTORS = 2, DOT_ROWS = 2, DOT_COLS = 4 };
+enum { LANES = 8, MR = 6, VECTORS = 2, DOT_ROWS = 2 };
 #elif defined(__aarch64__)
-enum { LANES = 4, MR = 8, VECTORS = 3, DOT_ROWS = 4, DOT_COLS = 6 };
+enum { LANES = 4, MR = 8, VECTORS = 3, DOT_ROWS = 4 };
 #else
-enum { LANES = 4, MR = 4, VECTORS = 2, DOT_ROWS = 2, DOT_COLS = 4 };
+enum { LANES = 4, MR = 4, VECTORS = 2, DOT_ROWS = 2 };
 #endif
 enum { NR = LANES * VECTORS };
+enum { CHUNKS = 4, AHEAD = 2048 }; /* of the dot product: independent sums, floats asked for ahead */
 
 typedef float vec __attribute__((vector_size(LANES * sizeof(float))));
 /* The same in memory: at any address, over plain floats. */
@@ -44,6 +45,9 @@ FORCE_INLINE void outer(const gr_gemm_tile *t, int64_t cols, const int rows, con
 {
     vec acc[MR][VECTORS];
     UNROLL for (int i = 0; i < rows; i++) UNROLL for (int j = 0; j < vectors; j++) acc[i][j] = (vec){0};
+    /* c is met at the end, and often lies in far memory. */
+    UNROLL for (int i = 0; i < rows; i++) UNROLL for (int j = 0; j < vectors * LANES; j += 16)
+        __builtin_prefetch(t->c + i * t->ldc + j, 1);
     const float *a = t->a, *b = t->b;
     const int64_t a_row = t->a_row, a_col = t->a_col, b_row = t->b_row;
     for (int64_t p = t->k; p > 0; p--) {
@@ -132,68 +136,51 @@ FORCE_INLINE float lane_sum(vec v)
     return x[0];
 }
 
-FORCE_INLINE void dot_tile(const gr_gemm_tile *t, const int rows, const int cols)
+/* `rows` rows of a times one row of b, in CHUNKS independent sums: b comes from memory as one sequential stream, which
+ * the hardware and the prefetches follow best. */
+FORCE_INLINE void dot_row(const gr_gemm_tile *t, int64_t i, int64_t j, const int rows)
 {
-    vec acc[DOT_ROWS][DOT_COLS];
-    UNROLL for (int i = 0; i < rows; i++) UNROLL for (int j = 0; j < cols; j++) acc[i][j] = (vec){0};
-    const int64_t whole = t->k - t->k % LANES;
-    for (int64_t p = 0; p < whole; p += LANES) {
-        vec av[DOT_ROWS];
-        UNROLL for (int i = 0; i < rows; i++) av[i] = *(const vec_mem *)(t->a + i * t->a_row + p);
-        UNROLL for (int j = 0; j < cols; j++)
+    vec acc[DOT_ROWS][CHUNKS];
+    UNROLL for (int r = 0; r < rows; r++) UNROLL for (int s = 0; s < CHUNKS; s++) acc[r][s] = (vec){0};
+    const float *a = t->a + i * t->a_row, *b = t->b + j * t->b_row;
+    const int64_t a_row = t->a_row;
+    int64_t p = 0;
+    for (; p + CHUNKS * LANES <= t->k; p += CHUNKS * LANES)
+        UNROLL for (int s = 0; s < CHUNKS; s++)
         {
-            vec bv = *(const vec_mem *)(t->b + j * t->b_row + p);
-            UNROLL for (int i = 0; i < rows; i++) acc[i][j] += av[i] * bv;
+            if (s * LANES % 16 == 0)
+                __builtin_prefetch(b + p + s * LANES + AHEAD);
+            vec bv = *(const vec_mem *)(b + p + s * LANES);
+            UNROLL for (int r = 0; r < rows; r++) acc[r][s] += *(const vec_mem *)(a + r * a_row + p + s * LANES) * bv;
         }
+    for (; p + LANES <= t->k; p += LANES) {
+        vec bv = *(const vec_mem *)(b + p);
+        UNROLL for (int r = 0; r < rows; r++) acc[r][0] += *(const vec_mem *)(a + r * a_row + p) * bv;
     }
-    UNROLL for (int i = 0; i < rows; i++) UNROLL for (int j = 0; j < cols; j++)
+    UNROLL for (int r = 0; r < rows; r++)
     {
-        float sum = lane_sum(acc[i][j]);
-        for (int64_t p = whole; p < t->k; p++)
-            sum += t->a[i * t->a_row + p] * t->b[j * t->b_row + p];
-        finish(t, i, j, sum);
+        float sum = lane_sum((acc[r][0] + acc[r][1]) + (acc[r][2] + acc[r][3]));
+        for (int64_t q = p; q < t->k; q++)
+            sum += a[r * a_row + q] * b[q];
+        finish(t, i + r, j, sum);
     }
 }
 
-FORCE_INLINE void dot_rows(const gr_gemm_tile *t, int64_t cols, const int rows)
-{
-    if (cols == DOT_COLS) {
-        dot_tile(t, rows, DOT_COLS);
-        return;
-    }
-    gr_gemm_tile one = *t;
-    for (int64_t j = 0; j < cols; j++) {
-        one.b = t->b + j * t->b_row;
-        one.c = t->c + j;
-        one.bias = t->bias ? t->bias + j : NULL;
-        dot_tile(&one, rows, 1);
-    }
-}
-
-/* Any number of rows: they pass by in groups while the tile's rows of b stay in the first-level cache. */
+/* A row of b serves all rows of a while it is in the first-level cache. */
 static void dot(const gr_gemm_tile *t, int64_t rows, int64_t cols)
 {
-    gr_gemm_tile part = *t;
-    for (int64_t i = 0; i < rows;) {
-        int64_t left = rows - i;
-        part.a = t->a + i * t->a_row;
-        part.c = t->c + i * t->ldc;
-        if (left >= DOT_ROWS) {
-            dot_rows(&part, cols, DOT_ROWS);
-            i += DOT_ROWS;
-        } else if (left >= 2) {
-            dot_rows(&part, cols, 2);
-            i += 2;
-        } else {
-            dot_rows(&part, cols, 1);
-            i++;
-        }
+    for (int64_t j = 0; j < cols; j++) {
+        int64_t i = 0;
+        for (; i + DOT_ROWS <= rows; i += DOT_ROWS)
+            dot_row(t, i, j, DOT_ROWS);
+        for (; i < rows; i++)
+            dot_row(t, i, j, 1);
     }
 }
 
 const gr_gemm_kernels *GR_ISA_FN(gr_gemm_kernels_get)(void)
 {
     static const gr_gemm_kernels kernels = {
-        MR, NR, DOT_COLS, tile, dot, GR_ISA_FN(gr_gemm_pack_copy), GR_ISA_FN(gr_gemm_pack_transpose)};
+        MR, NR, tile, dot, GR_ISA_FN(gr_gemm_pack_copy), GR_ISA_FN(gr_gemm_pack_transpose)};
     return &kernels;
 }

@@ -78,9 +78,13 @@ static void transpose_panel(float *dst, int64_t width, const float *src, int64_t
         float *d = dst + j;
         int64_t p = 0;
         if (group >= 8)
-            for (; p + 8 <= k; p += 8)
+            for (; p + 8 <= k; p += 8) {
+                if (p % LINE == 0)
+                    for (int64_t g = 0; g < group; g++)
+                        __builtin_prefetch(s + (g + group) * ld + p); /* the group after this one */
                 for (int64_t g = 0; g < group; g += 8)
                     transpose8(d + p * width + g, width, s + g * ld + p, ld);
+            }
         for (; p < k; p++)
             for (int64_t g = 0; g < group; g++)
                 d[p * width + g] = s[g * ld + p];
