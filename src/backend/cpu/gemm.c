@@ -15,7 +15,7 @@ enum {
     A_ROWS = 96,         /* rows of a packed at a time */
     FEW_ROWS = 16,       /* up to here b is read once from memory and packing it would cost more than it brings */
     B_SMALL = 64 * 1024, /* floats of b that stay in the second-level cache without being packed */
-    STRIP_K = 32,        /* with few rows: rows of b passed over at a time */
+    STRIP_K = 128,        /* with few rows: rows of b passed over at a time */
     LINE_BYTES = 64,
     LINE_FLOATS = 16,
 };

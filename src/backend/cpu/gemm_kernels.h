@@ -18,8 +18,8 @@ typedef struct gr_gemm_tile {
     bool add;          /* to what c holds; otherwise c is not read */
 } gr_gemm_tile;
 
-/* As above with b[j * b_row + p] and a_col = 1: rows of both operands are contiguous, so the sum runs by vectors, and its
- * order depends on k alone. */
+/* As above with b[j * b_row + p] and a_col = 1: rows of both operands are contiguous, so the sum runs by vectors; its
+ * order depends on k, the rows, and where j lies in the columns given. */
 typedef void (*gr_gemm_tile_fn)(const gr_gemm_tile *t, int64_t rows, int64_t cols);
 
 /* Packed form: panels of `width` columns, panel q at dst + q * panel_stride, row p of it at + p * width, missing columns

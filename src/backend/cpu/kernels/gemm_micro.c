@@ -7,16 +7,17 @@
 #include "backend/cpu/kernels/isa_suffix.h"
 
 #if defined(__AVX512F__)
-enum { LANES = 16, MR = 8, VECTORS = 3, DOT_ROWS = 4 };
+enum { LANES = 16, MR = 8, VECTORS = 3, DOT_ROWS = 4, DOT_COLS = 6 };
 #elif defined(__AVX2__)
-enum { LANES = 8, MR = 6, VECTORS = 2, DOT_ROWS = 2 };
+enum { LANES = 8, MR = 6, VECTORS = 2, DOT_ROWS = 2, DOT_COLS = 4 };
 #elif defined(__aarch64__)
-enum { LANES = 4, MR = 8, VECTORS = 3, DOT_ROWS = 4 };
+enum { LANES = 4, MR = 8, VECTORS = 3, DOT_ROWS = 4, DOT_COLS = 6 };
 #else
-enum { LANES = 4, MR = 4, VECTORS = 2, DOT_ROWS = 2 };
+enum { LANES = 4, MR = 4, VECTORS = 2, DOT_ROWS = 2, DOT_COLS = 4 };
 #endif
 enum { NR = LANES * VECTORS };
-enum { CHUNKS = 4, AHEAD = 2048 }; /* of the dot product: independent sums, floats asked for ahead */
+/* Of the dot product: sums in flight with one column, floats asked for ahead. */
+enum { CHUNKS = 4, DOT_SUMS = DOT_COLS > CHUNKS ? DOT_COLS : CHUNKS, AHEAD = 2048 };
 
 typedef float vec __attribute__((vector_size(LANES * sizeof(float))));
 /* The same in memory: at any address, over plain floats. */
@@ -136,45 +137,58 @@ FORCE_INLINE float lane_sum(vec v)
     return x[0];
 }
 
-/* `rows` rows of a times one row of b, in CHUNKS independent sums: b comes from memory as one sequential stream, which
- * the hardware and the prefetches follow best. */
-FORCE_INLINE void dot_row(const gr_gemm_tile *t, int64_t i, int64_t j, const int rows)
+/* rows x cols products of rows with rows, each summed in `chunks` vectors. With one column b is a single sequential
+ * stream, which hardware and prefetches follow best; more columns spare loads of a when there are many rows. */
+FORCE_INLINE void dot_tile(const gr_gemm_tile *t, int64_t i, int64_t j, const int rows, const int cols,
+                           const int chunks)
 {
-    vec acc[DOT_ROWS][CHUNKS];
-    UNROLL for (int r = 0; r < rows; r++) UNROLL for (int s = 0; s < CHUNKS; s++) acc[r][s] = (vec){0};
+    vec acc[DOT_ROWS][DOT_SUMS];
+    UNROLL for (int r = 0; r < rows; r++) UNROLL for (int s = 0; s < cols * chunks; s++) acc[r][s] = (vec){0};
     const float *a = t->a + i * t->a_row, *b = t->b + j * t->b_row;
-    const int64_t a_row = t->a_row;
+    const int64_t a_row = t->a_row, b_row = t->b_row, ahead = cols > 1 ? cols * b_row : AHEAD;
     int64_t p = 0;
-    for (; p + CHUNKS * LANES <= t->k; p += CHUNKS * LANES)
-        UNROLL for (int s = 0; s < CHUNKS; s++)
+    for (; p + chunks * LANES <= t->k; p += chunks * LANES)
+        UNROLL for (int s = 0; s < cols * chunks; s++)
         {
-            if (s * LANES % 16 == 0)
-                __builtin_prefetch(b + p + s * LANES + AHEAD);
-            vec bv = *(const vec_mem *)(b + p + s * LANES);
-            UNROLL for (int r = 0; r < rows; r++) acc[r][s] += *(const vec_mem *)(a + r * a_row + p + s * LANES) * bv;
+            const float *bs = b + s / chunks * b_row + p + s % chunks * LANES;
+            if (LANES == 16 || s % 2 == 0)
+                __builtin_prefetch(bs + ahead);
+            vec bv = *(const vec_mem *)bs;
+            UNROLL for (int r = 0; r < rows; r++) acc[r][s] +=
+                *(const vec_mem *)(a + r * a_row + p + s % chunks * LANES) * bv;
         }
-    for (; p + LANES <= t->k; p += LANES) {
-        vec bv = *(const vec_mem *)(b + p);
-        UNROLL for (int r = 0; r < rows; r++) acc[r][0] += *(const vec_mem *)(a + r * a_row + p) * bv;
-    }
-    UNROLL for (int r = 0; r < rows; r++)
+    UNROLL for (int r = 0; r < rows; r++) UNROLL for (int c = 0; c < cols; c++)
     {
-        float sum = lane_sum((acc[r][0] + acc[r][1]) + (acc[r][2] + acc[r][3]));
-        for (int64_t q = p; q < t->k; q++)
-            sum += a[r * a_row + q] * b[q];
-        finish(t, i + r, j, sum);
+        vec v = acc[r][c * chunks];
+        UNROLL for (int s = 1; s < chunks; s++) v += acc[r][c * chunks + s];
+        int64_t q = p;
+        for (; q + LANES <= t->k; q += LANES)
+            v += *(const vec_mem *)(a + r * a_row + q) * *(const vec_mem *)(b + c * b_row + q);
+        float sum = lane_sum(v);
+        for (; q < t->k; q++)
+            sum += a[r * a_row + q] * b[c * b_row + q];
+        finish(t, i + r, j + c, sum);
     }
 }
 
-/* A row of b serves all rows of a while it is in the first-level cache. */
+/* Few rows of b at a time serve all rows of a while they are in the first-level cache. */
 static void dot(const gr_gemm_tile *t, int64_t rows, int64_t cols)
 {
-    for (int64_t j = 0; j < cols; j++) {
+    int64_t j = 0;
+    const bool rows_stay = rows * t->k <= 8192; /* in the first-level cache, 32 KiB of it */
+    for (; !rows_stay && j + DOT_COLS <= cols; j += DOT_COLS) {
         int64_t i = 0;
         for (; i + DOT_ROWS <= rows; i += DOT_ROWS)
-            dot_row(t, i, j, DOT_ROWS);
+            dot_tile(t, i, j, DOT_ROWS, DOT_COLS, 1);
         for (; i < rows; i++)
-            dot_row(t, i, j, 1);
+            dot_tile(t, i, j, 1, DOT_COLS, 1);
+    }
+    for (; j < cols; j++) {
+        int64_t i = 0;
+        for (; i + DOT_ROWS <= rows; i += DOT_ROWS)
+            dot_tile(t, i, j, DOT_ROWS, 1, CHUNKS);
+        for (; i < rows; i++)
+            dot_tile(t, i, j, 1, 1, CHUNKS);
     }
 }
 

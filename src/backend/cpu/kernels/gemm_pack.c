@@ -11,29 +11,40 @@
 /* Rows ahead that are asked for while one is copied: they lie too far apart for the hardware to guess. */
 enum { ROWS_AHEAD = 6, LINE = 16 };
 
+/* One row into its panels; `width` is constant at the calls below, so a panel's share is a few vector moves. */
+static inline __attribute__((always_inline)) void copy_row(float *panel, int64_t panel_stride, const int64_t width,
+                                                           const float *src, int64_t cols)
+{
+    int64_t j = 0;
+    for (; j + width <= cols; j += width, panel += panel_stride)
+        memcpy(panel, src + j, (size_t)width * sizeof(float));
+    for (int64_t l = 0; j < cols && l < width; l++)
+        panel[l] = j + l < cols ? src[j + l] : 0;
+}
+
 void GR_ISA_FN(gr_gemm_pack_copy)(float *dst, int64_t panel_stride, int64_t width, const float *src, int64_t ld,
                                   int64_t k, int64_t cols)
 {
     for (int64_t p = 0; p < k; p++, src += ld, dst += width) {
-        float *panel = dst;
-        int64_t j = 0;
         if (p + ROWS_AHEAD < k)
             for (int64_t l = 0; l < cols; l += LINE)
                 __builtin_prefetch(src + ROWS_AHEAD * ld + l);
-        /* The widths in use by name: a memcpy of constant size is a few vector moves. */
-        if (width == 48)
-            for (; j + 48 <= cols; j += 48, panel += panel_stride)
-                memcpy(panel, src + j, 48 * sizeof(float));
-        else if (width == 16)
-            for (; j + 16 <= cols; j += 16, panel += panel_stride)
-                memcpy(panel, src + j, 16 * sizeof(float));
-        else if (width == 8)
-            for (; j + 8 <= cols; j += 8, panel += panel_stride)
-                memcpy(panel, src + j, 8 * sizeof(float));
-        for (; j < cols; j += width, panel += panel_stride) {
-            int64_t n = cols - j < width ? cols - j : width;
-            for (int64_t l = 0; l < width; l++)
-                panel[l] = l < n ? src[j + l] : 0;
+        switch (width) {
+        case 48:
+            copy_row(dst, panel_stride, 48, src, cols);
+            break;
+        case 16:
+            copy_row(dst, panel_stride, 16, src, cols);
+            break;
+        case 8:
+            copy_row(dst, panel_stride, 8, src, cols);
+            break;
+        case 6:
+            copy_row(dst, panel_stride, 6, src, cols);
+            break;
+        default:
+            copy_row(dst, panel_stride, width, src, cols);
+            break;
         }
     }
 }
