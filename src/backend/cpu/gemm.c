@@ -15,7 +15,7 @@ enum {
     A_ROWS = 96,         /* rows of a packed at a time */
     FEW_ROWS = 16,       /* up to here b is read once from memory and packing it would cost more than it brings */
     B_SMALL = 64 * 1024, /* floats of b that stay in the second-level cache without being packed */
-    STRIP_K = 128,        /* with few rows: rows of b passed over at a time */
+    STRIP_K = 128,       /* with few rows: rows of b passed over at a time */
     LINE_BYTES = 64,
     LINE_FLOATS = 16,
 };
@@ -276,14 +276,24 @@ static void panel_b(const call *f, const piece *w, int64_t p0, int64_t j, gr_gem
     }
 }
 
-/* Asks the second-level cache for what comes after a panel: the same columns of the next block of k. */
-static void ask_panel(const call *f, const piece *w, int64_t p0, int64_t j)
+/* Asks the second-level cache for a share of rows x cols values, the `part`-th of `parts`: between tiles this costs
+ * nothing, while packing would wait for every line. */
+static void ask(const float *src, int64_t ld, int64_t rows, int64_t cols, int64_t part, int64_t parts)
+{
+    for (int64_t p = rows * part / parts; p < rows * (part + 1) / parts; p++)
+        for (int64_t l = 0; l < cols; l += LINE_FLOATS)
+            __builtin_prefetch(src + p * ld + l, 0, 2);
+}
+
+/* What is needed after the block of k at p0 and is not in cache: a transposed a, and with few rows b. */
+static void ask_next(const call *f, const piece *w, int64_t i, int64_t p0, int64_t part, int64_t parts)
 {
     const gr_gemm *g = f->g;
-    const float *src = (const float *)w->b + w->j + j;
-    for (int64_t p = p0; p < min64(p0 + f->plan.k_block, g->k); p++)
-        for (int64_t l = 0; l < f->kernels->nr; l += LINE_FLOATS)
-            __builtin_prefetch(src + p * g->ldb + l, 0, 2);
+    int64_t rows = min64(f->plan.k_block, g->k - p0);
+    if (f->plan.ask)
+        ask((const float *)w->b + p0 * g->ldb + w->j, g->ldb, rows, w->cols, part, parts);
+    else if (g->trans_a && g->a_dtype == GR_F32)
+        ask((const float *)w->a + p0 * g->lda + i, g->lda, rows, f->plan.a_rows, part, parts);
 }
 
 /* All tiles of `rows` rows at i in the block of k at p0. Rows outside, columns inside: mr rows of a stay in the
@@ -292,12 +302,15 @@ static void do_tiles(const call *f, const piece *w, int64_t i, int64_t rows, int
                      const gr_gemm_tile *block)
 {
     const int64_t mr = f->kernels->mr, nr = f->kernels->nr;
+    const int64_t parts = ceil_div(rows, mr) * ceil_div(w->cols, nr);
+    const bool last = i + rows >= w->i + w->rows;
+    const int64_t next_i = last ? w->i : i + rows, next_p = last ? p0 + block->k : p0;
+    int64_t part = 0;
     gr_gemm_tile t = *block;
     for (int64_t r = 0; r < rows; r += mr, t.a += a_step)
         for (int64_t j = 0; j < w->cols; j += nr) {
             panel_b(f, w, p0, j, &t);
-            if (f->plan.ask && r == 0)
-                ask_panel(f, w, p0 + t.k, j);
+            ask_next(f, w, next_i, next_p, part++, parts);
             t.c = w->c + (i + r) * t.ldc + w->j + j;
             t.bias = block->bias ? block->bias + w->j + j : NULL;
             f->kernels->tile(&t, min64(mr, rows - r), min64(nr, w->cols - j));
