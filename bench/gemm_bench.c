@@ -200,6 +200,7 @@ int main(int argc, char **argv)
     for (int level = 0; argc > 1 && level < GR_ISA_COUNT; level++)
         if (strcmp(argv[1], gr_isa_name((gr_isa)level)) == 0)
             gr_isa_limit((gr_isa)level);
+    gr_gemm_allow_blas(false);
     size_t region = (size_t)REGION * sizeof(float);
     buffers m = {gr_alloc_pages(region), gr_alloc_pages(region), gr_alloc_pages(region), NULL, 16 << 20};
     m.scratch = gr_alloc_pages(m.scratch_size);

@@ -1,5 +1,6 @@
 /* Matrix multiplication against a loop in double: every layout, odd sizes, every ISA level this machine has, and the
  * same bits for every number of threads. */
+#include "backend/cpu/blas.h"
 #include "backend/cpu/gemm.h"
 #include "backend/cpu/isa.h"
 #include "base/dtype.h"
@@ -160,8 +161,10 @@ static void check(gr_gemm g, gr_pool **pools, bool with_bias, bool odd)
     g.bias = with_bias ? bias : NULL;
 
     gr_isa_limit(GR_ISA_COUNT);
-    for (int level = (int)gr_isa_detect(); level >= 0; level--) {
-        gr_isa_limit((gr_isa)level);
+    /* Below the generic level: the CBLAS library in its place. */
+    for (int level = (int)gr_isa_detect(); level >= (gr_blas_present() ? -1 : 0); level--) {
+        gr_isa_limit((gr_isa)(level < 0 ? 0 : level));
+        gr_gemm_allow_blas(level < 0);
         float *first = run_guarded(g, NULL, 1, start, c_count);
         compare(&g, &a, &b, start, first);
         for (int t = 1; t <= MAX_THREADS; t++) {

@@ -9,6 +9,8 @@
 #include "backend/cpu/gemm_kernels.h"
 #include "base/dtype.h"
 
+#include <stdatomic.h>
+
 enum {
     K_BLOCK = 384,       /* 8 rows of a (12 KiB) stay in the first-level cache */
     B_BLOCK = 384 * 384, /* floats of packed b: 576 KiB of a 1 MiB second-level cache */
@@ -380,6 +382,21 @@ static void do_piece(void *ctx, int64_t index, int worker)
     ways[p->way](f, &w);
 }
 
+static _Atomic bool blas_allowed = true;
+
+void gr_gemm_allow_blas(bool allowed)
+{
+    atomic_store_explicit(&blas_allowed, allowed, memory_order_relaxed);
+}
+
+/* Only our portable tile is slower than what the library has for this machine. */
+static bool blas_is_better(const gr_gemm *g, const plan *p, gr_isa level)
+{
+    return level == GR_ISA_GENERIC && p->way == BY_TILES && g->k > 0 && g->a_dtype == GR_F32 && g->b_dtype == GR_F32 &&
+           atomic_load_explicit(&blas_allowed, memory_order_relaxed) && gr_blas_present() &&
+           gr_blas_fits(g->m, g->n, g->k, g->lda, g->ldb, g->ldc);
+}
+
 void gr_gemm_run(gr_pool *pool, const gr_gemm *g, void *scratch)
 {
     if (g->m <= 0 || g->n <= 0 || g->batch <= 0)
@@ -387,8 +404,7 @@ void gr_gemm_run(gr_pool *pool, const gr_gemm *g, void *scratch)
     gr_isa level = gr_isa_detect();
     call f = {.g = g, .plan = make_plan(g), .kernels = GR_ISA_PICK_AT(level, gr_gemm_kernels_get)()};
     f.scratch = (float *)(((uintptr_t)scratch + LINE_BYTES - 1) / LINE_BYTES * LINE_BYTES);
-    if (level == GR_ISA_GENERIC && f.plan.way == BY_TILES && g->a_dtype == GR_F32 && g->b_dtype == GR_F32 &&
-        gr_blas_present() && gr_blas_fits(g->m, g->n, g->k, g->lda, g->ldb, g->ldc) && g->k > 0)
+    if (blas_is_better(g, &f.plan, level))
         f.plan.way = BY_BLAS;
     int64_t pieces = f.plan.row_cut * f.plan.col_cut * g->batch;
     if (pool) {

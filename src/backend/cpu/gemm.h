@@ -30,4 +30,7 @@ size_t gr_gemm_scratch(const gr_gemm *g, int threads);
 /* Allocates nothing. Bits do not depend on the pool; NULL: the calling thread alone, also from inside a piece. */
 void gr_gemm_run(gr_pool *pool, const gr_gemm *g, void *scratch);
 
+/* For tests and measurements: whether the CBLAS library, if there is one, may stand in for our portable tile. */
+void gr_gemm_allow_blas(bool allowed);
+
 #endif

@@ -36,11 +36,17 @@ void GR_ISA_FN(gr_gemm_pack_copy)(float *dst, int64_t panel_stride, int64_t widt
         case 16:
             copy_row(dst, panel_stride, 16, src, cols);
             break;
+        case 12:
+            copy_row(dst, panel_stride, 12, src, cols);
+            break;
         case 8:
             copy_row(dst, panel_stride, 8, src, cols);
             break;
         case 6:
             copy_row(dst, panel_stride, 6, src, cols);
+            break;
+        case 4:
+            copy_row(dst, panel_stride, 4, src, cols);
             break;
         default:
             copy_row(dst, panel_stride, width, src, cols);
