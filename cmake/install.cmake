@@ -10,6 +10,13 @@ install(TARGETS gradus_static gradus_shared EXPORT gradusTargets
 if(TARGET gradus_cli)
     install(TARGETS gradus_cli RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
 endif()
+if(TARGET gradus_manual)
+    install(FILES "${manual_folder}/gradus.1" DESTINATION ${CMAKE_INSTALL_MANDIR}/man1)
+    install(FILES "${manual_folder}/gradus.bash" DESTINATION ${CMAKE_INSTALL_DATADIR}/bash-completion/completions
+            RENAME gradus)
+    install(FILES "${manual_folder}/gradus.zsh" DESTINATION ${CMAKE_INSTALL_DATADIR}/zsh/site-functions RENAME _gradus)
+    install(FILES "${manual_folder}/gradus.fish" DESTINATION ${CMAKE_INSTALL_DATADIR}/fish/vendor_completions.d)
+endif()
 
 # What a program needs that links libgradus.a.
 set(pc_private "-pthread")
@@ -31,17 +38,3 @@ write_basic_package_version_file(gradusConfigVersion.cmake COMPATIBILITY SameMin
 install(EXPORT gradusTargets NAMESPACE gradus:: DESTINATION ${package_folder})
 install(FILES "${PROJECT_BINARY_DIR}/gradusConfig.cmake" "${PROJECT_BINARY_DIR}/gradusConfigVersion.cmake"
         DESTINATION ${package_folder})
-
-file(GLOB man_pages CONFIGURE_DEPENDS man/*.1)
-if(man_pages)
-    install(FILES ${man_pages} DESTINATION ${CMAKE_INSTALL_MANDIR}/man1)
-endif()
-if(EXISTS "${PROJECT_SOURCE_DIR}/completions/gradus.bash")
-    install(FILES completions/gradus.bash DESTINATION ${CMAKE_INSTALL_DATADIR}/bash-completion/completions RENAME gradus)
-endif()
-if(EXISTS "${PROJECT_SOURCE_DIR}/completions/_gradus")
-    install(FILES completions/_gradus DESTINATION ${CMAKE_INSTALL_DATADIR}/zsh/site-functions)
-endif()
-if(EXISTS "${PROJECT_SOURCE_DIR}/completions/gradus.fish")
-    install(FILES completions/gradus.fish DESTINATION ${CMAKE_INSTALL_DATADIR}/fish/vendor_completions.d)
-endif()

@@ -1,0 +1,344 @@
+#include <pthread.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <time.h>
+#include <unistd.h>
+#include "cli/human.h"
+#include "cli/term.h"
+
+/* One terminal, one state. The lock is held while a line or the bar is written: the library may log from any thread. */
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static bool colours_out, colours_err, is_utf8, draws_bar, write_failed;
+
+static struct {
+    bool is_active, is_drawn;
+    char label[64], beside[160];
+    double first, done, total;
+    double started, drawn_at, next_line; /* seconds */
+} bar;
+
+static double now(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+/* ---- what the terminal can do ------------------------------------------------------------------------------- */
+
+static bool is_set(const char *name)
+{
+    const char *value = getenv(name);
+    return value != NULL && *value != 0;
+}
+
+/* The locale as POSIX reads it: the first of these that is set. */
+static bool locale_is_utf8(void)
+{
+    const char *names[] = {"LC_ALL", "LC_CTYPE", "LANG"};
+    for (int i = 0; i < 3; i++)
+        if (is_set(names[i])) {
+            const char *value = getenv(names[i]);
+            return strstr(value, "UTF-8") || strstr(value, "utf8") || strstr(value, "UTF8") || strstr(value, "utf-8");
+        }
+    return false;
+}
+
+void gr_term_start(bool quiet)
+{
+    const char *kind = getenv("TERM");
+    bool is_dumb = kind == NULL || *kind == 0 || strcmp(kind, "dumb") == 0;
+    /* https://no-color.org */
+    bool wants = !quiet && !is_dumb && !is_set("NO_COLOR");
+    colours_out = wants && isatty(STDOUT_FILENO);
+    colours_err = wants && isatty(STDERR_FILENO);
+    draws_bar = !quiet && !is_dumb && isatty(STDERR_FILENO);
+    is_utf8 = locale_is_utf8();
+}
+
+int gr_term_width(FILE *to)
+{
+    struct winsize size;
+    if (ioctl(fileno(to), TIOCGWINSZ, &size) == 0 && size.ws_col > 0)
+        return size.ws_col;
+    return 80;
+}
+
+bool gr_term_is_utf8(void)
+{
+    return is_utf8;
+}
+
+int gr_term_columns(const char *text)
+{
+    int columns = 0;
+    for (const unsigned char *s = (const unsigned char *)text; *s; s++) {
+        /* Lead bytes E3..ED begin most of the wide (CJK, kana, Hangul) characters, F0 9F.. the emoji. */
+        if ((*s >= 0xE3 && *s <= 0xED) || *s == 0xF0)
+            columns += 2;
+        else if ((*s & 0xC0) != 0x80)
+            columns++;
+    }
+    return columns;
+}
+
+const char *gr_style_on(FILE *to, gr_style style)
+{
+    static const char *const codes[] = {"\x1b[0m",  "\x1b[1m",  "\x1b[2m", "\x1b[31m",
+                                        "\x1b[32m", "\x1b[33m", "\x1b[36m"};
+    return (to == stdout ? colours_out : colours_err) ? codes[style] : "";
+}
+
+/* ---- the bar ------------------------------------------------------------------------------------------------ */
+
+/* `columns` cells filled to `part`, in eighths of a cell where the terminal can. */
+static void draw_cells(char *to, size_t size, double part, int columns)
+{
+    static const char *const eighths[] = {"", "▏", "▎", "▍", "▌", "▋", "▊", "▉"};
+    int filled = (int)(part * columns * 8 + 0.5);
+    size_t used = 0;
+    for (int i = 0; i < columns; i++) {
+        int here = filled - 8 * i;
+        const char *cell = here >= 8             ? (is_utf8 ? "█" : "#")
+                           : here > 0 && is_utf8 ? eighths[here]
+                                                 : (is_utf8 ? " " : "-");
+        used += (size_t)snprintf(to + used, size - used, "%s", cell);
+    }
+}
+
+/* Share done, 0 to 1; -1 where the total is not known. */
+static double part_done(void)
+{
+    if (bar.total <= 0)
+        return -1;
+    double part = bar.done / bar.total;
+    return part < 0 ? 0 : part > 1 ? 1 : part;
+}
+
+/* ", 3 min 10 s left", from the speed since the start of this process. */
+static void describe_time(char *to, size_t size, const char *separator)
+{
+    double elapsed = now() - bar.started, fresh = bar.done - bar.first;
+    int n = snprintf(to, size, "%s%s", separator, gr_human_time(elapsed).s);
+    if (bar.total > bar.done && fresh > 0 && elapsed > 1)
+        snprintf(to + n, size - (size_t)n, "%s%s left", separator,
+                 gr_human_time((bar.total - bar.done) * elapsed / fresh).s);
+}
+
+static void draw(void)
+{
+    char times[96], percent[8] = "", cells[256] = "";
+    double part = part_done();
+    describe_time(times, sizeof times, is_utf8 ? " · " : ", ");
+    if (part >= 0)
+        snprintf(percent, sizeof percent, " %3d%%", (int)(part * 100));
+    int width = gr_term_width(stderr) - 1;
+    int room = width - gr_term_columns(bar.label) - gr_term_columns(percent) - gr_term_columns(bar.beside) -
+               gr_term_columns(times) - 4;
+    if (part >= 0 && room >= 6)
+        draw_cells(cells, sizeof cells, part, room > 30 ? 30 : room);
+    /* A narrow terminal loses the bar first, then the times, then the text. */
+    if (gr_term_columns(bar.label) + gr_term_columns(percent) + gr_term_columns(bar.beside) + gr_term_columns(times) +
+            1 >
+        width)
+        times[0] = 0;
+    bool fits = gr_term_columns(bar.label) + gr_term_columns(percent) + gr_term_columns(bar.beside) + 1 <= width;
+    fprintf(stderr, "\r%s%s%s%s%s%s%s%s %s%s%s%s\x1b[K", gr_style_on(stderr, GR_BOLD), bar.label,
+            gr_style_on(stderr, GR_PLAIN), percent, *cells ? (is_utf8 ? " ▕" : " [") : "", gr_style_on(stderr, GR_CYAN),
+            cells, gr_style_on(stderr, GR_PLAIN), *cells ? (is_utf8 ? "▏" : "] ") : "", fits ? bar.beside : "",
+            gr_style_on(stderr, GR_DIM), times);
+    fprintf(stderr, "%s", gr_style_on(stderr, GR_PLAIN));
+    fflush(stderr);
+    bar.is_drawn = true;
+    bar.drawn_at = now();
+}
+
+static void undraw(void)
+{
+    if (bar.is_drawn)
+        fputs("\r\x1b[K", stderr);
+    bar.is_drawn = false;
+}
+
+/* Where there is no bar: a line after 2, 4, 8, … seconds, then every minute. */
+static void print_line(void)
+{
+    double elapsed = now() - bar.started;
+    if (elapsed < bar.next_line)
+        return;
+    bar.next_line = elapsed + (elapsed < 2 ? 2 : elapsed > 60 ? 60 : elapsed);
+    char times[96];
+    describe_time(times, sizeof times, ", ");
+    if (part_done() >= 0)
+        fprintf(stderr, "%s %d%%%s%s%s\n", bar.label, (int)(part_done() * 100), *bar.beside ? ", " : "", bar.beside,
+                times);
+    else
+        fprintf(stderr, "%s%s%s%s\n", bar.label, *bar.beside ? ", " : "", bar.beside, times);
+}
+
+void gr_progress_start(const char *label, double first, double total)
+{
+    pthread_mutex_lock(&lock);
+    undraw();
+    memset(&bar, 0, sizeof bar);
+    bar.is_active = true;
+    bar.first = bar.done = first;
+    bar.total = total;
+    bar.started = now();
+    bar.next_line = 2;
+    snprintf(bar.label, sizeof bar.label, "%s", label);
+    pthread_mutex_unlock(&lock);
+}
+
+void gr_progress_update(double done, const char *fmt, ...)
+{
+    pthread_mutex_lock(&lock);
+    bar.done = done;
+    bool is_last = bar.total > 0 && done >= bar.total;
+    if (bar.is_active && (!draws_bar || is_last || now() - bar.drawn_at >= 0.1)) {
+        va_list list;
+        va_start(list, fmt);
+        vsnprintf(bar.beside, sizeof bar.beside, fmt, list);
+        va_end(list);
+        if (draws_bar)
+            draw();
+        else
+            print_line();
+    }
+    pthread_mutex_unlock(&lock);
+}
+
+void gr_progress_end(void)
+{
+    pthread_mutex_lock(&lock);
+    undraw();
+    bar.is_active = false;
+    pthread_mutex_unlock(&lock);
+}
+
+/* ---- lines -------------------------------------------------------------------------------------------------- */
+
+/* Text that may come from a file: what would move the cursor or ring the bell is shown, not obeyed. */
+static void print_safely(FILE *to, const char *text, size_t length)
+{
+    for (size_t i = 0; i < length; i++) {
+        unsigned char c = (unsigned char)text[i];
+        if ((c < 0x20 && c != '\t') || c == 0x7F)
+            fprintf(to, "\\x%02x", c);
+        else
+            fputc(c, to);
+    }
+}
+
+static void print_line_of(const char *prefix, gr_style style, const char *fmt, va_list list)
+{
+    char text[1024];
+    vsnprintf(text, sizeof text, fmt, list);
+    pthread_mutex_lock(&lock);
+    bool redraw = bar.is_drawn;
+    undraw();
+    fprintf(stderr, "%s%s%s", gr_style_on(stderr, style), prefix, gr_style_on(stderr, GR_PLAIN));
+    print_safely(stderr, text, strlen(text));
+    fputc('\n', stderr);
+    if (redraw)
+        draw();
+    pthread_mutex_unlock(&lock);
+}
+
+void gr_note(const char *fmt, ...)
+{
+    va_list list;
+    va_start(list, fmt);
+    print_line_of("", GR_PLAIN, fmt, list);
+    va_end(list);
+}
+
+void gr_warn(const char *fmt, ...)
+{
+    va_list list;
+    va_start(list, fmt);
+    print_line_of("warning: ", GR_YELLOW, fmt, list);
+    va_end(list);
+}
+
+void gr_out(const char *fmt, ...)
+{
+    va_list list;
+    pthread_mutex_lock(&lock);
+    bool redraw = bar.is_drawn;
+    undraw();
+    if (redraw)
+        fflush(stderr);
+    va_start(list, fmt);
+    write_failed |= vprintf(fmt, list) < 0;
+    va_end(list);
+    /* Whoever reads along sees a line when it is made; only the bar needs the order on the screen kept. */
+    if (redraw) {
+        fflush(stdout);
+        draw();
+    }
+    pthread_mutex_unlock(&lock);
+}
+
+void gr_out_bytes(const void *data, size_t size)
+{
+    write_failed |= fwrite(data, 1, size, stdout) != size;
+}
+
+gr_status gr_out_finish(void)
+{
+    if (fflush(stdout) != 0 || ferror(stdout) || write_failed)
+        return gr_fail(GR_ERR_FILE, "stdout: cannot be written\nCheck that the disk it goes to is not full.");
+    return GR_OK;
+}
+
+void gr_print_error(const char *message, const char *default_hint)
+{
+    size_t length = strcspn(message, "\n");
+    const char *hint = message[length] == '\n' && message[length + 1] != 0 ? message + length + 1 : default_hint;
+    pthread_mutex_lock(&lock);
+    undraw();
+    fprintf(stderr, "%sgradus:%s ", gr_style_on(stderr, GR_RED), gr_style_on(stderr, GR_PLAIN));
+    print_safely(stderr, message, length);
+    fputc('\n', stderr);
+    /* One line, whatever the message holds. */
+    print_safely(stderr, hint, strcspn(hint, "\n"));
+    fputc('\n', stderr);
+    pthread_mutex_unlock(&lock);
+}
+
+/* ---- Ctrl-C ------------------------------------------------------------------------------------------------- */
+
+static atomic_int interrupts;
+
+/* Only what POSIX allows in a handler: atomics, write, _exit. */
+static void on_signal(int number)
+{
+    static const char first[] = "\ngradus: stopping as soon as the work is safe; Ctrl-C again stops at once\n";
+    (void)number;
+    if (atomic_fetch_add(&interrupts, 1) > 0)
+        _exit(130);
+    ssize_t written = write(STDERR_FILENO, first, sizeof first - 1);
+    (void)written;
+}
+
+void gr_interrupt_watch(void)
+{
+    struct sigaction action = {0};
+    action.sa_handler = on_signal;
+    /* Reads and writes go on: the flag is looked at between steps. */
+    action.sa_flags = SA_RESTART;
+    sigemptyset(&action.sa_mask);
+    sigaction(SIGINT, &action, NULL);
+    sigaction(SIGTERM, &action, NULL);
+}
+
+bool gr_interrupted(void *unused)
+{
+    (void)unused;
+    return atomic_load(&interrupts) > 0;
+}

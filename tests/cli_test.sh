@@ -1,0 +1,142 @@
+#!/bin/sh
+# The command's frame, for every verb there is: help, wrong command lines, exit codes, colours, manual, completions.
+set -u
+g=$GRADUS_BIN
+failures=0 checks=0
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+cd "$work" || exit 1
+
+fail() { echo "FAILED: $*" >&2; failures=$((failures + 1)); }
+# run CODE WORDS...: the exit code, and for failures the two lines on stderr and nothing on stdout.
+run() {
+    code=$1
+    shift
+    checks=$((checks + 1))
+    "$g" "$@" >out 2>err </dev/null
+    got=$?
+    [ $got = "$code" ] || fail "gradus $*: exit code $got, expected $code: $(cat err)"
+    [ "$code" = 0 ] && return
+    [ "$(wc -l <err)" = 2 ] || fail "gradus $*: an error is two lines, found: $(cat err)"
+    head -1 err | grep -q '^gradus: .*: ' || fail "gradus $*: first line is not 'gradus: what: why': $(cat err)"
+    [ ! -s out ] || fail "gradus $*: failed, and yet wrote to stdout: $(head -3 out)"
+}
+says() { grep -qF -e "$1" "$2" || fail "no '$1' in: $(cat "$2")"; }
+# Every verb, one a line: the first column of --help, which is wide enough for two words.
+verbs() { "$g" --help | awk '/^Verbs/ { on = 1; next } /^$/ { on = 0 } on && /^  [a-z]/ { print substr($0, 3, 18) }' | sed 's/ *$//'; }
+
+# ---- the command ----
+run 0 --help
+says 'Verbs' out
+cp out help
+run 0 help && cmp -s out help || fail 'help and --help differ'
+run 0 -h && cmp -s out help || fail '-h and --help differ'
+run 0 --version
+says "gradus $(sed -n 's/^#define GR_VERSION "\(.*\)"/\1/p' "$GRADUS_SOURCE/include/gradus.h")" out
+says 'build: ' out
+says 'device ref: ' out
+says 'device cpu: ' out
+"$g" >out 2>err
+[ $? = 2 ] && cmp -s err help && [ ! -s out ] || fail 'gradus alone: help on stderr, exit code 2'
+run 2 infos && says 'Did you mean gradus info?' err
+run 2 ifno && says 'Did you mean gradus info?' err
+run 2 xyzzyxyzzy && says 'gradus --help' err
+run 2 help xyzzyxyzzy
+run 2 --no-such-flag
+run 2 __completion csh
+
+# ---- every verb ----
+count=0
+verbs >list
+while read -r verb; do
+    count=$((count + 1))
+    # Names of two words are two arguments.
+    # shellcheck disable=SC2086
+    set -- $verb
+    run 0 "$@" --help
+    cp out help
+    run 0 help "$@" && cmp -s out help || fail "help $verb and $verb --help differ"
+    run 0 "$@" --no-such-flag -h && cmp -s out help || fail "$verb -h does not win over what else is there"
+    says "  gradus $verb" help
+    [ "$(grep -c '^  # ' help)" = 2 ] || fail "$verb: two examples, each with a line about it"
+    grep -A1 '^  # ' help | grep '^  gradus' | grep -vq "^  gradus $verb" && fail "$verb: an example of another verb"
+    ! grep -q "$(printf '\033')" help || fail "$verb: colours in a file"
+    # Every flag has its default or says that it has none.
+    awk '/^Examples/ { flag = 0 } /^  (-., )?--/ { if (flag && text !~ /\((default: |no default|in )/) print text; flag = 1; text = "" }
+         flag { text = text $0 " " } ' help >odd
+    [ ! -s odd ] || fail "$verb: flags without default: $(cat odd)"
+
+    run 2 "$@" --no-such-flag-at-all
+    says 'no such flag' err
+    # A slip in each flag that is long enough is put right (as this flag or one just as near).
+    for flag in $(grep -oE '^  (-., )?--[a-z0-9-]+' help | sed 's/.*--//'); do
+        [ ${#flag} -ge 4 ] || continue
+        run 2 "$@" "--${flag}x"
+        says 'Did you mean --' err
+    done
+    run 2 "$@" --quiet=1 && says 'takes no value' err
+done <list
+[ $count -ge 1 ] || fail 'no verbs found in --help'
+
+# ---- numbers, choices, files: where a verb has --threads ----
+threads=$(while read -r verb; do "$g" $verb --help | grep -q -e '--threads N' && echo "$verb" && break; done <list)
+if [ -n "$threads" ]; then
+    for wrong in 'x' '-1' '1.5' '10K' '4Kib' '1e400' '99999999999999999999' '' 'nan' '0x10' '5000'; do
+        # shellcheck disable=SC2086
+        "$g" $threads --threads "$wrong" MODEL >out 2>err
+        [ $? = 2 ] || fail "--threads '$wrong' of $threads is not refused: $(cat err)"
+        says '--threads' err
+    done
+    "$g" $threads --threads 10K MODEL 2>err
+    says 'the nearest is k' err
+    "$g" $threads --threads --quiet MODEL 2>err
+    says 'needs a value' err
+fi
+
+# ---- output that cannot be written is a failure ----
+if [ -e /dev/full ]; then
+    "$g" --version >/dev/full 2>err
+    [ $? = 3 ] || fail 'a full disk behind stdout is not noticed'
+fi
+
+# ---- colours: on a terminal only, and not with NO_COLOR or --quiet ----
+if command -v script >/dev/null && script --version 2>/dev/null | grep -q util-linux; then
+    escape=$(printf '\033')
+    on_terminal() { TERM=xterm script -qec "$1" /dev/null 2>/dev/null </dev/null; }
+    on_terminal "'$g' --help" | grep -q "$escape" || fail 'no colours on a terminal'
+    ! on_terminal "NO_COLOR=1 '$g' --help" | grep -q "$escape" || fail 'NO_COLOR is not honoured'
+    ! on_terminal "TERM=dumb '$g' --help" | grep -q "$escape" || fail 'colours on a dumb terminal'
+else
+    echo 'no util-linux script: colours are not checked'
+fi
+
+# ---- manual and completions say the same as the help ----
+"$g" __man >gradus.1 || fail '__man'
+while read -r verb; do
+    # shellcheck disable=SC2086
+    "$g" help $verb | grep -oE '^  (-., )?--[a-z0-9-]+' | sed 's/.*--//' >flags
+    while read -r flag; do
+        roff=$(printf '%s' "$flag" | sed 's/-/\\-/g')
+        grep -qF -e "\\-\\-$roff" gradus.1 || fail "--$flag of $verb is not in the manual"
+        for shell in bash zsh fish; do
+            "$g" __completion $shell | grep -q -e "-$flag\b\|-l $flag\b" || fail "--$flag of $verb is not completed in $shell"
+        done
+    done <flags
+done <list
+if command -v groff >/dev/null; then
+    groff -man -Tutf8 -ww gradus.1 >/dev/null 2>err || fail 'groff'
+    [ ! -s err ] || fail "groff warns: $(head -3 err)"
+fi
+for shell in bash zsh fish; do
+    command -v $shell >/dev/null || continue
+    "$g" __completion $shell >completion && $shell -n completion || fail "completion of $shell does not parse"
+done
+if command -v bash >/dev/null; then
+    "$g" __completion bash >completion
+    complete() { bash -c '. ./completion; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _gradus; echo "${COMPREPLY[*]}"' _ "$@"; }
+    [ "$(complete gradus inf)" = info ] || fail "bash completes inf to '$(complete gradus inf)'"
+    [ "$(complete gradus info --qui)" = --quiet ] || fail "bash completes --qui to '$(complete gradus info --qui)'"
+fi
+
+echo "$count verbs, $checks command lines, $failures failures"
+[ $failures = 0 ]
