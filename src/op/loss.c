@@ -202,14 +202,15 @@ static gr_status grad_bce(gr_grad_args *a)
 
 static bool sample_mean_pair(int i, gr_sample *s)
 {
+    static const int64_t row[] = {4}, rows[] = {3, 2};
     int ndim;
     const int64_t *shape;
     if (!gr_sample_shape(i, &ndim, &shape))
         return false;
     if (ndim == 1 && shape[0] == 0) /* a mean of nothing is NaN, which compares with nothing */
-        shape = (const int64_t[]){4};
+        shape = row;
     if (ndim == 2 && shape[1] == 0)
-        shape = (const int64_t[]){3, 2};
+        shape = rows;
     gr_sample_float(s, -3, 3, ndim, shape);
     gr_sample_float(s, 0, 1, ndim, shape);
     return true;
