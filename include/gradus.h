@@ -564,7 +564,9 @@ struct gr_op {
      * be copied to a contiguous one first */
     bool (*view)(const gr_tensor *node, const gr_layout *in, gr_layout *out);
     gr_status (*infer)(const gr_tensor *node, gr_spec *out);          /* shape rule, with gr_op_fail on refusal */
-    gr_status (*grad)(gr_grad_args *args);                            /* gradient rule */
+    /* gradient rule; with several outputs and a composition it serves what flows into output 0 alone, the composition's
+     * gradient the rest */
+    gr_status (*grad)(gr_grad_args *args);
     const char *no_grad;                                              /* or why there is none */
     gr_status (*compose)(const gr_tensor *node, gr_tensor *const *in, /* the op made of basic ops */
                          gr_tensor **out);

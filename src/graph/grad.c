@@ -106,11 +106,16 @@ static gr_status grad_of_composition(gr_grad_args *a)
     return s;
 }
 
+/* The rule of a fused op knows of output 0 only. Into what it saves for the backward pass (a mean, a log-sum-exp) a
+ * gradient flows when the backward op itself is differentiated: then the composition's gradient is the whole one. */
 static gr_status apply_rule(gr_grad_args *a)
 {
     const gr_op *op = a->node->op;
     char label[256];
-    if (op->grad)
+    bool into_saved = false;
+    for (int k = 1; k < a->node->n_out; k++)
+        into_saved |= a->d_out[k] != NULL;
+    if (op->grad && !(into_saved && op->compose))
         return op->grad(a);
     if (op->compose && !op->no_grad)
         return grad_of_composition(a);

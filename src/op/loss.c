@@ -73,8 +73,6 @@ static gr_status compose_cross_entropy_grad(const gr_tensor *node, gr_tensor *co
 
 static gr_status grad_cross_entropy(gr_grad_args *a)
 {
-    if (!a->d_out[0] || a->d_out[1])
-        return gr_fail(GR_ERR_UNSUPPORTED, "cross_entropy_rows: only its losses can be differentiated");
     gr_tensor *in[] = {a->node->in[0], a->node->in[1], a->out[1], a->d_out[0]};
     a->d_in[0] = gr_node(a->node->graph, &gr_op_cross_entropy_grad, in, 4, a->node->attr);
     return gr_built(a->node, a->d_in[0]);
