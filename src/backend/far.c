@@ -6,6 +6,7 @@
 
 #include <string.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 typedef struct block {
     struct block *next;
@@ -97,10 +98,26 @@ static void far_fill(gr_device *d, void *to, int byte, size_t size)
     close_memory(d);
 }
 
+/* Pages come zeroed, so what lies between a block's end and its last page's end shows who wrote past the end. */
+static gr_status check_ends(const gr_device *d)
+{
+    size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    for (const block *b = d->own; b; b = b->next) {
+        const unsigned char *bytes = b->p;
+        for (size_t i = b->size; i % page; i++)
+            if (bytes[i])
+                return gr_fail(GR_ERR_NUMBER, "far: a kernel wrote %zu bytes past the end of a block of %zu",
+                               i - b->size + 1, b->size);
+    }
+    return GR_OK;
+}
+
 static gr_status far_run(gr_device *d, const gr_step *steps, int n)
 {
     open_memory(d);
     gr_status s = gr_backend_cpu.run(d, steps, n);
+    if (s == GR_OK)
+        s = check_ends(d);
     close_memory(d);
     return s;
 }
