@@ -455,6 +455,43 @@ GR_API gr_store *gr_trainer_store(gr_trainer *trainer);
 GR_API int64_t gr_trainer_steps(const gr_trainer *trainer);
 GR_API void gr_trainer_set_steps(gr_trainer *trainer, int64_t steps);
 
+/* Training data: one stream of token ids. */
+typedef struct gr_data gr_data;
+GR_API gr_data *gr_data_from_ids(const int32_t *ids, int64_t n); /* copied */
+/* The last `fraction` of the stream is cut off as *eval: parts of the same memory, data must outlive it. */
+GR_API gr_status gr_data_split(gr_data *data, double fraction, gr_data **eval);
+GR_API void gr_data_free(gr_data *data); /* NULL is fine */
+GR_API int64_t gr_data_count(const gr_data *data);
+GR_API const int32_t *gr_data_ids(const gr_data *data);
+
+/* A run: training with evaluation, checkpoints and metrics in a directory. Killed at any instant, it goes on from its
+ * newest good checkpoint as if it had not been. */
+typedef struct gr_run_event {
+    enum { GR_EVENT_STEP, GR_EVENT_EVAL, GR_EVENT_SAVE } kind;
+    int64_t step, steps;                         /* done, and in all */
+    double loss, eval_loss;                      /* of a step; of an evaluation */
+    double lr, grad_norm, tokens_per_s, seconds; /* of a step; seconds since the run began, breaks left out */
+    bool is_best;                                /* of an evaluation: the lowest loss so far */
+    const char *line; /* what was written to metrics.jsonl, without newline; of a save: the checkpoint's path */
+} gr_run_event;
+typedef struct gr_run_options {
+    const char *dir;
+    gr_train_options train;
+    bool shuffle;            /* rows in random order; else sequential (docs/training.md) */
+    int64_t eval_every;      /* steps between evaluations; 0: at the end only */
+    int64_t eval_tokens;     /* of the evaluation data at most; 0: all */
+    int64_t save_every;      /* steps between checkpoints; 0: at the end only */
+    int64_t keep;            /* newest checkpoints kept, and the best */
+    bool resume;             /* go on from the newest good checkpoint, if there is one */
+    const char *files[8][2]; /* name and text of what every checkpoint is to hold besides: tokenizer.json … */
+    int n_files;
+    void (*event)(void *user, const gr_run_event *event); /* may be NULL */
+    bool (*stop)(void *user); /* asked after every step: true finishes it, saves and ends; may be NULL */
+    void *user;
+} gr_run_options;
+/* GR_OK when all steps are done, GR_ERR_INTERRUPTED when stopped (and saved). eval may be NULL. */
+GR_API gr_status gr_train_run(gr_model *model, const gr_data *data, const gr_data *eval, const gr_run_options *options);
+
 /* ---- generation --------------------------------------------------------------------------------------------- */
 
 /* How the next token is drawn. Applied in transformers' order: repetition penalty, temperature, top-k, top-p, min-p. */

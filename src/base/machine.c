@@ -1,6 +1,7 @@
 /* Reads /proc and the cgroup files. Allocates nothing: it is asked when memory is short. */
 #include "base/machine.h"
 
+#include <time.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -207,3 +208,10 @@ int gr_cpu_count(void)
 }
 
 #endif
+
+double gr_seconds(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
+}

@@ -1,0 +1,396 @@
+/* A training run: the loop, its evaluations, checkpoints and metrics. */
+#include "train/run.h"
+
+#include "base/file.h"
+#include "base/log.h"
+#include "base/machine.h"
+#include "base/mem.h"
+#include "format/checkpoint.h"
+#include "train/data.h"
+#include "train/plot.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+enum { MOST_SKIPPED = 20 }; /* steps in a row without a finite gradient: the run is lost */
+
+typedef struct run {
+    gr_model *model;
+    gr_trainer *trainer;
+    const gr_data *data, *eval;
+    const gr_run_options *o;
+    gr_history history;
+    char *metrics_path, *plot_path;
+    int64_t *tokens, *targets; /* [accumulate · batch, context] */
+    int64_t step_tokens;
+    double seconds;           /* of training, earlier sessions included */
+    double best;              /* lowest evaluation loss; infinity before the first */
+    double smoothed;          /* loss, to tell a spike; NaN before the first step */
+    int64_t saved, evaluated; /* the last steps that were; -1: none */
+    int skipped;              /* steps in a row */
+} run;
+
+static void tell(run *r, gr_run_event e)
+{
+    e.step = gr_trainer_steps(r->trainer);
+    e.steps = r->o->train.steps;
+    e.seconds = r->seconds;
+    if (r->o->event)
+        r->o->event(r->o->user, &e);
+}
+
+/* ---- state -------------------------------------------------------------------------------------------------- */
+
+static gr_json_doc *state_json(const run *r)
+{
+    gr_json_doc *doc = gr_json_new("training.json");
+    if (!doc)
+        return NULL;
+    gr_json o = gr_json_root(doc);
+    int64_t step = gr_trainer_steps(r->trainer);
+    gr_json_put_text(o, "version", gr_version());
+    gr_json_put_int(o, "step", step);
+    gr_json_put_int(o, "next_row", step * r->o->train.accumulate * r->o->train.batch); /* of the data */
+    gr_json_put_int(o, "seed", (int64_t)r->o->train.seed);
+    gr_json_put_text(o, "optimizer", r->o->train.optimizer == GR_ADAMW ? "adamw" : "sgd");
+    gr_json_put_real(o, "seconds", r->seconds);
+    if (isfinite(r->best)) {
+        gr_json_put_real(o, "best_eval_loss", r->best);
+        gr_json_put_int(o, "best_step", r->best_step);
+    }
+    if (isfinite(r->smoothed))
+        gr_json_put_real(o, "smoothed_loss", r->smoothed);
+    return doc;
+}
+
+static gr_status read_state(run *r, gr_json_doc *doc)
+{
+    if (!doc)
+        return gr_fail(GR_ERR_FILE, "the checkpoint has no training.json, so it cannot be gone on from\n"
+                                    "start a new run from it with --init");
+    gr_json o = gr_json_root(doc);
+    int64_t step = gr_json_as_int(gr_json_get(o, "step"), 0, INT64_MAX);
+    const char *optimizer = gr_json_text(o, "optimizer", "");
+    r->seconds = gr_json_real(o, "seconds", 0, 0, 1e15);
+    r->best = gr_json_real(o, "best_eval_loss", INFINITY, -1e300, 1e300);
+    r->best_step = gr_json_int(o, "best_step", -1, 0, INT64_MAX);
+    r->smoothed = gr_json_real(o, "smoothed_loss", NAN, -1e300, 1e300);
+    if (strcmp(optimizer, r->o->train.optimizer == GR_ADAMW ? "adamw" : "sgd") != 0)
+        gr_json_fail(gr_json_get(o, "optimizer"), "the checkpoint was trained with \"%s\"", optimizer);
+    gr_trainer_set_steps(r->trainer, step);
+    return gr_json_check(doc);
+}
+
+/* ---- checkpoints -------------------------------------------------------------------------------------------- */
+
+/* A store as the tensors of a file: fetched one at a time into one buffer. */
+typedef struct source {
+    gr_store *store;
+    gr_safetensor *tensors;
+    void *buffer;
+    int count;
+} source;
+
+static gr_status open_source(source *s, gr_store *store)
+{
+    *s = (source){.store = store, .count = gr_store_count(store)};
+    size_t largest = 0;
+    gr_entry e;
+    s->tensors = gr_alloc_zero((size_t)s->count, sizeof *s->tensors);
+    for (int i = 0; s->tensors && i < s->count; i++) {
+        gr_status st = gr_store_entry(store, i, &e);
+        if (st != GR_OK)
+            return st;
+        s->tensors[i] = (gr_safetensor){.name = e.name, .dtype = e.dtype, .ndim = e.ndim, .bytes = e.bytes};
+        memcpy(s->tensors[i].shape, e.shape, sizeof e.shape);
+        largest = e.bytes > largest ? e.bytes : largest;
+    }
+    s->buffer = s->tensors ? gr_alloc(largest) : NULL;
+    return s->buffer ? GR_OK : GR_ERR_MEMORY;
+}
+
+static void close_source(source *s)
+{
+    gr_free(s->tensors);
+    gr_free(s->buffer);
+}
+
+static gr_status fetch(void *user, int index, const void **data)
+{
+    source *s = user;
+    *data = s->buffer;
+    return gr_store_read(s->store, s->tensors[index].name, s->buffer, s->tensors[index].bytes);
+}
+
+static gr_safetensors_spec spec_of(source *s)
+{
+    static const char *const format[][2] = {{"format", "pt"}};
+    return (gr_safetensors_spec){
+        .tensors = s->tensors, .count = s->count, .metadata = format, .metadata_count = 1, .fetch = fetch, .user = s};
+}
+
+static gr_status write_checkpoint(run *r, source *weights, source *state, const gr_json_doc *doc)
+{
+    gr_checkpoint_file files[9] = {{"config.json", gr_model_config(r->model), strlen(gr_model_config(r->model))}};
+    int n = 1;
+    for (int i = 0; i < r->o->n_files; i++)
+        files[n++] = (gr_checkpoint_file){r->o->files[i][0], r->o->files[i][1], strlen(r->o->files[i][1])};
+    gr_checkpoint_spec spec = {.files = files, .file_count = n, .state = doc};
+    spec.model = spec_of(weights);
+    spec.training = spec_of(state);
+    return gr_checkpoint_write(r->o->dir, gr_trainer_steps(r->trainer), &spec);
+}
+
+static gr_status save(run *r)
+{
+    int64_t step = gr_trainer_steps(r->trainer);
+    if (r->saved == step)
+        return GR_OK;
+    source weights, state = {0};
+    gr_json_doc *doc = state_json(r);
+    gr_status s = open_source(&weights, gr_model_store(r->model));
+    if (s == GR_OK)
+        s = open_source(&state, gr_trainer_store(r->trainer));
+    if (s == GR_OK)
+        s = doc ? write_checkpoint(r, &weights, &state, doc) : gr_error_status();
+    close_source(&weights);
+    close_source(&state);
+    gr_json_free(doc);
+    if (s != GR_OK)
+        return s;
+    r->saved = step;
+    char *path = gr_checkpoint_path(r->o->dir, step);
+    tell(r, (gr_run_event){.kind = GR_EVENT_SAVE, .line = path ? path : ""});
+    gr_free(path);
+    return gr_checkpoint_prune(r->o->dir, (int)r->o->keep);
+}
+
+static gr_status restore_tensors(gr_store *store, const void *file,
+                                 const gr_safetensor *(*find)(const void *, const char *))
+{
+    gr_entry e;
+    gr_status s = GR_OK;
+    for (int i = 0; s == GR_OK && i < gr_store_count(store); i++) {
+        s = gr_store_entry(store, i, &e);
+        const gr_safetensor *t = s == GR_OK ? find(file, e.name) : NULL;
+        if (s == GR_OK && (!t || t->dtype != e.dtype || t->bytes != e.bytes))
+            s = gr_fail(GR_ERR_FILE, "tensor \"%s\" is %s in the checkpoint\nthe run's flags do not belong to it",
+                        e.name, t ? "of another shape" : "missing");
+        if (s == GR_OK)
+            s = gr_store_write(store, e.name, t->data, t->bytes);
+    }
+    return s;
+}
+
+static const gr_safetensor *find_weight(const void *file, const char *name)
+{
+    return gr_weights_find(file, name);
+}
+
+static const gr_safetensor *find_state(const void *file, const char *name)
+{
+    return file ? gr_safetensors_find(file, name) : NULL;
+}
+
+static gr_status restore(run *r, const char *path)
+{
+    gr_checkpoint c;
+    gr_status s = gr_checkpoint_open(path, &c);
+    if (s != GR_OK)
+        return s;
+    s = restore_tensors(gr_model_store(r->model), c.weights, find_weight);
+    if (s == GR_OK)
+        s = restore_tensors(gr_trainer_store(r->trainer), c.training, find_state);
+    if (s == GR_OK)
+        s = read_state(r, c.state);
+    gr_checkpoint_close(&c);
+    return s == GR_OK ? GR_OK : gr_fail_in("%s", path);
+}
+
+/* ---- evaluation --------------------------------------------------------------------------------------------- */
+
+static gr_status evaluate(run *r)
+{
+    int64_t step = gr_trainer_steps(r->trainer);
+    if (!r->eval || r->evaluated == step)
+        return GR_OK;
+    int64_t n = gr_data_count(r->eval);
+    double loss, before = gr_seconds();
+    if (r->o->eval_tokens > 0 && r->o->eval_tokens + 1 < n)
+        n = r->o->eval_tokens + 1;
+    gr_status s = gr_trainer_eval(r->trainer, gr_data_ids(r->eval), n, &loss);
+    if (s != GR_OK)
+        return s;
+    r->seconds += gr_seconds() - before;
+    r->evaluated = step;
+    bool best = loss < r->best;
+    r->best = best ? loss : r->best;
+    r->best_step = best ? step : r->best_step;
+    char line[256];
+    gr_metrics_eval_line(step, loss, line, sizeof line - 1);
+    tell(r, (gr_run_event){.kind = GR_EVENT_EVAL, .eval_loss = loss, .is_best = best, .line = line});
+    strcat(line, "\n");
+    s = gr_file_append(r->metrics_path, line, strlen(line));
+    gr_history_add_eval(&r->history, step, loss);
+    if (s == GR_OK && best) { /* the best is kept as a checkpoint of its own */
+        s = save(r);
+        if (s == GR_OK)
+            s = gr_checkpoint_mark(r->o->dir, "best", step);
+    }
+    return s;
+}
+
+static gr_status plot(run *r)
+{
+    gr_history *h = &r->history;
+    return gr_plot_loss(r->plot_path, h->step, h->loss, h->n, h->eval_step, h->eval_loss, h->n_eval,
+                        gr_model_describe(r->model)->arch);
+}
+
+/* ---- steps -------------------------------------------------------------------------------------------------- */
+
+static void fill_batch(run *r)
+{
+    const gr_train_options *t = &r->o->train;
+    int64_t rows = t->accumulate * t->batch, first = gr_trainer_steps(r->trainer) * rows;
+    for (int64_t i = 0; i < rows; i++)
+        gr_data_row(r->data, r->o->shuffle, t->seed, first + i, t->context, r->tokens + i * t->context,
+                    r->targets + i * t->context);
+}
+
+/* Says what went wrong with a step, and gives up when nothing goes right any more. */
+static gr_status judge(run *r, const gr_step_report *s)
+{
+    r->skipped = s->skipped ? r->skipped + 1 : 0;
+    if (s->skipped)
+        gr_remark(GR_LOG_WARN, "step %lld: %s is not finite; the step was skipped, weights are as before",
+                  (long long)s->step, s->bad);
+    else if (isfinite(r->smoothed) && s->loss > 2 * r->smoothed + 1)
+        gr_remark(GR_LOG_WARN, "step %lld: the loss jumped to %.3g, it was about %.3g", (long long)s->step, s->loss,
+                  r->smoothed);
+    if (r->skipped >= MOST_SKIPPED)
+        return gr_fail(GR_ERR_NUMBER,
+                       "training: %d steps in a row were not finite, %s first (step %lld)\n"
+                       "the last good checkpoint is kept; lower --lr or raise --warmup",
+                       MOST_SKIPPED, s->bad, (long long)s->step);
+    if (!s->skipped)
+        r->smoothed = isfinite(r->smoothed) ? 0.95 * r->smoothed + 0.05 * s->loss : s->loss;
+    return GR_OK;
+}
+
+static gr_status one_step(run *r)
+{
+    double before = gr_seconds();
+    gr_step_report s;
+    fill_batch(r);
+    gr_status st = gr_trainer_step(r->trainer, r->tokens, r->targets, &s);
+    if (st != GR_OK)
+        return st;
+    double took = gr_seconds() - before;
+    r->seconds += took;
+    char line[512];
+    gr_metrics m = {s.step,      s.step * r->step_tokens,       s.loss,    s.lr,
+                    s.grad_norm, (double)r->step_tokens / took, r->seconds};
+    gr_metrics_line(&m, line, sizeof line - 1);
+    tell(r, (gr_run_event){.kind = GR_EVENT_STEP,
+                           .loss = s.loss,
+                           .lr = s.lr,
+                           .grad_norm = s.grad_norm,
+                           .tokens_per_s = m.tokens_per_s,
+                           .line = line});
+    gr_history_add(&r->history, s.step, s.loss);
+    strcat(line, "\n");
+    st = gr_file_append(r->metrics_path, line, strlen(line));
+    return st == GR_OK ? judge(r, &s) : st;
+}
+
+static bool due(int64_t every, int64_t step)
+{
+    return every > 0 && step % every == 0;
+}
+
+static gr_status loop(run *r)
+{
+    const gr_run_options *o = r->o;
+    gr_status s = GR_OK;
+    bool stopped = false;
+    while (s == GR_OK && !stopped && gr_trainer_steps(r->trainer) < o->train.steps) {
+        s = one_step(r);
+        int64_t step = gr_trainer_steps(r->trainer);
+        stopped = o->stop && o->stop(o->user);
+        bool last = step == o->train.steps;
+        if (s == GR_OK && (last || due(o->eval_every, step)))
+            s = evaluate(r);
+        if (s == GR_OK && (last || stopped || due(o->eval_every, step)))
+            s = plot(r);
+        if (s == GR_OK && (last || stopped || due(o->save_every, step)))
+            s = save(r);
+    }
+    if (s == GR_OK && stopped && gr_trainer_steps(r->trainer) < o->train.steps)
+        return gr_fail(GR_ERR_INTERRUPTED, "training: stopped after step %lld, which is saved\ngo on with --resume",
+                       (long long)gr_trainer_steps(r->trainer));
+    return s;
+}
+
+/* ---- all of it ---------------------------------------------------------------------------------------------- */
+
+/* Goes back to where the directory's newest good checkpoint was, or to the start. */
+static gr_status rewind_run(run *r)
+{
+    int64_t step = 0;
+    gr_status s = gr_checkpoint_clean(r->o->dir);
+    if (s == GR_OK && r->o->resume) {
+        char *path = NULL;
+        s = gr_checkpoint_newest_good(r->o->dir, &path, &step);
+        if (s == GR_OK && path) {
+            s = restore(r, path);
+            r->saved = step;
+            if (s == GR_OK && r->best_step == step) /* killed between the checkpoint and its mark */
+                s = gr_checkpoint_mark(r->o->dir, "best", step);
+        } else {
+            step = 0;
+        }
+        gr_free(path);
+    }
+    if (s == GR_OK)
+        s = gr_metrics_rewind(r->metrics_path, step, &r->history);
+    if (r->history.n_eval && r->history.eval_step[r->history.n_eval - 1] == (double)step)
+        r->evaluated = step;
+    return s;
+}
+
+static gr_status open_run(run *r)
+{
+    const gr_train_options *t = &r->o->train;
+    size_t rows = t->batch > 0 && t->context > 0 && t->accumulate > 0 ? (size_t)(t->accumulate * t->batch) : 0;
+    r->trainer = gr_trainer_new(r->model, t);
+    if (!r->trainer)
+        return gr_error_status();
+    r->step_tokens = (int64_t)rows * t->context;
+    r->tokens = gr_alloc(2 * (size_t)r->step_tokens * sizeof *r->tokens);
+    r->metrics_path = gr_path_join(r->o->dir, "metrics.jsonl");
+    r->plot_path = gr_path_join(r->o->dir, "loss.svg");
+    if (!r->tokens || !r->metrics_path || !r->plot_path)
+        return GR_ERR_MEMORY;
+    r->targets = r->tokens + r->step_tokens;
+    gr_status s = gr_history_open(&r->history, t->steps, r->o->eval_every);
+    if (s == GR_OK)
+        s = gr_dir_make(r->o->dir);
+    return s == GR_OK ? rewind_run(r) : s;
+}
+
+gr_status gr_train_run(gr_model *model, const gr_data *data, const gr_data *eval, const gr_run_options *options)
+{
+    run r = {.model = model, .data = data, .eval = eval, .o = options, .best = INFINITY, .smoothed = NAN};
+    r.saved = r.evaluated = -1;
+    gr_status s = open_run(&r);
+    if (s == GR_OK)
+        s = loop(&r);
+    gr_history_close(&r.history);
+    gr_trainer_free(r.trainer);
+    gr_free(r.tokens);
+    gr_free(r.metrics_path);
+    gr_free(r.plot_path);
+    return s;
+}
