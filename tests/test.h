@@ -165,12 +165,12 @@ __attribute__((unused)) static const char *test_dir(void)
     return test_state.dir;
 }
 
-/* "dir/name" in one of a few buffers that are used in turn. */
+/* "dir/name" in one of 16 buffers that are used in turn: copy what must last. */
 __attribute__((unused)) static const char *test_join(const char *dir, const char *name)
 {
-    static char paths[8][1024];
+    static char paths[16][1024];
     static int turn;
-    char *path = paths[turn++ % 8];
+    char *path = paths[turn++ % 16];
     snprintf(path, sizeof paths[0], "%s/%s", dir, name);
     return path;
 }
