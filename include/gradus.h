@@ -10,8 +10,8 @@
  *     gr_run(p, (const void *[]){data}, (void *[]){result});
  *
  * Sections, in reading order: errors · memory · dtypes · devices · graphs · sources · element-wise ops · reductions ·
- * layout ops · matmul and indexing · neural-network ops · effects · gradients · stores · programs · own ops · models ·
- * training · generation.
+ * layout ops · matmul and indexing · neural-network ops · effects · gradients · stores · programs · tokenizers · models ·
+ * training · generation · own ops.
  *
  * Conventions. Shapes are row-major int64_t, 0 to 6 dims; a dim may be 0. Letters: B batch, T tokens, C channels,
  * H heads, G key/value heads, D head width, V vocabulary. Element-wise ops broadcast as NumPy does.
@@ -349,6 +349,55 @@ GR_API const char *gr_find_nonfinite(gr_program *program, const void *const *inp
 GR_API gr_status gr_eval(gr_tensor *t, void *data, size_t size);
 /* The value of a one-element tensor, as gr_eval; NaN on failure. */
 GR_API double gr_item(gr_tensor *t);
+
+/* ---- tokenizers --------------------------------------------------------------------------------------------- */
+
+/* Text to token ids and back, as a Hugging Face tokenizer.json says; ids equal those of the `tokenizers` package. Text
+ * is UTF-8 with a length, NUL bytes are fine; an invalid byte is a character of its own. */
+typedef struct gr_tokenizer gr_tokenizer;
+
+/* From a tokenizer.json, or a directory that has one; its tokenizer_config.json then names bos and eos. */
+GR_API gr_tokenizer *gr_tokenizer_load(const char *path);
+GR_API gr_tokenizer *gr_tokenizer_from_json(const char *json, size_t size);
+/* 256 tokens, one a byte, id = byte, and <|endoftext|>, 256. */
+GR_API gr_tokenizer *gr_tokenizer_byte(void);
+/* The distinct characters of a text, sorted by code point; then <|endoftext|> if wanted. Encoding any other character is
+ * an error that names it. */
+GR_API gr_tokenizer *gr_tokenizer_char(const char *text, size_t size, bool end_of_text);
+GR_API void gr_tokenizer_free(gr_tokenizer *tokenizer); /* NULL is fine */
+/* Its tokenizer.json, to save with a model; lives as long as the tokenizer. size may be NULL. */
+GR_API const char *gr_tokenizer_json(const gr_tokenizer *tokenizer, size_t *size);
+
+/* Rows a model's embedding needs: the largest id + 1. */
+GR_API int64_t gr_tokenizer_vocab_size(const gr_tokenizer *tokenizer);
+/* The id of a token as it is spelled in the vocabulary ("<|endoftext|>", "\u0120the"); -1: there is none. */
+GR_API int64_t gr_tokenizer_id(const gr_tokenizer *tokenizer, const char *token);
+/* The spelling of an id, not NUL-terminated; NULL: there is none. */
+GR_API const char *gr_tokenizer_token(const gr_tokenizer *tokenizer, int64_t id, size_t *size);
+/* The tokens that begin and end a text; -1: there is none. */
+GR_API int64_t gr_tokenizer_bos(const gr_tokenizer *tokenizer);
+GR_API int64_t gr_tokenizer_eos(const gr_tokenizer *tokenizer);
+
+enum {
+    GR_ADD_SPECIAL = 1,   /* encode: put the tokens around the text that the post-processor says (BOS, EOS) */
+    GR_PARSE_SPECIAL = 2, /* encode: "<|endoftext|>" in the text becomes the control token; else it stays text */
+    GR_SKIP_SPECIAL = 4,  /* decode: leave control tokens out */
+};
+/* *ids, *n: the text's ids, valid until the next call with this tokenizer. */
+GR_API gr_status gr_tokenizer_encode(gr_tokenizer *tokenizer, const char *text, size_t size, unsigned flags,
+                                     const int32_t **ids, size_t *n);
+/* *text, *size: the text of the ids, NUL-terminated, valid until the next call with this tokenizer. Bytes that make no
+ * character are U+FFFD; ids without a token are left out, negative ones an error. */
+GR_API gr_status gr_tokenizer_decode(gr_tokenizer *tokenizer, const int32_t *ids, size_t n, unsigned flags,
+                                     const char **text, size_t *size);
+
+/* Text as it is generated: feed gives the characters that an id completes (often none), never half a character; end
+ * gives the rest and starts over. The text is valid until the next call; the tokenizer must outlive the stream. */
+typedef struct gr_text_stream gr_text_stream;
+GR_API gr_text_stream *gr_text_stream_new(const gr_tokenizer *tokenizer, unsigned flags);
+GR_API void gr_text_stream_free(gr_text_stream *stream); /* NULL is fine */
+GR_API gr_status gr_text_stream_feed(gr_text_stream *stream, int64_t id, const char **text, size_t *size);
+GR_API gr_status gr_text_stream_end(gr_text_stream *stream, const char **text, size_t *size);
 
 /* ---- models ------------------------------------------------------------------------------------------------- */
 

@@ -1,0 +1,101 @@
+/* Text to ids. */
+#include "text/tokenizer.h"
+
+void gr_token_scratch_free(gr_token_scratch *s)
+{
+    gr_free(s->cache);
+    gr_free(s->links);
+    gr_free(s->heap);
+    *s = (gr_token_scratch){0};
+}
+
+void gr_tokenizer_scratch_free(gr_tokenizer_scratch *s)
+{
+    gr_token_scratch_free(&s->model);
+    gr_pieces_free(&s->pieces);
+    gr_pieces_free(&s->spare);
+    gr_bytes_free(&s->normal);
+    gr_bytes_free(&s->normal_spare);
+    gr_ids_free(&s->ids);
+    gr_strings_free(&s->tokens);
+    gr_strings_free(&s->tokens_spare);
+    gr_bytes_free(&s->text);
+}
+
+/* Text between added tokens, normalized. */
+static gr_status encode_pieces(const gr_tokenizer *t, gr_tokenizer_scratch *s, const char *text, size_t size, bool first)
+{
+    gr_scan_fn scan = t->byte_level ? gr_pretokenizer_scanner(t->pretokenizer) : NULL;
+    gr_status status = GR_OK;
+    if (scan) { /* no list of pieces, so that memory does not grow with the text */
+        for (const char *end = text + size; text < end && !status;) {
+            const char *stop = scan(text, end);
+            status = t->model->encode(t->model, &s->model, text, (size_t)(stop - text), &s->ids);
+            text = stop;
+        }
+        return status;
+    }
+    s->pieces.n = 0;
+    status = gr_pieces_add(&s->pieces, text, size, first);
+    if (!status)
+        status = gr_pretokenizer_run(t->pretokenizer, &s->pieces, &s->spare);
+    for (size_t i = 0; i < s->pieces.n && !status; i++)
+        status = t->model->encode(t->model, &s->model, s->pieces.piece[i].text, s->pieces.piece[i].size, &s->ids);
+    return status;
+}
+
+/* Text between added tokens that are searched for as it was written: normalizes, and cuts out the others. */
+static gr_status encode_part(const gr_tokenizer *t, gr_tokenizer_scratch *s, const char *text, size_t size, bool first,
+                             unsigned flags)
+{
+    gr_status status = GR_OK;
+    if (!size)
+        return GR_OK;
+    if (!gr_normalizer_is_empty(t->normalizer)) {
+        status = gr_normalizer_run(t->normalizer, text, size, &s->normal, &s->normal_spare);
+        text = s->normal.data;
+        size = s->normal.size;
+    }
+    gr_added_search search = {&t->added, &t->added.normalized, text, text + size, flags & GR_PARSE_SPECIAL, text, text};
+    for (int32_t id = 0; id >= 0 && !status;) {
+        const char *start, *stop;
+        id = gr_added_next(&search, &start, &stop);
+        if (stop > start)
+            status = encode_pieces(t, s, start, (size_t)(stop - start), first && start == text);
+        if (!status && id >= 0)
+            status = gr_ids_add(&s->ids, id);
+    }
+    return status;
+}
+
+static gr_status encode_text(const gr_tokenizer *t, gr_tokenizer_scratch *s, const char *text, size_t size,
+                             unsigned flags)
+{
+    gr_added_search search = {&t->added, &t->added.raw, text, text + size, flags & GR_PARSE_SPECIAL, text, text};
+    gr_status status = GR_OK;
+    for (int32_t id = 0; id >= 0 && !status;) {
+        const char *start, *stop;
+        id = gr_added_next(&search, &start, &stop);
+        if (stop > start)
+            status = encode_part(t, s, start, (size_t)(stop - start), start == text, flags);
+        if (!status && id >= 0)
+            status = gr_ids_add(&s->ids, id);
+    }
+    return status;
+}
+
+gr_status gr_tokenizer_run(const gr_tokenizer *t, gr_tokenizer_scratch *s, const char *text, size_t size,
+                           unsigned flags)
+{
+    gr_status status = GR_OK;
+    if (!s->model.cache)
+        s->model.cache = gr_word_cache_new();
+    s->ids.size = 0;
+    if (!s->model.cache)
+        return GR_ERR_MEMORY;
+    if (!(flags & GR_ADD_SPECIAL))
+        return encode_text(t, s, text, size, flags);
+    for (size_t i = 0; i < t->posts && !status; i++)
+        status = t->post[i].is_text ? encode_text(t, s, text, size, flags) : gr_ids_add(&s->ids, t->post[i].id);
+    return status;
+}

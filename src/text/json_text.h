@@ -1,0 +1,10 @@
+/* Writing JSON strings into texts that are put together by hand, where a document would only be built to be printed. */
+#ifndef GR_TEXT_JSON_TEXT_H
+#define GR_TEXT_JSON_TEXT_H
+
+#include "text/buffer.h"
+
+/* Appends "text" in quotes, escaped. */
+gr_status gr_json_add_text(gr_bytes *out, const char *text, size_t size);
+
+#endif

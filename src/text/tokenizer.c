@@ -1,0 +1,224 @@
+/* The public calls. */
+#include "text/tokenizer.h"
+#include "base/error.h"
+#include "base/file.h"
+#include "text/byte_level.h"
+
+enum { no_id = -1 };
+
+gr_tokenizer *gr_tokenizer_from_json(const char *json, size_t size)
+{
+    gr_tokenizer *t = gr_alloc_zero(1, sizeof *t);
+    if (!t)
+        return NULL;
+    t->bos = t->eos = no_id;
+    if (gr_tokenizer_read(t, json, size)) {
+        gr_tokenizer_free(t);
+        return NULL;
+    }
+    gr_tokenizer_guess_ends(t);
+    return t;
+}
+
+void gr_tokenizer_free(gr_tokenizer *t)
+{
+    if (!t)
+        return;
+    if (t->model)
+        t->model->free(t->model);
+    gr_normalizer_free(t->normalizer);
+    gr_pretokenizer_free(t->pretokenizer);
+    gr_decoder_free(t->decoder);
+    gr_added_free(&t->added);
+    gr_tokenizer_scratch_free(&t->scratch);
+    gr_free(t->post);
+    gr_free(t->json);
+    gr_free(t);
+}
+
+const char *gr_tokenizer_json(const gr_tokenizer *t, size_t *size)
+{
+    if (size)
+        *size = t->json_size;
+    return t->json;
+}
+
+int64_t gr_tokenizer_vocab_size(const gr_tokenizer *t)
+{
+    return (int64_t)(t->added.vocab.rows > t->model->vocab.rows ? t->added.vocab.rows : t->model->vocab.rows);
+}
+
+int64_t gr_tokenizer_id(const gr_tokenizer *t, const char *token)
+{
+    int32_t id = gr_vocab_find(&t->added.vocab, token, strlen(token));
+    return id >= 0 ? id : gr_vocab_find(&t->model->vocab, token, strlen(token));
+}
+
+const char *gr_tokenizer_token(const gr_tokenizer *t, int64_t id, size_t *size)
+{
+    const char *text = gr_vocab_text(&t->added.vocab, id, size);
+    return text ? text : gr_vocab_text(&t->model->vocab, id, size);
+}
+
+int64_t gr_tokenizer_bos(const gr_tokenizer *t)
+{
+    return t->bos;
+}
+
+int64_t gr_tokenizer_eos(const gr_tokenizer *t)
+{
+    return t->eos;
+}
+
+gr_status gr_tokenizer_encode(gr_tokenizer *t, const char *text, size_t size, unsigned flags, const int32_t **ids,
+                              size_t *n)
+{
+    gr_status status = gr_tokenizer_run(t, &t->scratch, text, size, flags);
+    *ids = status ? NULL : t->scratch.ids.data;
+    *n = status ? 0 : t->scratch.ids.size;
+    return status;
+}
+
+/* Decodes into out, which is emptied first. Ids without a token are left out: models have more rows than tokens. */
+static gr_status decode(const gr_tokenizer *t, gr_tokenizer_scratch *s, const int32_t *ids, size_t n, unsigned flags,
+                        gr_bytes *out)
+{
+    gr_status status = GR_OK;
+    gr_strings_clear(&s->tokens);
+    out->size = 0;
+    for (size_t i = 0; i < n && !status; i++) {
+        size_t size;
+        const char *text = gr_tokenizer_token(t, ids[i], &size);
+        if (ids[i] < 0)
+            return gr_fail(GR_ERR_ARGUMENT, "decode: id %d at place %zu is negative", ids[i], i);
+        if (text && !(flags & GR_SKIP_SPECIAL && gr_added_is_special(&t->added, ids[i])))
+            status = gr_strings_add(&s->tokens, text, size);
+    }
+    return status ? status : gr_decoder_run(t->decoder, &s->tokens, &s->tokens_spare, out);
+}
+
+gr_status gr_tokenizer_decode(gr_tokenizer *t, const int32_t *ids, size_t n, unsigned flags, const char **text,
+                              size_t *size)
+{
+    gr_tokenizer_scratch *s = &t->scratch;
+    gr_status status = decode(t, s, ids, n, flags, &s->text);
+    if (!status)
+        status = gr_bytes_add(&s->text, "", 1); /* a NUL for those who want a string */
+    *text = status ? "" : s->text.data;
+    *size = status ? 0 : s->text.size - 1;
+    return status;
+}
+
+/* ---- streams ---- */
+
+enum { longest_wait = 16 }; /* ids that may wait for the rest of a character */
+
+struct gr_text_stream {
+    const gr_tokenizer *tokenizer;
+    unsigned flags;
+    gr_tokenizer_scratch scratch;
+    gr_bytes bytes;  /* byte level: bytes of a character not complete yet */
+    gr_ids ids;      /* else: ids whose text is still needed as context, then those not shown */
+    size_t context;  /* how many of ids are context */
+    gr_bytes before; /* text of the context */
+    gr_bytes out;
+};
+
+gr_text_stream *gr_text_stream_new(const gr_tokenizer *t, unsigned flags)
+{
+    gr_text_stream *s = gr_alloc_zero(1, sizeof *s);
+    if (s) {
+        s->tokenizer = t;
+        s->flags = flags;
+    }
+    return s;
+}
+
+void gr_text_stream_free(gr_text_stream *s)
+{
+    if (!s)
+        return;
+    gr_tokenizer_scratch_free(&s->scratch);
+    gr_bytes_free(&s->bytes);
+    gr_ids_free(&s->ids);
+    gr_bytes_free(&s->before);
+    gr_bytes_free(&s->out);
+    gr_free(s);
+}
+
+/* Complete characters of the bytes so far; `end`: there is no more. */
+static gr_status show_bytes(gr_text_stream *s, bool end)
+{
+    size_t used;
+    gr_status status = gr_utf8_repair(s->bytes.data, s->bytes.size, !end, &s->out, &used);
+    if (!status && used) {
+        memmove(s->bytes.data, s->bytes.data + used, s->bytes.size - used);
+        s->bytes.size -= used;
+    }
+    return status;
+}
+
+static bool ends_unfinished(const gr_bytes *b)
+{
+    return b->size >= 3 && memcmp(b->data + b->size - 3, "\xEF\xBF\xBD", 3) == 0;
+}
+
+/* Decoders may look at neighbours (the first token loses its space), so new ids are decoded behind some old ones, and
+ * the text that these alone have is taken off. Text that ends in U+FFFD may be half a character: it waits. */
+static gr_status show_ids(gr_text_stream *s, bool end)
+{
+    gr_bytes *all = &s->scratch.text;
+    gr_status status = decode(s->tokenizer, &s->scratch, s->ids.data, s->ids.size, s->flags, all);
+    bool wait = ends_unfinished(all) && !end && s->ids.size - s->context < longest_wait;
+    if (status || wait || all->size <= s->before.size)
+        return status;
+    status = gr_bytes_add(&s->out, all->data + s->before.size, all->size - s->before.size);
+    memmove(s->ids.data, s->ids.data + s->context, (s->ids.size - s->context) * sizeof *s->ids.data);
+    s->ids.size -= s->context;
+    s->context = s->ids.size;
+    return status ? status
+                  : decode(s->tokenizer, &s->scratch, s->ids.data, s->ids.size, s->flags, &s->before);
+}
+
+static gr_status feed(gr_text_stream *s, int32_t id)
+{
+    size_t size;
+    const char *text = gr_tokenizer_token(s->tokenizer, id, &size);
+    if (id < 0)
+        return gr_fail(GR_ERR_ARGUMENT, "decode: id %d is negative", id);
+    if (!text || (s->flags & GR_SKIP_SPECIAL && gr_added_is_special(&s->tokenizer->added, id)))
+        return GR_OK;
+    if (!gr_decoder_is_byte_level(s->tokenizer->decoder)) {
+        gr_status status = gr_ids_add(&s->ids, id);
+        return status ? status : show_ids(s, false);
+    }
+    gr_status status = gr_bytes_reserve(&s->bytes, size);
+    if (!status && !gr_byte_level_decode(text, size, &s->bytes))
+        status = gr_bytes_add(&s->bytes, text, size);
+    return status ? status : show_bytes(s, false);
+}
+
+static gr_status result(gr_text_stream *s, gr_status status, const char **text, size_t *size)
+{
+    if (!status)
+        status = gr_bytes_add(&s->out, "", 1);
+    *text = status ? "" : s->out.data;
+    *size = status ? 0 : s->out.size - 1;
+    return status;
+}
+
+gr_status gr_text_stream_feed(gr_text_stream *s, int64_t id, const char **text, size_t *size)
+{
+    s->out.size = 0;
+    return result(s, feed(s, id > INT32_MAX ? INT32_MAX : id < 0 ? -1 : (int32_t)id), text, size);
+}
+
+gr_status gr_text_stream_end(gr_text_stream *s, const char **text, size_t *size)
+{
+    s->out.size = 0;
+    gr_status status = show_bytes(s, true);
+    if (!status && s->ids.size > s->context)
+        status = show_ids(s, true);
+    s->ids.size = s->context = s->before.size = 0;
+    return result(s, status, text, size);
+}

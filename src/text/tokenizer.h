@@ -1,0 +1,53 @@
+/* The inside of a gr_tokenizer: added tokens are cut out of the text, what is left is normalized, cut into pieces and
+ * encoded by the model; the post-processor puts tokens around it. One file a stage. */
+#ifndef GR_TEXT_TOKENIZER_H
+#define GR_TEXT_TOKENIZER_H
+
+#include "text/added.h"
+#include "text/decode.h"
+#include "text/normalize.h"
+#include "text/pretokenize.h"
+#include "text/token_model.h"
+
+/* What encoding and decoding write to; one per thread. Everything else of a tokenizer is only read. */
+typedef struct gr_tokenizer_scratch {
+    gr_token_scratch model;
+    gr_pieces pieces, spare;
+    gr_bytes normal, normal_spare;
+    gr_ids ids;
+    gr_strings tokens, tokens_spare;
+    gr_bytes text;
+} gr_tokenizer_scratch;
+
+typedef struct gr_post_item { /* of a template: the text's ids, or a token */
+    bool is_text;
+    int32_t id;
+} gr_post_item;
+
+struct gr_tokenizer {
+    char *json; /* as it was read: what is saved is what was loaded */
+    size_t json_size;
+    gr_token_model *model;
+    gr_added added;
+    gr_normalizer *normalizer;      /* NULL: none */
+    gr_pretokenizer *pretokenizer;  /* NULL: none */
+    gr_post_item *post;             /* NULL: none */
+    size_t posts, posts_cap;
+    gr_decoder *decoder;
+    bool byte_level; /* the model's pieces are raw bytes */
+    int32_t bos, eos;
+    gr_tokenizer_scratch scratch; /* of the calls without a scratch of their own */
+};
+
+/* tokenizer_json.c: fills in everything from the JSON text, which it copies. */
+gr_status gr_tokenizer_read(gr_tokenizer *t, const char *json, size_t size);
+
+/* tokenizer_load.c: bos and eos by well-known names. */
+void gr_tokenizer_guess_ends(gr_tokenizer *t);
+
+/* encode.c: appends to scratch->ids. */
+gr_status gr_tokenizer_run(const gr_tokenizer *t, gr_tokenizer_scratch *s, const char *text, size_t size,
+                           unsigned flags);
+void gr_tokenizer_scratch_free(gr_tokenizer_scratch *s);
+
+#endif

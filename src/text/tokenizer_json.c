@@ -1,0 +1,282 @@
+/* Reading tokenizer.json. What cannot be run is refused by name. */
+#include "text/tokenizer.h"
+#include "text/bpe.h"
+#include "base/error.h"
+#include "base/log.h"
+
+/* ---- model ---- */
+
+static gr_status read_vocab(gr_json object, gr_vocab *vocab)
+{
+    gr_json_as_object(object);
+    gr_status status = gr_json_check(object.doc);
+    for (gr_json_iter it = gr_json_first(object); it.key && !status; gr_json_next(&it)) {
+        int64_t id = gr_json_as_int(it.value, 0, INT32_MAX - 1);
+        status = gr_json_check(object.doc);
+        if (!status && gr_vocab_add(vocab, it.key, strlen(it.key), (uint32_t)id))
+            status = gr_fail_in("model.vocab");
+    }
+    return status;
+}
+
+/* One merge: ["a", "b"], or the older "a b". */
+static gr_status read_merge(gr_json value, gr_token_model *model)
+{
+    size_t left_size, right_size;
+    if (gr_json_type_of(value) == GR_JSON_ARRAY && gr_json_size(value) == 2) {
+        const char *left = gr_json_as_text(gr_json_item(value, 0), &left_size);
+        const char *right = gr_json_as_text(gr_json_item(value, 1), &right_size);
+        gr_status status = gr_json_check(value.doc);
+        return status ? status : gr_bpe_add_merge(model, left, left_size, right, right_size);
+    }
+    const char *text = gr_json_as_text(value, &left_size);
+    gr_status status = gr_json_check(value.doc);
+    const char *space = status ? NULL : memchr(text, ' ', left_size), *end = text + left_size;
+    if (!status && (!space || memchr(space + 1, ' ', (size_t)(end - space - 1))))
+        return gr_json_fail(value, "expected two tokens with a space between");
+    if (status)
+        return status;
+    return gr_bpe_add_merge(model, text, (size_t)(space - text), space + 1, (size_t)(end - space - 1));
+}
+
+static gr_token_model *read_bpe(gr_json value, bool *byte_level)
+{
+    gr_vocab vocab = {0};
+    gr_bpe_options o = {
+        .unk = gr_json_text(value, "unk_token", NULL),
+        .prefix = gr_json_text(value, "continuing_subword_prefix", NULL),
+        .suffix = gr_json_text(value, "end_of_word_suffix", NULL),
+        .fuse_unk = gr_json_bool(value, "fuse_unk", false),
+        .byte_fallback = gr_json_bool(value, "byte_fallback", false),
+        .ignore_merges = gr_json_bool(value, "ignore_merges", false),
+    };
+    /* The short cut around the byte alphabet is for models that need nothing else of it. */
+    *byte_level = *byte_level && !o.byte_fallback && !(o.prefix && *o.prefix) && !(o.suffix && *o.suffix);
+    o.byte_level = *byte_level;
+    if (gr_json_real(value, "dropout", 0, 0, 1) != 0)
+        gr_json_fail(gr_json_get(value, "dropout"), "random merges are for training and not supported");
+    gr_token_model *model = NULL;
+    gr_status status = gr_json_check(value.doc);
+    if (!status)
+        status = read_vocab(gr_json_get(value, "vocab"), &vocab);
+    if (!status)
+        model = gr_bpe_new(&vocab, &o);
+    else
+        gr_vocab_free(&vocab);
+    gr_json merges = gr_json_get(value, "merges");
+    gr_json_as_array(merges);
+    status = model ? gr_json_check(value.doc) : GR_ERR_MEMORY;
+    for (size_t i = 0; i < gr_json_size(merges) && !status; i++)
+        status = read_merge(gr_json_item(merges, i), model);
+    if (!status)
+        status = gr_bpe_finish(model);
+    if (status && model)
+        model->free(model);
+    return status ? NULL : model;
+}
+
+static gr_token_model *read_model(gr_json value, bool *byte_level)
+{
+    const char *type = gr_json_text(value, "type", gr_json_is(gr_json_get(value, "merges")) ? "BPE" : "");
+    if (gr_json_check(value.doc))
+        return NULL;
+    if (strcmp(type, "BPE") == 0)
+        return read_bpe(value, byte_level);
+    gr_json_fail(value, "model \"%s\" is not supported", type);
+    return NULL;
+}
+
+/* ---- added tokens ---- */
+
+/* Hugging Face does not believe the file's ids: a token the model knows has the model's id, others count on from the
+ * vocabulary's size. */
+static int32_t id_of_added(const gr_tokenizer *t, const char *content, size_t size)
+{
+    int32_t id = gr_vocab_find(&t->added.vocab, content, size);
+    if (id < 0)
+        id = gr_vocab_find(&t->model->vocab, content, size);
+    if (id >= 0)
+        return id;
+    size_t count = t->model->vocab.count;
+    return (int32_t)(t->added.rows > count ? t->added.rows : count);
+}
+
+static gr_status read_added_token(gr_tokenizer *t, gr_json value)
+{
+    size_t size;
+    const char *content = gr_json_as_text(gr_json_get(value, "content"), &size);
+    int64_t declared = gr_json_int(value, "id", -1, 0, INT32_MAX - 1);
+    gr_added_token flags = {
+        .special = gr_json_bool(value, "special", false),
+        .normalized = gr_json_bool(value, "normalized", true),
+        .lstrip = gr_json_bool(value, "lstrip", false),
+        .rstrip = gr_json_bool(value, "rstrip", false),
+        .single_word = gr_json_bool(value, "single_word", false),
+    };
+    gr_status status = gr_json_check(value.doc);
+    if (status || !size)
+        return status;
+    int32_t id = id_of_added(t, content, size);
+    if (declared >= 0 && declared != id)
+        gr_remark(GR_LOG_WARN, "tokenizer.json: added token %.*s has id %d, not %lld as it says", (int)size, content, id,
+               (long long)declared);
+    return gr_added_add(&t->added, content, size, id, flags);
+}
+
+/* Special tokens come first in the search, as in Hugging Face's lists: of equal strings the first counts. */
+static gr_status make_searches(gr_tokenizer *t)
+{
+    gr_bytes normal = {0}, spare = {0};
+    gr_status status = GR_OK;
+    for (int special = 1; special >= 0; special--) {
+        for (size_t id = 0; id < t->added.rows && !status; id++) {
+            const gr_added_token *a = &t->added.token[id];
+            size_t size;
+            const char *text = gr_vocab_text(&t->added.vocab, (int64_t)id, &size);
+            if (!a->present || a->special != (special == 1))
+                continue;
+            if (!a->normalized) {
+                status = gr_trie_add(&t->added.raw, text, size, (int32_t)id);
+                continue;
+            }
+            status = gr_normalizer_run(t->normalizer, text, size, &normal, &spare);
+            if (!status)
+                status = gr_trie_add(&t->added.normalized, normal.data, normal.size, (int32_t)id);
+        }
+    }
+    gr_bytes_free(&normal);
+    gr_bytes_free(&spare);
+    return status;
+}
+
+static gr_status read_added(gr_tokenizer *t, gr_json list)
+{
+    gr_status status = GR_OK;
+    for (size_t i = 0; i < gr_json_size(list) && !status; i++)
+        status = read_added_token(t, gr_json_item(list, i));
+    return status ? status : make_searches(t);
+}
+
+/* ---- post-processor ---- */
+
+static gr_status add_post(gr_tokenizer *t, gr_post_item item)
+{
+    gr_status status = gr_grow(&t->post, &t->posts_cap, t->posts + 1, sizeof *t->post);
+    if (!status)
+        t->post[t->posts++] = item;
+    return status;
+}
+
+/* Puts what stands so far (the text, with what earlier processors put around it) behind the items made now. */
+static gr_status add_inner(gr_tokenizer *t, const gr_post_item *inner, size_t n)
+{
+    gr_status status = GR_OK;
+    for (size_t i = 0; i < n && !status; i++)
+        status = add_post(t, inner[i]);
+    return status;
+}
+
+static gr_status read_template_item(gr_tokenizer *t, gr_json template, gr_json item, const gr_post_item *inner, size_t n)
+{
+    gr_json special = gr_json_get(item, "SpecialToken");
+    if (gr_json_is(gr_json_get(item, "Sequence")))
+        return add_inner(t, inner, n);
+    const char *name = gr_json_text(special, "id", "");
+    gr_json ids = gr_json_get(gr_json_get(gr_json_get(template, "special_tokens"), name), "ids");
+    gr_json_as_array(ids);
+    gr_status status = gr_json_check(item.doc);
+    for (size_t i = 0; i < gr_json_size(ids) && !status; i++) {
+        int32_t id = (int32_t)gr_json_as_int(gr_json_item(ids, i), 0, INT32_MAX - 1);
+        status = gr_json_check(item.doc);
+        if (!status)
+            status = add_post(t, (gr_post_item){false, id});
+    }
+    return status;
+}
+
+static gr_status read_template(gr_tokenizer *t, gr_json value, const gr_post_item *inner, size_t n)
+{
+    gr_json items = gr_json_get(value, "single");
+    gr_json_as_array(items);
+    gr_status status = gr_json_check(value.doc);
+    for (size_t i = 0; i < gr_json_size(items) && !status; i++)
+        status = read_template_item(t, value, gr_json_item(items, i), inner, n);
+    return status;
+}
+
+/* [CLS] text [SEP]: "cls" and "sep" are ["[CLS]", id]. */
+static gr_status read_cls_sep(gr_tokenizer *t, gr_json value, const gr_post_item *inner, size_t n)
+{
+    int32_t cls = (int32_t)gr_json_as_int(gr_json_item(gr_json_get(value, "cls"), 1), 0, INT32_MAX - 1);
+    int32_t sep = (int32_t)gr_json_as_int(gr_json_item(gr_json_get(value, "sep"), 1), 0, INT32_MAX - 1);
+    gr_status status = gr_json_check(value.doc);
+    if (!status)
+        status = add_post(t, (gr_post_item){false, cls});
+    if (!status)
+        status = add_inner(t, inner, n);
+    return status ? status : add_post(t, (gr_post_item){false, sep});
+}
+
+static gr_status read_post(gr_tokenizer *t, gr_json value, int depth)
+{
+    const char *type = gr_json_text(value, "type", "");
+    gr_status status = gr_json_check(value.doc);
+    if (status || strcmp(type, "ByteLevel") == 0)
+        return status; /* moves offsets, never ids */
+    if (strcmp(type, "Sequence") == 0 && depth < 8) {
+        gr_json list = gr_json_get(value, "processors");
+        for (size_t i = 0; i < gr_json_size(list) && !status; i++)
+            status = read_post(t, gr_json_item(list, i), depth + 1);
+        return status;
+    }
+    bool template = strcmp(type, "TemplateProcessing") == 0;
+    if (!template && strcmp(type, "BertProcessing") != 0 && strcmp(type, "RobertaProcessing") != 0)
+        return gr_json_fail(value, "post-processor \"%s\" is not supported", type);
+    gr_post_item *inner = t->post;
+    size_t n = t->posts;
+    t->post = NULL;
+    t->posts = t->posts_cap = 0;
+    status = template ? read_template(t, value, inner, n) : read_cls_sep(t, value, inner, n);
+    gr_free(inner);
+    return status;
+}
+
+/* ---- all of it ---- */
+
+/* Truncation and padding shape batches; they are kept for others, but never applied: nothing is cut off unasked. */
+static gr_status read_parts(gr_tokenizer *t, gr_json root)
+{
+    gr_json post = gr_json_get(root, "post_processor");
+    t->byte_level = true;
+    gr_json_as_object(root);
+    if (gr_json_check(root.doc))
+        return gr_error_status();
+    if (!(t->normalizer = gr_normalizer_read(gr_json_get(root, "normalizer"))) ||
+        !(t->pretokenizer = gr_pretokenizer_read(gr_json_get(root, "pre_tokenizer"), &t->byte_level)) ||
+        !(t->decoder = gr_decoder_read(gr_json_get(root, "decoder"))) ||
+        !(t->model = read_model(gr_json_get(root, "model"), &t->byte_level)))
+        return gr_error_status();
+    gr_status status = read_added(t, gr_json_get(root, "added_tokens"));
+    if (!status)
+        status = add_post(t, (gr_post_item){true, 0});
+    if (!status && gr_json_is(post))
+        status = read_post(t, post, 0);
+    return status ? status : gr_json_check(root.doc);
+}
+
+gr_status gr_tokenizer_read(gr_tokenizer *t, const char *json, size_t size)
+{
+    gr_json_doc *doc = gr_json_parse("tokenizer.json", json, size);
+    if (!doc)
+        return gr_error_status();
+    t->json = gr_alloc(size + 1);
+    t->json_size = size;
+    gr_status status = t->json ? GR_OK : GR_ERR_MEMORY;
+    if (!status) {
+        memcpy(t->json, json, size);
+        t->json[size] = 0;
+        status = read_parts(t, gr_json_root(doc));
+    }
+    gr_json_free(doc);
+    return status;
+}

@@ -1,0 +1,133 @@
+/* The tokenizers of training from nothing, as ordinary tokenizer.json texts: one byte or one character a token. */
+#include <stdio.h>
+#include "text/json_text.h"
+#include "text/byte_level.h"
+#include "text/tokenizer.h"
+#include "base/error.h"
+
+static const char *const head = "{\n  \"version\": \"1.0\",\n  \"truncation\": null,\n  \"padding\": null,\n";
+
+static gr_status add_end_of_text(gr_bytes *out, size_t id, bool wanted)
+{
+    char token[256];
+    snprintf(token, sizeof token,
+             "\n    {\"id\": %zu, \"content\": \"<|endoftext|>\", \"single_word\": false, \"lstrip\": false, "
+             "\"rstrip\": false, \"normalized\": false, \"special\": true}\n  ",
+             id);
+    gr_status status = gr_bytes_add_string(out, "  \"added_tokens\": [");
+    if (!status && wanted)
+        status = gr_bytes_add_string(out, token);
+    return status ? status : gr_bytes_add_string(out, "],\n  \"normalizer\": null,\n");
+}
+
+/* ---- "character": id, … ---- */
+
+static gr_status add_character(gr_bytes *out, uint32_t c, size_t id)
+{
+    char text[4], number[32];
+    gr_status status = gr_bytes_add_string(out, id ? ",\n      " : "\n      ");
+    if (!status)
+        status = gr_json_add_text(out, text, (size_t)gr_utf8_write(c, text));
+    snprintf(number, sizeof number, ": %zu", id);
+    return status ? status : gr_bytes_add_string(out, number);
+}
+
+/* A BPE model without merges. */
+static gr_status add_model(gr_bytes *out, const uint32_t *c, size_t n, const char *unk)
+{
+    gr_status status = gr_bytes_add_string(
+        out, "  \"model\": {\n    \"type\": \"BPE\",\n    \"dropout\": null,\n    \"unk_token\": ");
+    if (!status)
+        status = gr_bytes_add_string(out, unk);
+    if (!status)
+        status = gr_bytes_add_string(out, ",\n    \"continuing_subword_prefix\": null,\n    \"end_of_word_suffix\": "
+                                          "null,\n    \"fuse_unk\": false,\n    \"byte_fallback\": false,\n"
+                                          "    \"ignore_merges\": false,\n    \"vocab\": {");
+    for (size_t i = 0; i < n && !status; i++)
+        status = add_character(out, c[i], i);
+    return status ? status : gr_bytes_add_string(out, "\n    },\n    \"merges\": []\n  }\n}\n");
+}
+
+static gr_tokenizer *from_text(gr_bytes *json, gr_status status)
+{
+    gr_tokenizer *t = status ? NULL : gr_tokenizer_from_json(json->data, json->size);
+    gr_bytes_free(json);
+    return t;
+}
+
+gr_tokenizer *gr_tokenizer_byte(void)
+{
+    static const char middle[] =
+        "  \"pre_tokenizer\": {\"type\": \"ByteLevel\", \"add_prefix_space\": false, \"trim_offsets\": true, "
+        "\"use_regex\": false},\n  \"post_processor\": null,\n"
+        "  \"decoder\": {\"type\": \"ByteLevel\", \"add_prefix_space\": false, \"trim_offsets\": true, "
+        "\"use_regex\": false},\n";
+    uint32_t alphabet[256];
+    gr_bytes json = {0};
+    for (int i = 0; i < 256; i++)
+        alphabet[i] = gr_byte_to_char((unsigned char)i);
+    gr_status status = gr_bytes_add_string(&json, head);
+    if (!status)
+        status = add_end_of_text(&json, 256, true);
+    if (!status)
+        status = gr_bytes_add_string(&json, middle);
+    if (!status)
+        status = add_model(&json, alphabet, 256, "null");
+    return from_text(&json, status);
+}
+
+/* The distinct characters of a text, sorted: one bit a code point. */
+static uint32_t *distinct(const char *text, size_t size, size_t *n)
+{
+    uint64_t *seen = gr_alloc_zero(0x110000 / 64, sizeof *seen);
+    uint32_t *found = NULL;
+    size_t cap = 0;
+    *n = 0;
+    for (const char *p = text, *end = text + size; seen && p < end;) {
+        int bytes;
+        uint32_t c = gr_utf8_read(p, end, &bytes);
+        if (c >= GR_INVALID_BYTE) {
+            gr_fail(GR_ERR_ARGUMENT,
+                    "char tokenizer: the text is not UTF-8 (byte 0x%02X at offset %zu)\nuse the byte tokenizer",
+                    (unsigned)(c - GR_INVALID_BYTE), (size_t)(p - text));
+            gr_free(seen);
+            return NULL;
+        }
+        seen[c / 64] |= (uint64_t)1 << c % 64;
+        p += bytes;
+    }
+    for (uint32_t c = 0; seen && c < 0x110000; c++)
+        if (seen[c / 64] >> c % 64 & 1) {
+            if (gr_grow(&found, &cap, *n + 1, sizeof *found))
+                break;
+            found[(*n)++] = c;
+        }
+    gr_free(seen);
+    if (!*n && !gr_error_status())
+        gr_fail(GR_ERR_ARGUMENT, "char tokenizer: the text is empty");
+    return found;
+}
+
+/* The unknown token is named but not in the vocabulary: by that, Hugging Face's code too refuses characters that the
+ * vocabulary does not have, instead of dropping them. */
+gr_tokenizer *gr_tokenizer_char(const char *text, size_t size, bool end_of_text)
+{
+    gr_bytes json = {0};
+    size_t n;
+    gr_error_clear();
+    uint32_t *c = distinct(text, size, &n);
+    if (!c || gr_error_status()) {
+        gr_free(c);
+        return NULL;
+    }
+    gr_status status = gr_bytes_add_string(&json, head);
+    if (!status)
+        status = add_end_of_text(&json, n, end_of_text);
+    if (!status)
+        status = gr_bytes_add_string(&json, "  \"pre_tokenizer\": null,\n  \"post_processor\": null,\n"
+                                            "  \"decoder\": {\"type\": \"Fuse\"},\n");
+    if (!status)
+        status = add_model(&json, c, n, "\"<unk>\"");
+    gr_free(c);
+    return from_text(&json, status);
+}
