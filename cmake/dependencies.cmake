@@ -49,3 +49,4 @@ macro(gradus_part name implementation)
 endmacro()
 
 include(cmake/blas.cmake)
+include(cmake/text.cmake)

@@ -1,0 +1,18 @@
+# What tokenizers use: PCRE2 for regexes beside the known ones, utf8proc for Unicode normal forms. Each is optional.
+find_path(PCRE2_INCLUDE_DIR pcre2.h HINTS /opt/homebrew/include)
+find_library(PCRE2_LIBRARY pcre2-8 HINTS /opt/homebrew/lib)
+set(regex absent)
+if(GRADUS_PCRE2 AND PCRE2_INCLUDE_DIR AND PCRE2_LIBRARY)
+    set(regex pcre2)
+    gradus_depend(pcre2-8 "${PCRE2_LIBRARY}" "${PCRE2_INCLUDE_DIR}")
+endif()
+gradus_part(regex ${regex})
+
+find_path(UTF8PROC_INCLUDE_DIR utf8proc.h HINTS /opt/homebrew/include)
+find_library(UTF8PROC_LIBRARY utf8proc HINTS /opt/homebrew/lib)
+set(unicode absent)
+if(GRADUS_UTF8PROC AND UTF8PROC_INCLUDE_DIR AND UTF8PROC_LIBRARY)
+    set(unicode utf8proc)
+    gradus_depend(utf8proc "${UTF8PROC_LIBRARY}" "${UTF8PROC_INCLUDE_DIR}")
+endif()
+gradus_part(unicode ${unicode})
