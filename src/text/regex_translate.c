@@ -1,0 +1,232 @@
+/* The two dialects look alike and differ in what they mean: \s, \w, \d and \b, scripts, dot-all's letter, \h, intervals
+ * followed by +. Everything else is passed on as it is. */
+#include "text/regex_translate.h"
+#include "base/error.h"
+
+#define SPACES "\\x09-\\x0d\\x20\\x{85}\\x{a0}\\x{1680}\\x{2000}-\\x{200a}\\x{2028}\\x{2029}\\x{202f}\\x{205f}\\x{3000}"
+#define NOT_SPACES                                                                                                     \
+    "\\x00-\\x08\\x0e-\\x1f\\x21-\\x{84}\\x{86}-\\x{9f}\\x{a1}-\\x{167f}\\x{1681}-\\x{1fff}\\x{200b}-\\x{2027}"        \
+    "\\x{202a}-\\x{202e}\\x{2030}-\\x{205e}\\x{2060}-\\x{2fff}\\x{3001}-\\x{10ffff}"
+#define WORDS "\\p{Alphabetic}\\p{M}\\p{Nd}\\p{Pc}"
+
+enum { deepest = 64 };
+
+typedef struct reader {
+    const char *p, *end, *pattern;
+    size_t size;
+    gr_bytes *out;
+    size_t atom;          /* where in out the last atom starts, for what repeats it */
+    size_t open[deepest]; /* where each open group starts */
+    int depth;
+} reader;
+
+static gr_status refuse(const reader *r, const char *what)
+{
+    return gr_fail(GR_ERR_UNSUPPORTED, "regex '%.*s': %s is not supported", r->size > 200 ? 200 : (int)r->size,
+                   r->pattern, what);
+}
+
+static gr_status put(reader *r, const char *text)
+{
+    return gr_bytes_add_string(r->out, text);
+}
+
+/* What a class escape becomes, alone and inside [ ]; NULL inside: refused there. */
+static const struct escape {
+    char letter;
+    const char *alone, *inside;
+} escapes[] = {
+    {'s', "[" SPACES "]", SPACES},
+    {'S', "[^" SPACES "]", NOT_SPACES},
+    {'w', "[" WORDS "]", WORDS},
+    {'W', "[^" WORDS "]", NULL},
+    {'d', "\\p{Nd}", "\\p{Nd}"},
+    {'D', "\\P{Nd}", "\\P{Nd}"},
+    {'h', "[0-9a-fA-F]", "0-9a-fA-F"},
+    {'H', "[^0-9a-fA-F]", NULL},
+    {'b', "(?:(?<=[" WORDS "])(?![" WORDS "])|(?<![" WORDS "])(?=[" WORDS "]))", "\\x08"},
+    {'B', "(?:(?<=[" WORDS "])(?=[" WORDS "])|(?<![" WORDS "])(?![" WORDS "]))", NULL},
+};
+
+/* \p{Name}, \p{^Name}, \P{Name}: categories are passed on; a script's name alone would mean more to PCRE2. */
+static gr_status property(reader *r, bool negated)
+{
+    static const char *const long_names[][2] = {
+        {"Letter", "L"}, {"Lowercase_Letter", "Ll"}, {"Uppercase_Letter", "Lu"}, {"Titlecase_Letter", "Lt"},
+        {"Modifier_Letter", "Lm"}, {"Other_Letter", "Lo"}, {"Mark", "M"}, {"Number", "N"}, {"Decimal_Number", "Nd"},
+        {"Punctuation", "P"}, {"Symbol", "S"}, {"Separator", "Z"}, {"Other", "C"}, {"Alpha", "Alphabetic"},
+        {"Alphabetic", "Alphabetic"}, {"Digit", "Nd"}, {"Upper", "Uppercase"}, {"Lower", "Lowercase"},
+        {"Emoji", "Emoji"}, {"Extended_Pictographic", "Extended_Pictographic"}, {"Any", "Any"},
+    };
+    const char *close = r->p < r->end && *r->p == '{' ? memchr(r->p, '}', (size_t)(r->end - r->p)) : NULL;
+    if (!close)
+        return refuse(r, "\\p without a name in braces");
+    const char *name = r->p + 1;
+    if (*name == '^') {
+        negated = !negated;
+        name++;
+    }
+    size_t n = (size_t)(close - name);
+    gr_status status = put(r, negated ? "\\P{" : "\\p{");
+    bool is_long = false;
+    for (size_t i = 0; i < sizeof long_names / sizeof *long_names && !status && !is_long; i++)
+        if (strlen(long_names[i][0]) == n && memcmp(name, long_names[i][0], n) == 0) {
+            is_long = true;
+            status = put(r, long_names[i][1]);
+        }
+    if (!status && !is_long && n > 2)
+        status = put(r, "sc:");
+    if (!status && !is_long)
+        status = gr_bytes_add(r->out, name, n);
+    r->p = close + 1;
+    return status ? status : put(r, "}");
+}
+
+/* Behind a backslash. */
+static gr_status escape(reader *r, bool inside)
+{
+    if (r->p == r->end)
+        return refuse(r, "a backslash at the end");
+    char c = *r->p++;
+    if (c == 'p' || c == 'P')
+        return property(r, c == 'P');
+    for (size_t i = 0; i < sizeof escapes / sizeof *escapes; i++) {
+        const char *text = inside ? escapes[i].inside : escapes[i].alone;
+        if (c == escapes[i].letter)
+            return text ? put(r, text) : refuse(r, "\\W, \\H or \\B inside of brackets");
+    }
+    if (strchr("gkuyYOoQEKcCMN", c) && c) /* other meanings, or none, in one of the two */
+        return refuse(r, (char[]){'\\', c, 0});
+    return gr_bytes_add(r->out, (char[]){'\\', c}, 2);
+}
+
+/* [:name:] inside of brackets. */
+static gr_status posix(reader *r)
+{
+    static const char *const names[][2] = {
+        {"[:alpha:]", "\\p{Alphabetic}"}, {"[:digit:]", "\\p{Nd}"}, {"[:space:]", SPACES},
+        {"[:alnum:]", "\\p{Alphabetic}\\p{Nd}"}, {"[:upper:]", "\\p{Uppercase}"}, {"[:lower:]", "\\p{Lowercase}"},
+        {"[:punct:]", "\\p{P}$+<=>^`|~"}, {"[:xdigit:]", "0-9a-fA-F"}, {"[:word:]", WORDS},
+    };
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        size_t n = strlen(names[i][0]);
+        if ((size_t)(r->end - r->p) >= n && memcmp(r->p, names[i][0], n) == 0) {
+            r->p += n;
+            return put(r, names[i][1]);
+        }
+    }
+    return refuse(r, "a class inside of a class");
+}
+
+/* Behind "[". "&&" is a class and a look at what follows: [a&&[^b]] is (?:(?![b])[a]). */
+static gr_status brackets(reader *r)
+{
+    size_t start = r->out->size;
+    gr_status status = put(r, "[");
+    if (!status && r->p < r->end && *r->p == '^') {
+        r->p++;
+        status = put(r, "^");
+    }
+    if (!status && r->p < r->end && *r->p == ']') {
+        r->p++;
+        status = put(r, "\\]");
+    }
+    while (!status && r->p < r->end && *r->p != ']') {
+        char c = *r->p;
+        if (c == '&' && r->end - r->p > 1 && r->p[1] == '&')
+            return refuse(r, "&& inside of brackets");
+        if (c == '[') {
+            status = posix(r);
+            continue;
+        }
+        r->p++;
+        status = c == '\\' ? escape(r, true) : gr_bytes_add(r->out, &c, 1);
+    }
+    r->atom = start;
+    if (status)
+        return status;
+    if (r->p == r->end)
+        return refuse(r, "a bracket that is not closed");
+    r->p++;
+    return put(r, "]");
+}
+
+/* Behind "(": the letters of "(?imx-imx" mean the same but for m, which is PCRE2's s. */
+static gr_status group(reader *r)
+{
+    if (r->depth == deepest)
+        return refuse(r, "a group this deep");
+    r->open[r->depth++] = r->out->size;
+    gr_status status = put(r, "(");
+    if (status || r->p == r->end || *r->p != '?')
+        return status;
+    r->p++;
+    status = put(r, "?");
+    if (r->p < r->end && strchr("~({&", *r->p))
+        return refuse(r, "an absent group, condition, call or code");
+    while (!status && r->p < r->end && strchr("imx-", *r->p)) {
+        char c = *r->p++;
+        status = gr_bytes_add(r->out, c == 'm' ? "s" : &c, 1);
+    }
+    return status;
+}
+
+/* {n,m}+ repeats the repetition; PCRE2 would make it possessive. */
+static gr_status interval(reader *r)
+{
+    const char *q = r->p;
+    while (q < r->end && ((*q >= '0' && *q <= '9') || *q == ','))
+        q++;
+    bool is_interval = q > r->p && q < r->end && *q == '}' && *r->p != ',';
+    bool repeated = is_interval && q + 1 < r->end && q[1] == '+';
+    if (*r->p == ',')
+        return refuse(r, "{,n}");
+    if (!is_interval)
+        return put(r, "\\{");
+    gr_status status = gr_bytes_reserve(r->out, 8 + (size_t)(q - r->p));
+    if (status)
+        return status;
+    if (repeated) {
+        char *at = r->out->data + r->atom;
+        memmove(at + 3, at, r->out->size - r->atom);
+        memcpy(at, "(?:", 3);
+        r->out->size += 3;
+    }
+    status = put(r, "{");
+    if (!status)
+        status = gr_bytes_add(r->out, r->p, (size_t)(q - r->p + 1));
+    r->p = q + 1 + repeated;
+    return status || !repeated ? status : put(r, ")+");
+}
+
+static gr_status one(reader *r)
+{
+    char c = *r->p++;
+    if (c == '{')
+        return interval(r);
+    if (!strchr("*+?", c) || !c)
+        r->atom = r->out->size;
+    if (c == '\\')
+        return escape(r, false);
+    if (c == '[')
+        return brackets(r);
+    if (c == '(')
+        return group(r);
+    if (c == ')' && r->depth)
+        r->atom = r->open[--r->depth];
+    return gr_bytes_add(r->out, &c, 1);
+}
+
+gr_status gr_regex_translate(const char *pattern, size_t size, gr_bytes *out)
+{
+    reader r = {.p = pattern, .end = pattern + size, .pattern = pattern, .size = size, .out = out};
+    gr_status status = GR_OK;
+    while (r.p < r.end && !status) {
+        const char *start = r.p;
+        status = one(&r);
+        /* A character of several bytes is one atom. */
+        while (!status && (unsigned char)*start >= 0xC0 && r.p < r.end && ((unsigned char)*r.p & 0xC0) == 0x80)
+            status = gr_bytes_add(out, r.p++, 1);
+    }
+    return status;
+}
