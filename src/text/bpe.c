@@ -208,8 +208,8 @@ static gr_status copy_options(gr_bpe *b, const gr_bpe_options *o)
         (o->suffix && *o->suffix && !b->options.suffix))
         return GR_ERR_MEMORY;
     if ((o->prefix && strlen(o->prefix) > GR_BPE_AFFIX) || (o->suffix && strlen(o->suffix) > GR_BPE_AFFIX))
-        return gr_fail(GR_ERR_UNSUPPORTED, "BPE: a continuing_subword_prefix or end_of_word_suffix of more than %d bytes",
-                       GR_BPE_AFFIX);
+        return gr_fail(GR_ERR_UNSUPPORTED,
+                       "BPE: a continuing_subword_prefix or end_of_word_suffix of more than %d bytes", GR_BPE_AFFIX);
     b->unk = o->unk ? gr_vocab_find(&b->base.vocab, o->unk, strlen(o->unk)) : GR_UNK_NONE;
     if (o->unk && b->unk < 0)
         b->unk = GR_UNK_MISSING;

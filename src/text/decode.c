@@ -53,10 +53,10 @@ typedef struct kind {
 
 struct step {
     const kind *kind;
-    gr_pattern a, b;      /* what is replaced by what */
-    char character[8];    /* one character */
-    int64_t start, stop;  /* Strip: at most that many */
-    bool flag;            /* Metaspace: the first token drops its spaces; WordPiece and CTC: cleanup */
+    gr_pattern a, b;     /* what is replaced by what */
+    char character[8];   /* one character */
+    int64_t start, stop; /* Strip: at most that many */
+    bool flag;           /* Metaspace: the first token drops its spaces; WordPiece and CTC: cleanup */
 };
 
 struct gr_decoder {

@@ -23,7 +23,8 @@ void gr_tokenizer_scratch_free(gr_tokenizer_scratch *s)
 }
 
 /* Text between added tokens, normalized. */
-static gr_status encode_pieces(const gr_tokenizer *t, gr_tokenizer_scratch *s, const char *text, size_t size, bool first)
+static gr_status encode_pieces(const gr_tokenizer *t, gr_tokenizer_scratch *s, const char *text, size_t size,
+                               bool first)
 {
     gr_scan_fn scan = t->byte_level ? gr_pretokenizer_scanner(t->pretokenizer) : NULL;
     gr_status status = GR_OK;

@@ -106,8 +106,8 @@ struct step {
     behavior how;
     unsigned class; /* separators by class */
     bool invert;
-    bool rewrites;     /* all pieces go to out->own */
-    bool prefix_space; /* ByteLevel */
+    bool rewrites;      /* all pieces go to out->own */
+    bool prefix_space;  /* ByteLevel */
     char mark[8];       /* Metaspace: what stands for a space */
     bool always, first; /* Metaspace: where the mark is prepended */
     bool split;

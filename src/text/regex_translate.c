@@ -52,11 +52,27 @@ static const struct escape {
 static gr_status property(reader *r, bool negated)
 {
     static const char *const long_names[][2] = {
-        {"Letter", "L"}, {"Lowercase_Letter", "Ll"}, {"Uppercase_Letter", "Lu"}, {"Titlecase_Letter", "Lt"},
-        {"Modifier_Letter", "Lm"}, {"Other_Letter", "Lo"}, {"Mark", "M"}, {"Number", "N"}, {"Decimal_Number", "Nd"},
-        {"Punctuation", "P"}, {"Symbol", "S"}, {"Separator", "Z"}, {"Other", "C"}, {"Alpha", "Alphabetic"},
-        {"Alphabetic", "Alphabetic"}, {"Digit", "Nd"}, {"Upper", "Uppercase"}, {"Lower", "Lowercase"},
-        {"Emoji", "Emoji"}, {"Extended_Pictographic", "Extended_Pictographic"}, {"Any", "Any"},
+        {"Letter", "L"},
+        {"Lowercase_Letter", "Ll"},
+        {"Uppercase_Letter", "Lu"},
+        {"Titlecase_Letter", "Lt"},
+        {"Modifier_Letter", "Lm"},
+        {"Other_Letter", "Lo"},
+        {"Mark", "M"},
+        {"Number", "N"},
+        {"Decimal_Number", "Nd"},
+        {"Punctuation", "P"},
+        {"Symbol", "S"},
+        {"Separator", "Z"},
+        {"Other", "C"},
+        {"Alpha", "Alphabetic"},
+        {"Alphabetic", "Alphabetic"},
+        {"Digit", "Nd"},
+        {"Upper", "Uppercase"},
+        {"Lower", "Lowercase"},
+        {"Emoji", "Emoji"},
+        {"Extended_Pictographic", "Extended_Pictographic"},
+        {"Any", "Any"},
     };
     const char *close = r->p < r->end && *r->p == '{' ? memchr(r->p, '}', (size_t)(r->end - r->p)) : NULL;
     if (!close)
@@ -104,9 +120,9 @@ static gr_status escape(reader *r, bool inside)
 static gr_status posix(reader *r)
 {
     static const char *const names[][2] = {
-        {"[:alpha:]", "\\p{Alphabetic}"}, {"[:digit:]", "\\p{Nd}"}, {"[:space:]", SPACES},
+        {"[:alpha:]", "\\p{Alphabetic}"},        {"[:digit:]", "\\p{Nd}"},        {"[:space:]", SPACES},
         {"[:alnum:]", "\\p{Alphabetic}\\p{Nd}"}, {"[:upper:]", "\\p{Uppercase}"}, {"[:lower:]", "\\p{Lowercase}"},
-        {"[:punct:]", "\\p{P}$+<=>^`|~"}, {"[:xdigit:]", "0-9a-fA-F"}, {"[:word:]", WORDS},
+        {"[:punct:]", "\\p{P}$+<=>^`|~"},        {"[:xdigit:]", "0-9a-fA-F"},     {"[:word:]", WORDS},
     };
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         size_t n = strlen(names[i][0]);

@@ -5,17 +5,16 @@ typedef enum kind { OTHER, LETTER, NUMBER, SPACE, NEWLINE } kind; /* NEWLINE: a 
 
 /* ASCII by table: no branches on the common path. */
 static const unsigned char ascii_kind[128] = {
-    ['\t'] = SPACE, ['\n'] = NEWLINE, ['\v'] = SPACE, ['\f'] = SPACE, ['\r'] = NEWLINE, [' '] = SPACE,
-    ['0'] = NUMBER, ['1'] = NUMBER, ['2'] = NUMBER, ['3'] = NUMBER, ['4'] = NUMBER,
-    ['5'] = NUMBER, ['6'] = NUMBER, ['7'] = NUMBER, ['8'] = NUMBER, ['9'] = NUMBER,
-    ['A'] = LETTER, ['B'] = LETTER, ['C'] = LETTER, ['D'] = LETTER, ['E'] = LETTER, ['F'] = LETTER, ['G'] = LETTER,
-    ['H'] = LETTER, ['I'] = LETTER, ['J'] = LETTER, ['K'] = LETTER, ['L'] = LETTER, ['M'] = LETTER, ['N'] = LETTER,
-    ['O'] = LETTER, ['P'] = LETTER, ['Q'] = LETTER, ['R'] = LETTER, ['S'] = LETTER, ['T'] = LETTER, ['U'] = LETTER,
-    ['V'] = LETTER, ['W'] = LETTER, ['X'] = LETTER, ['Y'] = LETTER, ['Z'] = LETTER,
-    ['a'] = LETTER, ['b'] = LETTER, ['c'] = LETTER, ['d'] = LETTER, ['e'] = LETTER, ['f'] = LETTER, ['g'] = LETTER,
-    ['h'] = LETTER, ['i'] = LETTER, ['j'] = LETTER, ['k'] = LETTER, ['l'] = LETTER, ['m'] = LETTER, ['n'] = LETTER,
-    ['o'] = LETTER, ['p'] = LETTER, ['q'] = LETTER, ['r'] = LETTER, ['s'] = LETTER, ['t'] = LETTER, ['u'] = LETTER,
-    ['v'] = LETTER, ['w'] = LETTER, ['x'] = LETTER, ['y'] = LETTER, ['z'] = LETTER,
+    ['\t'] = SPACE, ['\n'] = NEWLINE, ['\v'] = SPACE, ['\f'] = SPACE, ['\r'] = NEWLINE, [' '] = SPACE,  ['0'] = NUMBER,
+    ['1'] = NUMBER, ['2'] = NUMBER,   ['3'] = NUMBER, ['4'] = NUMBER, ['5'] = NUMBER,   ['6'] = NUMBER, ['7'] = NUMBER,
+    ['8'] = NUMBER, ['9'] = NUMBER,   ['A'] = LETTER, ['B'] = LETTER, ['C'] = LETTER,   ['D'] = LETTER, ['E'] = LETTER,
+    ['F'] = LETTER, ['G'] = LETTER,   ['H'] = LETTER, ['I'] = LETTER, ['J'] = LETTER,   ['K'] = LETTER, ['L'] = LETTER,
+    ['M'] = LETTER, ['N'] = LETTER,   ['O'] = LETTER, ['P'] = LETTER, ['Q'] = LETTER,   ['R'] = LETTER, ['S'] = LETTER,
+    ['T'] = LETTER, ['U'] = LETTER,   ['V'] = LETTER, ['W'] = LETTER, ['X'] = LETTER,   ['Y'] = LETTER, ['Z'] = LETTER,
+    ['a'] = LETTER, ['b'] = LETTER,   ['c'] = LETTER, ['d'] = LETTER, ['e'] = LETTER,   ['f'] = LETTER, ['g'] = LETTER,
+    ['h'] = LETTER, ['i'] = LETTER,   ['j'] = LETTER, ['k'] = LETTER, ['l'] = LETTER,   ['m'] = LETTER, ['n'] = LETTER,
+    ['o'] = LETTER, ['p'] = LETTER,   ['q'] = LETTER, ['r'] = LETTER, ['s'] = LETTER,   ['t'] = LETTER, ['u'] = LETTER,
+    ['v'] = LETTER, ['w'] = LETTER,   ['x'] = LETTER, ['y'] = LETTER, ['z'] = LETTER,
 };
 
 static kind kind_of_long(const char *p, const char *end, int *n)

@@ -176,8 +176,7 @@ static gr_status show_ids(gr_text_stream *s, bool end)
     memmove(s->ids.data, s->ids.data + s->context, (s->ids.size - s->context) * sizeof *s->ids.data);
     s->ids.size -= s->context;
     s->context = s->ids.size;
-    return status ? status
-                  : decode(s->tokenizer, &s->scratch, s->ids.data, s->ids.size, s->flags, &s->before);
+    return status ? status : decode(s->tokenizer, &s->scratch, s->ids.data, s->ids.size, s->flags, &s->before);
 }
 
 static gr_status feed(gr_text_stream *s, int32_t id)

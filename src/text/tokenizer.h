@@ -29,9 +29,9 @@ struct gr_tokenizer {
     size_t json_size;
     gr_token_model *model;
     gr_added added;
-    gr_normalizer *normalizer;      /* NULL: none */
-    gr_pretokenizer *pretokenizer;  /* NULL: none */
-    gr_post_item *post;             /* NULL: none */
+    gr_normalizer *normalizer;     /* NULL: none */
+    gr_pretokenizer *pretokenizer; /* NULL: none */
+    gr_post_item *post;            /* NULL: none */
     size_t posts, posts_cap;
     gr_decoder *decoder;
     bool byte_level; /* the model's pieces are raw bytes */

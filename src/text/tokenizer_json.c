@@ -118,8 +118,8 @@ static gr_status read_added_token(gr_tokenizer *t, gr_json value)
         return status;
     int32_t id = id_of_added(t, content, size);
     if (declared >= 0 && declared != id)
-        gr_remark(GR_LOG_WARN, "tokenizer.json: added token %.*s has id %d, not %lld as it says", (int)size, content, id,
-               (long long)declared);
+        gr_remark(GR_LOG_WARN, "tokenizer.json: added token %.*s has id %d, not %lld as it says", (int)size, content,
+                  id, (long long)declared);
     return gr_added_add(&t->added, content, size, id, flags);
 }
 
@@ -176,7 +176,8 @@ static gr_status add_inner(gr_tokenizer *t, const gr_post_item *inner, size_t n)
     return status;
 }
 
-static gr_status read_template_item(gr_tokenizer *t, gr_json template, gr_json item, const gr_post_item *inner, size_t n)
+static gr_status read_template_item(gr_tokenizer *t, gr_json template, gr_json item, const gr_post_item *inner,
+                                    size_t n)
 {
     gr_json special = gr_json_get(item, "SpecialToken");
     if (gr_json_is(gr_json_get(item, "Sequence")))

@@ -35,8 +35,8 @@ static gr_status add_character(gr_bytes *out, uint32_t c, size_t id)
 /* A BPE model without merges. */
 static gr_status add_model(gr_bytes *out, const uint32_t *c, size_t n, const char *unk)
 {
-    gr_status status = gr_bytes_add_string(
-        out, "  \"model\": {\n    \"type\": \"BPE\",\n    \"dropout\": null,\n    \"unk_token\": ");
+    gr_status status =
+        gr_bytes_add_string(out, "  \"model\": {\n    \"type\": \"BPE\",\n    \"dropout\": null,\n    \"unk_token\": ");
     if (!status)
         status = gr_bytes_add_string(out, unk);
     if (!status)

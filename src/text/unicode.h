@@ -6,13 +6,13 @@
 #include "text/utf8.h"
 
 enum {
-    GR_CLASS_LETTER = 1,      /* \p{L} */
-    GR_CLASS_NUMBER = 2,      /* \p{N} */
-    GR_CLASS_SPACE = 4,       /* White_Space */
-    GR_CLASS_WORD = 8,        /* \w of the regexes in tokenizer.json: L, M, N, Pc */
-    GR_CLASS_DIGIT = 16,      /* \p{Nd} */
-    GR_CLASS_RUST_WORD = 32,  /* \w of the Whitespace pre-tokenizer and of single_word */
-    GR_CLASS_NUMERIC = 64,    /* what the Digits pre-tokenizer cuts at */
+    GR_CLASS_LETTER = 1,        /* \p{L} */
+    GR_CLASS_NUMBER = 2,        /* \p{N} */
+    GR_CLASS_SPACE = 4,         /* White_Space */
+    GR_CLASS_WORD = 8,          /* \w of the regexes in tokenizer.json: L, M, N, Pc */
+    GR_CLASS_DIGIT = 16,        /* \p{Nd} */
+    GR_CLASS_RUST_WORD = 32,    /* \w of the Whitespace pre-tokenizer and of single_word */
+    GR_CLASS_NUMERIC = 64,      /* what the Digits pre-tokenizer cuts at */
     GR_CLASS_PUNCTUATION = 128, /* what the Punctuation pre-tokenizer cuts at */
 };
 

@@ -11,7 +11,7 @@ typedef struct gr_word_key { /* the word's bytes, zeros, and its length in the l
 } gr_word_key;
 
 typedef struct gr_cached_word {
-    gr_word_key key; /* all zero: empty */
+    gr_word_key key;          /* all zero: empty */
     int32_t id[GR_CACHE_IDS]; /* -1 behind the last */
 } gr_cached_word;
 

@@ -1,0 +1,162 @@
+/* Tokenizers against the ids and texts that the `tokenizers` package has, and what holds for all of them. */
+#include "text/utf8.h"
+#include "base/file.h"
+#include "text_cases.h"
+
+/* ---- all of the reference cases ---- */
+
+static void check_shared(const char *name)
+{
+    char path[256];
+    snprintf(path, sizeof path, "data/tokenizers/%s", name);
+    const char *dir = test_shared(path);
+    gr_tokenizer *t = gr_tokenizer_load(dir);
+    CHECK_MADE(t);
+    CHECK(check_cases(t, test_join(dir, "cases.jsonl")) > 400);
+    gr_tokenizer_free(t);
+}
+
+TEST(shared_gpt2)
+{
+    check_shared("gpt2");
+}
+
+TEST(shared_llama2)
+{
+    check_shared("llama2");
+}
+
+TEST(shared_llama3)
+{
+    check_shared("llama3");
+}
+
+/* ---- byte and char ---- */
+
+static void check_round_trip(gr_tokenizer *t, const char *text, size_t size, size_t n_wanted)
+{
+    const int32_t *ids;
+    const char *back;
+    size_t n, back_size;
+    CHECK_OK(gr_tokenizer_encode(t, text, size, 0, &ids, &n));
+    CHECK_EQ_INT(n, n_wanted);
+    CHECK_OK(gr_tokenizer_decode(t, ids, n, 0, &back, &back_size));
+    CHECK_EQ_INT(back_size, size);
+    CHECK(memcmp(text, back, size) == 0);
+}
+
+TEST(byte)
+{
+    const char text[] = "a\0b \xC3\xA9\n\xF0\x9F\x99\x82 <|endoftext|>";
+    gr_tokenizer *t = gr_tokenizer_byte();
+    const int32_t *ids;
+    size_t n;
+    CHECK_MADE(t);
+    CHECK_EQ_INT(gr_tokenizer_vocab_size(t), 257);
+    CHECK_EQ_INT(gr_tokenizer_eos(t), 256);
+    check_round_trip(t, text, sizeof text - 1, sizeof text - 1);
+    CHECK_OK(gr_tokenizer_encode(t, text, sizeof text - 1, 0, &ids, &n));
+    for (size_t i = 0; i < n; i++)
+        CHECK_EQ_INT(ids[i], (unsigned char)text[i]);
+    CHECK_OK(gr_tokenizer_encode(t, text, sizeof text - 1, GR_PARSE_SPECIAL, &ids, &n));
+    CHECK_EQ_INT(ids[n - 1], 256);
+    gr_tokenizer_free(t);
+}
+
+TEST(char_sorts_and_refuses)
+{
+    const char text[] = "banana \xC3\xA9!";
+    gr_tokenizer *t = gr_tokenizer_char(text, sizeof text - 1, false);
+    const int32_t *ids;
+    size_t n;
+    CHECK_MADE(t);
+    CHECK_EQ_INT(gr_tokenizer_vocab_size(t), 6);
+    CHECK_EQ_INT(gr_tokenizer_id(t, " "), 0);
+    CHECK_EQ_INT(gr_tokenizer_id(t, "\xC3\xA9"), 5);
+    CHECK_EQ_INT(gr_tokenizer_eos(t), -1);
+    check_round_trip(t, text, sizeof text - 1, 9);
+    CHECK_STATUS(gr_tokenizer_encode(t, "ban\xC3\xB1", 5, 0, &ids, &n), GR_ERR_ARGUMENT);
+    CHECK_ERROR(GR_ERR_ARGUMENT, "U+00F1");
+    gr_tokenizer_free(t);
+    t = gr_tokenizer_char(text, sizeof text - 1, true);
+    CHECK_MADE(t);
+    CHECK_EQ_INT(gr_tokenizer_eos(t), 6);
+    gr_tokenizer_free(t);
+    CHECK(!gr_tokenizer_char("a\xFF", 2, false));
+    CHECK_ERROR(GR_ERR_ARGUMENT, "offset 1");
+}
+
+TEST(json_round_trip)
+{
+    gr_tokenizer *a = gr_tokenizer_char("hello \"world\"\\\n\t\x01", 17, true), *b;
+    size_t size;
+    CHECK_MADE(a);
+    const char *json = gr_tokenizer_json(a, &size), *path = test_join(test_dir(), "tokenizer.json");
+    CHECK_OK(gr_file_write(path, json, size));
+    b = gr_tokenizer_load(test_dir());
+    CHECK_MADE(b);
+    CHECK_EQ_STR(gr_tokenizer_json(a, NULL), gr_tokenizer_json(b, NULL));
+    CHECK_EQ_INT(gr_tokenizer_vocab_size(b), 14);
+    CHECK_EQ_INT(gr_tokenizer_id(b, "\t"), gr_tokenizer_id(a, "\t"));
+    gr_tokenizer_free(a);
+    gr_tokenizer_free(b);
+}
+
+TEST(char_shakespeare)
+{
+    size_t size;
+    char *text = gr_file_read(test_shared("data/tinyshakespeare.txt"), 100 << 20, &size);
+    CHECK_MADE(text);
+    gr_tokenizer *t = gr_tokenizer_char(text, size, false);
+    CHECK_MADE(t);
+    CHECK_EQ_INT(gr_tokenizer_vocab_size(t), 65);
+    check_round_trip(t, text, size, size);
+    gr_tokenizer_free(t);
+    gr_free(text);
+}
+
+/* ---- streams ---- */
+
+TEST(stream_keeps_characters_whole)
+{
+    const char text[] = "\xE4\xBD\xA0\xF0\x9F\x99\x82";
+    gr_tokenizer *t = gr_tokenizer_byte();
+    gr_text_stream *s = gr_text_stream_new(t, 0);
+    const char *out;
+    size_t size;
+    CHECK_MADE(s);
+    for (size_t i = 0; i < 7; i++) {
+        CHECK_OK(gr_text_stream_feed(s, (unsigned char)text[i], &out, &size));
+        CHECK_EQ_INT(size, i == 2 ? 3 : i == 6 ? 4 : 0);
+    }
+    CHECK_OK(gr_text_stream_feed(s, 0xE4, &out, &size));
+    CHECK_EQ_INT(size, 0);
+    CHECK_OK(gr_text_stream_end(s, &out, &size));
+    CHECK_EQ_STR(out, "\xEF\xBF\xBD");
+    CHECK_STATUS(gr_text_stream_feed(s, -1, &out, &size), GR_ERR_ARGUMENT);
+    gr_text_stream_free(s);
+    gr_tokenizer_free(t);
+}
+
+/* ---- memory ---- */
+
+static gr_status make_and_use(void *ctx)
+{
+    (void)ctx;
+    gr_tokenizer *t = gr_tokenizer_char("abc", 3, true);
+    const int32_t *ids;
+    const char *text;
+    size_t n, size;
+    if (!t)
+        return gr_error_status();
+    gr_status status = gr_tokenizer_encode(t, "abcabc<|endoftext|>", 19, GR_PARSE_SPECIAL, &ids, &n);
+    if (!status)
+        status = gr_tokenizer_decode(t, (const int32_t[]){0, 1, 2, 3}, 4, GR_SKIP_SPECIAL, &text, &size);
+    gr_tokenizer_free(t);
+    return status;
+}
+
+TEST(every_allocation_may_fail)
+{
+    CHECK(SWEEP_ALLOCATIONS(make_and_use, NULL) > 30);
+}
