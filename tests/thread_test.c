@@ -107,6 +107,34 @@ TEST(the_caller_waits_for_the_last_piece)
     CHECK_EQ_INT(late, 0);
 }
 
+/* Comes back only when both pieces run at the same time, or after seconds. */
+static void meet(void *ctx, int64_t piece, int worker)
+{
+    (void)piece;
+    (void)worker;
+    atomic_int *met = ctx;
+    atomic_fetch_add(met, 1);
+    for (int i = 0; i < 5000 && atomic_load(met) % 2 != 0; i++)
+        nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+}
+
+TEST(sleeping_workers_are_woken)
+{
+    atomic_int met = 0;
+    gr_pool *p = gr_pool_new(2);
+    CHECK_MADE(p);
+    struct timespec start, end;
+    clock_gettime(CLOCK_MONOTONIC, &start);
+    for (int r = 0; r < 5; r++) {
+        nanosleep(&(struct timespec){.tv_nsec = 10000000}, NULL); /* longer than workers look before they sleep */
+        gr_parallel(p, 2, meet, &met);
+    }
+    clock_gettime(CLOCK_MONOTONIC, &end);
+    gr_pool_free(p);
+    CHECK_EQ_INT(atomic_load(&met), 10);
+    CHECK(end.tv_sec - start.tv_sec < 4);
+}
+
 static void *own_pool(void *arg)
 {
     gr_pool *p = gr_pool_new(3);
