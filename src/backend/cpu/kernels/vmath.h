@@ -107,7 +107,8 @@ static inline float gr_vlog(float x)
     return x >= 0.0f ? y : gr_vbits(0x7FC00000u);
 }
 
-/* 3 ulp: with m = e^2|x| - 1 in full precision, m / (m + 2). */
+/* 3 ulp: with m = e^2|x| - 1 in full precision, m / (m + 2); near 1 as 1 - 2 / (m + 2), which leaves one rounding, since
+ * derivatives are made of 1 - tanh^2. */
 static inline float gr_vtanh(float x)
 {
     int32_t k;
@@ -117,7 +118,8 @@ static inline float gr_vtanh(float x)
     float q = gr_vexp_reduced(d, &k);
     float scale = gr_vpow2(k);
     float m = q * scale + (scale - 1.0f);
-    return gr_vcopysign(m / (m + 2.0f), x);
+    float part = (m > 2.0f ? 2.0f : m) / (m + 2.0f);
+    return gr_vcopysign(m > 2.0f ? 1.0f - part : part, x);
 }
 
 /* 2 ulp; 0 where e^-x overflows. */
