@@ -5,11 +5,7 @@
 
 #include "cli/args.h"
 
-/* clang-format off */
-#define GR_VERBS(X) \
-    X(info) \
-    X(verify)
-/* clang-format on */
+#define GR_VERBS(X) X(info)
 
 #define GR_VERB_DECLARE(name) extern const gr_verb gr_verb_##name;
 GR_VERBS(GR_VERB_DECLARE)

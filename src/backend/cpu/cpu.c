@@ -1,5 +1,7 @@
 /* The CPU backend: its kernels, and the reference ones for what it has none. */
-#include "backend/backend.h"
+#include "backend/cpu/cpu.h"
+
+#include "backend/cpu/blas.h"
 #include "backend/cpu/isa.h"
 
 #include <stdio.h>
@@ -9,8 +11,9 @@ static gr_status open_device(gr_device *d, int threads)
     d->pool = gr_pool_new(threads);
     if (!d->pool)
         return gr_error_status();
-    snprintf(d->description, sizeof d->description, "%s, %d threads", gr_isa_name(gr_isa_detect()),
-             gr_pool_threads(d->pool));
+    static const char *const levels[GR_ISA_COUNT] = {"no vector extensions known", "AVX2", "AVX-512"};
+    snprintf(d->description, sizeof d->description, "%s, %d threads, %s", levels[gr_isa_detect()],
+             gr_pool_threads(d->pool), gr_blas_present() ? gr_blas_name() : "no BLAS");
     return GR_OK;
 }
 
@@ -19,8 +22,16 @@ static void close_device(gr_device *d)
     gr_pool_free(d->pool);
 }
 
+/* One a family of ops; the first line that fits is taken. */
+static const gr_kernel *const tables[] = {gr_cpu_matmul_kernels, gr_cpu_elementwise_kernels, gr_cpu_layout_kernels};
+
 static const gr_kernel *find(const gr_tensor *node)
 {
+    for (size_t i = 0; i < sizeof tables / sizeof tables[0]; i++) {
+        const gr_kernel *found = gr_kernel_find(tables[i], node);
+        if (found)
+            return found;
+    }
     const gr_kernel *k = gr_kernel_own(node);
     return k ? k : gr_backend_ref.find(node);
 }

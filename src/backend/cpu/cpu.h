@@ -1,0 +1,22 @@
+/* The cpu backend's kernels: a table a family, each closed by a line without op. */
+#ifndef GR_BACKEND_CPU_CPU_H
+#define GR_BACKEND_CPU_CPU_H
+
+#include "backend/backend.h"
+
+extern const gr_kernel gr_cpu_matmul_kernels[], gr_cpu_elementwise_kernels[], gr_cpu_layout_kernels[];
+
+/* ---- what several families need ---- */
+
+/* Moves elements: to[i0, i1, ..] = from[i0, i1, ..] for operands of one shape and dtype, each with its own strides.
+ * `from` may repeat elements (stride 0); `to` may not overlap it. */
+void gr_cpu_copy(gr_pool *pool, const gr_operand *to, const gr_operand *from);
+/* The operand with row-major strides at `data`. */
+gr_operand gr_cpu_contiguous(const gr_operand *o, void *data);
+bool gr_cpu_is_contiguous(const gr_operand *o);
+
+/* out = op(in[0..n_in)) by the element-wise kernel, outside of any program: for effects that compute and write back.
+ * n_in is at most 3; out may be one of the inputs. */
+void gr_cpu_apply(gr_pool *pool, const gr_op *op, const gr_operand *in, int n_in, const gr_operand *out);
+
+#endif

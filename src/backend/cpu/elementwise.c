@@ -1,0 +1,534 @@
+/* Element-wise ops: one executor for chains of them; a single op is a chain of one. A tile of the result at a time, each
+ * op runs over registers, f32 arrays that stay in the first-level cache: however long the chain, memory is read and
+ * written once.
+ * Reading order: layout of inputs · registers · a tile's inputs · a tile · preparing · kernels. */
+#include "backend/cpu/cpu.h"
+
+#include "backend/cpu/elementwise_kernels.h"
+#include "base/dtype.h"
+#include "op/fused.h"
+#include "op/op.h"
+
+#include <string.h>
+
+enum {
+    TILE = 1024,       /* elements a tile: 4 KiB a register */
+    ROW_TILES = 256,   /* with rows of at least so many elements tiles do not cross their ends */
+    PIECE_TILES = 8,   /* what a worker takes at a time */
+    FEW_REGISTERS = 4, /* so many lie on the worker's stack, more in scratch */
+};
+
+typedef struct source {
+    const char *data;
+    gr_dtype dtype;
+    int64_t bytes;               /* an element */
+    int64_t stride[GR_MAX_DIMS]; /* along the collapsed dims */
+    bool seed;                   /* read by dropout alone, never a tile */
+    bool scalar, linear;         /* one value for all; or element i at i */
+    float value;
+    int reg; /* where a tile of it goes if it cannot be read in place; -1: nowhere */
+} source;
+
+typedef struct chain {
+    const gr_fused_attr *f;
+    const gr_elementwise_kernels *kernels;
+    const gr_call *call;
+    int ndim; /* of the result, neighbours joined where all inputs run on evenly */
+    int64_t shape[GR_MAX_DIMS];
+    source in[GR_FUSED_IN];
+    float constant[GR_FUSED_CONSTANTS];
+    gr_dtype dtype[GR_FUSED_VALUES];
+    gr_loop loop[GR_FUSED_CODE]; /* NULL: dropout */
+    int reg[GR_FUSED_CODE];      /* of each result, -1: straight into output `direct` */
+    int direct[GR_FUSED_CODE];   /* output, or -1 */
+    int n_registers;
+    float *registers; /* scratch, n_registers a worker; NULL: the stack */
+    int64_t count, width, tiles, tiles_a_row;
+} chain;
+
+static int64_t min64(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
+static int64_t ceil_div(int64_t a, int64_t b)
+{
+    return a / b + (a % b != 0);
+}
+
+/* ---- layout of inputs --------------------------------------------------------------------------------------- */
+
+/* By how much input o moves along dim d of the result. */
+static int64_t stride_along(const gr_operand *o, const gr_operand *out, int d)
+{
+    int own = d - (out->ndim - o->ndim);
+    return own >= 0 && o->shape[own] != 1 ? o->stride[own] : 0;
+}
+
+static bool joins(const chain *c, const gr_operand *out, int d)
+{
+    for (int i = 0; c->ndim > 0 && i < c->f->n_in; i++)
+        if (c->in[i].stride[c->ndim - 1] != out->shape[d] * stride_along(&c->call->in[i], out, d))
+            return false;
+    return c->ndim > 0;
+}
+
+static void collapse(chain *c, const gr_operand *out)
+{
+    for (int d = 0; d < out->ndim; d++) {
+        if (out->shape[d] == 1)
+            continue;
+        if (joins(c, out, d))
+            c->shape[c->ndim - 1] *= out->shape[d];
+        else
+            c->shape[c->ndim++] = out->shape[d];
+        for (int i = 0; i < c->f->n_in; i++)
+            c->in[i].stride[c->ndim - 1] = stride_along(&c->call->in[i], out, d);
+    }
+    if (c->ndim == 0)
+        c->shape[c->ndim++] = 1;
+}
+
+static void classify(chain *c, source *s)
+{
+    int64_t run = 1;
+    s->scalar = s->linear = true;
+    for (int d = c->ndim - 1; d >= 0; d--) {
+        s->scalar = s->scalar && s->stride[d] == 0;
+        s->linear = s->linear && s->stride[d] == run;
+        run *= c->shape[d];
+    }
+}
+
+/* Long rows are cut evenly, so that a row-wise input is read where it lies. */
+static void cut_tiles(chain *c)
+{
+    int64_t row = c->shape[c->ndim - 1];
+    c->count = 1;
+    for (int d = 0; d < c->ndim; d++)
+        c->count *= c->shape[d];
+    c->width = TILE;
+    c->tiles_a_row = 0;
+    c->tiles = ceil_div(c->count, TILE);
+    if (c->ndim > 1 && row >= ROW_TILES && c->count > 0) {
+        c->width = ceil_div(ceil_div(row, ceil_div(row, TILE)), 16) * 16;
+        c->tiles_a_row = ceil_div(row, c->width);
+        c->tiles = c->count / row * c->tiles_a_row;
+    }
+}
+
+/* ---- registers ---------------------------------------------------------------------------------------------- */
+
+/* last[v]: the last step that reads value v; outputs are read at the end. */
+static void last_uses(const gr_fused_attr *f, int *last)
+{
+    for (int v = 0; v < GR_FUSED_VALUES; v++)
+        last[v] = -1;
+    for (int i = 0; i < f->n_code; i++)
+        for (int k = 0; k < gr_fused_operands(gr_op_list(f->code[i].op)); k++)
+            last[f->code[i].arg[k]] = i;
+    for (int k = 0; k < f->n_out; k++)
+        last[f->out[k]] = f->n_code;
+}
+
+/* The output that step i may write straight away: f32, and not over an input that later steps still read (the memory
+ * of an input may be taken for the result). Before pointers are known nothing may. */
+static int direct_output(const chain *c, int i, const int *last)
+{
+    const gr_fused_attr *f = c->f;
+    for (int k = 0; k < f->n_out; k++) {
+        const gr_operand *out = &c->call->out[k];
+        if (f->out[k] != GR_FUSED_RESULT + i || out->dtype != GR_F32 || !out->data)
+            continue;
+        for (int v = 0; v < f->n_in; v++)
+            if (!c->in[v].scalar && c->in[v].data == out->data && last[v] > i)
+                return -1;
+        return k;
+    }
+    return -1;
+}
+
+typedef struct free_list {
+    int reg[GR_FUSED_VALUES], n;
+} free_list;
+
+static int take_register(chain *c, free_list *l)
+{
+    return l->n ? l->reg[--l->n] : c->n_registers++;
+}
+
+/* A result may take the register of an operand that nobody needs any more: loops go element by element. */
+static void give_registers(chain *c)
+{
+    const gr_fused_attr *f = c->f;
+    int last[GR_FUSED_VALUES];
+    free_list l = {.n = 0};
+    last_uses(f, last);
+    for (int i = 0; i < f->n_in; i++) {
+        source *s = &c->in[i];
+        bool in_place = s->scalar || s->seed || (s->linear && s->dtype == GR_F32);
+        s->reg = in_place ? -1 : c->n_registers++;
+    }
+    for (int i = 0; i < f->n_code; i++) {
+        for (int k = 0; k < gr_fused_operands(gr_op_list(f->code[i].op)); k++) {
+            int v = f->code[i].arg[k], r = v - GR_FUSED_RESULT;
+            if (r < 0 || v >= GR_FUSED_CONSTANT || last[v] != i || c->reg[r] < 0)
+                continue;
+            l.reg[l.n++] = c->reg[r];
+            last[v] = -1; /* an op may read one value twice */
+        }
+        c->direct[i] = direct_output(c, i, last);
+        c->reg[i] = c->direct[i] < 0 ? take_register(c, &l) : -1;
+    }
+}
+
+/* ---- a tile's inputs ---------------------------------------------------------------------------------------- */
+
+static void load_run(const chain *c, float *to, const source *s, const char *from, int64_t n)
+{
+    if (s->dtype == GR_F32)
+        memcpy(to, from, (size_t)n * sizeof *to);
+    else if (s->dtype == GR_BF16)
+        c->kernels->load_bf16(to, (const uint16_t *)(const void *)from, n);
+    else if (s->dtype == GR_BOOL)
+        c->kernels->load_bool(to, (const uint8_t *)from, n);
+    else
+        gr_dtype_get(s->dtype)->to_f32(from, to, n);
+}
+
+/* n elements `stride` apart. */
+static void load_strided(const chain *c, float *to, const source *s, const char *from, int64_t stride, int64_t n)
+{
+    if (stride == 1) {
+        load_run(c, to, s, from, n);
+        return;
+    }
+    if (stride == 0)
+        load_run(c, to, s, from, 1);
+    for (int64_t i = stride == 0; i < n; i++) {
+        if (stride == 0)
+            to[i] = to[0];
+        else
+            load_run(c, to + i, s, from + i * stride * s->bytes, 1);
+    }
+}
+
+/* The row that holds element `start`: index[] of its dims but the last, and where the input's row begins. */
+static int64_t find_row(const chain *c, const source *s, int64_t start, int64_t *index)
+{
+    int64_t row = start / c->shape[c->ndim - 1], at = 0;
+    for (int d = c->ndim - 2; d >= 0; d--) {
+        index[d] = row % c->shape[d];
+        row /= c->shape[d];
+        at += index[d] * s->stride[d];
+    }
+    return at;
+}
+
+static int64_t next_row(const chain *c, const source *s, int64_t at, int64_t *index)
+{
+    for (int d = c->ndim - 2; d >= 0; d--) {
+        at += s->stride[d];
+        if (++index[d] < c->shape[d])
+            break;
+        at -= index[d] * s->stride[d];
+        index[d] = 0;
+    }
+    return at;
+}
+
+/* A tile that goes over the ends of rows is put together from runs. */
+static void load_rows(const chain *c, const source *s, float *to, int64_t start, int64_t n)
+{
+    int64_t index[GR_MAX_DIMS], cols = c->shape[c->ndim - 1], stride = s->stride[c->ndim - 1], col = start % cols;
+    int64_t at = find_row(c, s, start, index);
+    for (int64_t done = 0; done < n; col = 0) {
+        int64_t run = min64(cols - col, n - done);
+        load_strided(c, to + done, s, s->data + (at + col * stride) * s->bytes, stride, run);
+        done += run;
+        at = next_row(c, s, at, index);
+    }
+}
+
+/* Where elements [start, start + n) of an input can be read; *scalar: all are the one at the pointer. */
+static const float *load(const chain *c, const source *s, float *to, int64_t start, int64_t n, bool *scalar)
+{
+    const char *from = s->data + start * s->bytes;
+    *scalar = s->scalar;
+    if (s->scalar)
+        return &s->value;
+    if (!s->linear) {
+        int64_t index[GR_MAX_DIMS], cols = c->shape[c->ndim - 1], stride = s->stride[c->ndim - 1], col = start % cols;
+        if (col + n > cols || stride > 1 || stride < 0) {
+            load_rows(c, s, to, start, n);
+            return to;
+        }
+        from = s->data + (find_row(c, s, start, index) + col * stride) * s->bytes;
+        *scalar = stride == 0;
+        n = *scalar ? 1 : n;
+    }
+    if (s->dtype == GR_F32)
+        return (const float *)(const void *)from;
+    load_run(c, to, s, from, n);
+    return to;
+}
+
+/* ---- a tile ------------------------------------------------------------------------------------------------- */
+
+typedef struct tile {
+    float *registers;
+    int64_t start, n;
+    const float *value[GR_FUSED_VALUES];
+    bool scalar[GR_FUSED_VALUES];
+} tile;
+
+static float *register_at(const tile *t, int reg)
+{
+    return reg < 0 ? NULL : t->registers + reg * TILE;
+}
+
+static void run_dropout(const chain *c, const gr_fused_code *code, tile *t, float *y)
+{
+    const double *p = &c->f->constant[code->arg[2] - GR_FUSED_CONSTANT];
+    int64_t seed = *(const int64_t *)(const void *)c->in[code->arg[1]].data;
+    gr_dropout_call d = {(uint64_t)seed, (uint64_t)p[1], (uint64_t)t->start, (float)p[0], (float)(1 / (1 - p[0]))};
+    c->kernels->dropout(y, t->value[code->arg[0]], t->scalar[code->arg[0]], &d, t->n);
+}
+
+/* A cast to a narrower dtype is meant, so its result loses what the dtype cannot hold. Other results of 16 bits keep f32's
+ * precision until they are stored: less error, and less work. */
+static void round_cast(const chain *c, gr_dtype d, float *y, int64_t n)
+{
+    static const float zero = 0;
+    uint16_t half[TILE];
+    if (d == GR_BF16) {
+        c->kernels->store_bf16(half, y, n);
+        c->kernels->load_bf16(y, half, n);
+    } else if (d == GR_F16) {
+        gr_dtype_get(d)->from_f32(y, half, n);
+        gr_dtype_get(d)->to_f32(half, y, n);
+    } else if (d == GR_BOOL) {
+        c->kernels->loop[GR_LOOP_ne](y, (const float *const[]){y, &zero}, 2, n);
+    }
+}
+
+static void store(const chain *c, int k, const tile *t)
+{
+    const gr_operand *out = &c->call->out[k];
+    const float *x = t->value[c->f->out[k]];
+    if (!out->data || c->direct[c->f->out[k] - GR_FUSED_RESULT] == k)
+        return;
+    char *to = (char *)out->data + t->start * gr_dtype_get(out->dtype)->bytes;
+    if (out->dtype == GR_F32)
+        memcpy(to, x, (size_t)t->n * sizeof *x);
+    else if (out->dtype == GR_BF16)
+        c->kernels->store_bf16((uint16_t *)(void *)to, x, t->n);
+    else if (out->dtype == GR_BOOL)
+        c->kernels->store_bool((uint8_t *)to, x, t->n);
+    else
+        gr_dtype_get(out->dtype)->from_f32(x, to, t->n);
+}
+
+static void run_tile(const chain *c, tile *t)
+{
+    const gr_fused_attr *f = c->f;
+    for (int i = 0; i < f->n_in; i++)
+        if (!c->in[i].seed)
+            t->value[i] = load(c, &c->in[i], register_at(t, c->in[i].reg), t->start, t->n, &t->scalar[i]);
+    for (int i = 0; i < f->n_code; i++) {
+        const gr_fused_code *code = &f->code[i];
+        float *y = c->direct[i] >= 0 ? (float *)c->call->out[c->direct[i]].data + t->start : register_at(t, c->reg[i]);
+        if (c->loop[i]) {
+            const float *x[3];
+            unsigned scalar = 0;
+            for (int k = 0; k < gr_fused_operands(gr_op_list(code->op)); k++) {
+                x[k] = t->value[code->arg[k]];
+                scalar |= (unsigned)t->scalar[code->arg[k]] << k;
+            }
+            c->loop[i](y, x, scalar, t->n);
+        } else {
+            run_dropout(c, code, t, y);
+        }
+        if (c->loop[i] == c->kernels->loop[GR_LOOP_cast])
+            round_cast(c, c->dtype[GR_FUSED_RESULT + i], y, t->n);
+        t->value[GR_FUSED_RESULT + i] = y;
+    }
+    for (int k = 0; k < f->n_out; k++)
+        store(c, k, t);
+}
+
+static void run_piece(void *ctx, int64_t piece, int worker)
+{
+    const chain *c = ctx;
+    float few[FEW_REGISTERS * TILE];
+    tile t = {.registers = c->registers ? c->registers + (int64_t)worker * c->n_registers * TILE : few};
+    for (int k = 0; k < c->f->n_constants; k++) {
+        t.value[GR_FUSED_CONSTANT + k] = &c->constant[k];
+        t.scalar[GR_FUSED_CONSTANT + k] = true;
+    }
+    int64_t row = c->shape[c->ndim - 1];
+    for (int64_t i = piece * PIECE_TILES; i < min64((piece + 1) * PIECE_TILES, c->tiles); i++) {
+        int64_t col = c->tiles_a_row ? i % c->tiles_a_row * c->width : 0;
+        t.start = c->tiles_a_row ? i / c->tiles_a_row * row + col : i * TILE;
+        t.n = min64(c->width, c->tiles_a_row ? row - col : c->count - t.start);
+        run_tile(c, &t);
+    }
+}
+
+/* ---- preparing ---------------------------------------------------------------------------------------------- */
+
+static gr_loop find_loop(const gr_elementwise_kernels *kernels, const gr_op *op)
+{
+#define OP(name) &gr_op_##name,
+    static const gr_op *const ops[GR_LOOP_COUNT] = {GR_LOOPS(OP)};
+#undef OP
+    for (int i = 0; i < GR_LOOP_COUNT; i++)
+        if (ops[i] == op)
+            return kernels->loop[i];
+    return NULL;
+}
+
+/* Everything that tiles share. Without data (when scratch is asked for) the registers are those of the worst case. */
+static void prepare(chain *c, const gr_fused_attr *f, const gr_call *call)
+{
+    *c = (chain){.f = f, .call = call, .kernels = GR_ISA_PICK(gr_elementwise_kernels_get)()};
+    gr_dtype in[GR_FUSED_IN];
+    collapse(c, &call->out[0]);
+    for (int i = 0; i < f->n_in; i++) {
+        source *s = &c->in[i];
+        in[i] = s->dtype = call->in[i].dtype;
+        s->bytes = gr_dtype_get(s->dtype)->bytes;
+        s->data = call->in[i].data;
+        classify(c, s);
+        if (s->scalar && s->data)
+            load_run(c, &s->value, s, s->data, 1);
+    }
+    for (int i = 0; i < f->n_code; i++) {
+        c->loop[i] = find_loop(c->kernels, gr_op_list(f->code[i].op));
+        if (!c->loop[i])
+            c->in[f->code[i].arg[1]].seed = true;
+    }
+    for (int k = 0; k < f->n_constants; k++)
+        c->constant[k] = (float)f->constant[k];
+    gr_fused_dtypes(f, in, c->dtype);
+    cut_tiles(c);
+    give_registers(c);
+}
+
+static void run_chain(const gr_fused_attr *f, const gr_call *call)
+{
+    chain c;
+    if (gr_operand_count(&call->out[0]) == 0)
+        return;
+    prepare(&c, f, call);
+    c.registers = c.n_registers > FEW_REGISTERS ? call->scratch : NULL;
+    gr_parallel(call->pool, ceil_div(c.tiles, PIECE_TILES), run_piece, &c);
+}
+
+static size_t chain_scratch(const gr_fused_attr *f, const gr_call *call)
+{
+    chain c;
+    gr_call unknown = *call; /* pointers may be stale or not there yet: results get registers */
+    gr_operand in[GR_FUSED_IN], out[GR_FUSED_OUT];
+    memcpy(in, call->in, (size_t)f->n_in * sizeof *in);
+    memcpy(out, call->out, (size_t)f->n_out * sizeof *out);
+    for (int i = 0; i < f->n_in; i++)
+        in[i].data = NULL;
+    for (int k = 0; k < f->n_out; k++)
+        out[k].data = NULL;
+    unknown.in = in;
+    unknown.out = out;
+    prepare(&c, f, &unknown);
+    size_t threads = call->pool ? (size_t)gr_pool_threads(call->pool) : 1;
+    return c.n_registers > FEW_REGISTERS ? threads * (size_t)c.n_registers * TILE * sizeof(float) : 0;
+}
+
+/* ---- kernels ------------------------------------------------------------------------------------------------ */
+
+static size_t scratch_fused(const gr_call *call)
+{
+    return chain_scratch(call->attr, call);
+}
+
+static gr_status run_fused(const gr_call *call)
+{
+    run_chain(call->attr, call);
+    return GR_OK;
+}
+
+/* An op has at most 3 operands, so FEW_REGISTERS are enough. */
+static gr_status run_single(const gr_call *call)
+{
+    gr_fused_attr f;
+    gr_fused_single(call->op, call->attr, call->n_in, &f);
+    run_chain(&f, call);
+    return GR_OK;
+}
+
+void gr_cpu_apply(gr_pool *pool, const gr_op *op, const gr_operand *in, int n_in, const gr_operand *out)
+{
+    gr_operand operands[3], result = *out;
+    memcpy(operands, in, (size_t)n_in * sizeof *in);
+    gr_call call = {.op = op, .n_in = n_in, .n_out = 1, .in = operands, .out = &result, .pool = pool};
+    run_single(&call);
+}
+
+/* Registers are f32: what that cannot hold is left to others. */
+static bool fits(gr_dtype d)
+{
+    return d == GR_F32 || d == GR_F16 || d == GR_BF16 || d == GR_BOOL;
+}
+
+static bool supports_single(const gr_tensor *node)
+{
+    if (node->op == &gr_op_dropout)
+        return fits(node->spec.dtype);
+    for (int i = 0; i < node->n_in; i++)
+        if (!fits(node->in[i]->spec.dtype))
+            return false;
+    return fits(node->spec.dtype);
+}
+
+/* To an integer: f32 holds what is truncated. From one: rounded once, to f32. */
+static bool supports_cast(const gr_tensor *node)
+{
+    gr_dtype from = node->in[0]->spec.dtype, to = node->spec.dtype;
+    if (from == GR_F64 || to == GR_F64)
+        return false;
+    return fits(from) || to == GR_F32 || to == GR_BOOL;
+}
+
+static bool supports_fused(const gr_tensor *node)
+{
+    const gr_fused_attr *f = node->attr;
+    gr_dtype in[GR_FUSED_IN], dtype[GR_FUSED_VALUES];
+    for (int i = 0; i < f->n_in; i++)
+        in[i] = node->in[i]->spec.dtype;
+    gr_fused_dtypes(f, in, dtype);
+    for (int i = 0; i < f->n_code; i++) {
+        const gr_op *op = gr_op_list(f->code[i].op);
+        if (!fits(dtype[GR_FUSED_RESULT + i]))
+            return false;
+        for (int k = 0; k < gr_fused_operands(op); k++) {
+            int v = f->code[i].arg[k];
+            bool is_seed = op == &gr_op_dropout && k == 1, is_input = v < GR_FUSED_IN;
+            if (is_input && !is_seed && !fits(dtype[v]) && !(op == &gr_op_cast && dtype[v] != GR_F64))
+                return false;
+        }
+    }
+    return true;
+}
+
+#define SINGLE(name) {.op = &gr_op_##name, .supports = supports_single, .strided = 7, .in_place = 7, .run = run_single},
+
+const gr_kernel gr_cpu_elementwise_kernels[] = {
+    {.op = &gr_op_fused,
+     .supports = supports_fused,
+     .strided = (1u << GR_FUSED_IN) - 1,
+     .in_place = (1u << GR_FUSED_IN) - 1,
+     .scratch = scratch_fused,
+     .run = run_fused},
+    /* in front of the line that the list gives */
+    {.op = &gr_op_cast, .supports = supports_cast, .strided = 1, .in_place = 1, .run = run_single},
+    SINGLE(dropout) GR_LOOPS(SINGLE){0},
+};

@@ -1,0 +1,328 @@
+/* Moving elements: one strided copy serves contiguous, concat, pad and assign. Effects on store tensors that only move
+ * data stand here too. */
+#include "backend/cpu/cpu.h"
+
+#include "backend/ref/ref.h"
+#include "op/attr.h"
+#include "op/op.h"
+
+#include <string.h>
+
+enum { UNIT = 16384, BLOCK = 16, FILL_PIECE = 65536 };
+
+static int64_t min64(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
+static int64_t ceil_div(int64_t a, int64_t b)
+{
+    return a / b + (a % b != 0);
+}
+
+bool gr_cpu_is_contiguous(const gr_operand *o)
+{
+    int64_t stride = 1;
+    for (int i = o->ndim - 1; i >= 0; i--) {
+        if (o->shape[i] != 1 && o->stride[i] != stride)
+            return gr_operand_count(o) == 0;
+        stride *= o->shape[i];
+    }
+    return true;
+}
+
+gr_operand gr_cpu_contiguous(const gr_operand *o, void *data)
+{
+    gr_operand c = *o;
+    int64_t stride = 1;
+    for (int i = o->ndim - 1; i >= 0; i--) {
+        c.stride[i] = stride;
+        stride *= o->shape[i];
+    }
+    c.data = data;
+    return c;
+}
+
+/* ---- the strided copy --------------------------------------------------------------------------------------- */
+
+/* Dims without those of one element, neighbours joined where both sides run on evenly. The last dim is cut into chunks;
+ * a unit of work is one chunk of one row, or BLOCK rows of a transpose. */
+typedef struct copy {
+    char *to;
+    const char *from;
+    size_t bytes; /* an element */
+    int ndim;
+    int64_t shape[GR_MAX_DIMS], ts[GR_MAX_DIMS], fs[GR_MAX_DIMS];
+    int cross;     /* the dim along which `from` is contiguous while `to` is along the last; -1: no transpose */
+    int64_t chunk; /* elements of the last dim a unit */
+    int64_t units, units_a_piece;
+} copy;
+
+static void collapse(copy *c, const gr_operand *to, const gr_operand *from)
+{
+    for (int d = 0; d < to->ndim; d++) {
+        int64_t n = to->shape[d], last = c->ndim - 1;
+        if (n == 1)
+            continue;
+        if (last >= 0 && c->ts[last] == n * to->stride[d] && c->fs[last] == n * from->stride[d]) {
+            c->shape[last] *= n;
+        } else {
+            last = c->ndim++;
+            c->shape[last] = n;
+        }
+        c->ts[last] = to->stride[d];
+        c->fs[last] = from->stride[d];
+    }
+    if (c->ndim == 0) {
+        c->ndim = 1;
+        c->shape[0] = c->ts[0] = c->fs[0] = 1;
+    }
+}
+
+/* One row: n elements, strides in elements. */
+#define ROW(type)                                                                                                      \
+    static void row_##type(void *to, int64_t ts, const void *from, int64_t fs, int64_t n)                              \
+    {                                                                                                                  \
+        type *t = to;                                                                                                  \
+        const type *f = from;                                                                                          \
+        if (ts == 1 && fs == 0)                                                                                        \
+            for (int64_t i = 0; i < n; i++)                                                                            \
+                t[i] = *f;                                                                                             \
+        else                                                                                                           \
+            for (int64_t i = 0; i < n; i++)                                                                            \
+                t[i * ts] = f[i * fs];                                                                                 \
+    }
+ROW(uint8_t)
+ROW(uint16_t)
+ROW(uint32_t)
+ROW(uint64_t)
+
+/* rows x cols with rows contiguous in `to` and columns in `from`, by blocks whose cache lines are used whole. */
+#define TURN(type)                                                                                                     \
+    static void turn_##type(void *to, int64_t ts, const void *from, int64_t fs, int64_t rows, int64_t cols)            \
+    {                                                                                                                  \
+        for (int64_t j = 0; j < cols; j += BLOCK)                                                                      \
+            for (int64_t r = 0; r < rows; r++) {                                                                       \
+                type *t = (type *)to + r * ts;                                                                         \
+                const type *f = (const type *)from + r;                                                                \
+                for (int64_t k = j; k < min64(j + BLOCK, cols); k++)                                                   \
+                    t[k] = f[k * fs];                                                                                  \
+            }                                                                                                          \
+    }
+TURN(uint8_t)
+TURN(uint16_t)
+TURN(uint32_t)
+TURN(uint64_t)
+
+static void copy_row(const copy *c, char *to, const char *from, int64_t n)
+{
+    int64_t ts = c->ts[c->ndim - 1], fs = c->fs[c->ndim - 1];
+    if (ts == 1 && fs == 1)
+        memcpy(to, from, (size_t)n * c->bytes);
+    else if (c->bytes == 1)
+        row_uint8_t(to, ts, from, fs, n);
+    else if (c->bytes == 2)
+        row_uint16_t(to, ts, from, fs, n);
+    else if (c->bytes == 4)
+        row_uint32_t(to, ts, from, fs, n);
+    else
+        row_uint64_t(to, ts, from, fs, n);
+}
+
+static void copy_turned(const copy *c, char *to, const char *from, int64_t rows)
+{
+    int64_t cols = c->shape[c->ndim - 1], ts = c->ts[c->cross], fs = c->fs[c->ndim - 1];
+    if (c->bytes == 1)
+        turn_uint8_t(to, ts, from, fs, rows, cols);
+    else if (c->bytes == 2)
+        turn_uint16_t(to, ts, from, fs, rows, cols);
+    else if (c->bytes == 4)
+        turn_uint32_t(to, ts, from, fs, rows, cols);
+    else
+        turn_uint64_t(to, ts, from, fs, rows, cols);
+}
+
+static void copy_unit(const copy *c, int64_t unit)
+{
+    int last = c->ndim - 1;
+    int64_t chunk = 0, at_to = 0, at_from = 0, rows = 0;
+    if (c->cross < 0) {
+        int64_t chunks = ceil_div(c->shape[last], c->chunk);
+        chunk = unit % chunks * c->chunk;
+        unit /= chunks;
+        at_to = chunk * c->ts[last];
+        at_from = chunk * c->fs[last];
+    }
+    for (int d = last - 1; d >= 0; d--) {
+        int64_t n = d == c->cross ? ceil_div(c->shape[d], BLOCK) : c->shape[d], i = unit % n;
+        unit /= n;
+        if (d == c->cross) {
+            i *= BLOCK;
+            rows = min64(BLOCK, c->shape[d] - i);
+        }
+        at_to += i * c->ts[d];
+        at_from += i * c->fs[d];
+    }
+    char *to = c->to + at_to * (int64_t)c->bytes;
+    const char *from = c->from + at_from * (int64_t)c->bytes;
+    if (c->cross < 0)
+        copy_row(c, to, from, min64(c->chunk, c->shape[last] - chunk));
+    else
+        copy_turned(c, to, from, rows);
+}
+
+static void copy_piece(void *ctx, int64_t piece, int worker)
+{
+    (void)worker;
+    const copy *c = ctx;
+    int64_t first = piece * c->units_a_piece;
+    for (int64_t u = first; u < min64(first + c->units_a_piece, c->units); u++)
+        copy_unit(c, u);
+}
+
+void gr_cpu_copy(gr_pool *pool, const gr_operand *to, const gr_operand *from)
+{
+    copy c = {.to = to->data, .from = from->data, .bytes = (size_t)gr_dtype_get(to->dtype)->bytes, .cross = -1};
+    if (gr_operand_count(to) == 0)
+        return;
+    collapse(&c, to, from);
+    int last = c.ndim - 1;
+    for (int d = 0; d < last && c.ts[last] == 1 && c.fs[last] > 1; d++)
+        if (c.fs[d] == 1)
+            c.cross = d;
+    c.chunk = min64(c.shape[last], UNIT);
+    c.units = c.cross < 0 ? ceil_div(c.shape[last], c.chunk) : 1;
+    for (int d = 0; d < last; d++)
+        c.units *= d == c.cross ? ceil_div(c.shape[d], BLOCK) : c.shape[d];
+    int64_t elements = c.cross < 0 ? c.chunk : c.shape[last] * BLOCK;
+    c.units_a_piece = ceil_div(UNIT, elements);
+    gr_parallel(pool, ceil_div(c.units, c.units_a_piece), copy_piece, &c);
+}
+
+/* ---- fill --------------------------------------------------------------------------------------------------- */
+
+typedef struct filling {
+    char *to;
+    char value[8];
+    size_t bytes;
+    int64_t count;
+} filling;
+
+static void fill_piece(void *ctx, int64_t piece, int worker)
+{
+    (void)worker;
+    const filling *f = ctx;
+    int64_t first = piece * FILL_PIECE, n = min64(FILL_PIECE, f->count - first);
+    char *to = f->to + first * (int64_t)f->bytes;
+    if (f->bytes == 1)
+        row_uint8_t(to, 1, f->value, 0, n);
+    else if (f->bytes == 2)
+        row_uint16_t(to, 1, f->value, 0, n);
+    else if (f->bytes == 4)
+        row_uint32_t(to, 1, f->value, 0, n);
+    else
+        row_uint64_t(to, 1, f->value, 0, n);
+}
+
+static void fill(gr_pool *pool, const gr_operand *to, double value)
+{
+    filling f = {.to = to->data, .bytes = (size_t)gr_dtype_get(to->dtype)->bytes, .count = gr_operand_count(to)};
+    gr_dtype_get(to->dtype)->store(f.value, 0, value);
+    gr_parallel(pool, ceil_div(f.count, FILL_PIECE), fill_piece, &f);
+}
+
+/* ---- kernels ------------------------------------------------------------------------------------------------ */
+
+static gr_status run_contiguous(const gr_call *call)
+{
+    gr_cpu_copy(call->pool, &call->out[0], &call->in[0]);
+    return GR_OK;
+}
+
+/* The part of the result that an input of `size` along dim `axis` fills from position `at` on. */
+static gr_operand part(const gr_operand *o, int axis, int64_t at, int64_t size)
+{
+    gr_operand p = *o;
+    p.shape[axis] = size;
+    p.data = (char *)o->data + at * o->stride[axis] * gr_dtype_get(o->dtype)->bytes;
+    return p;
+}
+
+static gr_status run_concat(const gr_call *call)
+{
+    int axis = ((const gr_axis_attr *)call->attr)->axis;
+    int64_t at = 0;
+    for (int i = 0; i < call->n_in; i++) {
+        int64_t size = call->in[i].shape[axis];
+        gr_operand to = part(&call->out[0], axis, at, size);
+        gr_cpu_copy(call->pool, &to, &call->in[i]);
+        at += size;
+    }
+    return GR_OK;
+}
+
+static gr_status run_pad(const gr_call *call)
+{
+    const gr_pad_attr *a = call->attr;
+    gr_operand to = part(&call->out[0], a->axis, a->before, call->in[0].shape[a->axis]);
+    fill(call->pool, &call->out[0], a->value);
+    gr_cpu_copy(call->pool, &to, &call->in[0]);
+    return GR_OK;
+}
+
+static gr_status run_fill(const gr_call *call)
+{
+    fill(call->pool, &call->out[0], ((const gr_fill_attr *)call->attr)->value);
+    return GR_OK;
+}
+
+static gr_status run_assign(const gr_call *call)
+{
+    gr_cpu_copy(call->pool, &call->in[0], &call->in[1]);
+    return GR_OK;
+}
+
+static bool supports_assign_add(const gr_tensor *node)
+{
+    gr_dtype d = node->in[0]->spec.dtype;
+    return d == GR_F32 || d == GR_F16 || d == GR_BF16;
+}
+
+static gr_status run_assign_add(const gr_call *call)
+{
+    gr_cpu_apply(call->pool, &gr_op_add, call->in, 2, &call->in[0]);
+    return GR_OK;
+}
+
+/* param [B, S, ..], value [B, T, ..], slot [B, T]. All slots are looked at before anything is written. */
+static gr_status run_write_rows(const gr_call *call)
+{
+    const gr_operand *param = &call->in[0], *value = &call->in[1], *slot = &call->in[2];
+    const int64_t *slots = slot->data;
+    int64_t t = value->shape[1], s = param->shape[1], count = gr_operand_count(slot), row = 1;
+    for (int d = 2; d < param->ndim; d++)
+        row *= param->shape[d];
+    size_t bytes = (size_t)(row * gr_dtype_get(param->dtype)->bytes);
+    for (int64_t i = 0; i < count; i++) {
+        gr_status st = gr_ref_check_index(call, "slot", slots[i], i, -1, s);
+        if (st != GR_OK)
+            return st;
+    }
+    for (int64_t i = 0; i < count; i++)
+        if (slots[i] >= 0 && bytes)
+            memcpy((char *)param->data + (size_t)(i / t * s + slots[i]) * bytes,
+                   (const char *)value->data + (size_t)i * bytes, bytes);
+    return GR_OK;
+}
+
+const gr_kernel gr_cpu_layout_kernels[] = {
+    {.op = &gr_op_contiguous, .strided = 1, .run = run_contiguous},
+    {.op = &gr_op_concat, .strided = ~0u, .run = run_concat},
+    {.op = &gr_op_pad, .strided = 1, .run = run_pad},
+    {.op = &gr_op_fill, .run = run_fill},
+    /* a value that is a view of the param itself must be copied first: hence contiguous */
+    {.op = &gr_op_assign, .run = run_assign},
+    {.op = &gr_op_assign_add, .supports = supports_assign_add, .run = run_assign_add},
+    {.op = &gr_op_write_rows, .run = run_write_rows},
+    {0},
+};
