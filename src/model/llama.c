@@ -38,7 +38,7 @@ static void read_config(gr_json c, gr_hparams *h)
     if (h->heads % h->kv_heads)
         gr_json_fail(gr_json_get(c, "num_key_value_heads"), "%lld heads cannot share %lld key/value heads",
                      (long long)h->heads, (long long)h->kv_heads);
-    if (h->head_dim % 2)
+    if (h->head_dim < 2 || h->head_dim % 2)
         gr_json_fail(gr_json_get(c, "head_dim"), "rotary positions need an even head_dim, this is %lld",
                      (long long)h->head_dim);
 }
