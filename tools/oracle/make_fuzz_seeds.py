@@ -1,0 +1,164 @@
+#!/usr/bin/env python3
+"""Writes the seeds of the fuzz targets for safetensors, config.json and checkpoints: fuzz/corpus/TARGET/KIND, one file
+for every kind of hostile input, and a few good ones. Plain Python; run from the repository's root."""
+import json
+import os
+import struct
+
+CORPUS = os.path.join(os.path.dirname(__file__), "..", "..", "fuzz", "corpus")
+
+
+def put(target, kind, data):
+    folder = os.path.join(CORPUS, target)
+    os.makedirs(folder, exist_ok=True)
+    with open(os.path.join(folder, kind), "wb") as f:
+        f.write(data)
+
+
+def file_of(header, data=b"", length=None):
+    if not isinstance(header, bytes):
+        header = json.dumps(header, separators=(",", ":")).encode()
+    return struct.pack("<Q", len(header) if length is None else length) + header + data
+
+
+def tensor(dtype, shape, begin, end):
+    return {"dtype": dtype, "shape": shape, "data_offsets": [begin, end]}
+
+
+def xxh64(data):
+    """XXH64 with seed 0 (doc/xxhash_spec.md), as checksums.json has it."""
+    p1, p2, p3, p4, p5 = (0x9E3779B185EBCA87, 0xC2B2AE3D27D4EB4F, 0x165667B19E3779F9, 0x85EBCA77C2B2AE63,
+                          0x27D4EB2F165667C5)
+    mask = 2**64 - 1
+    rotate = lambda x, n: (x << n | x >> (64 - n)) & mask
+    turn = lambda acc, lane: rotate((acc + lane * p2) & mask, 31) * p1 & mask
+    at = 0
+    if len(data) >= 32:
+        v = [(p1 + p2) & mask, p2, 0, -p1 & mask]
+        while at + 32 <= len(data):
+            v = [turn(a, lane) for a, lane in zip(v, struct.unpack_from("<4Q", data, at))]
+            at += 32
+        h = sum(rotate(a, n) for a, n in zip(v, (1, 7, 12, 18))) & mask
+        for a in v:
+            h = ((h ^ turn(0, a)) * p1 + p4) & mask
+    else:
+        h = p5
+    h = (h + len(data)) & mask
+    while at + 8 <= len(data):
+        h = (rotate(h ^ turn(0, struct.unpack_from("<Q", data, at)[0]), 27) * p1 + p4) & mask
+        at += 8
+    if at + 4 <= len(data):
+        h = (rotate(h ^ struct.unpack_from("<I", data, at)[0] * p1 & mask, 23) * p2 + p3) & mask
+        at += 4
+    for byte in data[at:]:
+        h = rotate(h ^ byte * p5 & mask, 11) * p1 & mask
+    h = (h ^ h >> 33) * p2 & mask
+    h = (h ^ h >> 29) * p3 & mask
+    return "%016x" % (h ^ h >> 32)
+
+
+GOOD = file_of({"__metadata__": {"format": "pt"}, "a": tensor("F32", [2, 3], 0, 24), "b": tensor("BF16", [1], 24, 26),
+                "e": tensor("I64", [0, 4], 26, 26), "s": tensor("F64", [], 26, 34)}, bytes(range(34)))
+
+
+def safetensors():
+    one = tensor("U8", [1], 0, 1)
+    kinds = {
+        "good": GOOD,
+        "empty_file": b"",
+        "seven_bytes": b"\2\0\0\0\0\0\0",
+        "header_length_0": file_of(b"{}", length=0),
+        "header_length_1": file_of(b"{}", length=1),
+        "header_over_100mb": file_of(b"{}", length=100_000_001),
+        "header_length_negative": file_of(b"{}", length=2**64 - 1),
+        "header_past_end": file_of(b"{}", length=3),
+        "not_utf8": file_of(b'{"\xff":1}'),
+        "duplicate_key": file_of(b'{"a":%s,"a":%s}' % ((json.dumps(one).encode(),) * 2), b"x"),
+        "nested_depth": file_of(b'{"a":' + b"[" * 200 + b"]" * 200 + b"}"),
+        "overlap": file_of({"a": tensor("U8", [2], 0, 2), "b": tensor("U8", [2], 1, 3)}, b"xyz"),
+        "gap": file_of({"a": one, "b": tensor("U8", [1], 2, 3)}, b"xyz"),
+        "reversed": file_of({"a": tensor("U8", [1], 1, 0)}, b"x"),
+        "beyond": file_of({"a": tensor("U8", [2], 0, 2)}, b"x"),
+        "size_disagrees": file_of({"a": tensor("F32", [2], 0, 4)}, b"xxxx"),
+        "product_overflow": file_of({"a": tensor("F32", [2**32, 2**32], 0, 4)}, b"xxxx"),
+        "overflow_hidden_by_0": file_of({"a": tensor("F32", [2**32, 2**32, 0], 0, 0)}),
+        "dim_past_64_bits": file_of({"a": tensor("U8", [2**64 + 1], 0, 1)}, b"x"),
+        "trailing_bytes": file_of({"a": one}, b"xPK\3\4"),
+        "metadata_no_text": file_of({"__metadata__": {"a": 1}, "a": one}, b"x"),
+        "metadata_no_object": file_of({"__metadata__": [], "a": one}, b"x"),
+        "unknown_dtype": file_of({"a": tensor("F8_E4M3", [1], 0, 1)}, b"x"),
+        "seven_dims": file_of({"a": tensor("U8", [1] * 7, 0, 1)}, b"x"),
+    }
+    for kind, data in kinds.items():
+        put("fuzz_safetensors", kind, data)
+
+
+def config():
+    gpt2 = {"model_type": "gpt2", "n_layer": 2, "n_head": 4, "n_embd": 32, "vocab_size": 96, "n_positions": 64,
+            "layer_norm_epsilon": 1e-05, "activation_function": "gelu_new", "tie_word_embeddings": True}
+    llama = {"model_type": "llama", "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2,
+             "hidden_size": 32, "intermediate_size": 64, "vocab_size": 96, "rms_norm_eps": 1e-6, "head_dim": None,
+             "rope_scaling": {"rope_type": "llama3", "factor": 8.0}, "eos_token_id": [1, 2]}
+    kinds = {
+        "gpt2": json.dumps(gpt2, indent=2).encode(),
+        "llama": json.dumps(llama, indent=2).encode(),
+        "empty": b"",
+        "depth": b"[" * 3000,
+        "duplicate": b'{"n_head": 1, "n_head": 2}',
+        "nan": b'{"layer_norm_epsilon": NaN}',
+        "huge_exponent": b'{"layer_norm_epsilon": 1e99999}',
+        "huge_integer": b'{"model_max_length": 1000000000000000019884624838656}',
+        "not_utf8": b'{"model_type": "\xff\xfe"}',
+        "lone_surrogate": b'{"model_type": "\\ud800"}',
+        "nul": b'{"model_type": "a\\u0000b"}',
+        "nul_in_key": b'{"a\\u0000b": 1}',
+        "cut": b'{"model_type": "gpt2", "n_layer": ',
+        "n_head_0": json.dumps(dict(gpt2, n_head=0)).encode(),
+        "n_head_text": json.dumps(dict(gpt2, n_head="4")).encode(),
+        "n_layer_2_31": json.dumps(dict(gpt2, n_layer=2**31)).encode(),
+        "n_head_mod_n_kv": json.dumps(dict(llama, num_key_value_heads=3)).encode(),
+        "llama_head_dim_0": json.dumps(dict(llama, hidden_size=3)).encode(),
+        "vocab_negative": json.dumps(dict(llama, vocab_size=-1)).encode(),
+        "numbers": b'{"a": [0.1, -0.0, 1e-320, 1.7976931348623157e308, 9223372036854775807, 123456789.0, 1E2]}',
+    }
+    for kind, data in kinds.items():
+        put("fuzz_config", kind, data)
+
+
+def checkpoint():
+    def seed(sums, state, model):
+        sums, state = [x if isinstance(x, bytes) else json.dumps(x).encode() for x in (sums, state)]
+        return struct.pack("<HH", len(sums), len(state)) + sums + state + model
+
+    state = {"step": 3, "rng": "0000000000000001", "position": 12}
+    text, data = json.dumps(state).encode(), GOOD[-34:]
+    plain = {"size": len(text), "xxh64": xxh64(text)}
+    parts = {"a": data[:24], "b": data[24:26], "e": b"", "s": data[26:]}
+    model = {"header": xxh64(GOOD[:-34]), "tensors": {name: xxh64(part) for name, part in parts.items()}}
+    good = {"format": 1, "files": {"training.json": plain, "model.safetensors": model}}
+    wrong = {"format": 1, "files": {"training.json": dict(plain, xxh64="0" * 16), "model.safetensors": model}}
+    kinds = {
+        "good": seed(good, state, GOOD),
+        "wrong_checksum": seed(wrong, state, GOOD),
+        "model_cut": seed(good, state, GOOD[:-1]),
+        "state_cut": seed(good, b'{"step": ', GOOD),
+        "sums_empty": seed(b"", state, GOOD),
+        "sums_cut": seed(json.dumps(good).encode()[:-2], state, GOOD),
+        "format_2": seed(dict(good, format=2), state, GOOD),
+        "parent_path": seed({"format": 1, "files": {"../training.json": plain}}, state, GOOD),
+        "absolute_path": seed({"format": 1, "files": {"/etc/passwd": plain}}, state, GOOD),
+        "dot_dot": seed({"format": 1, "files": {"..": plain}}, state, GOOD),
+        "missing_file": seed({"format": 1, "files": {"config.json": plain}}, state, GOOD),
+        "no_tensors": seed({"format": 1, "files": {"model.safetensors": {"header": "0", "tensors": {}}}}, state, GOOD),
+        "entry_is_text": seed({"format": 1, "files": {"training.json": "x"}}, state, GOOD),
+        "lists_itself": seed({"format": 1, "files": {"checksums.json": plain}}, state, GOOD),
+        "negative_size": seed({"format": 1, "files": {"training.json": dict(plain, size=-1)}}, state, GOOD),
+    }
+    for kind, data in kinds.items():
+        put("fuzz_checkpoint", kind, data)
+
+
+if __name__ == "__main__":
+    safetensors()
+    config()
+    checkpoint()
