@@ -1,0 +1,68 @@
+#include "backend/cpu/rows.h"
+
+#include "base/dtype.h"
+
+gr_row_job gr_row_job_of(const gr_call *call, gr_row_fn row, const void *kernel, int buffers)
+{
+    const gr_operand *x = &call->in[0];
+    gr_row_job job = {call, x->shape[x->ndim - 1], 1, buffers, row, kernel};
+    for (int i = 0; i < x->ndim - 1; i++)
+        job.rows *= x->shape[i];
+    return job;
+}
+
+static void run_piece(void *ctx, int64_t piece, int worker)
+{
+    const gr_row_job *job = ctx;
+    int64_t step = gr_rows_a_piece(job->n), first = piece * step;
+    int64_t end = first + step < job->rows ? first + step : job->rows;
+    float *buffers = (float *)job->call->scratch;
+    if (buffers)
+        buffers += worker * job->buffers * job->n;
+    for (int64_t row = first; row < end; row++)
+        job->row(job, row, buffers);
+}
+
+gr_status gr_row_run(const gr_row_job *job)
+{
+    int64_t step = gr_rows_a_piece(job->n);
+    gr_row_job copy = *job;
+    gr_parallel(job->call->pool, (job->rows + step - 1) / step, run_piece, &copy);
+    return GR_OK;
+}
+
+size_t gr_row_scratch(const gr_call *call, int buffers)
+{
+    const gr_operand *x = &call->in[0];
+    size_t row = (size_t)x->shape[x->ndim - 1] * sizeof(float);
+    return (size_t)gr_pool_threads(call->pool) * (size_t)buffers * row;
+}
+
+bool gr_row_dtype(gr_dtype d)
+{
+    return d == GR_F32 || d == GR_F16 || d == GR_BF16;
+}
+
+static void *row_at(const gr_operand *o, int64_t row, int64_t n)
+{
+    return (char *)o->data + gr_dtype_size(o->dtype, row * n);
+}
+
+const float *gr_row_read(const gr_operand *o, int64_t row, int64_t n, float *buffer)
+{
+    if (o->dtype == GR_F32)
+        return row_at(o, row, n);
+    gr_dtype_get(o->dtype)->to_f32(row_at(o, row, n), buffer, n);
+    return buffer;
+}
+
+float *gr_row_place(const gr_operand *o, int64_t row, int64_t n, float *buffer)
+{
+    return o->data && o->dtype == GR_F32 ? row_at(o, row, n) : buffer;
+}
+
+void gr_row_store(const gr_operand *o, int64_t row, int64_t n, const float *values)
+{
+    if (o->data && o->dtype != GR_F32)
+        gr_dtype_get(o->dtype)->from_f32(values, row_at(o, row, n), n);
+}
