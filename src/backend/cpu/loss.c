@@ -12,8 +12,7 @@ static bool supports(const gr_tensor *node)
 
 static int64_t target_of(const gr_call *c, int64_t row)
 {
-    const gr_operand *t = &c->in[TARGETS];
-    return t->dtype == GR_I32 ? ((const int32_t *)t->data)[row] : ((const int64_t *)t->data)[row];
+    return gr_index_at(&c->in[TARGETS], row);
 }
 
 static bool is_ignored(const gr_call *c, int64_t target)
@@ -31,7 +30,7 @@ static gr_status check_targets(const gr_row_job *job)
             return gr_fail(GR_ERR_ARGUMENT,
                            "%s: the target %lld of row %lld is outside the %lld classes\n"
                            "mend the data, or mark rows to skip with the ignore index",
-                           gr_tensor_label(job->call->node, label, sizeof label), (long long)target, (long long)row,
+                           gr_call_label(job->call, label, sizeof label), (long long)target, (long long)row,
                            (long long)job->n);
     }
     return GR_OK;

@@ -3,7 +3,7 @@
 #ifndef GR_BACKEND_CPU_ROWS_H
 #define GR_BACKEND_CPU_ROWS_H
 
-#include "backend/backend.h"
+#include "backend/cpu/cpu.h"
 #include "backend/cpu/row_kernels.h"
 
 typedef struct gr_row_job gr_row_job;
@@ -38,7 +38,16 @@ static inline int64_t gr_rows_a_piece(int64_t n)
     return rows > 0 ? rows : 1;
 }
 
-extern const gr_kernel gr_cpu_softmax_kernels[], gr_cpu_loss_kernels[], gr_cpu_norm_kernels[], gr_cpu_rope_kernels[],
-    gr_cpu_embed_kernels[], gr_cpu_attention_kernels[];
+/* What messages call a call: its node's name. */
+static inline const char *gr_call_label(const gr_call *c, char *buf, size_t size)
+{
+    return c->node ? gr_tensor_label(c->node, buf, size) : c->op->name;
+}
+
+/* Element i of an index, i64 or i32, that lies contiguous. */
+static inline int64_t gr_index_at(const gr_operand *index, int64_t i)
+{
+    return index->dtype == GR_I32 ? ((const int32_t *)index->data)[i] : ((const int64_t *)index->data)[i];
+}
 
 #endif

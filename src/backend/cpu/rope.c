@@ -1,0 +1,86 @@
+/* Rotary positions: the angles of a token are computed once for all its heads. */
+#include "backend/cpu/rows.h"
+#include "op/attr.h"
+#include "op/op.h"
+
+#include "base/dtype.h"
+
+enum { X, POSITIONS, FREQ };
+
+typedef struct rope {
+    const gr_call *call;
+    int64_t t, h, d, r; /* x [B, T, H, D], freq [R] */
+    float cos_scale, sin_scale;
+    void (*angles)(float *, float *, float, const float *, int64_t, float, float);
+    void (*turn)(float *, const float *, const float *, const float *, int64_t);
+} rope;
+
+static bool supports(const gr_tensor *node)
+{
+    return gr_row_dtype(node->spec.dtype);
+}
+
+/* Of each worker: a row of x and one of the result, cos and sin. */
+static int64_t worker_floats(const gr_call *c)
+{
+    return 2 * c->in[X].shape[3] + 2 * c->in[FREQ].shape[0];
+}
+
+static size_t scratch(const gr_call *c)
+{
+    return (size_t)gr_pool_threads(c->pool) * (size_t)worker_floats(c) * sizeof(float);
+}
+
+/* One head's x as contiguous f32. Strided elements are picked one by one: only views of odd kinds have them. */
+static const float *read_head(const gr_operand *x, int64_t position, int64_t d, float *buffer)
+{
+    const gr_dtype_info *info = gr_dtype_get(x->dtype);
+    const char *at = (const char *)x->data + position * info->bytes;
+    if (x->stride[3] != 1 && d > 1)
+        for (int64_t i = 0; i < d; i++)
+            info->to_f32(at + i * x->stride[3] * info->bytes, buffer + i, 1);
+    else if (x->dtype == GR_F32)
+        return (const float *)(const void *)at;
+    else
+        info->to_f32(at, buffer, d);
+    return buffer;
+}
+
+/* All heads of token `piece` = b T + t. */
+static void turn_token(void *ctx, int64_t piece, int worker)
+{
+    const rope *p = ctx;
+    const gr_operand *x = &p->call->in[X], *pos = &p->call->in[POSITIONS], *y = &p->call->out[0];
+    int64_t b = piece / p->t, t = piece % p->t;
+    float *cosine = (float *)p->call->scratch + worker * worker_floats(p->call), *sine = cosine + p->r;
+    float *in = sine + p->r, *out = in + p->d;
+    int64_t position = ((const int64_t *)pos->data)[pos->ndim == 1 ? t : piece];
+    p->angles(cosine, sine, (float)position, p->call->in[FREQ].data, p->r, p->cos_scale, p->sin_scale);
+    for (int64_t h = 0; h < p->h; h++) {
+        int64_t row = piece * p->h + h;
+        const float *from = read_head(x, b * x->stride[0] + t * x->stride[1] + h * x->stride[2], p->d, in);
+        float *to = gr_row_place(y, row, p->d, out);
+        p->turn(to, from, cosine, sine, p->r);
+        for (int64_t i = 2 * p->r; i < p->d; i++)
+            to[i] = from[i];
+        gr_row_store(y, row, p->d, to);
+    }
+}
+
+static gr_status run(const gr_call *c)
+{
+    const gr_rope_attr *a = c->attr;
+    const int64_t *shape = c->in[X].shape;
+    rope p = {.call = c, .t = shape[1], .h = shape[2], .d = shape[3], .r = c->in[FREQ].shape[0]};
+    p.cos_scale = a->scale;
+    p.sin_scale = a->inverse ? -a->scale : a->scale;
+    p.angles = GR_ISA_PICK(gr_row_angles);
+    p.turn = a->interleaved ? GR_ISA_PICK(gr_row_turn_pairs) : GR_ISA_PICK(gr_row_turn_halves);
+    gr_parallel(c->pool, shape[0] * shape[1], turn_token, &p);
+    return GR_OK;
+}
+
+const gr_kernel gr_cpu_rope_kernels[] = {
+    {.op = &gr_op_rope, .supports = supports, .strided = 1u << X, .in_place = 1u << X, .scratch = scratch, .run = run},
+    {0},
+};
