@@ -164,6 +164,24 @@ static void test_write(void)
     CHECK(newest(run) == 11, "cleaning removes no checkpoint");
 }
 
+static void test_resolve_damaged(void)
+{
+    KEEP(run, "resolve");
+    gr_dir_make(in_folder("resolve/checkpoints"));
+    CHECK(!gr_checkpoint_resolve(run) && strstr(gr_error(), "no checkpoint yet"), "a run without a checkpoint");
+    write_step(run, 1, 0);
+    write_step(run, 2, 0);
+    gr_checkpoint_mark(run, "best", 1);
+    gr_file_write(in_folder("resolve/checkpoints/step-1/config.json"), "{}", 2);
+    warnings = 0;
+    gr_set_log(keep_warning, NULL);
+    char *path = gr_checkpoint_resolve(run);
+    gr_set_log(NULL, NULL);
+    CHECK(path && strstr(path, "step-2"), "the newest in place of a damaged best");
+    CHECK(warnings == 1 && strstr(last_warning, "best is damaged"), "which is said: %s", last_warning);
+    gr_free(path);
+}
+
 static void test_verify_unsigned(void)
 {
     gr_verify_totals totals;
@@ -456,6 +474,7 @@ int main(void)
         return 1;
     int64_t live = gr_mem_read_stats().live_blocks;
     test_write();
+    test_resolve_damaged();
     test_verify_unsigned();
     test_prune();
     test_damage();

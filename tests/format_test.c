@@ -59,7 +59,8 @@ static void test_json_read(void)
 static void test_json_getters_fail(void)
 {
     static const char text[] =
-        "{\"a\": {\"b\": [1, \"x\", 2.5]}, \"n\": \"12\", \"nul\": \"a\\u0000b\", \"big\": 9e99}";
+        "{\"a\": {\"b\": [1, \"x\", 2.5]}, \"n\": \"12\", \"nul\": \"a\\u0000b\", \"big\": 9e99, \"eps\": 2.0, "
+        "\"rows\": [[1], [{\"x\": 1}]]}";
     static const struct {
         const char *expected;
         int kind;
@@ -73,7 +74,9 @@ static void test_json_getters_fail(void)
         {"t.json: key \"a\": expected an array, found an object", 6},
         {"t.json: key \"a.b\": expected true or false, found an array", 7},
         {"t.json: key \"big\": expected an integer, found 8.", 8},
-        {"t.json: top level: expected an array, found an object", 9},
+        {"t.json: key \"rows[1][0].x\": expected a string, found an integer", 9},
+        {"t.json: key \"eps\": expected a number from 0 to 1, found 2", 10},
+        {"t.json: top level: expected an array, found an object", 11},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         gr_json_doc *doc = gr_json_parse("t.json", text, sizeof text - 1);
@@ -106,6 +109,13 @@ static void test_json_getters_fail(void)
         case 8:
             gr_json_int(root, "big", 0, 0, INT64_MAX);
             break;
+        case 9:
+            CHECK(strcmp(gr_json_text(gr_json_item(gr_json_item(gr_json_get(root, "rows"), 1), 0), "x", "-"), "-") == 0,
+                  "fallback");
+            break;
+        case 10:
+            CHECK(gr_json_real(root, "eps", 0.5, 0, 1) == 0.5, "fallback");
+            break;
         default:
             gr_json_as_array(root);
         }
@@ -115,6 +125,14 @@ static void test_json_getters_fail(void)
         CHECK(strstr(gr_error(), cases[i].expected), "expected: %s", cases[i].expected);
         gr_json_free(doc);
     }
+}
+
+static void test_printable(void)
+{
+    char b[6];
+    CHECK(strcmp(gr_printable("a\nb\x1b", 4, b, sizeof b), "a?b?") == 0, "%s", b);
+    CHECK(strcmp(gr_printable("abcdefgh", 8, b, sizeof b), "abcde") == 0, "%s", b);
+    CHECK(strcmp(gr_printable("abcd\xc3\xa9", 6, b, sizeof b), "abcd") == 0, "half a character: %s", b);
 }
 
 /* `depth` opening brackets and as many closing ones; caller frees. */
@@ -666,6 +684,7 @@ int main(void)
     int64_t live = gr_mem_read_stats().live_blocks;
     test_json_read();
     test_json_getters_fail();
+    test_printable();
     test_json_hostile();
     test_json_write();
     test_json_numbers();
