@@ -504,8 +504,18 @@ GR_API gr_store *gr_trainer_store(gr_trainer *trainer);
 GR_API int64_t gr_trainer_steps(const gr_trainer *trainer);
 GR_API void gr_trainer_set_steps(gr_trainer *trainer, int64_t steps);
 
+/* Text to train on: documents from text files, .jsonl files ({"text": ...} a line), directories of both, or "-", stdin. */
+typedef struct gr_corpus gr_corpus;
+GR_API gr_corpus *gr_corpus_load(const char *const *paths, int n);
+GR_API void gr_corpus_free(gr_corpus *corpus); /* NULL is fine */
+/* All documents, one behind the other; lives as long as the corpus. */
+GR_API const char *gr_corpus_text(const gr_corpus *corpus, size_t *size);
+GR_API int64_t gr_corpus_documents(const gr_corpus *corpus);
+
 /* Training data: one stream of token ids. */
 typedef struct gr_data gr_data;
+/* The documents' tokens, joined by the tokenizer's end-of-text token where it has one. */
+GR_API gr_data *gr_data_from_corpus(const gr_corpus *corpus, gr_tokenizer *tokenizer);
 GR_API gr_data *gr_data_from_ids(const int32_t *ids, int64_t n); /* copied */
 /* The last `fraction` of the stream is cut off as *eval: parts of the same memory, data must outlive it. */
 GR_API gr_status gr_data_split(gr_data *data, double fraction, gr_data **eval);
@@ -649,7 +659,7 @@ struct gr_op {
     /* for ops that only look at their input in another shape: the layout of each output, or false when the input must
      * be copied to a contiguous one first */
     bool (*view)(const gr_tensor *node, const gr_layout *in, gr_layout *out);
-    gr_status (*infer)(const gr_tensor *node, gr_spec *out);          /* shape rule, with gr_op_fail on refusal */
+    gr_status (*infer)(const gr_tensor *node, gr_spec *out); /* shape rule, with gr_op_fail on refusal */
     /* gradient rule; with several outputs and a composition it serves what flows into output 0 alone, the composition's
      * gradient the rest */
     gr_status (*grad)(gr_grad_args *args);

@@ -26,7 +26,7 @@ typedef struct run {
     int64_t step_tokens;
     double seconds;           /* of training, earlier sessions included */
     double best;              /* lowest evaluation loss; infinity before the first */
-    int64_t best_step; /* where it was */
+    int64_t best_step;        /* where it was */
     double smoothed;          /* loss, to tell a spike; NaN before the first step */
     int64_t saved, evaluated; /* the last steps that were; -1: none */
     int skipped;              /* steps in a row */

@@ -1,0 +1,224 @@
+/* gradus train. */
+#include <stdio.h>
+#include <string.h>
+#include "base/file.h"
+#include "base/mem.h"
+#include "cli/human.h"
+#include "cli/term.h"
+#include "cli/train_flags.h"
+#include "cli/verbs.h"
+#include "format/checkpoint.h"
+
+/* ---- run.json: the flags of a run, to go on with ------------------------------------------------------------- */
+
+static char *run_path(const gr_args *args)
+{
+    return gr_path_join(((const gr_train_flags *)args->options)->out, "run.json");
+}
+
+/* Flags that may differ when a run goes on. */
+static bool is_of_session(const char *name)
+{
+    static const char *const names[] = {"out", "resume", "device", "threads", "json", "quiet", "help"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (strcmp(names[i], name) == 0)
+            return true;
+    return false;
+}
+
+static gr_status write_run_json(const gr_args *args, const gr_train_job *job, const char **data, size_t n_data)
+{
+    gr_json_doc *doc = gr_json_new("run.json");
+    if (!doc)
+        return gr_error_status();
+    gr_json o = gr_json_root(doc), list, flags;
+    gr_json_put_text(o, "verb", args->verb->name);
+    gr_json_put_text(o, "version", gr_version());
+    gr_json_put_text(o, "device", gr_device_describe(job->on.device));
+    gr_json_put_int(o, "parameters", gr_model_describe(job->on.model)->parameters);
+    gr_json_put_int(o, "tokens", gr_data_count(job->data));
+    list = gr_json_put_array(o, "data");
+    for (size_t i = 0; i < n_data; i++)
+        gr_json_put_text(list, NULL, data[i]);
+    flags = gr_json_put_object(o, "flags");
+    for (size_t i = 0; i < args->slot_count; i++) {
+        const gr_slot *slot = &args->slots[i];
+        char *value = is_of_session(slot->flag->name) ? NULL : gr_args_value(slot);
+        if (value && *value && (slot->given || slot->initial))
+            gr_json_put_text(flags, slot->flag->name, value);
+        gr_free(value);
+    }
+    char *path = run_path(args);
+    gr_status s = path ? gr_json_write(doc, path) : GR_ERR_MEMORY;
+    gr_free(path);
+    gr_json_free(doc);
+    return s;
+}
+
+/* Gives the flags and the data their values of run.json. Values live in *doc. */
+static gr_status restore_flags(gr_args *args, gr_json_doc **doc, const char **data, size_t *n_data)
+{
+    char *path = run_path(args);
+    bool there = path && gr_path_is_file(path);
+    *doc = there ? gr_json_read(path, 1 << 20) : NULL;
+    gr_free(path);
+    if (!there)
+        return GR_OK; /* nothing yet: from the start */
+    if (!*doc)
+        return gr_error_status();
+    gr_json o = gr_json_root(*doc), list = gr_json_as_array(gr_json_get(o, "data"));
+    gr_json flags = gr_json_as_object(gr_json_get(o, "flags"));
+    gr_status s = gr_json_check(*doc);
+    for (gr_json_iter it = gr_json_first(flags); s == GR_OK && it.key; gr_json_next(&it))
+        s = gr_args_restore(args, it.key, gr_json_as_text(it.value, NULL));
+    if (s != GR_OK)
+        return gr_args_blame(args, s);
+    bool same = *n_data == 0 || *n_data == gr_json_size(list);
+    for (size_t i = 0; same && i < gr_json_size(list) && i < 256; i++) {
+        const char *was = gr_json_as_text(gr_json_item(list, i), NULL);
+        same = *n_data == 0 || strcmp(data[i], was) == 0;
+        data[i] = was;
+    }
+    if (!same)
+        return gr_args_fail(args, "DATA is not what the run was started with\nleave DATA out: run.json knows it");
+    *n_data = gr_json_size(list) < 256 ? gr_json_size(list) : 256;
+    return gr_json_check(*doc);
+}
+
+/* ---- events ------------------------------------------------------------------------------------------------- */
+
+typedef struct screen {
+    const gr_args *args;
+    bool started;
+    double tokens_per_s; /* smoothed */
+    double last_eval;
+} screen;
+
+static void on_step(screen *s, const gr_run_event *e)
+{
+    if (!s->started)
+        gr_progress_start(s->args->verb->name, (double)e->step - 1, (double)e->steps);
+    s->tokens_per_s = s->started ? 0.9 * s->tokens_per_s + 0.1 * e->tokens_per_s : e->tokens_per_s;
+    s->started = true;
+    gr_progress_update((double)e->step, "%s tokens/s  loss %.4f", gr_human_count(s->tokens_per_s).s, e->loss);
+}
+
+static void on_event(void *user, const gr_run_event *e)
+{
+    screen *s = user;
+    if (e->kind == GR_EVENT_STEP)
+        on_step(s, e);
+    else if (e->kind == GR_EVENT_EVAL)
+        gr_note("step %lld: evaluation loss %.4f%s", (long long)e->step, e->eval_loss,
+                e->is_best ? ", the best so far" : "");
+    else
+        gr_note("saved %s", e->line);
+    if (s->args->common.json && e->kind != GR_EVENT_SAVE) {
+        gr_out("%s\n", e->line);
+        fflush(stdout);
+    }
+    if (e->kind == GR_EVENT_EVAL)
+        s->last_eval = e->eval_loss;
+}
+
+/* ---- the verb ----------------------------------------------------------------------------------------------- */
+
+/* What every checkpoint holds besides config.json, so that transformers loads it. */
+static gr_status add_files(const gr_train_job *job, gr_run_options *o, char *generation, size_t size)
+{
+    const gr_model_info *i = gr_model_describe(job->on.model);
+    int n = snprintf(generation, size, "{\n");
+    if (i->bos >= 0)
+        n += snprintf(generation + n, size - (size_t)n, "  \"bos_token_id\": %lld,\n", (long long)i->bos);
+    if (i->eos >= 0)
+        n += snprintf(generation + n, size - (size_t)n, "  \"eos_token_id\": %lld,\n", (long long)i->eos);
+    snprintf(generation + n, size - (size_t)n, "  \"do_sample\": true\n}\n");
+    o->files[o->n_files][0] = "generation_config.json";
+    o->files[o->n_files++][1] = generation;
+    o->files[o->n_files][0] = "tokenizer.json";
+    o->files[o->n_files++][1] = gr_tokenizer_json(job->on.tokenizer, NULL);
+    o->files[o->n_files][0] = "tokenizer_config.json";
+    o->files[o->n_files++][1] = gr_tokenizer_eos(job->on.tokenizer) >= 0
+                                    ? "{\n  \"tokenizer_class\": \"PreTrainedTokenizerFast\",\n"
+                                      "  \"eos_token\": \"<|endoftext|>\"\n}\n"
+                                    : "{\n  \"tokenizer_class\": \"PreTrainedTokenizerFast\"\n}\n";
+    return GR_OK;
+}
+
+static gr_status refuse_other_run(gr_args *args)
+{
+    const gr_train_flags *f = args->options;
+    char *path = run_path(args);
+    bool there = path && gr_path_is_file(path);
+    gr_free(path);
+    if (there && !f->resume)
+        return gr_args_fail(args, "--out: %s already holds a run\n--resume goes on with it, another --out starts anew",
+                            f->out);
+    return GR_OK;
+}
+
+static gr_status train(gr_args *args, gr_train_job *job, const char **data, size_t n_data)
+{
+    const gr_train_flags *f = args->options;
+    screen s = {.args = args};
+    char generation[256];
+    gr_status st = gr_train_job_open(args, data, n_data, true, job);
+    if (st == GR_OK)
+        st = add_files(job, &job->run, generation, sizeof generation);
+    if (st == GR_OK)
+        st = gr_dir_make(f->out);
+    if (st == GR_OK)
+        st = write_run_json(args, job, data, n_data);
+    if (st != GR_OK)
+        return st;
+    const gr_model_info *i = gr_model_describe(job->on.model);
+    gr_note("%s with %s parameters, %s tokens of data, %lld steps of %lld x %lld x %lld tokens", i->arch,
+            gr_human_count((double)i->parameters).s, gr_human_count((double)gr_data_count(job->data)).s,
+            (long long)job->run.train.steps, (long long)f->accumulate, (long long)f->batch, (long long)f->context);
+    job->run.event = on_event;
+    job->run.user = &s;
+    job->run.stop = gr_interrupted;
+    gr_interrupt_watch();
+    st = gr_train_run(job->on.model, job->data, job->eval, &job->run);
+    gr_progress_end();
+    if (st == GR_OK)
+        gr_note("done: %s", f->out);
+    return st;
+}
+
+static gr_status run(gr_args *args)
+{
+    const gr_train_flags *f = args->options;
+    const char *data[256];
+    size_t n_data = args->count;
+    gr_json_doc *doc = NULL;
+    gr_train_job job = {0};
+    if (n_data > 256)
+        return gr_args_fail(args, "DATA: at most 256 files\ngive a directory");
+    for (size_t i = 0; i < n_data; i++)
+        data[i] = args->positional[i];
+    gr_status s = f->resume ? restore_flags(args, &doc, data, &n_data) : refuse_other_run(args);
+    if (s == GR_OK)
+        s = train(args, &job, data, n_data);
+    gr_train_job_close(&job);
+    gr_json_free(doc);
+    return s;
+}
+
+const gr_verb gr_verb_train = {
+    .name = "train",
+    .summary = "trains a model from scratch, or goes on from --init MODEL",
+    .positional = "DATA...",
+    .about =
+        "DATA is text files, .jsonl files with {\"text\": ...} lines, directories of both, or - for stdin. The run's\n"
+        "directory holds checkpoints that transformers loads, metrics.jsonl, loss.svg and run.json. A run that was\n"
+        "stopped, by Ctrl-C or by a power cut, goes on with --resume as if it had not been.",
+    .flags = gr_train_flag_table,
+    .needs = {"out"},
+    .common = GR_WITH_DEVICE | GR_WITH_SEED | GR_WITH_JSON,
+    .examples = {{"a character model on one book",
+                  "gradus train book.txt --tokenizer char --eval-fraction 0.1 --out run"},
+                 {"go on where it stopped", "gradus train --resume --out run"}},
+    .options_size = sizeof(gr_train_flags),
+    .run = run,
+};

@@ -1,0 +1,223 @@
+#include <stdlib.h>
+#include <string.h>
+#include "base/file.h"
+#include "base/mem.h"
+#include "cli/human.h"
+#include "cli/term.h"
+#include "cli/train_flags.h"
+#include "format/checkpoint.h"
+
+#define INT(field) GR_INT(gr_train_flags, field)
+#define FLOAT(field) GR_FLOAT(gr_train_flags, field)
+#define TEXT(field) GR_TEXT(gr_train_flags, field)
+#define CHOICE(field) GR_CHOICE(gr_train_flags, field)
+
+const gr_flag gr_train_flag_table[] = {
+    {"out", TEXT(out), .value = "RUN", .help = "directory of the run: checkpoints, metrics.jsonl, loss.svg, run.json"},
+    {"resume", GR_SWITCH(gr_train_flags, resume),
+     .help = "go on from RUN's newest good checkpoint; flags and data come from its run.json"},
+    {GR_HEADING("Model")},
+    {"arch", TEXT(arch), .value = "gpt2|llama", .initial = "gpt2", .help = "architecture of a new model"},
+    {"layers", INT(layers), .value = "N", .initial = "4", .min = 1, .max = 1 << 14, .help = "transformer blocks"},
+    {"heads", INT(heads), .value = "N", .initial = "4", .min = 1, .max = 1 << 14, .help = "attention heads"},
+    {"kv-heads", INT(kv_heads), .value = "N", .initial = "0", .shown = "as --heads",
+     .help = "key/value heads (llama): fewer than heads is grouped-query attention"},
+    {"embed", INT(embed), .value = "N", .initial = "128", .min = 1, .max = 1 << 20,
+     .help = "width of the residual stream"},
+    {"ffn", INT(ffn), .value = "N", .initial = "0", .shown = "4 x embed, llama 8/3 x embed",
+     .help = "width of the MLP"},
+    {"config", TEXT(config), .value = "FILE", .help = "a config.json instead of the five flags above"},
+    {"init", TEXT(init), .value = "MODEL", .help = "go on from this model's weights instead of random ones"},
+    {"tokenizer", TEXT(tokenizer), .value = "char|byte|FILE", .shown = "byte, or that of --init",
+     .help = "one token a character, one a byte, or a tokenizer.json"},
+    {GR_HEADING("Length and size")},
+    {"steps", INT(steps), .value = "N", .initial = "2000", .group = 'l', .min = 1, .help = "optimizer steps"},
+    {"epochs", FLOAT(epochs), .value = "X", .group = 'l', .help = "passes over the data, instead of --steps"},
+    {"batch", INT(batch), .value = "N", .initial = "12", .min = 1, .unit = "sequences", .help = "of a micro-batch"},
+    {"context", INT(context), .value = "N", .initial = "64", .min = 1, .unit = "tokens", .help = "of a sequence"},
+    {"accumulate", INT(accumulate), .value = "N", .initial = "1", .min = 1, .help = "micro-batches of a step"},
+    {"order", CHOICE(order), .value = "shuffle|sequential", .initial = "shuffle",
+     .help = "rows in random order, or one after the other"},
+    {GR_HEADING("Optimizer")},
+    {"optimizer", CHOICE(optimizer), .value = "adamw|sgd", .initial = "adamw", .help = "what moves the weights"},
+    {"lr", FLOAT(lr), .value = "X", .initial = "1e-3", .help = "highest learning rate"},
+    {"min-lr", FLOAT(min_lr), .value = "X", .shown = "a tenth of --lr", .help = "learning rate at the end"},
+    {"warmup", INT(warmup), .value = "N", .shown = "100, at most a twentieth of the steps",
+     .help = "steps in which the learning rate rises"},
+    {"schedule", CHOICE(schedule), .value = "cosine|linear|wsd|constant", .initial = "cosine",
+     .help = "how it falls; wsd: a plateau, then down in the last fifth"},
+    {"beta1", FLOAT(beta1), .value = "X", .initial = "0.9", .help = "decay of the first moment; momentum of sgd"},
+    {"beta2", FLOAT(beta2), .value = "X", .initial = "0.95", .help = "decay of the second moment"},
+    {"eps", FLOAT(eps), .value = "X", .initial = "1e-8", .help = "added to the root of the second moment"},
+    {"weight-decay", FLOAT(weight_decay), .value = "X", .initial = "0.1", .help = "of tensors of 2 or more dims"},
+    {"clip", FLOAT(clip), .value = "X", .initial = "1", .help = "largest global norm of the gradients; 0: no limit"},
+    {"dropout", FLOAT(dropout), .value = "X", .initial = "0", .max = 0.99,
+     .help = "of embeddings and of what each block adds"},
+    {"precision", CHOICE(precision), .value = "f32", .initial = "f32", .help = "what is computed in"},
+    {GR_HEADING("Evaluation and checkpoints")},
+    {"eval-data", TEXT(eval_data), .value = "DATA", .group = 'e', .help = "text to evaluate on"},
+    {"eval-fraction", FLOAT(eval_fraction), .value = "X", .group = 'e', .max = 0.9,
+     .help = "evaluate on this last part of the data, and do not train on it"},
+    {"eval-every", INT(eval_every), .value = "N", .initial = "250", .unit = "steps",
+     .help = "between evaluations; the end has one"},
+    {"eval-tokens", INT(eval_tokens), .value = "N", .initial = "0", .shown = "all", .unit = "tokens",
+     .help = "of an evaluation at most"},
+    {"save-every", INT(save_every), .value = "N", .initial = "500", .unit = "steps",
+     .help = "between checkpoints; the end has one"},
+    {"keep", INT(keep), .value = "N", .initial = "2", .min = 1,
+     .help = "newest checkpoints kept; the best is kept too"},
+    {0},
+};
+
+/* ---- tokenizer and model ------------------------------------------------------------------------------------ */
+
+static gr_status open_tokenizer(gr_args *args, gr_train_job *job)
+{
+    const gr_train_flags *f = args->options;
+    if (!f->tokenizer && job->on.tokenizer)
+        return GR_OK;
+    const char *kind = f->tokenizer ? f->tokenizer : "byte";
+    gr_tokenizer_free(job->on.tokenizer);
+    if (strcmp(kind, "char") == 0) {
+        size_t size;
+        const char *text = gr_corpus_text(job->corpus, &size);
+        job->on.tokenizer = gr_tokenizer_char(text, size, gr_corpus_documents(job->corpus) > 1);
+    } else if (strcmp(kind, "byte") == 0) {
+        job->on.tokenizer = gr_tokenizer_byte();
+    } else {
+        job->on.tokenizer = gr_tokenizer_load(kind);
+    }
+    return job->on.tokenizer ? GR_OK : gr_error_status();
+}
+
+static gr_status model_of_flags(gr_args *args, gr_train_job *job)
+{
+    const gr_train_flags *f = args->options;
+    gr_model_info i = {
+        .layers = f->layers, .heads = f->heads, .kv_heads = f->kv_heads, .embed = f->embed, .ffn = f->ffn};
+    if (strlen(f->arch) >= sizeof i.arch || f->embed % f->heads)
+        return gr_args_fail(args, "--heads: %lld heads do not divide --embed %lld", (long long)f->heads,
+                            (long long)f->embed);
+    strcpy(i.arch, f->arch);
+    i.context = f->context;
+    i.vocab = gr_tokenizer_vocab_size(job->on.tokenizer);
+    i.bos = gr_tokenizer_bos(job->on.tokenizer);
+    i.eos = gr_tokenizer_eos(job->on.tokenizer);
+    i.tied = true;
+    char *json = gr_model_config_json(&i);
+    if (!json)
+        return gr_args_blame(args, gr_error_status());
+    job->on.model = gr_model_new("config.json", json, strlen(json), job->on.device);
+    gr_text_free(json);
+    return job->on.model ? GR_OK : gr_args_blame(args, gr_error_status());
+}
+
+static gr_status model_of_config(const char *path, gr_train_job *job)
+{
+    size_t size;
+    char *json = gr_file_read(path, 1 << 26, &size);
+    job->on.model = json ? gr_model_new(path, json, size, job->on.device) : NULL;
+    gr_free(json);
+    return job->on.model ? GR_OK : gr_error_status();
+}
+
+static gr_status open_model(gr_args *args, bool initialize, gr_train_job *job)
+{
+    const gr_train_flags *f = args->options;
+    gr_status s = f->init ? gr_open_model(args, f->init, &job->on) : gr_open_device(args, &job->on);
+    if (s == GR_OK)
+        s = open_tokenizer(args, job);
+    if (s == GR_OK && !f->init)
+        s = f->config ? model_of_config(f->config, job) : model_of_flags(args, job);
+    if (s != GR_OK)
+        return s;
+    int64_t vocab = gr_model_describe(job->on.model)->vocab, needed = gr_tokenizer_vocab_size(job->on.tokenizer);
+    if (needed > vocab)
+        return gr_fail(GR_ERR_ARGUMENT,
+                       "the tokenizer has %lld tokens, the model knows %lld\nuse the model's own tokenizer",
+                       (long long)needed, (long long)vocab);
+    return initialize && !f->init ? gr_model_init(job->on.model, (uint64_t)args->common.seed) : GR_OK;
+}
+
+/* ---- data and options --------------------------------------------------------------------------------------- */
+
+static gr_status open_data(const gr_train_flags *f, gr_train_job *job)
+{
+    job->data = gr_data_from_corpus(job->corpus, job->on.tokenizer);
+    if (!job->data)
+        return gr_error_status();
+    if (f->eval_fraction > 0)
+        return gr_data_split(job->data, f->eval_fraction, &job->eval);
+    if (!f->eval_data)
+        return GR_OK;
+    job->eval_corpus = gr_corpus_load(&f->eval_data, 1);
+    job->eval = job->eval_corpus ? gr_data_from_corpus(job->eval_corpus, job->on.tokenizer) : NULL;
+    return job->eval ? GR_OK : gr_error_status();
+}
+
+static int64_t steps_of(const gr_train_flags *f, const gr_train_job *job)
+{
+    if (f->epochs <= 0)
+        return f->steps;
+    double tokens = f->epochs * (double)gr_data_count(job->data),
+           step = (double)(f->batch * f->context * f->accumulate);
+    int64_t steps = (int64_t)(tokens / step);
+    return steps > 0 ? steps : 1;
+}
+
+static void set_options(const gr_args *args, gr_train_job *job)
+{
+    const gr_train_flags *f = args->options;
+    gr_train_options *t = &job->run.train;
+    *t = gr_train_defaults();
+    t->batch = f->batch;
+    t->context = f->context;
+    t->accumulate = f->accumulate;
+    t->steps = steps_of(f, job);
+    t->lr = f->lr;
+    t->min_lr = gr_args_given(args, "min-lr") ? f->min_lr : f->lr / 10;
+    int64_t usual = t->steps / 20 < 100 ? t->steps / 20 : 100;
+    t->warmup = gr_args_given(args, "warmup") ? f->warmup : usual;
+    t->schedule = (gr_schedule)f->schedule;
+    t->optimizer = (gr_optimizer)f->optimizer;
+    t->beta1 = f->beta1;
+    t->beta2 = f->beta2;
+    t->eps = f->eps;
+    t->weight_decay = f->weight_decay;
+    t->clip = f->clip;
+    t->dropout = f->dropout;
+    t->seed = (uint64_t)args->common.seed;
+    job->run.dir = f->out;
+    job->run.shuffle = f->order == 0;
+    job->run.eval_every = f->eval_every;
+    job->run.eval_tokens = f->eval_tokens;
+    job->run.save_every = f->save_every;
+    job->run.keep = f->keep;
+    job->run.resume = f->resume;
+}
+
+gr_status gr_train_job_open(gr_args *args, const char **data, size_t n_data, bool initialize, gr_train_job *job)
+{
+    const gr_train_flags *f = args->options;
+    *job = (gr_train_job){0};
+    if (n_data == 0)
+        return gr_args_fail(args, "DATA is missing\ngive text files, .jsonl files or directories of them");
+    job->corpus = gr_corpus_load(data, (int)n_data);
+    gr_status s = job->corpus ? open_model(args, initialize, job) : gr_error_status();
+    if (s == GR_OK)
+        s = open_data(f, job);
+    if (s == GR_OK)
+        set_options(args, job);
+    gr_corpus_free(job->corpus); /* its ids are what is needed from here on */
+    job->corpus = NULL;
+    return s;
+}
+
+void gr_train_job_close(gr_train_job *job)
+{
+    gr_data_free(job->eval);
+    gr_data_free(job->data);
+    gr_corpus_free(job->corpus);
+    gr_corpus_free(job->eval_corpus);
+    gr_close_opened(&job->on);
+}

@@ -1,0 +1,33 @@
+/* The flags of training, shared by train and plan. */
+#ifndef GR_CLI_TRAIN_FLAGS_H
+#define GR_CLI_TRAIN_FLAGS_H
+
+#include "cli/open.h"
+
+typedef struct gr_train_flags {
+    const char *out, *arch, *config, *tokenizer, *init, *eval_data;
+    int64_t layers, heads, kv_heads, embed, ffn;
+    int64_t steps, batch, context, accumulate, warmup;
+    double epochs, lr, min_lr, beta1, beta2, eps, weight_decay, clip, dropout;
+    int schedule, optimizer, precision, order;
+    double eval_fraction;
+    int64_t eval_every, eval_tokens, save_every, keep;
+    bool resume;
+} gr_train_flags;
+
+extern const gr_flag gr_train_flag_table[];
+
+/* What a training command works on. */
+typedef struct gr_train_job {
+    gr_opened on; /* device, model, tokenizer */
+    gr_corpus *corpus, *eval_corpus;
+    gr_data *data, *eval;
+    gr_run_options run;
+} gr_train_job;
+
+/* Reads the data and makes the model and all options, as the flags say. initialize: set the weights too. Close in any
+ * case. */
+gr_status gr_train_job_open(gr_args *args, const char **data, size_t n_data, bool initialize, gr_train_job *job);
+void gr_train_job_close(gr_train_job *job);
+
+#endif
