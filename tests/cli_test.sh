@@ -93,6 +93,22 @@ if [ -n "$threads" ]; then
     says 'needs a value' err
 fi
 
+# ---- verify: what is there, what is broken, what is missing ----
+cp -r "$GRADUS_SOURCE/tests/data/models/gpt2" model
+run 0 verify model
+says 'unchecked' out
+run 0 verify model --json
+[ "$(grep -c '^{.*}$' out)" = "$(wc -l <out)" ] || fail 'verify --json: not an object a line'
+run 3 verify nowhere
+run 2 verify
+says 'verify: needs PATH' err
+run 2 verify a b
+"$g" verify model --json 2>/dev/null | head -c 20 >/dev/null # a reader that leaves is no crash
+head -c 1000 "$GRADUS_SOURCE/tests/data/models/gpt2/model.safetensors" >model/model.safetensors
+"$g" verify model >out 2>err
+[ $? = 3 ] || fail "verify of a short file: exit code $?"
+says 'bad ' out
+
 # ---- output that cannot be written is a failure ----
 if [ -e /dev/full ]; then
     "$g" --version >/dev/full 2>err

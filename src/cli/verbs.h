@@ -5,7 +5,11 @@
 
 #include "cli/args.h"
 
-#define GR_VERBS(X) X(info)
+/* clang-format off */
+#define GR_VERBS(X) X(train) \
+    X(info) \
+    X(verify)
+/* clang-format on */
 
 #define GR_VERB_DECLARE(name) extern const gr_verb gr_verb_##name;
 GR_VERBS(GR_VERB_DECLARE)

@@ -314,7 +314,8 @@ gr_status gr_trainer_step(gr_trainer *t, const int64_t *tokens, const int64_t *t
             return s;
     }
     t->done = step;
-    *report = (gr_step_report){.step = step, .loss = total, .lr = (double)lr, .grad_norm = (double)norm};
+    *report =
+        (gr_step_report){.step = step, .loss = total, .lr = gr_learning_rate(o, step - 1), .grad_norm = (double)norm};
     report->skipped = !isfinite(norm);
     report->bad = report->skipped && !bad ? "grad_norm" : bad;
     return GR_OK;
