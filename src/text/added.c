@@ -13,6 +13,7 @@ gr_status gr_added_add(gr_added *a, const char *content, size_t size, int32_t id
         return status;
     for (; a->rows <= (size_t)id; a->rows++)
         a->token[a->rows] = (gr_added_token){0};
+    gr_free(a->token[id].shown);
     flags.present = true;
     a->token[id] = flags;
     return GR_OK;
@@ -21,6 +22,8 @@ gr_status gr_added_add(gr_added *a, const char *content, size_t size, int32_t id
 void gr_added_free(gr_added *a)
 {
     gr_vocab_free(&a->vocab);
+    for (size_t id = 0; id < a->rows; id++)
+        gr_free(a->token[id].shown);
     gr_free(a->token);
     gr_trie_free(&a->raw);
     gr_trie_free(&a->normalized);

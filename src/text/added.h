@@ -11,6 +11,8 @@ typedef struct gr_added_token {
     bool lstrip, rstrip; /* takes the white space before, behind */
     bool single_word;    /* not inside of a word */
     bool present;        /* by id, so there are holes */
+    char *shown;         /* normalized: what it decodes to, its content normalized; else NULL */
+    size_t shown_size;
 } gr_added_token;
 
 typedef struct gr_added {

@@ -80,9 +80,19 @@ gr_status gr_bpe_prepare_cuts(gr_bpe *b)
 
 static bool is_known(const gr_bpe *b, const char *p, int n)
 {
-    if (n == 1 && (unsigned char)*p < 0x80)
+    if (n == 1)
         return b->symbol[(unsigned char)*p] >= 0;
-    return b->options.byte_level || gr_vocab_find(&b->base.vocab, p, (size_t)n) >= 0;
+    return gr_vocab_find(&b->base.vocab, p, (size_t)n) >= 0;
+}
+
+/* Two unknown characters stay together: they may become one <unk>. Where unknown ones are left out, their neighbours
+ * become neighbours of each other, so both sides of a cut must be known. */
+static bool can_part(const gr_bpe *b, const char *left, int n_left, const char *right, int n_right)
+{
+    bool one = is_known(b, right, n_right);
+    if (one == (b->unk != GR_UNK_NONE))
+        return one;
+    return is_known(b, left, n_left);
 }
 
 size_t gr_bpe_cut(const gr_bpe *b, const char *piece, size_t size)
@@ -92,8 +102,7 @@ size_t gr_bpe_cut(const gr_bpe *b, const char *piece, size_t size)
     uint32_t left = read_symbol(b, piece, end, &n);
     for (const char *p = piece + n; p < end; p += n_right) {
         uint32_t right = read_symbol(b, p, end, &n_right);
-        /* Two unknown characters stay together: they may become one <unk>. */
-        if (!together(b, left, right) && (is_known(b, p, n_right) || is_known(b, p - n, n)))
+        if (!together(b, left, right) && can_part(b, p - n, n, p, n_right))
             return (size_t)(p - piece);
         left = right;
         n = n_right;

@@ -3,7 +3,7 @@
 #include <pcre2.h>
 #include "text/regex.h"
 #include "text/regex_translate.h"
-#include "text/utf8.h"
+#include "text/unicode.h"
 #include "base/error.h"
 
 enum { match_limit = 10 * 1000 * 1000, heap_limit_kib = 1 << 20, stack_most = 16 << 20 };
@@ -79,25 +79,46 @@ struct gr_regex_search {
     const gr_regex *regex;
     const char *text;
     size_t size;
-    char *shadow; /* the text with invalid bytes as U+001A, where it has any */
+    char *shadow; /* the text with some characters changed, if it has any of these: see stand_in */
     pcre2_match_data *match;
     pcre2_match_context *limits;
     pcre2_jit_stack *stack; /* made when 32 KiB of the thread's own do not do */
 };
 
+/* What the library is shown in place of a character: U+001A for an invalid byte, and for code points newer than the
+ * library's Unicode an older one of the same kind and size. */
+static uint32_t stand_in(uint32_t c)
+{
+    int low = 0, high = gr_recent_count;
+    if (c >= GR_INVALID_BYTE)
+        return 0x1A;
+    while (low < high) {
+        int middle = (low + high) / 2;
+        if (gr_recent[middle].last < c)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low < gr_recent_count && gr_recent[low].first <= c ? gr_recent[low].substitute : c;
+}
+
 static gr_status make_shadow(gr_regex_search *s)
 {
-    s->shadow = gr_alloc(s->size);
-    if (!s->shadow)
-        return GR_ERR_MEMORY;
-    memcpy(s->shadow, s->text, s->size);
-    for (size_t i = 0; i < s->size;) {
+    const char *text = s->text, *end = text + s->size;
+    for (const char *p = text; p < end;) {
         int n;
-        if (gr_utf8_read(s->text + i, s->text + s->size, &n) >= GR_INVALID_BYTE)
-            s->shadow[i] = 0x1A;
-        i += (size_t)n;
+        uint32_t c = gr_utf8_read(p, end, &n), shown = c < 0x800 ? c : stand_in(c);
+        if (shown != c && !s->shadow) {
+            s->shadow = gr_alloc(s->size);
+            if (!s->shadow)
+                return GR_ERR_MEMORY;
+            memcpy(s->shadow, text, s->size);
+            s->text = s->shadow;
+        }
+        if (shown != c)
+            gr_utf8_write(shown, s->shadow + (p - text));
+        p += n;
     }
-    s->text = s->shadow;
     return GR_OK;
 }
 
@@ -111,7 +132,7 @@ gr_regex_search *gr_regex_search_new(const gr_regex *r, const char *text, size_t
     s->size = size;
     s->match = pcre2_match_data_create_from_pattern(r->code, r->memory);
     s->limits = pcre2_match_context_create(r->memory);
-    if (!s->match || !s->limits || (!gr_utf8_valid(text, size) && make_shadow(s))) {
+    if (!s->match || !s->limits || make_shadow(s)) {
         gr_regex_search_free(s);
         return NULL;
     }

@@ -79,6 +79,16 @@ gr_status gr_tokenizer_encode(gr_tokenizer *t, const char *text, size_t size, un
     return status;
 }
 
+/* What an id decodes to, before the decoder. */
+static const char *shown(const gr_tokenizer *t, int64_t id, size_t *size)
+{
+    const gr_added *a = &t->added;
+    if (id < 0 || (uint64_t)id >= a->rows || !a->token[id].shown)
+        return gr_tokenizer_token(t, id, size);
+    *size = a->token[id].shown_size;
+    return a->token[id].shown;
+}
+
 /* Decodes into out, which is emptied first. Ids without a token are left out: models have more rows than tokens. */
 static gr_status decode(const gr_tokenizer *t, gr_tokenizer_scratch *s, const int32_t *ids, size_t n, unsigned flags,
                         gr_bytes *out)
@@ -88,7 +98,7 @@ static gr_status decode(const gr_tokenizer *t, gr_tokenizer_scratch *s, const in
     out->size = 0;
     for (size_t i = 0; i < n && !status; i++) {
         size_t size;
-        const char *text = gr_tokenizer_token(t, ids[i], &size);
+        const char *text = shown(t, ids[i], &size);
         if (ids[i] < 0)
             return gr_fail(GR_ERR_ARGUMENT, "decode: id %d at place %zu is negative", ids[i], i);
         if (text && !(flags & GR_SKIP_SPECIAL && gr_added_is_special(&t->added, ids[i])))
@@ -182,7 +192,7 @@ static gr_status show_ids(gr_text_stream *s, bool end)
 static gr_status feed(gr_text_stream *s, int32_t id)
 {
     size_t size;
-    const char *text = gr_tokenizer_token(s->tokenizer, id, &size);
+    const char *text = shown(s->tokenizer, id, &size);
     if (id < 0)
         return gr_fail(GR_ERR_ARGUMENT, "decode: id %d is negative", id);
     if (!text || (s->flags & GR_SKIP_SPECIAL && gr_added_is_special(&s->tokenizer->added, id)))

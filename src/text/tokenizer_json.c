@@ -1,6 +1,7 @@
 /* Reading tokenizer.json. What cannot be run is refused by name. */
 #include "text/tokenizer.h"
 #include "text/bpe.h"
+#include "text/unigram.h"
 #include "base/error.h"
 #include "base/log.h"
 
@@ -75,13 +76,79 @@ static gr_token_model *read_bpe(gr_json value, bool *byte_level)
     return status ? NULL : model;
 }
 
+/* "vocab": [["token", score], …]; ids count from 0. */
+static gr_status read_scores(gr_json list, gr_vocab *vocab, double **score)
+{
+    size_t cap = 0, n = gr_json_size(list);
+    gr_json_as_array(list);
+    gr_status status = gr_json_check(list.doc);
+    if (!status)
+        status = gr_grow(score, &cap, n, sizeof **score);
+    for (size_t i = 0; i < n && !status; i++) {
+        size_t size;
+        gr_json row = gr_json_item(list, i);
+        const char *text = gr_json_as_text(gr_json_item(row, 0), &size);
+        (*score)[i] = gr_json_as_real(gr_json_item(row, 1), -1e30, 1e30);
+        status = gr_json_check(list.doc);
+        if (!status && gr_vocab_add(vocab, text, size, (uint32_t)i))
+            status = gr_fail_in("model.vocab[%zu]", i);
+    }
+    return status;
+}
+
+static gr_token_model *read_unigram(gr_json value)
+{
+    gr_vocab vocab = {0};
+    double *score = NULL;
+    gr_json list = gr_json_get(value, "vocab");
+    int64_t unk = gr_json_int(value, "unk_id", -1, 0, INT32_MAX - 1);
+    bool byte_fallback = gr_json_bool(value, "byte_fallback", false);
+    gr_status status = read_scores(list, &vocab, &score);
+    if (!status)
+        status = gr_json_check(value.doc);
+    if (!status && (vocab.rows == 0 || unk >= (int64_t)vocab.rows))
+        status = gr_json_fail(gr_json_get(value, "unk_id"), "not an id of the vocabulary");
+    if (!status)
+        return gr_unigram_new(&vocab, score, (int32_t)unk, byte_fallback);
+    gr_vocab_free(&vocab);
+    gr_free(score);
+    return NULL;
+}
+
+static gr_token_model *read_word_level(gr_json value)
+{
+    gr_vocab vocab = {0};
+    const char *unk = gr_json_text(value, "unk_token", "<unk>");
+    gr_status status = read_vocab(gr_json_get(value, "vocab"), &vocab);
+    if (!status)
+        return gr_word_level_new(&vocab, gr_vocab_find(&vocab, unk, strlen(unk)));
+    gr_vocab_free(&vocab);
+    return NULL;
+}
+
+/* Older files do not say what they are: then it shows in what they have. */
+static const char *type_of_model(gr_json value)
+{
+    const char *type = gr_json_text(value, "type", NULL);
+    if (type)
+        return type;
+    if (gr_json_is(gr_json_get(value, "merges")))
+        return "BPE";
+    return gr_json_type_of(gr_json_get(value, "vocab")) == GR_JSON_ARRAY ? "Unigram" : "";
+}
+
 static gr_token_model *read_model(gr_json value, bool *byte_level)
 {
-    const char *type = gr_json_text(value, "type", gr_json_is(gr_json_get(value, "merges")) ? "BPE" : "");
+    const char *type = type_of_model(value);
     if (gr_json_check(value.doc))
         return NULL;
     if (strcmp(type, "BPE") == 0)
         return read_bpe(value, byte_level);
+    *byte_level = false;
+    if (strcmp(type, "Unigram") == 0)
+        return read_unigram(value);
+    if (strcmp(type, "WordLevel") == 0)
+        return read_word_level(value);
     gr_json_fail(value, "model \"%s\" is not supported", type);
     return NULL;
 }
@@ -130,7 +197,7 @@ static gr_status make_searches(gr_tokenizer *t)
     gr_status status = GR_OK;
     for (int special = 1; special >= 0; special--) {
         for (size_t id = 0; id < t->added.rows && !status; id++) {
-            const gr_added_token *a = &t->added.token[id];
+            gr_added_token *a = &t->added.token[id];
             size_t size;
             const char *text = gr_vocab_text(&t->added.vocab, (int64_t)id, &size);
             if (!a->present || a->special != (special == 1))
@@ -142,6 +209,10 @@ static gr_status make_searches(gr_tokenizer *t)
             status = gr_normalizer_run(t->normalizer, text, size, &normal, &spare);
             if (!status)
                 status = gr_trie_add(&t->added.normalized, normal.data, normal.size, (int32_t)id);
+            if (status || !(a->shown = gr_alloc(normal.size + 1)))
+                continue;
+            memcpy(a->shown, normal.data, normal.size);
+            a->shown_size = normal.size;
         }
     }
     gr_bytes_free(&normal);

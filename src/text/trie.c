@@ -73,22 +73,25 @@ gr_status gr_trie_add(gr_trie *t, const char *text, size_t size, int32_t value)
     return GR_OK;
 }
 
-int32_t gr_trie_longest(const gr_trie *t, const char *p, const char *end, size_t *size)
+int32_t gr_trie_next(const gr_trie *t, uint32_t *node, const char **at, const char *end)
 {
-    int32_t found = -1;
-    uint32_t node = 0;
-    if (!t->slots)
-        return -1;
-    for (const char *at = p; at < end;) {
-        const gr_trie_edge *e = find_edge(t, node, (unsigned char)*at++);
+    while (t->slots && *at < end) {
+        const gr_trie_edge *e = find_edge(t, *node, (unsigned char)*(*at)++);
         if (!e->to)
             break;
-        node = e->to;
-        if (t->value[node] >= 0) {
-            found = t->value[node];
-            *size = (size_t)(at - p);
-        }
+        *node = e->to;
+        if (t->value[*node] >= 0)
+            return t->value[*node];
     }
+    return -1;
+}
+
+int32_t gr_trie_longest(const gr_trie *t, const char *p, const char *end, size_t *size)
+{
+    int32_t found = -1, value;
+    uint32_t node = 0;
+    for (const char *at = p; (value = gr_trie_next(t, &node, &at, end)) >= 0; found = value)
+        *size = (size_t)(at - p);
     return found;
 }
 

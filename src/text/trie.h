@@ -26,6 +26,8 @@ gr_status gr_trie_add(gr_trie *t, const char *text, size_t size, int32_t value);
 int32_t gr_trie_longest(const gr_trie *t, const char *p, const char *end, size_t *size);
 /* The first place from p on where a string stands (then *value and *size are set), or NULL. */
 const char *gr_trie_search(const gr_trie *t, const char *p, const char *end, int32_t *value, size_t *size);
+/* All strings at p, the shortest first: start with *node = 0 and *at = p; -1: no more. *at is then behind the string. */
+int32_t gr_trie_next(const gr_trie *t, uint32_t *node, const char **at, const char *end);
 void gr_trie_free(gr_trie *t);
 
 #endif

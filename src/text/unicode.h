@@ -29,6 +29,14 @@ static inline unsigned gr_class(uint32_t c)
     return gr_class_flags[gr_class_codes[gr_class_index[c >> 7] * 8 + (c >> 4 & 7)] >> (c & 15) * 4 & 15];
 }
 
+/* Code points that a regex library with an older Unicode does not know yet, and an older one of the same category and
+ * UTF-8 length for each; sorted. */
+typedef struct gr_recent_range {
+    uint32_t first, last, substitute;
+} gr_recent_range;
+extern const gr_recent_range gr_recent[];
+extern const int gr_recent_count;
+
 typedef enum gr_form { GR_NFC, GR_NFD, GR_NFKC, GR_NFKD } gr_form;
 
 /* False in a build without utf8proc: the three functions below are then not to be called. */

@@ -1,0 +1,244 @@
+"""Small tokenizers of every kind with the ids that the `tokenizers` package gives, and a fuzzer against that package.
+
+    python tools/oracle/make_tokenizers.py tests/data/tokenizers          # writes NAME.json and NAME.jsonl
+    python tools/oracle/make_tokenizers.py --fuzz build/libgradus.so 1000000 [tokenizer.json ...]
+
+The fuzzer draws random strings over all scripts and compares ids (with and without special tokens) and decoded text.
+"""
+import ctypes
+import json
+import pathlib
+import random
+import sys
+
+from tokenizers import (AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers)
+
+TEXT = [
+    "The quick brown fox jumps over the lazy dog. It's what they'd do; we'll see, won't we?",
+    "def main(argc, argv):\n    return [x ** 2 for x in range(10)]\n\n\t# comment 12345\r\n",
+    "Die Straße ist naß. El niño comió piñas. Ça va très bien, merci à tous.",
+    "今日は良い天気です。我们去公园吧。 한국어도 있습니다.",
+    "Привет, как дела? Γειά σου Κόσμε! שלום עולם. مرحبا بالعالم. नमस्ते दुनिया",
+    "🙂🙃👩‍👩‍👧 café cafe\u0301 ﬁne ½ ① Ⅷ ２０２４ İstanbul ﷺ",
+] * 3
+LLAMA3 = (r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|"
+          r"\s*[\r\n]+|\s+(?!\S)|\s+")
+O200K = (r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+(?i:'s|'t|'re|'ve|'m|'ll|'d)?|"
+         r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*(?i:'s|'t|'re|'ve|'m|'ll|'d)?|"
+         r"\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+")
+MARKS = [
+    AddedToken("<|end|>", special=True, normalized=False),
+    AddedToken("<mask>", special=True, lstrip=True, normalized=False),
+    AddedToken("[R]", rstrip=True, normalized=False),
+    AddedToken("Word", single_word=True, normalized=True),
+    AddedToken("ﬁne", normalized=True),
+]
+
+
+def byte_bpe(pre, vocab=600, normalizer=None, **options):
+    t = Tokenizer(models.BPE(**options))
+    t.pre_tokenizer, t.decoder = pre, decoders.ByteLevel()
+    if normalizer:
+        t.normalizer = normalizer
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    t.train_from_iterator(TEXT, trainers.BpeTrainer(vocab_size=vocab, show_progress=False, initial_alphabet=alphabet))
+    return t
+
+
+def char_bpe(pre=None, normalizer=None, decoder=None, unk="<unk>", vocab=400, fallback=False, fuse=True):
+    t = Tokenizer(models.BPE(unk_token=unk, byte_fallback=fallback, fuse_unk=fuse))
+    t.pre_tokenizer = pre or pre_tokenizers.Whitespace()
+    if normalizer:
+        t.normalizer = normalizer
+    special = ([unk] if unk else []) + ([f"<0x{i:02X}>" for i in range(256)] if fallback else [])
+    t.train_from_iterator(TEXT[:3], trainers.BpeTrainer(vocab_size=vocab + len(special), show_progress=False,
+                                                        special_tokens=special))
+    data = json.loads(t.to_str())
+    data["added_tokens"] = data["added_tokens"][:1] if unk else []
+    if pre is None:
+        data["pre_tokenizer"] = None
+    t = Tokenizer.from_str(json.dumps(data))
+    if decoder:
+        t.decoder = decoder
+    return t
+
+
+def unigram(fallback):
+    t = Tokenizer(models.Unigram())
+    t.normalizer = normalizers.Sequence([normalizers.Nmt(), normalizers.NFKC(), normalizers.Replace(Regex(" {2,}"), " ")])
+    t.pre_tokenizer, t.decoder = pre_tokenizers.Metaspace(), decoders.Metaspace()
+    t.train_from_iterator(TEXT, trainers.UnigramTrainer(vocab_size=300, show_progress=False, unk_token="<unk>",
+                                                        special_tokens=["<unk>", "</s>"]))
+    if fallback:
+        data = json.loads(t.to_str())
+        data["model"]["byte_fallback"] = True
+        data["model"]["vocab"] += [[f"<0x{i:02X}>", -20.0] for i in range(256)]
+        t = Tokenizer.from_str(json.dumps(data))
+        t.decoder = decoders.Sequence([decoders.ByteFallback(), decoders.Metaspace()])
+    return t
+
+
+def word_level(pre):
+    t = Tokenizer(models.WordLevel(unk_token="<unk>"))
+    t.normalizer = normalizers.Sequence([normalizers.NFD(), normalizers.StripAccents(), normalizers.Lowercase()])
+    t.pre_tokenizer = pre
+    t.train_from_iterator(TEXT, trainers.WordLevelTrainer(special_tokens=["<unk>"], show_progress=False))
+    return t
+
+
+def with_marks(t):
+    t.add_tokens(MARKS)
+    t.add_special_tokens(["<s>"])
+    t.post_processor = processors.TemplateProcessing(single="<s> $A <|end|>", special_tokens=[
+        ("<s>", t.token_to_id("<s>")), ("<|end|>", t.token_to_id("<|end|>"))])
+    return t
+
+
+def tokenizers():
+    """Name and tokenizer of every kind."""
+    split, level = pre_tokenizers.Split, pre_tokenizers.ByteLevel
+    raw = level(add_prefix_space=False, use_regex=False)
+    chain = pre_tokenizers.Sequence
+    yield "gpt2", with_marks(byte_bpe(level(add_prefix_space=False)))
+    yield "gpt2-prefix", byte_bpe(level(add_prefix_space=True), normalizer=normalizers.NFC())
+    yield "llama3", byte_bpe(chain([split(Regex(LLAMA3), "isolated"), raw]), ignore_merges=True)
+    yield "qwen2", with_marks(byte_bpe(chain([split(Regex(LLAMA3.replace("{1,3}", "")), "isolated"), raw]),
+                                       normalizer=normalizers.NFC()))
+    yield "o200k", byte_bpe(chain([split(Regex(O200K), "removed", invert=True), raw]))
+    yield "deepseek", byte_bpe(chain([split(Regex(r"\p{N}{1,3}"), "isolated"), split(Regex("[一-龥぀-ゟ゠-ヿ]+"), "isolated"),
+                                      pre_tokenizers.Digits(individual_digits=True), split(Regex(r"\w+\b"), "contiguous"),
+                                      raw]))
+    yield "level-first", byte_bpe(chain([level(add_prefix_space=True), pre_tokenizers.Punctuation("merged_with_previous")]))
+    mark = normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")])
+    unmark = decoders.Sequence([decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse(),
+                                decoders.Strip(" ", 1, 0)])
+    yield "llama2", with_marks(char_bpe(None, mark, unmark, fallback=True))
+    yield "metaspace-first", with_marks(char_bpe(pre_tokenizers.Metaspace(prepend_scheme="first", split=False),
+                                                 decoder=decoders.Metaspace(prepend_scheme="first"), fuse=False))
+    yield "metaspace-never", char_bpe(pre_tokenizers.Metaspace(prepend_scheme="never"),
+                                      decoder=decoders.Metaspace(prepend_scheme="never"), unk=None)
+    forms = [("nfd", normalizers.NFD()), ("nfkc", normalizers.NFKC()), ("nfkd", normalizers.NFKD()),
+             ("strip", normalizers.Sequence([normalizers.Strip(), normalizers.Lowercase()])),
+             ("nmt", normalizers.Sequence([normalizers.Nmt(), normalizers.Replace(Regex(r"\s+"), "_")]))]
+    for name, form in forms:
+        yield "normalize-" + name, with_marks(char_bpe(normalizer=form, decoder=decoders.BPEDecoder()))
+    for how in ["removed", "isolated", "merged_with_previous", "merged_with_next", "contiguous"]:
+        cut = chain([split(" ", how), split(Regex("[aeiou]"), how), pre_tokenizers.Punctuation(how)])
+        yield "split-" + how, char_bpe(cut)
+    yield "split-classes", char_bpe(chain([pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Digits(),
+                                           pre_tokenizers.CharDelimiterSplit("e"), split(Regex(r"\d|\W"), "isolated")]))
+    yield "unigram", with_marks(unigram(False))
+    yield "unigram-bytes", unigram(True)
+    yield "word-level", word_level(pre_tokenizers.Whitespace())
+
+
+# ---- random strings ----
+
+RANGES = [(0x20, 0x7F), (0x20, 0x7F), (0x20, 0x7F), (0xA0, 0x250), (0x250, 0x370), (0x300, 0x370), (0x370, 0x530),
+          (0x590, 0x700), (0x900, 0xE00), (0xE00, 0x1100), (0x1100, 0x1200), (0x1E00, 0x2000), (0x2000, 0x2100),
+          (0x2100, 0x2C00), (0x3000, 0x3100), (0x4E00, 0x9FFF), (0xAC00, 0xD7A4), (0xF900, 0x10000), (0x1F300, 0x1FAFF),
+          (0x10000, 0x20000), (0x20000, 0x2FA20), (0, 0x20), (0, 0xD800), (0xE000, 0x110000)]
+BITS = ["'s", "'T", "'ll", "'RE", "'ſ", " ", "  ", "   ", "\n", "\r\n", "\t", "\u3000", "\u00a0", "\u0085", "<|end|>",
+        "<mask>", "[R]", "Word", "word", "ﬁne", "fine", "<s>", "</s>", "<unk>", "123", "1234567", "...", "!?", "▁", "a", "e",
+        "İ", "ß", "Σ", "e\u0301", "\u0301", "\u200d", "<0x41>", "\u180e", "\ufeff", "\ufffd", "\x00"]
+
+
+def random_text(rng, words):
+    parts = []
+    for _ in range(rng.randrange(1, 12)):
+        kind = rng.random()
+        if kind < 0.35:
+            parts.append(rng.choice(BITS))
+        elif kind < 0.6:
+            parts.append(rng.choice(words))
+        else:
+            low, high = rng.choice(RANGES)
+            parts.append("".join(chr(rng.randrange(low, high)) for _ in range(rng.randrange(1, 6))))
+    return "".join(parts)
+
+
+def words():
+    return [piece for text in TEXT for piece in text.replace(" ", "| ").split("|")]
+
+
+def write(folder):
+    rng, known = random.Random(1), words()
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, t in tokenizers():
+        texts = ["", " ", "  a", "a  b ", "\n", "<s>[R] x<mask>", *TEXT[:6]] + [random_text(rng, known) for _ in range(60)]
+        (folder / f"{name}.json").write_text(json.dumps(json.loads(t.to_str()), ensure_ascii=False, separators=(",", ":")))
+        t = Tokenizer.from_file(str(folder / f"{name}.json"))
+        with open(folder / f"{name}.jsonl", "w") as out:
+            for text in texts:
+                ids = t.encode(text, add_special_tokens=False).ids
+                case = {"text": text, "ids": ids, "ids_special": t.encode(text).ids,
+                        "decoded": t.decode(ids, skip_special_tokens=False)}
+                out.write(json.dumps(case) + "\n")
+
+
+# ---- the fuzzer ----
+
+
+class Gradus:
+    """One tokenizer of libgradus."""
+
+    def __init__(self, library, path):
+        self.lib = lib = ctypes.CDLL(library)
+        lib.gr_tokenizer_load.restype = ctypes.c_void_p
+        lib.gr_error.restype = ctypes.c_char_p
+        self.tokenizer = ctypes.c_void_p(lib.gr_tokenizer_load(path.encode()))
+        if not self.tokenizer:
+            raise SystemExit(f"{path}: {lib.gr_error().decode()}")
+
+    def encode(self, text, flags):
+        data, ids, n = text.encode(), ctypes.POINTER(ctypes.c_int32)(), ctypes.c_size_t()
+        if self.lib.gr_tokenizer_encode(self.tokenizer, data, ctypes.c_size_t(len(data)), flags, ctypes.byref(ids),
+                                        ctypes.byref(n)):
+            return self.lib.gr_error().decode()
+        return ids[: n.value]
+
+    def decode(self, ids, flags):
+        out, n = ctypes.c_char_p(), ctypes.c_size_t()
+        array = (ctypes.c_int32 * len(ids))(*ids)
+        if self.lib.gr_tokenizer_decode(self.tokenizer, array, ctypes.c_size_t(len(ids)), flags, ctypes.byref(out),
+                                        ctypes.byref(n)):
+            return self.lib.gr_error().decode()
+        return ctypes.string_at(out, n.value).decode()
+
+
+def compare(theirs, ours, text):
+    """What differs, or None."""
+    ids = theirs.encode(text, add_special_tokens=False).ids
+    if ours.encode(text, 2) != ids:
+        return "ids", ids, ours.encode(text, 2)
+    special = theirs.encode(text).ids
+    if ours.encode(text, 3) != special:
+        return "ids with special tokens", special, ours.encode(text, 3)
+    for flags, skip in ((0, False), (4, True)):
+        decoded = theirs.decode(ids, skip_special_tokens=skip)
+        if ids and ours.decode(ids, flags) != decoded:
+            return "decoded text", decoded, ours.decode(ids, flags)
+    return None
+
+
+def fuzz(library, count, paths):
+    known, total = words(), 0
+    for path in paths:
+        theirs, ours, rng, bad = Tokenizer.from_file(path), Gradus(library, path), random.Random(path), 0
+        for _ in range(count // len(paths)):
+            text = random_text(rng, known)
+            found = compare(theirs, ours, text)
+            if found:
+                bad += 1
+                if bad <= 3:
+                    print(path, ascii(text), *map(ascii, found), sep="\n    ")
+        total += bad
+        print(f"{path}: {bad} of {count // len(paths)} differ", flush=True)
+    return total > 0
+
+
+if __name__ == "__main__":
+    if sys.argv[1] == "--fuzz":
+        found = sys.argv[4:] or sorted(map(str, pathlib.Path("tests/data/tokenizers").glob("*.json")))
+        sys.exit(fuzz(sys.argv[2], int(sys.argv[3]), found))
+    write(pathlib.Path(sys.argv[1]))
