@@ -31,6 +31,33 @@ TEST(shared_llama3)
     check_shared("llama3");
 }
 
+/* ---- small tokenizers of every kind: tools/oracle/make_tokenizers.py ---- */
+
+TEST(every_kind)
+{
+    char **names, path[1024];
+    size_t count;
+    int kinds = 0;
+    snprintf(path, sizeof path, "%s", test_source("tests/data/tokenizers"));
+    CHECK_OK(gr_dir_list(path, &names, &count));
+    for (size_t i = 0; i < count; i++) {
+        size_t n = strlen(names[i]);
+        if (n < 5 || strcmp(names[i] + n - 5, ".json") != 0)
+            continue;
+        gr_tokenizer *t = gr_tokenizer_load(test_join(path, names[i]));
+        if (!t && gr_error_status() == GR_ERR_UNSUPPORTED && strstr(gr_error(), "this build has no"))
+            continue;
+        CHECK_MADE(t);
+        char cases[64];
+        snprintf(cases, sizeof cases, "%sl", names[i]);
+        CHECK(check_cases(t, test_join(path, cases)) > 60);
+        gr_tokenizer_free(t);
+        kinds++;
+    }
+    gr_names_free(names, count);
+    CHECK(kinds >= 5);
+}
+
 /* ---- byte and char ---- */
 
 static void check_round_trip(gr_tokenizer *t, const char *text, size_t size, size_t n_wanted)

@@ -89,17 +89,10 @@ struct gr_regex_search {
  * library's Unicode an older one of the same kind and size. */
 static uint32_t stand_in(uint32_t c)
 {
-    int low = 0, high = gr_recent_count;
+    const gr_range *r = gr_range_find(gr_recent, gr_recent_count, c);
     if (c >= GR_INVALID_BYTE)
         return 0x1A;
-    while (low < high) {
-        int middle = (low + high) / 2;
-        if (gr_recent[middle].last < c)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    return low < gr_recent_count && gr_recent[low].first <= c ? gr_recent[low].substitute : c;
+    return r ? (uint32_t)r->value : c;
 }
 
 static gr_status make_shadow(gr_regex_search *s)

@@ -29,21 +29,37 @@ static inline unsigned gr_class(uint32_t c)
     return gr_class_flags[gr_class_codes[gr_class_index[c >> 7] * 8 + (c >> 4 & 7)] >> (c & 15) * 4 & 15];
 }
 
-/* Code points that a regex library with an older Unicode does not know yet, and an older one of the same category and
- * UTF-8 length for each; sorted. */
-typedef struct gr_recent_range {
-    uint32_t first, last, substitute;
-} gr_recent_range;
-extern const gr_recent_range gr_recent[];
-extern const int gr_recent_count;
+/* Where token ids need another Unicode version than libraries have; each table is sorted. */
+typedef struct gr_range {
+    uint32_t first, last;
+    int32_t value;
+} gr_range;
+extern const gr_range gr_recent[]; /* newer than Unicode 14: value is an older code point of its category and size */
+extern const gr_range gr_marks[];  /* combining marks */
+extern const gr_range gr_inert[];  /* what normal forms leave alone */
+extern const gr_range gr_lower[];  /* newer than Unicode 14: value + code point is its lower case */
+extern const int gr_recent_count, gr_marks_count, gr_inert_count, gr_lower_count;
+
+/* The range that holds c, or NULL. */
+static inline const gr_range *gr_range_find(const gr_range *table, int count, uint32_t c)
+{
+    int low = 0, high = count;
+    while (low < high) {
+        int middle = (low + high) / 2;
+        if (table[middle].last < c)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low < count && table[low].first <= c ? &table[low] : NULL;
+}
 
 typedef enum gr_form { GR_NFC, GR_NFD, GR_NFKC, GR_NFKD } gr_form;
 
-/* False in a build without utf8proc: the three functions below are then not to be called. */
+/* False in a build without utf8proc: the two functions below are then not to be called. */
 bool gr_unicode_has_forms(void);
 /* Appends text in a normal form, in linear time; invalid bytes stand as they are. */
 gr_status gr_unicode_normalize(gr_form form, const char *text, size_t size, gr_bytes *out);
 uint32_t gr_unicode_lower(uint32_t c);
-bool gr_unicode_is_mark(uint32_t c); /* \p{M} */
 
 #endif

@@ -17,9 +17,3 @@ uint32_t gr_unicode_lower(uint32_t c)
 {
     return c;
 }
-
-bool gr_unicode_is_mark(uint32_t c)
-{
-    (void)c;
-    return false;
-}

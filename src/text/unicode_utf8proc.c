@@ -11,15 +11,16 @@ bool gr_unicode_has_forms(void)
 
 uint32_t gr_unicode_lower(uint32_t c)
 {
+    const gr_range *r = gr_range_find(gr_lower, gr_lower_count, c);
+    if (r)
+        return c + (uint32_t)r->value;
     return c < GR_INVALID_BYTE ? (uint32_t)utf8proc_tolower((utf8proc_int32_t)c) : c;
 }
 
-bool gr_unicode_is_mark(uint32_t c)
+/* Normal forms of Hugging Face's code are of an older Unicode: characters it does not know stay as and where they are. */
+static bool is_inert(uint32_t c)
 {
-    if (c >= GR_INVALID_BYTE)
-        return false;
-    utf8proc_category_t k = utf8proc_category((utf8proc_int32_t)c);
-    return k == UTF8PROC_CATEGORY_MN || k == UTF8PROC_CATEGORY_MC || k == UTF8PROC_CATEGORY_ME;
+    return c >= 0x300 && (gr_range_find(gr_inert, gr_inert_count, c) || gr_range_find(gr_recent, gr_recent_count, c));
 }
 
 typedef struct points { /* code points of one stretch of text */
@@ -33,6 +34,10 @@ static gr_status decompose(uint32_t c, utf8proc_option_t options, points *out)
     gr_status status = gr_grow(&out->c, &out->cap, out->n + 32, sizeof *out->c);
     if (status)
         return status;
+    if (is_inert(c)) {
+        out->c[out->n++] = (utf8proc_int32_t)c;
+        return GR_OK;
+    }
     utf8proc_ssize_t n = utf8proc_decompose_char((utf8proc_int32_t)c, out->c + out->n,
                                                  (utf8proc_ssize_t)(out->cap - out->n), options, &boundary);
     if (n < 0 || (size_t)n > out->cap - out->n)
@@ -43,7 +48,8 @@ static gr_status decompose(uint32_t c, utf8proc_option_t options, points *out)
 
 static int combining(utf8proc_int32_t c)
 {
-    return utf8proc_get_property(c)->combining_class;
+    int order = utf8proc_get_property(c)->combining_class;
+    return order && is_inert((uint32_t)c) ? 0 : order;
 }
 
 /* Sorts a run of marks by combining class, equal ones in their order: counting, so that a long run costs no more. */
