@@ -5,8 +5,8 @@
 #include "backend/backend.h"
 
 extern const gr_kernel gr_cpu_matmul_kernels[], gr_cpu_elementwise_kernels[], gr_cpu_layout_kernels[],
-    gr_cpu_softmax_kernels[], gr_cpu_loss_kernels[], gr_cpu_norm_kernels[], gr_cpu_rope_kernels[],
-    gr_cpu_embed_kernels[], gr_cpu_attention_kernels[];
+    gr_cpu_reduce_kernels[], gr_cpu_update_kernels[], gr_cpu_softmax_kernels[], gr_cpu_loss_kernels[],
+    gr_cpu_norm_kernels[], gr_cpu_rope_kernels[], gr_cpu_embed_kernels[], gr_cpu_attention_kernels[];
 
 /* ---- what several families need ---- */
 
@@ -20,5 +20,8 @@ bool gr_cpu_is_contiguous(const gr_operand *o);
 /* out = op(in[0..n_in)) by the element-wise kernel, outside of any program: for effects that compute and write back.
  * n_in is at most 3; out may be one of the inputs. */
 void gr_cpu_apply(gr_pool *pool, const gr_op *op, const gr_operand *in, int n_in, const gr_operand *out);
+
+/* to = from in another dtype, of f32, f16 and bf16. */
+void gr_cpu_cast(gr_pool *pool, const gr_operand *from, const gr_operand *to);
 
 #endif

@@ -6,6 +6,7 @@
 
 #include "backend/cpu/elementwise_kernels.h"
 #include "base/dtype.h"
+#include "op/attr.h"
 #include "op/fused.h"
 #include "op/op.h"
 
@@ -465,12 +466,23 @@ static gr_status run_single(const gr_call *call)
     return GR_OK;
 }
 
-void gr_cpu_apply(gr_pool *pool, const gr_op *op, const gr_operand *in, int n_in, const gr_operand *out)
+static void apply(gr_pool *pool, const gr_op *op, const void *attr, const gr_operand *in, int n_in,
+                  const gr_operand *out)
 {
     gr_operand operands[3], result = *out;
     memcpy(operands, in, (size_t)n_in * sizeof *in);
-    gr_call call = {.op = op, .n_in = n_in, .n_out = 1, .in = operands, .out = &result, .pool = pool};
+    gr_call call = {.op = op, .attr = attr, .n_in = n_in, .n_out = 1, .in = operands, .out = &result, .pool = pool};
     run_single(&call);
+}
+
+void gr_cpu_apply(gr_pool *pool, const gr_op *op, const gr_operand *in, int n_in, const gr_operand *out)
+{
+    apply(pool, op, NULL, in, n_in, out);
+}
+
+void gr_cpu_cast(gr_pool *pool, const gr_operand *from, const gr_operand *to)
+{
+    apply(pool, &gr_op_cast, &(gr_cast_attr){to->dtype}, from, 1, to);
 }
 
 /* Registers are f32: what that cannot hold is left to others. */

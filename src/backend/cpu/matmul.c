@@ -8,7 +8,7 @@
 
 #include <string.h>
 
-enum { ALIGN = 64, CONVERT_PIECE = 16384 };
+enum { ALIGN = 64 };
 
 /* A call taken apart. Scratch holds, in this order: gemm's own, copies of a and b, the f32 result of 16-bit dtypes. */
 typedef struct product {
@@ -119,21 +119,6 @@ static size_t scratch(const gr_call *call)
     return p.gemm_bytes + p.a_bytes + p.b_bytes + p.c_bytes;
 }
 
-typedef struct conversion {
-    const float *from;
-    const gr_operand *to;
-    int64_t count;
-} conversion;
-
-static void convert_piece(void *ctx, int64_t piece, int worker)
-{
-    (void)worker;
-    const conversion *v = ctx;
-    const gr_dtype_info *d = gr_dtype_get(v->to->dtype);
-    int64_t at = piece * CONVERT_PIECE, n = v->count - at < CONVERT_PIECE ? v->count - at : CONVERT_PIECE;
-    d->from_f32(v->from + at, (char *)v->to->data + at * d->bytes, n);
-}
-
 /* gemm for every index of the outer batch dims. */
 static void run_products(const gr_call *call, const product *p, const char *a, const char *b, float *c, void *own)
 {
@@ -179,8 +164,9 @@ static gr_status run(const gr_call *call)
     float *c = out->dtype == GR_F32 ? out->data : (float *)(void *)at;
     run_products(call, &p, a.data, b.data, c, own);
     if (out->dtype != GR_F32) {
-        conversion v = {c, out, gr_operand_count(out)};
-        gr_parallel(call->pool, (v.count + CONVERT_PIECE - 1) / CONVERT_PIECE, convert_piece, &v);
+        gr_operand sums = gr_cpu_contiguous(out, c);
+        sums.dtype = GR_F32;
+        gr_cpu_cast(call->pool, &sums, out);
     }
     return GR_OK;
 }

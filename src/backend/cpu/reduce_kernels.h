@@ -1,0 +1,39 @@
+/* What reduce.c and update.c need per ISA level. Defined in kernels/reduce.c and kernels/update.c. */
+#ifndef GR_BACKEND_CPU_REDUCE_KERNELS_H
+#define GR_BACKEND_CPU_REDUCE_KERNELS_H
+
+#include "backend/cpu/isa.h"
+
+/* The order of additions depends on n alone, not on the level. */
+typedef struct gr_reduce_kernels {
+    /* over one run */
+    float (*sum)(const float *x, int64_t n);
+    float (*max)(const float *x, int64_t n); /* NaN if there is one; -infinity over none */
+    double (*sum_squares)(const float *x, int64_t n);
+    /* over rows: y[j] = x[0][j] + x[1][j] + .., rows `stride` apart; no rows: 0, and for max -infinity */
+    void (*sum_rows)(float *y, const float *x, int64_t rows, int64_t stride, int64_t n);
+    void (*max_rows)(float *y, const float *x, int64_t rows, int64_t stride, int64_t n);
+} gr_reduce_kernels;
+
+GR_ISA_DECLARE(const gr_reduce_kernels *, gr_reduce_kernels_get, (void));
+
+/* One step of an optimizer over n elements; all that is the same for each of them is worked out before. */
+typedef struct gr_adamw_step {
+    float grad_scale, beta1, beta2, rest1, rest2; /* rest: 1 - beta */
+    float decay;                                  /* 1 - lr weight_decay */
+    float rate;                                   /* lr / (1 - beta1^step) */
+    float root_scale, eps;                        /* 1 / sqrt(1 - beta2^step) */
+} gr_adamw_step;
+
+typedef struct gr_sgd_step {
+    float grad_scale, lr, momentum, weight_decay;
+} gr_sgd_step;
+
+typedef struct gr_update_kernels {
+    void (*adamw)(float *p, const float *g, float *m, float *v, const gr_adamw_step *s, int64_t n);
+    void (*sgd)(float *p, const float *g, float *velocity, const gr_sgd_step *s, int64_t n); /* velocity may be NULL */
+} gr_update_kernels;
+
+GR_ISA_DECLARE(const gr_update_kernels *, gr_update_kernels_get, (void));
+
+#endif

@@ -1,0 +1,112 @@
+/* Optimizer steps: cut into pieces by the parameter's size. */
+#include "backend/cpu/cpu.h"
+
+#include "backend/cpu/reduce_kernels.h"
+#include "op/attr.h"
+#include "op/op.h"
+
+#include <math.h>
+
+enum { PIECE = 16384 };
+
+/* The operands of gr_adamw and gr_sgd in their order. */
+enum { PARAM, GRAD, M, V, ADAMW_LR, STEP, ADAMW_SCALE };
+enum { VELOCITY = 2, SGD_LR, SGD_SCALE };
+
+typedef struct step {
+    const gr_update_kernels *kernels;
+    float *p, *m, *v;
+    const float *g;
+    int64_t count;
+    gr_adamw_step adamw;
+    gr_sgd_step sgd;
+} step;
+
+static float scalar(const gr_call *call, int i, float otherwise)
+{
+    return i < call->n_in && call->in[i].data ? *(const float *)call->in[i].data : otherwise;
+}
+
+static int64_t piece_size(const step *s, int64_t piece)
+{
+    int64_t rest = s->count - piece * PIECE;
+    return rest < PIECE ? rest : PIECE;
+}
+
+static void adamw_piece(void *ctx, int64_t piece, int worker)
+{
+    (void)worker;
+    const step *s = ctx;
+    int64_t at = piece * PIECE;
+    s->kernels->adamw(s->p + at, s->g + at, s->m + at, s->v + at, &s->adamw, piece_size(s, piece));
+}
+
+static void sgd_piece(void *ctx, int64_t piece, int worker)
+{
+    (void)worker;
+    const step *s = ctx;
+    int64_t at = piece * PIECE;
+    s->kernels->sgd(s->p + at, s->g + at, s->v ? s->v + at : NULL, &s->sgd, piece_size(s, piece));
+}
+
+static step start(const gr_call *call)
+{
+    return (step){.kernels = GR_ISA_PICK(gr_update_kernels_get)(),
+                  .p = call->in[PARAM].data,
+                  .g = call->in[GRAD].data,
+                  .count = gr_operand_count(&call->in[PARAM])};
+}
+
+static gr_status finish(const gr_call *call, step *s, gr_piece_fn piece)
+{
+    gr_parallel(call->pool, (s->count + PIECE - 1) / PIECE, piece, s);
+    return GR_OK;
+}
+
+static gr_status run_adamw(const gr_call *call)
+{
+    const gr_adamw_options *o = call->attr;
+    float lr = scalar(call, ADAMW_LR, 0), scale = scalar(call, ADAMW_SCALE, 1);
+    double t = (double)*(const int64_t *)call->in[STEP].data;
+    if (!isfinite(scale))
+        return GR_OK; /* the step is skipped */
+    step s = start(call);
+    s.m = call->in[M].data;
+    s.v = call->in[V].data;
+    s.adamw = (gr_adamw_step){
+        .grad_scale = scale,
+        .beta1 = o->beta1,
+        .beta2 = o->beta2,
+        .rest1 = (float)(1 - (double)o->beta1),
+        .rest2 = (float)(1 - (double)o->beta2),
+        .decay = (float)(1 - (double)lr * (double)o->weight_decay),
+        .rate = (float)((double)lr / (1 - pow((double)o->beta1, t))),
+        .root_scale = (float)(1 / sqrt(1 - pow((double)o->beta2, t))),
+        .eps = o->eps,
+    };
+    return finish(call, &s, adamw_piece);
+}
+
+static gr_status run_sgd(const gr_call *call)
+{
+    const gr_sgd_attr *a = call->attr;
+    float scale = scalar(call, SGD_SCALE, 1);
+    if (!isfinite(scale))
+        return GR_OK;
+    step s = start(call);
+    s.v = call->in[VELOCITY].data;
+    s.sgd = (gr_sgd_step){scale, scalar(call, SGD_LR, 0), a->momentum, a->weight_decay};
+    return finish(call, &s, sgd_piece);
+}
+
+/* Of 16-bit parameters the composition takes care. */
+static bool supports(const gr_tensor *node)
+{
+    return node->in[PARAM]->spec.dtype == GR_F32;
+}
+
+const gr_kernel gr_cpu_update_kernels[] = {
+    {.op = &gr_op_adamw, .supports = supports, .run = run_adamw},
+    {.op = &gr_op_sgd, .supports = supports, .run = run_sgd},
+    {0},
+};
