@@ -1,0 +1,87 @@
+/* gradus info --ops: which op runs how on which device. Asked of the backends themselves, with a sample call of each
+ * op in f32, so the grid cannot claim what is not there. */
+#include <string.h>
+#include "backend/backend.h"
+#include "cli/info.h"
+#include "cli/table.h"
+
+/* The first sample of an op as a node; NULL: it has none (inputs, parameters and the like are no work for a device). */
+static gr_tensor *sample_node(gr_graph *g, gr_store *store, const gr_op *op)
+{
+    gr_sample sample;
+    memset(&sample, 0, sizeof sample);
+    if (op->sample == NULL || !op->sample(0, &sample))
+        return NULL;
+    gr_tensor *in[GR_MAX_INPUTS] = {NULL};
+    for (int i = 0; i < sample.n_in; i++) {
+        if (sample.in[i].absent)
+            continue;
+        gr_spec spec = sample.in[i].spec;
+        char name[64];
+        snprintf(name, sizeof name, "%s.%d", op->name, i);
+        if (sample.in[i].is_float)
+            spec.dtype = GR_F32;
+        if (!sample.in[i].is_state)
+            in[i] = gr_input(g, name, spec.dtype, spec.ndim, spec.shape);
+        else if (gr_store_add(store, name, GR_WEIGHT, spec.dtype, spec.ndim, spec.shape) == GR_OK)
+            in[i] = gr_param(g, store, name);
+    }
+    return gr_node(g, op, in, sample.n_in, op->attr_size > 0 ? &sample.attr : NULL);
+}
+
+static const char *how(const gr_backend *backend, const gr_op *op, const gr_tensor *node)
+{
+    const gr_kernel *kernel = backend->find(node);
+    if (backend->fuses && op->flags & GR_OP_ELEMENTWISE)
+        return "fused";
+    if (kernel != NULL)
+        return kernel == gr_backend_ref.find(node) && backend != &gr_backend_ref ? "reference" : "kernel";
+    return op->compose != NULL ? "composed" : "none";
+}
+
+static gr_status fill(gr_graph *g, gr_store *store, gr_table *table, gr_json list)
+{
+    for (int i = 0; gr_op_list(i) != NULL; i++) {
+        const gr_op *op = gr_op_list(i);
+        gr_tensor *node = sample_node(g, store, op);
+        if (gr_graph_check(g) != GR_OK)
+            return gr_error_status();
+        if (node == NULL)
+            continue;
+        gr_table_cell(table, "%s", op->name);
+        gr_json entry = list.doc != NULL ? gr_json_put_object(list, NULL) : list;
+        if (list.doc != NULL)
+            gr_json_put_text(entry, "op", op->name);
+        for (int b = 0; gr_backend_list(b) != NULL; b++) {
+            const char *cell = how(gr_backend_list(b), op, node);
+            gr_table_cell(table, "%s", cell);
+            if (list.doc != NULL)
+                gr_json_put_text(entry, gr_backend_list(b)->name, cell);
+        }
+        const char *gradient = op->grad != NULL ? "yes" : "no";
+        gr_table_cell(table, "%s", gradient);
+        if (list.doc != NULL)
+            gr_json_put_bool(entry, "gradient", op->grad != NULL);
+    }
+    return GR_OK;
+}
+
+gr_status gr_info_ops(gr_json list)
+{
+    char heads[200] = "op";
+    for (int b = 0; gr_backend_list(b) != NULL; b++)
+        snprintf(heads + strlen(heads), sizeof heads - strlen(heads), "|%s", gr_backend_list(b)->name);
+    snprintf(heads + strlen(heads), sizeof heads - strlen(heads), "|gradient");
+    gr_table *table = list.doc != NULL ? NULL : gr_table_new(heads);
+    gr_device *device = gr_device_open("ref", 1);
+    gr_store *store = device ? gr_store_new(device) : NULL;
+    gr_graph *g = store ? gr_graph_new() : NULL;
+    gr_status status = g ? fill(g, store, table, list) : gr_error_status();
+    gr_graph_free(g);
+    gr_store_free(store);
+    gr_device_close(device);
+    if (list.doc != NULL)
+        return status;
+    gr_status printed = gr_table_print(table);
+    return status != GR_OK ? status : printed;
+}
