@@ -93,6 +93,21 @@ if [ -n "$threads" ]; then
     says 'needs a value' err
 fi
 
+# ---- info: this machine, the grid of ops, a model ----
+run 0 info --ops
+[ "$(wc -l <out)" -gt 60 ] || fail "info --ops lists $(wc -l <out) lines"
+! grep -q ' none ' out || fail "an op that some device cannot run: $(grep ' none ' out)"
+grep -q '^layer_norm .*yes$' out || fail 'layer_norm and its gradient are not in info --ops'
+run 0 info --ops --json
+[ "$(wc -l <out)" = 1 ] || fail 'info --json is one object on one line'
+says '"op": "layer_norm"' out
+run 0 info "$GRADUS_SOURCE/tests/data/models/gpt2"
+says 'arch         gpt2' out
+says 'parameters   12,856' out
+run 0 info "$GRADUS_SOURCE/tests/data/models/gpt2" --json
+says '"parameters": 12856' out
+run 3 info nowhere
+
 # ---- verify: what is there, what is broken, what is missing ----
 cp -r "$GRADUS_SOURCE/tests/data/models/gpt2" model
 run 0 verify model

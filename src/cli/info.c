@@ -20,7 +20,7 @@ static void put_devices(gr_json list)
     for (int i = 0; gr_backend_list(i) != NULL; i++) {
         gr_device *device = gr_device_open(gr_backend_list(i)->name, 0);
         if (device == NULL)
-            continue;
+            continue; /* built in, but this machine has none */
         gr_json entry = gr_json_put_object(list, NULL);
         gr_json_put_text(entry, "name", gr_device_name(device));
         gr_json_put_text(entry, "description", gr_device_describe(device));
@@ -28,36 +28,47 @@ static void put_devices(gr_json list)
     }
 }
 
-static gr_status run_parts(const gr_args *args, gr_json into)
+static gr_status fill(const gr_args *args, gr_json report)
 {
     const options *o = args->options;
     gr_status status = GR_OK;
     if (args->count > 0)
-        status = gr_info_model(args->positional[0], into);
-    else if (into.doc != NULL)
-        put_devices(gr_json_put_array(into, "devices"));
-    else if (!o->ops)
-        gr_version_print();
+        status = gr_info_model(args->positional[0], gr_json_put_object(report, "model"));
+    else
+        put_devices(gr_json_put_array(report, "devices"));
     if (status == GR_OK && o->ops)
-        status = gr_info_ops(into.doc != NULL ? gr_json_put_array(into, "ops") : into);
-    return status;
+        status = gr_info_ops(gr_json_put_array(report, "ops"));
+    return status == GR_OK ? gr_json_check(report.doc) : status;
 }
 
+static gr_status print_report(const gr_args *args, gr_json report)
+{
+    const options *o = args->options;
+    if (args->common.json) {
+        char *text = gr_json_format(report.doc, false, NULL);
+        if (text != NULL)
+            gr_out("%s\n", text);
+        gr_text_free(text);
+        return text ? GR_OK : gr_error_status();
+    }
+    if (args->count > 0)
+        gr_info_print_model(gr_json_get(report, "model"));
+    else if (!o->ops)
+        gr_version_print();
+    return o->ops ? gr_info_print_ops(gr_json_get(report, "ops")) : GR_OK;
+}
+
+/* Nothing is printed before all of it is known. */
 static gr_status run(gr_args *args)
 {
-    if (!args->common.json)
-        return run_parts(args, (gr_json){0});
     gr_json_doc *doc = gr_json_new("the report");
     if (doc == NULL)
-        return GR_ERR_MEMORY;
-    gr_json_put_text(gr_json_root(doc), "version", gr_version());
-    gr_status status = run_parts(args, gr_json_root(doc));
-    char *text = status == GR_OK ? gr_json_format(doc, false, NULL) : NULL;
-    if (text != NULL)
-        gr_out("%s\n", text);
-    else if (status == GR_OK)
-        status = gr_error_status();
-    gr_text_free(text);
+        return gr_error_status();
+    gr_json report = gr_json_root(doc);
+    gr_json_put_text(report, "version", gr_version());
+    gr_status status = fill(args, report);
+    if (status == GR_OK)
+        status = print_report(args, report);
     gr_json_free(doc);
     return status;
 }

@@ -1,12 +1,14 @@
-/* The parts of gradus info. Each fills in a part of the JSON document, or prints when there is none (doc NULL). */
+/* The parts of gradus info: each fills in a part of the report, and prints it. */
 #ifndef GR_CLI_INFO_H
 #define GR_CLI_INFO_H
 
 #include "format/json.h"
 
-/* The grid of ops and devices; into an array. */
+/* The grid of ops and devices: an array. */
 gr_status gr_info_ops(gr_json list);
-/* A model's configuration, weights and tokenizer; into an object. */
+gr_status gr_info_print_ops(gr_json list);
+/* A model's configuration, weights and tokenizer: an object. */
 gr_status gr_info_model(const char *path, gr_json into);
+void gr_info_print_model(gr_json model);
 
 #endif

@@ -8,26 +8,7 @@
 #include "cli/term.h"
 #include "format/checkpoint.h"
 
-/* One line, or one key of the document. */
-static void tell(gr_json into, const char *key, int64_t value)
-{
-    if (into.doc != NULL)
-        gr_json_put_int(into, key, value);
-    else
-        gr_out("%-12s %s\n", key, gr_human_integer(value).s);
-}
-
-static void tell_text(gr_json into, const char *key, const char *value)
-{
-    char clean[200];
-    gr_printable(value, strlen(value), clean, sizeof clean);
-    if (into.doc != NULL)
-        gr_json_put_text(into, key, clean);
-    else
-        gr_out("%-12s %s\n", key, clean);
-}
-
-static void tell_config(const gr_model_info *info, gr_json into)
+static void put_config(const gr_model_info *info, gr_json into)
 {
     const struct {
         const char *key;
@@ -35,13 +16,10 @@ static void tell_config(const gr_model_info *info, gr_json into)
     } rows[] = {{"layers", info->layers},     {"embed", info->embed},       {"heads", info->heads},
                 {"kv_heads", info->kv_heads}, {"head_dim", info->head_dim}, {"ffn", info->ffn},
                 {"vocab", info->vocab},       {"context", info->context},   {"parameters", info->parameters}};
-    tell_text(into, "arch", info->arch);
+    gr_json_put_text(into, "arch", info->arch);
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
-        tell(into, rows[i].key, rows[i].value);
-    if (into.doc != NULL)
-        gr_json_put_bool(into, "tied", info->tied);
-    else
-        tell_text(into, "head", info->tied ? "tied to the token embedding" : "its own weights");
+        gr_json_put_int(into, rows[i].key, rows[i].value);
+    gr_json_put_bool(into, "tied", info->tied);
 }
 
 static gr_status config_part(const char *dir, gr_json into)
@@ -53,7 +31,7 @@ static gr_status config_part(const char *dir, gr_json into)
     gr_model *model = device ? gr_model_new(path, text, size, device) : NULL;
     gr_status status = model ? GR_OK : gr_error_status();
     if (model != NULL)
-        tell_config(gr_model_describe(model), into);
+        put_config(gr_model_describe(model), into);
     gr_model_free(model);
     gr_device_close(device);
     gr_free(text);
@@ -61,7 +39,7 @@ static gr_status config_part(const char *dir, gr_json into)
     return status;
 }
 
-/* How many tensors and bytes of each dtype. */
+/* Tensors and bytes of each dtype. */
 static gr_status weights_part(const char *dir, gr_json into)
 {
     int64_t tensors[GR_DTYPE_COUNT] = {0}, bytes[GR_DTYPE_COUNT] = {0};
@@ -73,22 +51,16 @@ static gr_status weights_part(const char *dir, gr_json into)
         tensors[t->dtype]++;
         bytes[t->dtype] += (int64_t)t->bytes;
     }
-    gr_json list = into.doc != NULL ? gr_json_put_object(into, "weights") : into;
+    gr_json dtypes = gr_json_put_object(into, "weights");
     for (int d = 0; d < GR_DTYPE_COUNT; d++) {
         if (tensors[d] == 0)
             continue;
-        if (into.doc != NULL) {
-            gr_json entry = gr_json_put_object(list, gr_dtype_name((gr_dtype)d));
-            gr_json_put_int(entry, "tensors", tensors[d]);
-            gr_json_put_int(entry, "bytes", bytes[d]);
-        } else {
-            gr_out("%-12s %lld tensors of %s, %s\n", "weights", (long long)tensors[d], gr_dtype_name((gr_dtype)d),
-                   gr_human_bytes((double)bytes[d]).s);
-        }
+        gr_json entry = gr_json_put_object(dtypes, gr_dtype_name((gr_dtype)d));
+        gr_json_put_int(entry, "tensors", tensors[d]);
+        gr_json_put_int(entry, "bytes", bytes[d]);
     }
-    int files = gr_weights_files(weights);
+    gr_json_put_int(into, "files", gr_weights_files(weights));
     gr_weights_close(weights);
-    tell(into, "files", files);
     return GR_OK;
 }
 
@@ -97,7 +69,7 @@ static gr_status tokenizer_part(const char *dir, gr_json into)
     char *path = gr_path_join(dir, "tokenizer.json");
     if (path == NULL)
         return GR_ERR_MEMORY;
-    tell_text(into, "tokenizer", gr_path_is_file(path) ? "tokenizer.json" : "none");
+    gr_json_put_text(into, "tokenizer", gr_path_is_file(path) ? "tokenizer.json" : "none");
     gr_free(path);
     return GR_OK;
 }
@@ -107,7 +79,7 @@ gr_status gr_info_model(const char *path, gr_json into)
     char *dir = gr_checkpoint_resolve(path);
     if (dir == NULL)
         return gr_error_status();
-    tell_text(into, "path", dir);
+    gr_json_put_text(into, "path", dir);
     gr_status status = config_part(dir, into);
     if (status == GR_OK)
         status = weights_part(dir, into);
@@ -115,4 +87,30 @@ gr_status gr_info_model(const char *path, gr_json into)
         status = tokenizer_part(dir, into);
     gr_free(dir);
     return status;
+}
+
+static void print_weights(gr_json dtypes)
+{
+    for (gr_json_iter it = gr_json_first(dtypes); it.key; gr_json_next(&it))
+        gr_out("%-12s %s tensors of %s, %s\n", "weights",
+               gr_human_integer(gr_json_as_int(gr_json_get(it.value, "tensors"), 0, INT64_MAX)).s, it.key,
+               gr_human_bytes((double)gr_json_as_int(gr_json_get(it.value, "bytes"), 0, INT64_MAX)).s);
+}
+
+void gr_info_print_model(gr_json model)
+{
+    for (gr_json_iter it = gr_json_first(model); it.key; gr_json_next(&it)) {
+        gr_json_type type = gr_json_type_of(it.value);
+        char text[300];
+        if (type == GR_JSON_OBJECT)
+            print_weights(it.value);
+        else if (type == GR_JSON_INT)
+            gr_out("%-12s %s\n", it.key, gr_human_integer(gr_json_as_int(it.value, INT64_MIN, INT64_MAX)).s);
+        else if (type == GR_JSON_BOOL)
+            gr_out("%-12s %s\n", it.key, gr_json_as_bool(it.value) ? "yes" : "no");
+        else if (type == GR_JSON_TEXT) {
+            const char *value = gr_json_as_text(it.value, NULL);
+            gr_out("%-12s %s\n", it.key, gr_printable(value, strlen(value), text, sizeof text));
+        }
+    }
 }

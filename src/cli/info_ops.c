@@ -31,6 +31,8 @@ static gr_tensor *sample_node(gr_graph *g, gr_store *store, const gr_op *op)
 
 static const char *how(const gr_backend *backend, const gr_op *op, const gr_tensor *node)
 {
+    if (op->view != NULL)
+        return "view"; /* the same memory under another shape: nothing to run */
     const gr_kernel *kernel = backend->find(node);
     if (backend->fuses && op->flags & GR_OP_ELEMENTWISE)
         return "fused";
@@ -39,7 +41,7 @@ static const char *how(const gr_backend *backend, const gr_op *op, const gr_tens
     return op->compose != NULL ? "composed" : "none";
 }
 
-static gr_status fill(gr_graph *g, gr_store *store, gr_table *table, gr_json list)
+static gr_status fill(gr_graph *g, gr_store *store, gr_json list)
 {
     for (int i = 0; gr_op_list(i) != NULL; i++) {
         const gr_op *op = gr_op_list(i);
@@ -48,40 +50,36 @@ static gr_status fill(gr_graph *g, gr_store *store, gr_table *table, gr_json lis
             return gr_error_status();
         if (node == NULL)
             continue;
-        gr_table_cell(table, "%s", op->name);
-        gr_json entry = list.doc != NULL ? gr_json_put_object(list, NULL) : list;
-        if (list.doc != NULL)
-            gr_json_put_text(entry, "op", op->name);
-        for (int b = 0; gr_backend_list(b) != NULL; b++) {
-            const char *cell = how(gr_backend_list(b), op, node);
-            gr_table_cell(table, "%s", cell);
-            if (list.doc != NULL)
-                gr_json_put_text(entry, gr_backend_list(b)->name, cell);
-        }
-        const char *gradient = op->grad != NULL ? "yes" : "no";
-        gr_table_cell(table, "%s", gradient);
-        if (list.doc != NULL)
-            gr_json_put_bool(entry, "gradient", op->grad != NULL);
+        gr_json entry = gr_json_put_object(list, NULL);
+        gr_json_put_text(entry, "op", op->name);
+        for (int b = 0; gr_backend_list(b) != NULL; b++)
+            gr_json_put_text(entry, gr_backend_list(b)->name, how(gr_backend_list(b), op, node));
+        gr_json_put_text(entry, "gradient", op->grad != NULL ? "yes" : "no");
     }
     return GR_OK;
 }
 
 gr_status gr_info_ops(gr_json list)
 {
-    char heads[200] = "op";
-    for (int b = 0; gr_backend_list(b) != NULL; b++)
-        snprintf(heads + strlen(heads), sizeof heads - strlen(heads), "|%s", gr_backend_list(b)->name);
-    snprintf(heads + strlen(heads), sizeof heads - strlen(heads), "|gradient");
-    gr_table *table = list.doc != NULL ? NULL : gr_table_new(heads);
     gr_device *device = gr_device_open("ref", 1);
     gr_store *store = device ? gr_store_new(device) : NULL;
     gr_graph *g = store ? gr_graph_new() : NULL;
-    gr_status status = g ? fill(g, store, table, list) : gr_error_status();
+    gr_status status = g ? fill(g, store, list) : gr_error_status();
     gr_graph_free(g);
     gr_store_free(store);
     gr_device_close(device);
-    if (list.doc != NULL)
-        return status;
-    gr_status printed = gr_table_print(table);
-    return status != GR_OK ? status : printed;
+    return status;
+}
+
+/* A row an op, a column a key; the first op names them. */
+gr_status gr_info_print_ops(gr_json list)
+{
+    char heads[200] = "";
+    for (gr_json_iter it = gr_json_first(gr_json_item(list, 0)); it.key; gr_json_next(&it))
+        snprintf(heads + strlen(heads), sizeof heads - strlen(heads), "%s%s", *heads ? "|" : "", it.key);
+    gr_table *table = gr_table_new(heads);
+    for (size_t i = 0; i < gr_json_size(list); i++)
+        for (gr_json_iter it = gr_json_first(gr_json_item(list, i)); it.key; gr_json_next(&it))
+            gr_table_cell(table, "%s", gr_json_as_text(it.value, NULL));
+    return gr_table_print(table);
 }

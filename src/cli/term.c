@@ -188,7 +188,7 @@ void gr_progress_start(const char *label, double first, double total)
     bar.is_active = true;
     bar.first = bar.done = first;
     bar.total = total;
-    bar.started = now();
+    bar.started = bar.drawn_at = now(); /* what is done at once shows no bar */
     bar.next_line = 2;
     snprintf(bar.label, sizeof bar.label, "%s", label);
     pthread_mutex_unlock(&lock);

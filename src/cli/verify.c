@@ -50,7 +50,7 @@ static void on_item(void *user, const gr_verify_item *item)
 {
     listing *l = user;
     l->seen++;
-    gr_progress_update((double)l->seen, "%s items", gr_human_integer(l->seen).s);
+    gr_progress_update((double)l->seen, "%s checked", gr_human_integer(l->seen).s);
     if (item->state == GR_VERIFY_GOOD && !l->all)
         return;
     if (l->json) {
