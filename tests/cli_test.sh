@@ -63,7 +63,7 @@ while read -r verb; do
     ! grep -q "$(printf '\033')" help || fail "$verb: colours in a file"
     # Every flag has its default or says that it has none.
     awk '/^Examples/ { flag = 0 } /^  (-., )?--/ { if (flag && text !~ /\((default: |no default|in )/) print text; flag = 1; text = "" }
-         flag { text = text $0 " " } ' help >odd
+         flag { text = text $0 " "; gsub(/ +/, " ", text) } ' help >odd
     [ ! -s odd ] || fail "$verb: flags without default: $(cat odd)"
 
     run 2 "$@" --no-such-flag-at-all

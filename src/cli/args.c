@@ -1,6 +1,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include "backend/backend.h"
 #include "base/mem.h"
 #include "cli/args.h"
 #include "cli/suggest.h"
@@ -258,6 +259,26 @@ static gr_status check_flags(gr_args *args)
     return GR_OK;
 }
 
+/* Is there a backend of that name in this build? Known before any work is begun. */
+static gr_status check_device(gr_args *args)
+{
+    const char *name = args->common.device;
+    if (!(args->verb->common & GR_WITH_DEVICE) || strcmp(name, "auto") == 0)
+        return GR_OK;
+    gr_suggestion near = {.written = name};
+    char names[200] = "auto";
+    for (int i = 0; gr_backend_list(i) != NULL; i++) {
+        const char *known = gr_backend_list(i)->name;
+        if (strcmp(name, known) == 0)
+            return GR_OK;
+        gr_suggest(&near, known, strlen(known));
+        snprintf(names + strlen(names), sizeof names - strlen(names), ", %s", known);
+    }
+    if (near.best != NULL)
+        return gr_args_fail(args, "--device %.40s: this build has no such device\nDid you mean %s?", name, near.best);
+    return gr_args_fail(args, "--device %.40s: this build has no such device\nThere are %s.", name, names);
+}
+
 gr_status gr_args_parse(gr_args *args, const gr_verb *verb, int argc, char **argv)
 {
     *args = (gr_args){.verb = verb};
@@ -283,7 +304,9 @@ gr_status gr_args_parse(gr_args *args, const gr_verb *verb, int argc, char **arg
     }
     if (status == GR_OK)
         status = check_positionals(args);
-    return status == GR_OK ? check_flags(args) : status;
+    if (status == GR_OK)
+        status = check_flags(args);
+    return status == GR_OK ? check_device(args) : status;
 }
 
 void gr_args_free(gr_args *args)

@@ -83,7 +83,7 @@ typedef struct gr_verb {
     const char *name;           /* "train"; of two words: "tokenizer train" */
     const char *summary;        /* one phrase in the third person, no full stop */
     const char *positional;     /* "MODEL [TEXT]", "DATA..."; NULL: none */
-    const char *about;          /* paragraphs of the long help, split by newlines; NULL: none */
+    const char *about;          /* the long help; an empty line parts paragraphs; NULL: none */
     const gr_flag *flags;       /* ends with {0}; NULL: none of its own */
     const gr_default *defaults; /* ends with {0}; NULL: none */
     const char *needs[3];       /* names of flags that must be given */

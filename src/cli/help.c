@@ -23,10 +23,12 @@ static void wrap(FILE *to, const char *text, int indent, int at, int width)
         at += columns;
         text += length;
         is_first = false;
-        if (*text == '\n') {
-            fprintf(to, "\n%*s", indent, "");
+        /* An empty line parts paragraphs; a single newline is a space. */
+        if (text[0] == '\n' && text[1] == '\n') {
+            fprintf(to, "\n\n%*s", indent, "");
             at = indent;
             is_first = true;
+            text++;
         }
         text += *text != 0;
     }

@@ -11,6 +11,10 @@ static void roff(FILE *to, const char *text)
         if (begins_line && (*text == '.' || *text == '\''))
             fputs("\\&", to);
         begins_line = *text == '\n';
+        if (text[0] == '\n' && text[1] == '\n') {
+            fputs("\n.PP", to); /* an empty line parts paragraphs */
+            continue;
+        }
         if (*text == '\\')
             fputs("\\e", to);
         else if (*text == '-')
