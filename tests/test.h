@@ -171,7 +171,8 @@ __attribute__((unused)) static const char *test_join(const char *dir, const char
     static char paths[16][1024];
     static int turn;
     char *path = paths[turn++ % 16];
-    snprintf(path, sizeof paths[0], "%s/%s", dir, name);
+    if (snprintf(path, sizeof paths[0], "%s/%s", dir, name) >= (int)sizeof paths[0])
+        FAIL("the path %s/%s is too long", dir, name);
     return path;
 }
 

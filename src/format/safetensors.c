@@ -182,8 +182,8 @@ static gr_status check_tiling(const gr_safetensors *st)
 
 static gr_status read_header(gr_safetensors *st)
 {
-    const char *text;
-    size_t length;
+    const char *text = NULL;
+    size_t length = 0;
     if (find_header(st, &text, &length) != GR_OK)
         return gr_error_status();
     st->header = gr_json_parse(st->name, text, length);
