@@ -33,7 +33,8 @@ static int checks, failures, failures_of_op;
 /* Central differences: with step h the formula is off by h^2/6 f''' and rounding adds 2^-53 |f| / h. Around h = 1e-5
  * both are near 1e-11 for functions of ordinary size, five digits below what is asked for. */
 static const double STEP = 1e-5, GRADIENT_TOLERANCE = 1e-6;
-enum { ELEMENTS = 40, ELEMENTS_OF_LARGE = 8, LARGE = 2000 }; /* elements tried of an input */
+/* Elements tried of an input; fewer where a run takes long, which the memory it needs tells. */
+enum { ELEMENTS = 40, ELEMENTS_OF_LARGE = 6, LARGE = 128 << 10 };
 
 /* A result may be off by `roundings` half-units in the last place of the tensor's largest value, and by SENSITIVITY times
  * what it changes by when all inputs move by 2^-24: a sum that cancels cannot be better than that. */
@@ -116,7 +117,8 @@ static bool all_f64(const op_case *c)
 
 static int64_t compare_gradient(op_case *values, const op_result *d, int level, const char *what)
 {
-    int64_t limit = d->count > LARGE ? ELEMENTS_OF_LARGE : ELEMENTS, n = d->count < limit ? d->count : limit;
+    bool large = gr_program_memory(values->program).arena > LARGE;
+    int64_t limit = large ? ELEMENTS_OF_LARGE : ELEMENTS, n = d->count < limit ? d->count : limit;
     for (int64_t i = 0; i < n; i++) {
         int64_t e = d->count <= limit ? i : (int64_t)((double)i / (double)n * (double)d->count) + i % 3;
         e = e < d->count ? e : d->count - 1;
