@@ -82,7 +82,7 @@ static gr_status vjp(gr_tensor *const *out, gr_tensor *const *d_out, int n_out, 
 static gr_status grad_of_composition(gr_grad_args *a)
 {
     gr_tensor *out[GR_MAX_OUTPUTS] = {0}, *live[GR_MAX_OUTPUTS], *d_out[GR_MAX_OUTPUTS];
-    gr_tensor *wrt[GR_MAX_INPUTS], *d_in[GR_MAX_INPUTS];
+    gr_tensor *wrt[GR_MAX_INPUTS] = {0}, *d_in[GR_MAX_INPUTS];
     int slot[GR_MAX_INPUTS], n_out = 0, n_wrt = 0;
     size_t first = a->node->graph->n; /* stay inside the composition: what lies before is the outer walk's */
     gr_status s = a->node->op->compose(a->node, a->node->in, out);
