@@ -89,8 +89,8 @@ gr_status gr_ref_check_index(const gr_call *call, const char *what, int64_t valu
     char label[256];
     const char *name = call->node ? gr_tensor_label(call->node, label, sizeof label) : call->op->name;
     return gr_fail(GR_ERR_ARGUMENT,
-                   "%s (%s): %s %lld at position %lld is outside [%lld, %lld)\ncheck the ids and the size of the table",
-                   name, call->op->name, what, (long long)value, (long long)at, (long long)low, (long long)limit);
+                   "%s: %s %lld at position %lld is outside [%lld, %lld)\ncheck the ids and the size of the table",
+                   name, what, (long long)value, (long long)at, (long long)low, (long long)limit);
 }
 
 /* ---- the backend -------------------------------------------------------------------------------------------- */

@@ -25,7 +25,7 @@ void gr_ref_store_int(const gr_operand *o, int64_t position, int64_t value);
 /* to[i] = from[j], both of one dtype. */
 void gr_ref_copy(const gr_operand *to, int64_t i, const gr_operand *from, int64_t j);
 
-/* Fails, by name and position, unless 0 <= value < limit. */
+/* Fails, by the tensor's name or else the op's, and position, unless low <= value < limit. */
 gr_status gr_ref_check_index(const gr_call *call, const char *what, int64_t value, int64_t at, int64_t low,
                              int64_t limit);
 
@@ -33,10 +33,11 @@ gr_status gr_ref_check_index(const gr_call *call, const char *what, int64_t valu
 
 #define GR_REF_OPS(X)                                                                                                  \
     X(fill)                                                                                                            \
-    X(iota) X(uniform) X(normal) X(cast) X(neg) X(abs) X(exp) X(log) X(sqrt) X(rsqrt) X(reciprocal) X(sin) X(cos)      \
-        X(tanh) X(erf) X(sigmoid) X(is_finite) X(add) X(sub) X(mul) X(div) X(pow) X(min) X(max) X(eq) X(ne) X(lt)      \
-            X(le) X(gt) X(ge) X(select) X(sum) X(reduce_max) X(argmax) X(concat) X(pad) X(contiguous) X(matmul)        \
-                X(gather) X(scatter_add) X(assign) X(assign_add) X(write_rows)
+    X(iota)                                                                                                            \
+    X(uniform) X(normal) X(cast) X(neg) X(abs) X(exp) X(log) X(sqrt) X(rsqrt) X(reciprocal) X(sin) X(cos) X(tanh)      \
+        X(erf) X(sigmoid) X(is_finite) X(add) X(sub) X(mul) X(div) X(pow) X(min) X(max) X(eq) X(ne) X(lt) X(le) X(gt)  \
+            X(ge) X(select) X(sum) X(reduce_max) X(argmax) X(concat) X(pad) X(contiguous) X(matmul) X(gather)          \
+                X(scatter_add) X(assign) X(assign_add) X(write_rows)
 
 #define GR_REF_DECLARE(op) gr_status gr_ref_##op(const gr_call *call);
 GR_REF_OPS(GR_REF_DECLARE)

@@ -1,0 +1,281 @@
+/* ref against PyTorch in f64: values, gradients, optimizer steps (tests/data/ops.safetensors; tools/oracle/make_ops.py
+ * says how its tensors are called). */
+#include "test.h"
+
+#include "base/dtype.h"
+#include "format/safetensors.h"
+#include "graph/graph.h"
+
+/* A case: "layer_norm.odd", its arguments and its tensors. */
+typedef struct golden {
+    const gr_safetensors *file;
+    const char *name;
+    gr_json arguments;
+    gr_graph *graph;
+} golden;
+
+static const gr_safetensor *find(const golden *c, const char *what, int k)
+{
+    char name[96];
+    snprintf(name, sizeof name, k < 0 ? "%s.%s" : "%s.%s%d", c->name, what, k);
+    return gr_safetensors_find(c->file, name);
+}
+
+static gr_tensor *constant(const golden *c, const gr_safetensor *t)
+{
+    return t ? gr_constant(c->graph, t->dtype, t->ndim, t->shape, t->data) : NULL;
+}
+
+static double number(const golden *c, const char *key)
+{
+    double x = gr_json_real(c->arguments, key, NAN, -1e9, 1e9);
+    if (isnan(x))
+        FAIL("%s has no argument %s", c->name, key);
+    return x;
+}
+
+static bool flag(const golden *c, const char *key)
+{
+    return gr_json_bool(c->arguments, key, false);
+}
+
+/* Relative to the tensor's largest value; a tensor of rounding noise, as layer norm's gradient over one element, is 0. */
+static void check_near(const char *what, const double *got, const gr_safetensor *expected, double tolerance)
+{
+    double largest = 0, x;
+    size_t n = expected->bytes / sizeof x;
+    for (size_t i = 0; i < n; i++) {
+        memcpy(&x, (const char *)expected->data + i * sizeof x, sizeof x);
+        largest = fmax(largest, fabs(x));
+    }
+    for (size_t i = 0; i < n; i++) {
+        memcpy(&x, (const char *)expected->data + i * sizeof x, sizeof x);
+        if (!(fabs(got[i] - x) <= tolerance * fmax(largest, 1e-6)))
+            FAIL("%s, element %d is %.17g, PyTorch says %.17g", what, (int)i, got[i], x);
+    }
+}
+
+/* ---- functions ---------------------------------------------------------------------------------------------- */
+
+enum { MAX_IN = 3 };
+typedef gr_tensor *(*builder)(const golden *c, gr_tensor *const *in);
+
+#define UNARY(op)                                                                                                      \
+    static gr_tensor *build_##op(const golden *c, gr_tensor *const *in)                                                \
+    {                                                                                                                  \
+        (void)c;                                                                                                       \
+        return gr_##op(in[0]);                                                                                         \
+    }
+#define BINARY(op)                                                                                                     \
+    static gr_tensor *build_##op(const golden *c, gr_tensor *const *in)                                                \
+    {                                                                                                                  \
+        (void)c;                                                                                                       \
+        return gr_##op(in[0], in[1]);                                                                                  \
+    }
+
+UNARY(gelu)
+UNARY(gelu_tanh)
+UNARY(silu)
+UNARY(softmax)
+UNARY(log_softmax)
+BINARY(swiglu)
+BINARY(geglu)
+BINARY(mse)
+BINARY(bce)
+
+static gr_tensor *build_layer_norm(const golden *c, gr_tensor *const *in)
+{
+    return gr_layer_norm(in[0], in[1], in[2], (float)number(c, "eps"));
+}
+
+static gr_tensor *build_rms_norm(const golden *c, gr_tensor *const *in)
+{
+    return gr_rms_norm(in[0], in[1], (float)number(c, "eps"));
+}
+
+static gr_tensor *build_cross_entropy(const golden *c, gr_tensor *const *in)
+{
+    return gr_cross_entropy(in[0], in[1], (int64_t)number(c, "ignore_index"));
+}
+
+static gr_tensor *build_cross_entropy_rows(const golden *c, gr_tensor *const *in)
+{
+    return gr_cross_entropy_rows(in[0], in[1], (int64_t)number(c, "ignore_index"));
+}
+
+static gr_tensor *build_rope(const golden *c, gr_tensor *const *in)
+{
+    gr_tensor *freq = gr_detach(gr_cast(in[2], GR_F32)); /* the file holds f32's values */
+    return gr_rope(in[0], in[1], freq, flag(c, "interleaved"), (float)number(c, "scale"));
+}
+
+static gr_tensor *build_attention(const golden *c, gr_tensor *const *in)
+{
+    gr_attention_options o = {.scale = (float)number(c, "scale"), .causal = flag(c, "causal")};
+    o.window = (int64_t)number(c, "window");
+    o.q_pos = constant(c, find(c, "q_pos", -1));
+    o.k_pos = constant(c, find(c, "k_pos", -1));
+    o.segment = constant(c, find(c, "segment", -1));
+    return gr_attention(in[0], in[1], in[2], &o);
+}
+
+#define ENTRY(op)                                                                                                      \
+    {                                                                                                                  \
+#op, build_##op                                                                                                \
+    }
+static const struct {
+    const char *op;
+    builder build;
+} builders[] = {ENTRY(gelu),
+                ENTRY(gelu_tanh),
+                ENTRY(silu),
+                ENTRY(softmax),
+                ENTRY(log_softmax),
+                ENTRY(swiglu),
+                ENTRY(geglu),
+                ENTRY(mse),
+                ENTRY(bce),
+                ENTRY(layer_norm),
+                ENTRY(rms_norm),
+                ENTRY(cross_entropy),
+                ENTRY(cross_entropy_rows),
+                ENTRY(rope),
+                ENTRY(attention)};
+
+/* Arguments of some ops are f32 by their interface (eps, scale): what that rounds, relatively, is the tolerance. */
+static const double FUNCTION_TOLERANCE = 2e-7, OPTIMIZER_TOLERANCE = 1e-6;
+
+static void check_tensor(gr_tensor *t, const char *what, const gr_safetensor *expected)
+{
+    double got[4096];
+    CHECK_MADE(t);
+    CHECK_EQ_INT((size_t)gr_tensor_count(t) * sizeof *got, expected->bytes);
+    CHECK(expected->bytes <= sizeof got);
+    CHECK_OK(gr_eval(t, got, expected->bytes));
+    check_near(what, got, expected, FUNCTION_TOLERANCE);
+}
+
+static void check_function(const golden *c, builder build)
+{
+    gr_tensor *in[MAX_IN] = {0}, *wrt[MAX_IN], *d[MAX_IN];
+    const gr_safetensor *expected[MAX_IN], *dout = find(c, "dout", -1);
+    int n = 0;
+    for (int k = 0; k < MAX_IN; k++) {
+        in[k] = constant(c, find(c, "in", k));
+        expected[n] = find(c, "din", k);
+        if (expected[n])
+            wrt[n++] = in[k];
+    }
+    gr_tensor *out = build(c, in), *loss = out;
+    if (dout)
+        loss = gr_sum(gr_mul(out, constant(c, dout)), 0, false);
+    CHECK_MADE(loss);
+    CHECK_OK(gr_grad(loss, wrt, d, n));
+    check_tensor(out, "value", find(c, "out", -1));
+    for (int k = 0; k < n; k++) {
+        char what[24];
+        snprintf(what, sizeof what, "gradient %d", k);
+        check_tensor(d[k], what, expected[k]);
+    }
+}
+
+/* ---- optimizers --------------------------------------------------------------------------------------------- */
+
+/* A parameter and its moments in f64, on ref. */
+static gr_tensor *state(const golden *c, gr_store *store, const char *name, const gr_safetensor *like,
+                        const void *values)
+{
+    CHECK_OK(gr_store_add(store, name, GR_WEIGHT, GR_F64, like->ndim, like->shape));
+    if (values)
+        CHECK_OK(gr_store_write(store, name, values, like->bytes));
+    return gr_param(c->graph, store, name);
+}
+
+static void check_state(gr_store *store, const char *name, const gr_safetensor *expected)
+{
+    double got[64];
+    CHECK(expected->bytes <= sizeof got);
+    CHECK_OK(gr_store_read(store, name, got, expected->bytes));
+    check_near(name, got, expected, OPTIMIZER_TOLERANCE);
+}
+
+static gr_tensor *adamw(const golden *c, gr_store *store, gr_tensor *p, gr_tensor *grad, gr_tensor *lr, gr_tensor *step,
+                        gr_tensor *scale, const gr_safetensor *like)
+{
+    gr_adamw_options o = {(float)number(c, "beta1"), (float)number(c, "beta2"), (float)number(c, "eps"),
+                          (float)number(c, "weight_decay")};
+    gr_tensor *m = state(c, store, "m", like, NULL), *v = state(c, store, "v", like, NULL);
+    return gr_adamw(p, grad, m, v, lr, step, scale, &o);
+}
+
+static gr_tensor *sgd(const golden *c, gr_store *store, gr_tensor *p, gr_tensor *grad, gr_tensor *lr, gr_tensor *scale,
+                      const gr_safetensor *like)
+{
+    gr_tensor *velocity = number(c, "momentum") != 0 ? state(c, store, "velocity", like, NULL) : NULL;
+    return gr_sgd(p, grad, velocity, lr, scale, (float)number(c, "momentum"), (float)number(c, "weight_decay"));
+}
+
+static void check_optimizer(const golden *c, bool is_adamw)
+{
+    const gr_safetensor *start = find(c, "in", 0);
+    gr_device *d = gr_device_open("ref", 1);
+    gr_store *store = gr_store_new(d);
+    float lr = (float)number(c, "lr"), scale = (float)number(c, "grad_scale");
+    gr_tensor *p = state(c, store, "out", start, start->data);
+    gr_tensor *grad = gr_input(c->graph, "grad", GR_F64, start->ndim, start->shape);
+    gr_tensor *step = gr_input(c->graph, "step", GR_I64, 0, NULL), *rate = gr_constant(c->graph, GR_F32, 0, NULL, &lr);
+    gr_tensor *factor = gr_constant(c->graph, GR_F32, 0, NULL, &scale);
+    CHECK_MADE(is_adamw ? adamw(c, store, p, grad, rate, step, factor, start)
+                        : sgd(c, store, p, grad, rate, factor, start));
+    gr_program *program = gr_compile(c->graph, NULL, 0, d);
+    CHECK_MADE(program);
+    for (int64_t i = 1; i <= (int64_t)number(c, "steps"); i++)
+        CHECK_OK(gr_run(program, (const void *[]){find(c, "grad", (int)i - 1)->data, &i}, NULL));
+    static const char *const states[] = {"out", "m", "v", "velocity"};
+    for (int k = 0; k < 4; k++)
+        if (find(c, states[k], -1))
+            check_state(store, states[k], find(c, states[k], -1));
+    gr_program_free(program);
+    gr_store_free(store);
+    gr_device_close(d);
+}
+
+/* ---- all of them -------------------------------------------------------------------------------------------- */
+
+static void check_case(golden *c)
+{
+    size_t length = strcspn(c->name, ".");
+    builder build = NULL;
+    for (size_t i = 0; i < sizeof builders / sizeof builders[0]; i++)
+        if (strlen(builders[i].op) == length && strncmp(builders[i].op, c->name, length) == 0)
+            build = builders[i].build;
+    bool is_adamw = strncmp(c->name, "adamw.", 6) == 0, is_sgd = strncmp(c->name, "sgd.", 4) == 0;
+    c->graph = gr_graph_new();
+    if (build)
+        check_function(c, build);
+    else if (is_adamw || is_sgd)
+        check_optimizer(c, is_adamw);
+    else
+        FAIL("nothing here builds %s", c->name);
+    gr_graph_free(c->graph);
+}
+
+TEST(ops_compute_what_pytorch_does)
+{
+    gr_safetensors *file = gr_safetensors_open(test_source("tests/data/ops.safetensors"));
+    CHECK_MADE(file);
+    const char *text = gr_safetensors_metadata(file, "cases");
+    CHECK_MADE(text);
+    gr_json_doc *cases = gr_json_parse("cases", text, strlen(text));
+    CHECK_MADE(cases);
+    int n = 0;
+    for (gr_json_iter it = gr_json_first(gr_json_root(cases)); it.key; gr_json_next(&it), n++) {
+        golden c = {.file = file, .name = it.key, .arguments = it.value};
+        NOTE("%s", it.key);
+        check_case(&c);
+    }
+    CHECK_OK(gr_json_check(cases));
+    CHECK(n > 40);
+    gr_json_free(cases);
+    gr_safetensors_close(file);
+}
