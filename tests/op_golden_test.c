@@ -119,28 +119,17 @@ static gr_tensor *build_attention(const golden *c, gr_tensor *const *in)
     return gr_attention(in[0], in[1], in[2], &o);
 }
 
-#define ENTRY(op)                                                                                                      \
-    {                                                                                                                  \
-#op, build_##op                                                                                                \
-    }
+/* clang-format off */
+#define ENTRY(op) {#op, build_##op}
 static const struct {
     const char *op;
     builder build;
-} builders[] = {ENTRY(gelu),
-                ENTRY(gelu_tanh),
-                ENTRY(silu),
-                ENTRY(softmax),
-                ENTRY(log_softmax),
-                ENTRY(swiglu),
-                ENTRY(geglu),
-                ENTRY(mse),
-                ENTRY(bce),
-                ENTRY(layer_norm),
-                ENTRY(rms_norm),
-                ENTRY(cross_entropy),
-                ENTRY(cross_entropy_rows),
-                ENTRY(rope),
-                ENTRY(attention)};
+} builders[] = {
+    ENTRY(gelu), ENTRY(gelu_tanh), ENTRY(silu), ENTRY(softmax), ENTRY(log_softmax), ENTRY(swiglu), ENTRY(geglu),
+    ENTRY(mse), ENTRY(bce), ENTRY(layer_norm), ENTRY(rms_norm), ENTRY(cross_entropy), ENTRY(cross_entropy_rows),
+    ENTRY(rope), ENTRY(attention)
+};
+/* clang-format on */
 
 /* Arguments of some ops are f32 by their interface (eps, scale): what that rounds, relatively, is the tolerance. */
 static const double FUNCTION_TOLERANCE = 2e-7, OPTIMIZER_TOLERANCE = 1e-6;

@@ -31,13 +31,15 @@ gr_status gr_ref_check_index(const gr_call *call, const char *what, int64_t valu
 
 /* ---- the kernels, by the name of their op ---- */
 
-#define GR_REF_OPS(X)                                                                                                  \
-    X(fill)                                                                                                            \
-    X(iota)                                                                                                            \
-    X(uniform) X(normal) X(cast) X(neg) X(abs) X(exp) X(log) X(sqrt) X(rsqrt) X(reciprocal) X(sin) X(cos) X(tanh)      \
-        X(erf) X(sigmoid) X(is_finite) X(add) X(sub) X(mul) X(div) X(pow) X(min) X(max) X(eq) X(ne) X(lt) X(le) X(gt)  \
-            X(ge) X(select) X(sum) X(reduce_max) X(argmax) X(concat) X(pad) X(contiguous) X(matmul) X(gather)          \
-                X(scatter_add) X(assign) X(assign_add) X(write_rows)
+/* clang-format off */
+#define GR_REF_OPS(X) \
+    /* sources */      X(fill) X(iota) X(uniform) X(normal) \
+    /* element-wise */ X(cast) X(neg) X(abs) X(exp) X(log) X(sqrt) X(rsqrt) X(reciprocal) X(sin) X(cos) X(tanh) X(erf) \
+                       X(sigmoid) X(is_finite) X(add) X(sub) X(mul) X(div) X(pow) X(min) X(max) \
+                       X(eq) X(ne) X(lt) X(le) X(gt) X(ge) X(select) \
+    /* the rest */     X(sum) X(reduce_max) X(argmax) X(concat) X(pad) X(contiguous) X(matmul) X(gather) \
+                       X(scatter_add) X(assign) X(assign_add) X(write_rows)
+/* clang-format on */
 
 #define GR_REF_DECLARE(op) gr_status gr_ref_##op(const gr_call *call);
 GR_REF_OPS(GR_REF_DECLARE)
