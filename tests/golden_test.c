@@ -1,0 +1,782 @@
+/* Models and ops against what PyTorch computed: tests/data and, where it is, the reference data. How the files were
+ * made, and why the bounds are what they are: tools/oracle. */
+#include "tiny.h"
+
+#include "format/json.h"
+#include "format/safetensors.h"
+
+static const char *const devices[] = {"ref", "cpu", "far"};
+enum { N_DEVICES = 3, MAX_PARAMS = 128 };
+
+/* ---- a model and what is expected of it ----------------------------------------------------------------------- */
+
+typedef struct golden {
+    gr_device *device;
+    gr_model *model;
+    gr_safetensors *expected;
+    int64_t rows, length, vocab; /* of ids and logits */
+    int64_t *tokens, *targets;   /* [rows, length] */
+    gr_program *program;         /* logits, loss, gradients */
+    int n_params;
+    float *logits, *gradients[MAX_PARAMS];
+    float loss;
+} golden;
+
+static const gr_safetensor *expected(const golden *g, const char *kind, const char *name)
+{
+    char full[400];
+    snprintf(full, sizeof full, "%s%s", kind, name);
+    const gr_safetensor *t = gr_safetensors_find(g->expected, full);
+    if (!t)
+        FAIL("expected.safetensors has no %s", full);
+    return t;
+}
+
+static size_t count_of(const gr_safetensor *t)
+{
+    return t->bytes / (t->dtype == GR_F32 ? 4 : 8);
+}
+
+static float f32_at(const gr_safetensor *t, size_t i)
+{
+    float x;
+    memcpy(&x, (const char *)t->data + 4 * i, 4);
+    return x;
+}
+
+static int64_t i64_at(const gr_safetensor *t, int64_t i)
+{
+    int64_t x;
+    memcpy(&x, (const char *)t->data + 8 * i, 8);
+    return x;
+}
+
+static gr_entry param(const golden *g, int i)
+{
+    gr_entry e;
+    CHECK_OK(gr_store_entry(gr_model_store(g->model), i, &e));
+    return e;
+}
+
+static void build_program(golden *g)
+{
+    gr_graph *graph = gr_graph_new();
+    int64_t shape[] = {g->rows, g->length};
+    gr_forward f = {.tokens = gr_input(graph, "tokens", GR_I64, 2, shape)};
+    gr_tensor *targets = gr_input(graph, "targets", GR_I64, 2, shape), *params[MAX_PARAMS], *out[MAX_PARAMS + 2];
+    out[0] = gr_model_logits(g->model, &f);
+    out[1] = gr_cross_entropy(out[0], targets, -100);
+    for (int i = 0; i < g->n_params; i++)
+        params[i] = gr_param(graph, gr_model_store(g->model), param(g, i).name);
+    CHECK_OK(gr_grad(out[1], params, out + 2, g->n_params));
+    g->program = gr_compile(graph, out, g->n_params + 2, g->device);
+    CHECK_MADE(g->program);
+    gr_graph_free(graph);
+}
+
+/* Leaves g->model NULL when this library does not support the model. */
+static void open_golden(golden *g, const char *dir, const char *device)
+{
+    *g = (golden){.device = gr_device_open(device, 0)};
+    CHECK_MADE(g->device);
+    g->model = gr_model_load(dir, g->device);
+    if (!g->model)
+        return;
+    g->expected = gr_safetensors_open(test_join(dir, "expected.safetensors"));
+    CHECK_MADE(g->expected);
+    const gr_safetensor *ids = expected(g, "ids", ""), *logits = expected(g, "logits", "");
+    g->rows = ids->shape[0];
+    g->length = ids->shape[1];
+    g->vocab = logits->shape[2];
+    int64_t n = g->rows * g->length;
+    g->tokens = malloc(2 * (size_t)n * sizeof *g->tokens);
+    g->targets = g->tokens + n;
+    g->logits = malloc((size_t)(n * g->vocab) * sizeof *g->logits);
+    for (int64_t i = 0; i < n; i++) { /* the last token of a row predicts nothing */
+        g->tokens[i] = i64_at(ids, i);
+        g->targets[i] = (i + 1) % g->length ? i64_at(ids, i + 1) : -100;
+    }
+    g->n_params = gr_store_count(gr_model_store(g->model));
+    CHECK(g->n_params <= MAX_PARAMS);
+    for (int i = 0; i < g->n_params; i++)
+        g->gradients[i] = malloc(param(g, i).bytes);
+    build_program(g);
+}
+
+static void close_golden(golden *g)
+{
+    for (int i = 0; i < g->n_params; i++)
+        free(g->gradients[i]);
+    gr_program_free(g->program);
+    gr_safetensors_close(g->expected);
+    gr_model_free(g->model);
+    gr_device_close(g->device);
+    free(g->tokens);
+    free(g->logits);
+}
+
+static void run_golden(golden *g)
+{
+    void *out[MAX_PARAMS + 2] = {g->logits, &g->loss};
+    for (int i = 0; i < g->n_params; i++)
+        out[i + 2] = g->gradients[i];
+    CHECK_OK(gr_run(g->program, (const void *[]){g->tokens, g->targets}, out));
+}
+
+/* ---- the comparisons ------------------------------------------------------------------------------------------ */
+
+static void check_logits_and_gradients(golden *g)
+{
+    run_golden(g);
+    const gr_safetensor *logits = expected(g, "logits", "");
+    for (size_t i = 0; i < count_of(logits); i++)
+        CHECK_NEAR(g->logits[i], f32_at(logits, i), 2e-5);
+    CHECK_NEAR(g->loss, f32_at(expected(g, "loss", ""), 0), 2e-5);
+    for (int i = 0; i < g->n_params; i++) {
+        gr_entry e = param(g, i);
+        const gr_safetensor *want = expected(g, "grad.", e.name);
+        double largest = 0, worst = 0;
+        for (size_t k = 0; k < count_of(want); k++) {
+            largest = fmax(largest, fabs((double)f32_at(want, k)));
+            worst = fmax(worst, fabs((double)f32_at(want, k) - (double)g->gradients[i][k]));
+            CHECK(isfinite(g->gradients[i][k]));
+        }
+        if (!(worst <= 2e-5 * largest))
+            FAIL("gradient of %s is off by %.3g of its largest, %.3g", e.name, worst, largest);
+    }
+}
+
+/* The weights after some steps. Where the true gradient is 0, AdamW makes a step of rounding noise: only elements with a
+ * gradient are held to the tight bound. */
+static void check_weights(golden *g, const char *kind)
+{
+    for (int i = 0; i < g->n_params; i++) {
+        gr_entry e = param(g, i);
+        const gr_safetensor *want = expected(g, kind, e.name), *grad = expected(g, "grad.", e.name);
+        float *have = g->gradients[i]; /* no longer needed */
+        CHECK_OK(gr_store_read(gr_model_store(g->model), e.name, have, e.bytes));
+        double largest = 0, worst = 0, decided = 0, sum = 0;
+        for (size_t k = 0; k < count_of(want); k++) {
+            double off = fabs((double)f32_at(want, k) - (double)have[k]);
+            largest = fmax(largest, fabs((double)f32_at(want, k)));
+            worst = fmax(worst, off);
+            sum += off;
+            if (fabsf(f32_at(grad, k)) > 1e-6f)
+                decided = fmax(decided, off);
+        }
+        double mean = sum / (double)count_of(want);
+        if (!(worst <= 2e-3 * largest && decided <= 1e-5 * largest && mean <= 1e-5))
+            FAIL("%s%s is off by %.3g, with a gradient by %.3g, on average by %.3g; its largest is %.3g", kind, e.name,
+                 worst, decided, mean, largest);
+    }
+}
+
+static void check_adamw(golden *g)
+{
+    gr_train_options o = gr_train_defaults();
+    o.batch = g->rows;
+    o.context = g->length;
+    o.lr = 1e-3; /* as expected.json says */
+    o.beta2 = 0.95;
+    o.weight_decay = 0.1;
+    o.warmup = 0;
+    o.clip = 0;
+    o.schedule = GR_CONSTANT;
+    gr_trainer *t = gr_trainer_new(g->model, &o);
+    CHECK_MADE(t);
+    const gr_safetensor *losses = expected(g, "losses", "");
+    for (size_t step = 0; step < 3; step++) {
+        gr_step_report r;
+        CHECK_OK(gr_trainer_step(t, g->tokens, g->targets, &r));
+        CHECK(!r.skipped);
+        CHECK_NEAR(r.loss, f32_at(losses, step), 2e-5);
+        if (step == 0)
+            check_weights(g, "step1.");
+    }
+    check_weights(g, "step3.");
+    gr_trainer_free(t);
+    run_golden(g);
+    CHECK_NEAR(g->loss, f32_at(losses, 3), 2e-5);
+}
+
+static int64_t best_of(const float *logits, int64_t vocab)
+{
+    gr_sampling greedy = {.top_p = 1, .repeat_penalty = 1};
+    return gr_sample_token(&greedy, logits, vocab, NULL, 0);
+}
+
+/* Feeds `count` tokens `piece` at a time; the logits that follow are in `logits`. */
+static void feed(gr_generator *gen, const int64_t *tokens, int64_t count, int64_t piece, float *logits)
+{
+    for (int64_t at = 0; at < count; at += piece) {
+        int64_t n = count - at < piece ? count - at : piece;
+        CHECK_OK(gr_generator_feed(gen, (const int64_t *[]){tokens + at}, &n, logits));
+    }
+}
+
+enum { PROMPT = 8 };
+
+static void check_greedy(golden *g)
+{
+    const gr_safetensor *greedy = expected(g, "greedy", "");
+    int64_t length = greedy->shape[1];
+    gr_generator *gen = gr_generator_new(g->model, 1, length);
+    CHECK_MADE(gen);
+    float *logits = malloc((size_t)g->vocab * sizeof *logits);
+    for (int64_t row = 0; row < greedy->shape[0]; row++)
+        for (int64_t piece = 1; piece <= PROMPT; piece += PROMPT - 1) { /* token by token, and all at once */
+            int64_t ids[256], n = PROMPT;
+            for (int64_t i = 0; i < PROMPT; i++)
+                ids[i] = i64_at(greedy, row * length + i);
+            CHECK_OK(gr_generator_reset(gen));
+            feed(gen, ids, PROMPT, piece, logits);
+            for (; n < length; n++) {
+                ids[n] = best_of(logits, g->vocab);
+                CHECK_EQ_INT(ids[n], i64_at(greedy, row * length + n));
+                if (n + 1 < length)
+                    feed(gen, ids + n, 1, 1, logits);
+            }
+            CHECK_EQ_INT(gr_generator_length(gen, 0), length - 1);
+        }
+    free(logits);
+    gr_generator_free(gen);
+}
+
+static void check_model(const char *path)
+{
+    char dir[1024];
+    snprintf(dir, sizeof dir, "%s", path);
+    const char *name = strrchr(dir, '/') + 1;
+    for (int d = 0; d < N_DEVICES; d++) {
+        golden g;
+        NOTE("%s on %s", name, devices[d]);
+        open_golden(&g, dir, devices[d]);
+        CHECK_MADE(g.model);
+        check_logits_and_gradients(&g);
+        NOTE("%s on %s, greedy", name, devices[d]);
+        check_greedy(&g);
+        NOTE("%s on %s, AdamW", name, devices[d]);
+        check_adamw(&g); /* the last: it changes the weights */
+        close_golden(&g);
+    }
+}
+
+TEST(own_models)
+{
+    const char *names[] = {"gpt2", "gpt2-noprefix", "llama", "llama-gqa-tied"};
+    char folder[700];
+    snprintf(folder, sizeof folder, "%s", test_source("tests/data/models"));
+    for (int i = 0; i < 4; i++)
+        check_model(test_join(folder, names[i]));
+}
+
+TEST(shared_gpt2)
+{
+    check_model(test_shared("data/models/gpt2"));
+}
+
+TEST(shared_llama)
+{
+    check_model(test_shared("data/models/llama"));
+}
+
+TEST(shared_llama_gqa_tied)
+{
+    check_model(test_shared("data/models/llama-gqa-tied"));
+}
+
+/* A model of the reference data that this library does not support must be refused by name, never be misread. */
+TEST(shared_others)
+{
+    char folder[700], refused[512] = "";
+    snprintf(folder, sizeof folder, "%s", test_shared("data/models"));
+    char **names;
+    size_t count;
+    CHECK_OK(gr_dir_list(folder, &names, &count));
+    for (size_t i = 0; i < count; i++) {
+        if (!strcmp(names[i], "gpt2") || !strcmp(names[i], "llama") || !strcmp(names[i], "llama-gqa-tied"))
+            continue;
+        golden g;
+        NOTE("%s", names[i]);
+        open_golden(&g, test_join(folder, names[i]), "ref");
+        bool supported = g.model != NULL;
+        if (!supported)
+            CHECK(gr_error_status() == GR_ERR_FILE || gr_error_status() == GR_ERR_UNSUPPORTED);
+        close_golden(&g);
+        if (supported)
+            check_model(test_join(folder, names[i]));
+        else
+            snprintf(refused + strlen(refused), sizeof refused - strlen(refused), "%s ", names[i]);
+    }
+    gr_names_free(names, count);
+    NOTE("%s", "");
+    if (refused[0]) {
+        char why[600];
+        snprintf(why, sizeof why, "not supported, and said so: %s", refused);
+        SKIP(why);
+    }
+}
+
+/* ---- generating ------------------------------------------------------------------------------------------------ */
+
+/* A model whose context takes more than one chunk of a prompt. */
+static gr_model *long_model(const char *arch, gr_device *device)
+{
+    gr_model_info info = tiny_info(arch, false);
+    info.context = 160;
+    return tiny_model_of(&info, device, 7);
+}
+
+static void check_near(const float *a, const float *b, int64_t n, double tolerance)
+{
+    for (int64_t i = 0; i < n; i++)
+        CHECK_NEAR(a[i], b[i], tolerance);
+}
+
+/* The last row of the logits of one plain forward pass. */
+static void forward(gr_model *m, const int64_t *tokens, int64_t n, float *last)
+{
+    gr_graph *g = gr_graph_new();
+    gr_forward f = {.tokens = gr_input(g, "tokens", GR_I64, 2, (int64_t[]){1, n})};
+    f.rows = gr_constant(g, GR_I64, 1, (int64_t[]){1}, &(int64_t){n - 1});
+    gr_tensor *logits = gr_model_logits(m, &f);
+    gr_program *p = gr_compile(g, &logits, 1, gr_model_device(m));
+    CHECK_MADE(p);
+    CHECK_OK(gr_run(p, (const void *[]){tokens}, (void *[]){last}));
+    gr_program_free(p);
+    gr_graph_free(g);
+}
+
+/* A prompt in chunks, in odd pieces and token by token leads to the same logits as one pass without a cache. */
+TEST(chunked_prompts)
+{
+    enum { N = 150 };
+    int32_t ids[N];
+    int64_t tokens[N];
+    tiny_ids(ids, N);
+    for (int i = 0; i < N; i++)
+        tokens[i] = ids[i];
+    for (int d = 0; d < 2 * N_DEVICES; d++) {
+        gr_device *device = gr_device_open(devices[d / 2], 0);
+        gr_model *m = long_model(d % 2 ? "llama" : "gpt2", device);
+        gr_generator *gen = gr_generator_new(m, 1, 0);
+        CHECK_MADE(gen);
+        float whole[TINY_VOCAB], pieces[TINY_VOCAB];
+        forward(m, tokens, N, whole);
+        for (int64_t piece = 1; piece <= N; piece = piece == 1 ? 37 : piece == 37 ? N : N + 1) {
+            NOTE("%s, %d at a time", devices[d / 2], (int)piece);
+            CHECK_OK(gr_generator_reset(gen));
+            feed(gen, tokens, N, piece, pieces);
+            check_near(pieces, whole, TINY_VOCAB, 1e-5);
+            CHECK_EQ_INT(best_of(pieces, TINY_VOCAB), best_of(whole, TINY_VOCAB));
+        }
+        gr_generator_free(gen);
+        gr_model_free(m);
+        gr_device_close(device);
+    }
+}
+
+/* Two sequences side by side, of different lengths, one of them waiting now and then, give what each gives alone. */
+TEST(batched_prompts)
+{
+    for (int d = 0; d < 2 * N_DEVICES; d++) {
+        NOTE("%s", devices[d / 2]);
+        gr_device *device = gr_device_open(devices[d / 2], 0);
+        gr_model *m = long_model(d % 2 ? "llama" : "gpt2", device);
+        gr_generator *both = gr_generator_new(m, 2, 0), *one = gr_generator_new(m, 1, 0);
+        CHECK_MADE(both);
+        CHECK_MADE(one);
+        int64_t a[40], b[40];
+        for (int i = 0; i < 40; i++) {
+            a[i] = (i * 7 + 3) % TINY_VOCAB;
+            b[i] = (i * 5 + 1) % TINY_VOCAB;
+        }
+        float logits[2][TINY_VOCAB], alone[TINY_VOCAB], kept[TINY_VOCAB];
+        CHECK_OK(gr_generator_feed(both, (const int64_t *[]){a, b}, (int64_t[]){12, 5}, logits[0]));
+        memcpy(kept, logits[0], sizeof kept);
+        CHECK_OK(gr_generator_feed(both, (const int64_t *[]){NULL, b + 5}, (int64_t[]){0, 1}, logits[0]));
+        CHECK(memcmp(kept, logits[0], sizeof kept) == 0); /* a row that got nothing stays */
+        CHECK_OK(gr_generator_feed(both, (const int64_t *[]){a + 12, b + 6}, (int64_t[]){1, 9}, logits[0]));
+        CHECK_EQ_INT(gr_generator_length(both, 0), 13);
+        CHECK_EQ_INT(gr_generator_length(both, 1), 15);
+        for (int row = 0; row < 2; row++) {
+            CHECK_OK(gr_generator_reset(one));
+            feed(one, row ? b : a, row ? 15 : 13, 4, alone);
+            check_near(logits[row], alone, TINY_VOCAB, 1e-5);
+        }
+        gr_generator_free(both);
+        gr_generator_free(one);
+        gr_model_free(m);
+        gr_device_close(device);
+    }
+}
+
+TEST(generator_refuses)
+{
+    gr_device *device = gr_device_open("ref", 1);
+    gr_model *m = tiny_model("gpt2", device);
+    CHECK(!gr_generator_new(m, 0, 4));
+    CHECK_ERROR(GR_ERR_ARGUMENT, "batch");
+    CHECK(!gr_generator_new(m, 1, TINY_CONTEXT + 1));
+    CHECK_ERROR(GR_ERR_ARGUMENT, "context");
+    gr_generator *gen = gr_generator_new(m, 1, 4);
+    CHECK_MADE(gen);
+    float logits[TINY_VOCAB];
+    int64_t tokens[] = {1, 2, 3, 4, 5}, wrong[] = {TINY_VOCAB};
+    CHECK_STATUS(gr_generator_feed(gen, (const int64_t *[]){tokens}, (int64_t[]){5}, logits), GR_ERR_ARGUMENT);
+    CHECK_ERROR(GR_ERR_ARGUMENT, "capacity");
+    CHECK_STATUS(gr_generator_feed(gen, (const int64_t *[]){wrong}, (int64_t[]){1}, logits), GR_ERR_ARGUMENT);
+    CHECK_ERROR(GR_ERR_ARGUMENT, "token id 31");
+    CHECK_EQ_INT(gr_generator_length(gen, 0), 0);
+    CHECK_OK(gr_generator_feed(gen, (const int64_t *[]){tokens}, (int64_t[]){4}, logits));
+    gr_generator_free(gen);
+    gr_model_free(m);
+    gr_device_close(device);
+}
+
+/* ---- single ops ------------------------------------------------------------------------------------------------ */
+
+/* One case of ops.safetensors: what its tensors and arguments are called is said in tools/oracle/make_ops.py. */
+typedef struct op_case {
+    const gr_safetensors *file;
+    const char *name; /* "softmax.odd" */
+    gr_json arguments;
+    gr_graph *g;
+    gr_dtype dtype;
+    gr_tensor *in[3];
+    const void *feeds[8]; /* values of the gr_inputs, in order; freed by close_case */
+    int n_feeds;
+} op_case;
+
+static const gr_safetensor *find_part(const op_case *c, const char *part)
+{
+    char name[128];
+    snprintf(name, sizeof name, "%s.%s", c->name, part);
+    return gr_safetensors_find(c->file, name);
+}
+
+static double f64_at(const gr_safetensor *t, size_t i)
+{
+    double x;
+    memcpy(&x, (const char *)t->data + 8 * i, 8);
+    return x;
+}
+
+/* A program input with the values of a part; NULL when the case has no such part. Floats are rounded to f32 first when
+ * the case is `rounded`, so that f64 and f32 compute from the same numbers. */
+static gr_tensor *feed_part(op_case *c, const char *part, gr_dtype dtype, bool rounded)
+{
+    const gr_safetensor *t = find_part(c, part);
+    if (!t)
+        return NULL;
+    dtype = t->dtype == GR_F64 ? dtype : t->dtype;
+    size_t n = count_of(t);
+    char *values = malloc(n * 8 + 1);
+    for (size_t i = 0; i < n; i++) {
+        double x = t->dtype == GR_F64 ? f64_at(t, i) : 0;
+        float narrow = (float)x;
+        x = rounded ? (double)narrow : x;
+        if (dtype == GR_F32)
+            memcpy(values + 4 * i, &narrow, 4);
+        else
+            memcpy(values + 8 * i, dtype == GR_F64 ? (const void *)&x : (const char *)t->data + 8 * i, 8);
+    }
+    c->feeds[c->n_feeds++] = values;
+    return gr_input(c->g, part, dtype, t->ndim, t->shape);
+}
+
+static double number(const op_case *c, const char *key)
+{
+    return gr_json_as_real(gr_json_get(c->arguments, key), -1e9, 1e9);
+}
+
+static bool flag(const op_case *c, const char *key)
+{
+    return gr_json_as_bool(gr_json_get(c->arguments, key));
+}
+
+static gr_tensor *attend(op_case *c)
+{
+    gr_attention_options o = {.scale = (float)number(c, "scale"), .causal = flag(c, "causal")};
+    o.window = (int64_t)number(c, "window");
+    o.q_pos = feed_part(c, "q_pos", GR_I64, false);
+    o.k_pos = feed_part(c, "k_pos", GR_I64, false);
+    o.segment = feed_part(c, "segment", GR_I64, false);
+    return gr_attention(c->in[0], c->in[1], c->in[2], &o);
+}
+
+/* Calls the op that the case is named after; NULL for the optimizers. */
+static gr_tensor *call_op(op_case *c)
+{
+    const struct {
+        const char *name;
+        gr_tensor *(*one)(gr_tensor *);
+        gr_tensor *(*two)(gr_tensor *, gr_tensor *);
+        gr_tensor *(*loss)(gr_tensor *, gr_tensor *, int64_t);
+    } ops[] = {{.name = "gelu", .one = gr_gelu},
+               {.name = "gelu_tanh", .one = gr_gelu_tanh},
+               {.name = "silu", .one = gr_silu},
+               {.name = "softmax", .one = gr_softmax},
+               {.name = "log_softmax", .one = gr_log_softmax},
+               {.name = "swiglu", .two = gr_swiglu},
+               {.name = "geglu", .two = gr_geglu},
+               {.name = "mse", .two = gr_mse},
+               {.name = "bce", .two = gr_bce},
+               {.name = "cross_entropy", .loss = gr_cross_entropy},
+               {.name = "cross_entropy_rows", .loss = gr_cross_entropy_rows}};
+    gr_tensor **in = c->in;
+    size_t length = strcspn(c->name, ".");
+    for (size_t i = 0; i < sizeof ops / sizeof ops[0]; i++) {
+        if (strlen(ops[i].name) != length || strncmp(ops[i].name, c->name, length) != 0)
+            continue;
+        return ops[i].one   ? ops[i].one(in[0])
+               : ops[i].two ? ops[i].two(in[0], in[1])
+                            : ops[i].loss(in[0], in[1], (int64_t)number(c, "ignore_index"));
+    }
+    if (strncmp(c->name, "layer_norm.", 11) == 0)
+        return gr_layer_norm(in[0], in[1], in[2], (float)number(c, "eps"));
+    if (strncmp(c->name, "rms_norm.", 9) == 0)
+        return gr_rms_norm(in[0], in[1], (float)number(c, "eps"));
+    if (strncmp(c->name, "rope.", 5) == 0)
+        return gr_rope(in[0], in[1], in[2], flag(c, "interleaved"), (float)number(c, "scale"));
+    if (strncmp(c->name, "attention.", 10) == 0)
+        return attend(c);
+    if (strncmp(c->name, "adamw.", 6) != 0 && strncmp(c->name, "sgd.", 4) != 0)
+        FAIL("no call for this case");
+    return NULL;
+}
+
+typedef struct op_values { /* [0] the output, [1 + i] the gradient for input i */
+    double *value[4];
+    size_t count[4];
+} op_values;
+
+static void free_values(op_values *v)
+{
+    for (int i = 0; i < 4; i++)
+        free(v->value[i]);
+}
+
+/* Runs the case on a device; false for the optimizers. */
+static bool run_case(op_case *c, gr_dtype dtype, bool rounded, gr_device *device, op_values *v)
+{
+    static const char *const in[] = {"in0", "in1", "in2"}, *const din[] = {"din0", "din1", "din2"};
+    *v = (op_values){{NULL}, {0}};
+    c->g = gr_graph_new();
+    c->n_feeds = 0;
+    bool is_rope = strncmp(c->name, "rope.", 5) == 0; /* inv_freq is f32 always */
+    for (int i = 0; i < 3; i++)
+        c->in[i] = feed_part(c, in[i], is_rope && i == 2 ? GR_F32 : dtype, rounded);
+    gr_tensor *out = call_op(c), *dout = feed_part(c, "dout", dtype, rounded), *roots[4] = {out}, *wrt[3], *grads[3];
+    int n = 0;
+    for (int i = 0; i < 3; i++)
+        if (find_part(c, din[i]))
+            wrt[n++] = c->in[i];
+    if (out) {
+        CHECK_OK(gr_grad(dout ? gr_sum(gr_mul(out, dout), 0, false) : out, wrt, grads, n));
+        void *data[4] = {NULL};
+        for (int i = 0; i <= n; i++) {
+            roots[i] = i ? grads[i - 1] : out;
+            v->count[i] = (size_t)gr_tensor_count(roots[i]);
+            v->value[i] = malloc(8 * v->count[i] + 8);
+            data[i] = v->value[i];
+        }
+        gr_program *p = gr_compile(c->g, roots, n + 1, device);
+        CHECK_MADE(p);
+        CHECK_OK(gr_run(p, c->feeds, data));
+        gr_program_free(p);
+        for (int i = 0; dtype == GR_F32 && i <= n; i++) /* widened in place, from the end */
+            for (size_t k = v->count[i]; k-- > 0;) {
+                float x;
+                memcpy(&x, (char *)v->value[i] + 4 * k, 4);
+                v->value[i][k] = (double)x;
+            }
+    }
+    for (int i = 0; i < c->n_feeds; i++)
+        free((void *)c->feeds[i]);
+    gr_graph_free(c->g);
+    return out != NULL;
+}
+
+static double largest_of(const double *x, size_t n)
+{
+    double largest = 0;
+    for (size_t i = 0; i < n; i++)
+        largest = fmax(largest, fabs(x[i]));
+    return largest;
+}
+
+static void compare(const op_case *c, const char *where, const double *a, const double *b, size_t n, double tolerance)
+{
+    /* A gradient may be 0, and its terms not; those of a norm over one element are 1/sqrt(eps). */
+    double terms = strcmp(c->name, "layer_norm.one") == 0 ? 316 : 0.1,
+           bound = tolerance * fmax(largest_of(b, n), terms);
+    for (size_t i = 0; i < n; i++)
+        if (!(fabs(a[i] - b[i]) <= bound))
+            FAIL("%s, %s: element %zu is %.12g, not %.12g (bound %.3g)", c->name, where, i, a[i], b[i], bound);
+}
+
+/* On ref in f64 against the file; then every device in f32 against that, from the same rounded inputs. What f32 may
+ * lose grows with the size of the inputs: a mean of 1000 costs three digits. */
+static bool check_case(op_case *c, gr_device *const *device)
+{
+    op_values want, have;
+    NOTE("%s in f64", c->name);
+    if (!run_case(c, GR_F64, false, device[0], &have))
+        return false;
+    int part = 1;
+    const gr_safetensor *out = find_part(c, "out");
+    CHECK_EQ_INT(have.count[0], count_of(out));
+    double *copy = malloc(8 * have.count[0] + 8);
+    memcpy(copy, out->data, out->bytes);
+    compare(c, "output", have.value[0], copy, have.count[0], 1e-7); /* eps is a float in the API */
+    free(copy);
+    for (int i = 0; i < 3; i++) {
+        char name[8];
+        snprintf(name, sizeof name, "din%d", i);
+        const gr_safetensor *t = find_part(c, name);
+        if (!t)
+            continue;
+        CHECK_EQ_INT(have.count[part], count_of(t));
+        double *wanted = malloc(t->bytes + 8);
+        memcpy(wanted, t->data, t->bytes);
+        compare(c, name, have.value[part], wanted, have.count[part], 1e-7);
+        free(wanted);
+        part++;
+    }
+    free_values(&have);
+    run_case(c, GR_F64, true, device[0], &want);
+    const gr_safetensor *in0 = find_part(c, "in0");
+    double size = 0;
+    for (size_t i = 0; i < count_of(in0); i++)
+        size = fmax(size, fabs(f64_at(in0, i)));
+    for (int d = 0; d < N_DEVICES; d++) {
+        NOTE("%s in f32 on %s", c->name, devices[d]);
+        run_case(c, GR_F32, true, device[d], &have);
+        for (int i = 0; i < 4; i++)
+            compare(c, i ? "gradient" : "output", have.value[i], want.value[i], want.count[i], 1e-6 * (2 + size));
+        free_values(&have);
+    }
+    free_values(&want);
+    return true;
+}
+
+TEST(ops)
+{
+    gr_safetensors *file = gr_safetensors_open(test_source("tests/data/ops.safetensors"));
+    CHECK_MADE(file);
+    const char *text = gr_safetensors_metadata(file, "cases");
+    CHECK(text);
+    gr_json_doc *doc = gr_json_parse("cases", text, strlen(text));
+    CHECK_MADE(doc);
+    gr_device *device[N_DEVICES];
+    for (int d = 0; d < N_DEVICES; d++)
+        device[d] = gr_device_open(devices[d], 0);
+    int done = 0;
+    for (gr_json_iter it = gr_json_first(gr_json_root(doc)); it.key; gr_json_next(&it)) {
+        op_case c = {.file = file, .name = it.key, .arguments = it.value};
+        done += check_case(&c, device);
+    }
+    CHECK_OK(gr_json_check(doc));
+    CHECK(done >= 40);
+    for (int d = 0; d < N_DEVICES; d++)
+        gr_device_close(device[d]);
+    gr_json_free(doc);
+    gr_safetensors_close(file);
+}
+
+/* ---- optimizers ------------------------------------------------------------------------------------------------ */
+
+static float *narrow(const op_case *c, const char *part, size_t *n)
+{
+    const gr_safetensor *t = find_part(c, part);
+    CHECK(t);
+    *n = count_of(t);
+    float *x = malloc(*n * sizeof *x + 1);
+    for (size_t i = 0; i < *n; i++)
+        x[i] = (float)f64_at(t, i);
+    return x;
+}
+
+static void compare_entry(const op_case *c, gr_store *s, const char *entry, const char *part)
+{
+    const gr_safetensor *t = find_part(c, part);
+    CHECK(t);
+    size_t n = count_of(t);
+    float *have = malloc(4 * n);
+    CHECK_OK(gr_store_read(s, entry, have, 4 * n));
+    for (size_t i = 0; i < n; i++)
+        CHECK_NEAR(have[i], f64_at(t, i), 1e-6 * (1 + fabs(f64_at(t, i))));
+    free(have);
+}
+
+static void check_optimizer(op_case *c, gr_device *device, bool adamw)
+{
+    gr_store *s = gr_store_new(device);
+    static const char *const names[] = {"p", "m", "v"};
+    const gr_safetensor *start = find_part(c, "in0");
+    CHECK(start);
+    for (int i = 0; i < 3; i++)
+        CHECK_OK(gr_store_add(s, names[i], i ? GR_MOMENT : GR_WEIGHT, GR_F32, start->ndim, start->shape));
+    size_t n;
+    float *p = narrow(c, "in0", &n);
+    CHECK_OK(gr_store_write(s, "p", p, 4 * n));
+    free(p);
+    gr_graph *g = gr_graph_new();
+    gr_tensor *grad = gr_input(g, "grad", GR_F32, start->ndim, start->shape);
+    gr_tensor *lr = gr_input(g, "lr", GR_F32, 0, NULL), *step = gr_input(g, "step", GR_I64, 0, NULL);
+    gr_tensor *scale = gr_input(g, "scale", GR_F32, 0, NULL);
+    float decay = (float)number(c, "weight_decay");
+    if (adamw) {
+        gr_adamw_options o = {(float)number(c, "beta1"), (float)number(c, "beta2"), (float)number(c, "eps"), decay};
+        gr_adamw(gr_param(g, s, "p"), grad, gr_param(g, s, "m"), gr_param(g, s, "v"), lr, step, scale, &o);
+    } else {
+        float momentum = (float)number(c, "momentum");
+        gr_sgd(gr_param(g, s, "p"), grad, momentum > 0 ? gr_param(g, s, "v") : NULL, lr, scale, momentum, decay);
+    }
+    gr_program *program = gr_compile(g, NULL, 0, device);
+    CHECK_MADE(program);
+    float rate = (float)number(c, "lr"), factor = (float)number(c, "grad_scale");
+    for (int64_t i = 0; i < (int64_t)number(c, "steps"); i++) {
+        char part[16];
+        snprintf(part, sizeof part, "grad%d", (int)i);
+        float *gradient = narrow(c, part, &n);
+        CHECK_OK(gr_run(program, (const void *[]){gradient, &rate, &(int64_t){i + 1}, &factor}, NULL));
+        free(gradient);
+    }
+    compare_entry(c, s, "p", "out");
+    if (adamw)
+        compare_entry(c, s, "m", "m");
+    if (adamw || number(c, "momentum") > 0)
+        compare_entry(c, s, "v", adamw ? "v" : "velocity");
+    gr_program_free(program);
+    gr_graph_free(g);
+    gr_store_free(s);
+}
+
+TEST(optimizers)
+{
+    gr_safetensors *file = gr_safetensors_open(test_source("tests/data/ops.safetensors"));
+    CHECK_MADE(file);
+    const char *text = gr_safetensors_metadata(file, "cases");
+    gr_json_doc *doc = gr_json_parse("cases", text, strlen(text));
+    CHECK_MADE(doc);
+    int done = 0;
+    for (gr_json_iter it = gr_json_first(gr_json_root(doc)); it.key; gr_json_next(&it)) {
+        bool adamw = strncmp(it.key, "adamw.", 6) == 0;
+        op_case c = {.file = file, .name = it.key, .arguments = it.value};
+        if (!adamw && strncmp(it.key, "sgd.", 4) != 0)
+            continue;
+        for (int d = 0; d < N_DEVICES; d++) {
+            NOTE("%s on %s", it.key, devices[d]);
+            gr_device *device = gr_device_open(devices[d], 0);
+            check_optimizer(&c, device, adamw);
+            gr_device_close(device);
+        }
+        done++;
+    }
+    CHECK(done >= 4);
+    CHECK_OK(gr_json_check(doc));
+    gr_json_free(doc);
+    gr_safetensors_close(file);
+}
