@@ -3,6 +3,7 @@
  * docs/testing.md. */
 #include "op_harness.h"
 
+#include "backend/cpu/isa.h"
 #include "base/dtype.h"
 
 #include <math.h>
@@ -53,7 +54,7 @@ enum { PRECISIONS = sizeof precisions / sizeof precisions[0], DEVICES = 2 };
 static const double SENSITIVITY = 4;
 static const char *const device_names[DEVICES] = {"cpu", "far"};
 
-static gr_device *ref, *devices[DEVICES];
+static gr_device *ref, *devices[DEVICES], *more_threads; /* cpu with other threads than devices[0] */
 
 typedef struct coverage {
     int samples;
@@ -291,6 +292,40 @@ static bool run_on(const op_call *call, gr_device *d, int p, unsigned flags, con
     return s == GR_OK;
 }
 
+/* The levels of instructions below the machine's best, so that each kernel that could be picked is. */
+static void check_levels(const op_call *call, int sample, int p, unsigned flags, const oracle *o, coverage *cov)
+{
+    int best = (int)gr_isa_detect();
+    for (int level = 0; level < best; level++) {
+        char what[160];
+        snprintf(what, sizeof what, "%s sample %d, %s on cpu (%s)", call->op->name, sample,
+                 gr_dtype_name(precisions[p].dtype), gr_isa_name((gr_isa)level));
+        gr_isa_limit((gr_isa)level);
+        run_on(call, devices[0], p, flags, o, cov, what);
+        gr_isa_limit(GR_ISA_COUNT);
+    }
+}
+
+/* The same bits whatever the number of threads. */
+static void check_threads(const op_call *call, int sample, int p, unsigned flags)
+{
+    op_case a, b;
+    gr_status s = op_case_open(&a, call, devices[0], precisions[p].dtype, flags);
+    gr_status t = op_case_open(&b, call, more_threads, precisions[p].dtype, flags);
+    if (s == GR_OK && t == GR_OK) {
+        s = op_case_run(&a);
+        t = op_case_run(&b);
+    }
+    EXPECT(s == GR_OK && t == GR_OK, "%s sample %d, two numbers of threads", call->op->name, sample);
+    for (int r = 0; s == GR_OK && t == GR_OK && r < a.n_results; r++) {
+        size_t bytes = (size_t)a.results[r].count * (size_t)gr_dtype_get(a.results[r].spec.dtype)->bytes;
+        EXPECT(memcmp(a.buffers[r], b.buffers[r], bytes) == 0, "%s sample %d, %s: result %d depends on the threads",
+               call->op->name, sample, gr_dtype_name(precisions[p].dtype), r);
+    }
+    op_case_close(&a);
+    op_case_close(&b);
+}
+
 static void check_values(const op_call *call, int sample, int p, coverage *cov)
 {
     bool any_grad = false;
@@ -313,6 +348,10 @@ static void check_values(const op_call *call, int sample, int p, coverage *cov)
             snprintf(what, sizeof what, "%s sample %d, %s on %s%s", call->op->name, sample,
                      gr_dtype_name(precisions[p].dtype), device_names[d], v == 1 ? ", strided" : "");
             cov->values[d][p] += run_on(call, devices[d], p, variants[v], &o, cov, what);
+        }
+        if (s == GR_OK && v == 0) {
+            check_levels(call, sample, p, variants[v], &o, cov);
+            check_threads(call, sample, p, variants[v]);
         }
         close_oracle(&o);
     }
@@ -377,8 +416,9 @@ int main(int argc, char **argv)
     ref = gr_device_open("ref", 1);
     for (int d = 0; d < DEVICES; d++)
         devices[d] = gr_device_open(device_names[d], 2);
-    EXPECT(ref && devices[0] && devices[1], "devices");
-    if (!ref || !devices[0] || !devices[1])
+    more_threads = gr_device_open("cpu", 3);
+    EXPECT(ref && devices[0] && devices[1] && more_threads, "devices");
+    if (failures)
         return 1;
     report_head();
     for (int i = 0; gr_op_list(i); i++) {
@@ -393,6 +433,7 @@ int main(int argc, char **argv)
     }
     for (int d = 0; d < DEVICES; d++)
         gr_device_close(devices[d]);
+    gr_device_close(more_threads);
     gr_device_close(ref);
     printf("%d checks, %d failed\n", checks, failures);
     return checks == 0 || failures > 0;
