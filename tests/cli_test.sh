@@ -124,6 +124,32 @@ head -c 1000 "$GRADUS_SOURCE/tests/data/models/gpt2/model.safetensors" >model/mo
 [ $? = 3 ] || fail "verify of a short file: exit code $?"
 says 'bad ' out
 
+# ---- tokenize, with a vocabulary of bytes: a as 0, b as 1, ab as 2, <s> as control token 3 ----
+cat >tokenizer.json <<'END'
+{"version": "1.0", "truncation": null, "padding": null,
+ "added_tokens": [{"id": 3, "content": "<s>", "single_word": false, "lstrip": false, "rstrip": false, "normalized": false, "special": true}],
+ "normalizer": null, "pre_tokenizer": {"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": false},
+ "post_processor": null, "decoder": {"type": "ByteLevel", "add_prefix_space": true, "trim_offsets": true, "use_regex": true},
+ "model": {"type": "BPE", "dropout": null, "unk_token": null, "continuing_subword_prefix": null, "end_of_word_suffix": null,
+           "fuse_unk": false, "byte_fallback": false, "vocab": {"a": 0, "b": 1, "ab": 2}, "merges": ["a b"]}}
+END
+for path in tokenizer.json .; do
+    run 0 tokenize $path abba
+    [ "$(cat out)" = 2,1,0 ] || fail "tokenize $path abba says $(cat out)"
+done
+run 0 tokenize . --decode '2,1;0,0' && [ "$(tr '\n' ' ' <out)" = 'abb aa ' ] || fail "tokenize --decode says $(cat out)"
+run 0 tokenize . ab --json && [ "$(cat out)" = '{"ids": [2], "tokens": ["ab"]}' ] || fail "tokenize --json says $(cat out)"
+run 0 tokenize . '<s>a' --allow-special && [ "$(cat out)" = 3,0 ] || fail "tokenize --allow-special says $(cat out)"
+printf 'ab\n\nb' | "$g" tokenize . >out 2>err && [ "$(tr '\n' ' ' <out)" = '2  1 ' ] || fail "lines of stdin: $(cat out err)"
+printf '{"text": "ab\\n"}\n{"text": "a"}\n' | "$g" tokenize . --jsonl >out 2>err && [ "$(tr '\n' ' ' <out)" = '{"ids": [2]} {"ids": [0]} ' ] ||
+    fail "tokenize --jsonl: $(cat out err)"
+printf '{"text": 1}\n' | "$g" tokenize . --jsonl >out 2>err
+[ $? = 3 ] && grep -q 'line 1' err || fail "tokenize --jsonl of a number: $(cat err)"
+run 2 tokenize . --decode 4 && says 'no token 4' err
+run 2 tokenize . --decode 1 --jsonl && says 'excludes' err
+run 2 tokenize . text --jsonl
+run 3 tokenize nowhere text
+
 # ---- output that cannot be written is a failure ----
 if [ -e /dev/full ]; then
     "$g" --version >/dev/full 2>err

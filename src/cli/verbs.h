@@ -6,7 +6,9 @@
 #include "cli/args.h"
 
 /* clang-format off */
-#define GR_VERBS(X) X(train) \
+#define GR_VERBS(X) \
+    X(train) \
+    X(tokenize) \
     X(info) \
     X(verify)
 /* clang-format on */
