@@ -3,6 +3,10 @@
 if(NOT is_top)
     return()
 endif()
+if(GRADUS_PORTABLE) # one executable, nothing else
+    install(TARGETS gradus_cli RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
+    return()
+endif()
 install(FILES include/gradus.h DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
 install(TARGETS gradus_static gradus_shared EXPORT gradusTargets
         ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR}

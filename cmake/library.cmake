@@ -49,6 +49,10 @@ foreach(library gradus_static gradus_shared)
         $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}/include> $<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}>)
     target_link_libraries(${library} PRIVATE $<BUILD_INTERFACE:gradus_dependencies> $<BUILD_INTERFACE:gradus_flags>)
 endforeach()
+# A portable build is one executable: static archives of other libraries need not fit into a shared one.
+if(GRADUS_PORTABLE)
+    set_target_properties(gradus_shared PROPERTIES EXCLUDE_FROM_ALL ON)
+endif()
 add_library(gradus::gradus ALIAS gradus_shared)
 add_library(gradus::gradus_static ALIAS gradus_static)
 

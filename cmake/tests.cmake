@@ -77,7 +77,7 @@ foreach(source ${example_sources})
     add_executable(example_${name} ${source})
     set_target_properties(example_${name} PROPERTIES OUTPUT_NAME ${name} C_STANDARD 99
                           RUNTIME_OUTPUT_DIRECTORY "${PROJECT_BINARY_DIR}/examples")
-    target_link_libraries(example_${name} PRIVATE gradus_shared gradus_flags)
+    target_link_libraries(example_${name} PRIVATE $<IF:$<BOOL:${GRADUS_PORTABLE}>,gradus_static,gradus_shared> gradus_flags)
     if(NOT APPLE)
         target_link_libraries(example_${name} PRIVATE m)
     endif()
