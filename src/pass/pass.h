@@ -31,4 +31,8 @@ gr_graph *gr_pass_copy(const gr_graph *g, gr_tensor **roots, int n_roots);
 typedef bool (*gr_has_kernel)(const void *user, const gr_tensor *node);
 gr_graph *gr_pass_lower(const gr_graph *g, gr_tensor **roots, int n_roots, gr_has_kernel has, const void *user);
 
+/* Element-wise ops of one shape become gr_op_fused, and fills that they read constants of it. For devices that have a
+ * kernel for it. */
+gr_graph *gr_pass_fuse(const gr_graph *g, gr_tensor **roots, int n_roots);
+
 #endif
