@@ -124,6 +124,7 @@ static gr_status far_run(gr_device *d, const gr_step *steps, int n)
 
 const gr_backend gr_backend_far = {
     .name = "far",
+    .fuses = true,
     .open = open_device,
     .close = close_device,
     .find = find,

@@ -298,6 +298,11 @@ static gr_status transform(compiler *c, const gr_graph *g)
 {
     gr_device *d = c->p->device;
     gr_graph *lowered = gr_pass_lower(g, c->roots, c->n_roots, device_has_kernel, d);
+    if (lowered && d->backend->fuses) {
+        gr_graph *fused = gr_pass_fuse(lowered, c->roots, c->n_roots);
+        gr_graph_free(lowered);
+        lowered = fused;
+    }
     if (!lowered)
         return gr_error_status();
     gr_status s = gr_lay_out(lowered, c->roots, c->n_roots, d, &c->l);

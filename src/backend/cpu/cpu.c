@@ -41,6 +41,7 @@ static const gr_kernel *find(const gr_tensor *node)
 
 const gr_backend gr_backend_cpu = {
     .name = "cpu",
+    .fuses = true,
     .open = open_device,
     .close = close_device,
     .find = find,
