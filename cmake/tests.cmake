@@ -25,9 +25,10 @@ elseif(GRADUS_PORTABLE)
     set(kind portable)
 endif()
 get_filename_component(shared_dir "${GRADUS_SHARED}" ABSOLUTE)
+# No detect_stack_use_after_return: GCC 12 lays 64-byte vectors on that fake stack misaligned, and AVX-512 kernels crash.
 set(test_environment "GRADUS_SHARED=${shared_dir}" "GRADUS_SOURCE=${PROJECT_SOURCE_DIR}" "GRADUS_BIN=${gradus_bin}"
     "GRADUS_BUILD=${PROJECT_BINARY_DIR}" "GRADUS_COMPILER=${CMAKE_C_COMPILER}" "GRADUS_CMAKE=${CMAKE_COMMAND}"
-    "GRADUS_KIND=${kind}" "ASAN_OPTIONS=allocator_may_return_null=1:detect_stack_use_after_return=1"
+    "GRADUS_KIND=${kind}" "ASAN_OPTIONS=allocator_may_return_null=1:detect_stack_use_after_return=0"
     "UBSAN_OPTIONS=print_stacktrace=1" "TSAN_OPTIONS=halt_on_error=1")
 
 # describe_test(name source): environment, working folder, labels and limits of a test.
