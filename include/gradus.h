@@ -391,6 +391,19 @@ GR_API gr_status gr_tokenizer_encode(gr_tokenizer *tokenizer, const char *text, 
 GR_API gr_status gr_tokenizer_decode(gr_tokenizer *tokenizer, const int32_t *ids, size_t n, unsigned flags,
                                      const char **text, size_t *size);
 
+/* Learns a byte-level BPE with GPT-2's pattern: the vocabulary and merges are those of Hugging Face's BpeTrainer on the
+ * same texts, <|endoftext|> first. Memory grows with distinct words, not with text. Make one, feed all texts, finish. */
+typedef struct gr_tokenizer_training {
+    int64_t vocab_size;    /* tokens at most, 257 at least */
+    int64_t min_frequency; /* pairs rarer than this are not merged */
+    bool whole_texts;      /* words may span lines (train_from_iterator); else every line is a text (train on files) */
+} gr_tokenizer_training;
+typedef struct gr_tokenizer_trainer gr_tokenizer_trainer;
+GR_API gr_tokenizer_trainer *gr_tokenizer_trainer_new(const gr_tokenizer_training *options);
+GR_API void gr_tokenizer_trainer_free(gr_tokenizer_trainer *trainer); /* NULL is fine */
+GR_API gr_status gr_tokenizer_trainer_feed(gr_tokenizer_trainer *trainer, const char *text, size_t size);
+GR_API gr_tokenizer *gr_tokenizer_trainer_finish(gr_tokenizer_trainer *trainer);
+
 /* Text as it is generated: feed gives the characters that an id completes (often none), never half a character; end
  * gives the rest and starts over. The text is valid until the next call; the tokenizer must outlive the stream. */
 typedef struct gr_text_stream gr_text_stream;

@@ -176,6 +176,25 @@ def write(folder):
                 out.write(json.dumps(case) + "\n")
 
 
+def write_trained(folder):
+    """What BpeTrainer learns from a text: line by line, as from a file, and from all of it at once."""
+    folder.mkdir(parents=True, exist_ok=True)
+    rng, known = random.Random(2), words()
+    text = "\n".join(" ".join(rng.choice(known) for _ in range(12)) + rng.choice(["", "\n", " ", "\r"]) for _ in range(150))
+    (folder / "text.txt").write_bytes(text.encode())
+    for name, least in (("lines", 2), ("whole", 0)):
+        t = Tokenizer(models.BPE())
+        t.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+        trainer = trainers.BpeTrainer(vocab_size=700, min_frequency=least, show_progress=False,
+                                      special_tokens=["<|endoftext|>"],
+                                      initial_alphabet=pre_tokenizers.ByteLevel.alphabet())
+        if name == "lines":
+            t.train([str(folder / "text.txt")], trainer)
+        else:
+            t.train_from_iterator([text], trainer)
+        (folder / f"{name}.json").write_text(json.dumps(json.loads(t.to_str()), ensure_ascii=False, separators=(",", ":")))
+
+
 # ---- the fuzzer ----
 
 
@@ -242,3 +261,4 @@ if __name__ == "__main__":
         found = sys.argv[4:] or sorted(map(str, pathlib.Path("tests/data/tokenizers").glob("*.json")))
         sys.exit(fuzz(sys.argv[2], int(sys.argv[3]), found))
     write(pathlib.Path(sys.argv[1]))
+    write_trained(pathlib.Path(sys.argv[1]) / "trained")
