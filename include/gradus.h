@@ -461,6 +461,8 @@ typedef struct gr_forward {
 } gr_forward;
 /* The graph of the model: logits [B, T, V], or [N, V] with rows. */
 GR_API gr_tensor *gr_model_logits(gr_model *model, const gr_forward *forward);
+/* The graph without its head: the last layer's normalized states [B, T, C], or [N, C] with rows. For embeddings. */
+GR_API gr_tensor *gr_model_hidden(gr_model *model, const gr_forward *forward);
 /* Declares in `cache` what gr_forward.cache needs for B sequences of at most `capacity` tokens: "cache.position" i64
  * [B, capacity] (set it to -1 everywhere before use), and per layer keys and values [B, capacity, G, D]. */
 GR_API gr_status gr_model_add_cache(gr_model *model, gr_store *cache, int64_t batch, int64_t capacity);

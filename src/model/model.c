@@ -328,7 +328,8 @@ static gr_tensor *default_positions(gr_graph *g, const gr_tensor *tokens)
     return gr_expand(gr_iota(g, GR_I64, s[1]), 2, s);
 }
 
-gr_tensor *gr_model_logits(gr_model *m, const gr_forward *f)
+/* Logits, and what the head read to make them. */
+static gr_tensor *forward(gr_model *m, const gr_forward *f, gr_tensor **hidden)
 {
     if (!f->tokens)
         return NULL;
@@ -346,7 +347,21 @@ gr_tensor *gr_model_logits(gr_model *m, const gr_forward *f)
     b.positions = f->positions ? f->positions : default_positions(g, f->tokens);
     if (f->cache && !gr_write_rows(gr_param(g, f->cache, "cache.position"), f->positions, f->slot))
         return NULL;
-    return gr_name(m->arch->logits(&b, f->tokens), "logits");
+    gr_tensor *logits = gr_name(m->arch->logits(&b, f->tokens), "logits");
+    *hidden = b.hidden;
+    return logits;
+}
+
+gr_tensor *gr_model_logits(gr_model *m, const gr_forward *f)
+{
+    gr_tensor *hidden;
+    return forward(m, f, &hidden);
+}
+
+gr_tensor *gr_model_hidden(gr_model *m, const gr_forward *f)
+{
+    gr_tensor *hidden;
+    return forward(m, f, &hidden) ? hidden : NULL;
 }
 
 gr_status gr_model_add_cache(gr_model *m, gr_store *cache, int64_t batch, int64_t capacity)

@@ -138,10 +138,11 @@ gr_tensor *gr_nn_attention(gr_build *b, gr_tensor *q, gr_tensor *k, gr_tensor *v
 
 gr_tensor *gr_nn_wanted_rows(gr_build *b, gr_tensor *x)
 {
-    if (!x || !b->forward->rows)
-        return x;
-    int64_t flat[] = {x->spec.shape[0] * x->spec.shape[1], x->spec.shape[2]};
-    return gr_gather(gr_reshape(x, 2, flat), b->forward->rows);
+    if (x && b->forward->rows) {
+        int64_t flat[] = {x->spec.shape[0] * x->spec.shape[1], x->spec.shape[2]};
+        x = gr_gather(gr_reshape(x, 2, flat), b->forward->rows);
+    }
+    return b->hidden = x;
 }
 
 /* ---- activations -------------------------------------------------------------------------------------------- */

@@ -13,7 +13,8 @@ typedef struct gr_build {
     const gr_forward *forward;
     gr_tensor *positions; /* i64 [B, T] */
     int layer;
-    uint32_t stream; /* of the next dropout */
+    uint32_t stream;   /* of the next dropout */
+    gr_tensor *hidden; /* what the head reads */
 } gr_build;
 
 /* ---- parameters ---- */
@@ -40,7 +41,7 @@ gr_tensor *gr_nn_attention(gr_build *b, gr_tensor *q, gr_tensor *k, gr_tensor *v
 gr_tensor *gr_nn_gate(const gr_hparams *h, gr_tensor *gate, gr_tensor *up);
 /* [B, T, n·D] as heads [B, T, n, D]. */
 gr_tensor *gr_nn_heads(gr_tensor *x, int64_t n);
-/* The rows of x [B, T, C] that logits are wanted for. */
+/* The rows of x [B, T, C], which the head is about to read, that logits are wanted for. */
 gr_tensor *gr_nn_wanted_rows(gr_build *b, gr_tensor *x);
 
 /* hidden_act by the name transformers has for it; refuses others. */
