@@ -34,6 +34,7 @@ enum {
     OP_SECOND = 4,   /* the gradient of sum(those * cotangent) once more */
     OP_ONE_OUT = 8,  /* of the outputs only the first is used: what it saves for later is not */
     OP_STRIDED = 16, /* inputs are cut out of larger, transposed ones */
+    OP_PLAIN = 32,   /* as programs are run outside of tests: no guards, results in place of inputs */
 };
 
 typedef enum op_part { OP_OUT, OP_GRAD, OP_GRAD2, OP_STATE } op_part;
@@ -67,7 +68,7 @@ typedef struct op_case {
 
 /* GR_OK, or why it cannot be built or compiled; close in either case. */
 gr_status op_case_open(op_case *c, const op_call *call, gr_device *device, gr_dtype dtype, unsigned flags);
-/* The states get their values, everything runs under guards, results are read. */
+/* The states get their values, everything runs (under guards, unless OP_PLAIN), results are read. */
 gr_status op_case_run(op_case *c);
 void op_case_close(op_case *c);
 /* Changes one element of input k for the next run. */

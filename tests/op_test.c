@@ -331,11 +331,13 @@ static void check_values(const op_call *call, int sample, int p, coverage *cov)
     bool any_grad = false;
     for (int k = 0; k < call->sample.n_in; k++)
         any_grad |= op_call_wants_grad(call, k);
-    unsigned flags = OP_VALUES | (any_grad && !call->op->no_grad ? OP_GRADS : 0);
-    flags |= call->op->outputs > 1 ? OP_ONE_OUT : 0;
-    /* The last one: all outputs at once, as nothing but tests reads them. */
-    const unsigned variants[] = {flags, flags | OP_STRIDED, call->op->outputs > 1 ? (unsigned)OP_VALUES : 0};
-    for (int v = 0; v < 3; v++) {
+    unsigned one = call->op->outputs > 1 ? OP_ONE_OUT : 0;
+    unsigned flags = OP_VALUES | one | (any_grad && !call->op->no_grad ? OP_GRADS : 0);
+    /* The third: in place where it can be, for which the inputs must not be used again. The last: all outputs at once,
+     * as nothing but tests reads them. */
+    static const char *const notes[] = {"", ", strided", ", in place", ", all outputs"};
+    const unsigned variants[] = {flags, flags | OP_STRIDED, OP_VALUES | OP_PLAIN | one, one ? (unsigned)OP_VALUES : 0};
+    for (int v = 0; v < 4; v++) {
         if (!variants[v])
             continue;
         char what[160];
@@ -346,7 +348,7 @@ static void check_values(const op_call *call, int sample, int p, coverage *cov)
             if (d > 0 && v > 0)
                 continue; /* far differs in its memory only */
             snprintf(what, sizeof what, "%s sample %d, %s on %s%s", call->op->name, sample,
-                     gr_dtype_name(precisions[p].dtype), device_names[d], v == 1 ? ", strided" : "");
+                     gr_dtype_name(precisions[p].dtype), device_names[d], notes[v]);
             cov->values[d][p] += run_on(call, devices[d], p, variants[v], &o, cov, what);
         }
         if (s == GR_OK && v == 0) {
