@@ -3,8 +3,6 @@
 #include "op/attr.h"
 #include "op/op.h"
 
-#include "base/dtype.h"
-
 enum { X, POSITIONS, FREQ };
 
 typedef struct rope {
@@ -31,21 +29,6 @@ static size_t scratch(const gr_call *c)
     return (size_t)gr_pool_threads(c->pool) * (size_t)worker_floats(c) * sizeof(float);
 }
 
-/* One head's x as contiguous f32. Strided elements are picked one by one: only views of odd kinds have them. */
-static const float *read_head(const gr_operand *x, int64_t position, int64_t d, float *buffer)
-{
-    const gr_dtype_info *info = gr_dtype_get(x->dtype);
-    const char *at = (const char *)x->data + position * info->bytes;
-    if (x->stride[3] != 1 && d > 1)
-        for (int64_t i = 0; i < d; i++)
-            info->to_f32(at + i * x->stride[3] * info->bytes, buffer + i, 1);
-    else if (x->dtype == GR_F32)
-        return (const float *)(const void *)at;
-    else
-        info->to_f32(at, buffer, d);
-    return buffer;
-}
-
 /* All heads of token `piece` = b T + t. */
 static void turn_token(void *ctx, int64_t piece, int worker)
 {
@@ -58,7 +41,7 @@ static void turn_token(void *ctx, int64_t piece, int worker)
     p->angles(cosine, sine, (float)position, p->call->in[FREQ].data, p->r, p->cos_scale, p->sin_scale);
     for (int64_t h = 0; h < p->h; h++) {
         int64_t row = piece * p->h + h;
-        const float *from = read_head(x, b * x->stride[0] + t * x->stride[1] + h * x->stride[2], p->d, in);
+        const float *from = gr_head_read(x, b * x->stride[0] + t * x->stride[1] + h * x->stride[2], p->d, in);
         float *to = gr_row_place(y, row, p->d, out);
         p->turn(to, from, cosine, sine, p->r);
         for (int64_t i = 2 * p->r; i < p->d; i++)

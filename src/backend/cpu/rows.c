@@ -66,3 +66,17 @@ void gr_row_store(const gr_operand *o, int64_t row, int64_t n, const float *valu
     if (o->data && o->dtype != GR_F32)
         gr_dtype_get(o->dtype)->from_f32(values, row_at(o, row, n), n);
 }
+
+const float *gr_head_read(const gr_operand *x, int64_t position, int64_t d, float *buffer)
+{
+    const gr_dtype_info *info = gr_dtype_get(x->dtype);
+    const char *at = (const char *)x->data + position * info->bytes;
+    if (x->stride[3] != 1 && d > 1)
+        for (int64_t i = 0; i < d; i++)
+            info->to_f32(at + i * x->stride[3] * info->bytes, buffer + i, 1);
+    else if (x->dtype == GR_F32)
+        return (const float *)(const void *)at;
+    else
+        info->to_f32(at, buffer, d);
+    return buffer;
+}

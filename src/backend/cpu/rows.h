@@ -31,6 +31,10 @@ const float *gr_row_read(const gr_operand *o, int64_t row, int64_t n, float *buf
 float *gr_row_place(const gr_operand *o, int64_t row, int64_t n, float *buffer);
 void gr_row_store(const gr_operand *o, int64_t row, int64_t n, const float *values);
 
+/* The d values of one head as f32, of x [.., D] from element `position` on: where they lie, or picked and converted into
+ * `buffer`. Only views of odd kinds have strides between them. */
+const float *gr_head_read(const gr_operand *x, int64_t position, int64_t d, float *buffer);
+
 /* Rows in a piece of parallel work: by their length alone. */
 static inline int64_t gr_rows_a_piece(int64_t n)
 {

@@ -1,0 +1,488 @@
+/* Attention: which queries meet which keys, and who computes it. A group is a key/value head with all query heads that
+ * share it; its rows are token · shared + head, cut into tiles. Nothing of the size T x S exists.
+ *
+ * Forward, a piece of work is a tile, or where there are few tiles (generation) a tile and a part of the keys, whose
+ * results are then joined. Backward, it is a group, or where there are few groups a part of its tiles; parts add up
+ * dk and dv on their own, and these are then added in order. */
+#include "backend/cpu/attention_kernels.h"
+#include "backend/cpu/gemm_kernels.h"
+#include "backend/cpu/rows.h"
+#include "op/attr.h"
+#include "op/op.h"
+
+#include "base/dtype.h"
+
+#include <math.h>
+#include <string.h>
+
+enum { Q, K, V, Q_POS, K_POS, SEGMENT, OUT, LSE, D_OUT };
+enum { LANES = GR_ATTENTION_LANES, KEYS = GR_ATTENTION_KEYS, VECTOR = 16, ENOUGH_PIECES = 16, LEAST_KEYS = 256 };
+
+typedef void (*step_fn)(gr_attention_tile *, const gr_attention_keys *);
+
+typedef struct attention {
+    const gr_call *call;
+    int64_t b, t, h, d, s, g, shared;
+    int64_t row;               /* d rounded up to vectors */
+    int64_t tiles;             /* of a group */
+    int64_t parts, part;       /* forward: of the keys, and keys of each; backward: of the tiles, and tiles of each */
+    int64_t sums;              /* backward: how many parts of a group have dk and dv of their own */
+    int64_t worker, partial;   /* floats of a worker's scratch, of a part's result */
+    float *workers, *partials; /* both in the call's scratch */
+    bool direct_k, direct_v;   /* keys can be read where they lie */
+    step_fn step;
+    void (*transpose)(float *, int64_t, int64_t, const float *, int64_t, int64_t, int64_t);
+    void (*scale)(float *, const float *, float, int64_t);
+    float (*product)(const float *, const float *, int64_t);
+    void (*add)(float *, const float *, int64_t);
+} attention;
+
+static bool supports(const gr_tensor *node)
+{
+    return gr_row_dtype(node->spec.dtype);
+}
+
+static int64_t up(int64_t n, int64_t step)
+{
+    return (n + step - 1) / step;
+}
+
+/* Tiles are read as they lie: whole vectors of a row, the last of which must not reach past it. */
+static bool is_direct(const gr_operand *x)
+{
+    return x->dtype == GR_F32 && x->stride[3] == 1 && x->shape[3] % VECTOR == 0;
+}
+
+static attention attention_of(const gr_call *c)
+{
+    const int64_t *q = c->in[Q].shape, *k = c->in[K].shape;
+    attention a = {.call = c, .b = q[0], .t = q[1], .h = q[2], .d = q[3], .s = k[1], .g = k[2]};
+    a.shared = a.h / a.g;
+    a.row = up(a.d, VECTOR) * VECTOR;
+    a.tiles = up(a.t * a.shared, LANES);
+    return a;
+}
+
+static void pick(attention *a)
+{
+    a->direct_k = is_direct(&a->call->in[K]);
+    a->direct_v = is_direct(&a->call->in[V]);
+    a->transpose = GR_ISA_PICK(gr_gemm_pack_transpose);
+    a->scale = GR_ISA_PICK(gr_row_scale);
+    a->product = GR_ISA_PICK(gr_row_product);
+    a->add = GR_ISA_PICK(gr_row_add);
+}
+
+/* ---- tiles -------------------------------------------------------------------------------------------------- */
+
+/* A piece of a worker's scratch, handed out front to back. */
+static float *take(float **scratch, int64_t floats)
+{
+    float *p = *scratch;
+    *scratch += floats;
+    return p;
+}
+
+/* Row number `lane` of the tile: its token and query head. */
+static void row_of(const attention *a, const gr_attention_tile *t, int64_t g, int64_t lane, int64_t *token,
+                   int64_t *head)
+{
+    int64_t row = t->mask.lane0 + lane;
+    *token = row / a->shared;
+    *head = g * a->shared + row % a->shared;
+}
+
+/* A tile's rows of x [B, T, H, D] times factor, and their transpose. */
+static void load_rows(const attention *a, const gr_attention_tile *t, int64_t b, int64_t g, int operand, float factor,
+                      float *rows, float *transposed)
+{
+    const gr_operand *x = &a->call->in[operand];
+    for (int64_t l = 0; l < t->n; l++) {
+        int64_t token, head;
+        row_of(a, t, g, l, &token, &head);
+        int64_t position = b * x->stride[0] + token * x->stride[1] + head * x->stride[2];
+        a->scale(rows + l * a->row, gr_head_read(x, position, a->d, rows + l * a->row), factor, a->d);
+    }
+    a->transpose(transposed, 0, LANES, rows, a->row, a->d, t->n);
+}
+
+static const int64_t *indices(const gr_call *c, int i, int64_t from)
+{
+    return i < c->n_in && c->in[i].data ? (const int64_t *)c->in[i].data + from : NULL;
+}
+
+static void load_mask(const attention *a, gr_attention_tile *t, int64_t b)
+{
+    const gr_attention_attr *attr = a->call->attr;
+    gr_attention_mask *m = &t->mask;
+    const int64_t *q_pos = indices(a->call, Q_POS, b * a->t);
+    m->causal = attr->causal;
+    m->window = attr->window;
+    m->shared = a->shared;
+    m->position = a->s - a->t;
+    m->keys = a->s;
+    m->k_pos = indices(a->call, K_POS, b * a->s);
+    m->segment = indices(a->call, SEGMENT, b * a->s);
+    m->given = q_pos || m->k_pos;
+    for (int64_t l = 0; l < LANES; l++) {
+        int64_t token = (m->lane0 + (l < t->n ? l : 0)) / a->shared;
+        int64_t position = q_pos ? q_pos[token] : m->position + token;
+        bool bounded = m->window && position >= m->window;
+        m->upto[l] = m->causal ? position : INT64_MAX;
+        m->after[l] = bounded ? position - m->window : -1;
+        m->lane_segment[l] = m->segment ? m->segment[token] : 0;
+    }
+}
+
+/* Begins tile number `tile` of group g: its mask and queries. */
+static void begin_tile(const attention *a, gr_attention_tile *t, int64_t b, int64_t g, int64_t tile, float **scratch)
+{
+    int64_t rows = a->t * a->shared;
+    t->d = a->d;
+    t->row = a->row;
+    t->begun = false;
+    t->mask.lane0 = tile * LANES;
+    t->n = rows - t->mask.lane0 < LANES ? rows - t->mask.lane0 : LANES;
+    float *q = take(scratch, LANES * a->row), *qt = take(scratch, LANES * a->row);
+    load_mask(a, t, b);
+    load_rows(a, t, b, g, Q, ((const gr_attention_attr *)a->call->attr)->scale, q, qt);
+    t->q = q;
+    t->qt = qt;
+    t->scores = take(scratch, KEYS * LANES);
+}
+
+/* ---- keys --------------------------------------------------------------------------------------------------- */
+
+/* Where keys [first, first + n) of group g lie, or packed into `buffer`. Returns floats between two. */
+static int64_t load_keys(const attention *a, int operand, int64_t b, int64_t g, int64_t first, int64_t n, bool direct,
+                         float *buffer, const float **keys)
+{
+    const gr_operand *x = &a->call->in[operand];
+    int64_t position = b * x->stride[0] + first * x->stride[1] + g * x->stride[2];
+    if (direct) {
+        *keys = (const float *)x->data + position;
+        return x->stride[1];
+    }
+    for (int64_t i = 0; i < n; i++) {
+        float *to = buffer + i * a->row;
+        const float *from = gr_head_read(x, position + i * x->stride[1], a->d, to);
+        if (from != to)
+            memcpy(to, from, (size_t)a->d * sizeof(float));
+    }
+    *keys = buffer;
+    return a->row;
+}
+
+/* Whether the tile's queries see any key of the block; *all tells whether each sees each. */
+static bool is_visible(const gr_attention_tile *t, gr_attention_keys *k)
+{
+    const gr_attention_mask *m = &t->mask;
+    if (!m->given) {
+        k->all = !m->segment && gr_attention_first_lane(m, k->first + k->n - 1) == 0 &&
+                 gr_attention_end_lane(m, k->first) >= t->n;
+        return true; /* blocks outside the band are not asked for */
+    }
+    int64_t oldest = INT64_MAX, newest = -1, least = INT64_MAX; /* oldest and newest key there is; the least number */
+    for (int64_t i = 0; i < k->n; i++) {
+        int64_t position = gr_attention_key_position(m, k->first + i);
+        newest = position > newest ? position : newest;
+        least = position < least ? position : least;
+        oldest = position >= 0 && position < oldest ? position : oldest;
+    }
+    bool any = false, all = !m->segment;
+    for (int64_t l = 0; l < t->n; l++) {
+        any |= newest > m->after[l] && oldest <= m->upto[l];
+        all &= least > m->after[l] && newest <= m->upto[l];
+    }
+    k->all = all;
+    return any;
+}
+
+/* All steps of a tile with the keys [first, end), blocks that it does not see left out. */
+static void meet_keys(const attention *a, gr_attention_tile *t, int64_t b, int64_t g, int64_t first, int64_t end,
+                      float *scratch)
+{
+    float *k = take(&scratch, KEYS * a->row), *v = take(&scratch, KEYS * a->row);
+    int64_t low = gr_attention_first_key(&t->mask, 0), high = gr_attention_end_key(&t->mask, t->n - 1);
+    first = first > low ? first : low;
+    end = end < high ? end : high;
+    for (; first < end; first += KEYS) {
+        gr_attention_keys block = {.first = first, .n = end - first < KEYS ? end - first : KEYS};
+        if (!is_visible(t, &block))
+            continue;
+        block.k_row = load_keys(a, K, b, g, first, block.n, a->direct_k, k, &block.k);
+        block.v_row = load_keys(a, V, b, g, first, block.n, a->direct_v, v, &block.v);
+        a->step(t, &block);
+    }
+}
+
+/* ---- forward ------------------------------------------------------------------------------------------------ */
+
+/* Scratch: [threads] workers, then one partial result for each piece when the keys are cut into parts. */
+static attention forward_of(const gr_call *c)
+{
+    attention a = attention_of(c);
+    int64_t pieces = a.b * a.g * a.tiles;
+    a.parts = 1;
+    if (pieces > 0 && pieces < ENOUGH_PIECES && a.s >= 2 * LEAST_KEYS) {
+        int64_t wanted = up(ENOUGH_PIECES, pieces), most = a.s / LEAST_KEYS;
+        a.parts = wanted < most ? wanted : most;
+    }
+    a.part = up(up(a.s, a.parts), KEYS) * KEYS;
+    a.worker = (3 * LANES + 2 * KEYS) * a.row + KEYS * LANES;
+    a.partial = a.parts > 1 ? LANES * a.row + 2 * LANES : 0;
+    return a;
+}
+
+static size_t forward_scratch(const gr_call *c)
+{
+    attention a = forward_of(c);
+    int64_t floats = gr_pool_threads(c->pool) * a.worker + a.b * a.g * a.tiles * a.parts * a.partial;
+    return (size_t)floats * sizeof(float);
+}
+
+/* Divides by the sums and writes the results; rows that saw nothing are 0. */
+static void write_tile(const attention *a, const gr_attention_tile *t, int64_t b, int64_t g)
+{
+    const gr_operand *out = &a->call->out[0];
+    float *lse = a->call->out[1].data;
+    for (int64_t l = 0; l < t->n; l++) {
+        int64_t token, head;
+        row_of(a, t, g, l, &token, &head);
+        bool none = t->sum[l] == 0;
+        int64_t row = (b * a->t + token) * a->h + head;
+        float *from = t->out + l * a->row, *to = gr_row_place(out, row, a->d, from);
+        if (none)
+            memset(to, 0, (size_t)a->d * sizeof(float));
+        else
+            a->scale(to, from, 1 / t->sum[l], a->d);
+        gr_row_store(out, row, a->d, to);
+        if (lse)
+            lse[(b * a->h + head) * a->t + token] = none ? 0 : t->largest[l] + logf(t->sum[l]);
+    }
+}
+
+/* The partial result of one part: out, then largest and sum. */
+static void keep_part(const attention *a, const gr_attention_tile *t, float *to)
+{
+    memcpy(to, t->out, (size_t)(LANES * a->row) * sizeof(float));
+    memcpy(to + LANES * a->row, t->largest, sizeof t->largest);
+    memcpy(to + LANES * a->row + LANES, t->sum, sizeof t->sum);
+}
+
+static void forward_piece(void *ctx, int64_t piece, int worker)
+{
+    const attention *a = ctx;
+    int64_t part = piece % a->parts, tile = piece / a->parts % a->tiles, group = piece / a->parts / a->tiles;
+    int64_t b = group / a->g, g = group % a->g, first = part * a->part, end = first + a->part;
+    float *scratch = a->workers + worker * a->worker;
+    gr_attention_tile t;
+    begin_tile(a, &t, b, g, tile, &scratch);
+    t.out = take(&scratch, LANES * a->row);
+    for (int64_t l = 0; l < LANES; l++) {
+        t.largest[l] = -INFINITY;
+        t.sum[l] = 0;
+    }
+    meet_keys(a, &t, b, g, first, end < a->s ? end : a->s, scratch);
+    if (!t.begun)
+        memset(t.out, 0, (size_t)(LANES * a->row) * sizeof(float));
+    if (a->parts > 1)
+        keep_part(a, &t, a->partials + piece * a->partial);
+    else
+        write_tile(a, &t, b, g);
+}
+
+/* Row l of all parts into that of the first: each is worth e^(its largest - the largest of all). */
+static void join_row(const attention *a, gr_attention_tile *t, const float *parts, int64_t l)
+{
+    float largest = -INFINITY, sum = 0, *out = t->out + l * a->row;
+    for (int64_t p = 0; p < a->parts; p++)
+        largest = fmaxf(largest, parts[p * a->partial + LANES * a->row + l]);
+    for (int64_t p = 0; p < a->parts; p++) {
+        const float *part = parts + p * a->partial, *stat = part + LANES * a->row;
+        float weight = stat[LANES + l] == 0 ? 0 : expf(stat[l] - largest);
+        sum += weight * stat[LANES + l];
+        for (int64_t i = 0; i < a->d; i++)
+            out[i] = (p > 0 ? out[i] : 0) + (weight == 0 ? 0 : weight * part[l * a->row + i]);
+    }
+    t->largest[l] = largest;
+    t->sum[l] = sum;
+}
+
+static void join_parts(void *ctx, int64_t piece, int worker)
+{
+    const attention *a = ctx;
+    int64_t tile = piece % a->tiles, group = piece / a->tiles, rows = a->t * a->shared;
+    float *parts = a->partials + piece * a->parts * a->partial;
+    gr_attention_tile t;
+    (void)worker;
+    t.mask.lane0 = tile * LANES;
+    t.n = rows - t.mask.lane0 < LANES ? rows - t.mask.lane0 : LANES;
+    t.out = parts;
+    for (int64_t l = 0; l < t.n; l++)
+        join_row(a, &t, parts, l);
+    write_tile(a, &t, group / a->g, group % a->g);
+}
+
+static gr_status run_forward(const gr_call *c)
+{
+    attention a = forward_of(c);
+    int64_t tiles = a.b * a.g * a.tiles;
+    pick(&a);
+    a.step = GR_ISA_PICK(gr_attention_forward);
+    a.workers = c->scratch;
+    a.partials = a.workers + gr_pool_threads(c->pool) * a.worker;
+    gr_parallel(c->pool, tiles * a.parts, forward_piece, &a);
+    if (a.parts > 1)
+        gr_parallel(c->pool, tiles, join_parts, &a);
+    return GR_OK;
+}
+
+/* ---- backward ----------------------------------------------------------------------------------------------- */
+
+/* Scratch: [threads] workers, then [groups][sums][dk, dv][s][d]. The first part of a group adds to dk and dv where they
+ * belong, when they are f32. */
+static attention backward_of(const gr_call *c)
+{
+    attention a = attention_of(c);
+    int64_t groups = a.b * a.g;
+    a.parts = groups > 0 && groups < ENOUGH_PIECES ? up(ENOUGH_PIECES, groups) : 1;
+    a.parts = a.parts < a.tiles ? a.parts : a.tiles > 0 ? a.tiles : 1;
+    a.part = up(a.tiles, a.parts);
+    a.sums = c->in[Q].dtype == GR_F32 ? a.parts - 1 : a.parts;
+    a.worker = (5 * LANES + 2 * KEYS) * a.row + 2 * KEYS * LANES + a.row;
+    a.partial = 2 * a.s * a.d;
+    return a;
+}
+
+static size_t backward_scratch(const gr_call *c)
+{
+    attention a = backward_of(c);
+    int64_t floats = gr_pool_threads(c->pool) * a.worker + a.b * a.g * a.sums * a.partial;
+    return (size_t)floats * sizeof(float);
+}
+
+/* Where a part adds up gradient k (1: dk, 2: dv) of group (b, g), zeroed; *row is set. NULL: nobody reads it. */
+static float *key_sums(const attention *a, int64_t b, int64_t g, int64_t part, int k, int64_t *row)
+{
+    const gr_operand *out = &a->call->out[k];
+    float *to;
+    if (!out->data)
+        return NULL;
+    if (part < a->parts - a->sums) {
+        to = (float *)out->data + (b * a->s * a->g + g) * a->d;
+        *row = a->g * a->d;
+    } else {
+        int64_t slot = (b * a->g + g) * a->sums + part - (a->parts - a->sums);
+        to = a->partials + slot * a->partial + (k - 1) * a->s * a->d;
+        *row = a->d;
+    }
+    for (int64_t s = 0; s < a->s; s++)
+        memset(to + s * *row, 0, (size_t)a->d * sizeof(float));
+    return to;
+}
+
+/* lse and d_out · out of every row; rows that saw nothing have no p that is not 0. `buffer` holds a row. */
+static void load_statistics(const attention *a, gr_attention_tile *t, int64_t b, int64_t g, float *buffer)
+{
+    const gr_operand *out = &a->call->in[OUT];
+    const float *lse = a->call->in[LSE].data;
+    memset(t->lse, 0, sizeof t->lse);
+    memset(t->dot, 0, sizeof t->dot);
+    for (int64_t l = 0; l < t->n; l++) {
+        int64_t token, head;
+        row_of(a, t, g, l, &token, &head);
+        int64_t position = b * out->stride[0] + token * out->stride[1] + head * out->stride[2];
+        t->lse[l] = lse[(b * a->h + head) * a->t + token];
+        t->dot[l] = a->product(gr_head_read(out, position, a->d, buffer), t->d_out + l * a->row, a->d);
+    }
+}
+
+static void write_dq(const attention *a, const gr_attention_tile *t, int64_t b, int64_t g)
+{
+    const gr_operand *out = &a->call->out[0];
+    for (int64_t l = 0; l < t->n; l++) {
+        int64_t token, head;
+        row_of(a, t, g, l, &token, &head);
+        int64_t row = (b * a->t + token) * a->h + head;
+        float *from = t->dq + l * a->row, *to = gr_row_place(out, row, a->d, from);
+        a->scale(to, from, ((const gr_attention_attr *)a->call->attr)->scale, a->d);
+        gr_row_store(out, row, a->d, to);
+    }
+}
+
+static void backward_tile(const attention *a, gr_attention_tile *t, int64_t b, int64_t g, int64_t tile, float *scratch)
+{
+    begin_tile(a, t, b, g, tile, &scratch);
+    float *d_out = take(&scratch, LANES * a->row), *d_outt = take(&scratch, LANES * a->row);
+    load_rows(a, t, b, g, D_OUT, 1, d_out, d_outt);
+    t->d_out = d_out;
+    t->d_outt = d_outt;
+    load_statistics(a, t, b, g, take(&scratch, a->row));
+    t->d_scores = take(&scratch, KEYS * LANES);
+    t->dq = take(&scratch, LANES * a->row);
+    memset(t->dq, 0, (size_t)(LANES * a->row) * sizeof(float));
+    meet_keys(a, t, b, g, 0, a->s, scratch);
+    if (a->call->out[0].data)
+        write_dq(a, t, b, g);
+}
+
+static void backward_piece(void *ctx, int64_t piece, int worker)
+{
+    const attention *a = ctx;
+    int64_t part = piece % a->parts, b = piece / a->parts / a->g, g = piece / a->parts % a->g;
+    gr_attention_tile t;
+    t.dk = key_sums(a, b, g, part, 1, &t.dk_row);
+    t.dv = key_sums(a, b, g, part, 2, &t.dv_row);
+    for (int64_t tile = part * a->part; tile < (part + 1) * a->part && tile < a->tiles; tile++)
+        backward_tile(a, &t, b, g, tile, a->workers + worker * a->worker);
+}
+
+/* Adds the parts of dk and dv of key number piece = b S + s, for all its heads. */
+static void add_parts(void *ctx, int64_t piece, int worker)
+{
+    const attention *a = ctx;
+    int64_t b = piece / a->s, s = piece % a->s;
+    float *buffer = a->workers + worker * a->worker;
+    for (int64_t g = 0; g < a->g; g++)
+        for (int k = 1; k <= 2; k++) {
+            const gr_operand *out = &a->call->out[k];
+            int64_t row = piece * a->g + g;
+            if (!out->data)
+                continue;
+            float *to = gr_row_place(out, row, a->d, buffer);
+            if (a->sums == a->parts)
+                memset(to, 0, (size_t)a->d * sizeof(float));
+            for (int64_t i = 0; i < a->sums; i++)
+                a->add(to, a->partials + ((b * a->g + g) * a->sums + i) * a->partial + ((k - 1) * a->s + s) * a->d,
+                       a->d);
+            gr_row_store(out, row, a->d, to);
+        }
+}
+
+static gr_status run_backward(const gr_call *c)
+{
+    attention a = backward_of(c);
+    pick(&a);
+    a.step = GR_ISA_PICK(gr_attention_backward);
+    a.workers = c->scratch;
+    a.partials = a.workers + gr_pool_threads(c->pool) * a.worker;
+    gr_parallel(c->pool, a.b * a.g * a.parts, backward_piece, &a);
+    if (a.sums > 0)
+        gr_parallel(c->pool, a.b * a.s, add_parts, &a);
+    return GR_OK;
+}
+
+const gr_kernel gr_cpu_attention_kernels[] = {
+    {.op = &gr_op_attention,
+     .supports = supports,
+     .strided = 1u << Q | 1u << K | 1u << V,
+     .scratch = forward_scratch,
+     .run = run_forward},
+    {.op = &gr_op_attention_grad,
+     .supports = supports,
+     .strided = 1u << Q | 1u << K | 1u << V | 1u << OUT | 1u << D_OUT,
+     .scratch = backward_scratch,
+     .run = run_backward},
+    {0},
+};

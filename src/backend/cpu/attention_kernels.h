@@ -1,0 +1,102 @@
+/* The attention kernels of each ISA level: one tile of queries against one block of keys. Scores lie transposed, a row a
+ * key and a lane a query, so the softmax over keys runs down whole vectors; the matrix products are gemm's tiles. */
+#ifndef GR_BACKEND_CPU_ATTENTION_KERNELS_H
+#define GR_BACKEND_CPU_ATTENTION_KERNELS_H
+
+#include "backend/cpu/isa.h"
+
+/* Queries of a tile, a multiple of every level's vector and gemm's widest tile; keys of a block. */
+enum { GR_ATTENTION_LANES = 48, GR_ATTENTION_KEYS = 128 };
+
+/* What the queries of a tile see. Where positions are the default, lanes see a band of keys that moves by one key every
+ * `shared` lanes; where they are given, every pair is looked at. */
+typedef struct gr_attention_mask {
+    bool causal, given;
+    int64_t window;   /* 0: none */
+    int64_t shared;   /* lanes of one token: the query heads that read the same keys */
+    int64_t lane0;    /* number of lane 0 among the group's rows, token · shared + head */
+    int64_t position; /* of the query of the group's row 0: S - T */
+    int64_t keys;     /* S */
+    /* given: lane l sees keys with after[l] < position <= upto[l] */
+    const int64_t *k_pos; /* of all keys; NULL: their number */
+    int64_t after[GR_ATTENTION_LANES], upto[GR_ATTENTION_LANES];
+    const int64_t *segment; /* of all keys, NULL: one */
+    int64_t lane_segment[GR_ATTENTION_LANES];
+} gr_attention_mask;
+
+/* A block of keys: rows of d values, `row` apart. */
+typedef struct gr_attention_keys {
+    const float *k, *v;
+    int64_t k_row, v_row;
+    int64_t first, n; /* keys [first, first + n) */
+    bool all;         /* every lane sees every one of them */
+} gr_attention_keys;
+
+typedef struct gr_attention_tile {
+    int64_t d, n;    /* head width; queries */
+    int64_t row;     /* floats from query to query in q, out, d_out and dq: d rounded up to vectors */
+    const float *qt; /* [d][LANES]: queries times scale, transposed */
+    float *scores;   /* [KEYS][LANES], scratch */
+    gr_attention_mask mask;
+    /* forward: what is summed up so far */
+    float *out; /* [n][row] sum of p v */
+    bool begun; /* out, largest and sum hold something */
+    float largest[GR_ATTENTION_LANES], sum[GR_ATTENTION_LANES];
+    /* backward */
+    const float *q, *d_out, *d_outt;                        /* [n][row], [n][row], [d][LANES] */
+    float lse[GR_ATTENTION_LANES], dot[GR_ATTENTION_LANES]; /* dot: d_out · out */
+    float *d_scores;                                        /* [KEYS][LANES], scratch */
+    float *dq;                                              /* [n][row], added to; NULL: not wanted */
+    float *dk, *dv;                                         /* rows of all keys, added to; NULL: not wanted */
+    int64_t dk_row, dv_row;
+} gr_attention_tile;
+
+GR_ISA_DECLARE(void, gr_attention_forward, (gr_attention_tile * t, const gr_attention_keys *keys));
+GR_ISA_DECLARE(void, gr_attention_backward, (gr_attention_tile * t, const gr_attention_keys *keys));
+/* y = x factor; the sum of x y */
+GR_ISA_DECLARE(void, gr_row_scale, (float *y, const float *x, float factor, int64_t n));
+GR_ISA_DECLARE(float, gr_row_product, (const float *x, const float *y, int64_t n));
+
+/* ---- bands: which lanes see key s, which keys lane l sees. For the default positions alone ---- */
+
+static inline int64_t gr_attention_key_position(const gr_attention_mask *m, int64_t s)
+{
+    return m->k_pos ? m->k_pos[s] : s;
+}
+
+static inline int64_t gr_attention_clamp(int64_t x, int64_t most)
+{
+    return x < 0 ? 0 : x < most ? x : most;
+}
+
+/* The first lane that sees key s, and the one behind the last. */
+static inline int64_t gr_attention_first_lane(const gr_attention_mask *m, int64_t s)
+{
+    if (!m->causal || m->given)
+        return 0;
+    return gr_attention_clamp((s - m->position) * m->shared - m->lane0, GR_ATTENTION_LANES);
+}
+
+static inline int64_t gr_attention_end_lane(const gr_attention_mask *m, int64_t s)
+{
+    if (m->window == 0 || m->window > m->keys || m->given)
+        return GR_ATTENTION_LANES;
+    return gr_attention_clamp((s + m->window - m->position) * m->shared - m->lane0, GR_ATTENTION_LANES);
+}
+
+/* The first key that lane l sees, and the one behind the last. */
+static inline int64_t gr_attention_first_key(const gr_attention_mask *m, int64_t lane)
+{
+    if (m->window == 0 || m->window > m->keys || m->given)
+        return 0;
+    return gr_attention_clamp((m->lane0 + lane) / m->shared + m->position - m->window + 1, m->keys);
+}
+
+static inline int64_t gr_attention_end_key(const gr_attention_mask *m, int64_t lane)
+{
+    if (!m->causal || m->given)
+        return m->keys;
+    return gr_attention_clamp((m->lane0 + lane) / m->shared + m->position + 1, m->keys);
+}
+
+#endif

@@ -1,0 +1,286 @@
+/* Attention of one tile of queries and one block of keys, forward with an online softmax and backward (Dao et al. 2022).
+ *
+ * Where a band of keys is seen (causal, window), products are left out by groups of rows: what a group reads is a
+ * superset of what it sees, and the surplus was set to 0 by the softmax pass, which covers all that any group reads. */
+#include "backend/cpu/attention_kernels.h"
+#include "backend/cpu/gemm_kernels.h"
+#include "backend/cpu/kernels/isa_suffix.h"
+#include "backend/cpu/kernels/vec.h"
+#include "backend/cpu/kernels/vmath.h"
+
+enum { LANES = GR_ATTENTION_LANES };
+
+typedef uint32_t vec_word __attribute__((vector_size(GR_LANES * sizeof(float))));
+
+/* gr_vexp_negative on a vector: what is below its limit is cleared at the end, so nothing need be clamped before. */
+GR_INLINE gr_vec exp_negative(gr_vec x)
+{
+    gr_vec shifted = x * 1.44269504f + GR_VROUND, n = shifted - GR_VROUND;
+    gr_vec r = x - n * 0.693359375f + n * 2.12194440e-4f;
+    gr_vec p = r * 0.00138144661f + 0.00836878084f;
+    p = p * r + 0.0416683927f;
+    p = p * r + 0.166665196f;
+    p = p * r + 0.49999994f;
+    gr_vec y = (p * (r * r) + r) + 1.0f;
+    vec_word power = ((vec_word)shifted - (0x4B400000u - 127u)) << 23;
+    y *= (gr_vec)power;
+    return (gr_vec)((gr_vec_int)y & ~(x < -87.3f));
+}
+
+GR_INLINE void store(float *p, gr_vec v)
+{
+    *(gr_vec_mem *)p = v;
+}
+
+static const gr_gemm_kernels *gemm(void)
+{
+    return GR_ISA_FN(gr_gemm_kernels_get)();
+}
+
+/* t for all of c, in register tiles. */
+static void multiply(gr_gemm_tile t, int64_t rows, int64_t cols)
+{
+    const gr_gemm_kernels *g = gemm();
+    const float *a = t.a, *b = t.b;
+    float *c = t.c;
+    for (int64_t j = 0; j < cols; j += g->nr) {
+        int64_t width = cols - j < g->nr ? cols - j : g->nr;
+        for (int64_t i = 0; i < rows; i += g->mr) {
+            t.a = a + i * t.a_row;
+            t.b = b + j;
+            t.c = c + i * t.ldc + j;
+            g->tile(&t, rows - i < g->mr ? rows - i : g->mr, width);
+        }
+    }
+}
+
+static int64_t lanes_up(int64_t n)
+{
+    return (n + GR_LANES - 1) / GR_LANES * GR_LANES;
+}
+
+/* ---- which of a block is looked at -------------------------------------------------------------------------- */
+
+/* A range of lanes, or of keys counted from the block's first. */
+typedef struct range {
+    int64_t first, end;
+} range;
+
+/* Lanes that see any of the group of keys [i, i + n) of the block. */
+static range lanes_of(const gr_attention_tile *t, const gr_attention_keys *b, int64_t i, int64_t n)
+{
+    range r = {gr_attention_first_lane(&t->mask, b->first + i), gr_attention_end_lane(&t->mask, b->first + i + n - 1)};
+    r.end = r.end < t->n ? r.end : t->n;
+    return r;
+}
+
+/* Keys of the block that any of the lanes [first, last] sees. */
+static range keys_of(const gr_attention_tile *t, const gr_attention_keys *b, int64_t first, int64_t last)
+{
+    return (range){gr_attention_clamp(gr_attention_first_key(&t->mask, first < 0 ? 0 : first) - b->first, b->n),
+                   gr_attention_clamp(gr_attention_end_key(&t->mask, last < t->n ? last : t->n - 1) - b->first, b->n)};
+}
+
+/* Keys that any product reads of the vector of lanes from `lane` on: lanes are read in groups of mr, keys too. */
+static range keys_of_vector(const gr_attention_tile *t, const gr_attention_keys *b, int64_t lane)
+{
+    int64_t mr = gemm()->mr;
+    range r = keys_of(t, b, lane - mr, lane + GR_LANES - 1 + mr);
+    r.first = r.first / mr * mr;
+    r.end = (r.end + mr - 1) / mr * mr;
+    r.end = r.end < b->n ? r.end : b->n;
+    return r;
+}
+
+/* -infinity where a lane does not see a key. */
+static void hide(const gr_attention_tile *t, const gr_attention_keys *b)
+{
+    const gr_attention_mask *m = &t->mask;
+    const float hidden = -__builtin_inff();
+    for (int64_t i = 0; i < b->n; i++) {
+        float *row = t->scores + i * LANES;
+        int64_t s = b->first + i, first = gr_attention_first_lane(m, s), end = gr_attention_end_lane(m, s);
+        for (int64_t l = 0; l < first; l++)
+            row[l] = hidden;
+        for (int64_t l = end; l < LANES; l++)
+            row[l] = hidden;
+        if (m->given) {
+            int64_t position = gr_attention_key_position(m, s);
+            for (int64_t l = 0; l < LANES; l++)
+                row[l] = (position > m->after[l]) & (position <= m->upto[l]) ? row[l] : hidden;
+        }
+        if (m->segment) {
+            int64_t segment = m->segment[s];
+            for (int64_t l = 0; l < LANES; l++)
+                row[l] = segment == m->lane_segment[l] ? row[l] : hidden;
+        }
+    }
+}
+
+/* to[key][lane] = x[key] · the lane's column of yt, for what is visible at least. */
+static void score(const gr_attention_tile *t, const gr_attention_keys *b, float *to, const float *x, int64_t x_row,
+                  const float *yt)
+{
+    int64_t mr = gemm()->mr;
+    for (int64_t i = 0; i < b->n; i += mr) {
+        int64_t n = b->n - i < mr ? b->n - i : mr;
+        range r = lanes_of(t, b, i, n);
+        r.first = r.first / GR_LANES * GR_LANES;
+        if (r.first >= r.end)
+            continue;
+        gr_gemm_tile g = {.a = x + i * x_row,
+                          .a_row = x_row,
+                          .a_col = 1,
+                          .b = yt + r.first,
+                          .b_row = LANES,
+                          .c = to + i * LANES + r.first,
+                          .ldc = LANES,
+                          .k = t->d};
+        multiply(g, n, lanes_up(r.end - r.first));
+    }
+}
+
+/* ---- forward ------------------------------------------------------------------------------------------------ */
+
+/* Scores of one vector of lanes become e^(score - largest). Returns what older sums are to be multiplied by. */
+static gr_vec soften(gr_attention_tile *t, int64_t lane, range keys)
+{
+    float *column = t->scores + lane;
+    gr_vec none = gr_vec_set(-__builtin_inff()), zero = {0};
+    gr_vec old = t->begun ? gr_vec_load(t->largest + lane) : none, m0 = old, m1 = old;
+    int64_t i = keys.first;
+    for (; i + 2 <= keys.end; i += 2) {
+        m0 = gr_vec_max(gr_vec_load(column + i * LANES), m0);
+        m1 = gr_vec_max(gr_vec_load(column + (i + 1) * LANES), m1);
+    }
+    if (i < keys.end)
+        m0 = gr_vec_max(gr_vec_load(column + i * LANES), m0);
+    gr_vec largest = gr_vec_max(m0, m1);
+    gr_vec shift = (gr_vec)((gr_vec_int)largest & (largest != none)); /* nothing seen: 0, for e^-infinity is 0 then */
+    gr_vec factor = exp_negative(old - shift), s0 = zero, s1 = zero;
+    for (i = keys.first; i + 2 <= keys.end; i += 2) {
+        gr_vec p0 = exp_negative(gr_vec_load(column + i * LANES) - shift);
+        gr_vec p1 = exp_negative(gr_vec_load(column + (i + 1) * LANES) - shift);
+        store(column + i * LANES, p0);
+        store(column + (i + 1) * LANES, p1);
+        s0 += p0;
+        s1 += p1;
+    }
+    if (i < keys.end) {
+        gr_vec p = exp_negative(gr_vec_load(column + i * LANES) - shift);
+        store(column + i * LANES, p);
+        s0 += p;
+    }
+    gr_vec sum = t->begun ? gr_vec_load(t->sum + lane) * factor : zero;
+    store(t->largest + lane, largest);
+    store(t->sum + lane, sum + (s0 + s1));
+    return factor;
+}
+
+void GR_ISA_FN(gr_attention_forward)(gr_attention_tile *t, const gr_attention_keys *b)
+{
+    float factor[LANES];
+    score(t, b, t->scores, b->k, b->k_row, t->qt);
+    if (!b->all)
+        hide(t, b);
+    for (int64_t lane = 0; lane < t->n; lane += GR_LANES)
+        store(factor + lane, soften(t, lane, keys_of_vector(t, b, lane)));
+    for (int64_t l = 0; t->begun && l < t->n; l++)
+        if (factor[l] != 1)
+            GR_ISA_FN(gr_row_scale)(t->out + l * t->row, t->out + l * t->row, factor[l], t->d);
+    int64_t mr = gemm()->mr;
+    for (int64_t l = 0; l < t->n; l += mr) {
+        int64_t n = t->n - l < mr ? t->n - l : mr;
+        range r = keys_of(t, b, l, l + n - 1);
+        gr_gemm_tile g = {.a = t->scores + r.first * LANES + l,
+                          .a_row = 1,
+                          .a_col = LANES,
+                          .b = b->v + r.first * b->v_row,
+                          .b_row = b->v_row,
+                          .c = t->out + l * t->row,
+                          .ldc = t->row,
+                          .k = r.end > r.first ? r.end - r.first : 0,
+                          .add = t->begun};
+        multiply(g, n, t->d);
+    }
+    t->begun = true;
+}
+
+/* ---- backward ----------------------------------------------------------------------------------------------- */
+
+/* scores become p = e^(score - lse), d_scores p (d_scores - dot); where p is 0 the product of garbage is not looked at. */
+static void soften_grad(const gr_attention_tile *t, int64_t lane, range keys)
+{
+    gr_vec lse = gr_vec_load(t->lse + lane), dot = gr_vec_load(t->dot + lane);
+    for (int64_t i = keys.first; i < keys.end; i++) {
+        float *s = t->scores + i * LANES + lane, *ds = t->d_scores + i * LANES + lane;
+        gr_vec p = exp_negative(gr_vec_load(s) - lse);
+        gr_vec d = p * (gr_vec_load(ds) - dot);
+        store(s, p);
+        store(ds, (gr_vec)((gr_vec_int)d & (p != 0)));
+    }
+}
+
+/* to[key] += the sum over lanes of w[key][lane] x[lane], rows of to `to_row` apart. */
+static void add_to_keys(const gr_attention_tile *t, const gr_attention_keys *b, float *to, int64_t to_row,
+                        const float *w, const float *x)
+{
+    int64_t mr = gemm()->mr;
+    for (int64_t i = 0; i < b->n; i += mr) {
+        int64_t n = b->n - i < mr ? b->n - i : mr;
+        range r = lanes_of(t, b, i, n);
+        if (r.first >= r.end)
+            continue;
+        gr_gemm_tile g = {.a = w + i * LANES + r.first,
+                          .a_row = LANES,
+                          .a_col = 1,
+                          .b = x + r.first * t->row,
+                          .b_row = t->row,
+                          .c = to + (b->first + i) * to_row,
+                          .ldc = to_row,
+                          .k = r.end - r.first,
+                          .add = true};
+        multiply(g, n, t->d);
+    }
+}
+
+void GR_ISA_FN(gr_attention_backward)(gr_attention_tile *t, const gr_attention_keys *b)
+{
+    score(t, b, t->scores, b->k, b->k_row, t->qt);
+    score(t, b, t->d_scores, b->v, b->v_row, t->d_outt);
+    if (!b->all)
+        hide(t, b);
+    for (int64_t lane = 0; lane < t->n; lane += GR_LANES)
+        soften_grad(t, lane, keys_of_vector(t, b, lane));
+    if (t->dv)
+        add_to_keys(t, b, t->dv, t->dv_row, t->scores, t->d_out);
+    if (t->dk)
+        add_to_keys(t, b, t->dk, t->dk_row, t->d_scores, t->q);
+    int64_t mr = gemm()->mr;
+    for (int64_t l = 0; t->dq && l < t->n; l += mr) {
+        int64_t n = t->n - l < mr ? t->n - l : mr;
+        range r = keys_of(t, b, l, l + n - 1);
+        if (r.first >= r.end)
+            continue;
+        gr_gemm_tile g = {.a = t->d_scores + r.first * LANES + l,
+                          .a_row = 1,
+                          .a_col = LANES,
+                          .b = b->k + r.first * b->k_row,
+                          .b_row = b->k_row,
+                          .c = t->dq + l * t->row,
+                          .ldc = t->row,
+                          .k = r.end - r.first,
+                          .add = true};
+        multiply(g, n, t->d);
+    }
+}
+
+void GR_ISA_FN(gr_row_scale)(float *y, const float *x, float factor, int64_t n)
+{
+    GR_EACH for (int64_t i = 0; i < n; i++) y[i] = x[i] * factor;
+}
+
+float GR_ISA_FN(gr_row_product)(const float *x, const float *y, int64_t n)
+{
+    return gr_row_dot(x, y, n);
+}
