@@ -600,6 +600,46 @@ GR_API int64_t gr_generator_length(const gr_generator *generator, int64_t sequen
 GR_API gr_status gr_generator_reset(gr_generator *generator); /* all sequences empty again */
 GR_API gr_memory gr_generator_memory(const gr_generator *generator);
 
+/* Text of a model, from a prompt to its end. */
+typedef enum gr_stop {
+    GR_STOP_LENGTH, /* as many tokens as asked for, or the generator's capacity reached */
+    GR_STOP_EOS,
+    GR_STOP_TEXT,
+    GR_STOP_ASKED, /* by options.cancel */
+} gr_stop;
+typedef struct gr_generate_options {
+    int64_t max_tokens; /* new ones at most */
+    gr_sampling sampling;
+    const int64_t *eos; /* [n_eos] tokens that end the text, see gr_model_eos; NULL: none */
+    int n_eos;
+    const char *const *stop; /* [n_stop] texts that end it; they are looked for across tokens */
+    int n_stop;
+    /* Called with every new token and the text that is certain by now: whole characters, and nothing that could be the
+     * beginning of a stop text. What was held back comes at the end, with id -1. May be NULL. */
+    void (*token)(void *user, int64_t id, const char *text, size_t size);
+    bool (*cancel)(void *user); /* asked before every token: true ends the text; may be NULL */
+    void *user;
+} gr_generate_options;
+typedef struct gr_generated {
+    int64_t *ids; /* [n] the new tokens, one that ended the text included */
+    int64_t n;
+    char *text; /* theirs, NUL-terminated; without control tokens and stop text; "" without tokenizer */
+    size_t size;
+    gr_stop stop;
+    int64_t prefilled; /* tokens of the prompt that were read */
+    double prefill_s;  /* to read them */
+    double first_s;    /* until the first new token was there */
+    double decode_s;   /* for all new ones behind the first */
+} gr_generated;
+/* Continues prompt[0, n), of which the generator (of batch 1) has read the first gr_generator_length already. tokenizer
+ * may be NULL: then there is no text. *out is filled in as far as it came, on failure too; free it in any case. */
+GR_API gr_status gr_generate(gr_generator *generator, gr_tokenizer *tokenizer, const int64_t *prompt, int64_t n,
+                             const gr_generate_options *options, gr_generated *out);
+GR_API void gr_generated_free(gr_generated *generated); /* NULL is fine */
+/* The tokens that end a text: eos_token_id of dir/generation_config.json, else of config.json; one number or a list.
+ * Fills in at most `cap`; *n tells how many there are. dir may be NULL. */
+GR_API gr_status gr_model_eos(const gr_model *model, const char *dir, int64_t *ids, int cap, int *n);
+
 /* ---- own ops ------------------------------------------------------------------------------------------------ */
 
 /* One record says everything about an op; the library's own ops are such records too (src/op). docs/add-an-op.md. */

@@ -8,6 +8,7 @@
 /* clang-format off */
 #define GR_VERBS(X) \
     X(train) \
+    X(generate) \
     X(tokenize) \
     X(info) \
     X(verify)

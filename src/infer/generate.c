@@ -1,5 +1,5 @@
 /* Reading and continuing text with a cache: two programs, one for a chunk of the prompt and one for a single token. */
-#include "gradus.h"
+#include "infer/infer.h"
 
 #include "base/error.h"
 #include "base/mem.h"
@@ -100,6 +100,21 @@ void gr_generator_free(gr_generator *g)
 int64_t gr_generator_length(const gr_generator *g, int64_t sequence)
 {
     return g->length[sequence];
+}
+
+int64_t gr_generator_batch(const gr_generator *g)
+{
+    return g->batch;
+}
+
+int64_t gr_generator_capacity(const gr_generator *g)
+{
+    return g->capacity;
+}
+
+int64_t gr_generator_vocab(const gr_generator *g)
+{
+    return g->vocab;
 }
 
 gr_memory gr_generator_memory(const gr_generator *g)

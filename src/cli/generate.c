@@ -1,0 +1,208 @@
+/* gradus generate. */
+#include <string.h>
+#include <unistd.h>
+#include "base/mem.h"
+#include "cli/generate.h"
+#include "cli/human.h"
+#include "cli/term.h"
+#include "cli/verbs.h"
+#include "format/json.h"
+
+enum { MOST_EOS = 64 };
+
+typedef struct work {
+    const gr_args *args;
+    const gr_generate_flags *f;
+    gr_opened on;
+    gr_generator *generator;
+    int64_t *prompt, n_prompt;
+    int64_t eos[MOST_EOS];
+    gr_generate_options o;
+    int64_t made; /* tokens of this sample */
+} work;
+
+/* ---- printing ----------------------------------------------------------------------------------------------- */
+
+/* Text as it comes; of a model without tokenizer its ids, as --ids takes them. */
+static void on_token(void *user, int64_t id, const char *text, size_t size)
+{
+    work *w = user;
+    if (w->args->common.json)
+        return;
+    if (w->on.tokenizer)
+        gr_out_bytes(text, size);
+    else if (id >= 0)
+        gr_out("%s%lld", w->made ? "," : "", (long long)id);
+    w->made += id >= 0;
+    fflush(stdout);
+}
+
+static double per_second(int64_t n, double seconds)
+{
+    return n > 0 && seconds > 0 ? (double)n / seconds : 0;
+}
+
+static void put_ids(gr_json into, const char *key, const int64_t *ids, int64_t n)
+{
+    gr_json list = gr_json_put_array(into, key);
+    for (int64_t i = 0; i < n; i++)
+        gr_json_put_int(list, NULL, ids[i]);
+}
+
+static gr_status print_json(const work *w, const gr_generated *g)
+{
+    static const char *const stops[] = {"length", "eos", "stop", "interrupted"};
+    gr_json_doc *doc = gr_json_new("the result");
+    if (!doc)
+        return gr_error_status();
+    gr_json o = gr_json_root(doc);
+    put_ids(o, "prompt_ids", w->prompt, w->n_prompt);
+    put_ids(o, "ids", g->ids, g->n);
+    if (w->on.tokenizer)
+        gr_json_put_text(o, "text", g->text);
+    else
+        gr_json_put_null(o, "text");
+    gr_json_put_text(o, "stop", stops[g->stop]);
+    gr_json_put_int(o, "seed", (int64_t)w->o.sampling.seed);
+    gr_json_put_real(o, "prefill_tokens_per_s", per_second(g->prefilled, g->prefill_s));
+    gr_json_put_real(o, "decode_tokens_per_s", per_second(g->n - 1, g->decode_s));
+    gr_json_put_real(o, "first_token_s", g->first_s);
+    char *text = gr_json_format(doc, false, NULL);
+    if (text)
+        gr_out("%s\n", text);
+    gr_text_free(text);
+    gr_json_free(doc);
+    return text ? GR_OK : gr_error_status();
+}
+
+/* On a terminal the prompt stands before its continuation; scripts get what is new, alone. */
+static void print_start(const work *w, int64_t sample)
+{
+    if (w->args->common.json)
+        return;
+    if (w->f->samples > 1)
+        gr_out("%s==> %lld <==\n", sample ? "\n" : "", (long long)sample + 1);
+    if (isatty(STDOUT_FILENO) && w->f->prompt && strcmp(w->f->prompt, "-") != 0)
+        gr_out("%s%s%s", gr_style_on(stdout, GR_DIM), w->f->prompt, gr_style_on(stdout, GR_PLAIN));
+}
+
+static gr_status print_end(const work *w, const gr_generated *g)
+{
+    int64_t context = gr_model_describe(w->on.model)->context;
+    if (w->args->common.json)
+        return print_json(w, g);
+    gr_out("\n");
+    fflush(stdout);
+    if (g->stop == GR_STOP_LENGTH && g->n < w->f->tokens)
+        gr_note("stopped at the model's context of %lld tokens", (long long)context);
+    if (!w->args->common.quiet)
+        gr_note("%s tokens read, %s/s; %s made, %s/s, the first after %s", gr_human_integer(g->prefilled).s,
+                gr_human_count(per_second(g->prefilled, g->prefill_s)).s, gr_human_integer(g->n).s,
+                gr_human_count(per_second(g->n - 1, g->decode_s)).s, gr_human_time(g->first_s).s);
+    return GR_OK;
+}
+
+/* ---- the verb ----------------------------------------------------------------------------------------------- */
+
+static gr_status set_options(work *w)
+{
+    const gr_generate_flags *f = w->f;
+    int n = 0;
+    w->o = (gr_generate_options){.max_tokens = f->tokens, .token = on_token, .cancel = gr_interrupted, .user = w};
+    w->o.sampling = (gr_sampling){f->temperature, f->top_k, f->top_p, f->min_p, f->repeat_penalty, 0};
+    w->o.stop = f->stop.items;
+    w->o.n_stop = (int)f->stop.count;
+    if (f->ignore_eos)
+        return GR_OK;
+    gr_status s = gr_model_eos(w->on.model, w->on.path, w->eos, MOST_EOS, &n);
+    if (s == GR_OK && n == 0 && w->on.tokenizer && gr_tokenizer_eos(w->on.tokenizer) >= 0)
+        w->eos[n++] = gr_tokenizer_eos(w->on.tokenizer);
+    if (n > MOST_EOS)
+        return gr_fail(GR_ERR_UNSUPPORTED, "%s: %d end-of-text tokens, at most %d are supported", w->on.path, n,
+                       MOST_EOS);
+    w->o.eos = w->eos;
+    w->o.n_eos = n;
+    return s;
+}
+
+/* A cache for what is wanted, not for all that the model could. */
+static gr_status open_generator(work *w)
+{
+    int64_t context = gr_model_describe(w->on.model)->context, wanted = w->n_prompt + w->f->tokens;
+    if (w->n_prompt >= context)
+        return gr_fail(GR_ERR_ARGUMENT,
+                       "the prompt has %lld tokens, the model's context is %lld and new ones need room\n"
+                       "give a shorter prompt",
+                       (long long)w->n_prompt, (long long)context);
+    w->generator = gr_generator_new(w->on.model, 1, wanted < context ? wanted : context);
+    return w->generator ? GR_OK : gr_error_status();
+}
+
+static gr_status one_sample(work *w, int64_t sample)
+{
+    gr_generated g;
+    w->o.sampling.seed = (uint64_t)(w->args->common.seed + sample);
+    w->made = 0;
+    gr_status s = gr_generator_reset(w->generator);
+    if (s != GR_OK)
+        return s;
+    print_start(w, sample);
+    s = gr_generate(w->generator, w->on.tokenizer, w->prompt, w->n_prompt, &w->o, &g);
+    if (s == GR_OK)
+        s = print_end(w, &g);
+    else if (w->made > 0)
+        gr_out("\n"); /* what there is stays readable */
+    if (s == GR_OK && g.stop == GR_STOP_ASKED)
+        s = gr_fail(GR_ERR_INTERRUPTED,
+                    "generate: stopped by Ctrl-C after %lld new tokens\nRun it again with the same "
+                    "--seed for the same text.",
+                    (long long)g.n);
+    gr_generated_free(&g);
+    return s;
+}
+
+static gr_status work_on(gr_args *args, work *w)
+{
+    gr_status s = gr_open_model(args, args->positional[0], &w->on);
+    if (s == GR_OK && w->f->stop.count > 0)
+        s = gr_need_tokenizer(&w->on);
+    if (s == GR_OK)
+        s = gr_read_prompt(args, &w->on, &w->prompt, &w->n_prompt);
+    if (s == GR_OK)
+        s = set_options(w);
+    if (s == GR_OK)
+        s = open_generator(w);
+    gr_interrupt_watch();
+    for (int64_t i = 0; s == GR_OK && i < w->f->samples; i++)
+        s = one_sample(w, i);
+    return s;
+}
+
+static gr_status run(gr_args *args)
+{
+    work w = {.args = args, .f = args->options};
+    gr_status s = work_on(args, &w);
+    gr_generator_free(w.generator);
+    gr_free(w.prompt);
+    gr_close_opened(&w.on);
+    return s;
+}
+
+const gr_verb gr_verb_generate = {
+    .name = "generate",
+    .summary = "continues a prompt",
+    .positional = "MODEL",
+    .about =
+        "MODEL is a directory with config.json, model.safetensors and tokenizer.json, or a run of gradus train.\n"
+        "Text appears as it is made. Without tokenizer.json, --ids gives a prompt and ids come out.\n"
+        "\n"
+        "With --json, an object for each sample: prompt_ids, ids (the new ones), text, stop (eos, length or stop),\n"
+        "prefill_tokens_per_s, decode_tokens_per_s, first_token_s.",
+    .flags = gr_generate_flag_table,
+    .common = GR_WITH_DEVICE | GR_WITH_SEED | GR_WITH_JSON,
+    .examples = {{"the most likely continuation", "gradus generate run -p 'ROMEO:' -n 200 --temperature 0"},
+                 {"three texts up to the first empty line",
+                  "gradus generate run -p 'To be' --samples 3 --stop $'\\n\\n'"}},
+    .options_size = sizeof(gr_generate_flags),
+    .run = run,
+};

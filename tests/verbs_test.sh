@@ -1,0 +1,146 @@
+#!/bin/sh
+# The verbs that use a model: generate, eval, dump, plan. What they print, what they refuse, how they stop.
+set -u
+g=$GRADUS_BIN
+failures=0
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+cd "$work" || exit 1
+tiny=$GRADUS_SOURCE/tests/data/models
+
+fail() { echo "FAILED: $*" >&2; failures=$((failures + 1)); }
+# run CODE WORDS...: the exit code, and for failures the two lines on stderr and nothing on stdout.
+run() {
+    code=$1
+    shift
+    "$g" "$@" >out 2>err </dev/null
+    got=$?
+    [ $got = "$code" ] || fail "gradus $*: exit code $got, expected $code: $(cat err)"
+    [ "$code" = 0 ] && return
+    [ "$(grep -vc '^device ' err)" = 2 ] || fail "gradus $*: an error is two lines, found: $(cat err)"
+    [ ! -s out ] || fail "gradus $*: failed, and yet wrote to stdout: $(head -3 out)"
+}
+says() { grep -qF -e "$1" "$2" || fail "no '$1' in: $(cat "$2")"; }
+# field NAME: a number or word of the JSON object in out.
+field() { sed -n "s/.*\"$1\": \"\{0,1\}\([^],\"}]*\).*/\1/p" out | head -1; }
+
+# ---- a model to work with: it has learned a text by heart ----
+i=0
+while [ $i -lt 40 ]; do echo 'the quick brown fox jumps over the lazy dog; née Ödön, 狐.'; i=$((i + 1)); done >text.txt
+"$g" train text.txt --tokenizer char --arch llama --steps 120 --layers 1 --embed 32 --heads 2 --context 64 --batch 4 \
+    --lr 1e-2 --warmup 5 --out run --quiet 2>err || fail "train: $(cat err)"
+m=run/latest
+
+# ---- generate ----
+run 0 generate $m -p 'the quick' -n 20 --temperature 0
+says ' brown fox jumps ove' out
+[ "$(cat out)" = ' brown fox jumps ove' ] || fail "stdout is not the new text alone: $(cat out)"
+run 0 generate $m -p 'the quick' -n 20 --temperature 0 --json
+[ "$(wc -l <out)" = 1 ] || fail 'generate --json is one object'
+says '"text": " brown fox jumps ove"' out
+says '"stop": "length"' out
+for key in prompt_ids ids prefill_tokens_per_s decode_tokens_per_s first_token_s; do says "\"$key\": " out; done
+prompt=$(sed 's/.*"prompt_ids": \[\([^]]*\).*/\1/' out)
+cp out by_text
+run 0 generate $m --ids "$prompt" -n 20 --temperature 0 --json
+[ "$(sed 's/"prefill.*//' out)" = "$(sed 's/"prefill.*//' by_text)" ] || fail '--ids and -p differ'
+printf 'the quick' >prompt.txt
+run 0 generate $m --prompt-file prompt.txt -n 20 --temperature 0
+[ "$(cat out)" = ' brown fox jumps ove' ] || fail "--prompt-file: $(cat out)"
+for from in '-p -' '--prompt-file -'; do
+    # shellcheck disable=SC2086
+    [ "$("$g" generate $m $from -n 20 --temperature 0 2>err <prompt.txt)" = ' brown fox jumps ove' ] || fail "generate $from"
+done
+# Stop texts: across tokens (a character each here), the first of several, none of it printed.
+[ "$("$g" generate $m -p 'the quick' -n 40 --temperature 0 --stop 'fox' 2>err)" = ' brown ' ] || fail '--stop fox'
+[ "$("$g" generate $m -p 'the quick' -n 40 --temperature 0 --stop 'over' --stop 'ox ju' 2>err)" = ' brown f' ] ||
+    fail 'the first of two stop texts'
+[ "$("$g" generate $m -p 'the quick' -n 16 --temperature 0 --stop 'jumpy' 2>err)" = ' brown fox jumps' ] ||
+    fail 'what was held back for a stop text that did not come is lost'
+run 0 generate $m -p 'the quick' -n 40 --temperature 0 --stop 'fox' --json
+says '"stop": "stop"' out
+says '"text": " brown "' out
+run 2 generate $m -p 'the' --stop
+run 1 generate $m -p 'the' --stop ''
+says 'stop text 1 is empty' err
+# Characters of several bytes come whole.
+run 0 generate $m -p 'dog; n' -n 12 --temperature 0
+says 'ée Ödön, 狐.' out
+# Same seed, same text, whatever the threads; other seeds, other texts.
+"$g" generate $m -p 'x' -n 40 --temperature 3 --top-p 1 --seed 7 --threads 1 >one 2>err
+"$g" generate $m -p 'x' -n 40 --temperature 3 --top-p 1 --seed 7 --threads 2 >two 2>err
+cmp -s one two || fail 'threads change the text'
+"$g" generate $m -p 'x' -n 40 --temperature 3 --top-p 1 --seed 6 --samples 2 --json >out 2>err
+[ "$(wc -l <out)" = 2 ] || fail '--samples 2 --json: two objects'
+says "\"seed\": 7" out
+[ "$(sed -n '1s/.*"text": \(.*\), "stop.*/\1/p' out)" != "$(sed -n '2s/.*"text": \(.*\), "stop.*/\1/p' out)" ] ||
+    fail 'two samples are the same'
+"$g" generate $m -p 'x' -n 40 --temperature 3 --top-p 1 --seed 7 --json 2>err | sed 's/"prefill.*//' >one
+sed -n '2s/"prefill.*//p' out | cmp -s - one || fail 'the second sample is not what the next seed makes'
+"$g" generate $m -p 'x' -n 40 --temperature 3 --top-k 1 >one 2>err
+"$g" generate $m -p 'x' -n 40 --temperature 0 >two 2>err
+cmp -s one two || fail '--top-k 1 is not --temperature 0'
+# The context ends a text, and says so.
+run 0 generate $m -p 'the quick' -n 1000 --temperature 0
+says 'context of 64 tokens' err
+[ "$(wc -m <out)" -le 56 ] || [ "$(wc -c <out)" -le 80 ] || fail 'more than the context'
+run 0 generate $m -p 'the quick' -n 1000 --temperature 0 --json
+says '"stop": "length"' out
+# End-of-text: of config.json, of generation_config.json before it, as a list.
+cp -rL $tiny/gpt2 model
+run 0 generate model --ids 1,2,3 -n 5 --temperature 0 --json
+ids=$(sed 's/.*"ids": \[\([^]]*\).*/\1/' out)
+first=${ids%%,*}
+says '"text": null' out
+echo "{\"eos_token_id\": $first}" >model/generation_config.json
+run 0 generate model --ids 1,2,3 -n 5 --temperature 0 --json
+says '"stop": "eos"' out
+says "\"ids\": [$first]" out
+echo "{\"eos_token_id\": [90, $first]}" >model/generation_config.json
+run 0 generate model --ids 1,2,3 -n 5 --temperature 0 --json
+says '"stop": "eos"' out
+run 0 generate model --ids 1,2,3 -n 5 --temperature 0 --json --ignore-eos
+says "\"ids\": [$ids]" out
+echo '{"eos_token_id": "end"}' >model/generation_config.json
+run 3 generate model --ids 1,2,3
+says 'generation_config.json' err
+rm model/generation_config.json
+# Without a prompt: from the token that begins a text, else a named error.
+run 0 generate model -n 3
+run 1 generate $m -n 3
+says 'the prompt is empty' err
+# What cannot be done.
+run 3 generate model -p 'text'
+says 'tokenizer.json' err
+run 2 generate model --ids 1,96
+says 'token id 96' err
+run 2 generate model --ids '1;2'
+run 2 generate model --ids 1,x
+run 2 generate model --ids 1 -p x
+run 2 generate
+run 1 generate $m -p 'THE'
+run 3 generate nowhere -p x
+mkdir empty
+run 3 generate empty -p x
+run 3 generate text.txt -p x
+run 3 generate $m --prompt-file nowhere
+[ "$(wc -c <text.txt)" -gt 64 ] && run 1 generate $m --prompt-file text.txt
+says "the model's context is 64" err
+
+# interrupts WORDS...: Ctrl-C while at it ends with 130 and the two lines.
+interrupts() {
+    "$g" "$@" >out 2>err &
+    pid=$!
+    sleep 1
+    kill -INT $pid 2>kill.err || fail "gradus $*: was done before it could be interrupted"
+    wait $pid
+    got=$?
+    [ $got = 130 ] || fail "gradus $*: exit code $got after Ctrl-C: $(cat err)"
+    says 'stopped by Ctrl-C' err
+}
+"$g" train text.txt --tokenizer char --steps 1 --layers 6 --embed 96 --heads 2 --context 2048 --batch 1 --out long \
+    --quiet 2>err || fail "train: $(cat err)"
+interrupts generate long/latest --device ref -p 'the' -n 2000
+[ -s out ] || fail 'Ctrl-C: what was made by then is not printed'
+
+[ $failures = 0 ] || exit 1
