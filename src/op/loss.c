@@ -36,16 +36,18 @@ static gr_tensor *column(gr_tensor *rows)
     return rows ? gr_unsqueeze(rows, rows->spec.ndim) : NULL;
 }
 
-/* true where the column is the row's target, [.., V] */
-static gr_tensor *is_target(gr_tensor *logits, gr_tensor *targets)
-{
-    int64_t v = logits->spec.shape[logits->spec.ndim - 1];
-    return gr_eq(column(targets), gr_iota(logits->graph, targets->spec.dtype, v));
-}
-
 static gr_tensor *is_ignored(const gr_tensor *node, gr_tensor *targets)
 {
     return gr_eq(targets, gr_scalar_like(targets, (double)((const gr_ignore_attr *)node->attr)->ignore_index));
+}
+
+/* true where the column is the row's target, [.., V]. Looking the targets up in 0, 1, ... V-1 gives them back, and fails
+ * on one that is not there; rows that are ignored look up 0. */
+static gr_tensor *is_target(const gr_tensor *node, gr_tensor *logits, gr_tensor *targets)
+{
+    gr_tensor *classes = gr_iota(logits->graph, targets->spec.dtype, logits->spec.shape[logits->spec.ndim - 1]);
+    gr_tensor *safe = gr_select(is_ignored(node, targets), gr_scalar_like(targets, 0), targets);
+    return gr_eq(column(gr_gather(classes, safe)), classes);
 }
 
 static gr_status compose_cross_entropy(const gr_tensor *node, gr_tensor *const *in, gr_tensor **out)
@@ -55,7 +57,7 @@ static gr_status compose_cross_entropy(const gr_tensor *node, gr_tensor *const *
     gr_tensor *largest = gr_detach(gr_reduce_max(x, last, true));
     gr_tensor *sum = gr_sum(gr_exp(gr_sub(x, largest)), last, true);
     gr_tensor *lse = gr_reshape(gr_add(gr_log(sum), largest), node->spec.ndim, node->spec.shape);
-    gr_tensor *picked = gr_sum(gr_select(is_target(x, in[1]), x, zero), last, false);
+    gr_tensor *picked = gr_sum(gr_select(is_target(node, x, in[1]), x, zero), last, false);
     out[0] = gr_select(is_ignored(node, in[1]), zero, gr_sub(lse, picked));
     out[1] = lse;
     return gr_built(in[0], out[0]);
@@ -65,7 +67,7 @@ static gr_status compose_cross_entropy_grad(const gr_tensor *node, gr_tensor *co
 {
     gr_tensor *x = gr_cast(in[0], in[2]->spec.dtype), *zero = gr_scalar_like(x, 0);
     gr_tensor *p = gr_exp(gr_sub(x, column(in[2])));
-    gr_tensor *one_hot = gr_cast(is_target(x, in[1]), x->spec.dtype);
+    gr_tensor *one_hot = gr_cast(is_target(node, x, in[1]), x->spec.dtype);
     gr_tensor *d = gr_select(is_ignored(node, in[1]), zero, in[3]);
     out[0] = gr_cast(gr_mul(gr_sub(p, one_hot), column(d)), node->spec.dtype);
     return gr_built(in[0], out[0]);
