@@ -224,6 +224,20 @@ TEST(bad_index_is_named)
     }
 }
 
+TEST(bad_target_is_named)
+{
+    for (visit v = {0}; next_device(&v);) {
+        double out[4];
+        gr_tensor *logits = gr_fill(v.graph, GR_F32, 2, (int64_t[]){3, 5}, 1);
+        gr_tensor *fine = gr_cross_entropy_rows(logits, ints(v.graph, 3, (int64_t[]){0, -100, 4}), -100);
+        gr_tensor *bad = gr_cross_entropy_rows(logits, ints(v.graph, 3, (int64_t[]){0, -100, 5}), -100);
+        CHECK_OK(run(v.device, fine, out));
+        CHECK_STATUS(run(v.device, bad, out), GR_ERR_ARGUMENT);
+        CHECK_ERROR(GR_ERR_ARGUMENT, "cross_entropy_rows");
+        CHECK_ERROR(GR_ERR_ARGUMENT, " 5 "); /* which of them: each backend has its own words */
+    }
+}
+
 TEST(bad_slot_leaves_the_cache_alone)
 {
     for (visit v = {0}; next_device(&v);) {
