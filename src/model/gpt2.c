@@ -76,8 +76,9 @@ static gr_tensor *logits(gr_build *b, gr_tensor *tokens)
 {
     const gr_hparams *h = b->h;
     size_t body = gr_graph_scope_push(b->g, "%s", b->model->prefix);
-    gr_tensor *x = gr_add(gr_nn_embedding(b, tokens, "wte", h->vocab, h->embed),
-                          gr_nn_embedding(b, b->positions, "wpe", h->context, h->embed));
+    /* Two statements: parameters are declared, and so initialized, in this order, whatever the compiler. */
+    gr_tensor *x = gr_nn_embedding(b, tokens, "wte", h->vocab, h->embed);
+    x = gr_add(x, gr_nn_embedding(b, b->positions, "wpe", h->context, h->embed));
     x = gr_nn_dropout(b, x);
     for (b->layer = 0; b->layer < h->layers; b->layer++) {
         size_t outer = gr_graph_scope_push(b->g, "h.%d.", b->layer);
