@@ -56,6 +56,7 @@ static gr_json_doc *state_json(const run *r)
     gr_json_put_int(o, "seed", (int64_t)r->o->train.seed);
     gr_json_put_text(o, "optimizer", r->o->train.optimizer == GR_ADAMW ? "adamw" : "sgd");
     gr_json_put_real(o, "seconds", r->seconds);
+    gr_json_put_int(o, "skipped", r->skipped);
     if (isfinite(r->best)) {
         gr_json_put_real(o, "best_eval_loss", r->best);
         gr_json_put_int(o, "best_step", r->best_step);
@@ -74,6 +75,7 @@ static gr_status read_state(run *r, gr_json_doc *doc)
     int64_t step = gr_json_as_int(gr_json_get(o, "step"), 0, INT64_MAX);
     const char *optimizer = gr_json_text(o, "optimizer", "");
     r->seconds = gr_json_real(o, "seconds", 0, 0, 1e15);
+    r->skipped = (int)gr_json_int(o, "skipped", 0, 0, MOST_SKIPPED);
     r->best = gr_json_real(o, "best_eval_loss", INFINITY, -1e300, 1e300);
     r->best_step = gr_json_int(o, "best_step", -1, 0, INT64_MAX);
     r->smoothed = gr_json_real(o, "smoothed_loss", NAN, -1e300, 1e300);
@@ -325,7 +327,8 @@ static gr_status loop(run *r)
             s = evaluate(r);
         if (s == GR_OK && (last || stopped || due(o->eval_every, step)))
             s = plot(r);
-        if (s == GR_OK && (last || stopped || due(o->save_every, step)))
+        /* Skipped steps may mean that the weights are lost: the checkpoints from before must not make room for them. */
+        if (s == GR_OK && (last || stopped || (due(o->save_every, step) && r->skipped == 0)))
             s = save(r);
     }
     if (s == GR_OK && stopped && gr_trainer_steps(r->trainer) < o->train.steps)

@@ -262,12 +262,22 @@ gr_memory gr_trainer_memory(const gr_trainer *t)
 
 /* ---- stepping ----------------------------------------------------------------------------------------------- */
 
-static int64_t count_targets(const int64_t *targets, int64_t n)
+/* Ids are checked before anything runs: a micro-batch that fails must not leave the gradients of those before it. */
+static gr_status check_batch(const gr_trainer *t, const int64_t *tokens, const int64_t *targets, int64_t *count)
 {
-    int64_t count = 0;
-    for (int64_t i = 0; i < n; i++)
-        count += targets[i] != IGNORED;
-    return count;
+    int64_t n = t->options.accumulate * t->options.batch * t->options.context;
+    int64_t vocab = gr_model_describe(t->model)->vocab;
+    *count = 0;
+    for (int64_t i = 0; i < n; i++) {
+        bool ignored = targets[i] == IGNORED, bad = tokens[i] < 0 || tokens[i] >= vocab;
+        *count += !ignored;
+        if (bad || (!ignored && (targets[i] < 0 || targets[i] >= vocab)))
+            return gr_fail(GR_ERR_ARGUMENT, "training: %s %lld, the vocabulary has %lld tokens",
+                           bad ? "token id" : "target", (long long)(bad ? tokens[i] : targets[i]), (long long)vocab);
+    }
+    if (*count == 0)
+        return gr_fail(GR_ERR_ARGUMENT, "training: every target of the batch is ignored, there is nothing to train on");
+    return t->update ? gr_program_reserve(t->update) : GR_OK;
 }
 
 /* A dropout seed for every micro-batch that was ever run. */
@@ -281,9 +291,10 @@ static int64_t dropout_seed(const gr_trainer *t, int64_t micro)
 gr_status gr_trainer_step(gr_trainer *t, const int64_t *tokens, const int64_t *targets, gr_step_report *report)
 {
     const gr_train_options *o = &t->options;
-    int64_t micro_tokens = o->batch * o->context, count = count_targets(targets, o->accumulate * micro_tokens);
-    if (count == 0)
-        return gr_fail(GR_ERR_ARGUMENT, "training: every target of the batch is ignored, there is nothing to train on");
+    int64_t micro_tokens = o->batch * o->context, count;
+    gr_status checked = check_batch(t, tokens, targets, &count);
+    if (checked != GR_OK)
+        return checked;
     float scale = 1 / (float)count, loss = 0, norm = 0, lr = (float)gr_learning_rate(o, t->done);
     int64_t step = t->done + 1, seed;
     bool whole = !t->update, drops = o->dropout > 0;
