@@ -1,0 +1,339 @@
+/* Training runs: what they leave behind, stopping and going on, damage, and losses that explode. */
+#include "tiny.h"
+
+#include "format/checkpoint.h"
+
+/* ---- helpers ---------------------------------------------------------------------------------------------------- */
+
+enum { STEPS = 20, N_IDS = 400 };
+
+typedef struct trial {
+    gr_run_options options;
+    const char *arch;
+    uint64_t seed;           /* of the weights that a new run begins with */
+    bool poisoned;           /* a weight is NaN from the start */
+    int64_t stop_at;         /* step after which to stop; 0: never */
+    int steps, evals, saves; /* events */
+    int64_t last_step;
+    char dir[300];
+} trial;
+
+static char log_text[4096];
+
+static void keep_log(void *user, gr_log_level level, const char *message)
+{
+    (void)user;
+    if (level == GR_LOG_WARN)
+        snprintf(log_text + strlen(log_text), sizeof log_text - strlen(log_text), "%s\n", message);
+}
+
+static void count_event(void *user, const gr_run_event *e)
+{
+    trial *t = user;
+    t->steps += e->kind == GR_EVENT_STEP;
+    t->evals += e->kind == GR_EVENT_EVAL;
+    t->saves += e->kind == GR_EVENT_SAVE;
+    t->last_step = e->step;
+}
+
+static bool stops(void *user)
+{
+    const trial *t = user;
+    return t->last_step == t->stop_at;
+}
+
+static trial new_trial(const char *arch, const char *dir)
+{
+    trial t = {.arch = arch, .seed = 1};
+    snprintf(t.dir, sizeof t.dir, "%s", dir);
+    t.options = (gr_run_options){.train = tiny_options(), .shuffle = true, .eval_every = 4, .save_every = 5, .keep = 2};
+    t.options.train.steps = STEPS;
+    t.options.train.dropout = 0.1;
+    t.options.train.seed = 4;
+    t.options.files[0][0] = "tokenizer.json";
+    t.options.files[0][1] = "{}";
+    t.options.n_files = 1;
+    t.options.event = count_event;
+    t.options.stop = stops;
+    return t;
+}
+
+/* One session of a run, as a process of its own would have it. */
+static gr_status session(trial *t, bool resume)
+{
+    int32_t ids[N_IDS];
+    tiny_ids(ids, N_IDS);
+    gr_device *device = gr_device_open("cpu", 1);
+    gr_model_info info = tiny_info(t->arch, false);
+    gr_model *m = tiny_model_of(&info, device, t->seed);
+    gr_data *data = gr_data_from_ids(ids, N_IDS), *eval;
+    CHECK_MADE(m);
+    CHECK_MADE(data);
+    CHECK_OK(gr_data_split(data, 0.1, &eval));
+    if (t->poisoned) {
+        float w[8] = {NAN};
+        CHECK_OK(gr_store_write(gr_model_store(m), "transformer.ln_f.weight", w, sizeof w));
+    }
+    t->options.dir = t->dir;
+    t->options.resume = resume;
+    t->options.user = t;
+    t->steps = t->evals = t->saves = 0;
+    t->last_step = -1;
+    log_text[0] = '\0';
+    gr_set_log(keep_log, NULL);
+    gr_status s = gr_train_run(m, data, eval, &t->options);
+    gr_set_log(NULL, NULL);
+    gr_data_free(eval);
+    gr_data_free(data);
+    gr_model_free(m);
+    gr_device_close(device);
+    return s;
+}
+
+/* A file of the run; caller frees with gr_free. */
+static char *read_in(const char *dir, const char *name, size_t *size)
+{
+    char *text = gr_file_read(test_join(dir, name), 1 << 24, size);
+    CHECK_MADE(text);
+    return text;
+}
+
+static void check_same_file(const char *a, const char *b, const char *name)
+{
+    size_t n, m;
+    char *x = read_in(a, name, &n), *y = read_in(b, name, &m);
+    if (n != m || memcmp(x, y, n) != 0)
+        FAIL("%s differs between %s and %s", name, a, b);
+    gr_free(x);
+    gr_free(y);
+}
+
+/* metrics.jsonl without what the clock says. */
+static char *timeless_metrics(const char *dir)
+{
+    char *text = read_in(dir, "metrics.jsonl", NULL), *out = text;
+    for (char *line = text; *line;) {
+        size_t size = strcspn(line, "\n");
+        char *clock = strstr(line, ",\"tokens_per_s\"");
+        size_t keep = clock && clock < line + size ? (size_t)(clock - line) : size;
+        char *next = line + size + (line[size] == '\n');
+        memmove(out, line, keep);
+        out += keep;
+        *out++ = '\n';
+        line = next;
+    }
+    *out = '\0';
+    return text;
+}
+
+static void check_same_run(const trial *a, const trial *b)
+{
+    char *x = timeless_metrics(a->dir), *y = timeless_metrics(b->dir);
+    CHECK_EQ_STR(x, y);
+    gr_free(x);
+    gr_free(y);
+    check_same_file(a->dir, b->dir, "latest/model.safetensors");
+    check_same_file(a->dir, b->dir, "latest/training.safetensors");
+    check_same_file(a->dir, b->dir, "best/model.safetensors");
+    check_same_file(a->dir, b->dir, "loss.svg");
+}
+
+static int count_lines(const char *dir, const char *what)
+{
+    int n = 0;
+    char *text = read_in(dir, "metrics.jsonl", NULL);
+    for (const char *p = text; (p = strstr(p, what)); p++)
+        n++;
+    gr_free(text);
+    return n;
+}
+
+static void flip_byte(const char *path)
+{
+    FILE *f = fopen(path, "r+b");
+    CHECK(f);
+    fseek(f, -9, SEEK_END);
+    int c = fgetc(f);
+    fseek(f, -9, SEEK_END);
+    fputc(c ^ 1, f);
+    fclose(f);
+}
+
+/* ---- runs ------------------------------------------------------------------------------------------------------- */
+
+TEST(a_run_leaves_everything)
+{
+    trial t = new_trial("gpt2", test_join(test_dir(), "deep/run"));
+    CHECK_OK(session(&t, true)); /* nothing to resume: from the start */
+    CHECK_EQ_INT(t.steps, STEPS);
+    CHECK_EQ_INT(t.evals, STEPS / 4);
+    CHECK_EQ_INT(count_lines(t.dir, "\"loss\""), STEPS);
+    CHECK_EQ_INT(count_lines(t.dir, "\"eval_loss\""), STEPS / 4);
+    int64_t *steps;
+    size_t count;
+    CHECK_OK(gr_checkpoint_list(t.dir, &steps, &count));
+    CHECK(count >= 2 && count <= 3); /* the newest two, and best */
+    CHECK_EQ_INT(steps[count - 1], STEPS);
+    gr_free(steps);
+    CHECK_OK(gr_checkpoint_verify(t.dir, NULL, NULL, NULL));
+    const char *files[] = {"config.json",   "model.safetensors", "training.safetensors",
+                           "training.json", "tokenizer.json",    "checksums.json"};
+    for (int i = 0; i < 6; i++) {
+        NOTE("%s", files[i]);
+        CHECK(gr_path_is_file(test_join(test_join(t.dir, "latest"), files[i])));
+    }
+    CHECK(gr_path_is_file(test_join(t.dir, "loss.svg")));
+    gr_device *device = gr_device_open("cpu", 1); /* a checkpoint is a model */
+    gr_model *m = gr_model_load(test_join(t.dir, "best"), device);
+    CHECK_MADE(m);
+    gr_model_free(m);
+    gr_device_close(device);
+    CHECK_OK(session(&t, true)); /* done already: nothing to do */
+    CHECK_EQ_INT(t.steps, 0);
+    CHECK_EQ_INT(count_lines(t.dir, "\"loss\""), STEPS);
+}
+
+/* Stopped again and again at random steps and gone on from, a run ends as the one that was never stopped, to the bit.
+ * Each session begins with other random weights: all must come from the checkpoint. */
+TEST(stopping_changes_nothing)
+{
+    const char *archs[] = {"gpt2", "llama"};
+    for (int a = 0; a < 4; a++) {
+        char dir[300];
+        snprintf(dir, sizeof dir, "%s/%d", test_dir(), a);
+        trial whole = new_trial(archs[a % 2], test_join(dir, "whole")),
+              parts = new_trial(archs[a % 2], test_join(dir, "parts"));
+        whole.options.shuffle = parts.options.shuffle = a < 2;
+        if (a >= 2) {
+            whole.options.train.optimizer = parts.options.train.optimizer = GR_SGD;
+            whole.options.train.accumulate = parts.options.train.accumulate = 2;
+        }
+        CHECK_OK(session(&whole, false));
+        uint32_t random = 99 + (uint32_t)a;
+        int sessions = 0;
+        for (int64_t at = 0; at < STEPS; sessions++) {
+            random = random * 1664525u + 1013904223u;
+            at += 1 + random % 6;
+            NOTE("%s %d, stopping after %d", archs[a % 2], a, (int)at);
+            parts.stop_at = at;
+            gr_status s = session(&parts, true);
+            parts.seed += 100;
+            if (at < STEPS) {
+                CHECK_STATUS(s, GR_ERR_INTERRUPTED);
+                CHECK_ERROR(GR_ERR_INTERRUPTED, "stopped after step");
+                CHECK_EQ_INT(parts.last_step, at);
+            } else {
+                CHECK_OK(s);
+            }
+        }
+        CHECK(sessions > 3);
+        check_same_run(&whole, &parts);
+    }
+}
+
+TEST(half_a_metrics_line_is_written_again)
+{
+    trial whole = new_trial("gpt2", test_join(test_dir(), "whole")),
+          t = new_trial("gpt2", test_join(test_dir(), "run"));
+    CHECK_OK(session(&whole, false));
+    t.stop_at = 10;
+    CHECK_STATUS(session(&t, false), GR_ERR_INTERRUPTED);
+    const char *ahead = "{\"step\":11,\"tokens\":176,\"loss\":1}\n{\"step\":12,\"tok";
+    CHECK_OK(gr_file_append(test_join(t.dir, "metrics.jsonl"), ahead, strlen(ahead)));
+    t.stop_at = 0;
+    CHECK_OK(session(&t, true));
+    CHECK_EQ_INT(t.steps, 10);
+    check_same_run(&whole, &t);
+}
+
+TEST(a_damaged_checkpoint_is_passed_over)
+{
+    const char *files[] = {"model.safetensors", "training.safetensors", "training.json", "config.json"};
+    trial whole = new_trial("llama", test_join(test_dir(), "whole"));
+    CHECK_OK(session(&whole, false));
+    for (int i = 0; i < 4; i++) {
+        NOTE("%s", files[i]);
+        char dir[300];
+        snprintf(dir, sizeof dir, "%s/%d", test_dir(), i);
+        trial t = new_trial("llama", dir);
+        t.options.eval_every = 0;
+        t.stop_at = 12;
+        CHECK_STATUS(session(&t, false), GR_ERR_INTERRUPTED); /* saved: 10 and 12 */
+        flip_byte(test_join(test_join(t.dir, "checkpoints/step-12"), files[i]));
+        t.stop_at = 0;
+        t.seed = 50;
+        CHECK_OK(session(&t, true));
+        CHECK(strstr(log_text, "step-12"));
+        CHECK_EQ_INT(t.steps, 10); /* 11 to 20 */
+        check_same_file(whole.dir, t.dir, "latest/model.safetensors");
+        CHECK_EQ_INT(count_lines(t.dir, "\"loss\""), STEPS);
+    }
+}
+
+TEST(nothing_but_damage_is_an_error)
+{
+    trial t = new_trial("gpt2", test_join(test_dir(), "run"));
+    t.options.eval_every = 0;
+    t.stop_at = 12;
+    CHECK_STATUS(session(&t, false), GR_ERR_INTERRUPTED);
+    flip_byte(test_join(t.dir, "checkpoints/step-12/model.safetensors"));
+    flip_byte(test_join(t.dir, "checkpoints/step-10/training.safetensors"));
+    t.stop_at = 0;
+    CHECK_STATUS(session(&t, true), GR_ERR_FILE);
+    CHECK_EQ_INT(t.steps, 0);
+    CHECK(gr_path_is_dir(test_join(t.dir, "checkpoints/step-12"))); /* left to be looked at */
+    CHECK_EQ_INT(count_lines(t.dir, "\"loss\""), 12);
+}
+
+TEST(a_checkpoint_of_another_run_is_refused)
+{
+    trial t = new_trial("gpt2", test_join(test_dir(), "run"));
+    t.stop_at = 5;
+    CHECK_STATUS(session(&t, false), GR_ERR_INTERRUPTED);
+    trial other = t;
+    other.options.train.optimizer = GR_SGD;
+    CHECK(session(&other, true) != GR_OK);
+    CHECK(gr_error()[0]);
+    other = t;
+    other.arch = "llama";
+    CHECK_STATUS(session(&other, true), GR_ERR_FILE);
+    CHECK_OK(gr_checkpoint_verify(t.dir, NULL, NULL, NULL));
+}
+
+/* A learning rate far too high: the run says what happened, gives up, and keeps the last good checkpoint. */
+TEST(an_exploding_run_keeps_its_checkpoint)
+{
+    trial t = new_trial("gpt2", test_join(test_dir(), "run"));
+    t.options.save_every = 1;
+    t.options.eval_every = 0;
+    t.stop_at = 6;
+    CHECK_STATUS(session(&t, false), GR_ERR_INTERRUPTED);
+    t.options.train.lr = t.options.train.min_lr = 1e30;
+    t.options.train.steps = 200;
+    t.stop_at = 0;
+    CHECK_STATUS(session(&t, true), GR_ERR_NUMBER);
+    CHECK_ERROR(GR_ERR_NUMBER, "--lr");
+    CHECK(strstr(log_text, "is not finite"));
+    CHECK(t.steps >= 20 && t.steps < 30);
+    int64_t *steps;
+    size_t count;
+    CHECK_OK(gr_checkpoint_list(t.dir, &steps, &count));
+    CHECK_EQ_INT(count, 2);
+    CHECK_EQ_INT(steps[0], 6); /* the last before it broke */
+    gr_free(steps);
+    CHECK_OK(gr_checkpoint_verify(t.dir, NULL, NULL, NULL));
+    CHECK(count_lines(t.dir, "\"loss\":null") >= 20);
+}
+
+/* From the first step on nothing is finite: no checkpoint pretends to be one. */
+TEST(a_run_that_never_works)
+{
+    trial t = new_trial("gpt2", test_join(test_dir(), "run"));
+    t.poisoned = true;
+    t.options.train.steps = 100;
+    t.options.eval_every = 0;
+    CHECK_STATUS(session(&t, false), GR_ERR_NUMBER);
+    CHECK_ERROR(GR_ERR_NUMBER, "transformer.ln_f.weight");
+    CHECK_EQ_INT(t.steps, 20);
+    CHECK_EQ_INT(t.saves, 0);
+}

@@ -1,0 +1,548 @@
+/* Training: steps, schedules and data. Runs are in run_test.c. */
+#include "tiny.h"
+
+#include "train/data.h"
+
+static const char *const devices[] = {"ref", "cpu", "far"};
+enum { N_DEVICES = 3 };
+
+/* ---- helpers ---------------------------------------------------------------------------------------------------- */
+
+typedef struct setup {
+    gr_device *device;
+    gr_model *model;
+    gr_trainer *trainer;
+    gr_train_options options;
+    int64_t *tokens, *targets;
+} setup;
+
+static void open_setup(setup *s, const char *arch, const char *device, int threads, const gr_train_options *o)
+{
+    *s = (setup){.options = *o, .device = gr_device_open(device, threads)};
+    CHECK_MADE(s->device);
+    s->model = tiny_model(arch, s->device);
+    CHECK_MADE(s->model);
+    s->trainer = gr_trainer_new(s->model, o);
+    CHECK_MADE(s->trainer);
+    size_t n = (size_t)(o->accumulate * o->batch * o->context);
+    s->tokens = malloc(2 * n * sizeof *s->tokens);
+    s->targets = s->tokens + n;
+}
+
+static void close_setup(setup *s)
+{
+    gr_trainer_free(s->trainer);
+    gr_model_free(s->model);
+    gr_device_close(s->device);
+    free(s->tokens);
+}
+
+/* The next step of the tiny data. */
+static gr_step_report next_step(setup *s)
+{
+    gr_step_report r;
+    tiny_batch(&s->options, gr_trainer_steps(s->trainer), s->tokens, s->targets);
+    CHECK_OK(gr_trainer_step(s->trainer, s->tokens, s->targets, &r));
+    return r;
+}
+
+/* All bytes of a store, one tensor behind the other; caller frees. */
+static unsigned char *bytes_of(gr_store *s, size_t *size)
+{
+    gr_entry e;
+    size_t at = 0;
+    *size = 0;
+    for (int i = 0; i < gr_store_count(s); i++) {
+        CHECK_OK(gr_store_entry(s, i, &e));
+        *size += e.bytes;
+    }
+    unsigned char *bytes = malloc(*size + 1);
+    for (int i = 0; i < gr_store_count(s); i++) {
+        CHECK_OK(gr_store_entry(s, i, &e));
+        CHECK_OK(gr_store_read(s, e.name, bytes + at, e.bytes));
+        at += e.bytes;
+    }
+    return bytes;
+}
+
+static bool same_bytes(gr_store *a, gr_store *b)
+{
+    size_t n, m;
+    unsigned char *x = bytes_of(a, &n), *y = bytes_of(b, &m);
+    bool same = n == m && memcmp(x, y, n) == 0;
+    free(x);
+    free(y);
+    return same;
+}
+
+/* ---- steps ------------------------------------------------------------------------------------------------------ */
+
+TEST(threads_do_not_change_a_bit)
+{
+    gr_train_options o = tiny_options();
+    o.steps = 50;
+    o.batch = 5;
+    o.context = 13;
+    o.dropout = 0.1;
+    const char *archs[] = {"gpt2", "llama"};
+    for (int a = 0; a < 2; a++) {
+        setup one, more;
+        open_setup(&one, archs[a], "cpu", 1, &o);
+        for (int i = 0; i < 50; i++)
+            CHECK(!next_step(&one).skipped);
+        for (int threads = 2; threads <= 4; threads *= 2) {
+            NOTE("%s, %d threads", archs[a], threads);
+            open_setup(&more, archs[a], "cpu", threads, &o);
+            for (int i = 0; i < 50; i++)
+                next_step(&more);
+            CHECK(same_bytes(gr_model_store(one.model), gr_model_store(more.model)));
+            CHECK(same_bytes(gr_trainer_store(one.trainer), gr_trainer_store(more.trainer)));
+            close_setup(&more);
+        }
+        close_setup(&one);
+    }
+}
+
+/* Accumulating micro-batches is the larger batch, also when some have fewer targets than others. */
+TEST(accumulation_is_a_larger_batch)
+{
+    for (int d = 0; d < N_DEVICES; d++) {
+        double losses[3][20];
+        for (int k = 0; k < 3; k++) {
+            gr_train_options o = tiny_options();
+            o.accumulate = (int64_t[]){1, 2, 8}[k];
+            o.batch = 8 / o.accumulate;
+            o.dropout = 0;
+            NOTE("%s, accumulate %d", devices[d], (int)o.accumulate);
+            setup s;
+            open_setup(&s, "gpt2", devices[d], 0, &o);
+            for (int i = 0; i < 20; i++) {
+                gr_step_report r;
+                tiny_batch(&o, i, s.tokens, s.targets);
+                for (int t = 0; t < 11; t++)
+                    s.targets[t] = -100;
+                CHECK_OK(gr_trainer_step(s.trainer, s.tokens, s.targets, &r));
+                losses[k][i] = r.loss;
+                CHECK_NEAR(r.loss, losses[0][i], 1e-5);
+            }
+            close_setup(&s);
+        }
+        CHECK(losses[0][19] < losses[0][0]);
+    }
+}
+
+TEST(steps_allocate_nothing)
+{
+    for (int accumulate = 1; accumulate <= 2; accumulate++) {
+        gr_train_options o = tiny_options();
+        o.steps = 1001;
+        o.accumulate = accumulate;
+        setup s;
+        open_setup(&s, "llama", "cpu", 2, &o);
+        int32_t ids[64];
+        tiny_ids(ids, 64);
+        double loss;
+        next_step(&s);
+        CHECK_OK(gr_trainer_eval(s.trainer, ids, 64, &loss));
+        int64_t calls = gr_mem_read_stats().calls;
+        for (int i = 0; i < 1000; i++)
+            next_step(&s);
+        CHECK_OK(gr_trainer_eval(s.trainer, ids, 64, &loss));
+        CHECK_EQ_INT(gr_mem_read_stats().calls, calls);
+        close_setup(&s);
+    }
+}
+
+TEST(one_batch_is_learned_by_heart)
+{
+    const char *archs[] = {"gpt2", "llama", "llama"};
+    for (int a = 0; a < 3; a++)
+        for (int optimizer = 0; optimizer < 2; optimizer++) {
+            NOTE("%s %d, optimizer %d", archs[a], a, optimizer);
+            gr_train_options o = tiny_options();
+            o.schedule = GR_CONSTANT;
+            o.optimizer = optimizer ? GR_SGD : GR_ADAMW;
+            o.lr = optimizer ? 0.3 : 2e-2;
+            o.weight_decay = 0;
+            gr_device *device = gr_device_open("cpu", 1);
+            gr_model_info info = tiny_info(archs[a], a == 2); /* gpt2 with a head of its own, llama with and without */
+            gr_model *m = tiny_model_of(&info, device, 3);
+            CHECK_MADE(m);
+            CHECK_EQ_INT(gr_store_find(gr_model_store(m), "lm_head.weight") >= 0, a != 2);
+            gr_trainer *t = gr_trainer_new(m, &o);
+            CHECK_MADE(t);
+            int64_t tokens[16], targets[16];
+            for (int i = 0; i < 16; i++) { /* tokens that occur once: all can be known */
+                tokens[i] = i;
+                targets[i] = (i * 5 + 3) % TINY_VOCAB;
+            }
+            gr_step_report r;
+            for (int i = 0; i < 300; i++)
+                CHECK_OK(gr_trainer_step(t, tokens, targets, &r));
+            CHECK(r.loss < 0.1);
+            gr_trainer_free(t);
+            gr_model_free(m);
+            gr_device_close(device);
+        }
+}
+
+/* v = momentum v + g; p -= lr v: with two steps of the same data and a tiny lr, g is the same, so p moves by
+ * lr g and then lr (1 + momentum) g. */
+TEST(sgd_has_momentum)
+{
+    gr_train_options o = tiny_options();
+    o.optimizer = GR_SGD;
+    o.beta1 = 0.75;
+    o.lr = o.min_lr = 1e-4;
+    o.warmup = 0;
+    o.clip = 0;
+    o.weight_decay = 0;
+    setup s;
+    open_setup(&s, "gpt2", "ref", 1, &o);
+    float p[3][TINY_VOCAB * 8], v[2][TINY_VOCAB * 8];
+    const char *name = "transformer.wte.weight";
+    gr_store *weights = gr_model_store(s.model), *state = gr_trainer_store(s.trainer);
+    tiny_batch(&o, 0, s.tokens, s.targets);
+    CHECK_OK(gr_store_read(weights, name, p[0], sizeof p[0]));
+    for (int i = 0; i < 2; i++) {
+        gr_step_report r;
+        CHECK_OK(gr_trainer_step(s.trainer, s.tokens, s.targets, &r));
+        CHECK_OK(gr_store_read(weights, name, p[i + 1], sizeof p[0]));
+        CHECK_OK(gr_store_read(state, "momentum_buffer.transformer.wte.weight", v[i], sizeof v[0]));
+    }
+    double largest = 0;
+    for (int k = 0; k < TINY_VOCAB * 8; k++) {
+        largest = fmax(largest, fabs((double)v[0][k]));
+        CHECK_NEAR(p[1][k], (double)p[0][k] - 1e-4 * (double)v[0][k], 1e-8);
+        CHECK_NEAR(p[2][k], (double)p[1][k] - 1e-4 * (double)v[1][k], 1e-8);
+    }
+    CHECK(largest > 1e-3);
+    for (int k = 0; k < TINY_VOCAB * 8; k++)
+        CHECK_NEAR(v[1][k], 1.75 * (double)v[0][k], 1e-2 * largest);
+    close_setup(&s);
+}
+
+TEST(clipping_bounds_the_step)
+{
+    gr_train_options o = tiny_options();
+    o.optimizer = GR_SGD;
+    o.beta1 = 0;
+    o.lr = o.min_lr = 1;
+    o.warmup = 0;
+    o.weight_decay = 0;
+    o.clip = 0.01;
+    setup s;
+    open_setup(&s, "llama", "cpu", 1, &o);
+    size_t size;
+    float *before = (float *)bytes_of(gr_model_store(s.model), &size);
+    gr_step_report r = next_step(&s);
+    float *after = (float *)bytes_of(gr_model_store(s.model), &size);
+    double squares = 0;
+    for (size_t i = 0; i < size / sizeof *after; i++)
+        squares += pow((double)after[i] - (double)before[i], 2);
+    CHECK(r.grad_norm > 0.1); /* as it was before clipping */
+    CHECK_NEAR(sqrt(squares), 0.01, 1e-5);
+    free(before);
+    free(after);
+    close_setup(&s);
+}
+
+/* ---- what goes wrong ------------------------------------------------------------------------------------------- */
+
+TEST(a_nan_skips_the_step_and_is_named)
+{
+    for (int d = 0; d < N_DEVICES; d++)
+        for (int accumulate = 1; accumulate <= 2; accumulate++) {
+            NOTE("%s, accumulate %d", devices[d], accumulate);
+            gr_train_options o = tiny_options();
+            o.accumulate = accumulate;
+            setup s;
+            open_setup(&s, "gpt2", devices[d], 1, &o);
+            next_step(&s);
+            const char *name = "transformer.h.1.mlp.c_fc.weight";
+            gr_store *weights = gr_model_store(s.model);
+            gr_entry e;
+            CHECK_OK(gr_store_entry(weights, gr_store_find(weights, name), &e));
+            float *w = malloc(e.bytes), good;
+            CHECK_OK(gr_store_read(weights, name, w, e.bytes));
+            good = w[5];
+            w[5] = NAN;
+            CHECK_OK(gr_store_write(weights, name, w, e.bytes));
+            size_t n, m;
+            unsigned char *before = bytes_of(weights, &n), *moments = bytes_of(gr_trainer_store(s.trainer), &m);
+            gr_step_report r = next_step(&s);
+            CHECK(r.skipped);
+            CHECK_EQ_INT(r.step, 2);
+            CHECK_EQ_STR(r.bad, name);
+            unsigned char *after = bytes_of(weights, &n), *moments_after = bytes_of(gr_trainer_store(s.trainer), &m);
+            CHECK(memcmp(before, after, n) == 0);
+            CHECK(memcmp(moments, moments_after, m) == 0);
+            w[5] = good; /* the accumulated gradients must not keep the NaN */
+            CHECK_OK(gr_store_write(weights, name, w, e.bytes));
+            r = next_step(&s);
+            CHECK(!r.skipped);
+            CHECK(isfinite(r.loss) && isfinite(r.grad_norm));
+            free(w);
+            free(before);
+            free(after);
+            free(moments);
+            free(moments_after);
+            close_setup(&s);
+        }
+}
+
+TEST(options_are_checked)
+{
+    gr_device *device = gr_device_open("ref", 1);
+    gr_model *m = tiny_model("gpt2", device);
+    for (int i = 0; i < 12; i++) {
+        NOTE("wrong option %d", i);
+        gr_train_options o = tiny_options();
+        double *reals[] = {&o.lr, &o.min_lr, &o.weight_decay, &o.clip, &o.beta1, &o.dropout};
+        int64_t *ints[] = {&o.batch, &o.context, &o.accumulate, &o.steps};
+        if (i < 6)
+            *reals[i] = -1;
+        else if (i < 10)
+            *ints[i - 6] = 0;
+        else if (i == 10)
+            o.context = TINY_CONTEXT + 1;
+        else
+            o.beta2 = 1;
+        CHECK(!gr_trainer_new(m, &o));
+        CHECK_EQ_INT(gr_error_status(), GR_ERR_ARGUMENT);
+    }
+    gr_train_options o = tiny_options();
+    gr_trainer *t = gr_trainer_new(m, &o);
+    CHECK_MADE(t);
+    int64_t tokens[16] = {0}, targets[16];
+    for (int i = 0; i < 16; i++)
+        targets[i] = -100;
+    gr_step_report r;
+    CHECK_STATUS(gr_trainer_step(t, tokens, targets, &r), GR_ERR_ARGUMENT);
+    CHECK_ERROR(GR_ERR_ARGUMENT, "ignored");
+    targets[3] = 1;
+    tokens[7] = TINY_VOCAB; /* no such row of the embedding */
+    CHECK_STATUS(gr_trainer_step(t, tokens, targets, &r), GR_ERR_ARGUMENT);
+    CHECK_ERROR(GR_ERR_ARGUMENT, "token id 31");
+    tokens[7] = 0;
+    targets[3] = TINY_VOCAB;
+    CHECK_STATUS(gr_trainer_step(t, tokens, targets, &r), GR_ERR_ARGUMENT);
+    CHECK_ERROR(GR_ERR_ARGUMENT, "target 31");
+    CHECK_EQ_INT(gr_trainer_steps(t), 0);
+    targets[3] = 1;
+    CHECK_OK(gr_trainer_step(t, tokens, targets, &r));
+    double loss;
+    CHECK_STATUS(gr_trainer_eval(t, (int32_t[]){1}, 1, &loss), GR_ERR_ARGUMENT);
+    gr_trainer_free(t);
+    gr_model_free(m);
+    gr_device_close(device);
+}
+
+/* ---- schedules, dropout, data ----------------------------------------------------------------------------------- */
+
+TEST(schedules)
+{
+    gr_train_options o = gr_train_defaults();
+    o.steps = 110;
+    o.warmup = 10;
+    o.lr = 1;
+    o.min_lr = 0.1;
+    struct {
+        gr_schedule schedule;
+        int64_t step;
+        double lr;
+    } want[] = {{GR_COSINE, 0, 0.1},     {GR_COSINE, 4, 0.5},
+                {GR_COSINE, 9, 1},       {GR_COSINE, 10, 1},
+                {GR_COSINE, 60, 0.55},   {GR_COSINE, 110, 0.1},
+                {GR_COSINE, 500, 0.1},   {GR_LINEAR, 10, 1},
+                {GR_LINEAR, 60, 0.55},   {GR_LINEAR, 85, 0.325},
+                {GR_LINEAR, 110, 0.1},   {GR_WSD, 9, 1},
+                {GR_WSD, 60, 1},         {GR_WSD, 89, 1},
+                {GR_WSD, 90, 1},         {GR_WSD, 100, 0.55},
+                {GR_WSD, 110, 0.1},      {GR_CONSTANT, 4, 0.5},
+                {GR_CONSTANT, 10, 1},    {GR_CONSTANT, 109, 1},
+                {GR_CONSTANT, 10000, 1}, {GR_COSINE, 35, 0.8681980515339464}};
+    for (size_t i = 0; i < sizeof want / sizeof want[0]; i++) {
+        NOTE("schedule %d, step %d", (int)want[i].schedule, (int)want[i].step);
+        o.schedule = want[i].schedule;
+        CHECK_NEAR(gr_learning_rate(&o, want[i].step), want[i].lr, 1e-12);
+    }
+    o.warmup = 0;
+    o.schedule = GR_COSINE;
+    CHECK_NEAR(gr_learning_rate(&o, 0), 1, 1e-12);
+}
+
+TEST(dropout_keeps_the_mean_and_is_seeded)
+{
+    for (int d = 0; d < N_DEVICES; d++) {
+        NOTE("%s", devices[d]);
+        enum { N = 40000 };
+        gr_device *device = gr_device_open(devices[d], 0);
+        gr_graph *g = gr_graph_new();
+        gr_tensor *seed = gr_input(g, "seed", GR_I64, 0, NULL);
+        gr_tensor *x = gr_fill(g, GR_F32, 1, (int64_t[]){N}, 2);
+        gr_tensor *y[] = {gr_dropout(x, 0.25, seed, 1), gr_dropout(x, 0.25, seed, 2), gr_dropout(x, 0, seed, 1)};
+        gr_program *p = gr_compile(g, y, 3, device);
+        CHECK_MADE(p);
+        float *a[4];
+        for (int i = 0; i < 4; i++)
+            a[i] = malloc(N * sizeof(float));
+        CHECK_OK(gr_run(p, (const void *[]){&(int64_t){5}}, (void *[]){a[0], a[1], a[2]}));
+        double mean = 0, dropped = 0;
+        for (int i = 0; i < N; i++) {
+            CHECK(a[0][i] == 0 || fabsf(a[0][i] - 2 / 0.75f) < 1e-6f);
+            CHECK(a[2][i] == 2);
+            mean += (double)a[0][i] / N;
+            dropped += a[0][i] == 0;
+        }
+        CHECK_NEAR(dropped / N, 0.25, 0.01); /* 4.6 standard deviations */
+        CHECK_NEAR(mean, 2, 0.03);
+        CHECK(memcmp(a[0], a[1], N * sizeof(float)) != 0);
+        CHECK_OK(gr_run(p, (const void *[]){&(int64_t){5}}, (void *[]){a[3], NULL, NULL}));
+        CHECK(memcmp(a[0], a[3], N * sizeof(float)) == 0);
+        CHECK_OK(gr_run(p, (const void *[]){&(int64_t){6}}, (void *[]){a[3], NULL, NULL}));
+        CHECK(memcmp(a[0], a[3], N * sizeof(float)) != 0);
+        for (int i = 0; i < 4; i++)
+            free(a[i]);
+        gr_program_free(p);
+        gr_graph_free(g);
+        gr_device_close(device);
+    }
+}
+
+static gr_data *counting_data(int64_t n)
+{
+    int32_t *ids = malloc((size_t)n * sizeof *ids);
+    for (int64_t i = 0; i < n; i++)
+        ids[i] = (int32_t)i;
+    gr_data *d = gr_data_from_ids(ids, n);
+    free(ids);
+    CHECK_MADE(d);
+    return d;
+}
+
+/* Row k begins at token k * context and wraps at the end. */
+TEST(sequential_rows)
+{
+    int64_t tokens[8], targets[8];
+    for (int64_t n = 2; n < 40; n += 3) {
+        gr_data *d = counting_data(n);
+        for (int64_t k = 0; k < 50; k++)
+            for (int64_t context = 1; context <= 8; context += 7) {
+                gr_data_row(d, false, 9, k, context, tokens, targets);
+                for (int64_t i = 0; i < context; i++) {
+                    CHECK_EQ_INT(tokens[i], (k * context + i) % n);
+                    CHECK_EQ_INT(targets[i], (k * context + i + 1) % n);
+                }
+            }
+        gr_data_free(d);
+    }
+}
+
+/* Every epoch visits as many windows as fit, none twice, in an order of its own that hangs on the arguments alone. */
+TEST(shuffled_rows)
+{
+    enum { CONTEXT = 5 };
+    int64_t tokens[CONTEXT], targets[CONTEXT];
+    for (int64_t n = CONTEXT + 1; n < 700; n = n * 3 / 2 + 1) {
+        NOTE("%d tokens", (int)n);
+        gr_data *d = counting_data(n);
+        int64_t fit = (n - 1) / CONTEXT, windows = fit > 2 ? fit - 1 : fit, moved = 0;
+        for (int64_t epoch = 0; epoch < 4; epoch++) {
+            bool seen[700] = {false};
+            int64_t phase = -1;
+            for (int64_t k = 0; k < windows; k++) {
+                gr_data_row(d, true, 77, epoch * windows + k, CONTEXT, tokens, targets);
+                phase = phase < 0 ? tokens[0] % CONTEXT : phase;
+                CHECK_EQ_INT(tokens[0] % CONTEXT, phase); /* windows of one epoch do not overlap */
+                CHECK(!seen[tokens[0]]);
+                seen[tokens[0]] = true;
+                for (int64_t i = 0; i < CONTEXT; i++) { /* and do not wrap */
+                    CHECK_EQ_INT(tokens[i], tokens[0] + i);
+                    CHECK_EQ_INT(targets[i], tokens[0] + i + 1);
+                }
+                CHECK(targets[CONTEXT - 1] < n);
+                int64_t first = tokens[0];
+                gr_data_row(d, true, 77, epoch * windows + k, CONTEXT, tokens, targets);
+                CHECK_EQ_INT(tokens[0], first);
+                gr_data_row(d, true, 78, epoch * windows + k, CONTEXT, tokens, targets);
+                moved += tokens[0] != first;
+            }
+        }
+        if (windows > 8)
+            CHECK(moved > 2 * windows); /* another seed, another order */
+        gr_data_free(d);
+    }
+}
+
+/* A window cut at a random phase sees every token of the stream in the long run. */
+TEST(shuffling_reaches_every_token)
+{
+    gr_data *d = counting_data(103);
+    bool seen[103] = {false};
+    int64_t tokens[10], targets[10];
+    for (int64_t k = 0; k < 400; k++) {
+        gr_data_row(d, true, 1, k, 10, tokens, targets);
+        for (int i = 0; i < 10; i++)
+            seen[targets[i]] = seen[tokens[i]] = true;
+    }
+    for (int i = 0; i < 103; i++) {
+        NOTE("token %d", i);
+        CHECK(seen[i]);
+    }
+    gr_data_free(d);
+}
+
+/* Less text than one row is read round and round. */
+TEST(short_data)
+{
+    gr_data *d = counting_data(3);
+    int64_t tokens[7], targets[7];
+    for (int shuffle = 0; shuffle < 2; shuffle++) {
+        gr_data_row(d, shuffle, 1, 2, 7, tokens, targets);
+        for (int i = 0; i < 7; i++) {
+            CHECK_EQ_INT(tokens[i], (2 * 7 + i) % 3);
+            CHECK_EQ_INT(targets[i], (tokens[i] + 1) % 3);
+        }
+    }
+    gr_data_free(d);
+    CHECK(!gr_data_from_ids((int32_t[]){1}, 1));
+    CHECK_ERROR(GR_ERR_ARGUMENT, "at least 2");
+}
+
+TEST(splitting)
+{
+    gr_data *d = counting_data(100), *e;
+    CHECK_STATUS(gr_data_split(d, 0, &e), GR_ERR_ARGUMENT);
+    CHECK_STATUS(gr_data_split(d, 1, &e), GR_ERR_ARGUMENT);
+    CHECK_STATUS(gr_data_split(d, 0.001, &e), GR_ERR_ARGUMENT);
+    CHECK(!e);
+    CHECK_OK(gr_data_split(d, 0.1, &e));
+    CHECK_EQ_INT(gr_data_count(d), 90);
+    CHECK_EQ_INT(gr_data_count(e), 10);
+    CHECK_EQ_INT(gr_data_ids(e)[0], 90);
+    gr_data_free(e);
+    gr_data_free(d);
+}
+
+/* The evaluation is the mean over every token, whatever the windows do not fill. */
+TEST(evaluation)
+{
+    gr_train_options o = tiny_options();
+    setup s;
+    open_setup(&s, "gpt2", "cpu", 1, &o);
+    int32_t ids[60];
+    tiny_ids(ids, 60);
+    double whole, part, sum = 0;
+    for (int64_t n = 2; n <= 60; n += 29) {
+        CHECK_OK(gr_trainer_eval(s.trainer, ids, n, &whole));
+        sum = 0;
+        for (int64_t at = 0; at + 1 < n; at += o.context) { /* windows of `context`, one by one */
+            int64_t m = n - at < o.context + 1 ? n - at : o.context + 1;
+            CHECK_OK(gr_trainer_eval(s.trainer, ids + at, m, &part));
+            sum += part * (double)(m - 1);
+        }
+        CHECK_NEAR(whole, sum / (double)(n - 1), 1e-5);
+    }
+    close_setup(&s);
+}
