@@ -84,6 +84,7 @@ static gr_tensor *logits(gr_build *b, gr_tensor *tokens)
         size_t outer = gr_graph_scope_push(b->g, "h.%d.", b->layer);
         x = block(b, x);
         gr_graph_scope_pop(b->g, outer);
+        gr_name(x, "h.%d", b->layer);
     }
     x = gr_nn_wanted_rows(b, gr_nn_layer_norm(b, x, "ln_f"));
     gr_tensor *y = h->tied ? gr_nn_tied_head(b, x, "wte", h->vocab, h->embed) : NULL;

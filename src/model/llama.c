@@ -113,6 +113,7 @@ static gr_tensor *logits(gr_build *b, gr_tensor *tokens)
         size_t outer = gr_graph_scope_push(b->g, "layers.%d.", b->layer);
         x = block(b, x, inv_freq);
         gr_graph_scope_pop(b->g, outer);
+        gr_name(x, "layers.%d", b->layer);
     }
     x = gr_nn_wanted_rows(b, gr_nn_rms_norm(b, x, "norm"));
     gr_tensor *y = h->tied ? gr_nn_tied_head(b, x, "embed_tokens", h->vocab, h->embed) : NULL;
