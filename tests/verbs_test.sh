@@ -143,4 +143,25 @@ interrupts() {
 interrupts generate long/latest --device ref -p 'the' -n 2000
 [ -s out ] || fail 'Ctrl-C: what was made by then is not printed'
 
+# ---- dump (its numbers: dump_test) ----
+run 0 dump $tiny/gpt2 --ids '1,2,3;4,5,6' --what logits --out d.safetensors
+grep -q '"shape": *\[2, *3, *96\]' d.safetensors || fail 'dump: logits are [rows, T, V]'
+! grep -q grad d.safetensors || fail 'dump: more than asked for'
+run 0 dump $tiny/gpt2 --ids 1 --what logits,activations --out d.safetensors
+says 'act.transformer.h.1.attn.c_proj' d.safetensors
+says 'act.transformer.h.0"' d.safetensors
+run 2 dump $tiny/gpt2 --ids 1 --what loss --out x
+run 2 dump $tiny/gpt2 --ids '1,2;3' --out x
+run 2 dump $tiny/gpt2 --ids 1,96 --out x
+says 'token id 96' err
+run 2 dump $tiny/gpt2 --ids "$(seq -s, 1 49)" --out x
+says 'context is 48' err
+run 2 dump $tiny/gpt2 --ids 1,2
+says '--out' err
+run 2 dump $tiny/gpt2 --ids 1,2 --what logit --out x
+says 'Did you mean logits?' err
+run 3 dump nowhere --ids 1,2 --out x
+run 3 dump $tiny/gpt2 --ids 1,2 --out no/such/x
+[ ! -e x ] || fail 'dump: a file is left of what failed'
+
 [ $failures = 0 ] || exit 1

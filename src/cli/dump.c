@@ -1,0 +1,234 @@
+/* gradus dump: the numbers of one forward and backward pass, to compare with another implementation. */
+#include <stdio.h>
+#include <string.h>
+#include "base/dtype.h"
+#include "base/file.h"
+#include "base/mem.h"
+#include "cli/human.h"
+#include "cli/open.h"
+#include "cli/term.h"
+#include "cli/verbs.h"
+#include "format/safetensors.h"
+#include "graph/graph.h"
+#include "op/op.h"
+
+typedef struct options {
+    gr_id_rows ids;
+    unsigned what;
+    const char *out;
+} options;
+
+enum { LOGITS = 1, LOSS = 2, GRADS = 4, ACTIVATIONS = 8 };
+enum { IGNORED = -100 };
+
+static const gr_flag flags[] = {
+    {"ids", GR_IDS(options, ids), .value = "IDS", .help = "token ids: 1,2,3; rows of equal length are split by ;"},
+    {"what", GR_SET(options, what), .value = "logits|loss|grads|activations", .initial = "logits,loss",
+     .help = "what to write, split by commas"},
+    {"out", GR_TEXT(options, out), .value = "FILE", .help = "the .safetensors file to write"},
+    {0},
+};
+
+typedef struct dump {
+    const options *f;
+    gr_opened on;
+    gr_graph *graph;
+    gr_program *program;
+    gr_tensor **tensors;  /* [n] what is written; the loss may be among them */
+    gr_safetensor *files; /* [n] */
+    void **data;          /* [n] */
+    int n;
+    size_t tensors_cap, files_cap, data_cap;
+} dump;
+
+/* ---- what is written ---------------------------------------------------------------------------------------- */
+
+static gr_status add(dump *d, gr_tensor *t, const char *prefix, const char *name)
+{
+    size_t need = (size_t)d->n + 1;
+    gr_status s = gr_grow(&d->tensors, &d->tensors_cap, need, sizeof *d->tensors);
+    if (s == GR_OK)
+        s = gr_grow(&d->files, &d->files_cap, need, sizeof *d->files);
+    if (s == GR_OK)
+        s = gr_grow(&d->data, &d->data_cap, need, sizeof *d->data);
+    if (s != GR_OK)
+        return s;
+    const gr_spec *spec = &t->spec;
+    gr_safetensor *file = &d->files[d->n];
+    *file = (gr_safetensor){.dtype = spec->dtype, .ndim = spec->ndim};
+    memcpy(file->shape, spec->shape, sizeof file->shape);
+    file->bytes = gr_dtype_size(spec->dtype, gr_spec_count(spec));
+    file->name = gr_strfmt("%s%s", prefix, name);
+    file->data = d->data[d->n] = gr_alloc(file->bytes);
+    d->tensors[d->n++] = t;
+    return file->name && file->data ? GR_OK : GR_ERR_MEMORY;
+}
+
+static bool is_written(const dump *d, const char *name)
+{
+    for (int i = 0; i < d->n; i++)
+        if (strncmp(d->files[i].name, "act.", 4) == 0 && strcmp(d->files[i].name + 4, name) == 0)
+            return true;
+    return false;
+}
+
+/* Everything that the forward pass computes, under its name; of several by one name the first. Views are left out. */
+static gr_status add_activations(dump *d, size_t n_forward)
+{
+    gr_status s = GR_OK;
+    for (size_t i = 0; s == GR_OK && i < n_forward; i++) {
+        gr_tensor *t = d->graph->nodes[i];
+        bool is_made = t->name && !(t->op->flags & GR_OP_BOUND) && !t->op->view && !t->source;
+        if (is_made && t->spec.dtype == GR_F32 && strcmp(t->name, "logits") != 0 && strcmp(t->name, "loss") != 0 &&
+            !is_written(d, t->name))
+            s = add(d, t, "act.", t->name);
+    }
+    return s;
+}
+
+static gr_status add_gradients(dump *d, gr_tensor *loss)
+{
+    gr_store *store = gr_model_store(d->on.model);
+    int n = gr_store_count(store);
+    gr_tensor **nodes = gr_alloc_zero(2 * (size_t)n, sizeof *nodes);
+    if (!nodes)
+        return GR_ERR_MEMORY;
+    gr_status s = GR_OK;
+    gr_entry e;
+    for (int i = 0; s == GR_OK && i < n; i++) {
+        s = gr_store_entry(store, i, &e);
+        nodes[i] = s == GR_OK ? gr_param(d->graph, store, e.name) : NULL;
+    }
+    if (s == GR_OK)
+        s = gr_grad(loss, nodes, nodes + n, n);
+    for (int i = 0; s == GR_OK && i < n; i++) {
+        s = gr_store_entry(store, i, &e);
+        if (s == GR_OK)
+            s = add(d, nodes[n + i], "grad.", e.name);
+    }
+    gr_free(nodes);
+    return s;
+}
+
+/* ---- the pass ----------------------------------------------------------------------------------------------- */
+
+static gr_status build(dump *d)
+{
+    const gr_id_rows *ids = &d->f->ids;
+    int64_t shape[] = {(int64_t)ids->rows, (int64_t)(ids->count / ids->rows)};
+    d->graph = gr_graph_new();
+    if (!d->graph)
+        return gr_error_status();
+    gr_forward f = {.tokens = gr_input(d->graph, "tokens", GR_I64, 2, shape)};
+    gr_tensor *targets = gr_input(d->graph, "targets", GR_I64, 2, shape);
+    gr_tensor *logits = gr_model_logits(d->on.model, &f);
+    gr_tensor *loss = gr_name(gr_cross_entropy(logits, targets, IGNORED), "loss");
+    gr_status s = gr_graph_check(d->graph);
+    size_t n_forward = d->graph->n;
+    if (s == GR_OK && d->f->what & LOGITS)
+        s = add(d, logits, "", "logits");
+    if (s == GR_OK && d->f->what & LOSS)
+        s = add(d, loss, "", "loss");
+    if (s == GR_OK && d->f->what & GRADS)
+        s = add_gradients(d, loss);
+    if (s == GR_OK && d->f->what & ACTIVATIONS)
+        s = add_activations(d, n_forward);
+    d->program = s == GR_OK ? gr_compile(d->graph, d->tensors, d->n, gr_model_device(d->on.model)) : NULL;
+    return d->program ? GR_OK : gr_error_status();
+}
+
+/* Every id predicts the one behind it; the last of a row has none. */
+static gr_status compute(dump *d)
+{
+    const gr_id_rows *ids = &d->f->ids;
+    size_t t = ids->count / ids->rows;
+    int64_t *targets = gr_alloc(ids->count * sizeof *targets);
+    if (!targets)
+        return GR_ERR_MEMORY;
+    for (size_t i = 0; i < ids->count; i++)
+        targets[i] = i % t + 1 < t ? ids->ids[i + 1] : IGNORED;
+    gr_status s = gr_run(d->program, (const void *[]){ids->ids, targets}, d->data);
+    gr_free(targets);
+    return s;
+}
+
+static gr_status write_file(dump *d)
+{
+    static const char *const format[][2] = {{"format", "pt"}};
+    gr_safetensors_spec spec = {.tensors = d->files, .count = d->n, .metadata = format, .metadata_count = 1};
+    gr_status s = gr_safetensors_write(d->f->out, &spec);
+    if (s == GR_OK)
+        gr_note("%s: %s tensors", d->f->out, gr_human_integer(d->n).s);
+    return s;
+}
+
+/* ---- the verb ----------------------------------------------------------------------------------------------- */
+
+static gr_status check(gr_args *args, const dump *d)
+{
+    const gr_id_rows *ids = &d->f->ids;
+    const gr_model_info *info = gr_model_describe(d->on.model);
+    size_t t = ids->count / ids->rows;
+    for (size_t i = 0; i < ids->count; i++)
+        if (ids->ids[i] >= info->vocab)
+            return gr_args_fail(args, "--ids: token id %lld is not in the vocabulary of %lld", (long long)ids->ids[i],
+                                (long long)info->vocab);
+    if (t > (size_t)info->context)
+        return gr_args_fail(args, "--ids: rows of %zu ids, the model's context is %lld\nGive shorter rows.", t,
+                            (long long)info->context);
+    if (t < 2 && d->f->what & (LOSS | GRADS))
+        return gr_args_fail(args, "--ids: one id predicts nothing, so there is no loss\nGive 2 ids or more, or --what "
+                                  "logits.");
+    return GR_OK;
+}
+
+static gr_status work_on(gr_args *args, dump *d)
+{
+    gr_status s = gr_open_model(args, args->positional[0], &d->on);
+    if (s == GR_OK)
+        s = check(args, d);
+    if (s == GR_OK)
+        s = build(d);
+    if (s == GR_OK)
+        s = compute(d);
+    return s == GR_OK ? write_file(d) : s;
+}
+
+static gr_status run(gr_args *args)
+{
+    dump d = {.f = args->options};
+    gr_status s = work_on(args, &d);
+    gr_program_free(d.program);
+    gr_graph_free(d.graph);
+    for (int i = 0; i < d.n; i++) {
+        gr_free((char *)d.files[i].name);
+        gr_free(d.data[i]);
+    }
+    gr_free(d.tensors);
+    gr_free(d.files);
+    gr_free(d.data);
+    gr_close_opened(&d.on);
+    return s;
+}
+
+const gr_verb gr_verb_dump = {
+    .name = "dump",
+    .summary = "writes logits, loss, gradients, activations to a file",
+    .positional = "MODEL",
+    .about =
+        "The tensors of the .safetensors file, all f32:\n\n"
+        "logits [rows, T, V]; loss [], the mean over rows and positions of predicting the next id;\n\n"
+        "grad.NAME, the loss's gradient for the parameter NAME of the model's file, in its shape;\n\n"
+        "act.NAME, what the model computes on the way, by where it stands: act.transformer.h.0 is a block's output, "
+        "act.transformer.h.0.ln_1 a norm's, act.transformer.h.0.attention the heads' before their projection, "
+        "act.transformer.h.0.attn.c_proj behind it. What has no name of its own is called after its op.",
+    .flags = flags,
+    .needs = {"ids", "out"},
+    .common = GR_WITH_DEVICE,
+    .examples =
+        {{"logits and loss of two rows", "gradus dump model --ids '1,2,3;4,5,6' --out numbers.safetensors"},
+         {"everything, from the slow and plain device",
+          "gradus dump model --device ref --ids 1,2,3 --what logits,loss,grads,activations --out all.safetensors"}},
+    .options_size = sizeof(options),
+    .run = run,
+};
