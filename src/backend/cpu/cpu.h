@@ -15,7 +15,6 @@ extern const gr_kernel gr_cpu_matmul_kernels[], gr_cpu_elementwise_kernels[], gr
 void gr_cpu_copy(gr_pool *pool, const gr_operand *to, const gr_operand *from);
 /* The operand with row-major strides at `data`. */
 gr_operand gr_cpu_contiguous(const gr_operand *o, void *data);
-bool gr_cpu_is_contiguous(const gr_operand *o);
 
 /* out = op(in[0..n_in)) by the element-wise kernel, outside of any program: for effects that compute and write back.
  * n_in is at most 3; out may be one of the inputs. */

@@ -20,17 +20,6 @@ static int64_t ceil_div(int64_t a, int64_t b)
     return a / b + (a % b != 0);
 }
 
-bool gr_cpu_is_contiguous(const gr_operand *o)
-{
-    int64_t stride = 1;
-    for (int i = o->ndim - 1; i >= 0; i--) {
-        if (o->shape[i] != 1 && o->stride[i] != stride)
-            return gr_operand_count(o) == 0;
-        stride *= o->shape[i];
-    }
-    return true;
-}
-
 gr_operand gr_cpu_contiguous(const gr_operand *o, void *data)
 {
     gr_operand c = *o;
