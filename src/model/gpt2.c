@@ -37,7 +37,7 @@ static void write_config(const gr_model_info *i, gr_json c)
     gr_json_put_int(c, "n_inner", i->ffn ? i->ffn : 4 * i->embed);
     gr_json_put_text(c, "activation_function", "gelu_new");
     gr_json_put_real(c, "layer_norm_epsilon", 1e-5);
-    gr_json_put_real(c, "initializer_range", 0.02);
+    gr_json_put_real(c, "initializer_range", gr_usual_init(i->embed));
     gr_json_put_real(c, "resid_pdrop", 0);
     gr_json_put_real(c, "embd_pdrop", 0);
     gr_json_put_real(c, "attn_pdrop", 0);

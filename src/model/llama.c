@@ -62,7 +62,7 @@ static void write_config(const gr_model_info *i, gr_json c)
     gr_json_put_text(c, "hidden_act", "silu");
     gr_json_put_real(c, "rms_norm_eps", 1e-5);
     gr_json_put_real(c, "rope_theta", 10000);
-    gr_json_put_real(c, "initializer_range", 0.02);
+    gr_json_put_real(c, "initializer_range", gr_usual_init(i->embed));
     gr_json_put_bool(c, "attention_bias", false);
     gr_json_put_bool(c, "mlp_bias", false);
 }

@@ -8,6 +8,7 @@
 #include "base/philox.h"
 #include "format/safetensors.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -25,6 +26,11 @@ static const gr_arch *find_arch(const char *model_type)
 void gr_text_free(char *text)
 {
     gr_free(text);
+}
+
+double gr_usual_init(int64_t embed)
+{
+    return round(1e4 * sqrt(0.4 / (double)embed)) / 1e4; /* as one would write it */
 }
 
 /* ---- config.json -------------------------------------------------------------------------------------------- */

@@ -35,6 +35,10 @@ typedef struct gr_arch {
     bool (*ignores)(const char *name); /* tensors of old files that are no parameters; NULL: none */
 } gr_arch;
 
+/* The standard deviation for a new model of this width, sqrt(2 / (5 C)) (Nguyen & Salazar 2019, "Transformers without
+ * tears"): 0.023 at GPT-2's 768, larger for the small models that a fixed 0.02 holds back. */
+double gr_usual_init(int64_t embed);
+
 extern const gr_arch gr_arch_gpt2, gr_arch_llama;
 
 /* How a declared parameter is initialized. */
