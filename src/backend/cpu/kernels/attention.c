@@ -6,35 +6,17 @@
 #include "backend/cpu/gemm_kernels.h"
 #include "backend/cpu/kernels/isa_suffix.h"
 #include "backend/cpu/kernels/vec.h"
-#include "backend/cpu/kernels/vmath.h"
 
 enum { LANES = GR_ATTENTION_LANES };
-
-typedef uint32_t vec_word __attribute__((vector_size(GR_LANES * sizeof(float))));
-
-/* gr_vexp_negative on a vector: what is below its limit is cleared at the end, so nothing need be clamped before. */
-GR_INLINE gr_vec exp_negative(gr_vec x)
-{
-    gr_vec shifted = x * 1.44269504f + GR_VROUND, n = shifted - GR_VROUND;
-    gr_vec r = x - n * 0.693359375f + n * 2.12194440e-4f;
-    gr_vec p = r * 0.00138144661f + 0.00836878084f;
-    p = p * r + 0.0416683927f;
-    p = p * r + 0.166665196f;
-    p = p * r + 0.49999994f;
-    gr_vec y = (p * (r * r) + r) + 1.0f;
-    vec_word power = ((vec_word)shifted - (0x4B400000u - 127u)) << 23;
-    y *= (gr_vec)power;
-    return (gr_vec)((gr_vec_int)y & ~(x < -87.3f));
-}
-
-GR_INLINE void store(float *p, gr_vec v)
-{
-    *(gr_vec_mem *)p = v;
-}
 
 static const gr_gemm_kernels *gemm(void)
 {
     return GR_ISA_FN(gr_gemm_kernels_get)();
+}
+
+static int64_t lanes_up(int64_t n)
+{
+    return (n + GR_LANES - 1) / GR_LANES * GR_LANES;
 }
 
 /* t for all of c, in register tiles. */
@@ -52,11 +34,6 @@ static void multiply(gr_gemm_tile t, int64_t rows, int64_t cols)
             g->tile(&t, rows - i < g->mr ? rows - i : g->mr, width);
         }
     }
-}
-
-static int64_t lanes_up(int64_t n)
-{
-    return (n + GR_LANES - 1) / GR_LANES * GR_LANES;
 }
 
 /* ---- which of a block is looked at -------------------------------------------------------------------------- */
@@ -107,7 +84,7 @@ static void hide(const gr_attention_tile *t, const gr_attention_keys *b)
         if (m->given) {
             int64_t position = gr_attention_key_position(m, s);
             for (int64_t l = 0; l < LANES; l++)
-                row[l] = (position > m->after[l]) & (position <= m->upto[l]) ? row[l] : hidden;
+                row[l] = ((position > m->after[l]) & (position <= m->upto[l])) ? row[l] : hidden;
         }
         if (m->segment) {
             int64_t segment = m->segment[s];
@@ -157,23 +134,23 @@ static gr_vec soften(gr_attention_tile *t, int64_t lane, range keys)
         m0 = gr_vec_max(gr_vec_load(column + i * LANES), m0);
     gr_vec largest = gr_vec_max(m0, m1);
     gr_vec shift = (gr_vec)((gr_vec_int)largest & (largest != none)); /* nothing seen: 0, for e^-infinity is 0 then */
-    gr_vec factor = exp_negative(old - shift), s0 = zero, s1 = zero;
+    gr_vec factor = gr_vec_exp_negative(old - shift), s0 = zero, s1 = zero;
     for (i = keys.first; i + 2 <= keys.end; i += 2) {
-        gr_vec p0 = exp_negative(gr_vec_load(column + i * LANES) - shift);
-        gr_vec p1 = exp_negative(gr_vec_load(column + (i + 1) * LANES) - shift);
-        store(column + i * LANES, p0);
-        store(column + (i + 1) * LANES, p1);
+        gr_vec p0 = gr_vec_exp_negative(gr_vec_load(column + i * LANES) - shift);
+        gr_vec p1 = gr_vec_exp_negative(gr_vec_load(column + (i + 1) * LANES) - shift);
+        gr_vec_store(column + i * LANES, p0);
+        gr_vec_store(column + (i + 1) * LANES, p1);
         s0 += p0;
         s1 += p1;
     }
     if (i < keys.end) {
-        gr_vec p = exp_negative(gr_vec_load(column + i * LANES) - shift);
-        store(column + i * LANES, p);
+        gr_vec p = gr_vec_exp_negative(gr_vec_load(column + i * LANES) - shift);
+        gr_vec_store(column + i * LANES, p);
         s0 += p;
     }
     gr_vec sum = t->begun ? gr_vec_load(t->sum + lane) * factor : zero;
-    store(t->largest + lane, largest);
-    store(t->sum + lane, sum + (s0 + s1));
+    gr_vec_store(t->largest + lane, largest);
+    gr_vec_store(t->sum + lane, sum + (s0 + s1));
     return factor;
 }
 
@@ -184,7 +161,7 @@ void GR_ISA_FN(gr_attention_forward)(gr_attention_tile *t, const gr_attention_ke
     if (!b->all)
         hide(t, b);
     for (int64_t lane = 0; lane < t->n; lane += GR_LANES)
-        store(factor + lane, soften(t, lane, keys_of_vector(t, b, lane)));
+        gr_vec_store(factor + lane, soften(t, lane, keys_of_vector(t, b, lane)));
     for (int64_t l = 0; t->begun && l < t->n; l++)
         if (factor[l] != 1)
             GR_ISA_FN(gr_row_scale)(t->out + l * t->row, t->out + l * t->row, factor[l], t->d);
@@ -214,10 +191,10 @@ static void soften_grad(const gr_attention_tile *t, int64_t lane, range keys)
     gr_vec lse = gr_vec_load(t->lse + lane), dot = gr_vec_load(t->dot + lane);
     for (int64_t i = keys.first; i < keys.end; i++) {
         float *s = t->scores + i * LANES + lane, *ds = t->d_scores + i * LANES + lane;
-        gr_vec p = exp_negative(gr_vec_load(s) - lse);
+        gr_vec p = gr_vec_exp_negative(gr_vec_load(s) - lse);
         gr_vec d = p * (gr_vec_load(ds) - dot);
-        store(s, p);
-        store(ds, (gr_vec)((gr_vec_int)d & (p != 0)));
+        gr_vec_store(s, p);
+        gr_vec_store(ds, (gr_vec)((gr_vec_int)d & (p != 0)));
     }
 }
 
@@ -275,12 +252,26 @@ void GR_ISA_FN(gr_attention_backward)(gr_attention_tile *t, const gr_attention_k
     }
 }
 
+/* A head's width is a few vectors: short loops, without the prologues that compilers give loops of unknown length. */
 void GR_ISA_FN(gr_row_scale)(float *y, const float *x, float factor, int64_t n)
 {
-    GR_EACH for (int64_t i = 0; i < n; i++) y[i] = x[i] * factor;
+    int64_t i = 0;
+    for (; i + GR_LANES <= n; i += GR_LANES)
+        gr_vec_store(y + i, gr_vec_load(x + i) * factor);
+    for (; i < n; i++)
+        y[i] = x[i] * factor;
 }
 
 float GR_ISA_FN(gr_row_product)(const float *x, const float *y, int64_t n)
 {
-    return gr_row_dot(x, y, n);
+    gr_vec s0 = {0}, s1 = {0};
+    int64_t i = 0;
+    for (; i + 2 * GR_LANES <= n; i += 2 * GR_LANES) {
+        s0 += gr_vec_load(x + i) * gr_vec_load(y + i);
+        s1 += gr_vec_load(x + i + GR_LANES) * gr_vec_load(y + i + GR_LANES);
+    }
+    float sum = gr_vec_sum(s0 + s1);
+    for (; i < n; i++)
+        sum += x[i] * y[i];
+    return sum;
 }

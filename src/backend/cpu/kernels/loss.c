@@ -2,20 +2,12 @@
 #include "backend/cpu/row_kernels.h"
 #include "backend/cpu/kernels/isa_suffix.h"
 #include "backend/cpu/kernels/vec.h"
-#include "backend/cpu/kernels/vmath.h"
+
+#include <stddef.h>
 
 /* Elements looked at twice, once for the maximum and once for the sum: they stay in the first-level cache, so a row
  * comes once from memory. */
 enum { CHUNK = 2048 };
-
-/* The sum of e^(x - largest) of at most CHUNK elements. */
-static float sum_exp(const float *x, int64_t n, float largest)
-{
-    float e[CHUNK];
-    for (int64_t i = 0; i < n; i++)
-        e[i] = gr_vexp_negative(x[i] - largest);
-    return gr_row_sum(e, n);
-}
 
 /* Online: what was summed is scaled down whenever a chunk brings a larger maximum. Of -infinity alone (tokens that are
  * ruled out) the sum is 0, not NaN. */
@@ -30,7 +22,7 @@ float GR_ISA_FN(gr_row_log_sum_exp)(const float *x, int64_t n)
             sum *= largest == none ? 1 : gr_vexp_negative(largest - here);
             largest = here;
         }
-        sum += sum_exp(x + i, m, largest == none ? 0 : largest);
+        sum += gr_row_exp(NULL, x + i, largest == none ? 0 : largest, m);
     }
     return (largest == none ? 0 : largest) + gr_vlog(sum);
 }

@@ -2,14 +2,11 @@
 #include "backend/cpu/row_kernels.h"
 #include "backend/cpu/kernels/isa_suffix.h"
 #include "backend/cpu/kernels/vec.h"
-#include "backend/cpu/kernels/vmath.h"
 
 /* A row that has an infinity or NaN becomes NaN: its maximum is infinite, or the NaN reaches the sum. */
 void GR_ISA_FN(gr_row_softmax)(float *y, const float *x, int64_t n)
 {
-    float largest = gr_row_max(x, n);
-    GR_EACH for (int64_t i = 0; i < n; i++) y[i] = gr_vexp_negative(x[i] - largest);
-    float inverse = 1 / gr_row_sum(y, n);
+    float inverse = 1 / gr_row_exp(y, x, gr_row_max(x, n), n);
     for (int64_t i = 0; i < n; i++)
         y[i] *= inverse;
 }

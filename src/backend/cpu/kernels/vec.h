@@ -3,7 +3,7 @@
 #ifndef GR_BACKEND_CPU_KERNELS_VEC_H
 #define GR_BACKEND_CPU_KERNELS_VEC_H
 
-#include <stdint.h>
+#include "backend/cpu/kernels/vmath.h"
 
 #if defined(__AVX512F__)
 enum { GR_LANES = 16 };
@@ -15,6 +15,7 @@ enum { GR_LANES = 4 };
 
 typedef float gr_vec __attribute__((vector_size(GR_LANES * sizeof(float))));
 typedef int32_t gr_vec_int __attribute__((vector_size(GR_LANES * sizeof(float))));
+typedef uint32_t gr_vec_word __attribute__((vector_size(GR_LANES * sizeof(float))));
 /* The same in memory: at any address, over plain floats. */
 typedef float gr_vec_mem __attribute__((vector_size(GR_LANES * sizeof(float)), aligned(4), may_alias));
 
@@ -32,6 +33,11 @@ GR_INLINE gr_vec gr_vec_load(const float *p)
     return *(const gr_vec_mem *)p;
 }
 
+GR_INLINE void gr_vec_store(float *p, gr_vec v)
+{
+    *(gr_vec_mem *)p = v;
+}
+
 GR_INLINE gr_vec gr_vec_set(float x)
 {
     return x - (gr_vec){0}; /* -0 stays -0 */
@@ -41,6 +47,21 @@ GR_INLINE gr_vec gr_vec_max(gr_vec a, gr_vec b)
 {
     gr_vec_int larger = a > b;
     return (gr_vec)(((gr_vec_int)a & larger) | ((gr_vec_int)b & ~larger));
+}
+
+/* gr_vexp_negative: what is below its limit is cleared at the end, so nothing need be clamped before. */
+GR_INLINE gr_vec gr_vec_exp_negative(gr_vec x)
+{
+    gr_vec shifted = x * 1.44269504f + GR_VROUND, n = shifted - GR_VROUND;
+    gr_vec r = x - n * 0.693359375f + n * 2.12194440e-4f;
+    gr_vec p = r * 0.00138144661f + 0.00836878084f;
+    p = p * r + 0.0416683927f;
+    p = p * r + 0.166665196f;
+    p = p * r + 0.49999994f;
+    gr_vec y = (p * (r * r) + r) + 1.0f;
+    gr_vec_word power = ((gr_vec_word)shifted - (0x4B400000u - 127u)) << 23;
+    y *= (gr_vec)power;
+    return (gr_vec)((gr_vec_int)y & ~(x < -87.3f));
 }
 
 /* Over the lanes, as a fixed tree. */
@@ -114,6 +135,34 @@ GR_INLINE float gr_row_sum(const float *x, int64_t n)
 GR_INLINE float gr_row_dot(const float *x, const float *y, int64_t n)
 {
     return gr_row_sum_terms(x, 0, y, 0, n);
+}
+
+/* y = e^(x - shift), as gr_vexp_negative; returns their sum. y may be x, or NULL when only the sum is wanted. */
+GR_INLINE float gr_row_exp(float *y, const float *x, float shift, int64_t n)
+{
+    gr_vec s[4] = {{0}};
+    int64_t i = 0;
+    for (; i + 4 * GR_LANES <= n; i += 4 * GR_LANES)
+        for (int k = 0; k < 4; k++) {
+            gr_vec e = gr_vec_exp_negative(gr_vec_load(x + i + k * GR_LANES) - shift);
+            if (y)
+                gr_vec_store(y + i + k * GR_LANES, e);
+            s[k] += e;
+        }
+    for (; i + GR_LANES <= n; i += GR_LANES) {
+        gr_vec e = gr_vec_exp_negative(gr_vec_load(x + i) - shift);
+        if (y)
+            gr_vec_store(y + i, e);
+        s[0] += e;
+    }
+    float sum = gr_vec_sum((s[0] + s[1]) + (s[2] + s[3]));
+    for (; i < n; i++) {
+        float e = gr_vexp_negative(x[i] - shift);
+        if (y)
+            y[i] = e;
+        sum += e;
+    }
+    return sum;
 }
 
 #endif
