@@ -1,0 +1,65 @@
+#!/bin/sh
+# What the docs say is so: code is quoted word for word from files that the build compiles, names exist, flags exist, and
+# README's program compiles and runs.
+set -eu
+cd "$GRADUS_SOURCE"
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+docs="README.md CONTRIBUTING.md $(echo docs/*.md docs/decisions/*.md)"
+fail() { echo "FAILED: $1" >&2; echo "$1" >>"$work/failures"; }
+
+# Every block of C is "<!-- from FILE -->", and then its lines stand in FILE one after the other, or "<!-- runs -->".
+awk -v work="$work" '
+    function check(   text, part) {
+        text = ""
+        while ((getline part < file) > 0) text = text part "\n"
+        close(file)
+        blocks++
+        if (index(text, code) == 0) print FILENAME ":" start ": this is not what " file " says"
+    }
+    /^<!-- from .* -->$/ { file = $3; next }
+    /^<!-- runs -->$/ { file = "runs"; next }
+    /^```c$/ { inside = 1; start = FNR; code = ""; if (file == "") print FILENAME ":" start ": code from nowhere"; next }
+    /^```$/ && inside {
+        inside = 0
+        if (file == "runs") printf "%s", code > (work "/readme.c")
+        else if (file != "") check()
+        file = ""
+    }
+    inside { code = code $0 "\n" }
+    END { if (blocks < 10) print "only " blocks " quotations found: the marks have changed" }' $docs >"$work/quotes"
+while read -r line; do fail "$line"; done <"$work/quotes"
+
+# `path/file.c:name` is something that stands in the file.
+grep -no '`[a-z]*/[A-Za-z0-9_/]*\.[ch]:[A-Za-z0-9_]*`' $docs >"$work/places" || true
+[ "$(wc -l <"$work/places")" -gt 30 ] || fail "only $(wc -l <"$work/places") places found: has their form changed?"
+while IFS=: read -r doc line file name; do
+    file=${file#?} name=${name%?}
+    grep -qsw -e "$name" "$file" || fail "$doc:$line: no $name in $file"
+done <"$work/places"
+
+# Every gr_ name is one of the code.
+cat $(find include src -name '*.[ch]') | grep -ow 'gr_[a-z0-9_]*' | sort -u >"$work/known"
+for doc in $docs; do
+    grep -ow 'gr_[a-z0-9_]*[a-z0-9]' "$doc" | sort -u | comm -23 - "$work/known" | while read -r name; do
+        fail "$doc: there is no $name"
+    done
+done
+
+# Every flag in a line that begins with `gradus VERB` is one of that verb.
+sed -n 's/^ *gradus \([a-z]*\)\(.*\)/\1 \2/p' $docs | sed 's/#.*//' | while read -r verb rest; do
+    "$GRADUS_BIN" help "$verb" >"$work/help" 2>&1 || fail "docs: there is no verb $verb"
+    for word in $rest; do
+        case $word in
+        --*) grep -q -e "$word " "$work/help" || fail "docs: gradus $verb has no flag $word" ;;
+        esac
+    done
+done
+
+if [ "$GRADUS_KIND" = plain ]; then
+    # Unquoted on purpose: a compiler may be several words.
+    $GRADUS_COMPILER -std=c99 -Wall -Wextra -Werror -Iinclude "$work/readme.c" -L"$GRADUS_BUILD" -lgradus \
+        -Wl,-rpath,"$GRADUS_BUILD" -o "$work/readme" || fail "README's program does not compile"
+    "$work/readme" || fail "README's program fails"
+fi
+[ ! -e "$work/failures" ]
