@@ -23,6 +23,8 @@ static gr_status declare(gr_build *b, const char *name, gr_init init, float std,
 
 gr_tensor *gr_nn_param(gr_build *b, const char *name, gr_init init, float std, int ndim, const int64_t *shape)
 {
+    if (b->g->failed != GR_OK) /* the scope may be incomplete, and so the name */
+        return NULL;
     char full[256];
     const char *scope = b->g->scope ? b->g->scope : "";
     snprintf(full, sizeof full, "%s%s", scope, name);
