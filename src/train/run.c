@@ -150,6 +150,9 @@ static gr_status save(run *r)
     int64_t step = gr_trainer_steps(r->trainer);
     if (r->saved == step)
         return GR_OK;
+    char *path = gr_checkpoint_path(r->o->dir, step);
+    if (!path)
+        return gr_error_status();
     source weights, state = {0};
     gr_json_doc *doc = state_json(r);
     gr_status s = open_source(&weights, gr_model_store(r->model));
@@ -160,13 +163,12 @@ static gr_status save(run *r)
     close_source(&weights);
     close_source(&state);
     gr_json_free(doc);
-    if (s != GR_OK)
-        return s;
-    r->saved = step;
-    char *path = gr_checkpoint_path(r->o->dir, step);
-    tell(r, (gr_run_event){.kind = GR_EVENT_SAVE, .line = path ? path : ""});
+    if (s == GR_OK) {
+        r->saved = step;
+        tell(r, (gr_run_event){.kind = GR_EVENT_SAVE, .line = path});
+    }
     gr_free(path);
-    return gr_checkpoint_prune(r->o->dir, (int)r->o->keep);
+    return s == GR_OK ? gr_checkpoint_prune(r->o->dir, (int)r->o->keep) : s;
 }
 
 static gr_status restore_tensors(gr_store *store, const void *file,
@@ -240,6 +242,8 @@ static gr_status evaluate(run *r)
         s = save(r);
         if (s == GR_OK)
             s = gr_checkpoint_mark(r->o->dir, "best", step);
+        if (s == GR_OK) /* the one that was best until now */
+            s = gr_checkpoint_prune(r->o->dir, (int)r->o->keep);
     }
     return s;
 }
@@ -339,29 +343,48 @@ static gr_status loop(run *r)
 
 /* ---- all of it ---------------------------------------------------------------------------------------------- */
 
-/* Goes back to where the directory's newest good checkpoint was, or to the start. */
+/* What a process still owed when it was killed right behind a checkpoint. */
+static gr_status complete(run *r, int64_t step)
+{
+    char *best = gr_checkpoint_path(r->o->dir, r->best_step);
+    gr_status s = best ? gr_checkpoint_mark(r->o->dir, "latest", step) : gr_error_status();
+    if (s == GR_OK && gr_path_is_dir(best))
+        s = gr_checkpoint_mark(r->o->dir, "best", r->best_step);
+    gr_free(best);
+    return s == GR_OK ? gr_checkpoint_prune(r->o->dir, (int)r->o->keep) : s;
+}
+
+/* Goes to where the directory's newest good checkpoint was; without one to the start. */
+static gr_status find_start(run *r, int64_t *step)
+{
+    char *path = NULL;
+    gr_status s = gr_checkpoint_newest_good(r->o->dir, &path, step);
+    if (s == GR_OK && path && !r->o->resume)
+        s = gr_fail(GR_ERR_ARGUMENT, "%s: a run with checkpoints is there already\nresume it, or train elsewhere",
+                    r->o->dir);
+    if (s == GR_OK && path)
+        s = restore(r, path);
+    if (s == GR_OK && path) {
+        r->saved = *step;
+        s = complete(r, *step);
+    }
+    if (!path)
+        *step = 0;
+    gr_free(path);
+    return s;
+}
+
 static gr_status rewind_run(run *r)
 {
     int64_t step = 0;
     gr_status s = gr_checkpoint_clean(r->o->dir);
-    if (s == GR_OK && r->o->resume) {
-        char *path = NULL;
-        s = gr_checkpoint_newest_good(r->o->dir, &path, &step);
-        if (s == GR_OK && path) {
-            s = restore(r, path);
-            r->saved = step;
-            if (s == GR_OK && r->best_step == step) /* killed between the checkpoint and its mark */
-                s = gr_checkpoint_mark(r->o->dir, "best", step);
-        } else {
-            step = 0;
-        }
-        gr_free(path);
-    }
+    if (s == GR_OK)
+        s = find_start(r, &step);
     if (s == GR_OK)
         s = gr_metrics_rewind(r->metrics_path, step, &r->history);
     if (r->history.n_eval && r->history.eval_step[r->history.n_eval - 1] == (double)step)
         r->evaluated = step;
-    return s;
+    return s == GR_OK && step == r->o->train.steps ? plot(r) : s;
 }
 
 static gr_status open_run(run *r)
