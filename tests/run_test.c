@@ -191,6 +191,8 @@ TEST(a_run_leaves_everything)
     CHECK_OK(session(&t, true)); /* done already: nothing to do */
     CHECK_EQ_INT(t.steps, 0);
     CHECK_EQ_INT(count_lines(t.dir, "\"loss\""), STEPS);
+    CHECK_STATUS(session(&t, false), GR_ERR_ARGUMENT); /* and never trained over */
+    CHECK_ERROR(GR_ERR_ARGUMENT, "there already");
 }
 
 /* Stopped again and again at random steps and gone on from, a run ends as the one that was never stopped, to the bit.
