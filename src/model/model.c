@@ -35,6 +35,15 @@ double gr_usual_init(int64_t embed)
 
 /* ---- config.json -------------------------------------------------------------------------------------------- */
 
+/* None is said, since transformers would else take the architecture's usual id. */
+static void put_token(gr_json c, const char *key, int64_t id)
+{
+    if (id >= 0)
+        gr_json_put_int(c, key, id);
+    else
+        gr_json_put_null(c, key);
+}
+
 char *gr_model_config_json(const gr_model_info *info)
 {
     gr_model_info i = *info;
@@ -53,10 +62,8 @@ char *gr_model_config_json(const gr_model_info *info)
     gr_json_put_text(c, "model_type", arch->model_type);
     arch->write(&i, c);
     gr_json_put_bool(c, "tie_word_embeddings", i.tied);
-    if (i.bos >= 0)
-        gr_json_put_int(c, "bos_token_id", i.bos);
-    if (i.eos >= 0)
-        gr_json_put_int(c, "eos_token_id", i.eos);
+    put_token(c, "bos_token_id", i.bos);
+    put_token(c, "eos_token_id", i.eos);
     gr_json_put_text(c, "dtype", "float32");
     char *text = gr_json_format(doc, true, NULL);
     gr_json_free(doc);
