@@ -640,6 +640,20 @@ GR_API void gr_generated_free(gr_generated *generated); /* NULL is fine */
  * Fills in at most `cap`; *n tells how many there are. dir may be NULL. */
 GR_API gr_status gr_model_eos(const gr_model *model, const char *dir, int64_t *ids, int cap, int *n);
 
+/* How well a model predicts tokens it has not made. */
+typedef struct gr_evaluate_options {
+    int64_t context; /* tokens of a window; 0: the model's context */
+    int64_t stride;  /* from window to window, at most context; 0: context */
+    /* Told how many of the n - 1 tokens are done, and their mean loss; may be NULL. */
+    void (*progress)(void *user, int64_t done, int64_t total, double loss);
+    bool (*cancel)(void *user); /* asked between windows: true ends with GR_ERR_INTERRUPTED; may be NULL */
+    void *user;
+} gr_evaluate_options;
+/* Mean loss of predicting each of tokens[1..n) once, from at least context - stride tokens before it in its window (as
+ * many as there are, near the start; one at least). */
+GR_API gr_status gr_evaluate(gr_model *model, const int32_t *tokens, int64_t n, const gr_evaluate_options *options,
+                             double *loss);
+
 /* ---- own ops ------------------------------------------------------------------------------------------------ */
 
 /* One record says everything about an op; the library's own ops are such records too (src/op). docs/add-an-op.md. */

@@ -136,7 +136,7 @@ interrupts() {
     wait $pid
     got=$?
     [ $got = 130 ] || fail "gradus $*: exit code $got after Ctrl-C: $(cat err)"
-    says 'stopped by Ctrl-C' err
+    says ': stopped ' err
 }
 "$g" train text.txt --tokenizer char --steps 1 --layers 6 --embed 96 --heads 2 --context 2048 --batch 1 --out long \
     --quiet 2>err || fail "train: $(cat err)"
@@ -163,5 +163,46 @@ says 'Did you mean logits?' err
 run 3 dump nowhere --ids 1,2 --out x
 run 3 dump $tiny/gpt2 --ids 1,2 --out no/such/x
 [ ! -e x ] || fail 'dump: a file is left of what failed'
+
+# ---- eval ----
+# What transformers gives for its documented recipe (context 48; stride 16, 5), tokenizer and weights as here.
+cp run/latest/tokenizer.json model/
+for golden in '16 4.865212857697533' '5 4.870571786034153'; do
+    run 0 eval model --data text.txt --context 48 --stride ${golden% *} --json
+    awk "BEGIN { d = $(field loss) - ${golden#* }; exit !(d < 2e-5 && d > -2e-5) }" ||
+        fail "eval --stride ${golden% *}: loss $(field loss), expected ${golden#* }"
+    [ "$(field tokens)" = 2319 ] || fail "eval: $(field tokens) tokens"
+    awk "BEGIN { p = exp($(field loss)) / $(field perplexity); b = $(field bits_per_byte) * log(2) * $(wc -c <text.txt) / ($(field loss) * 2319)
+         exit !(p > 0.999999 && p < 1.000001 && b > 0.999999 && b < 1.000001) }" || fail "eval: numbers that contradict each other: $(cat out)"
+done
+# Without overlap: what training calls the evaluation loss.
+tail -c 620 text.txt >tail.txt
+"$g" train text.txt --tokenizer char --steps 2 --layers 1 --embed 16 --heads 2 --context 32 --batch 2 \
+    --eval-data tail.txt --out run2 --quiet 2>err || fail "train: $(cat err)"
+run 0 eval run2 --data tail.txt --json
+awk "BEGIN { d = $(field loss) - $(sed -n '$s/.*"eval_loss":\([0-9.]*\).*/\1/p' run2/metrics.jsonl); exit !(d < 1e-5 && d > -1e-5) }" ||
+    fail "eval: $(field loss), training said $(tail -1 run2/metrics.jsonl)"
+run 0 eval run --data text.txt
+for name in tokens loss perplexity 'bits per byte'; do says "$name " out; done
+run 3 eval run --data -
+run 2 eval run
+says '--data' err
+run 2 eval run --data text.txt --context 65
+says "the model's is 64" err
+run 2 eval run --data text.txt --context 16 --stride 17
+says 'left out' err
+: >nothing.txt
+run 3 eval run --data nothing.txt
+printf 't' >one.txt
+run 1 eval run --data one.txt
+says 'at least 2' err
+run 3 eval run --data nowhere
+run 3 eval $tiny/gpt2 --data text.txt
+says 'tokenizer.json' err
+echo 'THE' >other.txt
+run 1 eval run --data other.txt
+i=0
+while [ $i -lt 40 ]; do cat text.txt text.txt text.txt; i=$((i + 1)); done >long.txt
+interrupts eval run --device ref --data long.txt --stride 1
 
 [ $failures = 0 ] || exit 1

@@ -154,7 +154,7 @@ static gr_status one_sample(work *w, int64_t sample)
         gr_out("\n"); /* what there is stays readable */
     if (s == GR_OK && g.stop == GR_STOP_ASKED)
         s = gr_fail(GR_ERR_INTERRUPTED,
-                    "generate: stopped by Ctrl-C after %lld new tokens\nRun it again with the same "
+                    "generate: stopped after %lld new tokens\nRun it again with the same "
                     "--seed for the same text.",
                     (long long)g.n);
     gr_generated_free(&g);

@@ -9,6 +9,7 @@
 #define GR_VERBS(X) \
     X(train) \
     X(generate) \
+    X(eval) \
     X(dump) \
     X(tokenize) \
     X(info) \

@@ -1,0 +1,187 @@
+/* gradus eval. */
+#include <math.h>
+#include <string.h>
+#include "base/machine.h"
+#include "base/mem.h"
+#include "cli/human.h"
+#include "cli/open.h"
+#include "cli/term.h"
+#include "cli/verbs.h"
+#include "format/json.h"
+
+typedef struct options {
+    const char *data;
+    int64_t context, stride;
+} options;
+
+static const gr_flag flags[] = {
+    {"data", GR_TEXT(options, data), .value = "DATA",
+     .help = "a text file, a .jsonl file, a directory, or - for stdin"},
+    {"context", GR_INT(options, context), .value = "N", .shown = "the model's", .min = 2, .unit = "tokens",
+     .help = "of a window"},
+    {"stride", GR_INT(options, stride), .value = "N", .shown = "as --context", .min = 1, .unit = "tokens",
+     .help = "from window to window; less than --context gives every token more to go by, and takes longer"},
+    {0},
+};
+
+typedef struct work {
+    gr_opened on;
+    gr_corpus *corpus;
+    gr_data *data;
+    int32_t *ids; /* [n] */
+    int64_t n, bytes;
+    double began;
+} work;
+
+/* Does this tokenizer put its BOS before a text? Then the model expects it there. */
+static gr_status begins_with_bos(gr_tokenizer *t, bool *out)
+{
+    const int32_t *ids;
+    size_t n;
+    gr_status s = gr_tokenizer_encode(t, "", 0, GR_ADD_SPECIAL, &ids, &n);
+    *out = s == GR_OK && n > 0 && gr_tokenizer_bos(t) >= 0 && ids[0] == gr_tokenizer_bos(t);
+    return s;
+}
+
+static gr_status read_data(const options *f, work *w)
+{
+    bool bos = false;
+    size_t bytes;
+    w->corpus = gr_corpus_load(&f->data, 1);
+    w->data = w->corpus ? gr_data_from_corpus(w->corpus, w->on.tokenizer) : NULL;
+    gr_status s = w->data ? begins_with_bos(w->on.tokenizer, &bos) : gr_error_status();
+    if (s != GR_OK)
+        return s;
+    gr_corpus_text(w->corpus, &bytes);
+    w->bytes = (int64_t)bytes;
+    int64_t n = gr_data_count(w->data);
+    w->n = n + bos;
+    w->ids = gr_alloc((size_t)w->n * sizeof *w->ids);
+    if (!w->ids)
+        return GR_ERR_MEMORY;
+    w->ids[0] = (int32_t)gr_tokenizer_bos(w->on.tokenizer);
+    memcpy(w->ids + bos, gr_data_ids(w->data), (size_t)n * sizeof *w->ids);
+    return GR_OK;
+}
+
+static void on_progress(void *user, int64_t done, int64_t total, double loss)
+{
+    const work *w = user;
+    (void)total;
+    gr_progress_update((double)done, "%s tokens/s  loss %.4f",
+                       gr_human_count((double)done / (gr_seconds() - w->began + 1e-9)).s, loss);
+}
+
+/* ---- printing ----------------------------------------------------------------------------------------------- */
+
+/* A perplexity can be too large for a number. */
+static void put_real(gr_json into, const char *key, double x)
+{
+    if (isfinite(x))
+        gr_json_put_real(into, key, x);
+    else
+        gr_json_put_null(into, key);
+}
+
+static gr_status print(const gr_args *args, const work *w, const gr_evaluate_options *o, double loss)
+{
+    double seconds = gr_seconds() - w->began, count = (double)(w->n - 1);
+    double bits = loss * count / log(2) / (double)w->bytes;
+    if (!args->common.json) {
+        gr_out("tokens         %s\n", gr_human_integer(w->n - 1).s);
+        gr_out("loss           %.6f\n", loss);
+        gr_out("perplexity     %.6g\n", exp(loss));
+        gr_out("bits per byte  %.6f\n", bits);
+        gr_note("%s tokens/s, %s", gr_human_count(count / seconds).s, gr_human_time(seconds).s);
+        return GR_OK;
+    }
+    gr_json_doc *doc = gr_json_new("the result");
+    if (!doc)
+        return gr_error_status();
+    gr_json root = gr_json_root(doc);
+    gr_json_put_int(root, "tokens", w->n - 1);
+    gr_json_put_real(root, "loss", loss);
+    put_real(root, "perplexity", exp(loss));
+    gr_json_put_real(root, "bits_per_byte", bits);
+    gr_json_put_int(root, "bytes", w->bytes);
+    gr_json_put_int(root, "context", o->context);
+    gr_json_put_int(root, "stride", o->stride);
+    gr_json_put_real(root, "seconds", seconds);
+    gr_json_put_real(root, "tokens_per_s", count / seconds);
+    char *text = gr_json_format(doc, false, NULL);
+    if (text)
+        gr_out("%s\n", text);
+    gr_text_free(text);
+    gr_json_free(doc);
+    return text ? GR_OK : gr_error_status();
+}
+
+/* ---- the verb ----------------------------------------------------------------------------------------------- */
+
+static gr_status set_options(gr_args *args, const work *w, gr_evaluate_options *o)
+{
+    const options *f = args->options;
+    int64_t most = gr_model_describe(w->on.model)->context;
+    o->context = f->context ? f->context : most;
+    o->stride = f->stride ? f->stride : o->context;
+    if (o->context > most)
+        return gr_args_fail(args, "--context: %lld, the model's is %lld\nGive a smaller one.", (long long)o->context,
+                            (long long)most);
+    if (o->stride > o->context)
+        return gr_args_fail(args,
+                            "--stride: %lld is more than --context, %lld, so tokens would be left out\nGive a "
+                            "smaller one.",
+                            (long long)o->stride, (long long)o->context);
+    return GR_OK;
+}
+
+static gr_status work_on(gr_args *args, work *w)
+{
+    gr_evaluate_options o = {.progress = on_progress, .cancel = gr_interrupted, .user = w};
+    double loss;
+    gr_status s = gr_open_model(args, args->positional[0], &w->on);
+    if (s == GR_OK)
+        s = gr_need_tokenizer(&w->on);
+    if (s == GR_OK)
+        s = set_options(args, w, &o);
+    if (s == GR_OK)
+        s = read_data(args->options, w);
+    if (s != GR_OK)
+        return s;
+    gr_interrupt_watch();
+    w->began = gr_seconds();
+    gr_progress_start("eval", 0, (double)(w->n - 1));
+    s = gr_evaluate(w->on.model, w->ids, w->n, &o, &loss);
+    gr_progress_end();
+    return s == GR_OK ? print(args, w, &o, loss) : s;
+}
+
+static gr_status run(gr_args *args)
+{
+    work w = {0};
+    gr_status s = work_on(args, &w);
+    gr_data_free(w.data);
+    gr_corpus_free(w.corpus);
+    gr_free(w.ids);
+    gr_close_opened(&w.on);
+    return s;
+}
+
+const gr_verb gr_verb_eval = {
+    .name = "eval",
+    .summary = "measures how well a model predicts a text",
+    .positional = "MODEL",
+    .about =
+        "Prints the number of tokens predicted, the mean loss over them (natural logarithm), perplexity (its "
+        "exponential), and bits per byte of text, which models with different tokenizers can be compared by. Every "
+        "token but the first is scored once, with at least context - stride tokens before it; a tokenizer that "
+        "begins texts with a token of its own does so here, and then every token of the text is scored.",
+    .flags = flags,
+    .needs = {"data"},
+    .common = GR_WITH_DEVICE | GR_WITH_JSON,
+    .examples = {{"the loss on a text that was not trained on", "gradus eval run --data other.txt"},
+                 {"perplexity as it is often reported",
+                  "gradus eval model --data wiki.txt --context 1024 --stride 512"}},
+    .options_size = sizeof(options),
+    .run = run,
+};

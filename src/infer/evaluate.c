@@ -1,0 +1,129 @@
+/* Perplexity over long text: windows that overlap, each token scored in the first that holds it. */
+#include "gradus.h"
+
+#include "base/error.h"
+#include "base/mem.h"
+
+#include <math.h>
+
+enum { IGNORED = -100, FULL_BATCH = 1024 /* tokens of a run that keep a machine busy */ };
+
+typedef struct scoring {
+    gr_model *model;
+    const gr_evaluate_options *o;
+    const int32_t *ids;
+    int64_t n, context, stride;
+    int64_t batch, length;     /* windows of a run, and their tokens */
+    int64_t begin, scored;     /* of the next window; tokens before `scored` have their loss */
+    int64_t *tokens, *targets; /* [batch, length] */
+    float *rows;               /* [batch, length] losses */
+    gr_program *program;
+    double sum;
+} scoring;
+
+static gr_status check(const scoring *s)
+{
+    int64_t most = gr_model_describe(s->model)->context, vocab = gr_model_describe(s->model)->vocab;
+    if (s->n < 2)
+        return gr_fail(GR_ERR_ARGUMENT, "evaluation: needs at least 2 tokens, there are %lld", (long long)s->n);
+    if (s->context < 2 || s->context > most)
+        return gr_fail(GR_ERR_ARGUMENT, "evaluation: a context of %lld\nthe model's is %lld; at least 2 are needed",
+                       (long long)s->context, (long long)most);
+    if (s->stride < 1 || s->stride > s->context)
+        return gr_fail(GR_ERR_ARGUMENT, "evaluation: a stride of %lld in windows of %lld would leave tokens out",
+                       (long long)s->stride, (long long)s->context);
+    for (int64_t i = 0; i < s->n; i++)
+        if (s->ids[i] < 0 || s->ids[i] >= vocab)
+            return gr_fail(GR_ERR_ARGUMENT, "evaluation: token id %d, the vocabulary has %lld", (int)s->ids[i],
+                           (long long)vocab);
+    return GR_OK;
+}
+
+static gr_status open(scoring *s)
+{
+    s->length = s->context < s->n - 1 ? s->context : s->n - 1;
+    int64_t windows = (s->n - 2) / s->stride + 1, fit = FULL_BATCH / s->length;
+    s->batch = fit < 1 ? 1 : fit < windows ? fit : windows;
+    size_t count = (size_t)(s->batch * s->length);
+    s->tokens = gr_alloc(count * sizeof *s->tokens);
+    s->targets = gr_alloc(count * sizeof *s->targets);
+    s->rows = gr_alloc(count * sizeof *s->rows);
+    gr_graph *g = s->tokens && s->targets && s->rows ? gr_graph_new() : NULL;
+    if (!g)
+        return GR_ERR_MEMORY;
+    int64_t shape[] = {s->batch, s->length};
+    gr_forward f = {.tokens = gr_input(g, "tokens", GR_I64, 2, shape)};
+    gr_tensor *targets = gr_input(g, "targets", GR_I64, 2, shape);
+    gr_tensor *rows = gr_cross_entropy_rows(gr_model_logits(s->model, &f), targets, IGNORED);
+    s->program = rows ? gr_compile(g, &rows, 1, gr_model_device(s->model)) : NULL;
+    gr_graph_free(g);
+    return s->program ? GR_OK : gr_error_status();
+}
+
+/* The next window as row r; nothing when all tokens are scored. */
+static void lay_out(scoring *s, int64_t r)
+{
+    /* Without overlap a window's last token predicts the first of the next one, which would have nothing before it. */
+    int64_t end = s->begin + s->context + (s->stride == s->context);
+    end = end < s->n ? end : s->n;
+    for (int64_t i = 0; i < s->length; i++) {
+        int64_t at = s->begin + i, k = r * s->length + i;
+        bool scores = at + 1 >= s->scored && at + 1 < end;
+        s->tokens[k] = at < end ? s->ids[at] : 0;
+        s->targets[k] = scores ? s->ids[at + 1] : IGNORED;
+    }
+    s->begin += s->stride;
+    s->scored = end > s->scored ? end : s->scored;
+}
+
+static gr_status score_batch(scoring *s)
+{
+    for (int64_t r = 0; r < s->batch; r++)
+        lay_out(s, r);
+    gr_status st = gr_run(s->program, (const void *[]){s->tokens, s->targets}, (void *[]){s->rows});
+    for (int64_t i = 0; st == GR_OK && i < s->batch * s->length; i++)
+        s->sum += (double)s->rows[i]; /* 0 where nothing is scored */
+    return st;
+}
+
+static gr_status score_all(scoring *s)
+{
+    const gr_evaluate_options *o = s->o;
+    gr_status st = GR_OK;
+    s->scored = 1; /* the first token has nothing that predicts it */
+    while (st == GR_OK && s->scored < s->n) {
+        double mean = s->scored > 1 ? s->sum / (double)(s->scored - 1) : 0;
+        if (o->cancel && o->cancel(o->user))
+            return gr_fail(GR_ERR_INTERRUPTED, "evaluation: stopped after %lld of %lld tokens, their loss is %.6g",
+                           (long long)s->scored - 1, (long long)s->n - 1, mean);
+        st = score_batch(s);
+        if (st == GR_OK && !isfinite(s->sum))
+            return gr_fail(GR_ERR_NUMBER,
+                           "evaluation: the loss of the first %lld tokens is not a number\n"
+                           "gradus verify and gradus dump tell whether the weights are whole",
+                           (long long)s->scored - 1);
+        if (st == GR_OK && o->progress)
+            o->progress(o->user, s->scored - 1, s->n - 1, s->sum / (double)(s->scored - 1));
+    }
+    return st;
+}
+
+gr_status gr_evaluate(gr_model *model, const int32_t *tokens, int64_t n, const gr_evaluate_options *options,
+                      double *loss)
+{
+    scoring s = {.model = model, .o = options, .ids = tokens, .n = n};
+    s.context = options->context ? options->context : gr_model_describe(model)->context;
+    s.stride = options->stride ? options->stride : s.context;
+    gr_status st = check(&s);
+    if (st == GR_OK)
+        st = open(&s);
+    if (st == GR_OK)
+        st = score_all(&s);
+    if (st == GR_OK)
+        *loss = s.sum / (double)(n - 1);
+    gr_program_free(s.program);
+    gr_free(s.tokens);
+    gr_free(s.targets);
+    gr_free(s.rows);
+    return st;
+}
