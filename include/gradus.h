@@ -356,7 +356,8 @@ GR_API double gr_item(gr_tensor *t);
  * is UTF-8 with a length, NUL bytes are fine; an invalid byte is a character of its own. */
 typedef struct gr_tokenizer gr_tokenizer;
 
-/* From a tokenizer.json, or a directory that has one; its tokenizer_config.json then names bos and eos. */
+/* From a tokenizer.json, a SentencePiece tokenizer.model, or a directory that has one of them or vocab.json and
+ * merges.txt; its tokenizer_config.json then names bos and eos. */
 GR_API gr_tokenizer *gr_tokenizer_load(const char *path);
 GR_API gr_tokenizer *gr_tokenizer_from_json(const char *json, size_t size);
 /* 256 tokens, one a byte, id = byte, and <|endoftext|>, 256. */

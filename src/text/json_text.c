@@ -18,3 +18,16 @@ gr_status gr_json_add_text(gr_bytes *out, const char *text, size_t size)
     }
     return status ? status : gr_bytes_add(out, "\"", 1);
 }
+
+gr_status gr_json_add_added_token(gr_bytes *out, int64_t id, const char *content, size_t size, bool special)
+{
+    char number[64];
+    snprintf(number, sizeof number, "{\"id\": %lld, \"content\": ", (long long)id);
+    gr_status status = gr_bytes_add_string(out, number);
+    if (!status)
+        status = gr_json_add_text(out, content, size);
+    if (!status)
+        status = gr_bytes_add_string(out, ", \"single_word\": false, \"lstrip\": false, \"rstrip\": false, "
+                                          "\"normalized\": false, \"special\": ");
+    return status ? status : gr_bytes_add_string(out, special ? "true}" : "false}");
+}

@@ -1,4 +1,5 @@
 /* Loading from a path, and which tokens begin and end a text. */
+#include "text/convert.h"
 #include "text/tokenizer.h"
 #include "base/error.h"
 #include "base/file.h"
@@ -44,6 +45,16 @@ static gr_status read_config(gr_tokenizer *t, const char *path)
     return status;
 }
 
+/* json: what the files were converted to; freed. */
+static gr_tokenizer *from_json(const char *path, gr_status status, gr_bytes *json)
+{
+    gr_tokenizer *t = status ? NULL : gr_tokenizer_from_json(json->data, json->size);
+    gr_bytes_free(json);
+    if (!t)
+        gr_fail_in("%s", path);
+    return t;
+}
+
 static gr_tokenizer *load_file(const char *path)
 {
     size_t size;
@@ -57,20 +68,57 @@ static gr_tokenizer *load_file(const char *path)
     return t;
 }
 
+static gr_tokenizer *load_sentencepiece(const char *path)
+{
+    size_t size;
+    gr_bytes json = {0};
+    char *data = gr_file_read(path, GR_JSON_LIMIT, &size);
+    if (!data)
+        return NULL;
+    gr_status status = gr_convert_sentencepiece("tokenizer.model", data, size, &json);
+    gr_free(data);
+    return from_json(path, status, &json);
+}
+
+static gr_tokenizer *load_merges(const char *dir, const char *vocab_path, const char *merges_path)
+{
+    size_t vocab_size, merges_size;
+    gr_bytes json = {0};
+    char *vocab = gr_file_read(vocab_path, GR_JSON_LIMIT, &vocab_size);
+    char *merges = vocab ? gr_file_read(merges_path, GR_JSON_LIMIT, &merges_size) : NULL;
+    gr_status status = merges ? gr_convert_merges(vocab, vocab_size, merges, merges_size, &json) : gr_error_status();
+    gr_free(vocab);
+    gr_free(merges);
+    return from_json(dir, status, &json);
+}
+
+/* A directory's files by age of their format: tokenizer.json, vocab.json with merges.txt, tokenizer.model. */
 static gr_tokenizer *load_dir(const char *dir)
 {
-    char *file = gr_path_join(dir, "tokenizer.json"), *config = gr_path_join(dir, "tokenizer_config.json");
+    static const char *const names[] = {"tokenizer.json", "vocab.json", "merges.txt", "tokenizer.model",
+                                        "tokenizer_config.json"};
+    char *path[5] = {0};
     gr_tokenizer *t = NULL;
-    if (file && config && !gr_path_is_file(file))
-        gr_fail(GR_ERR_FILE, "%s: there is no tokenizer.json in this directory", dir);
-    else if (file && config)
-        t = load_file(file);
-    if (t && gr_path_is_file(config) && read_config(t, config)) {
+    bool made = true;
+    for (int i = 0; i < 5 && made; i++)
+        made = (path[i] = gr_path_join(dir, names[i])) != NULL;
+    if (made && gr_path_is_file(path[0]))
+        t = load_file(path[0]);
+    else if (made && gr_path_is_file(path[1]) && gr_path_is_file(path[2]))
+        t = load_merges(dir, path[1], path[2]);
+    else if (made && gr_path_is_file(path[3]))
+        t = load_sentencepiece(path[3]);
+    else if (made)
+        gr_fail(GR_ERR_FILE,
+                "%s: no tokenizer here: neither tokenizer.json, nor vocab.json and merges.txt, nor "
+                "tokenizer.model\nsave the tokenizer beside the model",
+                dir);
+    if (t && gr_path_is_file(path[4]) && read_config(t, path[4])) {
         gr_tokenizer_free(t);
         t = NULL;
     }
-    gr_free(file);
-    gr_free(config);
+    for (int i = 0; i < 5; i++)
+        gr_free(path[i]);
     return t;
 }
 
@@ -78,8 +126,5 @@ gr_tokenizer *gr_tokenizer_load(const char *path)
 {
     if (gr_path_is_dir(path))
         return load_dir(path);
-    if (!gr_path_is_file(path) || ends_with(path, ".json"))
-        return load_file(path);
-    gr_fail(GR_ERR_UNSUPPORTED, "%s: not a tokenizer.json, nor a directory with one", path);
-    return NULL;
+    return ends_with(path, ".model") ? load_sentencepiece(path) : load_file(path);
 }

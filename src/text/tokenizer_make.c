@@ -9,14 +9,10 @@ static const char *const head = "{\n  \"version\": \"1.0\",\n  \"truncation\": n
 
 static gr_status add_end_of_text(gr_bytes *out, size_t id, bool wanted)
 {
-    char token[256];
-    snprintf(token, sizeof token,
-             "\n    {\"id\": %zu, \"content\": \"<|endoftext|>\", \"single_word\": false, \"lstrip\": false, "
-             "\"rstrip\": false, \"normalized\": false, \"special\": true}\n  ",
-             id);
+    static const char name[] = "<|endoftext|>";
     gr_status status = gr_bytes_add_string(out, "  \"added_tokens\": [");
     if (!status && wanted)
-        status = gr_bytes_add_string(out, token);
+        status = gr_json_add_added_token(out, (int64_t)id, name, strlen(name), true);
     return status ? status : gr_bytes_add_string(out, "],\n  \"normalizer\": null,\n");
 }
 
