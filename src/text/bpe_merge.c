@@ -1,4 +1,7 @@
-/* The merge loop, twice: arrays for short words, a heap over a linked list for long ones (n log n for any input). */
+/* The merge loop, twice: arrays for short words; for long ones a linked list, and for every rank a queue of places. Ranks
+ * are taken from a small heap and places from left to right, so that memory is walked in order and a word of any length
+ * takes linear time. */
+#include <stdlib.h>
 #include "text/bpe.h"
 #include "base/error.h"
 
@@ -47,109 +50,158 @@ typedef struct link {
     uint32_t prev, next;
 } link;
 
-typedef struct heap { /* of rank << 32 | position: the lowest rank, and of equal ranks the leftmost, is on top */
-    uint64_t *at;
-    size_t n, cap;
-} heap;
+/* Where a rank's pair may stand, in rising order from `at` on unless `mixed`. An entry is out of date when its symbols
+ * have changed since. */
+typedef struct queue {
+    uint32_t *place;
+    size_t n, cap, at;
+    bool mixed, waiting; /* waiting: its rank is on the heap */
+} queue;
 
-static void sift_down(heap *h, size_t i)
+typedef struct long_word {
+    const gr_bpe *bpe;
+    gr_token_scratch *scratch;
+    queue *queue; /* by rank */
+    int32_t *symbol;
+    link *link;
+    size_t n;
+    size_t ranks; /* on the heap, the lowest on top */
+} long_word;
+
+static void sift_down(uint32_t *heap, size_t n, size_t i)
 {
-    uint64_t x = h->at[i];
+    uint32_t x = heap[i];
     for (;;) {
         size_t child = 2 * i + 1;
-        if (child >= h->n)
+        if (child >= n)
             break;
-        child += child + 1 < h->n && h->at[child + 1] < h->at[child];
-        if (x <= h->at[child])
+        child += child + 1 < n && heap[child + 1] < heap[child];
+        if (x <= heap[child])
             break;
-        h->at[i] = h->at[child];
+        heap[i] = heap[child];
         i = child;
     }
-    h->at[i] = x;
+    heap[i] = x;
 }
 
-static uint64_t pop(heap *h)
+static gr_status push_rank(long_word *w, uint32_t rank)
 {
-    uint64_t top = h->at[0];
-    h->at[0] = h->at[--h->n];
-    if (h->n)
-        sift_down(h, 0);
-    return top;
-}
-
-static gr_status push(heap *h, uint64_t x)
-{
-    gr_status status = gr_grow(&h->at, &h->cap, h->n + 1, sizeof *h->at);
+    gr_status status = gr_grow(&w->scratch->heap, &w->scratch->heap_cap, w->ranks + 1, sizeof *w->scratch->heap);
     if (status)
         return status;
-    size_t i = h->n++;
-    for (; i && x < h->at[(i - 1) / 2]; i = (i - 1) / 2)
-        h->at[i] = h->at[(i - 1) / 2];
-    h->at[i] = x;
+    uint32_t *heap = w->scratch->heap;
+    size_t i = w->ranks++;
+    for (; i && rank < heap[(i - 1) / 2]; i = (i - 1) / 2)
+        heap[i] = heap[(i - 1) / 2];
+    heap[i] = rank;
     return GR_OK;
 }
 
-static gr_status push_pair(const gr_bpe *b, heap *h, const int32_t *symbol, size_t left, size_t right)
+/* The lowest rank has no places left. */
+static void pop_rank(long_word *w)
 {
-    const gr_merge *m = gr_bpe_find_merge(b, (uint32_t)symbol[left], (uint32_t)symbol[right]);
-    return m ? push(h, (uint64_t)m->rank << 32 | left) : GR_OK;
+    uint32_t *heap = w->scratch->heap;
+    queue *q = &w->queue[heap[0]];
+    gr_free(q->place);
+    *q = (queue){0};
+    heap[0] = heap[--w->ranks];
+    if (w->ranks)
+        sift_down(heap, w->ranks, 0);
 }
 
-/* Fills the heap with all pairs at once, which takes linear time. */
-static gr_status first_pairs(const gr_bpe *b, heap *h, const int32_t *symbol, link *at, size_t n)
+/* The pair of two neighbours, if it is one, goes to its rank's queue. */
+static gr_status push_pair(long_word *w, size_t left, size_t right)
 {
-    h->n = 0;
-    for (size_t i = 0; i < n; i++) {
-        at[i] = (link){(uint32_t)i - 1, (uint32_t)i + 1};
-        const gr_merge *m = i + 1 < n ? gr_bpe_find_merge(b, (uint32_t)symbol[i], (uint32_t)symbol[i + 1]) : NULL;
-        if (!m)
-            continue;
-        gr_status status = gr_grow(&h->at, &h->cap, h->n + 1, sizeof *h->at);
-        if (status)
-            return status;
-        h->at[h->n++] = (uint64_t)m->rank << 32 | i;
-    }
-    for (size_t i = h->n / 2; i-- > 0;)
-        sift_down(h, i);
-    return GR_OK;
-}
-
-/* Takes the top of the heap; an entry whose symbols have changed since is dropped. */
-static gr_status merge_top(const gr_bpe *b, heap *h, int32_t *symbol, link *at, size_t n)
-{
-    uint64_t top = pop(h);
-    size_t left = (uint32_t)top, right = at[left].next;
-    if (symbol[left] == none || right >= n)
+    const gr_merge *m = gr_bpe_find_merge(w->bpe, (uint32_t)w->symbol[left], (uint32_t)w->symbol[right]);
+    if (!m)
         return GR_OK;
-    const gr_merge *m = gr_bpe_find_merge(b, (uint32_t)symbol[left], (uint32_t)symbol[right]);
-    if (!m || m->rank != top >> 32)
+    queue *q = &w->queue[m->rank];
+    gr_status status = q->waiting ? GR_OK : push_rank(w, m->rank);
+    if (status)
+        return status;
+    q->waiting = true;
+    status = gr_grow(&q->place, &q->cap, q->n + 1, sizeof *q->place);
+    if (status)
+        return status;
+    q->mixed |= q->n > q->at && q->place[q->n - 1] > left;
+    q->place[q->n++] = (uint32_t)left;
+    return GR_OK;
+}
+
+static int compare_places(const void *x, const void *y)
+{
+    uint32_t a = *(const uint32_t *)x, b = *(const uint32_t *)y;
+    return a < b ? -1 : a > b;
+}
+
+/* Merges the pair at a place, if it still stands there. */
+static gr_status merge_at(long_word *w, uint32_t rank, size_t left)
+{
+    size_t right = w->link[left].next;
+    if (w->symbol[left] == none || right >= w->n)
+        return GR_OK;
+    const gr_merge *m = gr_bpe_find_merge(w->bpe, (uint32_t)w->symbol[left], (uint32_t)w->symbol[right]);
+    if (!m || m->rank != rank)
         return GR_OK;
     gr_status status = GR_OK;
-    symbol[left] = (int32_t)m->id;
-    symbol[right] = none;
-    at[left].next = at[right].next;
-    if (at[left].next < n) {
-        at[at[left].next].prev = (uint32_t)left;
-        status = push_pair(b, h, symbol, left, at[left].next);
+    w->symbol[left] = (int32_t)m->id;
+    w->symbol[right] = none;
+    size_t next = w->link[left].next = w->link[right].next;
+    if (left)
+        status = push_pair(w, w->link[left].prev, left);
+    if (!status && next < w->n) {
+        w->link[next].prev = (uint32_t)left;
+        status = push_pair(w, left, next);
     }
-    if (!status && left)
-        status = push_pair(b, h, symbol, at[left].prev, left);
+    return status;
+}
+
+/* Takes places of the lowest rank until there are none, or a lower rank has come up. */
+static gr_status merge_lowest(long_word *w)
+{
+    uint32_t rank = w->scratch->heap[0];
+    gr_status status = GR_OK;
+    while (!status && w->scratch->heap[0] == rank) {
+        queue *q = &w->queue[rank];
+        if (q->at == q->n) {
+            pop_rank(w);
+            break;
+        }
+        if (q->mixed)
+            qsort(q->place + q->at, q->n - q->at, sizeof *q->place, compare_places);
+        q->mixed = false;
+        status = merge_at(w, rank, q->place[q->at++]);
+    }
+    return status;
+}
+
+static gr_status prepare(long_word *w)
+{
+    gr_token_scratch *s = w->scratch;
+    gr_status status = gr_grow(&s->links, &s->links_cap, w->n * sizeof(link), 1);
+    if (!status && !s->queues)
+        s->queues = gr_alloc_zero(w->bpe->added, sizeof(queue));
+    if (status || !s->queues)
+        return GR_ERR_MEMORY;
+    w->link = s->links;
+    w->queue = s->queues;
+    for (size_t i = 0; i < w->n; i++)
+        w->link[i] = (link){(uint32_t)i - 1, (uint32_t)i + 1};
+    for (size_t i = 0; i + 1 < w->n && !status; i++)
+        status = push_pair(w, i, i + 1);
     return status;
 }
 
 gr_status gr_bpe_merge_long(const gr_bpe *b, gr_token_scratch *s, int32_t *symbol, size_t *n)
 {
+    long_word w = {.bpe = b, .scratch = s, .symbol = symbol, .n = *n};
     if (*n >= UINT32_MAX)
         return gr_fail(GR_ERR_UNSUPPORTED, "encode: a word of more than 4 Gi symbols");
-    gr_status status = gr_grow(&s->links, &s->links_cap, *n, sizeof(link));
-    heap h = {s->heap, 0, s->heap_cap};
-    link *at = s->links;
-    if (!status)
-        status = first_pairs(b, &h, symbol, at, *n);
-    while (!status && h.n)
-        status = merge_top(b, &h, symbol, at, *n);
-    s->heap = h.at;
-    s->heap_cap = h.cap;
+    gr_status status = prepare(&w);
+    while (!status && w.ranks)
+        status = merge_lowest(&w);
+    while (w.ranks)
+        pop_rank(&w);
     size_t left = 0;
     for (size_t i = 0; !status && i < *n; i++)
         if (symbol[i] != none)

@@ -5,6 +5,7 @@ void gr_token_scratch_free(gr_token_scratch *s)
 {
     gr_free(s->cache);
     gr_free(s->links);
+    gr_free(s->queues);
     gr_free(s->heap);
     *s = (gr_token_scratch){0};
 }

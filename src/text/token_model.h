@@ -8,8 +8,8 @@
 /* Memory that encoding needs, kept between calls: one per thread. The model itself is never written to. */
 typedef struct gr_token_scratch {
     gr_word_cache *cache; /* words seen before; NULL: none */
-    void *links;          /* bpe_merge.c */
-    uint64_t *heap;
+    void *links, *queues; /* bpe_merge.c, unigram.c */
+    uint32_t *heap;
     size_t links_cap, heap_cap;
 } gr_token_scratch;
 
