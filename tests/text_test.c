@@ -59,6 +59,51 @@ TEST(every_kind)
     CHECK(kinds >= 5);
 }
 
+/* ---- older files ---- */
+
+static void check_ids(gr_tokenizer *t, const char *text, unsigned flags, const int32_t *want, size_t n_want)
+{
+    const int32_t *ids;
+    size_t n;
+    CHECK_OK(gr_tokenizer_encode(t, text, strlen(text), flags, &ids, &n));
+    CHECK_EQ_INT(n, n_want);
+    for (size_t i = 0; i < n; i++)
+        CHECK_EQ_INT(ids[i], want[i]);
+}
+
+TEST(vocab_and_merges)
+{
+    static const char vocab[] =
+        "{\"a\": 0, \"b\": 1, \"\\u0120\": 2, \"ab\": 3, \"\\u0120ab\": 4, \"<|endoftext|>\": 5}";
+    static const char merges[] = "#version: 0.2\na b\r\n\xC4\xA0 ab\n";
+    CHECK_OK(gr_file_write(test_join(test_dir(), "vocab.json"), vocab, sizeof vocab - 1));
+    CHECK_OK(gr_file_write(test_join(test_dir(), "merges.txt"), merges, sizeof merges - 1));
+    gr_tokenizer *t = gr_tokenizer_load(test_dir());
+    CHECK_MADE(t);
+    check_ids(t, "ab ab a<|endoftext|>", GR_PARSE_SPECIAL, (const int32_t[]){3, 4, 2, 0, 5}, 5);
+    gr_tokenizer_free(t);
+}
+
+/* Pieces: <unk> <s> </s> <0x61> <0x62> <0x63> a b U+2581 ab U+2581ab. */
+TEST(sentencepiece)
+{
+    size_t size;
+    const char *seed = test_source("fuzz/corpus/fuzz_sentencepiece/bpe");
+    char *data = gr_file_read(seed, 1 << 20, &size);
+    CHECK_MADE(data);
+    const char *path = test_join(test_dir(), "tokenizer.model");
+    CHECK_OK(gr_file_write(path, data, size));
+    gr_free(data);
+    gr_tokenizer *t = gr_tokenizer_load(path);
+    CHECK_MADE(t);
+    check_ids(t, "ab cab", GR_ADD_SPECIAL, (const int32_t[]){1, 10, 8, 5, 9}, 5);
+    CHECK_EQ_INT(gr_tokenizer_eos(t), 2);
+    gr_tokenizer_free(t);
+    CHECK_OK(gr_file_write(path, "\x0A\xFF\xFF", 3));
+    CHECK(!gr_tokenizer_load(path));
+    CHECK_ERROR(GR_ERR_FILE, "tokenizer.model");
+}
+
 /* ---- byte and char ---- */
 
 static void check_round_trip(gr_tokenizer *t, const char *text, size_t size, size_t n_wanted)

@@ -37,7 +37,7 @@ const char *gr_strings_at(const gr_strings *s, size_t i, size_t *size)
 {
     size_t start = i ? s->end[i - 1] : 0;
     *size = s->end[i] - start;
-    return s->text.data + start;
+    return s->text.data ? s->text.data + start : "";
 }
 
 /* ---- steps ---- */

@@ -55,7 +55,7 @@ static gr_status encode_part(const gr_tokenizer *t, gr_tokenizer_scratch *s, con
         return GR_OK;
     if (!gr_normalizer_is_empty(t->normalizer)) {
         status = gr_normalizer_run(t->normalizer, text, size, &s->normal, &s->normal_spare);
-        text = s->normal.data;
+        text = s->normal.size ? s->normal.data : "";
         size = s->normal.size;
     }
     gr_added_search search = {&t->added, &t->added.normalized, text, text + size, flags & GR_PARSE_SPECIAL, text, text};
@@ -93,6 +93,8 @@ gr_status gr_tokenizer_run(const gr_tokenizer *t, gr_tokenizer_scratch *s, const
     if (!s->model.cache)
         s->model.cache = gr_word_cache_new();
     s->ids.size = 0;
+    if (!size)
+        text = ""; /* NULL is fine then */
     if (!s->model.cache)
         return GR_ERR_MEMORY;
     if (!(flags & GR_ADD_SPECIAL))

@@ -262,7 +262,8 @@ gr_status gr_normalizer_run(const gr_normalizer *n, const char *text, size_t siz
         *spare = *out;
         *out = swap;
         out->size = 0;
-        status = n->step[i].kind->run(&n->step[i], i ? spare->data : text, i ? spare->size : size, out);
+        const char *from = i ? spare->data : text;
+        status = n->step[i].kind->run(&n->step[i], from ? from : "", i ? spare->size : size, out);
     }
     return status;
 }

@@ -159,7 +159,7 @@ void gr_text_stream_free(gr_text_stream *s)
 /* Complete characters of the bytes so far; `end`: there is no more. */
 static gr_status show_bytes(gr_text_stream *s, bool end)
 {
-    size_t used;
+    size_t used = 0;
     gr_status status = gr_utf8_repair(s->bytes.data, s->bytes.size, !end, &s->out, &used);
     if (!status && used) {
         memmove(s->bytes.data, s->bytes.data + used, s->bytes.size - used);

@@ -91,6 +91,8 @@ int gr_utf8_write(uint32_t c, char *out)
 
 bool gr_utf8_valid(const char *p, size_t size)
 {
+    if (!size)
+        return true; /* p may be NULL */
     const char *end = p + size;
     while (p < end) {
         int n;
@@ -103,6 +105,8 @@ bool gr_utf8_valid(const char *p, size_t size)
 
 gr_status gr_utf8_repair(const char *p, size_t size, bool more, gr_bytes *out, size_t *used)
 {
+    if (!size)
+        p = "";
     const char *end = p + size, *at = p, *copied = p;
     gr_status status = GR_OK;
     while (at < end && !status) {

@@ -76,6 +76,8 @@ gr_status gr_vocab_add(gr_vocab *v, const char *text, size_t size, uint32_t id)
         status = grow_rows(v, id);
     uint32_t offset = (uint32_t)v->pool.size;
     if (!status)
+        status = gr_bytes_reserve(&v->pool, size + 1); /* so that even the pool of an empty token is there */
+    if (!status)
         status = gr_bytes_add(&v->pool, text, size);
     if (status)
         return status;
