@@ -9,8 +9,8 @@ LEAST ?= 0
 GENERATOR := $(if $(shell command -v ninja 2>/dev/null),Ninja,Unix Makefiles)
 
 configure = cmake --preset $(1) -G "$$(sed -n 's/^CMAKE_GENERATOR:INTERNAL=//p' $(2)/CMakeCache.txt 2>/dev/null | grep . || echo '$(GENERATOR)')" $(OPTIONS) $(3) >/dev/null
-# MAKEFLAGS is emptied so that a generated makefile takes its own -j and does not announce every folder.
-compile = MAKEFLAGS= cmake --build --preset $(1) -j $(JOBS)
+# MAKEFLAGS and MAKELEVEL are emptied so that a generated makefile takes its own -j and does not announce every folder.
+compile = MAKEFLAGS= MAKELEVEL= cmake --build --preset $(1) -j $(JOBS)
 build = $(call configure,$(1),$(2),$(3)) && $(call compile,$(1))
 # Tests use threads themselves, so they run one at a time.
 check = $(call build,$(1),build/$(1)) && tools/test $(1)
