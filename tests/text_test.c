@@ -47,7 +47,7 @@ TEST(every_kind)
         char file[2048];
         snprintf(file, sizeof file, "%s/%s", path, names[i]);
         gr_tokenizer *t = gr_tokenizer_load(file);
-        if (!t && gr_error_status() == GR_ERR_UNSUPPORTED && strstr(gr_error(), "this build has no"))
+        if (!t && strstr(gr_error(), "this build has no"))
             continue;
         CHECK_MADE(t);
         strcat(file, "l");
