@@ -145,6 +145,11 @@ void *gr_store_data(gr_store *s, int index)
     return e->data;
 }
 
+const void *gr_store_view(const gr_store *s, int index)
+{
+    return s->device->backend->read == gr_host_read ? s->entries[index].data : NULL;
+}
+
 static gr_status find_sized(const gr_store *s, const char *name, size_t size, int *index)
 {
     *index = gr_store_find(s, name);

@@ -6,6 +6,7 @@
 #include "base/machine.h"
 #include "base/mem.h"
 #include "format/checkpoint.h"
+#include "program/store.h"
 #include "train/data.h"
 #include "train/plot.h"
 
@@ -87,18 +88,18 @@ static gr_status read_state(run *r, gr_json_doc *doc)
 
 /* ---- checkpoints -------------------------------------------------------------------------------------------- */
 
-/* A store as the tensors of a file: fetched one at a time into one buffer. */
+/* A store as the tensors of a file: read where they are, or where the host cannot, one at a time into one buffer. */
 typedef struct source {
     gr_store *store;
     gr_safetensor *tensors;
-    void *buffer;
+    size_t largest;
+    void *buffer; /* [largest], taken when it is needed */
     int count;
 } source;
 
 static gr_status open_source(source *s, gr_store *store)
 {
     *s = (source){.store = store, .count = gr_store_count(store)};
-    size_t largest = 0;
     gr_entry e;
     s->tensors = gr_alloc_zero((size_t)s->count, sizeof *s->tensors);
     for (int i = 0; s->tensors && i < s->count; i++) {
@@ -107,10 +108,9 @@ static gr_status open_source(source *s, gr_store *store)
             return st;
         s->tensors[i] = (gr_safetensor){.name = e.name, .dtype = e.dtype, .ndim = e.ndim, .bytes = e.bytes};
         memcpy(s->tensors[i].shape, e.shape, sizeof e.shape);
-        largest = e.bytes > largest ? e.bytes : largest;
+        s->largest = e.bytes > s->largest ? e.bytes : s->largest;
     }
-    s->buffer = s->tensors ? gr_alloc(largest) : NULL;
-    return s->buffer ? GR_OK : GR_ERR_MEMORY;
+    return s->tensors ? GR_OK : GR_ERR_MEMORY;
 }
 
 static void close_source(source *s)
@@ -122,6 +122,12 @@ static void close_source(source *s)
 static gr_status fetch(void *user, int index, const void **data)
 {
     source *s = user;
+    *data = gr_store_view(s->store, index);
+    if (*data)
+        return GR_OK;
+    s->buffer = s->buffer ? s->buffer : gr_alloc(s->largest);
+    if (!s->buffer)
+        return GR_ERR_MEMORY;
     *data = s->buffer;
     return gr_store_read(s->store, s->tensors[index].name, s->buffer, s->tensors[index].bytes);
 }
