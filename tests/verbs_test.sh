@@ -205,4 +205,75 @@ i=0
 while [ $i -lt 40 ]; do cat text.txt text.txt text.txt; i=$((i + 1)); done >long.txt
 interrupts eval run --device ref --data long.txt --stride 1
 
+# ---- plan ----
+# The parts are the whole, and with --json integers.
+parts() {
+    sum=0
+    for part in weights gradients optimizer activations cache scratch; do
+        value=$(field $part)
+        case $value in '' | *[!0-9]*) fail "plan: $part is '$value'" && value=0 ;; esac
+        sum=$((sum + value))
+    done
+    [ "$sum" = "$(field peak_bytes)" ] || fail "plan: the parts are $sum, the peak is $(field peak_bytes)"
+}
+run 0 plan train text.txt --tokenizer char --layers 2 --json
+parts
+weights=$(field weights)
+[ "$(field optimizer)" = $((2 * weights)) ] || fail "plan: adamw keeps two moments, $(field optimizer) for $weights"
+run 0 plan train text.txt --tokenizer char --layers 2 --optimizer sgd --json
+[ "$(field optimizer)" = "$weights" ] || fail 'plan: sgd with momentum keeps one'
+run 0 plan train text.txt --tokenizer char --layers 2 --json --accumulate 2
+[ "$(field gradients)" -ge "$weights" ] || fail 'plan: accumulation keeps all gradients'
+run 0 plan train --embed 256 --batch 8
+says 'it fits' out
+run 0 plan train --init run --json
+parts
+# Too much: what would fit is computed, and fits.
+run 0 plan train --layers 12 --embed 1024 --context 1024 --batch 1M --json
+says '"fits": false' out
+says '"advice": "With --batch ' out
+advice=$(sed 's/.*"With \(.*\) it needs.*/\1/' out)
+# shellcheck disable=SC2086
+run 0 plan train --layers 12 --embed 1024 --context 1024 $advice --json
+says '"fits": true' out
+run 0 plan train --layers 80 --embed 65536 --heads 64
+says 'does not fit' out
+says 'a smaller model' out
+run 2 plan train --tokenizer char
+says 'DATA' err
+run 2 plan train --epochs 2
+run 2 plan train --layer 2
+says 'Did you mean --layers?' err
+run 3 plan train nothing.txt
+run 3 plan train --config nowhere
+run 3 plan train --init nowhere
+run 2 plan
+run 2 plan trian
+[ ! -e plan ] || fail 'plan wrote something'
+run 0 plan generate $m --json
+parts
+whole=$(field cache)
+run 0 plan generate $m -p 'the quick' -n 7 --json
+[ "$(field cache)" = $((whole / 4)) ] || fail "plan generate: a cache of $(field cache) for 16 of 64 tokens, $whole for all"
+run 0 plan generate $m
+says 'cache' out
+run 2 plan generate
+run 3 plan generate nowhere
+run 3 plan generate $tiny/gpt2 -p x
+# The planned peak against the resident set of the run itself.
+if [ "$GRADUS_KIND" = plain ] && /usr/bin/time -f %M true 2>kib; then
+    flags='--layers 8 --embed 256 --heads 4 --context 128 --batch 8'
+    # shellcheck disable=SC2086
+    run 0 plan train text.txt $flags --json
+    # shellcheck disable=SC2086
+    /usr/bin/time -f %M -o kib "$g" train text.txt $flags --steps 2 --eval-fraction 0.2 --out mid --quiet 2>err ||
+        fail "train: $(cat err)"
+    real=$(($(tail -1 kib) * 1024)) planned=$(field peak_bytes)
+    echo "plan: $planned bytes, resident: $real"
+    [ $((planned - real)) -lt $((real * 3 / 100)) ] && [ $((real - planned)) -lt $((real * 3 / 100)) ] ||
+        fail "planned $planned bytes, and $real were resident: more than 3 % apart"
+else
+    echo 'skipped: the resident set (needs GNU time and a plain build)'
+fi
+
 [ $failures = 0 ] || exit 1

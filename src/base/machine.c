@@ -142,14 +142,25 @@ size_t gr_memory_available(void)
     return available > SIZE_MAX ? SIZE_MAX : (size_t)available;
 }
 
-size_t gr_memory_resident(void)
+/* Pages of this process that are in RAM, and how many of them are of files or shared. */
+static bool read_pages(unsigned long long *resident, unsigned long long *shared)
 {
     char text[256];
-    unsigned long long size, resident, shared;
-    if (!read_text("/proc/self/statm", text, sizeof text) ||
-        sscanf(text, "%llu %llu %llu", &size, &resident, &shared) != 3 || resident < shared)
-        return 0;
-    return (size_t)(resident - shared) * (size_t)sysconf(_SC_PAGESIZE);
+    unsigned long long size;
+    return read_text("/proc/self/statm", text, sizeof text) &&
+           sscanf(text, "%llu %llu %llu", &size, resident, shared) == 3 && *resident >= *shared;
+}
+
+size_t gr_memory_resident(void)
+{
+    unsigned long long resident, shared;
+    return read_pages(&resident, &shared) ? (size_t)(resident - shared) * (size_t)sysconf(_SC_PAGESIZE) : 0;
+}
+
+size_t gr_memory_process(void)
+{
+    unsigned long long resident, shared;
+    return read_pages(&resident, &shared) ? (size_t)resident * (size_t)sysconf(_SC_PAGESIZE) : 0;
 }
 
 /* Lowers *result to the quota in whole cores, rounded up: 1.5 cores are worth two threads. */
@@ -197,6 +208,11 @@ size_t gr_memory_available(void)
 }
 
 size_t gr_memory_resident(void)
+{
+    return 0;
+}
+
+size_t gr_memory_process(void)
 {
     return 0;
 }

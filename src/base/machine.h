@@ -13,6 +13,9 @@ size_t gr_memory_available(void);
 /* Bytes of this process's own memory (not files, not shared) that are in RAM; 0 where the system does not say. */
 size_t gr_memory_resident(void);
 
+/* The same with its code and the files it has mapped: what tools call its resident set. */
+size_t gr_memory_process(void);
+
 /* Seconds of a clock that only goes forward. */
 double gr_seconds(void);
 

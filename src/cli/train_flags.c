@@ -82,6 +82,9 @@ static gr_status open_tokenizer(gr_args *args, gr_train_job *job)
         return GR_OK;
     const char *kind = f->tokenizer ? f->tokenizer : "byte";
     gr_tokenizer_free(job->on.tokenizer);
+    if (strcmp(kind, "char") == 0 && !job->corpus)
+        return gr_args_fail(args, "--tokenizer char: its vocabulary is that of DATA, which is missing\nGive DATA, or "
+                                  "--tokenizer byte.");
     if (strcmp(kind, "char") == 0) {
         size_t size;
         const char *text = gr_corpus_text(job->corpus, &size);
@@ -204,11 +207,11 @@ gr_status gr_train_job_open(gr_args *args, const char **data, size_t n_data, boo
 {
     const gr_train_flags *f = args->options;
     *job = (gr_train_job){0};
-    if (n_data == 0)
+    if (n_data == 0 && (initialize || f->epochs > 0))
         return gr_args_fail(args, "DATA is missing\ngive text files, .jsonl files or directories of them");
-    job->corpus = gr_corpus_load(data, (int)n_data);
-    gr_status s = job->corpus ? open_model(args, initialize, job) : gr_error_status();
-    if (s == GR_OK)
+    job->corpus = n_data ? gr_corpus_load(data, (int)n_data) : NULL;
+    gr_status s = job->corpus || !n_data ? open_model(args, initialize, job) : gr_error_status();
+    if (s == GR_OK && job->corpus)
         s = open_data(f, job);
     if (s == GR_OK)
         set_options(args, job);

@@ -25,8 +25,8 @@ typedef struct gr_train_job {
     gr_run_options run;
 } gr_train_job;
 
-/* Reads the data and makes the model and all options, as the flags say. initialize: set the weights too. Close in any
- * case. */
+/* Reads the data and makes the model and all options, as the flags say. initialize: set the weights too; if not, there
+ * may be no data either. Close in any case. */
 gr_status gr_train_job_open(gr_args *args, const char **data, size_t n_data, bool initialize, gr_train_job *job);
 void gr_train_job_close(gr_train_job *job);
 

@@ -12,6 +12,8 @@
     X(eval) \
     X(dump) \
     X(tokenize) \
+    X(plan_train) \
+    X(plan_generate) \
     X(info) \
     X(verify)
 /* clang-format on */

@@ -1,0 +1,297 @@
+/* gradus plan: what a command would need, before it takes any of it. */
+#include <stdio.h>
+#include <string.h>
+#include "base/file.h"
+#include "base/machine.h"
+#include "base/mem.h"
+#include "cli/generate.h"
+#include "cli/human.h"
+#include "cli/term.h"
+#include "cli/train_flags.h"
+#include "cli/verbs.h"
+#include "format/checkpoint.h"
+
+/* Peak memory by kind, in bytes. */
+typedef struct plan {
+    size_t weights, gradients, optimizer, activations, cache, scratch;
+    size_t available; /* SIZE_MAX: not known */
+    char advice[200]; /* "": none is needed */
+} plan;
+
+/* Program code that a run touches and planning does not: kernels, and a BLAS (measured: 0.8 to 1.8 MB). */
+static const size_t code_bytes = (size_t)1 << 20;
+
+static size_t total(const plan *p)
+{
+    return p->weights + p->gradients + p->optimizer + p->activations + p->cache + p->scratch;
+}
+
+static bool fits(const plan *p)
+{
+    return total(p) <= p->available;
+}
+
+/* `other`: bytes that no program of the device knows of. They, the process itself and what alignment costs are scratch. */
+static plan plan_of(const gr_memory *m, size_t other)
+{
+    plan p = {.weights = m->weights, .optimizer = m->optimizer, .activations = m->peak_activations, .cache = m->cache};
+    p.gradients = m->gradients + m->peak_gradients;
+    size_t process = gr_memory_process(), available = gr_memory_available();
+    p.scratch = m->peak_scratch + other + process + code_bytes;
+    p.available = available > SIZE_MAX - process ? SIZE_MAX : available + process; /* this process goes away */
+    return p;
+}
+
+/* ---- printing ----------------------------------------------------------------------------------------------- */
+
+static gr_status print_json(const plan *p)
+{
+    gr_json_doc *doc = gr_json_new("the plan");
+    if (!doc)
+        return gr_error_status();
+    gr_json o = gr_json_root(doc);
+    gr_json_put_int(o, "peak_bytes", (int64_t)total(p));
+    gr_json_put_int(o, "weights", (int64_t)p->weights);
+    gr_json_put_int(o, "gradients", (int64_t)p->gradients);
+    gr_json_put_int(o, "optimizer", (int64_t)p->optimizer);
+    gr_json_put_int(o, "activations", (int64_t)p->activations);
+    gr_json_put_int(o, "cache", (int64_t)p->cache);
+    gr_json_put_int(o, "scratch", (int64_t)p->scratch);
+    if (p->available != SIZE_MAX)
+        gr_json_put_int(o, "available_bytes", (int64_t)p->available);
+    gr_json_put_bool(o, "fits", fits(p));
+    if (*p->advice)
+        gr_json_put_text(o, "advice", p->advice);
+    char *text = gr_json_format(doc, false, NULL);
+    if (text)
+        gr_out("%s\n", text);
+    gr_text_free(text);
+    gr_json_free(doc);
+    return text ? GR_OK : gr_error_status();
+}
+
+static void print_part(const char *name, size_t bytes)
+{
+    if (bytes > 0)
+        gr_out("%-12s %10s\n", name, gr_human_bytes((double)bytes).s);
+}
+
+static gr_status print(const gr_args *args, const plan *p)
+{
+    if (args->common.json)
+        return print_json(p);
+    print_part("weights", p->weights);
+    print_part("gradients", p->gradients);
+    print_part("optimizer", p->optimizer);
+    print_part("activations", p->activations);
+    print_part("cache", p->cache);
+    print_part("scratch", p->scratch);
+    print_part("peak", total(p));
+    if (p->available != SIZE_MAX)
+        gr_out("%-12s %10s: it %s\n", "free", gr_human_bytes((double)p->available).s,
+               fits(p) ? "fits" : "does not fit");
+    if (*p->advice)
+        gr_out("%s\n", p->advice);
+    return GR_OK;
+}
+
+/* ---- train -------------------------------------------------------------------------------------------------- */
+
+/* What the loop of training keeps besides: a step's tokens and targets, twice for evaluation, and the curve. */
+static size_t loop_bytes(const gr_train_options *o)
+{
+    size_t row = (size_t)(o->batch * o->context) * 2 * sizeof(int64_t);
+    return row * (size_t)(o->accumulate + 1) + (size_t)o->steps * 2 * sizeof(double);
+}
+
+static gr_status plan_options(gr_model *model, const gr_train_options *o, plan *out)
+{
+    gr_trainer *t = gr_trainer_new(model, o);
+    if (!t)
+        return gr_error_status();
+    gr_memory m = gr_trainer_memory(t);
+    *out = plan_of(&m, loop_bytes(o));
+    gr_trainer_free(t);
+    return GR_OK;
+}
+
+/* Halves the batch, then the context, until the plan fits; accumulation keeps the tokens of a step what they were. */
+static gr_status advise_training(gr_model *model, const gr_train_options *given, plan *p)
+{
+    gr_train_options o = *given;
+    plan smaller = *p;
+    while (!fits(&smaller) && (o.batch > 1 || o.context > 16)) {
+        bool halves_batch = o.batch > 1;
+        int64_t rows = o.batch * o.accumulate;
+        o.batch = halves_batch ? o.batch / 2 : 1;
+        o.context = halves_batch ? o.context : o.context / 2;
+        o.accumulate = (rows + o.batch - 1) / o.batch;
+        gr_status s = plan_options(model, &o, &smaller);
+        if (s != GR_OK)
+            return s;
+    }
+    if (!fits(&smaller))
+        snprintf(p->advice, sizeof p->advice,
+                 "Even --batch 1 --context %lld needs %s: a smaller model, --optimizer sgd or more memory will do.",
+                 (long long)o.context, gr_human_bytes((double)total(&smaller)).s);
+    else if (o.context < given->context)
+        snprintf(p->advice, sizeof p->advice, "With --batch 1 --accumulate %lld --context %lld it needs %s and fits.",
+                 (long long)o.accumulate, (long long)o.context, gr_human_bytes((double)total(&smaller)).s);
+    else
+        snprintf(p->advice, sizeof p->advice, "With --batch %lld --accumulate %lld it needs %s and fits.",
+                 (long long)o.batch, (long long)o.accumulate, gr_human_bytes((double)total(&smaller)).s);
+    return GR_OK;
+}
+
+/* --init MODEL stands for its config.json and tokenizer: weights are not needed to plan. Caller frees both. */
+static gr_status describe_init(gr_train_flags *f, char **config, char **tokenizer)
+{
+    char *dir = gr_checkpoint_resolve(f->init);
+    *config = dir ? gr_path_join(dir, "config.json") : NULL;
+    *tokenizer = dir ? gr_path_join(dir, "tokenizer.json") : NULL;
+    gr_free(dir);
+    if (!*config || !*tokenizer)
+        return gr_error_status();
+    f->config = *config;
+    if (!f->tokenizer && gr_path_is_file(*tokenizer))
+        f->tokenizer = *tokenizer;
+    f->init = NULL;
+    return GR_OK;
+}
+
+static gr_status run_train(gr_args *args)
+{
+    gr_train_flags *f = args->options;
+    gr_train_job job = {0};
+    char *config = NULL, *tokenizer = NULL;
+    plan p;
+    gr_status s = f->init ? describe_init(f, &config, &tokenizer) : GR_OK;
+    if (s == GR_OK)
+        s = gr_train_job_open(args, args->positional, args->count, false, &job);
+    if (s == GR_OK)
+        s = plan_options(job.on.model, &job.run.train, &p);
+    if (s == GR_OK && !fits(&p))
+        s = advise_training(job.on.model, &job.run.train, &p);
+    if (s == GR_OK)
+        s = print(args, &p);
+    gr_train_job_close(&job);
+    gr_free(config);
+    gr_free(tokenizer);
+    return s;
+}
+
+const gr_verb gr_verb_plan_train = {
+    .name = "plan train",
+    .summary = "prints the memory that train would need",
+    .positional = "[DATA...]",
+    .about =
+        "Takes the flags of gradus train and runs nothing. Peak memory by kind, and whether it is free; if not, what "
+        "to change. Scratch is what kernels work in, batches, the tokens of DATA and the program itself. DATA may be "
+        "left out: then the tokens are not counted, and --tokenizer char, whose vocabulary they are, is not possible.",
+    .flags = gr_train_flag_table,
+    .common = GR_WITH_DEVICE | GR_WITH_SEED | GR_WITH_JSON,
+    .examples = {{"does GPT-2 fit with this batch?", "gradus plan train --config config.json --batch 4 --context 256"},
+                 {"for a script", "gradus plan train book.txt --tokenizer char --layers 12 --embed 768 --json"}},
+    .options_size = sizeof(gr_train_flags),
+    .run = run_train,
+};
+
+/* ---- generate ----------------------------------------------------------------------------------------------- */
+
+/* The model of a directory without its weights, and its tokenizer. */
+static gr_status describe_model(const gr_args *args, gr_opened *on)
+{
+    gr_status s = gr_open_device(args, on);
+    if (s != GR_OK)
+        return s;
+    size_t size;
+    on->path = gr_checkpoint_resolve(args->positional[0]);
+    char *config = on->path ? gr_path_join(on->path, "config.json") : NULL;
+    char *tokenizer = on->path ? gr_path_join(on->path, "tokenizer.json") : NULL;
+    char *text = config && tokenizer ? gr_file_read(config, GR_JSON_LIMIT, &size) : NULL;
+    on->model = text ? gr_model_new(config, text, size, on->device) : NULL;
+    s = on->model ? GR_OK : gr_error_status();
+    if (s == GR_OK && gr_path_is_file(tokenizer)) {
+        on->tokenizer = gr_tokenizer_load(on->path);
+        s = on->tokenizer ? GR_OK : gr_error_status();
+    }
+    gr_free(text);
+    gr_free(config);
+    gr_free(tokenizer);
+    return s;
+}
+
+/* Tokens that the cache must hold: prompt and answer, or without a prompt the whole context. */
+static gr_status wanted_capacity(gr_args *args, const gr_opened *on, int64_t *capacity)
+{
+    const gr_generate_flags *f = args->options;
+    int64_t *ids = NULL, n = 0, context = gr_model_describe(on->model)->context;
+    *capacity = context;
+    if (!f->prompt && !f->prompt_file && !f->ids.count)
+        return GR_OK;
+    gr_status s = gr_read_prompt(args, on, &ids, &n);
+    gr_free(ids);
+    if (s == GR_OK && n + f->tokens < context)
+        *capacity = n + f->tokens;
+    return s;
+}
+
+static gr_status plan_capacity(gr_model *model, int64_t capacity, plan *out)
+{
+    gr_generator *g = gr_generator_new(model, 1, capacity);
+    if (!g)
+        return gr_error_status();
+    gr_memory m = gr_generator_memory(g);
+    *out = plan_of(&m, 0);
+    gr_generator_free(g);
+    return GR_OK;
+}
+
+/* Halves what the cache must hold until it fits. */
+static gr_status advise_generation(gr_model *model, int64_t capacity, plan *p)
+{
+    plan smaller = *p;
+    gr_status s = GR_OK;
+    while (s == GR_OK && !fits(&smaller) && capacity > 16)
+        s = plan_capacity(model, capacity /= 2, &smaller);
+    if (s == GR_OK && fits(&smaller))
+        snprintf(p->advice, sizeof p->advice, "With %lld tokens, prompt and -n together, it needs %s and fits.",
+                 (long long)capacity, gr_human_bytes((double)total(&smaller)).s);
+    else
+        snprintf(p->advice, sizeof p->advice, "Even %lld tokens need %s: a smaller model or more memory will do.",
+                 (long long)capacity, gr_human_bytes((double)total(&smaller)).s);
+    return s;
+}
+
+static gr_status run_generate(gr_args *args)
+{
+    gr_opened on = {0};
+    plan p;
+    int64_t capacity = 0;
+    gr_status s = describe_model(args, &on);
+    if (s == GR_OK)
+        s = wanted_capacity(args, &on, &capacity);
+    if (s == GR_OK)
+        s = plan_capacity(on.model, capacity, &p);
+    if (s == GR_OK && !fits(&p))
+        s = advise_generation(on.model, capacity, &p);
+    if (s == GR_OK)
+        s = print(args, &p);
+    gr_close_opened(&on);
+    return s;
+}
+
+const gr_verb gr_verb_plan_generate = {
+    .name = "plan generate",
+    .summary = "prints the memory that generate would need",
+    .positional = "MODEL",
+    .about =
+        "Takes the flags of gradus generate and runs nothing; of MODEL only config.json and the tokenizer are read. "
+        "The cache is for the prompt and -n new tokens; without a prompt for the model's whole context.",
+    .flags = gr_generate_flag_table,
+    .common = GR_WITH_DEVICE | GR_WITH_SEED | GR_WITH_JSON,
+    .examples = {{"with the cache of a full context", "gradus plan generate model"},
+                 {"for a script", "gradus plan generate model -p 'Once upon a time' -n 500 --json"}},
+    .options_size = sizeof(gr_generate_flags),
+    .run = run_generate,
+};
