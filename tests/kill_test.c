@@ -1,0 +1,212 @@
+/* Training killed by SIGKILL at random instants and resumed, over and over, ends as training that was never killed.
+ * Every other kill strikes while a checkpoint is being written. KILLS=100 kills that often (default 12). */
+#include "test.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <time.h>
+
+static const char *executable(void)
+{
+    const char *bin = getenv("GRADUS_BIN");
+    if (!bin || !*bin)
+        bin = "build/gradus";
+    if (access(bin, X_OK) != 0)
+        SKIP("no executable (GRADUS_BIN)");
+    return bin;
+}
+
+static uint32_t random_below(uint32_t n)
+{
+    static uint64_t state = 20240611;
+    state = state * 6364136223846793005u + 1442695040888963407u;
+    return (uint32_t)(state >> 33) % n;
+}
+
+static double now(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+static void pause_for(double seconds)
+{
+    struct timespec t = {(time_t)seconds, (long)((seconds - (double)(time_t)seconds) * 1e9)};
+    nanosleep(&t, NULL);
+}
+
+/* ---- a run ------------------------------------------------------------------------------------------------------- */
+
+static pid_t start(const char *data, const char *run)
+{
+    const char *bin = executable(), *errors = test_join(test_dir(), "stderr");
+    pid_t pid = fork();
+    CHECK(pid >= 0);
+    if (pid)
+        return pid;
+    int out = open("/dev/null", O_WRONLY), err = open(errors, O_WRONLY | O_CREAT | O_TRUNC, 0600);
+    dup2(out, 1);
+    dup2(err, 2);
+    execl(bin, bin, "train", data, "--out", run, "--resume", "--quiet", "--threads", "1", "--tokenizer", "char",
+          "--layers", "1", "--heads", "2", "--embed", "16", "--context", "16", "--batch", "2", "--accumulate", "2",
+          "--steps", "40", "--save-every", "3", "--keep", "2", "--eval-fraction", "0.1", "--eval-every", "5",
+          "--dropout", "0.1", "--warmup", "5", "--seed", "3", (char *)NULL);
+    _exit(127);
+}
+
+/* Is there a hidden name, of something half written or half removed? */
+static bool has_hidden(const char *dir)
+{
+    char **names;
+    size_t count;
+    bool hidden = false;
+    if (!gr_path_is_dir(dir) || gr_dir_list(dir, &names, &count) != GR_OK)
+        return false;
+    for (size_t i = 0; i < count; i++)
+        hidden = hidden || names[i][0] == '.';
+    gr_names_free(names, count);
+    return hidden;
+}
+
+/* True: the process did all of its work; false: it was killed. Nothing else may be. */
+static bool has_finished(int status)
+{
+    if (WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL)
+        return false;
+    if (!WIFEXITED(status) || WEXITSTATUS(status) != 0) {
+        char *text = gr_file_read(test_join(test_dir(), "stderr"), 100000, NULL);
+        FAIL("gradus train ends with status %#x: %s", (unsigned)status, text ? text : "");
+    }
+    return true;
+}
+
+static bool finish(pid_t pid)
+{
+    int status;
+    CHECK_EQ_INT(waitpid(pid, &status, 0), pid);
+    return has_finished(status);
+}
+
+/* Waits `seconds`, and then, if wanted, for a moment at which a checkpoint is being written; kills. True when the
+ * process was done before that. */
+static bool kill_after(pid_t pid, const char *run, double seconds, bool while_saving)
+{
+    int status;
+    char folder[400];
+    snprintf(folder, sizeof folder, "%s/checkpoints", run);
+    pause_for(seconds);
+    pid_t done = waitpid(pid, &status, WNOHANG);
+    while (while_saving && done == 0 && !has_hidden(folder)) {
+        pause_for(50e-6);
+        done = waitpid(pid, &status, WNOHANG);
+    }
+    if (done == pid)
+        return has_finished(status);
+    pause_for(1e-6 * random_below(1500));
+    kill(pid, SIGKILL);
+    return finish(pid);
+}
+
+/* ---- comparing ---------------------------------------------------------------------------------------------------- */
+
+/* metrics.jsonl without what the clock says; caller frees with gr_free. */
+static char *timeless_metrics(const char *run)
+{
+    char *text = gr_file_read(test_join(run, "metrics.jsonl"), 1 << 24, NULL), *out = text;
+    CHECK_MADE(text);
+    for (char *line = text; *line;) {
+        size_t size = strcspn(line, "\n");
+        char *clock = strstr(line, ",\"tokens_per_s\"");
+        size_t keep = clock && clock < line + size ? (size_t)(clock - line) : size;
+        char *next = line + size + (line[size] == '\n');
+        memmove(out, line, keep);
+        out += keep;
+        *out++ = '\n';
+        line = next;
+    }
+    *out = '\0';
+    return text;
+}
+
+static void check_same_file(const char *a, const char *b, const char *name)
+{
+    size_t n, m;
+    char *x = gr_file_read(test_join(a, name), 1 << 24, &n), *y = gr_file_read(test_join(b, name), 1 << 24, &m);
+    CHECK_MADE(x);
+    CHECK_MADE(y);
+    if (n != m || memcmp(x, y, n) != 0)
+        FAIL("%s is not that of the run that was never killed", name);
+    gr_free(x);
+    gr_free(y);
+}
+
+static void check_same_names(const char *a, const char *b)
+{
+    char **x, **y;
+    size_t n, m;
+    CHECK_OK(gr_dir_list(a, &x, &n));
+    CHECK_OK(gr_dir_list(b, &y, &m));
+    for (size_t i = 0; i < (n < m ? n : m); i++)
+        CHECK_EQ_STR(x[i], y[i]);
+    CHECK_EQ_INT(n, m);
+    gr_names_free(x, n);
+    gr_names_free(y, m);
+}
+
+static void check_same_run(const char *run, const char *whole)
+{
+    static const char *const files[] = {
+        "latest/model.safetensors", "latest/training.safetensors", "latest/config.json", "latest/tokenizer.json",
+        "best/model.safetensors",   "best/training.safetensors",   "loss.svg",
+    };
+    char *x = timeless_metrics(run), *y = timeless_metrics(whole);
+    CHECK_EQ_STR(x, y);
+    gr_free(x);
+    gr_free(y);
+    for (size_t i = 0; i < sizeof files / sizeof files[0]; i++)
+        check_same_file(run, whole, files[i]);
+    check_same_names(run, whole); /* no litter either */
+    char a[400], b[400];
+    snprintf(a, sizeof a, "%s/checkpoints", run);
+    snprintf(b, sizeof b, "%s/checkpoints", whole);
+    check_same_names(a, b);
+}
+
+/* ---- the test ------------------------------------------------------------------------------------------------------ */
+
+static void write_text(const char *path)
+{
+    char text[3000];
+    for (size_t i = 0; i < sizeof text; i++)
+        text[i] = "the cat sat on the mat and ate. "[(i * (1 + i % 3)) % 32];
+    CHECK_OK(gr_file_write(path, text, sizeof text));
+}
+
+TEST(kills)
+{
+    const char *wanted = getenv("KILLS");
+    int kills = 0, most = wanted && *wanted ? atoi(wanted) : 12, runs = 0;
+    char data[300], whole[300], run[300];
+    snprintf(data, sizeof data, "%s/text", test_dir());
+    snprintf(whole, sizeof whole, "%s/whole", test_dir());
+    write_text(data);
+    double before = now();
+    CHECK(finish(start(data, whole)));
+    double took = now() - before;
+    while (kills < most) {
+        snprintf(run, sizeof run, "%s/run-%d", test_dir(), runs++);
+        for (bool done = false; !done;) {
+            NOTE("kill %d, run %d", kills, runs);
+            double seconds = took / 3 * random_below(1000) / 1000;
+            pid_t pid = start(data, run);
+            done = kills < most ? kill_after(pid, run, seconds, kills % 2) : finish(pid);
+            kills += !done;
+        }
+        check_same_run(run, whole);
+        CHECK_OK(gr_dir_remove(run));
+    }
+    printf("%d kills in %d runs\n", kills, runs);
+}
