@@ -4,6 +4,7 @@
 #include "base/dtype.h"
 #include "base/mem.h"
 #include "graph/graph.h"
+#include "program/layout.h"
 
 #include <math.h>
 #include <string.h>
@@ -96,6 +97,21 @@ static bool all_finite(gr_program *p, const gr_operand *o)
     return true;
 }
 
+/* The weight or input that operand k of a step shows, be it through views; NULL: something computed, or not in one
+ * piece. */
+static const gr_tensor *bound_operand(const gr_step *s, int k)
+{
+    const gr_tensor *x = s->call.node->in[k];
+    const gr_operand *o = &s->call.in[k];
+    gr_layout l = {.ndim = o->ndim};
+    memcpy(l.shape, o->shape, sizeof l.shape);
+    memcpy(l.stride, o->stride, sizeof l.stride);
+    while (x && (x->source || x->op->view))
+        x = x->source ? x->source : x->in[0];
+    bool is_one = x && (x->op->flags & GR_OP_BOUND) && gr_dtype_get(o->dtype)->is_float && gr_layout_contiguous(&l);
+    return is_one ? x : NULL;
+}
+
 const char *gr_find_nonfinite(gr_program *p, const void *const *inputs)
 {
     if (copy_in(p, inputs) != GR_OK)
@@ -105,10 +121,9 @@ const char *gr_find_nonfinite(gr_program *p, const void *const *inputs)
         if (s->call.op->flags & GR_OP_EFFECT)
             continue;
         for (int k = 0; k < s->call.n_in; k++) { /* weights and inputs are to blame before the op is */
-            const gr_tensor *x = s->call.node->in[k];
-            if (x && (x->op->flags & GR_OP_BOUND) && gr_dtype_get(x->spec.dtype)->is_float &&
-                !all_finite(p, &s->call.in[k]))
-                return x->name;
+            const gr_tensor *x = bound_operand(s, k);
+            if (x && !all_finite(p, &s->call.in[k]))
+                return x->name ? x->name : x->op->name;
         }
         if (p->device->backend->run(p->device, s, 1) != GR_OK)
             return NULL;
