@@ -1,0 +1,551 @@
+/* Programs: the memory plan, what they share, what they read and write, and what is refused. */
+#include "tiny.h"
+
+#include "base/dtype.h"
+#include "program/program.h"
+#include "program/store.h"
+
+static const char *const devices[] = {"ref", "cpu", "far"};
+enum { N_DEVICES = 3 };
+
+static uint32_t random_below(uint32_t n)
+{
+    static uint32_t state = 7;
+    state = state * 1664525u + 1013904223u;
+    return (state >> 8) % n;
+}
+
+/* ---- the plan ---------------------------------------------------------------------------------------------------- */
+
+enum { MAX_BUFFERS = 120, MAX_STEPS = 60 };
+
+static size_t aligned(size_t size)
+{
+    return (size + GR_PLAN_ALIGN - 1) / GR_PLAN_ALIGN * GR_PLAN_ALIGN;
+}
+
+static void random_buffers(gr_buffer *b, int n, int n_steps)
+{
+    for (int i = 0; i < n; i++) {
+        uint32_t first = random_below((uint32_t)n_steps), room = (uint32_t)n_steps - first;
+        b[i] = (gr_buffer){.size = random_below(8) ? random_below(5000) : 0, .first = (int)first};
+        b[i].last = (int)(first + random_below(random_below(4) ? (room < 6 ? room : 6) : room));
+        b[i].kind = (gr_kind)random_below(GR_KIND_COUNT);
+    }
+}
+
+static void check_plan(const gr_buffer *b, int n, int n_steps, size_t arena, const size_t *peak)
+{
+    size_t sum = 0, fullest = 0;
+    for (int i = 0; i < n; i++) {
+        CHECK_EQ_INT(b[i].offset % GR_PLAN_ALIGN, 0);
+        CHECK(b[i].offset + b[i].size <= arena);
+        sum += aligned(b[i].size);
+        for (int k = 0; k < i; k++) {
+            bool together = b[i].first <= b[k].last && b[k].first <= b[i].last;
+            bool apart = b[i].offset + b[i].size <= b[k].offset || b[k].offset + b[k].size <= b[i].offset;
+            if (together && !apart)
+                FAIL("buffers %d and %d overlap", i, k);
+        }
+    }
+    for (int step = 0; step <= n_steps; step++) {
+        size_t alive = 0;
+        for (int i = 0; i < n; i++)
+            alive += b[i].first <= step && step <= b[i].last ? aligned(b[i].size) : 0;
+        fullest = alive > fullest ? alive : fullest;
+    }
+    CHECK(arena <= sum);
+    CHECK(arena >= fullest);
+    CHECK(arena <= fullest + fullest / 2); /* far above what greedy placement wastes on these */
+    CHECK_EQ_INT(peak[0] + peak[1] + peak[2], arena);
+}
+
+TEST(plans)
+{
+    gr_buffer a[MAX_BUFFERS], b[MAX_BUFFERS];
+    for (int round = 0; round < 300; round++) {
+        NOTE("round %d", round);
+        int n = 1 + (int)random_below(MAX_BUFFERS - 1), n_steps = 1 + (int)random_below(MAX_STEPS - 1);
+        size_t arena, again, peak[GR_KIND_COUNT], peak_again[GR_KIND_COUNT];
+        random_buffers(a, n, n_steps);
+        memcpy(b, a, sizeof a);
+        CHECK_OK(gr_plan_buffers(a, n, n_steps, &arena, peak));
+        check_plan(a, n, n_steps, arena, peak);
+        CHECK_OK(gr_plan_buffers(b, n, n_steps, &again, peak_again));
+        CHECK_EQ_INT(arena, again);
+        for (int i = 0; i < n; i++)
+            CHECK_EQ_INT(a[i].offset, b[i].offset);
+    }
+    size_t arena = 9, peak[GR_KIND_COUNT];
+    CHECK_OK(gr_plan_buffers(NULL, 0, 0, &arena, peak));
+    CHECK_EQ_INT(arena, 0);
+}
+
+/* ---- helpers ------------------------------------------------------------------------------------------------------ */
+
+typedef struct fixture {
+    gr_device *device;
+    gr_graph *g;
+    gr_store *store;
+} fixture;
+
+static fixture open_fixture(const char *device)
+{
+    fixture f = {.device = gr_device_open(device, 2), .g = gr_graph_new()};
+    CHECK_MADE(f.device);
+    CHECK_MADE(f.g);
+    f.store = gr_store_new(f.device);
+    NOTE("%s", device);
+    return f;
+}
+
+static void close_fixture(fixture *f)
+{
+    gr_graph_free(f->g);
+    gr_store_free(f->store);
+    gr_device_close(f->device);
+}
+
+static gr_tensor *vector(fixture *f, const char *name, int64_t n)
+{
+    return gr_input(f->g, name, GR_F32, 1, &n);
+}
+
+/* A param of n elements, with values. */
+static gr_tensor *stored(fixture *f, const char *name, int64_t n, const float *values)
+{
+    CHECK_OK(gr_store_add(f->store, name, GR_WEIGHT, GR_F32, 1, &n));
+    CHECK_OK(gr_store_write(f->store, name, values, (size_t)n * sizeof *values));
+    return gr_param(f->g, f->store, name);
+}
+
+static gr_program *compiled(fixture *f, gr_tensor *const *out, int n)
+{
+    gr_program *p = gr_compile(f->g, out, n, f->device);
+    CHECK_MADE(p);
+    return p;
+}
+
+static void check_values(const float *have, const float *want, int n)
+{
+    for (int i = 0; i < n; i++)
+        CHECK_NEAR(have[i], want[i], 1e-6);
+}
+
+/* ---- memory ------------------------------------------------------------------------------------------------------- */
+
+/* A chain of element-wise ops needs the memory of one or two of them. */
+TEST(chains_run_in_place)
+{
+    enum { N = 1000 };
+    for (int d = 0; d < N_DEVICES; d++) {
+        fixture f = open_fixture(devices[d]);
+        gr_tensor *x = vector(&f, "x", N), *y = x;
+        float in[N], out[N];
+        for (int i = 0; i < N; i++)
+            in[i] = (float)i / N;
+        for (int i = 0; i < 5; i++)
+            y = gr_abs(gr_neg(y));
+        gr_program *p = compiled(&f, &y, 1);
+        CHECK(gr_program_memory(p).arena <= 2 * aligned(N * sizeof(float)));
+        CHECK_OK(gr_run(p, (const void *[]){in}, (void *[]){out}));
+        check_values(out, in, N);
+        gr_program_free(p);
+        close_fixture(&f);
+    }
+}
+
+/* ... but not when the values before are still wanted. */
+TEST(what_is_still_read_is_not_overwritten)
+{
+    for (int d = 0; d < N_DEVICES; d++) {
+        fixture f = open_fixture(devices[d]);
+        gr_tensor *x = vector(&f, "x", 3), *a = gr_exp(x), *b = gr_neg(a), *c = gr_mul(a, b), *all[] = {x, a, b, c};
+        gr_program *p = compiled(&f, all, 4);
+        float in[] = {0, 1, -2}, out[4][3];
+        CHECK_OK(gr_run(p, (const void *[]){in}, (void *[]){out[0], out[1], out[2], out[3]}));
+        for (int i = 0; i < 3; i++) {
+            CHECK_EQ_INT(out[0][i], in[i]);
+            CHECK_NEAR(out[1][i], expf(in[i]), 1e-5);
+            CHECK_NEAR(out[2][i], -expf(in[i]), 1e-5);
+            CHECK_NEAR(out[3][i], -expf(2 * in[i]), 1e-5);
+        }
+        gr_program_free(p);
+        close_fixture(&f);
+    }
+}
+
+/* What a program says it takes is what it takes. */
+TEST(the_memory_report_is_exact)
+{
+    for (int accumulate = 1; accumulate <= 2; accumulate++) {
+        gr_device *device = gr_device_open("cpu", 1);
+        gr_model *m = tiny_model("gpt2", device);
+        gr_train_options o = tiny_options();
+        o.accumulate = accumulate;
+        gr_trainer *t = gr_trainer_new(m, &o);
+        CHECK_MADE(t);
+        gr_memory r = gr_trainer_memory(t);
+        size_t weights = (size_t)gr_model_describe(m)->parameters * sizeof(float);
+        CHECK_EQ_INT(r.weights, weights);
+        CHECK_EQ_INT(r.optimizer, 2 * weights);
+        CHECK_EQ_INT(r.gradients, accumulate > 1 ? weights : 0);
+        CHECK_EQ_INT(r.total, r.weights + r.gradients + r.optimizer + r.cache + r.peak_activations + r.peak_gradients +
+                                  r.peak_scratch);
+        int64_t before = gr_mem_read_stats().live_bytes;
+        int64_t tokens[32], targets[32];
+        gr_step_report report;
+        tiny_batch(&o, 0, tokens, targets);
+        CHECK_OK(gr_trainer_step(t, tokens, targets, &report));
+        /* The model's weights were there before. Blocks are rounded up to cache lines, a few a tensor. */
+        double took = (double)(gr_mem_read_stats().live_bytes - before), said = (double)(r.total - r.weights);
+        CHECK(took >= said);
+        CHECK(took <= said + 64.0 * 3 * gr_store_count(gr_model_store(m)) + 4096);
+        gr_trainer_free(t);
+        gr_model_free(m);
+        gr_device_close(device);
+    }
+}
+
+/* Programs of a device share one arena. The largest decides its size; it goes when the last one goes. */
+TEST(programs_share_the_arena)
+{
+    for (int d = 0; d < N_DEVICES; d++) {
+        fixture f = open_fixture(devices[d]);
+        enum { SMALL = 100, LARGE = 20000 };
+        gr_tensor *x = vector(&f, "x", SMALL), *small = gr_sum(gr_mul(x, x), 0, false);
+        gr_graph *other = gr_graph_new();
+        gr_tensor *z = gr_input(other, "z", GR_F32, 1, (int64_t[]){LARGE}), *large = gr_sum(gr_neg(z), 0, false);
+        gr_program *p = compiled(&f, &small, 1), *q = gr_compile(other, &large, 1, f.device);
+        CHECK_MADE(q);
+        float in[SMALL], big[LARGE], out;
+        for (int i = 0; i < SMALL; i++)
+            in[i] = 1;
+        for (int i = 0; i < LARGE; i++)
+            big[i] = 2;
+        int64_t empty = gr_mem_read_stats().live_bytes;
+        for (int round = 0; round < 3; round++) { /* the arena grows and moves between the two */
+            CHECK_OK(gr_run(p, (const void *[]){in}, (void *[]){&out}));
+            CHECK_NEAR(out, SMALL, 0);
+            CHECK_OK(gr_run(q, (const void *[]){big}, (void *[]){&out}));
+            CHECK_NEAR(out, -2.0 * LARGE, 0);
+        }
+        if (strcmp(devices[d], "far") != 0) { /* its memory is no block of ours */
+            int64_t arena = gr_mem_read_stats().live_bytes - empty;
+            CHECK(arena >= (int64_t)gr_program_memory(q).arena);
+            CHECK(arena < (int64_t)(gr_program_memory(q).arena + gr_program_memory(p).arena));
+        }
+        gr_program_free(q);
+        CHECK_OK(gr_run(p, (const void *[]){in}, (void *[]){&out}));
+        CHECK_NEAR(out, SMALL, 0);
+        gr_program_free(p);
+        CHECK_EQ_INT(gr_mem_read_stats().live_bytes < empty, 1);
+        gr_graph_free(other);
+        close_fixture(&f);
+    }
+}
+
+/* What cannot be had is an error with numbers in it, takes nothing, and hurts nobody. */
+TEST(impossible_memory)
+{
+    for (int d = 0; d < N_DEVICES; d++) {
+        fixture f = open_fixture(devices[d]);
+        const int64_t n = (int64_t)5 << 39; /* 10 TB of f32 */
+        gr_tensor *x = gr_fill(f.g, GR_F32, 0, NULL, 1), *y = vector(&f, "y", 4), *twice = gr_scale(y, 2);
+        gr_tensor *huge = gr_sum(gr_exp(gr_add(gr_expand(x, 1, &n), gr_iota(f.g, GR_F32, n))), 0, false);
+        gr_program *p = compiled(&f, &huge, 1), *q = compiled(&f, &twice, 1);
+        CHECK(gr_program_memory(p).arena >= (size_t)n * sizeof(float));
+        int64_t before = gr_mem_read_stats().live_bytes;
+        float in[] = {1, 2, 3, 4}, out[4];
+        for (int round = 0; round < 2; round++) {
+            CHECK_STATUS(gr_program_reserve(p), GR_ERR_MEMORY);
+            CHECK_ERROR(GR_ERR_MEMORY, "MB in all");
+            CHECK_EQ_INT(gr_mem_read_stats().live_bytes, before);
+            CHECK_STATUS(gr_run(p, (const void *[]){in}, (void *[]){out}), GR_ERR_MEMORY);
+        }
+        CHECK_OK(gr_run(q, (const void *[]){in}, (void *[]){out}));
+        CHECK_NEAR(out[3], 8, 0);
+        CHECK_STATUS(gr_program_reserve(p), GR_ERR_MEMORY);
+        CHECK_OK(gr_run(q, (const void *[]){in}, (void *[]){out})); /* the arena it had is gone, or not: it runs */
+        CHECK_NEAR(out[2], 6, 0);
+        gr_program_free(p);
+        gr_program_free(q);
+        close_fixture(&f);
+    }
+}
+
+/* A batch for which no machine has memory. */
+TEST(impossible_training)
+{
+    gr_device *device = gr_device_open("cpu", 1);
+    gr_model *m = tiny_model("gpt2", device);
+    gr_train_options o = tiny_options();
+    o.batch = (int64_t)1 << 28;
+    gr_trainer *t = gr_trainer_new(m, &o);
+    if (!t) {
+        CHECK_ERROR(GR_ERR_MEMORY, "");
+    } else {
+        CHECK(gr_trainer_memory(t).total > (size_t)1 << 40);
+        gr_trainer_free(t);
+    }
+    gr_model_free(m);
+    gr_device_close(device);
+}
+
+/* ---- inputs and outputs ------------------------------------------------------------------------------------------- */
+
+/* Outputs may be views, params, inputs, constants, and one tensor several times. */
+TEST(outputs_of_all_kinds)
+{
+    for (int d = 0; d < N_DEVICES; d++) {
+        fixture f = open_fixture(devices[d]);
+        const float w[] = {1, 2, 3, 4, 5, 6}, constant[] = {7, 8};
+        gr_tensor *x = vector(&f, "x", 6), *p = stored(&f, "p", 6, w), *table = gr_reshape(p, 2, (int64_t[]){2, 3});
+        gr_tensor *roots[] = {x,
+                              p,
+                              gr_permute(table, (int[]){1, 0}),
+                              gr_slice(x, 0, 4, 6),
+                              gr_constant(f.g, GR_F32, 1, (int64_t[]){2}, constant),
+                              gr_expand(gr_slice(p, 0, 5, 6), 1, (int64_t[]){3}),
+                              x,
+                              gr_slice(x, 0, 3, 3)};
+        gr_program *program = compiled(&f, roots, 8);
+        float in[] = {10, 20, 30, 40, 50, 60}, out[8][6] = {{0}};
+        void *outs[8];
+        for (int i = 0; i < 8; i++)
+            outs[i] = out[i];
+        CHECK_OK(gr_run(program, (const void *[]){in}, outs));
+        check_values(out[0], in, 6);
+        check_values(out[1], w, 6);
+        check_values(out[2], (float[]){1, 4, 2, 5, 3, 6}, 6);
+        check_values(out[3], (float[]){50, 60}, 2);
+        check_values(out[4], constant, 2);
+        check_values(out[5], (float[]){6, 6, 6}, 3);
+        check_values(out[6], in, 6);
+        CHECK_OK(gr_run(program, (const void *[]){in}, NULL)); /* nobody wants to know */
+        gr_program_free(program);
+        close_fixture(&f);
+    }
+}
+
+/* Inputs are given in the order of their creation, those that nothing depends on too; these may be NULL. */
+TEST(inputs_in_order)
+{
+    for (int d = 0; d < N_DEVICES; d++) {
+        fixture f = open_fixture(devices[d]);
+        gr_tensor *a = vector(&f, "a", 2);
+        gr_tensor *unused = vector(&f, "unused", 5);
+        gr_tensor *c = vector(&f, "c", 2), *y = gr_sub(c, a);
+        CHECK(unused);
+        gr_program *p = compiled(&f, &y, 1);
+        float va[] = {1, 2}, vc[] = {10, 30}, out[2];
+        CHECK_OK(gr_run(p, (const void *[]){va, NULL, vc}, (void *[]){out}));
+        check_values(out, (float[]){9, 28}, 2);
+        CHECK_STATUS(gr_run(p, (const void *[]){va, NULL, NULL}, (void *[]){out}), GR_ERR_ARGUMENT);
+        CHECK_ERROR(GR_ERR_ARGUMENT, "input 2 (c) is NULL");
+        CHECK_STATUS(gr_run(p, NULL, (void *[]){out}), GR_ERR_ARGUMENT);
+        CHECK_OK(gr_run(p, (const void *[]){vc, NULL, va}, (void *[]){out}));
+        check_values(out, (float[]){-9, -28}, 2);
+        gr_program_free(p);
+        close_fixture(&f);
+    }
+}
+
+/* ---- effects -------------------------------------------------------------------------------------------------------- */
+
+/* A read sees the writes appended before it and none after, however it is read. */
+TEST(effects_run_in_order)
+{
+    for (int d = 0; d < N_DEVICES; d++) {
+        fixture f = open_fixture(devices[d]);
+        gr_tensor *x = vector(&f, "x", 3), *p = stored(&f, "p", 3, (float[]){1, 2, 3});
+        gr_tensor *before = gr_scale(p, 10);
+        gr_assign(p, x);
+        gr_tensor *between = gr_scale(p, 10), *view = gr_slice(p, 0, 0, 2), *kept = gr_scale(view, 1);
+        gr_assign_add(p, gr_neg(before));
+        gr_assign_add(p, p);
+        gr_tensor *after = gr_scale(p, 1), *out[] = {before, between, kept, after};
+        gr_program *program = compiled(&f, out, 4);
+        float in[] = {100, 200, 300}, got[4][3], stored_now[3];
+        CHECK_OK(gr_run(program, (const void *[]){in}, (void *[]){got[0], got[1], got[2], got[3]}));
+        check_values(got[0], (float[]){10, 20, 30}, 3);
+        check_values(got[1], (float[]){1000, 2000, 3000}, 3);
+        check_values(got[2], (float[]){100, 200}, 2);
+        check_values(got[3], (float[]){180, 360, 540}, 3);
+        CHECK_OK(gr_store_read(f.store, "p", stored_now, sizeof stored_now));
+        check_values(stored_now, got[3], 3);
+        CHECK_OK(gr_run(program, (const void *[]){in}, (void *[]){got[0], NULL, NULL, got[3]})); /* state remains */
+        check_values(got[0], (float[]){1800, 3600, 5400}, 3);
+        check_values(got[3], (float[]){-3400, -6800, -10200}, 3);
+        gr_program_free(program);
+        close_fixture(&f);
+    }
+}
+
+/* A view is a read like others: what is written after it does not show in it. */
+TEST(views_do_not_see_later_writes)
+{
+    for (int d = 0; d < N_DEVICES; d++) {
+        fixture f = open_fixture(devices[d]);
+        gr_tensor *x = vector(&f, "x", 4), *p = stored(&f, "p", 4, (float[]){1, 2, 3, 4});
+        gr_tensor *square = gr_reshape(p, 2, (int64_t[]){2, 2}), *part = gr_slice(p, 0, 1, 3);
+        gr_tensor *turned = gr_reshape(gr_permute(square, (int[]){1, 0}), 1, (int64_t[]){4});
+        gr_assign(p, x);
+        gr_tensor *out[] = {gr_neg(square), gr_neg(part), gr_neg(turned), part, gr_neg(p), gr_slice(p, 0, 1, 3)};
+        gr_assign(p, gr_neg(x)); /* out[4] has been computed, out[5] not yet read by the host */
+        gr_program *program = compiled(&f, out, 6);
+        float in[] = {10, 20, 30, 40}, got[6][4];
+        CHECK_OK(gr_run(program, (const void *[]){in}, (void *[]){got[0], got[1], got[2], got[3], got[4], got[5]}));
+        check_values(got[0], (float[]){-1, -2, -3, -4}, 4);
+        check_values(got[1], (float[]){-2, -3}, 2);
+        check_values(got[2], (float[]){-1, -3, -2, -4}, 4);
+        check_values(got[3], (float[]){2, 3}, 2);
+        check_values(got[4], (float[]){-10, -20, -30, -40}, 4);
+        check_values(got[5], (float[]){20, 30}, 2);
+        gr_program_free(program);
+        close_fixture(&f);
+    }
+}
+
+/* An effect runs although no output depends on it. */
+TEST(effects_without_outputs)
+{
+    for (int d = 0; d < N_DEVICES; d++) {
+        fixture f = open_fixture(devices[d]);
+        gr_tensor *p = stored(&f, "p", 2, (float[]){1, 1});
+        gr_assign_add(p, gr_fill(f.g, GR_F32, 1, (int64_t[]){2}, 0.5));
+        gr_program *program = compiled(&f, NULL, 0);
+        float now[2];
+        for (int i = 1; i <= 3; i++) {
+            CHECK_OK(gr_run(program, NULL, NULL));
+            CHECK_OK(gr_store_read(f.store, "p", now, sizeof now));
+            check_values(now, (float[]){1 + 0.5f * (float)i, 1 + 0.5f * (float)i}, 2);
+        }
+        gr_program_free(program);
+        close_fixture(&f);
+    }
+}
+
+TEST(a_program_on_another_device_is_refused)
+{
+    fixture f = open_fixture("ref");
+    gr_device *other = gr_device_open("cpu", 1);
+    gr_tensor *y = gr_neg(stored(&f, "weight", 2, (float[]){1, 2}));
+    CHECK(!gr_compile(f.g, &y, 1, other));
+    CHECK_ERROR(GR_ERR_ARGUMENT, "weight");
+    CHECK_ERROR(GR_ERR_ARGUMENT, "another device");
+    gr_device_close(other);
+    close_fixture(&f);
+}
+
+/* A graph that failed cannot be compiled, and says what failed first. */
+TEST(failed_graphs)
+{
+    fixture f = open_fixture("cpu");
+    gr_tensor *y = gr_add(vector(&f, "a", 2), vector(&f, "b", 3));
+    CHECK(!y);
+    CHECK(!gr_compile(f.g, &y, 1, f.device));
+    CHECK_ERROR(GR_ERR_ARGUMENT, "add");
+    gr_error_clear();
+    gr_tensor *z = gr_neg(y);
+    CHECK(!z);
+    CHECK(!gr_compile(f.g, NULL, 0, f.device));
+    CHECK_ERROR(GR_ERR_ARGUMENT, "add");
+    close_fixture(&f);
+}
+
+/* ---- looking for trouble --------------------------------------------------------------------------------------------- */
+
+TEST(the_first_bad_tensor_is_named)
+{
+    for (int d = 0; d < N_DEVICES; d++) {
+        fixture f = open_fixture(devices[d]);
+        gr_tensor *x = vector(&f, "x", 2), *p = stored(&f, "p", 2, (float[]){1, 2});
+        gr_tensor *ratio =
+            gr_name(gr_div(gr_reshape(p, 2, (int64_t[]){1, 2}), gr_reshape(x, 2, (int64_t[]){1, 2})), "ratio");
+        gr_tensor *y = gr_name(gr_sum(gr_softmax(ratio), 0, false), "y");
+        gr_assign_add(p, x);
+        gr_program *program = compiled(&f, &y, 1);
+        float good[] = {1, 2}, zero[] = {0, 1}, nan[] = {1, NAN}, bad[] = {INFINITY, 1}, now[2];
+        CHECK(!gr_find_nonfinite(program, (const void *[]){good}));
+        const char *name = gr_find_nonfinite(program, (const void *[]){zero});
+        CHECK(name && (strstr(name, "ratio") || strstr(name, "fused"))); /* chains are one tensor to some devices */
+        CHECK_EQ_STR(gr_find_nonfinite(program, (const void *[]){nan}), "x");
+        CHECK_OK(gr_store_read(f.store, "p", now, sizeof now));
+        check_values(now, (float[]){1, 2}, 2); /* looking changes nothing */
+        CHECK_OK(gr_store_write(f.store, "p", bad, sizeof bad));
+        CHECK_EQ_STR(gr_find_nonfinite(program, (const void *[]){good}), "p");
+        gr_program_free(program);
+        close_fixture(&f);
+    }
+}
+
+TEST(evaluating_at_once)
+{
+    gr_graph *g = gr_graph_new();
+    gr_tensor *x = gr_iota(g, GR_I64, 4), *y = gr_scale(gr_cast(x, GR_F64), 0.5), *s = gr_sum(y, 0, false);
+    int64_t ids[4];
+    double values[4];
+    CHECK_OK(gr_eval(x, ids, sizeof ids));
+    CHECK_EQ_INT(ids[3], 3);
+    CHECK_OK(gr_eval(y, values, sizeof values));
+    CHECK_NEAR(values[3], 1.5, 0);
+    CHECK_NEAR(gr_item(s), 3, 0);
+    CHECK_NEAR(gr_item(gr_slice(x, 0, 2, 3)), 2, 0);
+    CHECK_STATUS(gr_eval(y, values, sizeof values - 1), GR_ERR_ARGUMENT);
+    CHECK_ERROR(GR_ERR_ARGUMENT, "32 bytes");
+    CHECK(isnan(gr_item(y)));
+    CHECK_ERROR(GR_ERR_ARGUMENT, "not one");
+    gr_tensor *in = gr_input(g, "in", GR_F32, 0, NULL);
+    CHECK(isnan(gr_item(gr_neg(in)))); /* nobody gives it a value */
+    CHECK_ERROR(GR_ERR_ARGUMENT, "in");
+    gr_graph_free(g);
+}
+
+/* ---- stores -------------------------------------------------------------------------------------------------------- */
+
+TEST(stores)
+{
+    for (int d = 0; d < N_DEVICES; d++) {
+        fixture f = open_fixture(devices[d]);
+        gr_store *s = f.store;
+        char name[32];
+        for (int64_t i = 0; i < 200; i++) { /* the table of names grows */
+            snprintf(name, sizeof name, "tensor.%d", (int)i);
+            CHECK_OK(gr_store_add(s, name, GR_WEIGHT, GR_F32, 1, &i));
+        }
+        gr_entry e;
+        for (int i = 0; i < 200; i++) {
+            snprintf(name, sizeof name, "tensor.%d", i);
+            CHECK_EQ_INT(gr_store_find(s, name), i);
+            CHECK_OK(gr_store_entry(s, i, &e));
+            CHECK_EQ_STR(e.name, name);
+            CHECK_EQ_INT(e.bytes, 4 * i);
+        }
+        CHECK_EQ_INT(gr_store_count(s), 200);
+        CHECK_EQ_INT(gr_store_find(s, "tensor"), -1);
+        float x[3] = {1, 2, 3}, y[3];
+        CHECK_OK(gr_store_read(s, "tensor.3", y, sizeof y)); /* never written: zeros */
+        check_values(y, (float[]){0, 0, 0}, 3);
+        CHECK(!gr_store_has_data(s, 3));
+        CHECK_OK(gr_store_write(s, "tensor.3", x, sizeof x));
+        CHECK_OK(gr_store_read(s, "tensor.3", y, sizeof y));
+        check_values(y, x, 3);
+        CHECK_OK(gr_store_write(s, "tensor.0", NULL, 0));
+        CHECK_STATUS(gr_store_write(s, "tensor.3", x, 8), GR_ERR_ARGUMENT);
+        CHECK_STATUS(gr_store_read(s, "tensor.4", y, 12), GR_ERR_ARGUMENT);
+        CHECK_STATUS(gr_store_write(s, "none", x, 12), GR_ERR_ARGUMENT);
+        CHECK_ERROR(GR_ERR_ARGUMENT, "none");
+        CHECK_STATUS(gr_store_entry(s, 200, &e), GR_ERR_ARGUMENT);
+        CHECK_STATUS(gr_store_entry(s, -1, &e), GR_ERR_ARGUMENT);
+        int64_t n = 1, huge[] = {INT64_MAX, 4}, negative = -1;
+        CHECK_STATUS(gr_store_add(s, "tensor.3", GR_WEIGHT, GR_F32, 1, &n), GR_ERR_ARGUMENT);
+        CHECK_ERROR(GR_ERR_ARGUMENT, "already");
+        CHECK_STATUS(gr_store_add(s, "h", GR_WEIGHT, GR_F32, 2, huge), GR_ERR_ARGUMENT);
+        CHECK_STATUS(gr_store_add(s, "n", GR_WEIGHT, GR_F32, 1, &negative), GR_ERR_ARGUMENT);
+        CHECK_STATUS(gr_store_add(s, "d", GR_WEIGHT, (gr_dtype)99, 1, &n), GR_ERR_ARGUMENT);
+        CHECK_EQ_INT(gr_store_count(s), 200);
+        CHECK(!gr_param(f.g, s, "none"));
+        close_fixture(&f);
+    }
+}
