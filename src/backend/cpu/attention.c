@@ -33,7 +33,6 @@ typedef struct attention {
     step_fn step;
     void (*transpose)(float *, int64_t, int64_t, const float *, int64_t, int64_t, int64_t);
     void (*scale)(float *, const float *, float, int64_t);
-    float (*product)(const float *, const float *, int64_t);
     void (*add)(float *, const float *, int64_t);
 } attention;
 
@@ -69,7 +68,6 @@ static void pick(attention *a)
     a->direct_v = is_direct(&a->call->in[V]);
     a->transpose = GR_ISA_PICK(gr_gemm_pack_transpose);
     a->scale = GR_ISA_PICK(gr_row_scale);
-    a->product = GR_ISA_PICK(gr_row_product);
     a->add = GR_ISA_PICK(gr_row_add);
 }
 
@@ -382,7 +380,9 @@ static float *key_sums(const attention *a, int64_t b, int64_t g, int64_t part, i
     return to;
 }
 
-/* lse and d_out · out of every row; rows that saw nothing have no p that is not 0. `buffer` holds a row. */
+/* lse and d_out · out of every row; rows that saw nothing have no p that is not 0. `buffer` holds a row. The product is
+ * summed in f64: it is what makes a row of d_scores sum to 0, and its error is all that the gradient of a bias of the
+ * keys consists of. */
 static void load_statistics(const attention *a, gr_attention_tile *t, int64_t b, int64_t g, float *buffer)
 {
     const gr_operand *out = &a->call->in[OUT];
@@ -394,7 +394,11 @@ static void load_statistics(const attention *a, gr_attention_tile *t, int64_t b,
         row_of(a, t, g, l, &token, &head);
         int64_t position = b * out->stride[0] + token * out->stride[1] + head * out->stride[2];
         t->lse[l] = lse[(b * a->h + head) * a->t + token];
-        t->dot[l] = a->product(gr_head_read(out, position, a->d, buffer), t->d_out + l * a->row, a->d);
+        const float *o = gr_head_read(out, position, a->d, buffer), *d = t->d_out + l * a->row;
+        double dot = 0;
+        for (int64_t i = 0; i < a->d; i++)
+            dot += (double)o[i] * (double)d[i];
+        t->dot[l] = (float)dot;
     }
 }
 

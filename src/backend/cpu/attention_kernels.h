@@ -55,7 +55,6 @@ GR_ISA_DECLARE(void, gr_attention_forward, (gr_attention_tile * t, const gr_atte
 GR_ISA_DECLARE(void, gr_attention_backward, (gr_attention_tile * t, const gr_attention_keys *keys));
 /* y = x factor; the sum of x y */
 GR_ISA_DECLARE(void, gr_row_scale, (float *y, const float *x, float factor, int64_t n));
-GR_ISA_DECLARE(float, gr_row_product, (const float *x, const float *y, int64_t n));
 
 /* ---- bands: which lanes see key s, which keys lane l sees. For the default positions alone ---- */
 

@@ -261,17 +261,3 @@ void GR_ISA_FN(gr_row_scale)(float *y, const float *x, float factor, int64_t n)
     for (; i < n; i++)
         y[i] = x[i] * factor;
 }
-
-float GR_ISA_FN(gr_row_product)(const float *x, const float *y, int64_t n)
-{
-    gr_vec s0 = {0}, s1 = {0};
-    int64_t i = 0;
-    for (; i + 2 * GR_LANES <= n; i += 2 * GR_LANES) {
-        s0 += gr_vec_load(x + i) * gr_vec_load(y + i);
-        s1 += gr_vec_load(x + i + GR_LANES) * gr_vec_load(y + i + GR_LANES);
-    }
-    float sum = gr_vec_sum(s0 + s1);
-    for (; i < n; i++)
-        sum += x[i] * y[i];
-    return sum;
-}
