@@ -15,6 +15,21 @@ gr_status gr_open_device(const gr_args *args, gr_opened *o)
     return GR_OK;
 }
 
+gr_status gr_open_tokenizer(gr_opened *o)
+{
+    static const char *const files[] = {"tokenizer.json", "vocab.json", "tokenizer.model"};
+    bool there = false;
+    for (size_t i = 0; !there && i < sizeof files / sizeof *files; i++) {
+        char *path = gr_path_join(o->path, files[i]);
+        if (!path)
+            return GR_ERR_MEMORY;
+        there = gr_path_is_file(path);
+        gr_free(path);
+    }
+    o->tokenizer = there ? gr_tokenizer_load(o->path) : NULL;
+    return there && !o->tokenizer ? gr_error_status() : GR_OK;
+}
+
 gr_status gr_open_model(const gr_args *args, const char *model, gr_opened *o)
 {
     gr_status s = gr_open_device(args, o);
@@ -24,15 +39,7 @@ gr_status gr_open_model(const gr_args *args, const char *model, gr_opened *o)
     o->model = o->path ? gr_model_load(o->path, o->device) : NULL;
     if (!o->model)
         return gr_error_status();
-    char *tokenizer = gr_path_join(o->path, "tokenizer.json");
-    bool there = tokenizer && gr_path_is_file(tokenizer);
-    gr_free(tokenizer);
-    if (there) {
-        o->tokenizer = gr_tokenizer_load(o->path);
-        if (!o->tokenizer)
-            return gr_error_status();
-    }
-    return GR_OK;
+    return gr_open_tokenizer(o);
 }
 
 gr_status gr_need_tokenizer(const gr_opened *o)

@@ -15,6 +15,8 @@ typedef struct gr_opened {
 gr_status gr_open_device(const gr_args *args, gr_opened *o);
 /* The device and MODEL on it, with its tokenizer if it has one. Close in any case. */
 gr_status gr_open_model(const gr_args *args, const char *model, gr_opened *o);
+/* The tokenizer of o->path, if it has one. */
+gr_status gr_open_tokenizer(gr_opened *o);
 /* Fails when the model has no tokenizer. */
 gr_status gr_need_tokenizer(const gr_opened *o);
 void gr_close_opened(gr_opened *o);

@@ -207,17 +207,13 @@ static gr_status describe_model(const gr_args *args, gr_opened *on)
     size_t size;
     on->path = gr_checkpoint_resolve(args->positional[0]);
     char *config = on->path ? gr_path_join(on->path, "config.json") : NULL;
-    char *tokenizer = on->path ? gr_path_join(on->path, "tokenizer.json") : NULL;
-    char *text = config && tokenizer ? gr_file_read(config, GR_JSON_LIMIT, &size) : NULL;
+    char *text = config ? gr_file_read(config, GR_JSON_LIMIT, &size) : NULL;
     on->model = text ? gr_model_new(config, text, size, on->device) : NULL;
     s = on->model ? GR_OK : gr_error_status();
-    if (s == GR_OK && gr_path_is_file(tokenizer)) {
-        on->tokenizer = gr_tokenizer_load(on->path);
-        s = on->tokenizer ? GR_OK : gr_error_status();
-    }
+    if (s == GR_OK)
+        s = gr_open_tokenizer(on);
     gr_free(text);
     gr_free(config);
-    gr_free(tokenizer);
     return s;
 }
 

@@ -174,18 +174,24 @@ static gr_status prefill(writing *w)
     return s;
 }
 
+static gr_status refuse_logits(const writing *w)
+{
+    return gr_fail(GR_ERR_NUMBER,
+                   "generation: the logits behind token %lld are not numbers\n"
+                   "gradus verify and gradus dump tell whether the weights are whole",
+                   (long long)w->n);
+}
+
 static gr_status decode(writing *w)
 {
     gr_status s = GR_OK;
     int64_t limit = w->prompt + w->o->max_tokens, capacity = gr_generator_capacity(w->generator);
     limit = limit < capacity ? limit : capacity;
     while (s == GR_OK && !w->done && w->n < limit) {
+        gr_error_clear();
         int64_t id = gr_sample_token(&w->o->sampling, w->logits, w->vocab, w->tokens, w->n);
         if (id < 0)
-            return gr_fail(GR_ERR_NUMBER,
-                           "generation: the logits behind token %lld are not numbers\n"
-                           "gradus verify and gradus dump tell whether the weights are whole",
-                           (long long)w->n);
+            return gr_error_status() == GR_ERR_MEMORY ? GR_ERR_MEMORY : refuse_logits(w);
         s = take_token(w, id);
         if (s == GR_OK && !w->done && w->n < limit && !cancelled(w))
             s = feed(w, w->n - 1, 1);
