@@ -53,7 +53,7 @@ typedef struct gr_attention_tile {
 
 GR_ISA_DECLARE(void, gr_attention_forward, (gr_attention_tile * t, const gr_attention_keys *keys));
 GR_ISA_DECLARE(void, gr_attention_backward, (gr_attention_tile * t, const gr_attention_keys *keys));
-/* y = x factor; the sum of x y */
+/* y = x factor */
 GR_ISA_DECLARE(void, gr_row_scale, (float *y, const float *x, float factor, int64_t n));
 
 /* ---- bands: which lanes see key s, which keys lane l sees. For the default positions alone ---- */
