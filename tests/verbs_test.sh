@@ -276,4 +276,18 @@ else
     echo 'skipped: the resident set (needs GNU time and a plain build)'
 fi
 
+# ---- info ----
+run 0 info run
+for line in 'arch         llama' 'context      64' 'file         model.safetensors' 'file         tokenizer.json'; do says "$line" out; done
+grep -q '^tokenizer    [0-9]* tokens' out || fail "info: $(cat out)"
+run 0 info run --json
+says "\"model.safetensors\": $(wc -c <$m/model.safetensors | tr -d ' ')" out
+says '"tokenizer": {"tokens": ' out
+run 0 info $tiny/llama
+says 'tokenizer    none' out
+cp -r $tiny/llama broken
+echo '{' >broken/tokenizer.json
+run 3 info broken
+says 'tokenizer.json' err
+
 [ $failures = 0 ] || exit 1

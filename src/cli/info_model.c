@@ -1,10 +1,12 @@
 /* gradus info MODEL: read from the headers of its files, nothing is loaded. */
 #include <string.h>
+#include <sys/stat.h>
 #include "base/dtype.h"
 #include "base/file.h"
 #include "base/mem.h"
 #include "cli/human.h"
 #include "cli/info.h"
+#include "cli/open.h"
 #include "cli/term.h"
 #include "format/checkpoint.h"
 
@@ -59,19 +61,50 @@ static gr_status weights_part(const char *dir, gr_json into)
         gr_json_put_int(entry, "tensors", tensors[d]);
         gr_json_put_int(entry, "bytes", bytes[d]);
     }
-    gr_json_put_int(into, "files", gr_weights_files(weights));
     gr_weights_close(weights);
     return GR_OK;
 }
 
 static gr_status tokenizer_part(const char *dir, gr_json into)
 {
-    char *path = gr_path_join(dir, "tokenizer.json");
-    if (path == NULL)
-        return GR_ERR_MEMORY;
-    gr_json_put_text(into, "tokenizer", gr_path_is_file(path) ? "tokenizer.json" : "none");
-    gr_free(path);
+    gr_opened o = {.path = (char *)dir};
+    gr_status status = gr_open_tokenizer(&o);
+    if (status != GR_OK)
+        return status;
+    if (o.tokenizer == NULL) {
+        gr_json_put_null(into, "tokenizer");
+        return GR_OK;
+    }
+    gr_json entry = gr_json_put_object(into, "tokenizer");
+    gr_json_put_int(entry, "tokens", gr_tokenizer_vocab_size(o.tokenizer));
+    if (gr_tokenizer_bos(o.tokenizer) >= 0)
+        gr_json_put_int(entry, "bos", gr_tokenizer_bos(o.tokenizer));
+    if (gr_tokenizer_eos(o.tokenizer) >= 0)
+        gr_json_put_int(entry, "eos", gr_tokenizer_eos(o.tokenizer));
+    gr_tokenizer_free(o.tokenizer);
     return GR_OK;
+}
+
+/* Name and bytes of every file in the directory. */
+static gr_status files_part(const char *dir, gr_json into)
+{
+    char **names;
+    size_t n;
+    gr_status status = gr_dir_list(dir, &names, &n);
+    if (status != GR_OK)
+        return status;
+    gr_json files = gr_json_put_object(into, "files");
+    for (size_t i = 0; status == GR_OK && i < n; i++) {
+        struct stat st;
+        char name[300];
+        char *path = gr_path_join(dir, names[i]);
+        status = path ? GR_OK : GR_ERR_MEMORY;
+        if (path != NULL && stat(path, &st) == 0 && S_ISREG(st.st_mode)) /* a name need not be UTF-8, JSON must */
+            gr_json_put_int(files, gr_printable(names[i], strlen(names[i]), name, sizeof name), (int64_t)st.st_size);
+        gr_free(path);
+    }
+    gr_names_free(names, n);
+    return status;
 }
 
 gr_status gr_info_model(const char *path, gr_json into)
@@ -85,6 +118,8 @@ gr_status gr_info_model(const char *path, gr_json into)
         status = weights_part(dir, into);
     if (status == GR_OK)
         status = tokenizer_part(dir, into);
+    if (status == GR_OK)
+        status = files_part(dir, into);
     gr_free(dir);
     return status;
 }
@@ -97,13 +132,42 @@ static void print_weights(gr_json dtypes)
                gr_human_bytes((double)gr_json_as_int(gr_json_get(it.value, "bytes"), 0, INT64_MAX)).s);
 }
 
+static void print_tokenizer(gr_json t)
+{
+    gr_out("%-12s %s tokens", "tokenizer", gr_human_integer(gr_json_as_int(gr_json_get(t, "tokens"), 0, INT64_MAX)).s);
+    for (gr_json_iter it = gr_json_first(t); it.key; gr_json_next(&it))
+        if (strcmp(it.key, "tokens") != 0)
+            gr_out(", %s %lld", it.key, (long long)gr_json_as_int(it.value, 0, INT64_MAX));
+    gr_out("\n");
+}
+
+static void print_files(gr_json files)
+{
+    char name[200];
+    for (gr_json_iter it = gr_json_first(files); it.key; gr_json_next(&it))
+        gr_out("%-12s %s, %s\n", "file", gr_printable(it.key, strlen(it.key), name, sizeof name),
+               gr_human_bytes((double)gr_json_as_int(it.value, 0, INT64_MAX)).s);
+}
+
+static void print_object(const char *key, gr_json value)
+{
+    if (strcmp(key, "tokenizer") == 0)
+        print_tokenizer(value);
+    else if (strcmp(key, "files") == 0)
+        print_files(value);
+    else
+        print_weights(value);
+}
+
 void gr_info_print_model(gr_json model)
 {
     for (gr_json_iter it = gr_json_first(model); it.key; gr_json_next(&it)) {
         gr_json_type type = gr_json_type_of(it.value);
         char text[300];
         if (type == GR_JSON_OBJECT)
-            print_weights(it.value);
+            print_object(it.key, it.value);
+        else if (type == GR_JSON_NULL)
+            gr_out("%-12s none\n", it.key);
         else if (type == GR_JSON_INT)
             gr_out("%-12s %s\n", it.key, gr_human_integer(gr_json_as_int(it.value, INT64_MIN, INT64_MAX)).s);
         else if (type == GR_JSON_BOOL)
