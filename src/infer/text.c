@@ -245,7 +245,8 @@ static gr_status hand_over(writing *w, gr_generated *out, int64_t prefilled)
         out->n = 0;
         return GR_ERR_MEMORY;
     }
-    memcpy(out->ids, w->tokens + w->prompt, (size_t)out->n * sizeof *out->ids);
+    if (out->n > 0) /* else there may be no tokens at all */
+        memcpy(out->ids, w->tokens + w->prompt, (size_t)out->n * sizeof *out->ids);
     out->text = w->text.data;
     out->size = w->text.size - 1;
     w->text = (gr_bytes){0};
