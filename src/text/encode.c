@@ -94,7 +94,7 @@ gr_status gr_tokenizer_run(const gr_tokenizer *t, gr_tokenizer_scratch *s, const
         s->model.cache = gr_word_cache_new();
     s->ids.size = 0;
     if (!size)
-        text = ""; /* NULL is fine then */
+        text = "";                                     /* NULL is fine then */
     if (!s->model.cache || gr_ids_reserve(&s->ids, 1)) /* even no ids are at an address */
         return GR_ERR_MEMORY;
     if (!(flags & GR_ADD_SPECIAL))

@@ -5,14 +5,12 @@
 
 #include "backend/cpu/isa.h"
 
-#define GR_LOOPS(X)                                                                                                    \
-    X(cast)                                                                                                            \
-    X(neg)                                                                                                             \
-    X(abs)                                                                                                             \
-    X(exp)                                                                                                             \
-    X(log) X(sqrt) X(rsqrt) X(reciprocal) X(sin) X(cos) X(tanh) X(erf) X(sigmoid) X(is_finite) X(add) X(sub) X(mul)    \
-        X(div) X(pow) X(min) X(max) X(eq) X(ne) X(lt) X(le) X(gt) X(ge) X(select) X(relu) X(relu_grad) X(gelu)         \
-            X(gelu_grad) X(gelu_tanh) X(gelu_tanh_grad) X(silu) X(silu_grad) X(swiglu) X(geglu)
+/* clang-format off */
+#define GR_LOOPS(X) \
+    X(cast) X(neg) X(abs) X(exp) X(log) X(sqrt) X(rsqrt) X(reciprocal) X(sin) X(cos) X(tanh) X(erf) X(sigmoid) \
+    X(is_finite) X(add) X(sub) X(mul) X(div) X(pow) X(min) X(max) X(eq) X(ne) X(lt) X(le) X(gt) X(ge) X(select) \
+    X(relu) X(relu_grad) X(gelu) X(gelu_grad) X(gelu_tanh) X(gelu_tanh_grad) X(silu) X(silu_grad) X(swiglu) X(geglu)
+/* clang-format on */
 
 enum {
 #define GR_LOOP_ENUM(op) GR_LOOP_##op,
