@@ -290,4 +290,18 @@ echo '{' >broken/tokenizer.json
 run 3 info broken
 says 'tokenizer.json' err
 
+# ---- train: what goes on needs no DATA, what contradicts the run is refused ----
+run 2 train --out nothing
+says 'DATA is missing' err
+run 2 train text.txt --out run
+says 'already holds a run' err
+cp run/latest/model.safetensors before.safetensors
+cp run/metrics.jsonl before.jsonl
+run 0 train --resume --out run
+cmp -s before.safetensors run/latest/model.safetensors || fail 'a finished run changed when it was gone on with'
+cmp -s before.jsonl run/metrics.jsonl || fail 'metrics of a finished run changed'
+run 2 train --resume --out run --lr 5
+says 'contradicts the run' err
+run 3 verify nowhere
+
 [ $failures = 0 ] || exit 1

@@ -208,7 +208,7 @@ static gr_status run(gr_args *args)
 const gr_verb gr_verb_train = {
     .name = "train",
     .summary = "trains a model from scratch, or goes on from --init MODEL",
-    .positional = "DATA...",
+    .positional = "[DATA...]",
     .about =
         "DATA is text files, .jsonl files with {\"text\": ...} lines, directories of both, or - for stdin. The run's\n"
         "directory holds checkpoints that transformers loads, metrics.jsonl, loss.svg and run.json. A run that was\n"
