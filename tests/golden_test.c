@@ -1,5 +1,6 @@
 /* Models against what PyTorch computed: tests/data/models and, where it is, the reference data. How the files were made,
- * and why the bounds are what they are: tools/oracle/make_models.py. */
+ * and why the bounds are what they are: tools/oracle/make_models.py.
+ * labels: slow (minutes where instructions are emulated) */
 #include "tiny.h"
 
 #include "format/safetensors.h"
