@@ -11,16 +11,6 @@
 
 enum { GUARD_BYTE = 0xA5, POISON_BYTE = 0xFF }; /* 0xFF.. is a NaN in every float dtype */
 
-static gr_status copy_in(gr_program *p, const void *const *inputs)
-{
-    gr_status s = gr_program_reserve(p);
-    for (int i = 0; s == GR_OK && i < p->n_inputs; i++)
-        if (p->inputs[i].place.space != GR_SPACE_NONE)
-            p->device->backend->write(p->device, gr_place_pointer(p, &p->inputs[i].place), inputs[i],
-                                      p->inputs[i].size);
-    return s;
-}
-
 /* Calls f for every arena buffer that the step writes: its results and its scratch. */
 typedef gr_status (*visit)(gr_program *p, const gr_step *s, char *data, size_t size, bool is_result);
 
@@ -63,7 +53,7 @@ static gr_status check_guards(gr_program *p, const gr_step *s, char *data, size_
 
 gr_status gr_run_checked(gr_program *p, const void *const *inputs, void *const *outputs)
 {
-    gr_status s = copy_in(p, inputs);
+    gr_status s = gr_program_copy_in(p, inputs);
     for (int i = 0; s == GR_OK && i < p->n_steps; i++) {
         s = for_written(p, &p->steps[i], prepare);
         if (s == GR_OK)
@@ -71,10 +61,8 @@ gr_status gr_run_checked(gr_program *p, const void *const *inputs, void *const *
         if (s == GR_OK)
             s = for_written(p, &p->steps[i], check_guards);
     }
-    for (int i = 0; s == GR_OK && outputs && i < p->n_outputs; i++)
-        if (outputs[i])
-            p->device->backend->read(p->device, outputs[i], gr_place_pointer(p, &p->outputs[i].place),
-                                     p->outputs[i].size);
+    if (s == GR_OK)
+        gr_program_copy_out(p, outputs);
     return s;
 }
 
@@ -114,7 +102,7 @@ static const gr_tensor *bound_operand(const gr_step *s, int k)
 
 const char *gr_find_nonfinite(gr_program *p, const void *const *inputs)
 {
-    if (copy_in(p, inputs) != GR_OK)
+    if (gr_program_copy_in(p, inputs) != GR_OK)
         return NULL;
     for (int i = 0; i < p->n_steps; i++) {
         const gr_step *s = &p->steps[i];

@@ -55,4 +55,8 @@ void gr_compile_guards(bool on);
 /* Where a bound pointer is, valid after gr_program_reserve. */
 void *gr_place_pointer(const gr_program *p, const gr_place *place);
 
+/* The two ends of every way to run: memory taken and inputs written; outputs read. */
+gr_status gr_program_copy_in(gr_program *p, const void *const *inputs);
+void gr_program_copy_out(gr_program *p, void *const *outputs);
+
 #endif

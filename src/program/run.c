@@ -109,6 +109,8 @@ void *gr_place_pointer(const gr_program *p, const gr_place *place)
 
 gr_status gr_program_reserve(gr_program *p)
 {
+    if (p->generation == p->device->arena_generation + 1)
+        return GR_OK; /* all is taken and bound: a run looks nothing up */
     gr_status s = grow_arena(p);
     if (s == GR_OK)
         s = take_constants(p);
@@ -116,8 +118,6 @@ gr_status gr_program_reserve(gr_program *p)
         s = take_params(p);
     if (s != GR_OK)
         return gr_fail_in("memory for the program (%.1f MB in all)", (double)p->memory.total / 1e6);
-    if (p->generation == p->device->arena_generation + 1)
-        return GR_OK;
     for (size_t i = 0; i < p->n_bindings; i++)
         *p->bindings[i].pointer = gr_place_pointer(p, &p->bindings[i].place);
     p->generation = p->device->arena_generation + 1; /* 0 stands for never */
@@ -126,7 +126,7 @@ gr_status gr_program_reserve(gr_program *p)
 
 /* ---- running ------------------------------------------------------------------------------------------------ */
 
-static gr_status copy_in(gr_program *p, const void *const *inputs)
+gr_status gr_program_copy_in(gr_program *p, const void *const *inputs)
 {
     gr_status s = gr_program_reserve(p);
     for (int i = 0; s == GR_OK && i < p->n_inputs; i++) {
@@ -140,7 +140,7 @@ static gr_status copy_in(gr_program *p, const void *const *inputs)
     return s;
 }
 
-static void copy_out(gr_program *p, void *const *outputs)
+void gr_program_copy_out(gr_program *p, void *const *outputs)
 {
     for (int i = 0; outputs && i < p->n_outputs; i++)
         if (outputs[i])
@@ -150,11 +150,11 @@ static void copy_out(gr_program *p, void *const *outputs)
 
 gr_status gr_run(gr_program *p, const void *const *inputs, void *const *outputs)
 {
-    gr_status s = copy_in(p, inputs);
+    gr_status s = gr_program_copy_in(p, inputs);
     if (s == GR_OK)
         s = p->device->backend->run(p->device, p->steps, p->n_steps);
     if (s == GR_OK)
-        copy_out(p, outputs);
+        gr_program_copy_out(p, outputs);
     return s;
 }
 
