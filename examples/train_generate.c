@@ -41,7 +41,7 @@ static gr_status train(gr_model *model, const int32_t *ids, size_t n)
             tokens[i] = ids[at % n];
             targets[i] = ids[(at + 1) % n];
         }
-        s = gr_trainer_step(trainer, tokens, targets, &report);
+        s = gr_trainer_step(trainer, &(gr_batch){tokens, targets, NULL}, &report);
         if (step % 50 == 0 || step + 1 == STEPS)
             printf("step %3d  loss %.4f\n", (int)report.step, report.loss);
     }

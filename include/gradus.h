@@ -485,6 +485,7 @@ typedef struct gr_train_options {
     double weight_decay; /* of parameters of 2 or more dims only */
     double clip;         /* largest global norm of the gradients; 0: no limit */
     double dropout;
+    bool segments; /* batches may have them: rows of several documents */
     uint64_t seed;
 } gr_train_options;
 /* AdamW with lr 1e-3 to 1e-4 (0.9, 0.95, 1e-8), decay 0.1, clip 1, cosine with 100 steps of warmup, batch 12 x 64, 2000
@@ -506,10 +507,16 @@ typedef struct gr_step_report {
     bool skipped;     /* loss or gradients were not finite: weights and moments are as before */
     const char *bad;  /* then: the first tensor that was not */
 } gr_step_report;
-/* One optimizer step. tokens and targets: [accumulate · batch, context]; a target of -100 is not trained on. All
- * ignored is an error. */
-GR_API gr_status gr_trainer_step(gr_trainer *trainer, const int64_t *tokens, const int64_t *targets,
-                                 gr_step_report *report);
+/* What a step is made of: arrays [accumulate · batch, context]. A target of -100 is not trained on. Segments number the
+ * documents in a row, rising from left to right: tokens see only their own, and positions restart in each; NULL: one
+ * document a row. */
+typedef struct gr_batch {
+    const int64_t *tokens, *targets, *segments;
+} gr_batch;
+/* One optimizer step on the mean loss over all targets that are not ignored; all ignored is an error. */
+GR_API gr_status gr_trainer_step(gr_trainer *trainer, const gr_batch *batch, gr_step_report *report);
+/* The sum of the losses of a micro-batch, arrays [batch, context], and how many targets it is over; none is fine. */
+GR_API gr_status gr_trainer_eval_batch(gr_trainer *trainer, const gr_batch *batch, double *sum, int64_t *count);
 /* Mean loss of predicting tokens[1..n) from those before, in windows of `context` without overlap. */
 GR_API gr_status gr_trainer_eval(gr_trainer *trainer, const int32_t *tokens, int64_t n, double *loss);
 /* What a step needs, all programs counted. */

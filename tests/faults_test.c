@@ -132,11 +132,11 @@ static gr_status step(void *ctx)
     gr_train_options still = f->options; /* the model must stay as it is */
     CHECK_EQ_INT((int64_t)still.lr, 0);
     gr_mem_fail_at(to_go);
-    gr_status s = gr_trainer_step(t, f->tokens, f->targets, &r);
+    gr_status s = gr_trainer_step(t, &(gr_batch){f->tokens, f->targets, NULL}, &r);
     bool failed = s != GR_OK;
     if (failed) {
         CHECK_EQ_INT(gr_trainer_steps(t), 0);
-        CHECK_OK(gr_trainer_step(t, f->tokens, f->targets, &r));
+        CHECK_OK(gr_trainer_step(t, &(gr_batch){f->tokens, f->targets, NULL}, &r));
     } else {
         int32_t ids[] = {1, 2, 3, 4};
         s = gr_trainer_eval(t, ids, 4, &loss);
@@ -154,7 +154,7 @@ TEST(stepping)
         f.options.lr = f.options.min_lr = 0;
         gr_step_report r;
         gr_trainer *t = gr_trainer_new(f.model, &f.options);
-        CHECK_OK(gr_trainer_step(t, f.tokens, f.targets, &r));
+        CHECK_OK(gr_trainer_step(t, &(gr_batch){f.tokens, f.targets, NULL}, &r));
         f.loss = r.loss;
         gr_trainer_free(t);
         CHECK(SWEEP_ALLOCATIONS(step, &f) > 10);

@@ -188,7 +188,7 @@ static void check_adamw(golden *g)
     const gr_safetensor *losses = expected(g, "losses", "");
     for (size_t step = 0; step < 3; step++) {
         gr_step_report r;
-        CHECK_OK(gr_trainer_step(t, g->tokens, g->targets, &r));
+        CHECK_OK(gr_trainer_step(t, &(gr_batch){g->tokens, g->targets, NULL}, &r));
         CHECK(!r.skipped);
         CHECK_NEAR(r.loss, f32_at(losses, step), 2e-5);
         if (step == 0)

@@ -196,7 +196,7 @@ TEST(the_memory_report_is_exact)
         int64_t tokens[32], targets[32];
         gr_step_report report;
         tiny_batch(&o, 0, tokens, targets);
-        CHECK_OK(gr_trainer_step(t, tokens, targets, &report));
+        CHECK_OK(gr_trainer_step(t, &(gr_batch){tokens, targets, NULL}, &report));
         /* The model's weights were there before. Blocks are rounded up to cache lines, a few a tensor. */
         double took = (double)(gr_mem_read_stats().live_bytes - before), said = (double)(r.total - r.weights);
         CHECK(took >= said);

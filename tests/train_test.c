@@ -42,7 +42,7 @@ static gr_step_report next_step(setup *s)
 {
     gr_step_report r;
     tiny_batch(&s->options, gr_trainer_steps(s->trainer), s->tokens, s->targets);
-    CHECK_OK(gr_trainer_step(s->trainer, s->tokens, s->targets, &r));
+    CHECK_OK(gr_trainer_step(s->trainer, &(gr_batch){s->tokens, s->targets, NULL}, &r));
     return r;
 }
 
@@ -121,7 +121,7 @@ TEST(accumulation_is_a_larger_batch)
                 tiny_batch(&o, i, s.tokens, s.targets);
                 for (int t = 0; t < 11; t++)
                     s.targets[t] = -100;
-                CHECK_OK(gr_trainer_step(s.trainer, s.tokens, s.targets, &r));
+                CHECK_OK(gr_trainer_step(s.trainer, &(gr_batch){s.tokens, s.targets, NULL}, &r));
                 losses[k][i] = r.loss;
                 CHECK_NEAR(r.loss, losses[0][i], 1e-5);
             }
@@ -178,7 +178,7 @@ TEST(one_batch_is_learned_by_heart)
             }
             gr_step_report r;
             for (int i = 0; i < 300; i++)
-                CHECK_OK(gr_trainer_step(t, tokens, targets, &r));
+                CHECK_OK(gr_trainer_step(t, &(gr_batch){tokens, targets, NULL}, &r));
             CHECK(r.loss < 0.1);
             gr_trainer_free(t);
             gr_model_free(m);
@@ -206,7 +206,7 @@ TEST(sgd_has_momentum)
     CHECK_OK(gr_store_read(weights, name, p[0], sizeof p[0]));
     for (int i = 0; i < 2; i++) {
         gr_step_report r;
-        CHECK_OK(gr_trainer_step(s.trainer, s.tokens, s.targets, &r));
+        CHECK_OK(gr_trainer_step(s.trainer, &(gr_batch){s.tokens, s.targets, NULL}, &r));
         CHECK_OK(gr_store_read(weights, name, p[i + 1], sizeof p[0]));
         CHECK_OK(gr_store_read(state, "momentum_buffer.transformer.wte.weight", v[i], sizeof v[0]));
     }
@@ -318,19 +318,19 @@ TEST(options_are_checked)
     for (int i = 0; i < 16; i++)
         targets[i] = -100;
     gr_step_report r;
-    CHECK_STATUS(gr_trainer_step(t, tokens, targets, &r), GR_ERR_ARGUMENT);
+    CHECK_STATUS(gr_trainer_step(t, &(gr_batch){tokens, targets, NULL}, &r), GR_ERR_ARGUMENT);
     CHECK_ERROR(GR_ERR_ARGUMENT, "ignored");
     targets[3] = 1;
     tokens[7] = TINY_VOCAB; /* no such row of the embedding */
-    CHECK_STATUS(gr_trainer_step(t, tokens, targets, &r), GR_ERR_ARGUMENT);
+    CHECK_STATUS(gr_trainer_step(t, &(gr_batch){tokens, targets, NULL}, &r), GR_ERR_ARGUMENT);
     CHECK_ERROR(GR_ERR_ARGUMENT, "token id 31");
     tokens[7] = 0;
     targets[3] = TINY_VOCAB;
-    CHECK_STATUS(gr_trainer_step(t, tokens, targets, &r), GR_ERR_ARGUMENT);
+    CHECK_STATUS(gr_trainer_step(t, &(gr_batch){tokens, targets, NULL}, &r), GR_ERR_ARGUMENT);
     CHECK_ERROR(GR_ERR_ARGUMENT, "target 31");
     CHECK_EQ_INT(gr_trainer_steps(t), 0);
     targets[3] = 1;
-    CHECK_OK(gr_trainer_step(t, tokens, targets, &r));
+    CHECK_OK(gr_trainer_step(t, &(gr_batch){tokens, targets, NULL}, &r));
     double loss;
     CHECK_STATUS(gr_trainer_eval(t, (int32_t[]){1}, 1, &loss), GR_ERR_ARGUMENT);
     gr_trainer_free(t);

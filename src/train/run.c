@@ -297,7 +297,7 @@ static gr_status one_step(run *r)
     double before = gr_seconds();
     gr_step_report s;
     fill_batch(r);
-    gr_status st = gr_trainer_step(r->trainer, r->tokens, r->targets, &s);
+    gr_status st = gr_trainer_step(r->trainer, &(gr_batch){r->tokens, r->targets, NULL}, &s);
     if (st != GR_OK)
         return st;
     double took = gr_seconds() - before;

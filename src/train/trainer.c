@@ -72,13 +72,18 @@ static gr_tensor *scalar(gr_graph *g, const char *name, gr_dtype dtype)
     return gr_input(g, name, dtype, 0, NULL);
 }
 
-/* Inputs: tokens, targets, scale, and with dropout a seed. The loss: sum over rows times scale. */
+/* Inputs: tokens, targets, scale; with segments these and positions; with dropout a seed. The loss: sum over rows
+ * times scale. */
 static gr_tensor *loss_graph(gr_trainer *t, gr_graph *g, double dropout)
 {
     int64_t shape[] = {t->options.batch, t->options.context};
     gr_forward f = {.tokens = gr_input(g, "tokens", GR_I64, 2, shape), .dropout = dropout};
     gr_tensor *targets = gr_input(g, "targets", GR_I64, 2, shape);
     gr_tensor *scale = scalar(g, "scale", GR_F32);
+    if (t->options.segments) {
+        f.segment = gr_input(g, "segments", GR_I64, 2, shape);
+        f.positions = gr_input(g, "positions", GR_I64, 2, shape);
+    }
     if (dropout > 0)
         f.seed = scalar(g, "seed", GR_I64);
     gr_tensor *rows = gr_name(gr_cross_entropy_rows(gr_model_logits(t->model, &f), targets, IGNORED), "loss_rows");
@@ -208,7 +213,9 @@ gr_trainer *gr_trainer_new(gr_model *model, const gr_train_options *options)
     t->gradients = gr_store_new(gr_model_device(model));
     size_t rows = options->batch > 0 && options->context > 0 ? (size_t)(options->batch * options->context) : 0;
     t->eval_tokens = gr_alloc(2 * rows * sizeof *t->eval_tokens);
-    if (t->state && t->gradients && t->eval_tokens && build(t) == GR_OK)
+    t->positions = options->segments ? gr_alloc_zero(2 * rows, sizeof *t->positions) : NULL;
+    bool room = t->eval_tokens && (t->positions || !options->segments);
+    if (t->state && t->gradients && room && build(t) == GR_OK)
         return t;
     gr_trainer_free(t);
     return NULL;
@@ -224,6 +231,7 @@ void gr_trainer_free(gr_trainer *t)
     gr_store_free(t->state);
     gr_store_free(t->gradients);
     gr_free(t->eval_tokens);
+    gr_free(t->positions);
     gr_free(t);
 }
 
@@ -262,22 +270,54 @@ gr_memory gr_trainer_memory(const gr_trainer *t)
 
 /* ---- stepping ----------------------------------------------------------------------------------------------- */
 
-/* Ids are checked before anything runs: a micro-batch that fails must not leave the gradients of those before it. */
-static gr_status check_batch(const gr_trainer *t, const int64_t *tokens, const int64_t *targets, int64_t *count)
+/* Within a row segments may only rise: tokens of one stand together, and so have positions. */
+static gr_status check_segments(const gr_trainer *t, const int64_t *segments, int64_t rows)
 {
-    int64_t n = t->options.accumulate * t->options.batch * t->options.context;
-    int64_t vocab = gr_model_describe(t->model)->vocab;
+    int64_t context = t->options.context;
+    if (!segments)
+        return GR_OK;
+    if (!t->options.segments)
+        return gr_fail(GR_ERR_ARGUMENT, "training: the batch has segments, the trainer was made without\n"
+                                        "set gr_train_options.segments");
+    for (int64_t i = 0; i < rows; i++)
+        for (int64_t k = i * context + 1; k < (i + 1) * context; k++)
+            if (segments[k] < segments[k - 1])
+                return gr_fail(GR_ERR_ARGUMENT, "training: segment %lld follows %lld in row %lld, they may only rise",
+                               (long long)segments[k], (long long)segments[k - 1], (long long)i);
+    return GR_OK;
+}
+
+/* Ids are checked before anything runs: a micro-batch that fails must not leave the gradients of those before it. */
+static gr_status check_batch(const gr_trainer *t, const gr_batch *b, int64_t rows, int64_t *count)
+{
+    int64_t n = rows * t->options.context, vocab = gr_model_describe(t->model)->vocab;
     *count = 0;
     for (int64_t i = 0; i < n; i++) {
-        bool ignored = targets[i] == IGNORED, bad = tokens[i] < 0 || tokens[i] >= vocab;
+        bool ignored = b->targets[i] == IGNORED, bad = b->tokens[i] < 0 || b->tokens[i] >= vocab;
         *count += !ignored;
-        if (bad || (!ignored && (targets[i] < 0 || targets[i] >= vocab)))
+        if (bad || (!ignored && (b->targets[i] < 0 || b->targets[i] >= vocab)))
             return gr_fail(GR_ERR_ARGUMENT, "training: %s %lld, the vocabulary has %lld tokens",
-                           bad ? "token id" : "target", (long long)(bad ? tokens[i] : targets[i]), (long long)vocab);
+                           bad ? "token id" : "target", (long long)(bad ? b->tokens[i] : b->targets[i]),
+                           (long long)vocab);
     }
-    if (*count == 0)
-        return gr_fail(GR_ERR_ARGUMENT, "training: every target of the batch is ignored, there is nothing to train on");
-    return t->update ? gr_program_reserve(t->update) : GR_OK;
+    return check_segments(t, b->segments, rows);
+}
+
+/* The first inputs of every program with a loss: micro-batch `a` of the batch. Returns how many. */
+static int set_batch(gr_trainer *t, const gr_batch *b, int64_t a, const float *scale, const void **in)
+{
+    int64_t n = t->options.batch * t->options.context, context = t->options.context;
+    const int64_t *segments = b->segments ? b->segments + a * n : t->positions + n; /* zeroes: one a row */
+    in[0] = b->tokens + a * n;
+    in[1] = b->targets + a * n;
+    in[2] = scale;
+    if (!t->options.segments)
+        return 3;
+    for (int64_t i = 0; i < n; i++)
+        t->positions[i] = i % context && segments[i] == segments[i - 1] ? t->positions[i - 1] + 1 : 0;
+    in[3] = segments;
+    in[4] = t->positions;
+    return 5;
 }
 
 /* A dropout seed for every micro-batch that was ever run. */
@@ -288,23 +328,26 @@ static int64_t dropout_seed(const gr_trainer *t, int64_t micro)
     return (int64_t)(((uint64_t)b.v[0] << 31) ^ b.v[1]);
 }
 
-gr_status gr_trainer_step(gr_trainer *t, const int64_t *tokens, const int64_t *targets, gr_step_report *report)
+gr_status gr_trainer_step(gr_trainer *t, const gr_batch *batch, gr_step_report *report)
 {
     const gr_train_options *o = &t->options;
-    int64_t micro_tokens = o->batch * o->context, count;
-    gr_status checked = check_batch(t, tokens, targets, &count);
+    int64_t count;
+    gr_status checked = check_batch(t, batch, o->accumulate * o->batch, &count);
+    if (checked == GR_OK && count == 0)
+        checked =
+            gr_fail(GR_ERR_ARGUMENT, "training: every target of the batch is ignored, there is nothing to train on");
+    if (checked == GR_OK && t->update)
+        checked = gr_program_reserve(t->update);
     if (checked != GR_OK)
         return checked;
     float scale = 1 / (float)count, loss = 0, norm = 0, lr = (float)gr_learning_rate(o, t->done);
     int64_t step = t->done + 1, seed;
     bool whole = !t->update, drops = o->dropout > 0;
-    const void *in[6] = {NULL, NULL, &scale};
+    const void *in[8];
     const char *bad = NULL;
     double total = 0;
     for (int64_t a = 0; a < o->accumulate; a++) {
-        int n = 3;
-        in[0] = tokens + a * micro_tokens;
-        in[1] = targets + a * micro_tokens;
+        int n = set_batch(t, batch, a, &scale, in);
         seed = dropout_seed(t, a);
         if (drops)
             in[n++] = &seed;
@@ -334,35 +377,45 @@ gr_status gr_trainer_step(gr_trainer *t, const int64_t *tokens, const int64_t *t
 
 /* ---- evaluating --------------------------------------------------------------------------------------------- */
 
-/* Windows [at, at + context), as many as fit a batch; the rest of the batch is ignored. Returns targets filled in. */
-static int64_t fill_windows(gr_trainer *t, const int32_t *ids, int64_t n, int64_t *at)
+/* Windows [at, at + context), as many as fit a batch; the rest of the batch is ignored. */
+static void fill_windows(gr_trainer *t, const int32_t *ids, int64_t n, int64_t *at)
 {
-    int64_t rows = t->options.batch * t->options.context, filled = 0;
+    int64_t rows = t->options.batch * t->options.context;
     int64_t *tokens = t->eval_tokens, *targets = t->eval_tokens + rows;
     for (int64_t i = 0; i < rows; i++) {
         bool there = *at + 1 < n;
         tokens[i] = there ? ids[*at] : 0;
         targets[i] = there ? ids[*at + 1] : IGNORED;
-        filled += there;
         *at += there;
     }
-    return filled;
+}
+
+gr_status gr_trainer_eval_batch(gr_trainer *t, const gr_batch *batch, double *sum, int64_t *count)
+{
+    float one = 1, loss;
+    const void *in[8];
+    gr_status s = check_batch(t, batch, t->options.batch, count);
+    if (s != GR_OK)
+        return s;
+    set_batch(t, batch, 0, &one, in);
+    s = gr_run(t->eval, in, (void *[]){&loss});
+    *sum = (double)loss;
+    return s;
 }
 
 gr_status gr_trainer_eval(gr_trainer *t, const int32_t *tokens, int64_t n, double *loss)
 {
     if (n < 2)
         return gr_fail(GR_ERR_ARGUMENT, "evaluation: needs at least 2 tokens, there are %lld", (long long)n);
-    int64_t rows = t->options.batch * t->options.context, at = 0;
-    float one = 1, sum;
-    double total = 0;
-    const void *in[] = {t->eval_tokens, t->eval_tokens + rows, &one};
+    gr_batch batch = {.tokens = t->eval_tokens, .targets = t->eval_tokens + t->options.batch * t->options.context};
+    int64_t at = 0, count;
+    double total = 0, sum;
     while (at + 1 < n) {
         fill_windows(t, tokens, n, &at);
-        gr_status s = gr_run(t->eval, in, (void *[]){&sum});
+        gr_status s = gr_trainer_eval_batch(t, &batch, &sum, &count);
         if (s != GR_OK)
             return s;
-        total += (double)sum;
+        total += sum;
     }
     *loss = total / (double)(n - 1);
     return GR_OK;
