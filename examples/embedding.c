@@ -57,7 +57,7 @@ int main(int argc, char **argv)
     int64_t tokens[TEXTS][T] = {{0}};
     float share[TEXTS][T] = {{0}}, similar[TEXTS][TEXTS] = {{0}};
     gr_device *device = gr_device_open("cpu", 0);
-    gr_model *model = argc > 1 ? gr_model_load(argv[1], device) : small_model(device);
+    gr_model *model = argc > 1 ? gr_model_load(argv[1], NULL, device) : small_model(device);
     gr_tokenizer *tokenizer = argc > 1 ? gr_tokenizer_load(argv[1]) : gr_tokenizer_byte();
     gr_program *program = model ? compile(model) : NULL;
     gr_status s = program && tokenizer ? fill(tokenizer, tokens, share) : gr_error_status();

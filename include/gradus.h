@@ -214,7 +214,8 @@ GR_API gr_tensor *gr_expand(gr_tensor *x, int ndim, const int64_t *shape);
 /* ---- matmul and indexing ------------------------------------------------------------------------------------ */
 
 /* a [.., M, K] (or [.., K, M] with transpose_a) times b [.., K, N] (or [.., N, K] with transpose_b): [.., M, N].
- * Leading dims broadcast. A 2-dim b is shared by all of a's rows. */
+ * Leading dims broadcast. A 2-dim b is shared by all of a's rows. Both of one dtype, or one f32 and the other f16 or
+ * bf16 (a weight that stays as it is in its file): then f32. A gradient has the dtype of its input. */
 GR_API gr_tensor *gr_matmul(gr_tensor *a, gr_tensor *b, bool transpose_a, bool transpose_b);
 /* x [N, ..], index i64 or i32 [I..]: [I.., ..] the rows x[index]. An index outside [0, N) is an error at run time. */
 GR_API gr_tensor *gr_gather(gr_tensor *x, gr_tensor *index);
@@ -437,9 +438,14 @@ GR_API void gr_text_free(char *text); /* text that the library made for its call
 /* A model of this config.json, weights declared but not set: gr_model_init or gr_store_write them. `name` is what
  * errors call the text. */
 GR_API gr_model *gr_model_new(const char *name, const char *config_json, size_t size, gr_device *device);
-/* Loads a directory in Hugging Face layout: config.json, model.safetensors or its shards, tokenizer.json if there. A
- * tensor that is missing, left over, or of a wrong shape or dtype is a named error. */
-GR_API gr_model *gr_model_load(const char *dir, gr_device *device);
+typedef struct gr_load_options {
+    bool widen;        /* f16 and bf16 weights become f32: to train all of them */
+    bool declare_only; /* weights are declared as they would be, but not read: to plan with */
+} gr_load_options;
+/* Loads a directory in Hugging Face layout: config.json, model.safetensors or its shards. Weights keep the dtype they
+ * have there, f32, f16 or bf16; activations are f32 all the same. A tensor that is missing, left over, or of a wrong
+ * shape or dtype is a named error. options may be NULL: none set. */
+GR_API gr_model *gr_model_load(const char *dir, const gr_load_options *options, gr_device *device);
 GR_API void gr_model_free(gr_model *model); /* after the programs that use it; NULL is fine */
 /* Random weights as transformers initializes the architecture: a function of the seed alone. */
 GR_API gr_status gr_model_init(gr_model *model, uint64_t seed);

@@ -57,7 +57,7 @@ static void close_fixture(fixture *f)
 static gr_status load(void *ctx)
 {
     fixture *f = ctx;
-    gr_model *m = gr_model_load(f->path, f->device);
+    gr_model *m = gr_model_load(f->path, NULL, f->device);
     gr_model_free(m);
     return m ? GR_OK : gr_error_status();
 }

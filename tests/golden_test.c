@@ -80,7 +80,7 @@ static void open_golden(golden *g, const char *dir, const char *device)
 {
     *g = (golden){.device = gr_device_open(device, 0)};
     CHECK_MADE(g->device);
-    g->model = gr_model_load(dir, g->device);
+    g->model = gr_model_load(dir, &(gr_load_options){.widen = true}, g->device);
     if (!g->model)
         return;
     g->expected = gr_safetensors_open(test_join(dir, "expected.safetensors"));

@@ -184,7 +184,7 @@ TEST(a_run_leaves_everything)
     }
     CHECK(gr_path_is_file(test_join(t.dir, "loss.svg")));
     gr_device *device = gr_device_open("cpu", 1); /* a checkpoint is a model */
-    gr_model *m = gr_model_load(test_join(t.dir, "best"), device);
+    gr_model *m = gr_model_load(test_join(t.dir, "best"), NULL, device);
     CHECK_MADE(m);
     gr_model_free(m);
     gr_device_close(device);

@@ -184,7 +184,9 @@ static gr_status check(gr_args *args, const dump *d)
 
 static gr_status work_on(gr_args *args, dump *d)
 {
-    gr_status s = gr_open_model(args, args->positional[0], &d->on);
+    /* A gradient has its weight's dtype, and what is written is f32. */
+    const gr_load_options o = {.widen = d->f->what & GRADS};
+    gr_status s = gr_open_model(args, args->positional[0], &o, &d->on);
     if (s == GR_OK)
         s = check(args, d);
     if (s == GR_OK)

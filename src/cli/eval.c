@@ -139,7 +139,7 @@ static gr_status work_on(gr_args *args, work *w)
 {
     gr_evaluate_options o = {.progress = on_progress, .cancel = gr_interrupted, .user = w};
     double loss;
-    gr_status s = gr_open_model(args, args->positional[0], &w->on);
+    gr_status s = gr_open_model(args, args->positional[0], NULL, &w->on);
     if (s == GR_OK)
         s = gr_need_tokenizer(&w->on);
     if (s == GR_OK)

@@ -163,7 +163,7 @@ static gr_status one_sample(work *w, int64_t sample)
 
 static gr_status work_on(gr_args *args, work *w)
 {
-    gr_status s = gr_open_model(args, args->positional[0], &w->on);
+    gr_status s = gr_open_model(args, args->positional[0], NULL, &w->on);
     if (s == GR_OK && w->f->stop.count > 0)
         s = gr_need_tokenizer(&w->on);
     if (s == GR_OK)

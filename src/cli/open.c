@@ -30,13 +30,13 @@ gr_status gr_open_tokenizer(gr_opened *o)
     return there && !o->tokenizer ? gr_error_status() : GR_OK;
 }
 
-gr_status gr_open_model(const gr_args *args, const char *model, gr_opened *o)
+gr_status gr_open_model(const gr_args *args, const char *model, const gr_load_options *options, gr_opened *o)
 {
     gr_status s = gr_open_device(args, o);
     if (s != GR_OK)
         return s;
     o->path = gr_checkpoint_resolve(model);
-    o->model = o->path ? gr_model_load(o->path, o->device) : NULL;
+    o->model = o->path ? gr_model_load(o->path, options, o->device) : NULL;
     if (!o->model)
         return gr_error_status();
     return gr_open_tokenizer(o);

@@ -10,6 +10,7 @@
 #include "cli/train_flags.h"
 #include "cli/verbs.h"
 #include "format/checkpoint.h"
+#include "format/safetensors.h"
 
 /* Peak memory by kind, in bytes. */
 typedef struct plan {
@@ -198,23 +199,29 @@ const gr_verb gr_verb_plan_train = {
 
 /* ---- generate ----------------------------------------------------------------------------------------------- */
 
-/* The model of a directory without its weights, and its tokenizer. */
+/* The model of a directory, its weights described only: in the dtypes of the files, where there are files. */
+static gr_model *model_of(const char *dir, gr_device *device)
+{
+    if (gr_weights_are_in(dir))
+        return gr_model_load(dir, &(gr_load_options){.declare_only = true}, device);
+    size_t size;
+    char *config = gr_path_join(dir, "config.json");
+    char *text = config ? gr_file_read(config, GR_JSON_LIMIT, &size) : NULL;
+    gr_model *m = text ? gr_model_new(config, text, size, device) : NULL;
+    gr_free(text);
+    gr_free(config);
+    return m;
+}
+
+/* That model and its tokenizer. */
 static gr_status describe_model(const gr_args *args, gr_opened *on)
 {
     gr_status s = gr_open_device(args, on);
     if (s != GR_OK)
         return s;
-    size_t size;
     on->path = gr_checkpoint_resolve(args->positional[0]);
-    char *config = on->path ? gr_path_join(on->path, "config.json") : NULL;
-    char *text = config ? gr_file_read(config, GR_JSON_LIMIT, &size) : NULL;
-    on->model = text ? gr_model_new(config, text, size, on->device) : NULL;
-    s = on->model ? GR_OK : gr_error_status();
-    if (s == GR_OK)
-        s = gr_open_tokenizer(on);
-    gr_free(text);
-    gr_free(config);
-    return s;
+    on->model = on->path ? model_of(on->path, on->device) : NULL;
+    return on->model ? gr_open_tokenizer(on) : gr_error_status();
 }
 
 /* Tokens that the cache must hold: prompt and answer, or without a prompt the whole context. */

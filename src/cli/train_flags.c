@@ -131,7 +131,8 @@ static gr_status model_of_config(const char *path, gr_train_job *job)
 static gr_status open_model(gr_args *args, bool initialize, gr_train_job *job)
 {
     const gr_train_flags *f = args->options;
-    gr_status s = f->init ? gr_open_model(args, f->init, &job->on) : gr_open_device(args, &job->on);
+    const gr_load_options o = {.widen = true};
+    gr_status s = f->init ? gr_open_model(args, f->init, &o, &job->on) : gr_open_device(args, &job->on);
     if (s == GR_OK)
         s = open_tokenizer(args, job);
     if (s == GR_OK && !f->init)

@@ -61,7 +61,8 @@ typedef struct gr_weights gr_weights;
 /* A directory (model.safetensors, or model.safetensors.index.json and its shards), a .safetensors file or an index.
  * Index and shards must agree on every tensor. */
 gr_weights *gr_weights_open(const char *path);
-void gr_weights_close(gr_weights *w); /* NULL is fine */
+bool gr_weights_are_in(const char *dir); /* is there something that gr_weights_open would open? */
+void gr_weights_close(gr_weights *w);    /* NULL is fine */
 int gr_weights_count(const gr_weights *w);
 const gr_safetensor *gr_weights_entry(const gr_weights *w, int i); /* sorted by name */
 const gr_safetensor *gr_weights_find(const gr_weights *w, const char *name);

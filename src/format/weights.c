@@ -180,6 +180,15 @@ static char *find_in_folder(const char *dir)
     return NULL;
 }
 
+bool gr_weights_are_in(const char *dir)
+{
+    char *path = find_in_folder(dir);
+    gr_free(path);
+    if (!path)
+        gr_error_clear();
+    return path != NULL;
+}
+
 gr_weights *gr_weights_open(const char *path)
 {
     gr_weights *w = gr_alloc_zero(1, sizeof *w);

@@ -3,10 +3,8 @@
 
 #include "backend/backend.h"
 #include "base/dtype.h"
-#include "base/file.h"
 #include "base/mem.h"
 #include "base/philox.h"
-#include "format/safetensors.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -118,7 +116,7 @@ static gr_status read_config(gr_model *m, const char *name, const char *text, si
 /* ---- declaring ---------------------------------------------------------------------------------------------- */
 
 /* Builds the smallest graph of the model: building declares the parameters. */
-static gr_status declare_parameters(gr_model *m)
+gr_status gr_model_declare(gr_model *m)
 {
     gr_graph *g = gr_graph_new();
     int64_t one[] = {1, 1};
@@ -133,8 +131,7 @@ static gr_status declare_parameters(gr_model *m)
     return s;
 }
 
-/* A model whose body's tensors are named with `prefix`; NULL stands for the architecture's own. */
-static gr_model *new_model(const char *name, const char *text, size_t size, gr_device *device, const char *prefix)
+gr_model *gr_model_undeclared(const char *name, const char *text, size_t size, gr_device *device)
 {
     gr_model *m = gr_alloc_zero(1, sizeof *m);
     if (!m)
@@ -149,18 +146,20 @@ static gr_model *new_model(const char *name, const char *text, size_t size, gr_d
         s = read_config(m, name, text, size);
     }
     if (s == GR_OK) {
-        m->prefix = prefix ? prefix : m->arch->prefix;
-        s = declare_parameters(m);
-    }
-    if (s == GR_OK)
+        m->prefix = m->arch->prefix;
         return m;
+    }
     gr_model_free(m);
     return NULL;
 }
 
 gr_model *gr_model_new(const char *name, const char *config_json, size_t size, gr_device *device)
 {
-    return new_model(name, config_json, size, device, NULL);
+    gr_model *m = gr_model_undeclared(name, config_json, size, device);
+    if (m && gr_model_declare(m) == GR_OK)
+        return m;
+    gr_model_free(m);
+    return NULL;
 }
 
 void gr_model_free(gr_model *m)
@@ -213,7 +212,7 @@ static void draw_piece(void *ctx, int64_t piece, int worker)
         w->data[i] = w->std * (float)gr_philox_normal(w->seed, w->stream, (uint64_t)i);
 }
 
-static void draw(gr_model *m, const gr_param_init *init, uint64_t seed, int index, float *data, int64_t n)
+static void draw(const gr_model *m, const gr_param_init *init, uint64_t seed, int index, float *data, int64_t n)
 {
     if (init->kind == GR_INIT_NORMAL) {
         normals w = {data, n, seed, (uint64_t)index, init->std};
@@ -229,108 +228,31 @@ static void draw(gr_model *m, const gr_param_init *init, uint64_t seed, int inde
         data[i] = init->kind == GR_INIT_ONES ? 1 : 0;
 }
 
+static gr_status init_tensor(gr_model *m, uint64_t seed, int index, const gr_entry *e)
+{
+    const gr_dtype_info *d = gr_dtype_get(e->dtype);
+    size_t n = e->bytes / (size_t)d->bytes;
+    float *data = gr_alloc(n * sizeof *data);
+    if (!data)
+        return GR_ERR_MEMORY;
+    draw(m, &m->inits[index], seed, index, data, (int64_t)n);
+    if (e->dtype != GR_F32) /* narrower: each value is read before its place is written */
+        d->from_f32(data, data, (int64_t)n);
+    gr_status s = gr_store_write(m->store, e->name, data, e->bytes);
+    gr_free(data);
+    return s;
+}
+
 gr_status gr_model_init(gr_model *m, uint64_t seed)
 {
     gr_status s = GR_OK;
     gr_entry e;
     for (int i = 0; s == GR_OK && i < gr_store_count(m->store); i++) {
         s = gr_store_entry(m->store, i, &e);
-        if (s != GR_OK)
-            break;
-        float *data = gr_alloc(e.bytes);
-        if (!data)
-            return GR_ERR_MEMORY;
-        draw(m, &m->inits[i], seed, i, data, (int64_t)(e.bytes / sizeof *data));
-        s = gr_store_write(m->store, e.name, data, e.bytes);
-        gr_free(data);
+        if (s == GR_OK)
+            s = init_tensor(m, seed, i, &e);
     }
     return s;
-}
-
-/* ---- loading ------------------------------------------------------------------------------------------------ */
-
-/* Some files name the body's tensors without the prefix that transformers adds now. */
-static const char *prefix_of(const gr_weights *w, const gr_arch *arch)
-{
-    size_t n = strlen(arch->prefix);
-    for (int i = 0; i < gr_weights_count(w); i++)
-        if (strncmp(gr_weights_entry(w, i)->name, arch->prefix, n) == 0)
-            return arch->prefix;
-    return "";
-}
-
-static gr_status load_tensor(gr_model *m, const gr_entry *e, const gr_safetensor *t)
-{
-    char have[160], want[160];
-    gr_spec is = {.dtype = t->dtype, .ndim = t->ndim}, must = {.dtype = e->dtype, .ndim = e->ndim};
-    memcpy(is.shape, t->shape, sizeof is.shape);
-    memcpy(must.shape, e->shape, sizeof must.shape);
-    if (!gr_spec_same_shape(&is, &must) || !gr_dtype_get(t->dtype)->is_float)
-        return gr_fail(GR_ERR_FILE,
-                       "tensor \"%s\" is %s, config.json asks for %s\nconfig.json and weights do not belong "
-                       "together",
-                       e->name, gr_spec_text(&is, have, sizeof have), gr_spec_text(&must, want, sizeof want));
-    if (t->dtype == e->dtype)
-        return gr_store_write(m->store, e->name, t->data, t->bytes);
-    float *wide = gr_alloc(e->bytes);
-    if (!wide)
-        return GR_ERR_MEMORY;
-    gr_dtype_get(t->dtype)->to_f32(t->data, wide, gr_spec_count(&is));
-    gr_status s = gr_store_write(m->store, e->name, wide, e->bytes);
-    gr_free(wide);
-    return s;
-}
-
-static gr_status load_all(gr_model *m, const gr_weights *w)
-{
-    gr_entry e;
-    gr_status s = GR_OK;
-    for (int i = 0; s == GR_OK && i < gr_store_count(m->store); i++) {
-        s = gr_store_entry(m->store, i, &e);
-        const gr_safetensor *t = s == GR_OK ? gr_weights_find(w, e.name) : NULL;
-        if (s == GR_OK && !t)
-            s = gr_fail(GR_ERR_FILE, "tensor \"%s\" is missing\nconfig.json and weights do not belong together",
-                        e.name);
-        if (t)
-            s = load_tensor(m, &e, t);
-    }
-    for (int i = 0; s == GR_OK && i < gr_weights_count(w); i++) {
-        const char *name = gr_weights_entry(w, i)->name;
-        bool tied_head = m->h.tied && strcmp(name, "lm_head.weight") == 0;
-        if (gr_store_find(m->store, name) < 0 && !tied_head && !(m->arch->ignores && m->arch->ignores(name)))
-            s = gr_fail(GR_ERR_FILE, "tensor \"%s\" is no part of a %s model with this config.json", name,
-                        m->arch->model_type);
-    }
-    return s;
-}
-
-static gr_model *load_from(const char *dir, const char *config_path, gr_device *device)
-{
-    size_t size;
-    char *text = gr_file_read(config_path, GR_JSON_LIMIT, &size);
-    gr_model *m = text ? new_model(config_path, text, size, device, NULL) : NULL;
-    gr_weights *w = m ? gr_weights_open(dir) : NULL;
-    if (w && *prefix_of(w, m->arch) == '\0') { /* declare again, under the names of the file */
-        gr_model_free(m);
-        m = new_model(config_path, text, size, device, "");
-    }
-    gr_status s = w && m ? load_all(m, w) : gr_error_status();
-    if (s != GR_OK && w && m)
-        gr_fail_in("%s", dir);
-    gr_weights_close(w);
-    gr_free(text);
-    if (s == GR_OK)
-        return m;
-    gr_model_free(m);
-    return NULL;
-}
-
-gr_model *gr_model_load(const char *dir, gr_device *device)
-{
-    char *config = gr_path_join(dir, "config.json");
-    gr_model *m = config ? load_from(dir, config, device) : NULL;
-    gr_free(config);
-    return m;
 }
 
 /* ---- building ----------------------------------------------------------------------------------------------- */

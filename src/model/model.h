@@ -2,7 +2,7 @@
 #ifndef GR_MODEL_MODEL_H
 #define GR_MODEL_MODEL_H
 
-#include "format/json.h"
+#include "format/safetensors.h"
 #include "graph/graph.h"
 
 /* What the graph-building functions read. Each architecture fills it in from its own keys of config.json. */
@@ -57,6 +57,11 @@ struct gr_model {
     const char *prefix;   /* arch->prefix, or "" for files that go without */
     gr_param_init *inits; /* [gr_store_count(store)] */
     size_t n_inits, inits_capacity;
+    const gr_weights *like; /* while it is loaded: parameters get the dtypes they have there; NULL: f32 */
 };
+
+/* The two halves of making a model: config.json read, its parameters declared. */
+gr_model *gr_model_undeclared(const char *name, const char *text, size_t size, gr_device *device);
+gr_status gr_model_declare(gr_model *m);
 
 #endif

@@ -1,6 +1,7 @@
 /* Layers. */
 #include "model/nn.h"
 
+#include "base/dtype.h"
 #include "base/mem.h"
 #include "op/op.h"
 
@@ -10,12 +11,19 @@
 
 /* ---- parameters --------------------------------------------------------------------------------------------- */
 
+/* What is no float of the supported kinds is told when it is loaded, with its name. */
+static gr_dtype dtype_in_file(const gr_model *m, const char *name)
+{
+    const gr_safetensor *t = m->like ? gr_weights_find(m->like, name) : NULL;
+    return t && (t->dtype == GR_F16 || t->dtype == GR_BF16) ? t->dtype : GR_F32;
+}
+
 static gr_status declare(gr_build *b, const char *name, gr_init init, float std, int ndim, const int64_t *shape)
 {
     gr_model *m = b->model;
     gr_status s = gr_grow(&m->inits, &m->inits_capacity, m->n_inits + 1, sizeof *m->inits);
     if (s == GR_OK)
-        s = gr_store_add(m->store, name, GR_WEIGHT, GR_F32, ndim, shape);
+        s = gr_store_add(m->store, name, GR_WEIGHT, dtype_in_file(m, name), ndim, shape);
     if (s == GR_OK)
         m->inits[m->n_inits++] = (gr_param_init){init, std};
     return s;
@@ -41,12 +49,23 @@ static gr_tensor *part(gr_build *b, const char *name, const char *kind, gr_init 
     return gr_nn_param(b, full, init, std != 0 ? std : b->h->init_std, ndim, shape);
 }
 
+gr_tensor *gr_nn_f32(gr_tensor *x)
+{
+    return x && x->spec.dtype != GR_F32 ? gr_cast(x, GR_F32) : x;
+}
+
+/* A parameter that takes part in f32. */
+static gr_tensor *f32_part(gr_build *b, const char *name, const char *kind, gr_init init, const int64_t *width)
+{
+    return gr_nn_f32(part(b, name, kind, init, 0, 1, width));
+}
+
 /* ---- layers ------------------------------------------------------------------------------------------------- */
 
 gr_tensor *gr_nn_embedding(gr_build *b, gr_tensor *ids, const char *name, int64_t rows, int64_t width)
 {
     gr_tensor *weight = part(b, name, "weight", GR_INIT_NORMAL, 0, 2, (int64_t[]){rows, width});
-    return gr_name(gr_embedding(weight, ids), "%s", name);
+    return gr_name(gr_nn_f32(gr_embedding(weight, ids)), "%s", name);
 }
 
 static gr_tensor *linear(gr_build *b, gr_tensor *x, const char *name, int64_t out, bool bias, float std, bool conv1d)
@@ -57,7 +76,7 @@ static gr_tensor *linear(gr_build *b, gr_tensor *x, const char *name, int64_t ou
     int64_t shape[] = {conv1d ? in : out, conv1d ? out : in};
     gr_tensor *y = gr_matmul(x, part(b, name, "weight", GR_INIT_NORMAL, std, 2, shape), false, !conv1d);
     if (bias)
-        y = gr_add(y, part(b, name, "bias", GR_INIT_ZEROS, 0, 1, &out));
+        y = gr_add(y, f32_part(b, name, "bias", GR_INIT_ZEROS, &out));
     return gr_name(y, "%s", name);
 }
 
@@ -82,8 +101,8 @@ gr_tensor *gr_nn_layer_norm(gr_build *b, gr_tensor *x, const char *name)
     if (!x)
         return NULL;
     const int64_t *width = &x->spec.shape[x->spec.ndim - 1];
-    gr_tensor *weight = part(b, name, "weight", GR_INIT_ONES, 0, 1, width);
-    gr_tensor *bias = part(b, name, "bias", GR_INIT_ZEROS, 0, 1, width);
+    gr_tensor *weight = f32_part(b, name, "weight", GR_INIT_ONES, width);
+    gr_tensor *bias = f32_part(b, name, "bias", GR_INIT_ZEROS, width);
     return gr_name(gr_layer_norm(x, weight, bias, b->h->norm_eps), "%s", name);
 }
 
@@ -91,7 +110,7 @@ gr_tensor *gr_nn_rms_norm(gr_build *b, gr_tensor *x, const char *name)
 {
     if (!x)
         return NULL;
-    gr_tensor *weight = part(b, name, "weight", GR_INIT_ONES, 0, 1, &x->spec.shape[x->spec.ndim - 1]);
+    gr_tensor *weight = f32_part(b, name, "weight", GR_INIT_ONES, &x->spec.shape[x->spec.ndim - 1]);
     return gr_name(gr_rms_norm(x, weight, b->h->norm_eps), "%s", name);
 }
 

@@ -19,8 +19,12 @@ typedef struct gr_build {
 
 /* ---- parameters ---- */
 
-/* The parameter scope + name, declared with this shape where the store does not have it yet. */
+/* The parameter scope + name, declared with this shape where the store does not have it yet. Its dtype is that of the
+ * file it is loaded from: f32, f16 or bf16. */
 gr_tensor *gr_nn_param(gr_build *b, const char *name, gr_init init, float std, int ndim, const int64_t *shape);
+/* x in f32, as all activations are; f32 itself stays as it is. For parameters that are no factor of a gr_matmul: norms'
+ * weights, biases, rows of a table. */
+gr_tensor *gr_nn_f32(gr_tensor *x);
 
 /* ---- layers ---- */
 

@@ -2,13 +2,24 @@
 #include "op/attr.h"
 #include "op/op.h"
 
+#include "base/dtype.h"
+
 #include <string.h>
+
+/* f32 and a 16-bit dtype, as an activation and a weight that stays as it is in its file: f32. */
+static gr_status product_dtype(const gr_tensor *node, gr_dtype *out)
+{
+    gr_dtype a = gr_in(node, 0)->dtype, b = gr_in(node, 1)->dtype;
+    bool mixed = (a == GR_F32 && gr_dtype_get(b)->bytes == 2) || (b == GR_F32 && gr_dtype_get(a)->bytes == 2);
+    *out = mixed ? GR_F32 : a;
+    return mixed ? gr_expect_float(node, 1) : gr_expect_dtype(node, 1, a);
+}
 
 static gr_status infer_matmul(const gr_tensor *node, gr_spec *out)
 {
     const gr_matmul_attr *t = node->attr;
     const gr_spec *a = gr_in(node, 0), *b = gr_in(node, 1);
-    if (gr_expect_float(node, 0) != GR_OK || gr_expect_dtype(node, 1, a->dtype) != GR_OK)
+    if (gr_expect_float(node, 0) != GR_OK || product_dtype(node, &out->dtype) != GR_OK)
         return GR_ERR_ARGUMENT;
     if (a->ndim < 2 || b->ndim < 2)
         return gr_op_fail(node, "needs at least 2 dims");
@@ -19,7 +30,6 @@ static gr_status infer_matmul(const gr_tensor *node, gr_spec *out)
     gr_spec ba = *a, bb = *b;
     ba.ndim -= 2;
     bb.ndim -= 2;
-    out->dtype = a->dtype;
     gr_status s = gr_broadcast(node, &ba, &bb, out);
     if (s == GR_OK && out->ndim + 2 <= GR_MAX_DIMS) {
         out->shape[out->ndim++] = m;
@@ -28,16 +38,22 @@ static gr_status infer_matmul(const gr_tensor *node, gr_spec *out)
     return s;
 }
 
-/* With A = op(a) and B = op(b): dA = d B^T and dB = A^T d, each transposed once more where op transposes. */
+static gr_tensor *as_dtype_of(gr_tensor *d, const gr_tensor *x)
+{
+    return d && d->spec.dtype != x->spec.dtype ? gr_cast(d, x->spec.dtype) : d;
+}
+
+/* With A = op(a) and B = op(b): dA = d B^T and dB = A^T d, each transposed once more where op transposes; computed in
+ * the result's dtype, so that of two dtypes the narrow one rounds once. */
 static gr_status grad_matmul(gr_grad_args *g)
 {
     const gr_matmul_attr *t = g->node->attr;
     gr_tensor *a = g->node->in[0], *b = g->node->in[1], *d = g->d_out[0];
     bool ta = t->transpose_a, tb = t->transpose_b;
     if (g->need[0])
-        g->d_in[0] = ta ? gr_matmul(b, d, tb, true) : gr_matmul(d, b, false, !tb);
+        g->d_in[0] = as_dtype_of(ta ? gr_matmul(b, d, tb, true) : gr_matmul(d, b, false, !tb), a);
     if (g->need[1])
-        g->d_in[1] = tb ? gr_matmul(d, a, true, ta) : gr_matmul(a, d, !ta, false);
+        g->d_in[1] = as_dtype_of(tb ? gr_matmul(d, a, true, ta) : gr_matmul(a, d, !ta, false), b);
     return gr_graph_check(g->node->graph);
 }
 
@@ -47,31 +63,44 @@ static bool sample_matmul(int i, gr_sample *s)
         int na, nb;
         int64_t a[4], b[4];
         gr_matmul_attr t;
+        int wide; /* 1: a, 2: b is f32 when a 16-bit dtype is tested */
     } calls[] = {
-        {2, 2, {1, 1}, {1, 1}, {false, false}},
-        {2, 2, {5, 7}, {7, 3}, {false, false}},
-        {2, 2, {5, 7}, {3, 7}, {false, true}},
-        {2, 2, {7, 5}, {7, 3}, {true, false}},
-        {2, 2, {7, 5}, {3, 7}, {true, true}},
-        {2, 2, {33, 17}, {65, 17}, {false, true}},
-        {2, 2, {1, 40}, {31, 40}, {false, true}},
-        {2, 2, {4, 0}, {0, 3}, {false, false}},
-        {2, 2, {0, 4}, {4, 3}, {false, false}},
-        {3, 3, {2, 5, 7}, {2, 7, 3}, {false, false}},
-        {4, 3, {2, 3, 4, 6}, {1, 6, 5}, {false, false}},
-        {3, 4, {1, 6, 4}, {2, 3, 5, 6}, {true, true}},
+        {2, 2, {1, 1}, {1, 1}, {false, false}, 0},
+        {2, 2, {5, 7}, {7, 3}, {false, false}, 0},
+        {2, 2, {5, 7}, {3, 7}, {false, true}, 0},
+        {2, 2, {7, 5}, {7, 3}, {true, false}, 0},
+        {2, 2, {7, 5}, {3, 7}, {true, true}, 0},
+        {2, 2, {33, 17}, {65, 17}, {false, true}, 0},
+        {2, 2, {1, 40}, {31, 40}, {false, true}, 0},
+        {2, 2, {4, 0}, {0, 3}, {false, false}, 0},
+        {2, 2, {0, 4}, {4, 3}, {false, false}, 0},
+        {3, 3, {2, 5, 7}, {2, 7, 3}, {false, false}, 0},
+        {4, 3, {2, 3, 4, 6}, {1, 6, 5}, {false, false}, 0},
+        {3, 4, {1, 6, 4}, {2, 3, 5, 6}, {true, true}, 0},
+        {2, 2, {1, 67}, {50, 67}, {false, true}, 1},
+        {2, 2, {3, 40}, {40, 53}, {false, false}, 1},
+        {2, 2, {21, 67}, {50, 67}, {false, true}, 1},
+        {2, 2, {19, 40}, {40, 97}, {false, false}, 1},
+        {2, 2, {9, 6}, {5, 9}, {true, true}, 1},
+        {2, 2, {4, 0}, {0, 3}, {false, false}, 1},
+        {3, 3, {2, 5, 7}, {2, 7, 3}, {false, false}, 1},
+        {2, 2, {17, 23}, {23, 9}, {false, false}, 2},
+        {2, 2, {7, 5}, {3, 7}, {true, true}, 2},
     };
     if (i >= (int)(sizeof calls / sizeof calls[0]))
         return false;
     gr_sample_float(s, -1, 1, calls[i].na, calls[i].a);
     gr_sample_float(s, -1, 1, calls[i].nb, calls[i].b);
+    if (calls[i].wide)
+        s->in[calls[i].wide - 1].is_stat = true;
     *(gr_matmul_attr *)(void *)s->attr.bytes = calls[i].t;
     return true;
 }
 
 const gr_op gr_op_matmul = {
     .name = "matmul",
-    .doc = "a [.., M, K] times b [.., K, N]: [.., M, N]; either may be stored transposed; leading dims broadcast",
+    .doc = "a [.., M, K] times b [.., K, N]: [.., M, N]; either may be stored transposed; leading dims broadcast; f32 "
+           "times f16 or bf16 is f32",
     .inputs = 2,
     .outputs = 1,
     .attr_size = sizeof(gr_matmul_attr),

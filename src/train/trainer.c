@@ -35,6 +35,9 @@ static gr_status declare_state(gr_trainer *t)
     gr_entry e;
     for (int i = 0; s == GR_OK && i < t->n_params; i++) {
         s = gr_store_entry(weights, i, &e);
+        if (s == GR_OK && e.dtype != GR_F32)
+            s = gr_fail(GR_ERR_ARGUMENT, "training: \"%s\" is %s, what is trained must be f32\nload the model widened",
+                        e.name, gr_dtype_name(e.dtype));
         if (s == GR_OK && t->options.optimizer == GR_ADAMW)
             s = add_state(t, "exp_avg", &e, GR_MOMENT);
         if (s == GR_OK && t->options.optimizer == GR_ADAMW)

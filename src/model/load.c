@@ -1,0 +1,97 @@
+/* Loading a model directory: config.json, and weights that must be exactly those it asks for. */
+#include "model/model.h"
+
+#include "base/dtype.h"
+#include "base/error.h"
+#include "base/file.h"
+#include "base/mem.h"
+
+#include <string.h>
+
+/* Some files name the body's tensors without the prefix that transformers adds now. */
+static const char *prefix_of(const gr_weights *w, const gr_arch *arch)
+{
+    size_t n = strlen(arch->prefix);
+    for (int i = 0; i < gr_weights_count(w); i++)
+        if (strncmp(gr_weights_entry(w, i)->name, arch->prefix, n) == 0)
+            return arch->prefix;
+    return "";
+}
+
+static gr_status load_tensor(gr_model *m, const gr_entry *e, const gr_safetensor *t)
+{
+    char have[160], want[160];
+    gr_spec is = {.dtype = t->dtype, .ndim = t->ndim}, must = {.dtype = e->dtype, .ndim = e->ndim};
+    memcpy(is.shape, t->shape, sizeof is.shape);
+    memcpy(must.shape, e->shape, sizeof must.shape);
+    bool known = t->dtype == GR_F32 || t->dtype == GR_F16 || t->dtype == GR_BF16;
+    if (!gr_spec_same_shape(&is, &must) || !known)
+        return gr_fail(GR_ERR_FILE,
+                       "tensor \"%s\" is %s, config.json asks for %s\nconfig.json and weights do not belong "
+                       "together; weights are f32, f16 or bf16",
+                       e->name, gr_spec_text(&is, have, sizeof have), gr_spec_text(&must, want, sizeof want));
+    if (t->dtype == e->dtype)
+        return gr_store_write(m->store, e->name, t->data, t->bytes);
+    float *wide = gr_alloc(e->bytes);
+    if (!wide)
+        return GR_ERR_MEMORY;
+    gr_dtype_get(t->dtype)->to_f32(t->data, wide, gr_spec_count(&is));
+    gr_status s = gr_store_write(m->store, e->name, wide, e->bytes);
+    gr_free(wide);
+    return s;
+}
+
+static gr_status load_all(gr_model *m, const gr_weights *w)
+{
+    gr_entry e;
+    gr_status s = GR_OK;
+    for (int i = 0; s == GR_OK && i < gr_store_count(m->store); i++) {
+        s = gr_store_entry(m->store, i, &e);
+        const gr_safetensor *t = s == GR_OK ? gr_weights_find(w, e.name) : NULL;
+        if (s == GR_OK && !t)
+            s = gr_fail(GR_ERR_FILE, "tensor \"%s\" is missing\nconfig.json and weights do not belong together",
+                        e.name);
+        if (t)
+            s = load_tensor(m, &e, t);
+    }
+    for (int i = 0; s == GR_OK && i < gr_weights_count(w); i++) {
+        const char *name = gr_weights_entry(w, i)->name;
+        bool tied_head = m->h.tied && strcmp(name, "lm_head.weight") == 0;
+        if (gr_store_find(m->store, name) < 0 && !tied_head && !(m->arch->ignores && m->arch->ignores(name)))
+            s = gr_fail(GR_ERR_FILE, "tensor \"%s\" is no part of a %s model with this config.json", name,
+                        m->arch->model_type);
+    }
+    return s;
+}
+
+static gr_status load_weights(gr_model *m, const char *dir, const gr_load_options *o)
+{
+    gr_weights *w = gr_weights_open(dir);
+    if (!w)
+        return gr_error_status();
+    m->prefix = prefix_of(w, m->arch);
+    m->like = o->widen ? NULL : w;
+    gr_status s = gr_model_declare(m);
+    m->like = NULL;
+    if (s == GR_OK && !o->declare_only)
+        s = load_all(m, w);
+    if (s != GR_OK)
+        gr_fail_in("%s", dir);
+    gr_weights_close(w);
+    return s;
+}
+
+gr_model *gr_model_load(const char *dir, const gr_load_options *options, gr_device *device)
+{
+    size_t size;
+    char *config = gr_path_join(dir, "config.json");
+    char *text = config ? gr_file_read(config, GR_JSON_LIMIT, &size) : NULL;
+    gr_model *m = text ? gr_model_undeclared(config, text, size, device) : NULL;
+    gr_free(text);
+    gr_free(config);
+    const gr_load_options none = {0};
+    if (m && load_weights(m, dir, options ? options : &none) == GR_OK)
+        return m;
+    gr_model_free(m);
+    return NULL;
+}
