@@ -1,6 +1,6 @@
 /* LLaMA (Touvron et al. 2023), as transformers' LlamaForCausalLM has it: RMSNorm, rotary positions, grouped-query
  * attention, SwiGLU, no biases. */
-#include "model/nn.h"
+#include "model/llama.h"
 
 #include <math.h>
 #include <string.h>
@@ -18,22 +18,28 @@ static void read_rope(gr_json c, gr_hparams *h)
         gr_json_fail(where, "rope type \"%s\" is not supported\nsupported is \"default\"", type);
 }
 
-static void read_config(gr_json c, gr_hparams *h)
+int64_t gr_llama_int(gr_json c, const char *key, int64_t absent, int64_t null, int64_t min, int64_t max)
 {
-    h->vocab = gr_json_int(c, "vocab_size", 32000, 1, 1 << 24);
-    h->context = gr_json_int(c, "max_position_embeddings", 2048, 1, 1 << 24);
-    h->embed = gr_json_int(c, "hidden_size", 4096, 1, 1 << 20);
-    h->layers = gr_json_int(c, "num_hidden_layers", 32, 1, 1 << 14);
-    h->heads = gr_json_int(c, "num_attention_heads", 32, 1, 1 << 14);
-    h->kv_heads = gr_json_int(c, "num_key_value_heads", h->heads, 1, 1 << 14);
-    h->head_dim = gr_json_int(c, "head_dim", h->embed / h->heads, 1, 1 << 14);
-    h->ffn = gr_json_int(c, "intermediate_size", 11008, 1, 1 << 22);
+    bool is_null = gr_json_type_of(gr_json_get(c, key)) == GR_JSON_NULL;
+    return is_null ? null : gr_json_int(c, key, absent, min, max);
+}
+
+void gr_llama_read(gr_json c, gr_hparams *h, const gr_hparams *usual)
+{
+    h->vocab = gr_json_int(c, "vocab_size", usual->vocab, 1, 1 << 24);
+    h->context = gr_json_int(c, "max_position_embeddings", usual->context, 1, 1 << 24);
+    h->embed = gr_json_int(c, "hidden_size", usual->embed, 1, 1 << 20);
+    h->layers = gr_json_int(c, "num_hidden_layers", usual->layers, 1, GR_MAX_LAYERS);
+    h->heads = gr_json_int(c, "num_attention_heads", usual->heads, 1, 1 << 14);
+    h->kv_heads =
+        gr_llama_int(c, "num_key_value_heads", usual->kv_heads ? usual->kv_heads : h->heads, h->heads, 1, 1 << 14);
+    int64_t head_dim = h->embed / h->heads;
+    h->head_dim = gr_llama_int(c, "head_dim", usual->head_dim ? usual->head_dim : head_dim, head_dim, 1, 1 << 14);
+    h->ffn = gr_json_int(c, "intermediate_size", usual->ffn, 1, 1 << 22);
     h->norm_eps = (float)gr_json_real(c, "rms_norm_eps", 1e-6, 0, 1);
     h->init_std = (float)gr_json_real(c, "initializer_range", 0.02, 0, 10);
     h->activation = gr_nn_activation(c, "hidden_act", "silu");
     h->tied = gr_json_bool(c, "tie_word_embeddings", false);
-    h->attention_bias = gr_json_bool(c, "attention_bias", false);
-    h->mlp_bias = gr_json_bool(c, "mlp_bias", false);
     read_rope(c, h);
     if (h->heads % h->kv_heads)
         gr_json_fail(gr_json_get(c, "num_key_value_heads"), "%lld heads cannot share %lld key/value heads",
@@ -43,13 +49,56 @@ static void read_config(gr_json c, gr_hparams *h)
                      (long long)h->head_dim);
 }
 
+static bool slides(gr_json type, bool has_window)
+{
+    const char *name = gr_json_as_text(type, NULL);
+    bool sliding = strcmp(name, "sliding_attention") == 0;
+    if (!sliding && strcmp(name, "full_attention") != 0)
+        gr_json_fail(type,
+                     "layers of the type \"%s\" are not supported\nsupported are full_attention and "
+                     "sliding_attention",
+                     name);
+    if (sliding && !has_window)
+        gr_json_fail(type, "a layer with a sliding window, and no window");
+    return sliding;
+}
+
+void gr_llama_layer_types(gr_json c, gr_hparams *h, int64_t first)
+{
+    gr_json types = gr_json_get(c, "layer_types");
+    bool given = gr_json_is(types);
+    if (given && gr_json_size(gr_json_as_array(types)) != (size_t)h->layers) {
+        gr_json_fail(types, "%zu types for %lld layers", gr_json_size(types), (long long)h->layers);
+        return;
+    }
+    for (int64_t i = 0; i < h->layers; i++)
+        if (given ? slides(gr_json_item(types, (size_t)i), h->window > 0) : h->window > 0 && i >= first)
+            h->sliding[i / 8] |= (unsigned char)(1 << i % 8);
+}
+
+void gr_llama_qwen_windows(gr_json c, gr_hparams *h)
+{
+    int64_t window = gr_llama_int(c, "sliding_window", 4096, 0, 1, INT64_MAX);
+    h->window = gr_json_bool(c, "use_sliding_window", false) ? window : 0;
+    gr_llama_layer_types(c, h, gr_json_int(c, "max_window_layers", 28, 0, INT64_MAX));
+}
+
+static void read_config(gr_json c, gr_hparams *h)
+{
+    static const gr_hparams usual = {
+        .vocab = 32000, .context = 2048, .embed = 4096, .layers = 32, .heads = 32, .ffn = 11008};
+    gr_llama_read(c, h, &usual);
+    h->qkv_bias = h->out_bias = gr_json_bool(c, "attention_bias", false);
+    h->mlp_bias = gr_json_bool(c, "mlp_bias", false);
+}
+
 /* Two thirds of four times the width, as in the paper, rounded up to a multiple of 32. */
 static int64_t usual_ffn(int64_t embed)
 {
     return (8 * embed / 3 + 31) / 32 * 32;
 }
 
-static void write_config(const gr_model_info *i, gr_json c)
+void gr_llama_write(const gr_model_info *i, gr_json c)
 {
     gr_json_put_int(c, "vocab_size", i->vocab);
     gr_json_put_int(c, "max_position_embeddings", i->context);
@@ -63,6 +112,11 @@ static void write_config(const gr_model_info *i, gr_json c)
     gr_json_put_real(c, "rms_norm_eps", 1e-5);
     gr_json_put_real(c, "rope_theta", 10000);
     gr_json_put_real(c, "initializer_range", gr_usual_init(i->embed));
+}
+
+static void write_config(const gr_model_info *i, gr_json c)
+{
+    gr_llama_write(i, c);
     gr_json_put_bool(c, "attention_bias", false);
     gr_json_put_bool(c, "mlp_bias", false);
 }
@@ -80,13 +134,19 @@ static gr_tensor *inverse_frequencies(gr_build *b)
 static gr_tensor *attention(gr_build *b, gr_tensor *x, gr_tensor *inv_freq)
 {
     const gr_hparams *h = b->h;
-    gr_tensor *q = gr_nn_linear(b, x, "self_attn.q_proj", h->heads * h->head_dim, h->attention_bias, 0);
-    gr_tensor *k = gr_nn_linear(b, x, "self_attn.k_proj", h->kv_heads * h->head_dim, h->attention_bias, 0);
-    gr_tensor *v = gr_nn_linear(b, x, "self_attn.v_proj", h->kv_heads * h->head_dim, h->attention_bias, 0);
-    q = gr_rope(gr_nn_heads(q, h->heads), b->positions, inv_freq, false, 1);
-    k = gr_rope(gr_nn_heads(k, h->kv_heads), b->positions, inv_freq, false, 1);
+    gr_tensor *q = gr_nn_linear(b, x, "self_attn.q_proj", h->heads * h->head_dim, h->qkv_bias, 0);
+    gr_tensor *k = gr_nn_linear(b, x, "self_attn.k_proj", h->kv_heads * h->head_dim, h->qkv_bias, 0);
+    gr_tensor *v = gr_nn_linear(b, x, "self_attn.v_proj", h->kv_heads * h->head_dim, h->qkv_bias, 0);
+    q = gr_nn_heads(q, h->heads);
+    k = gr_nn_heads(k, h->kv_heads);
+    if (h->qk_norm) {
+        q = gr_nn_rms_norm(b, q, "self_attn.q_norm");
+        k = gr_nn_rms_norm(b, k, "self_attn.k_norm");
+    }
+    q = gr_rope(q, b->positions, inv_freq, false, 1);
+    k = gr_rope(k, b->positions, inv_freq, false, 1);
     gr_tensor *y = gr_nn_attention(b, q, k, gr_nn_heads(v, h->kv_heads));
-    return gr_nn_dropout(b, gr_nn_linear(b, y, "self_attn.o_proj", h->embed, h->attention_bias, 0));
+    return gr_nn_dropout(b, gr_nn_linear(b, y, "self_attn.o_proj", h->embed, h->out_bias, 0));
 }
 
 static gr_tensor *mlp(gr_build *b, gr_tensor *x)
@@ -103,7 +163,7 @@ static gr_tensor *block(gr_build *b, gr_tensor *x, gr_tensor *inv_freq) /* [B, T
     return gr_add(x, mlp(b, gr_nn_rms_norm(b, x, "post_attention_layernorm")));
 }
 
-static gr_tensor *logits(gr_build *b, gr_tensor *tokens)
+gr_tensor *gr_llama_logits(gr_build *b, gr_tensor *tokens)
 {
     const gr_hparams *h = b->h;
     size_t body = gr_graph_scope_push(b->g, "%s", b->model->prefix);
@@ -122,7 +182,7 @@ static gr_tensor *logits(gr_build *b, gr_tensor *tokens)
 }
 
 /* Old files carry the rotary frequencies of every layer. */
-static bool ignores(const char *name)
+bool gr_llama_ignores(const char *name)
 {
     return strstr(name, ".rotary_emb.inv_freq") != NULL;
 }
@@ -133,6 +193,6 @@ const gr_arch gr_arch_llama = {
     .prefix = "model.",
     .read = read_config,
     .write = write_config,
-    .logits = logits,
-    .ignores = ignores,
+    .logits = gr_llama_logits,
+    .ignores = gr_llama_ignores,
 };

@@ -10,7 +10,7 @@
 #include <stdio.h>
 #include <string.h>
 
-static const gr_arch *const archs[] = {&gr_arch_gpt2, &gr_arch_llama};
+static const gr_arch *const archs[] = {&gr_arch_gpt2, &gr_arch_llama, &gr_arch_mistral, &gr_arch_qwen2, &gr_arch_qwen3};
 enum { N_ARCHS = sizeof archs / sizeof archs[0] };
 
 static const gr_arch *find_arch(const char *model_type)
@@ -19,6 +19,16 @@ static const gr_arch *find_arch(const char *model_type)
         if (strcmp(archs[i]->model_type, model_type) == 0)
             return archs[i];
     return NULL;
+}
+
+/* "gpt2, llama, mistral" */
+static const char *arch_names(char *text, size_t cap)
+{
+    size_t n = 0;
+    text[0] = '\0';
+    for (int i = 0; i < N_ARCHS && n < cap; i++)
+        n += (size_t)snprintf(text + n, cap - n, "%s%s", i ? ", " : "", archs[i]->model_type);
+    return text;
 }
 
 void gr_text_free(char *text)
@@ -47,7 +57,9 @@ char *gr_model_config_json(const gr_model_info *info)
     gr_model_info i = *info;
     const gr_arch *arch = find_arch(i.arch);
     if (!arch) {
-        gr_fail(GR_ERR_ARGUMENT, "there is no architecture \"%s\"\nthere are gpt2 and llama", i.arch);
+        char names[256];
+        gr_fail(GR_ERR_ARGUMENT, "there is no architecture \"%s\"\nthere are %s", i.arch,
+                arch_names(names, sizeof names));
         return NULL;
     }
     i.kv_heads = i.kv_heads ? i.kv_heads : i.heads;
@@ -100,9 +112,10 @@ static gr_status read_config(gr_model *m, const char *name, const char *text, si
     const char *type = gr_json_as_text(gr_json_get(c, "model_type"), NULL);
     m->arch = find_arch(type);
     gr_status s = gr_json_check(doc);
+    char names[256];
     if (s == GR_OK && !m->arch)
-        s = gr_json_fail(gr_json_get(c, "model_type"),
-                         "architecture \"%s\" is not supported\nsupported are gpt2 and llama", type);
+        s = gr_json_fail(gr_json_get(c, "model_type"), "architecture \"%s\" is not supported\nsupported are %s", type,
+                         arch_names(names, sizeof names));
     if (s == GR_OK) {
         m->arch->read(c, &m->h);
         s = gr_json_check(doc);
@@ -190,6 +203,11 @@ gr_device *gr_model_device(const gr_model *m)
 gr_store *gr_model_store(gr_model *m)
 {
     return m->store;
+}
+
+int64_t gr_model_window(const gr_model *m, int layer)
+{
+    return m->h.sliding[layer / 8] >> layer % 8 & 1 ? m->h.window : 0;
 }
 
 /* ---- initializing ------------------------------------------------------------------------------------------- */

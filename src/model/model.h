@@ -5,17 +5,21 @@
 #include "format/safetensors.h"
 #include "graph/graph.h"
 
+#define GR_MAX_LAYERS (1 << 14)
+
 /* What the graph-building functions read. Each architecture fills it in from its own keys of config.json. */
 typedef struct gr_hparams {
     int64_t vocab, context, embed, layers, heads, kv_heads, head_dim, ffn;
     float norm_eps, init_std;
     bool tied;
     gr_tensor *(*activation)(gr_tensor *x);
-    bool attention_bias, mlp_bias;
-    float attention_scale; /* 0: 1/sqrt(head_dim) */
-    bool scale_by_layer;   /* GPT-2: divide the scale by layer + 1 as well */
-    int64_t window;        /* sliding window; 0: none */
+    bool qkv_bias, out_bias, mlp_bias; /* out: of the projection behind attention */
+    bool qk_norm;                      /* an RMSNorm over every head of q and k */
+    float attention_scale;             /* 0: 1/sqrt(head_dim) */
+    bool scale_by_layer;               /* GPT-2: divide the scale by layer + 1 as well */
     float rope_theta;
+    int64_t window;                           /* tokens that attention of a sliding layer sees */
+    unsigned char sliding[GR_MAX_LAYERS / 8]; /* bit i: layer i slides */
 } gr_hparams;
 
 struct gr_build;
@@ -39,7 +43,10 @@ typedef struct gr_arch {
  * tears"): 0.023 at GPT-2's 768, larger for the small models that a fixed 0.02 holds back. */
 double gr_usual_init(int64_t embed);
 
-extern const gr_arch gr_arch_gpt2, gr_arch_llama;
+extern const gr_arch gr_arch_gpt2, gr_arch_llama, gr_arch_mistral, gr_arch_qwen2, gr_arch_qwen3;
+
+/* How many tokens the attention of a layer sees, the token itself included; 0: all before it. */
+int64_t gr_model_window(const gr_model *m, int layer);
 
 /* How a declared parameter is initialized. */
 typedef struct gr_param_init {

@@ -1,0 +1,29 @@
+/* Mistral (Jiang et al. 2023), as transformers' MistralForCausalLM has it: LLaMA, in which every layer sees the last
+ * sliding_window tokens only. */
+#include "model/llama.h"
+
+static void read_config(gr_json c, gr_hparams *h)
+{
+    static const gr_hparams usual = {
+        .vocab = 32000, .context = 4096 * 32, .embed = 4096, .layers = 32, .heads = 32, .kv_heads = 8, .ffn = 14336};
+    gr_llama_read(c, h, &usual);
+    h->window = gr_llama_int(c, "sliding_window", 4096, 0, 1, INT64_MAX);
+    for (int64_t i = 0; h->window && i < h->layers; i++)
+        h->sliding[i / 8] |= (unsigned char)(1 << i % 8);
+}
+
+static void write_config(const gr_model_info *i, gr_json c)
+{
+    gr_llama_write(i, c);
+    gr_json_put_null(c, "sliding_window");
+}
+
+const gr_arch gr_arch_mistral = {
+    .model_type = "mistral",
+    .class_name = "MistralForCausalLM",
+    .prefix = "model.",
+    .read = read_config,
+    .write = write_config,
+    .logits = gr_llama_logits,
+    .ignores = gr_llama_ignores,
+};

@@ -1,0 +1,28 @@
+/* Qwen 2 and 2.5 (Yang et al. 2024), as transformers' Qwen2ForCausalLM has it: LLaMA with biases on q, k and v, and
+ * sliding windows in the upper layers where they are switched on. */
+#include "model/llama.h"
+
+static void read_config(gr_json c, gr_hparams *h)
+{
+    static const gr_hparams usual = {
+        .vocab = 151936, .context = 32768, .embed = 4096, .layers = 32, .heads = 32, .kv_heads = 32, .ffn = 22016};
+    gr_llama_read(c, h, &usual);
+    h->qkv_bias = true;
+    gr_llama_qwen_windows(c, h);
+}
+
+static void write_config(const gr_model_info *i, gr_json c)
+{
+    gr_llama_write(i, c);
+    gr_json_put_bool(c, "use_sliding_window", false);
+}
+
+const gr_arch gr_arch_qwen2 = {
+    .model_type = "qwen2",
+    .class_name = "Qwen2ForCausalLM",
+    .prefix = "model.",
+    .read = read_config,
+    .write = write_config,
+    .logits = gr_llama_logits,
+    .ignores = gr_llama_ignores,
+};
