@@ -70,5 +70,7 @@ struct gr_model {
 /* The two halves of making a model: config.json read, its parameters declared. */
 gr_model *gr_model_undeclared(const char *name, const char *text, size_t size, gr_device *device);
 gr_status gr_model_declare(gr_model *m);
+/* Fills in arch, h and info from the text of a config.json; `name` is what errors call it. */
+gr_status gr_model_read_config(gr_model *m, const char *name, const char *text, size_t size);
 
 #endif
