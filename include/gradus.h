@@ -394,16 +394,30 @@ GR_API gr_status gr_tokenizer_decode(gr_tokenizer *tokenizer, const int32_t *ids
                                      const char **text, size_t *size);
 
 /* Learns a byte-level BPE with GPT-2's pattern: the vocabulary and merges are those of Hugging Face's BpeTrainer on the
- * same texts, <|endoftext|> first. Memory grows with distinct words, not with text. Make one, feed all texts, finish. */
+ * same texts. Memory grows with distinct words, not with text. Make one, feed all texts, finish. */
+typedef struct gr_tokenizer_progress {
+    int64_t bytes;  /* of text read */
+    int64_t words;  /* distinct ones; 0: still reading */
+    int64_t tokens; /* of the vocabulary so far; 0: still reading */
+} gr_tokenizer_progress;
 typedef struct gr_tokenizer_training {
-    int64_t vocab_size;    /* tokens at most, 257 at least */
+    int64_t vocab_size;    /* tokens at most; at least 256 bytes, <|endoftext|> and `special` */
     int64_t min_frequency; /* pairs rarer than this are not merged */
     bool whole_texts;      /* words may span lines (train_from_iterator); else every line is a text (train on files) */
+    const char *const *special; /* [n_special] control tokens behind <|endoftext|>, whose id is 0 */
+    int n_special;
+    int threads; /* that count words; 0: one per core. The result is the same for any number */
+    bool (*progress)(void *user, const gr_tokenizer_progress *progress); /* false: stop; may be NULL */
+    void *user;
 } gr_tokenizer_training;
 typedef struct gr_tokenizer_trainer gr_tokenizer_trainer;
 GR_API gr_tokenizer_trainer *gr_tokenizer_trainer_new(const gr_tokenizer_training *options);
 GR_API void gr_tokenizer_trainer_free(gr_tokenizer_trainer *trainer); /* NULL is fine */
 GR_API gr_status gr_tokenizer_trainer_feed(gr_tokenizer_trainer *trainer, const char *text, size_t size);
+/* Feeds a text file, a .jsonl file ({"text": ...}, or {"prompt": ..., "completion": ...}, each string a text), the .txt
+ * and .jsonl files of a directory, or "-", stdin; never more than a part of it in memory. */
+GR_API gr_status gr_tokenizer_trainer_feed_file(gr_tokenizer_trainer *trainer, const char *path);
+/* GR_ERR_INTERRUPTED when progress said stop. */
 GR_API gr_tokenizer *gr_tokenizer_trainer_finish(gr_tokenizer_trainer *trainer);
 
 /* Text as it is generated: feed gives the characters that an id completes (often none), never half a character; end
@@ -540,6 +554,8 @@ GR_API void gr_corpus_free(gr_corpus *corpus); /* NULL is fine */
 /* All documents, one behind the other; lives as long as the corpus. */
 GR_API const char *gr_corpus_text(const gr_corpus *corpus, size_t *size);
 GR_API int64_t gr_corpus_documents(const gr_corpus *corpus);
+/* Feeds all documents to the training of a tokenizer. */
+GR_API gr_status gr_corpus_feed(const gr_corpus *corpus, gr_tokenizer_trainer *trainer);
 
 /* Training data: one stream of token ids. */
 typedef struct gr_data gr_data;

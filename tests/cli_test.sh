@@ -150,6 +150,30 @@ run 2 tokenize . --decode 1 --jsonl && says 'excludes' err
 run 2 tokenize . text --jsonl
 run 3 tokenize nowhere text
 
+# ---- tokenizer train ----
+i=0
+while [ $i -lt 50 ]; do echo "the cat $i sat on the mat"; i=$((i + 1)); done >words.txt
+mkdir texts && cp words.txt texts/a.txt && printf '{"text": "the cat"}\n' >texts/b.jsonl
+run 0 tokenizer train words.txt --vocab 270 --out t.json --json
+grep -q '"tokens": 270' out || fail "tokenizer train --json says $(cat out)"
+run 0 tokenize t.json ' the cat' && [ "$(tr -cd , <out | wc -c | tr -d ' ')" -lt 4 ] || fail "a trained tokenizer says $(cat out)"
+"$g" tokenizer train - --vocab 270 --out stdin.json --threads 1 <words.txt 2>err && cmp -s t.json stdin.json ||
+    fail "tokenizer train -: $(cat err)"
+run 0 tokenizer train texts --vocab 270 --lines --special '<|im_end|>' --out lines.json
+run 0 tokenize lines.json '<|im_end|>' --allow-special && [ "$(cat out)" = 1 ] || fail "--special: $(cat out)"
+for bad in '--vocab 256 --out x' '--vocab x --out x' '--vocab 300' '--out x' '--vocab 300 --out .' '--vocab 300 --out x --special a'; do
+    # shellcheck disable=SC2086
+    run 2 tokenizer train words.txt $bad
+done
+run 2 tokenizer train --vocab 300 --out x
+run 2 tokenizer trian words.txt --vocab 300 --out x && says 'Did you mean gradus tokenizer train?' err
+run 3 tokenizer train nowhere --vocab 300 --out x
+: >empty.txt
+run 3 tokenizer train empty.txt --vocab 300 --out x && says 'no text' err
+printf '{"text": 1}\n' >bad.jsonl
+run 3 tokenizer train bad.jsonl --vocab 300 --out x && says 'line 1' err
+[ ! -e x ] || fail 'a failed tokenizer train left a file'
+
 # ---- output that cannot be written is a failure ----
 if [ -e /dev/full ]; then
     "$g" --version >/dev/full 2>err

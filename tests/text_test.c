@@ -192,7 +192,7 @@ TEST(char_shakespeare)
 
 static gr_tokenizer *train(const char *text, size_t size, int64_t least, bool whole)
 {
-    gr_tokenizer_training options = {700, least, whole};
+    gr_tokenizer_training options = {.vocab_size = 700, .min_frequency = least, .whole_texts = whole};
     gr_tokenizer_trainer *trainer = gr_tokenizer_trainer_new(&options);
     gr_tokenizer *t =
         trainer && !gr_tokenizer_trainer_feed(trainer, text, size) ? gr_tokenizer_trainer_finish(trainer) : NULL;
@@ -238,6 +238,110 @@ TEST(trains_by_line)
 TEST(trains_on_whole_texts)
 {
     check_trained("tests/data/tokenizers/trained/whole.json", 0, true);
+}
+
+/* Words of many kinds, 1.5 MB: several parts for several threads. */
+static char *make_text(size_t *size)
+{
+    char *text = malloc(2 << 20), *p = text;
+    uint32_t state = 7;
+    while (p - text < 3 << 19) {
+        state = state * 1664525 + 1013904223;
+        uint32_t r = state >> 8;
+        p += sprintf(p, r % 17 ? "%sw%x" : "%s\xE3\x80\x80\xC3\xA9%x", r % 5 ? " " : r % 3 ? "\n\n" : "  \t", r % 1999);
+    }
+    *size = (size_t)(p - text);
+    return text;
+}
+
+static char *trained_json(const char *path, const char *text, size_t size, int threads, bool whole)
+{
+    static const char *const special[] = {"<|im_start|>", "\xC2\xABx y\xC2\xBB"};
+    gr_tokenizer_training o = {
+        .vocab_size = 900, .whole_texts = whole, .threads = threads, .special = special, .n_special = 2};
+    gr_tokenizer_trainer *trainer = gr_tokenizer_trainer_new(&o);
+    CHECK_MADE(trainer);
+    CHECK_OK(path ? gr_tokenizer_trainer_feed_file(trainer, path) : gr_tokenizer_trainer_feed(trainer, text, size));
+    gr_tokenizer *t = gr_tokenizer_trainer_finish(trainer);
+    CHECK_MADE(t);
+    CHECK_EQ_INT(gr_tokenizer_id(t, special[1]), 2);
+    CHECK_EQ_INT(gr_tokenizer_vocab_size(t), 900);
+    gr_tokenizer_trainer_free(trainer);
+    char *json = gr_strdup(gr_tokenizer_json(t, NULL));
+    gr_tokenizer_free(t);
+    return json;
+}
+
+/* Files are read in parts and parts are counted by threads: all of it the same as one text on one thread. */
+TEST(training_does_not_depend_on_threads_and_parts)
+{
+    size_t size;
+    char *text = make_text(&size);
+    const char *plain = test_join(test_dir(), "text.txt");
+    CHECK_OK(gr_file_write(plain, text, size));
+    for (int whole = 0; whole < 2; whole++) {
+        char *one = trained_json(NULL, text, size, 1, whole), *four = trained_json(NULL, text, size, 4, whole);
+        char *file = trained_json(plain, NULL, 0, 3, whole);
+        CHECK_EQ_STR(four, one);
+        CHECK_EQ_STR(file, one);
+        gr_free(one);
+        gr_free(four);
+        gr_free(file);
+    }
+    free(text);
+}
+
+TEST(training_reads_jsonl)
+{
+    static const char lines[] = "{\"text\": \"ab\\nab \"}\n\n{\"prompt\": \"abba\", \"completion\": \" baba\"}";
+    const char *path = test_join(test_dir(), "t.jsonl");
+    CHECK_OK(gr_file_write(path, lines, sizeof lines - 1));
+    gr_tokenizer_training o = {.vocab_size = 300, .whole_texts = true};
+    gr_tokenizer_trainer *from_file = gr_tokenizer_trainer_new(&o), *from_texts = gr_tokenizer_trainer_new(&o);
+    CHECK_MADE(from_file);
+    CHECK_MADE(from_texts);
+    CHECK_OK(gr_tokenizer_trainer_feed_file(from_file, path));
+    for (int i = 0; i < 3; i++) {
+        const char *text = ((const char *[]){"ab\nab ", "abba", " baba"})[i];
+        CHECK_OK(gr_tokenizer_trainer_feed(from_texts, text, strlen(text)));
+    }
+    gr_tokenizer *a = gr_tokenizer_trainer_finish(from_file), *b = gr_tokenizer_trainer_finish(from_texts);
+    CHECK_EQ_STR(gr_tokenizer_json(a, NULL), gr_tokenizer_json(b, NULL));
+    CHECK(gr_tokenizer_id(a, "abba") > 0);
+    gr_tokenizer_free(a);
+    gr_tokenizer_free(b);
+    gr_tokenizer_trainer_free(from_texts);
+    CHECK_OK(gr_file_write(path, "{\"text\": \"a\"}\n{\"text\": 1}\n", 29));
+    CHECK_STATUS(gr_tokenizer_trainer_feed_file(from_file, path), GR_ERR_FILE);
+    CHECK_ERROR(GR_ERR_FILE, "t.jsonl: line 2");
+    gr_tokenizer_trainer_free(from_file);
+}
+
+static bool stop_at_300(void *user, const gr_tokenizer_progress *p)
+{
+    return ++*(int *)user < 3 && p->tokens < 300;
+}
+
+TEST(training_refuses_and_stops)
+{
+    int asked = 0;
+    const char *twice[] = {"<s>", "<s>"};
+    gr_tokenizer_training o = {.vocab_size = 256};
+    CHECK(!gr_tokenizer_trainer_new(&o));
+    CHECK_ERROR(GR_ERR_ARGUMENT, "257");
+    o = (gr_tokenizer_training){.vocab_size = 300, .special = twice, .n_special = 2};
+    CHECK(!gr_tokenizer_trainer_new(&o));
+    CHECK_ERROR(GR_ERR_ARGUMENT, "'<s>' is there twice");
+    size_t size;
+    char *text = make_text(&size);
+    o = (gr_tokenizer_training){.vocab_size = 900, .progress = stop_at_300, .user = &asked};
+    gr_tokenizer_trainer *trainer = gr_tokenizer_trainer_new(&o);
+    CHECK_MADE(trainer);
+    CHECK_OK(gr_tokenizer_trainer_feed(trainer, text, size));
+    CHECK(!gr_tokenizer_trainer_finish(trainer));
+    CHECK_ERROR(GR_ERR_INTERRUPTED, "stopped after");
+    gr_tokenizer_trainer_free(trainer);
+    free(text);
 }
 
 static gr_status train_a_little(void *ctx)

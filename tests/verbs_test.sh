@@ -290,6 +290,13 @@ echo '{' >broken/tokenizer.json
 run 3 info broken
 says 'tokenizer.json' err
 
+# ---- train --tokenizer bpe:N: what tokenizer train learns, saved with the run ----
+run 0 train text.txt --tokenizer bpe:280 --steps 1 --layers 1 --embed 16 --heads 2 --context 16 --batch 2 --out bpe
+run 0 tokenizer train text.txt --vocab 280 --out bpe.json
+cmp -s bpe.json bpe/latest/tokenizer.json || fail 'train --tokenizer bpe:280 is not tokenizer train --vocab 280'
+for bad in bpe: bpe:256 bpe:x bpe:300x; do run 2 train text.txt --tokenizer $bad --out bad; done
+run 2 plan train --tokenizer bpe:300 && says 'DATA' err
+
 # ---- train: what goes on needs no DATA, what contradicts the run is refused ----
 run 2 train --out nothing
 says 'DATA is missing' err

@@ -9,10 +9,13 @@
 
 /* ---- shared flags ------------------------------------------------------------------------------------------- */
 
-static const gr_flag compute_flags[] = {
-    {GR_HEADING("Computing")},
+static const gr_flag compute_heading[] = {{GR_HEADING("Computing")}, {0}};
+static const gr_flag device_flags[] = {
     {"device", GR_TEXT(gr_common, device), .value = "ref|cpu|auto", .initial = "auto",
      .help = "what computes; auto: the fastest there is"},
+    {0},
+};
+static const gr_flag threads_flags[] = {
     {"threads", GR_INT(gr_common, threads), .value = "N", .initial = "0", .shown = "one per core", .max = 4096,
      .help = "threads that compute; results do not depend on it"},
     {0},
@@ -32,6 +35,8 @@ static const gr_flag every_flags[] = {
     {0},
 };
 
+enum { GR_COMPUTES = GR_WITH_DEVICE | GR_WITH_THREADS };
+
 static int table_length(const gr_flag *table)
 {
     int n = 0;
@@ -44,7 +49,9 @@ static int table_length(const gr_flag *table)
 static const gr_flag *find_flag(const gr_verb *verb, int i, bool *is_common)
 {
     const gr_flag *tables[] = {verb->flags,
-                               verb->common & GR_WITH_DEVICE ? compute_flags : NULL,
+                               verb->common & GR_COMPUTES ? compute_heading : NULL,
+                               verb->common & GR_WITH_DEVICE ? device_flags : NULL,
+                               verb->common & GR_COMPUTES ? threads_flags : NULL,
                                verb->common & GR_WITH_SEED ? seed_flags : NULL,
                                output_heading,
                                verb->common & GR_WITH_JSON ? json_flags : NULL,

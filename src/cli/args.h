@@ -70,6 +70,7 @@ enum {
     GR_WITH_DEVICE = 1, /* --device, --threads */
     GR_WITH_SEED = 2,
     GR_WITH_JSON = 4,
+    GR_WITH_THREADS = 8, /* --threads alone */
 };
 
 /* A verb's own default for a flag of a table that it shares with another verb. */

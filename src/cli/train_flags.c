@@ -30,8 +30,8 @@ const gr_flag gr_train_flag_table[] = {
      .help = "a config.json instead of the five flags above"},
     {"init", TEXT(init), .value = "MODEL", .shown = "random weights",
      .help = "go on from this model's weights instead of random ones"},
-    {"tokenizer", TEXT(tokenizer), .value = "char|byte|FILE", .shown = "byte, or that of --init",
-     .help = "one token a character, one a byte, or a tokenizer.json"},
+    {"tokenizer", TEXT(tokenizer), .value = "char|byte|bpe:N|FILE", .shown = "byte, or that of --init",
+     .help = "one token a character, one a byte, N tokens learned from DATA, or a tokenizer.json"},
     {GR_HEADING("Length and size")},
     {"steps", INT(steps), .value = "N", .initial = "2000", .group = 'l', .min = 1, .help = "optimizer steps"},
     {"epochs", FLOAT(epochs), .value = "X", .group = 'l', .shown = "as --steps says",
@@ -75,16 +75,43 @@ const gr_flag gr_train_flag_table[] = {
 
 /* ---- tokenizer and model ------------------------------------------------------------------------------------ */
 
+/* "bpe:N": what gradus tokenizer train learns from the same documents. */
+static gr_status learn_tokenizer(gr_args *args, const char *kind, gr_train_job *job)
+{
+    gr_tokenizer_training how = {.whole_texts = true, .threads = (int)args->common.threads};
+    char *end;
+    how.vocab_size = strtoll(kind + 4, &end, 10);
+    if (how.vocab_size < 257 || how.vocab_size > INT32_MAX || *end)
+        return gr_args_fail(args,
+                            "--tokenizer %.40s: expected bpe:N, N the tokens of the vocabulary\nN is at least 257: "
+                            "256 bytes and <|endoftext|>.",
+                            kind);
+    gr_tokenizer_trainer *trainer = gr_tokenizer_trainer_new(&how);
+    gr_status s = trainer ? gr_corpus_feed(job->corpus, trainer) : gr_error_status();
+    job->on.tokenizer = s == GR_OK ? gr_tokenizer_trainer_finish(trainer) : NULL;
+    gr_tokenizer_trainer_free(trainer);
+    if (!job->on.tokenizer)
+        return gr_error_status();
+    gr_note("tokenizer: %lld tokens learned from DATA", (long long)gr_tokenizer_vocab_size(job->on.tokenizer));
+    return GR_OK;
+}
+
 static gr_status open_tokenizer(gr_args *args, gr_train_job *job)
 {
     const gr_train_flags *f = args->options;
     if (!f->tokenizer && job->on.tokenizer)
         return GR_OK;
     const char *kind = f->tokenizer ? f->tokenizer : "byte";
+    bool is_bpe = strncmp(kind, "bpe:", 4) == 0;
     gr_tokenizer_free(job->on.tokenizer);
-    if (strcmp(kind, "char") == 0 && !job->corpus)
-        return gr_args_fail(args, "--tokenizer char: its vocabulary is that of DATA, which is missing\nGive DATA, or "
-                                  "--tokenizer byte.");
+    job->on.tokenizer = NULL;
+    if ((strcmp(kind, "char") == 0 || is_bpe) && !job->corpus)
+        return gr_args_fail(args,
+                            "--tokenizer %.40s: its vocabulary is that of DATA, which is missing\nGive DATA, or "
+                            "--tokenizer byte.",
+                            kind);
+    if (is_bpe)
+        return learn_tokenizer(args, kind, job);
     if (strcmp(kind, "char") == 0) {
         size_t size;
         const char *text = gr_corpus_text(job->corpus, &size);

@@ -40,9 +40,13 @@ const gr_verb *gr_verb_nearest(int count, char **words)
     char two[80];
     const gr_verb *best = NULL;
     int distance = 0;
+    bool is_family = gr_verb_is_family(words[0]); /* then what is near to its first word alone is not meant */
     snprintf(two, sizeof two, "%s %s", words[0], count >= 2 ? words[1] : "");
     for (int i = 0; verbs[i] != NULL; i++) {
-        gr_suggestion near = {.written = strchr(verbs[i]->name, ' ') ? two : words[0]};
+        bool is_two = strchr(verbs[i]->name, ' ') != NULL;
+        gr_suggestion near = {.written = is_two ? two : words[0]};
+        if (is_family && !is_two)
+            continue;
         gr_suggest(&near, verbs[i]->name, strlen(verbs[i]->name));
         if (near.best != NULL && (best == NULL || near.distance < distance)) {
             best = verbs[i];

@@ -12,6 +12,7 @@
     X(eval) \
     X(dump) \
     X(tokenize) \
+    X(tokenizer_train) \
     X(plan_train) \
     X(plan_generate) \
     X(info) \

@@ -3,11 +3,11 @@
 
 /* ---- words ---- */
 
-gr_status gr_word_counts_add(gr_word_counts *w, const char *word, size_t size)
+gr_status gr_word_counts_add(gr_word_counts *w, const char *word, size_t size, int64_t times)
 {
     int32_t id = gr_vocab_find(&w->words, word, size);
     if (id >= 0) {
-        w->count[id]++;
+        w->count[id] += times;
         return GR_OK;
     }
     size_t n = w->words.count;
@@ -15,7 +15,7 @@ gr_status gr_word_counts_add(gr_word_counts *w, const char *word, size_t size)
     if (!status)
         status = gr_vocab_add(&w->words, word, size, (uint32_t)n);
     if (!status)
-        w->count[n] = 1;
+        w->count[n] = times;
     return status;
 }
 
@@ -45,6 +45,7 @@ typedef struct pair {
 typedef struct candidate {
     int64_t count;
     uint64_t key;
+    uint32_t round; /* of learning, when it was put here */
     places at;
 } candidate;
 
@@ -61,6 +62,7 @@ typedef struct learner {
     size_t heaped, heap_cap;
     uint32_t *touched;
     size_t n_touched, touched_cap;
+    uint32_t round;
 } learner;
 
 static size_t find_slot(const learner *l, uint64_t key)
@@ -130,11 +132,13 @@ static gr_status count_pair(learner *l, int32_t left, int32_t right, int64_t tim
     return status;
 }
 
-/* ---- the heap: the most frequent pair on top, of equal ones the one of lower ids ---- */
+/* ---- the heap: the most frequent pair on top, of equal ones the one of lower ids, then the older one ---- */
 
 static bool goes_before(const candidate *a, const candidate *b)
 {
-    return a->count != b->count ? a->count > b->count : a->key < b->key;
+    if (a->count != b->count)
+        return a->count > b->count;
+    return a->key != b->key ? a->key < b->key : a->round < b->round;
 }
 
 static void sift_down(learner *l, size_t i)
@@ -176,7 +180,7 @@ static gr_status push_touched(learner *l)
     for (size_t i = 0; i < l->n_touched && !status; i++) {
         pair *p = &l->pair[l->touched[i]];
         if (p->count > 0) {
-            l->heap[l->heaped++] = (candidate){p->count, p->key, p->fresh};
+            l->heap[l->heaped++] = (candidate){p->count, p->key, l->round, p->fresh};
             sift_up(l, l->heaped - 1);
         } else {
             gr_free(p->fresh.word);
@@ -186,6 +190,7 @@ static gr_status push_touched(learner *l)
     }
     if (!status)
         l->n_touched = 0;
+    l->round++;
     return status;
 }
 
@@ -287,28 +292,45 @@ static void learner_free(learner *l)
     gr_free(l->touched);
 }
 
-gr_status gr_bpe_learn(const gr_word_counts *w, gr_vocab *vocab, const int32_t byte_id[256], int64_t vocab_size,
-                       int64_t min_frequency, gr_learned **merges, size_t *n)
+/* The top of the heap with the count it has now; false: it was out of date and has gone down. */
+static bool top_is_current(learner *l)
 {
-    learner l = {.counts = w};
+    int64_t now = l->pair[l->slot[find_slot(l, l->heap[0].key)] - 1].count;
+    if (l->heap[0].count == now)
+        return true;
+    l->heap[0].count = now;
+    sift_down(l, 0);
+    return false;
+}
+
+static gr_status learn(learner *l, gr_vocab *vocab, const gr_learning *how, gr_learned **merges, size_t *n)
+{
+    gr_status status = GR_OK;
     size_t cap = 0;
-    gr_status status = split_words(&l, byte_id);
-    *merges = NULL;
-    *n = 0;
-    while (!status && l.heaped && (int64_t)vocab->count < vocab_size) {
-        int64_t now = l.pair[l.slot[find_slot(&l, l.heap[0].key)] - 1].count;
-        if (l.heap[0].count != now) {
-            l.heap[0].count = now;
-            sift_down(&l, 0);
+    while (!status && l->heaped && (int64_t)vocab->count < how->vocab_size) {
+        if (!top_is_current(l))
             continue;
-        }
-        if (now < 1 || now < min_frequency)
+        if (l->heap[0].count < 1 || l->heap[0].count < how->min_frequency)
             break;
+        if (how->go_on && *n % 64 == 0 && !how->go_on(how->ctx, (int64_t)vocab->count))
+            return gr_fail(GR_ERR_INTERRUPTED, "tokenizer training: stopped after %zu merges", *n);
         status = gr_grow(merges, &cap, *n + 1, sizeof **merges);
         if (!status)
-            status = merge_top(&l, vocab, &(*merges)[*n]);
+            status = merge_top(l, vocab, &(*merges)[*n]);
         *n += !status;
     }
+    return status;
+}
+
+gr_status gr_bpe_learn(const gr_word_counts *w, gr_vocab *vocab, const int32_t byte_id[256], const gr_learning *how,
+                       gr_learned **merges, size_t *n)
+{
+    learner l = {.counts = w};
+    *merges = NULL;
+    *n = 0;
+    gr_status status = split_words(&l, byte_id);
+    if (!status)
+        status = learn(&l, vocab, how, merges, n);
     learner_free(&l);
     return status;
 }

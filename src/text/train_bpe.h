@@ -10,17 +10,24 @@ typedef struct gr_word_counts { /* distinct words and how often they were seen *
     size_t cap;
 } gr_word_counts;
 
-gr_status gr_word_counts_add(gr_word_counts *w, const char *word, size_t size);
+gr_status gr_word_counts_add(gr_word_counts *w, const char *word, size_t size, int64_t times);
 void gr_word_counts_free(gr_word_counts *w);
 
 typedef struct gr_learned { /* one merge: two tokens become one */
     int32_t left, right, id;
 } gr_learned;
 
-/* Learns merges until `vocab` has vocab_size tokens, no pair is left, or the most frequent one is rarer than
- * min_frequency. vocab holds the special tokens and the 256 bytes (byte_id: the token of each), and gets the new tokens,
- * as raw bytes; caller frees *merges. */
-gr_status gr_bpe_learn(const gr_word_counts *w, gr_vocab *vocab, const int32_t byte_id[256], int64_t vocab_size,
-                       int64_t min_frequency, gr_learned **merges, size_t *n);
+typedef struct gr_learning {
+    int64_t vocab_size;    /* learning ends with this many tokens, */
+    int64_t min_frequency; /* when the most frequent pair is rarer, */
+    /* or when this, asked now and then, is false (GR_ERR_INTERRUPTED); NULL: never asked. */
+    bool (*go_on)(void *ctx, int64_t tokens);
+    void *ctx;
+} gr_learning;
+
+/* Learns merges. vocab holds the special tokens and the 256 bytes (byte_id: the token of each), and gets the new tokens,
+ * as raw bytes; caller frees *merges. The result does not depend on the order of the words. */
+gr_status gr_bpe_learn(const gr_word_counts *w, gr_vocab *vocab, const int32_t byte_id[256], const gr_learning *how,
+                       gr_learned **merges, size_t *n);
 
 #endif

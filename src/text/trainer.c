@@ -2,67 +2,118 @@
 #include <stdio.h>
 #include "text/byte_level.h"
 #include "text/json_text.h"
-#include "text/scan.h"
 #include "text/tokenizer.h"
-#include "text/train_bpe.h"
+#include "text/trainer.h"
 #include "base/error.h"
 
-struct gr_tokenizer_trainer {
-    gr_tokenizer_training options;
-    gr_word_counts counts;
-};
+#define END_OF_TEXT "<|endoftext|>"
+
+static gr_status check_options(const gr_tokenizer_training *o)
+{
+    int64_t least = 257 + o->n_special;
+    if (o->vocab_size < least || o->vocab_size > INT32_MAX)
+        return gr_fail(GR_ERR_ARGUMENT,
+                       "tokenizer training: a vocabulary of %lld tokens: 256 bytes and the special tokens are %lld "
+                       "already\nask for more",
+                       (long long)o->vocab_size, (long long)least);
+    for (int i = 0; i < o->n_special; i++) {
+        bool again = strcmp(o->special[i], END_OF_TEXT) == 0;
+        for (int k = 0; k < i; k++)
+            again |= strcmp(o->special[i], o->special[k]) == 0;
+        if (again || strlen(o->special[i]) < 2 || !gr_utf8_valid(o->special[i], strlen(o->special[i])))
+            return gr_fail(GR_ERR_ARGUMENT, "tokenizer training: special token '%s' %s", o->special[i],
+                           again ? "is there twice\nleave one out" : "is not a text of at least two characters");
+    }
+    return GR_OK;
+}
+
+static gr_status set_up(gr_tokenizer_trainer *t, const gr_tokenizer_training *options)
+{
+    t->options = *options;
+    t->pool = gr_pool_new(options->threads);
+    t->special = gr_alloc_zero((size_t)options->n_special + 1, sizeof *t->special);
+    if (!t->pool || !t->special)
+        return GR_ERR_MEMORY;
+    for (int i = 0; i < options->n_special; i++)
+        if (!(t->special[i] = gr_strdup(options->special[i])))
+            return GR_ERR_MEMORY;
+    t->counts = gr_alloc_zero((size_t)gr_pool_threads(t->pool), sizeof *t->counts);
+    return t->counts ? GR_OK : GR_ERR_MEMORY;
+}
 
 gr_tokenizer_trainer *gr_tokenizer_trainer_new(const gr_tokenizer_training *options)
 {
-    if (options->vocab_size < 257 || options->vocab_size > INT32_MAX) {
-        gr_fail(GR_ERR_ARGUMENT,
-                "tokenizer training: a vocabulary of %lld tokens: 256 bytes and <|endoftext|> are 257 already",
-                (long long)options->vocab_size);
+    if (check_options(options))
+        return NULL;
+    gr_tokenizer_trainer *t = gr_alloc_zero(1, sizeof *t);
+    if (t && set_up(t, options)) {
+        gr_tokenizer_trainer_free(t);
         return NULL;
     }
-    gr_tokenizer_trainer *t = gr_alloc_zero(1, sizeof *t);
-    if (t)
-        t->options = *options;
     return t;
 }
 
 void gr_tokenizer_trainer_free(gr_tokenizer_trainer *t)
 {
-    if (t)
-        gr_word_counts_free(&t->counts);
+    if (!t)
+        return;
+    for (int i = 0; t->counts && i < gr_pool_threads(t->pool); i++)
+        gr_word_counts_free(&t->counts[i]);
+    for (int i = 0; t->special && i < t->options.n_special; i++)
+        gr_free(t->special[i]);
+    gr_pool_free(t->pool);
+    gr_free(t->counts);
+    gr_free(t->special);
     gr_free(t);
-}
-
-static gr_status count_words(gr_tokenizer_trainer *t, const char *p, const char *end)
-{
-    gr_status status = GR_OK;
-    while (p < end && !status) {
-        const char *stop = gr_scan_gpt2(p, end);
-        status = gr_word_counts_add(&t->counts, p, (size_t)(stop - p));
-        p = stop;
-    }
-    return status;
 }
 
 gr_status gr_tokenizer_trainer_feed(gr_tokenizer_trainer *t, const char *text, size_t size)
 {
-    const char *end = text + size;
+    size_t used;
+    return size ? gr_trainer_count_text(t, text, size, true, &used) : GR_OK;
+}
+
+/* All threads' counts become the first one's. */
+static gr_status join_counts(gr_tokenizer_trainer *t)
+{
     gr_status status = GR_OK;
-    if (!t->options.whole_texts)
-        while (text < end && !status) {
-            const char *newline = memchr(text, '\n', (size_t)(end - text)), *stop = newline ? newline + 1 : end;
-            status = count_words(t, text, stop);
-            text = stop;
+    for (int i = 1; i < gr_pool_threads(t->pool) && !status; i++) {
+        const gr_word_counts *from = &t->counts[i];
+        for (size_t w = 0; w < from->words.rows && !status; w++) {
+            size_t size;
+            const char *word = gr_vocab_text(&from->words, (int64_t)w, &size);
+            status = gr_word_counts_add(&t->counts[0], word, size, from->count[w]);
         }
-    return status ? status : count_words(t, text, end);
+        gr_word_counts_free(&t->counts[i]);
+    }
+    return status;
 }
 
 /* ---- the result ---- */
 
-/* <|endoftext|>, then the byte alphabet in order of its code points: the order in which Hugging Face numbers them. */
-static gr_status first_tokens(gr_vocab *vocab, int32_t byte_id[256])
+/* A special token as bytes that the vocabulary of bytes can hold: what its characters are in the byte alphabet, as words
+ * are spelled in it; else bytes that no text has. */
+static gr_status special_bytes(const char *token, int place, gr_bytes *out)
 {
-    gr_status status = gr_vocab_add(vocab, "<|endoftext|>", 13, 0);
+    out->size = 0;
+    gr_status status = gr_bytes_reserve(out, strlen(token) + 16);
+    if (status || gr_byte_level_decode(token, strlen(token), out))
+        return status;
+    out->size = (size_t)snprintf(out->data, 16, "\xFF\xFE%d", place);
+    return GR_OK;
+}
+
+/* Special tokens, then the byte alphabet in order of its code points: the order in which Hugging Face numbers them. */
+static gr_status first_tokens(const gr_tokenizer_trainer *t, gr_vocab *vocab, int32_t byte_id[256])
+{
+    gr_bytes bytes = {0};
+    gr_status status = GR_OK;
+    for (int i = 0; i <= t->options.n_special && !status; i++) {
+        status = special_bytes(i ? t->special[i - 1] : END_OF_TEXT, i, &bytes);
+        if (!status)
+            status = gr_vocab_add(vocab, bytes.data, bytes.size, (uint32_t)i);
+    }
+    gr_bytes_free(&bytes);
     for (uint32_t c = 0; c < 0x200 && !status; c++) {
         int byte = gr_char_to_byte(c);
         if (byte < 0)
@@ -73,88 +124,122 @@ static gr_status first_tokens(gr_vocab *vocab, int32_t byte_id[256])
     return status;
 }
 
-/* A token in the byte alphabet, in quotes. */
-static gr_status add_token(gr_bytes *out, const gr_vocab *vocab, int32_t id, gr_bytes *scratch)
+/* What the writing of the JSON needs. */
+typedef struct writing {
+    const gr_tokenizer_trainer *trainer;
+    const gr_vocab *vocab;
+    gr_bytes *out, scratch;
+} writing;
+
+/* A token in quotes: a special one as it is, others in the byte alphabet. */
+static gr_status add_token(writing *w, int32_t id)
 {
     size_t size;
-    const char *text = gr_vocab_text(vocab, id, &size);
-    scratch->size = 0;
-    gr_status status = gr_byte_level_encode(text, size, scratch);
-    return status ? status : gr_json_add_text(out, scratch->data, scratch->size);
+    const char *text = gr_vocab_text(w->vocab, id, &size);
+    if (id <= w->trainer->options.n_special) {
+        text = id ? w->trainer->special[id - 1] : END_OF_TEXT;
+        return gr_json_add_text(w->out, text, strlen(text));
+    }
+    w->scratch.size = 0;
+    gr_status status = gr_byte_level_encode(text, size, &w->scratch);
+    return status ? status : gr_json_add_text(w->out, w->scratch.data, w->scratch.size);
 }
 
-static gr_status add_vocab(gr_bytes *out, const gr_vocab *vocab, gr_bytes *scratch)
+static gr_status add_specials(writing *w)
 {
     gr_status status = GR_OK;
-    for (size_t id = 0; id < vocab->rows && !status; id++) {
-        char number[32];
-        snprintf(number, sizeof number, ": %zu", id);
-        status = gr_bytes_add_string(out, id ? ",\n      " : "\n      ");
+    for (int i = 0; i <= w->trainer->options.n_special && !status; i++) {
+        const char *token = i ? w->trainer->special[i - 1] : END_OF_TEXT;
+        status = gr_bytes_add_string(w->out, i ? ",\n    " : "\n    ");
         if (!status)
-            status = add_token(out, vocab, (int32_t)id, scratch);
-        if (!status)
-            status = gr_bytes_add_string(out, number);
+            status = gr_json_add_added_token(w->out, i, token, strlen(token), true);
     }
     return status;
 }
 
-static gr_status add_merges(gr_bytes *out, const gr_vocab *vocab, const gr_learned *merges, size_t n, gr_bytes *scratch)
+static gr_status add_vocab(writing *w)
+{
+    gr_status status = GR_OK;
+    for (size_t id = 0; id < w->vocab->rows && !status; id++) {
+        char number[32];
+        snprintf(number, sizeof number, ": %zu", id);
+        status = gr_bytes_add_string(w->out, id ? ",\n      " : "\n      ");
+        if (!status)
+            status = add_token(w, (int32_t)id);
+        if (!status)
+            status = gr_bytes_add_string(w->out, number);
+    }
+    return status;
+}
+
+static gr_status add_merges(writing *w, const gr_learned *merges, size_t n)
 {
     gr_status status = GR_OK;
     for (size_t i = 0; i < n && !status; i++) {
-        status = gr_bytes_add_string(out, i ? ",\n      [" : "\n      [");
+        status = gr_bytes_add_string(w->out, i ? ",\n      [" : "\n      [");
         if (!status)
-            status = add_token(out, vocab, merges[i].left, scratch);
+            status = add_token(w, merges[i].left);
         if (!status)
-            status = gr_bytes_add_string(out, ", ");
+            status = gr_bytes_add_string(w->out, ", ");
         if (!status)
-            status = add_token(out, vocab, merges[i].right, scratch);
+            status = add_token(w, merges[i].right);
         if (!status)
-            status = gr_bytes_add_string(out, "]");
+            status = gr_bytes_add_string(w->out, "]");
     }
     return status;
 }
 
-static gr_status write_json(gr_bytes *out, const gr_vocab *vocab, const gr_learned *merges, size_t n)
+static gr_status write_json(writing *w, const gr_learned *merges, size_t n)
 {
-    static const char head[] =
-        "{\n  \"version\": \"1.0\",\n  \"truncation\": null,\n  \"padding\": null,\n  \"added_tokens\": [\n"
-        "    {\"id\": 0, \"content\": \"<|endoftext|>\", \"single_word\": false, \"lstrip\": false, \"rstrip\": false, "
-        "\"normalized\": false, \"special\": true}\n  ],\n  \"normalizer\": null,\n"
+    static const char middle[] =
+        "\n  ],\n  \"normalizer\": null,\n"
         "  \"pre_tokenizer\": {\"type\": \"ByteLevel\", \"add_prefix_space\": false, \"trim_offsets\": true, "
         "\"use_regex\": true},\n  \"post_processor\": null,\n"
         "  \"decoder\": {\"type\": \"ByteLevel\", \"add_prefix_space\": false, \"trim_offsets\": true, \"use_regex\": "
         "true},\n  \"model\": {\n    \"type\": \"BPE\",\n    \"dropout\": null,\n    \"unk_token\": null,\n"
         "    \"continuing_subword_prefix\": null,\n    \"end_of_word_suffix\": null,\n    \"fuse_unk\": false,\n"
         "    \"byte_fallback\": false,\n    \"ignore_merges\": false,\n    \"vocab\": {";
-    gr_bytes scratch = {0};
-    gr_status status = gr_bytes_add_string(out, head);
+    gr_status status = gr_bytes_add_string(
+        w->out, "{\n  \"version\": \"1.0\",\n  \"truncation\": null,\n  \"padding\": null,\n  \"added_tokens\": [");
     if (!status)
-        status = add_vocab(out, vocab, &scratch);
+        status = add_specials(w);
     if (!status)
-        status = gr_bytes_add_string(out, "\n    },\n    \"merges\": [");
+        status = gr_bytes_add_string(w->out, middle);
     if (!status)
-        status = add_merges(out, vocab, merges, n, &scratch);
+        status = add_vocab(w);
     if (!status)
-        status = gr_bytes_add_string(out, "\n    ]\n  }\n}\n");
-    gr_bytes_free(&scratch);
-    return status;
+        status = gr_bytes_add_string(w->out, "\n    },\n    \"merges\": [");
+    if (!status)
+        status = add_merges(w, merges, n);
+    return status ? status : gr_bytes_add_string(w->out, "\n    ]\n  }\n}\n");
+}
+
+static bool go_on(void *ctx, int64_t tokens)
+{
+    const gr_tokenizer_trainer *t = ctx;
+    gr_tokenizer_progress now = {t->bytes, (int64_t)t->counts[0].words.count, tokens};
+    return t->options.progress(t->options.user, &now);
 }
 
 gr_tokenizer *gr_tokenizer_trainer_finish(gr_tokenizer_trainer *t)
 {
+    const gr_tokenizer_training *o = &t->options;
     gr_vocab vocab = {0};
     gr_bytes json = {0};
     gr_learned *merges = NULL;
     size_t n = 0;
     int32_t byte_id[256];
-    gr_status status = first_tokens(&vocab, byte_id);
+    gr_status status = first_tokens(t, &vocab, byte_id);
     if (!status)
-        status =
-            gr_bpe_learn(&t->counts, &vocab, byte_id, t->options.vocab_size, t->options.min_frequency, &merges, &n);
+        status = join_counts(t);
+    gr_learning how = {o->vocab_size, o->min_frequency, o->progress ? go_on : NULL, t};
     if (!status)
-        status = write_json(&json, &vocab, merges, n);
+        status = gr_bpe_learn(&t->counts[0], &vocab, byte_id, &how, &merges, &n);
+    writing w = {.trainer = t, .vocab = &vocab, .out = &json};
+    if (!status)
+        status = write_json(&w, merges, n);
     gr_tokenizer *made = status ? NULL : gr_tokenizer_from_json(json.data, json.size);
+    gr_bytes_free(&w.scratch);
     gr_bytes_free(&json);
     gr_vocab_free(&vocab);
     gr_free(merges);

@@ -37,6 +37,16 @@ int64_t gr_corpus_documents(const gr_corpus *c)
     return (int64_t)c->n;
 }
 
+gr_status gr_corpus_feed(const gr_corpus *c, gr_tokenizer_trainer *trainer)
+{
+    gr_status s = GR_OK;
+    for (size_t i = 0; s == GR_OK && i < c->n; i++) {
+        size_t start = i ? c->ends[i - 1] : 0;
+        s = gr_tokenizer_trainer_feed(trainer, c->text + start, c->ends[i] - start);
+    }
+    return s;
+}
+
 static gr_status add_document(gr_corpus *c, const char *text, size_t size)
 {
     if (size == 0)

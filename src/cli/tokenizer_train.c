@@ -1,0 +1,156 @@
+/* gradus tokenizer train. */
+#include <time.h>
+#include "base/file.h"
+#include "base/mem.h"
+#include "cli/human.h"
+#include "cli/term.h"
+#include "cli/verbs.h"
+#include "format/json.h"
+
+typedef struct options {
+    const char *out;
+    int64_t vocab, min_frequency;
+    bool lines;
+    gr_texts special;
+} options;
+
+static const gr_flag flags[] = {
+    {"vocab", GR_INT(options, vocab), .value = "N", .min = 257, .max = INT32_MAX, .unit = "tokens",
+     .help = "size of the vocabulary, 256 bytes and special tokens counted in"},
+    {"out", GR_TEXT(options, out), .value = "FILE", .help = "the tokenizer.json to write"},
+    {"min-frequency", GR_INT(options, min_frequency), .value = "N", .initial = "0",
+     .help = "pairs rarer than this are not merged"},
+    {"lines", GR_SWITCH(options, lines), .help = "every line is a text of its own, so that no token spans lines"},
+    {"special", GR_LIST(options, special), .value = "TOKEN",
+     .help = "a control token besides <|endoftext|>; may be given several times"},
+    {0},
+};
+
+/* What the terminal shows. */
+typedef struct screen {
+    double start;
+    int64_t vocab;
+    bool is_learning;
+    gr_tokenizer_progress last;
+} screen;
+
+static double now(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+static bool on_progress(void *user, const gr_tokenizer_progress *p)
+{
+    screen *s = user;
+    s->last = *p;
+    if (!p->tokens) {
+        double rate = (double)p->bytes / (now() - s->start + 1e-9);
+        gr_progress_update((double)p->bytes, "%s  %s/s", gr_human_bytes((double)p->bytes).s, gr_human_bytes(rate).s);
+        return !gr_interrupted(NULL);
+    }
+    if (!s->is_learning)
+        gr_progress_start("learning", 257, (double)s->vocab);
+    s->is_learning = true;
+    gr_progress_update((double)p->tokens, "%s tokens of %s distinct words", gr_human_integer(p->tokens).s,
+                       gr_human_count((double)p->words).s);
+    return !gr_interrupted(NULL);
+}
+
+static gr_status read_texts(const gr_args *args, gr_tokenizer_trainer *trainer, const screen *s)
+{
+    gr_status status = GR_OK;
+    for (size_t i = 0; i < args->count && status == GR_OK; i++)
+        status = gr_tokenizer_trainer_feed_file(trainer, args->positional[i]);
+    if (status == GR_OK && s->last.bytes == 0)
+        status = gr_fail(GR_ERR_FILE, "%s: there is no text in it", args->positional[0]);
+    return status;
+}
+
+static gr_status write_result(const gr_args *args, const gr_tokenizer *tokenizer, const screen *s)
+{
+    const options *o = args->options;
+    size_t size;
+    const char *json = gr_tokenizer_json(tokenizer, &size);
+    gr_status status = gr_file_write(o->out, json, size);
+    if (status != GR_OK)
+        return status;
+    int64_t tokens = gr_tokenizer_vocab_size(tokenizer);
+    if (tokens < o->vocab)
+        gr_note("%lld tokens, not %lld: no other pair is that frequent", (long long)tokens, (long long)o->vocab);
+    if (!args->common.json) {
+        gr_note("done: %s, %s tokens from %s of text in %s", o->out, gr_human_integer(tokens).s,
+                gr_human_bytes((double)s->last.bytes).s, gr_human_time(now() - s->start).s);
+        return GR_OK;
+    }
+    gr_json_doc *doc = gr_json_new("result");
+    gr_json root = gr_json_root(doc);
+    gr_json_put_text(root, "out", o->out);
+    gr_json_put_int(root, "tokens", tokens);
+    gr_json_put_int(root, "words", s->last.words);
+    gr_json_put_int(root, "bytes", s->last.bytes);
+    gr_json_put_real(root, "seconds", now() - s->start);
+    char *text = doc ? gr_json_format(doc, false, NULL) : NULL;
+    if (text)
+        gr_out("%s\n", text);
+    status = text ? GR_OK : gr_error_status();
+    gr_free(text);
+    gr_json_free(doc);
+    return status;
+}
+
+static gr_status run(gr_args *args)
+{
+    const options *o = args->options;
+    screen s = {.start = now(), .vocab = o->vocab};
+    gr_tokenizer_training training = {
+        .vocab_size = o->vocab,
+        .min_frequency = o->min_frequency,
+        .whole_texts = !o->lines,
+        .special = o->special.items,
+        .n_special = (int)o->special.count,
+        .threads = (int)args->common.threads,
+        .progress = on_progress,
+        .user = &s,
+    };
+    if (args->count == 0)
+        return gr_args_fail(args, "DATA is missing\nGive text files, .jsonl files or directories of them.");
+    if (gr_path_is_dir(o->out))
+        return gr_args_fail(args, "--out: %s is a directory\nGive the name of a file: %s/tokenizer.json", o->out,
+                            o->out);
+    gr_tokenizer_trainer *trainer = gr_tokenizer_trainer_new(&training);
+    if (trainer == NULL)
+        return gr_args_blame(args, gr_error_status());
+    gr_interrupt_watch();
+    gr_progress_start("reading", 0, 0);
+    gr_status status = read_texts(args, trainer, &s);
+    gr_tokenizer *tokenizer = status == GR_OK ? gr_tokenizer_trainer_finish(trainer) : NULL;
+    gr_progress_end();
+    gr_tokenizer_trainer_free(trainer);
+    status = tokenizer ? write_result(args, tokenizer, &s) : gr_error_status();
+    gr_tokenizer_free(tokenizer);
+    return status;
+}
+
+const gr_verb gr_verb_tokenizer_train = {
+    .name = "tokenizer train",
+    .summary = "learns a byte-level BPE from text and writes its tokenizer.json",
+    .positional = "DATA...",
+    .about =
+        "DATA is text files, .jsonl files with {\"text\": ...} lines, directories of both, or - for stdin. A file is "
+        "one\n"
+        "text and so is a line of .jsonl; vocabulary and merges are those of Hugging Face's BpeTrainer on these texts\n"
+        "(train_from_iterator). With --lines they are those of its train(files), which never joins two lines.\n"
+        "\n"
+        "Words are cut by GPT-2's pattern. <|endoftext|> has id 0. Memory grows with distinct words, not with text.",
+    .flags = flags,
+    .needs = {"vocab", "out"},
+    .common = GR_WITH_THREADS | GR_WITH_JSON,
+    .examples = {{"32,000 tokens from a directory of text",
+                  "gradus tokenizer train books/ --vocab 32k --out tokenizer.json"},
+                 {"what Tokenizer.train([file]) learns",
+                  "gradus tokenizer train book.txt --vocab 8000 --lines --out tokenizer.json"}},
+    .options_size = sizeof(options),
+    .run = run,
+};

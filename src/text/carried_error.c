@@ -1,0 +1,26 @@
+#include "text/carried_error.h"
+#include <stdio.h>
+
+void gr_carried_put(gr_carried_error *e, int64_t piece)
+{
+    pthread_mutex_lock(&e->lock);
+    if (piece < e->piece) {
+        e->piece = piece;
+        e->status = gr_error_status();
+        snprintf(e->text, sizeof e->text, "%s", gr_error());
+    }
+    pthread_mutex_unlock(&e->lock);
+}
+
+bool gr_carried_is_lost(gr_carried_error *e, int64_t piece)
+{
+    pthread_mutex_lock(&e->lock);
+    bool lost = e->piece < piece;
+    pthread_mutex_unlock(&e->lock);
+    return lost;
+}
+
+gr_status gr_carried_take(gr_carried_error *e)
+{
+    return e->piece == INT64_MAX ? GR_OK : gr_fail(e->status, "%s", e->text);
+}
