@@ -476,7 +476,9 @@ typedef struct gr_forward {
     gr_tensor *rows;      /* i64 [N]: rows of the B·T for which logits are wanted; NULL = all */
     gr_store *cache;      /* keys and values of earlier tokens, made by gr_model_add_cache; then slot and positions must
                              be given */
-    gr_tensor *slot;      /* i64 [B, T]: where in the cache each token goes; -1 = nowhere */
+    gr_tensor *slot;      /* i64 [B, T]: the row of the cache that each token goes to; -1 = nowhere */
+    gr_tensor *ring_slot; /* i64 [B, T]: the same for layers with a sliding window, whose row of a position is position
+                             mod the ring's length; needed where the cache has a "cache.ring_position" */
     double dropout;       /* of embeddings and residuals */
     gr_tensor *seed;      /* i64 []: for dropout */
 } gr_forward;
@@ -484,9 +486,11 @@ typedef struct gr_forward {
 GR_API gr_tensor *gr_model_logits(gr_model *model, const gr_forward *forward);
 /* The graph without its head: the last layer's normalized states [B, T, C], or [N, C] with rows. For embeddings. */
 GR_API gr_tensor *gr_model_hidden(gr_model *model, const gr_forward *forward);
-/* Declares in `cache` what gr_forward.cache needs for B sequences of at most `capacity` tokens: "cache.position" i64
- * [B, capacity] (set it to -1 everywhere before use), and per layer keys and values [B, capacity, G, D]. */
-GR_API gr_status gr_model_add_cache(gr_model *model, gr_store *cache, int64_t batch, int64_t capacity);
+/* Declares in `cache` what gr_forward.cache needs for B sequences of at most `capacity` tokens, read at most `chunk` at
+ * once: "cache.position" i64 [B, capacity], and per layer keys and values [B, capacity, G, D]. Where layers have a sliding
+ * window that is smaller, they are rings [B, R, G, D] with a "cache.ring_position" i64 [B, R]. Set the positions to -1
+ * everywhere before use. */
+GR_API gr_status gr_model_add_cache(gr_model *model, gr_store *cache, int64_t batch, int64_t capacity, int64_t chunk);
 
 /* ---- training ----------------------------------------------------------------------------------------------- */
 
@@ -628,7 +632,8 @@ GR_API gr_status gr_generator_feed(gr_generator *generator, const int64_t *const
                                    float *logits);
 GR_API int64_t gr_generator_length(const gr_generator *generator, int64_t sequence);
 GR_API gr_status gr_generator_reset(gr_generator *generator); /* all sequences empty again */
-GR_API gr_memory gr_generator_memory(const gr_generator *generator);
+/* What reading and generating need, all programs counted; zeros on failure. */
+GR_API gr_memory gr_generator_memory(gr_generator *generator);
 
 /* Text of a model, from a prompt to its end. */
 typedef enum gr_stop {

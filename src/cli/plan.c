@@ -247,7 +247,7 @@ static gr_status plan_capacity(gr_model *model, int64_t capacity, plan *out)
     gr_memory m = gr_generator_memory(g);
     *out = plan_of(&m, 0);
     gr_generator_free(g);
-    return GR_OK;
+    return m.total ? GR_OK : gr_error_status();
 }
 
 /* Halves what the cache must hold until it fits. */

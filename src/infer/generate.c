@@ -1,58 +1,63 @@
-/* Reading and continuing text with a cache: two programs, one for a chunk of the prompt and one for a single token. */
+/* Reading text with a cache. A prompt is read a sequence at a time, in chunks: so it costs what it is long, and its numbers
+ * are those it would have alone. Single tokens of several sequences are read together. */
 #include "infer/infer.h"
 
 #include "base/error.h"
 #include "base/mem.h"
+#include "program/store.h"
 
 #include <string.h>
 
 enum { CHUNK = 128 };
 
+/* The model, compiled for a number of tokens. */
 typedef struct forward_program {
     gr_program *program;
-    int64_t t; /* tokens of a sequence it reads at once */
+    int64_t batch, t; /* sequences, and tokens of each that it reads at once */
 } forward_program;
 
 struct gr_generator {
     gr_model *model;
-    gr_store *cache;
-    int64_t batch, capacity, vocab;
-    int64_t *length; /* [batch] tokens read */
-    forward_program one, chunk;
-    int64_t *tokens, *positions, *slots; /* [batch, CHUNK] */
-    int64_t *rows;                       /* [batch]: whose logits are wanted */
-    float *logits;                       /* [batch, vocab] */
+    gr_store *cache;                      /* of all sequences */
+    gr_store *row;                        /* the part of one sequence, where there are several; else the cache itself */
+    int64_t aimed;                        /* whose part that is; -1: nobody's yet */
+    int64_t batch, capacity, ring, vocab; /* ring: 0 where no layer has one */
+    int64_t *length;                      /* [batch] tokens read */
+    /* Compiled when first needed. all: one token of each sequence; the others read one sequence, a full chunk, one token,
+     * or what is left at the end of a prompt. */
+    forward_program all, chunk, one, rest;
+    int64_t *tokens, *positions, *slots, *ring_slots; /* [batch] or [CHUNK] */
+    int64_t *rows;                                    /* [batch]: whose logits are wanted */
+    float *logits;                                    /* [batch, vocab] */
 };
 
-/* Inputs: tokens, positions, slot [B, T], rows [B]. Output: logits [B, V]. */
-static gr_status compile(gr_generator *g, forward_program *f, int64_t t)
-{
-    gr_graph *graph = gr_graph_new();
-    int64_t shape[] = {g->batch, t};
-    gr_forward in = {.tokens = gr_input(graph, "tokens", GR_I64, 2, shape), .cache = g->cache};
-    in.positions = gr_input(graph, "positions", GR_I64, 2, shape);
-    in.slot = gr_input(graph, "slot", GR_I64, 2, shape);
-    in.rows = gr_input(graph, "rows", GR_I64, 1, shape);
-    gr_tensor *logits = gr_model_logits(g->model, &in);
-    f->t = t;
-    f->program = logits ? gr_compile(graph, &logits, 1, gr_model_device(g->model)) : NULL;
-    gr_graph_free(graph);
-    return f->program ? GR_OK : gr_error_status();
-}
+/* ---- making ------------------------------------------------------------------------------------------------- */
 
 static gr_status allocate(gr_generator *g)
 {
-    size_t tokens = (size_t)(g->batch * CHUNK);
+    size_t tokens = (size_t)(g->batch > CHUNK ? g->batch : CHUNK);
     g->length = gr_alloc_zero((size_t)g->batch, sizeof *g->length);
     g->rows = gr_alloc_zero((size_t)g->batch, sizeof *g->rows);
-    g->tokens = gr_alloc(3 * tokens * sizeof *g->tokens);
+    g->tokens = gr_alloc(4 * tokens * sizeof *g->tokens);
     g->logits = gr_alloc((size_t)(g->batch * g->vocab) * sizeof *g->logits);
     if (!g->length || !g->rows || !g->tokens || !g->logits)
         return GR_ERR_MEMORY;
     g->positions = g->tokens + tokens;
     g->slots = g->positions + tokens;
+    g->ring_slots = g->slots + tokens;
     g->cache = gr_store_new(gr_model_device(g->model));
-    return g->cache ? gr_model_add_cache(g->model, g->cache, g->batch, g->capacity) : GR_ERR_MEMORY;
+    g->row = g->batch > 1 ? gr_store_new(gr_model_device(g->model)) : g->cache;
+    if (!g->cache || !g->row)
+        return GR_ERR_MEMORY;
+    gr_status s = gr_model_add_cache(g->model, g->cache, g->batch, g->capacity, CHUNK);
+    if (s == GR_OK && g->row != g->cache)
+        s = gr_model_add_cache(g->model, g->row, 1, g->capacity, CHUNK);
+    int ring = gr_store_find(g->cache, "cache.ring_position");
+    gr_entry e = {0};
+    if (s == GR_OK && ring >= 0)
+        s = gr_store_entry(g->cache, ring, &e);
+    g->ring = e.shape[1];
+    return s;
 }
 
 gr_generator *gr_generator_new(gr_model *model, int64_t batch, int64_t capacity)
@@ -72,12 +77,8 @@ gr_generator *gr_generator_new(gr_model *model, int64_t batch, int64_t capacity)
     g->batch = batch;
     g->capacity = capacity;
     g->vocab = info->vocab;
-    gr_status s = allocate(g);
-    if (s == GR_OK)
-        s = compile(g, &g->one, 1);
-    if (s == GR_OK)
-        s = compile(g, &g->chunk, CHUNK);
-    if (s == GR_OK)
+    g->aimed = -1;
+    if (allocate(g) == GR_OK)
         return g;
     gr_generator_free(g);
     return NULL;
@@ -87,14 +88,67 @@ void gr_generator_free(gr_generator *g)
 {
     if (!g)
         return;
-    gr_program_free(g->one.program);
+    gr_program_free(g->all.program);
     gr_program_free(g->chunk.program);
+    gr_program_free(g->one.program);
+    gr_program_free(g->rest.program);
+    if (g->row != g->cache)
+        gr_store_free(g->row);
     gr_store_free(g->cache);
     gr_free(g->length);
     gr_free(g->tokens);
     gr_free(g->rows);
     gr_free(g->logits);
     gr_free(g);
+}
+
+/* ---- programs ----------------------------------------------------------------------------------------------- */
+
+/* Inputs: tokens, positions, slot [B, T], rows [B], ring_slot [B, T] where there are rings. Output: logits [B, V]. */
+static gr_status compile(gr_generator *g, forward_program *f, gr_store *cache, int64_t batch, int64_t t)
+{
+    if (f->program && f->batch == batch && f->t == t)
+        return GR_OK;
+    gr_program_free(f->program);
+    gr_graph *graph = gr_graph_new();
+    int64_t shape[] = {batch, t};
+    gr_forward in = {.tokens = gr_input(graph, "tokens", GR_I64, 2, shape), .cache = cache};
+    in.positions = gr_input(graph, "positions", GR_I64, 2, shape);
+    in.slot = gr_input(graph, "slot", GR_I64, 2, shape);
+    in.rows = gr_input(graph, "rows", GR_I64, 1, shape);
+    if (g->ring)
+        in.ring_slot = gr_input(graph, "ring_slot", GR_I64, 2, shape);
+    gr_tensor *logits = gr_model_logits(g->model, &in);
+    f->program = logits ? gr_compile(graph, &logits, 1, gr_model_device(g->model)) : NULL;
+    f->batch = batch;
+    f->t = t;
+    gr_graph_free(graph);
+    return f->program ? GR_OK : gr_error_status();
+}
+
+/* One that reads t tokens of one sequence. */
+static forward_program *reader(gr_generator *g, int64_t t)
+{
+    forward_program *f = t == 1 ? &g->one : t == CHUNK ? &g->chunk : &g->rest;
+    return compile(g, f, g->row, 1, t) == GR_OK ? f : NULL;
+}
+
+/* Lets the programs of one sequence work on sequence b. */
+static gr_status aim(gr_generator *g, int64_t b)
+{
+    gr_status s = GR_OK;
+    gr_entry e;
+    if (g->row == g->cache || g->aimed == b)
+        return GR_OK;
+    g->aimed = -1;
+    for (int i = 0; s == GR_OK && i < gr_store_count(g->row); i++) {
+        s = gr_store_entry(g->row, i, &e);
+        if (s == GR_OK)
+            s = gr_store_alias(g->row, i, g->cache, i, (size_t)b * e.bytes);
+    }
+    if (s == GR_OK)
+        g->aimed = b;
+    return s;
 }
 
 int64_t gr_generator_length(const gr_generator *g, int64_t sequence)
@@ -117,40 +171,97 @@ int64_t gr_generator_vocab(const gr_generator *g)
     return g->vocab;
 }
 
-gr_memory gr_generator_memory(const gr_generator *g)
+gr_memory gr_generator_memory(gr_generator *g)
 {
-    return gr_program_memory(g->chunk.program);
+    int64_t longest = g->capacity < CHUNK ? g->capacity : CHUNK;
+    forward_program *read = reader(g, longest);
+    if (!read || (g->batch > 1 && compile(g, &g->all, g->cache, g->batch, 1) != GR_OK))
+        return (gr_memory){0};
+    gr_memory m = gr_program_memory(read->program);
+    gr_memory all = g->batch > 1 ? gr_program_memory(g->all.program) : m;
+    if (all.arena > m.arena)
+        m = all;
+    m.total += all.cache - m.cache;
+    m.cache = all.cache;
+    return m;
+}
+
+/* ---- reading ------------------------------------------------------------------------------------------------ */
+
+/* No row of the cache holds a token: positions of -1. */
+static gr_status clear(gr_generator *g, const char *name, int64_t rows)
+{
+    size_t bytes = (size_t)(g->batch * rows) * sizeof(int64_t);
+    int64_t *none = rows ? gr_alloc(bytes) : NULL;
+    if (!none)
+        return rows ? GR_ERR_MEMORY : GR_OK;
+    memset(none, 0xFF, bytes);
+    gr_status s = gr_store_write(g->cache, name, none, bytes);
+    gr_free(none);
+    return s;
 }
 
 gr_status gr_generator_reset(gr_generator *g)
 {
-    size_t n = (size_t)(g->batch * g->capacity);
-    int64_t *none = gr_alloc(n * sizeof *none);
-    if (!none)
-        return GR_ERR_MEMORY;
-    memset(none, 0xFF, n * sizeof *none); /* -1: no key there */
-    gr_status s = gr_store_write(g->cache, "cache.position", none, n * sizeof *none);
-    gr_free(none);
+    gr_status s = clear(g, "cache.position", g->capacity);
+    if (s == GR_OK)
+        s = clear(g, "cache.ring_position", g->ring);
     memset(g->length, 0, (size_t)g->batch * sizeof *g->length);
     return s;
 }
 
-/* Lays out up to f->t tokens of every sequence, from token `at` on. A sequence with fewer is filled up with tokens that
- * go nowhere. */
-static void lay_out(gr_generator *g, const forward_program *f, const int64_t *const *tokens, const int64_t *count,
-                    int64_t at)
+/* Lays out token number i of a run as the next but `ahead` of sequence b; id -1: nothing there is to be read. */
+static void place(gr_generator *g, int64_t i, int64_t b, int64_t ahead, int64_t id)
 {
-    for (int64_t b = 0; b < g->batch; b++) {
-        int64_t left = count[b] - at, n = left < 0 ? 0 : left < f->t ? left : f->t;
-        for (int64_t i = 0; i < f->t; i++) {
-            int64_t k = b * f->t + i;
-            g->tokens[k] = i < n ? tokens[b][at + i] : 0;
-            g->positions[k] = i < n ? g->length[b] + i : 0;
-            g->slots[k] = i < n ? g->length[b] + i : -1;
-        }
-        g->rows[b] = b * f->t + (n ? n - 1 : 0);
-        g->length[b] += n;
+    int64_t at = g->length[b] + ahead;
+    g->tokens[i] = id < 0 ? 0 : id;
+    g->positions[i] = id < 0 ? 0 : at;
+    g->slots[i] = id < 0 ? -1 : at;
+    g->ring_slots[i] = id < 0 || !g->ring ? -1 : at % g->ring;
+}
+
+static gr_status run(gr_generator *g, const forward_program *f, float *logits)
+{
+    const void *in[] = {g->tokens, g->positions, g->slots, g->rows, g->ring_slots};
+    return gr_run(f->program, in, (void *[]){logits});
+}
+
+/* The next `count` tokens of sequence b; logits [vocab]. */
+static gr_status read_sequence(gr_generator *g, int64_t b, const int64_t *tokens, int64_t count, float *logits)
+{
+    gr_status s = aim(g, b);
+    for (int64_t at = 0; s == GR_OK && at < count;) {
+        int64_t t = count - at < CHUNK ? count - at : CHUNK;
+        forward_program *f = reader(g, t);
+        if (!f)
+            return gr_error_status();
+        for (int64_t i = 0; i < t; i++)
+            place(g, i, b, i, tokens[at + i]);
+        g->rows[0] = t - 1;
+        at += t;
+        s = run(g, f, at == count ? logits : NULL);
+        if (s == GR_OK)
+            g->length[b] += t;
     }
+    return s;
+}
+
+/* One more token of each sequence that has one. */
+static gr_status read_together(gr_generator *g, const int64_t *const *tokens, const int64_t *count, float *logits)
+{
+    gr_status s = compile(g, &g->all, g->cache, g->batch, 1);
+    for (int64_t b = 0; b < g->batch; b++) {
+        place(g, b, b, 0, count[b] ? tokens[b][0] : -1);
+        g->rows[b] = b;
+    }
+    if (s == GR_OK)
+        s = run(g, &g->all, g->logits);
+    for (int64_t b = 0; s == GR_OK && b < g->batch; b++)
+        if (count[b]) {
+            memcpy(logits + b * g->vocab, g->logits + b * g->vocab, (size_t)g->vocab * sizeof *logits);
+            g->length[b]++;
+        }
+    return s;
 }
 
 static gr_status check(const gr_generator *g, const int64_t *const *tokens, const int64_t *count)
@@ -170,23 +281,37 @@ static gr_status check(const gr_generator *g, const int64_t *const *tokens, cons
 
 gr_status gr_generator_feed(gr_generator *g, const int64_t *const *tokens, const int64_t *count, float *logits)
 {
-    int64_t longest = 0, fed = 0;
+    int64_t read = 0, more = 0, longest = 0;
     gr_status s = check(g, tokens, count);
+    if (s != GR_OK)
+        return s;
     for (int64_t b = 0; b < g->batch; b++) {
+        read += g->length[b];
+        more += count[b] > 0;
         longest = count[b] > longest ? count[b] : longest;
-        fed += g->length[b];
     }
-    if (s == GR_OK && fed == 0)
+    if (read == 0)
         s = gr_generator_reset(g); /* the cache has never been written, or was reset */
-    for (int64_t at = 0; s == GR_OK && at < longest;) {
-        const forward_program *f = longest - at == 1 ? &g->one : &g->chunk;
-        lay_out(g, f, tokens, count, at);
-        const void *in[] = {g->tokens, g->positions, g->slots, g->rows};
-        s = gr_run(f->program, in, (void *[]){g->logits});
-        for (int64_t b = 0; s == GR_OK && b < g->batch; b++) /* whose last token was in this chunk? */
-            if (count[b] > at && count[b] <= at + f->t)
-                memcpy(logits + b * g->vocab, g->logits + b * g->vocab, (size_t)g->vocab * sizeof *logits);
-        at += f->t;
+    if (s == GR_OK && longest == 1 && more > 1)
+        return read_together(g, tokens, count, logits);
+    for (int64_t b = 0; s == GR_OK && b < g->batch; b++)
+        if (count[b])
+            s = read_sequence(g, b, tokens[b], count[b], logits + b * g->vocab);
+    return s;
+}
+
+gr_status gr_generator_fork(gr_generator *g, int64_t from, int64_t to)
+{
+    gr_status s = GR_OK;
+    for (int i = 0; s == GR_OK && i < gr_store_count(g->cache); i++) {
+        gr_entry e;
+        s = gr_store_entry(g->cache, i, &e);
+        int64_t rows = g->length[from] < e.shape[1] ? g->length[from] : e.shape[1];
+        size_t sequence = e.bytes / (size_t)g->batch, used = sequence / (size_t)e.shape[1] * (size_t)rows;
+        if (s == GR_OK)
+            s = gr_store_copy(g->cache, i, (size_t)from * sequence, (size_t)to * sequence, used);
     }
+    if (s == GR_OK)
+        g->length[to] = g->length[from];
     return s;
 }

@@ -187,7 +187,7 @@ static gr_tensor *forward(gr_model *m, const gr_forward *f, gr_tensor **hidden)
     }
     gr_build b = {.model = m, .h = &m->h, .g = g, .forward = f};
     b.positions = f->positions ? f->positions : default_positions(g, f->tokens);
-    if (f->cache && !gr_write_rows(gr_param(g, f->cache, "cache.position"), f->positions, f->slot))
+    if (!gr_nn_open_cache(&b))
         return NULL;
     gr_tensor *logits = gr_name(m->arch->logits(&b, f->tokens), "logits");
     *hidden = b.hidden;
@@ -204,17 +204,4 @@ gr_tensor *gr_model_hidden(gr_model *m, const gr_forward *f)
 {
     gr_tensor *hidden;
     return forward(m, f, &hidden) ? hidden : NULL;
-}
-
-gr_status gr_model_add_cache(gr_model *m, gr_store *cache, int64_t batch, int64_t capacity)
-{
-    const gr_hparams *h = &m->h;
-    int64_t shape[] = {batch, capacity, h->kv_heads, h->head_dim};
-    gr_status s = gr_store_add(cache, "cache.position", GR_CACHE, GR_I64, 2, shape);
-    char name[64];
-    for (int64_t i = 0; s == GR_OK && i < 2 * h->layers; i++) {
-        snprintf(name, sizeof name, "cache.%lld.%s", (long long)(i / 2), i % 2 ? "v" : "k");
-        s = gr_store_add(cache, name, GR_CACHE, GR_F32, 4, shape);
-    }
-    return s;
 }

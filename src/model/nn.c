@@ -129,15 +129,6 @@ gr_tensor *gr_nn_heads(gr_tensor *x, int64_t n)
     return gr_reshape(x, 4, (int64_t[]){s[0], s[1], n, s[2] / n});
 }
 
-/* Writes new rows into the cache and gives all of it. */
-static gr_tensor *cached(gr_build *b, gr_tensor *x, const char *which)
-{
-    char name[64];
-    snprintf(name, sizeof name, "cache.%d.%s", b->layer, which);
-    gr_tensor *all = gr_param(b->g, b->forward->cache, name);
-    return gr_write_rows(all, x, b->forward->slot) ? all : NULL;
-}
-
 gr_tensor *gr_nn_attention(gr_build *b, gr_tensor *q, gr_tensor *k, gr_tensor *v)
 {
     if (!q)
@@ -148,10 +139,10 @@ gr_tensor *gr_nn_attention(gr_build *b, gr_tensor *q, gr_tensor *k, gr_tensor *v
     if (b->h->scale_by_layer)
         o.scale /= (float)(b->layer + 1);
     if (b->forward->cache) {
-        k = cached(b, k, "k");
-        v = cached(b, v, "v");
+        k = gr_nn_cached(b, k, "k");
+        v = gr_nn_cached(b, v, "v");
         o.q_pos = b->positions;
-        o.k_pos = gr_param(b->g, b->forward->cache, "cache.position");
+        o.k_pos = gr_nn_cached_positions(b, k);
     }
     gr_tensor *y = gr_attention(q, k, v, &o);
     const int64_t *s = q->spec.shape;

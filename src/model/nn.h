@@ -48,6 +48,15 @@ gr_tensor *gr_nn_heads(gr_tensor *x, int64_t n);
 /* The rows of x [B, T, C], which the head is about to read, that logits are wanted for. */
 gr_tensor *gr_nn_wanted_rows(gr_build *b, gr_tensor *x);
 
+/* ---- the cache, where the forward pass has one ---- */
+
+/* Notes the positions of the new tokens, once for all layers; false on failure. */
+bool gr_nn_open_cache(gr_build *b);
+/* Writes the rows x [B, T, G, D] of the current layer's "k" or "v" and gives all that are kept, [B, S, G, D]. */
+gr_tensor *gr_nn_cached(gr_build *b, gr_tensor *x, const char *which);
+/* Their positions [B, S], -1 where no token is. */
+gr_tensor *gr_nn_cached_positions(gr_build *b, const gr_tensor *all);
+
 /* hidden_act by the name transformers has for it; refuses others. */
 gr_tensor *(*gr_nn_activation(gr_json config, const char *key, const char *fallback))(gr_tensor *);
 

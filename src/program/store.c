@@ -12,6 +12,7 @@
 typedef struct entry {
     gr_entry e;
     void *data;
+    bool is_alias; /* data is another's */
 } entry;
 
 struct gr_store {
@@ -35,7 +36,7 @@ void gr_store_free(gr_store *s)
     if (!s)
         return;
     for (size_t i = 0; i < s->n; i++) {
-        if (s->entries[i].data)
+        if (s->entries[i].data && !s->entries[i].is_alias)
             s->device->backend->free(s->device, s->entries[i].data, s->entries[i].e.bytes);
         gr_free((char *)s->entries[i].e.name);
     }
@@ -143,6 +144,31 @@ void *gr_store_data(gr_store *s, int index)
             gr_fail_in("%s", e->e.name);
     }
     return e->data;
+}
+
+gr_status gr_store_alias(gr_store *s, int index, gr_store *of, int of_index, size_t offset)
+{
+    entry *e = &s->entries[index];
+    char *data = gr_store_data(of, of_index);
+    if (!data)
+        return gr_error_status();
+    if (e->data && !e->is_alias)
+        s->device->backend->free(s->device, e->data, e->e.bytes);
+    e->data = data + offset;
+    e->is_alias = true;
+    s->device->arena_generation++; /* what programs have bound is no longer true */
+    return GR_OK;
+}
+
+gr_status gr_store_copy(gr_store *s, int index, size_t from, size_t to, size_t bytes)
+{
+    char *data = s->entries[index].data, *buffer = gr_alloc(bytes);
+    if (!buffer)
+        return GR_ERR_MEMORY;
+    s->device->backend->read(s->device, buffer, data + from, bytes);
+    s->device->backend->write(s->device, data + to, buffer, bytes);
+    gr_free(buffer);
+    return GR_OK;
 }
 
 const void *gr_store_view(const gr_store *s, int index)

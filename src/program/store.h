@@ -8,6 +8,11 @@ gr_device *gr_store_device(const gr_store *s);
 /* The tensor's memory on the device, taken (and zeroed) now if it has not been; NULL when it cannot be had. */
 void *gr_store_data(gr_store *s, int index);
 bool gr_store_has_data(const gr_store *s, int index);
+/* Tensor `index` becomes the part of tensor `of_index` of `of` that begins `offset` bytes in, and has no memory of its own
+ * any more; programs see it from their next run on. `of` must outlive s. */
+gr_status gr_store_alias(gr_store *s, int index, gr_store *of, int of_index, size_t offset);
+/* Copies bytes of one tensor, which has data, to another place of it. */
+gr_status gr_store_copy(gr_store *s, int index, size_t from, size_t to, size_t bytes);
 /* Its bytes where the host can read them as they are; NULL on a device with memory of its own, and before they are
  * taken. */
 const void *gr_store_view(const gr_store *s, int index);
