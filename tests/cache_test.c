@@ -1,0 +1,190 @@
+/* The cache of generation: rings of window layers against a forward pass without any, and sequences side by side against
+ * each alone. */
+#include "tiny.h"
+
+#include "infer/infer.h"
+
+enum { WINDOW = 20, RING = 256 /* 20 + 128 - 1, in whole blocks */, LONG = 1400 };
+
+static const char *const devices[] = {"ref", "cpu", "far"};
+enum { N_DEVICES = sizeof devices / sizeof devices[0] };
+
+/* Every layer with a window; the second of two; none. */
+static const char *const kinds[] = {
+    "\"model_type\": \"mistral\", \"sliding_window\": 20",
+    "\"model_type\": \"qwen2\", \"use_sliding_window\": true, \"sliding_window\": 20, \"max_window_layers\": 1",
+    "\"model_type\": \"llama\"",
+};
+static const int ring_layers[] = {2, 1, 0};
+enum { N_KINDS = sizeof kinds / sizeof kinds[0] };
+
+static gr_model *model_of(int kind, gr_device *device)
+{
+    char config[512];
+    snprintf(config, sizeof config,
+             "{%s, \"vocab_size\": %d, \"hidden_size\": 24, \"num_hidden_layers\": 2, \"num_attention_heads\": 6,"
+             " \"num_key_value_heads\": 2, \"intermediate_size\": 36, \"max_position_embeddings\": %d,"
+             " \"initializer_range\": 0.3}",
+             kinds[kind], TINY_VOCAB, LONG);
+    gr_model *m = gr_model_new("config.json", config, strlen(config), device);
+    CHECK_MADE(m);
+    CHECK_OK(gr_model_init(m, 3));
+    return m;
+}
+
+static void long_ids(int64_t *tokens, int n)
+{
+    int32_t ids[LONG];
+    tiny_ids(ids, n);
+    for (int i = 0; i < n; i++)
+        tokens[i] = ids[i];
+}
+
+/* Logits behind token number n - 1, without a cache. */
+static void forward(gr_model *m, const int64_t *tokens, int64_t n, float *last)
+{
+    gr_graph *g = gr_graph_new();
+    gr_forward f = {.tokens = gr_input(g, "tokens", GR_I64, 2, (int64_t[]){1, n})};
+    f.rows = gr_constant(g, GR_I64, 1, (int64_t[]){1}, &(int64_t){n - 1});
+    gr_tensor *logits = gr_model_logits(m, &f);
+    gr_program *p = gr_compile(g, &logits, 1, gr_model_device(m));
+    CHECK_MADE(p);
+    CHECK_OK(gr_run(p, (const void *[]){tokens}, (void *[]){last}));
+    gr_program_free(p);
+    gr_graph_free(g);
+}
+
+static void feed(gr_generator *g, const int64_t *tokens, int64_t n, int64_t piece, float *logits)
+{
+    for (int64_t at = gr_generator_length(g, 0); at < n; at += piece) {
+        int64_t count = n - at < piece ? n - at : piece;
+        CHECK_OK(gr_generator_feed(g, (const int64_t *[]){tokens + at}, &count, logits));
+    }
+}
+
+/* Prompts longer than the window, whole, in odd pieces and a token at a time, beyond five wraps of the ring. */
+static void check_rings(int kind, const char *name)
+{
+    static const int64_t pieces[] = {LONG, 37, 1}, lengths[] = {19, 130, 290, 700, LONG};
+    const int reached = strcmp(name, "cpu") == 0 ? 5 : 3; /* the others are slow */
+    int64_t tokens[LONG];
+    float whole[TINY_VOCAB], kept[TINY_VOCAB];
+    long_ids(tokens, LONG);
+    gr_device *device = gr_device_open(name, 0);
+    gr_model *m = model_of(kind, device);
+    gr_generator *g = gr_generator_new(m, 1, 0);
+    CHECK_MADE(g);
+    for (int p = 0; p < 3; p++) {
+        CHECK_OK(gr_generator_reset(g));
+        for (int l = 0; l < reached; l++) {
+            NOTE("model %d on %s, %d tokens, %d at a time", kind, name, (int)lengths[l], (int)pieces[p]);
+            feed(g, tokens, lengths[l], pieces[p], kept);
+            forward(m, tokens, lengths[l], whole);
+            for (int i = 0; i < TINY_VOCAB; i++)
+                CHECK_NEAR(kept[i], whole[i], 2e-5);
+        }
+    }
+    gr_generator_free(g);
+    gr_model_free(m);
+    gr_device_close(device);
+}
+
+TEST(rings)
+{
+    for (int kind = 0; kind < N_KINDS; kind++)
+        for (int d = 0; d < N_DEVICES; d++)
+            check_rings(kind, devices[d]);
+}
+
+TEST(rings_are_small)
+{
+    gr_device *device = gr_device_open("ref", 1);
+    for (int kind = 0; kind < N_KINDS; kind++) {
+        gr_model *m = model_of(kind, device);
+        for (int64_t batch = 1; batch <= 3; batch += 2) {
+            gr_generator *g = gr_generator_new(m, batch, 0);
+            CHECK_MADE(g);
+            int64_t rings = ring_layers[kind], row = 2 * 2 * 4 * (int64_t)sizeof(float); /* k and v, groups, width */
+            int64_t rows = rings * RING + (2 - rings) * LONG, positions = LONG + (rings ? RING : 0);
+            gr_memory memory = gr_generator_memory(g);
+            CHECK_EQ_INT(memory.cache, batch * (rows * row + positions * (int64_t)sizeof(int64_t)));
+            CHECK(memory.total >= memory.weights + memory.cache + memory.arena);
+            gr_generator_free(g);
+        }
+        gr_model_free(m);
+    }
+    gr_device_close(device);
+}
+
+/* ---- side by side ---- */
+
+enum { BATCH = 5 };
+
+/* Every sequence's prompt in one call, then a token of each per call, some waiting: the bits that each has alone. */
+static void check_batch(int kind, const char *name)
+{
+    static const int64_t prompts[BATCH] = {3, 300, 1, 41, 129};
+    int64_t tokens[LONG];
+    float *together = gr_alloc(BATCH * TINY_VOCAB * sizeof *together), alone[TINY_VOCAB];
+    gr_device *device = gr_device_open(name, 0);
+    gr_model *m = model_of(kind, device);
+    gr_generator *g = gr_generator_new(m, BATCH, 0), *one = gr_generator_new(m, 1, 0);
+    CHECK_MADE(g);
+    CHECK_MADE(one);
+    long_ids(tokens, LONG);
+    const int64_t *at[BATCH];
+    int64_t count[BATCH];
+    for (int step = 0; step < 30; step++) {
+        for (int b = 0; b < BATCH; b++) {
+            at[b] = tokens + b + gr_generator_length(g, b);
+            count[b] = step == 0 ? prompts[b] : (step + b) % 4 != 0;
+        }
+        CHECK_OK(gr_generator_feed(g, at, count, together));
+    }
+    for (int b = 0; b < BATCH; b++) {
+        NOTE("model %d on %s, sequence %d", kind, name, b);
+        int64_t n = gr_generator_length(g, b);
+        CHECK(n > prompts[b] + 10);
+        CHECK_OK(gr_generator_reset(one));
+        feed(one, tokens + b, prompts[b], LONG, alone);
+        feed(one, tokens + b, n, 1, alone);
+        CHECK(memcmp(alone, together + b * TINY_VOCAB, sizeof alone) == 0);
+    }
+    gr_free(together);
+    gr_generator_free(one);
+    gr_generator_free(g);
+    gr_model_free(m);
+    gr_device_close(device);
+}
+
+TEST(side_by_side)
+{
+    for (int kind = 0; kind < N_KINDS; kind++)
+        for (int d = 0; d < N_DEVICES; d++)
+            check_batch(kind, devices[d]);
+}
+
+/* What one sequence has read, given to another. */
+TEST(forks)
+{
+    int64_t tokens[LONG];
+    float logits[2 * TINY_VOCAB];
+    long_ids(tokens, LONG);
+    for (int kind = 0; kind < N_KINDS; kind++)
+        for (int d = 0; d < N_DEVICES; d++) {
+            NOTE("model %d on %s", kind, devices[d]);
+            gr_device *device = gr_device_open(devices[d], 0);
+            gr_model *m = model_of(kind, device);
+            gr_generator *g = gr_generator_new(m, 2, 0);
+            CHECK_MADE(g);
+            CHECK_OK(gr_generator_feed(g, (const int64_t *[]){NULL, tokens}, (int64_t[]){0, 300}, logits));
+            CHECK_OK(gr_generator_fork(g, 1, 0));
+            CHECK_EQ_INT(gr_generator_length(g, 0), 300);
+            const int64_t *next[] = {tokens + 300, tokens + 300};
+            CHECK_OK(gr_generator_feed(g, next, (int64_t[]){1, 1}, logits));
+            CHECK(memcmp(logits, logits + TINY_VOCAB, TINY_VOCAB * sizeof *logits) == 0);
+            gr_generator_free(g);
+            gr_model_free(m);
+            gr_device_close(device);
+        }
+}
