@@ -468,6 +468,36 @@ GR_API const char *gr_model_config(const gr_model *model); /* the text of its co
 GR_API gr_device *gr_model_device(const gr_model *model);
 GR_API gr_store *gr_model_store(gr_model *model); /* its weights, in the order of their declaration */
 
+/* LoRA (Hu et al. 2021): the output of a linear layer gets scale · B(A(x)) added, A [rank, in], B [out, rank], f32 in a
+ * store of their own; the model's own weights, of any dtype, are frozen. */
+typedef struct gr_lora_options {
+    int64_t rank;
+    double alpha;               /* scale = alpha / rank */
+    bool rslora;                /* scale = alpha / sqrt(rank) (Kalajdzievski 2023) */
+    double dropout;             /* of x on its way to A, in training */
+    const char *const *targets; /* [n_targets] names of layers ("q_proj"), or "all-linear"; none: what peft adapts, */
+    int n_targets;              /* q_proj and v_proj, in gpt2 c_attn */
+    const char *base;           /* what the files call the model (base_model_name_or_path); may be NULL */
+    uint64_t seed;
+} gr_lora_options;
+/* Rank 8, alpha 16, no dropout, peft's targets. */
+GR_API gr_lora_options gr_lora_defaults(void);
+/* A new adapter, initialized as peft does: A random, B zero, so that it adds nothing yet. A model has one at most; it
+ * is part of every graph built from then on, and what is trained. */
+GR_API gr_status gr_model_add_adapter(gr_model *model, const gr_lora_options *options);
+/* An adapter in peft's files: dir/adapter_config.json and adapter_model.safetensors. What of it is not supported is a
+ * named error, as is a tensor that is missing, left over or of a wrong shape; the model is then as it was. */
+GR_API gr_status gr_model_load_adapter(gr_model *model, const char *dir);
+/* Writes these two files; `dir` is made if it is not there. */
+GR_API gr_status gr_model_save_adapter(gr_model *model, const char *dir);
+/* Adds scale · BA to the weights, in f32 and rounded once to their dtype; the adapter is gone then. A sum that the dtype
+ * cannot hold is GR_ERR_NUMBER; after a failure load the model again. Programs made before are not to be run. */
+GR_API gr_status gr_model_merge_adapter(gr_model *model);
+/* The text of its adapter_config.json; NULL: there is no adapter. */
+GR_API const char *gr_model_adapter_config(const gr_model *model);
+/* What is trained: the adapter's tensors ("base_model.model.NAME.lora_A.weight"), without one the weights. */
+GR_API gr_store *gr_model_trainable(gr_model *model);
+
 /* One forward pass. Zero it, then set tokens and what else is wanted. */
 typedef struct gr_forward {
     gr_tensor *tokens;    /* i64 [B, T] */
@@ -480,7 +510,7 @@ typedef struct gr_forward {
     gr_tensor *ring_slot; /* i64 [B, T]: the same for layers with a sliding window, whose row of a position is position
                              mod the ring's length; needed where the cache has a "cache.ring_position" */
     double dropout;       /* of embeddings and residuals */
-    gr_tensor *seed;      /* i64 []: for dropout */
+    gr_tensor *seed;      /* i64 []: for dropout; given, the adapter's dropout is applied too */
 } gr_forward;
 /* The graph of the model: logits [B, T, V], or [N, V] with rows. */
 GR_API gr_tensor *gr_model_logits(gr_model *model, const gr_forward *forward);

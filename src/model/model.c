@@ -1,5 +1,5 @@
 /* Models: made from a config.json, initialized or loaded, and built into graphs. */
-#include "model/nn.h"
+#include "model/lora.h"
 
 #include "backend/backend.h"
 #include "base/dtype.h"
@@ -17,14 +17,20 @@ void gr_text_free(char *text)
 
 /* ---- declaring ---------------------------------------------------------------------------------------------- */
 
-/* Builds the smallest graph of the model: building declares the parameters. */
-gr_status gr_model_declare(gr_model *m)
+gr_status gr_model_trace(gr_model *m)
 {
     gr_graph *g = gr_graph_new();
     int64_t one[] = {1, 1};
     gr_forward f = {.tokens = gr_input(g, "tokens", GR_I64, 2, one)};
     gr_status s = gr_model_logits(m, &f) ? GR_OK : gr_error_status();
     gr_graph_free(g);
+    return s;
+}
+
+/* Building declares the parameters. */
+gr_status gr_model_declare(gr_model *m)
+{
+    gr_status s = gr_model_trace(m);
     gr_entry e;
     for (int i = 0; s == GR_OK && i < gr_store_count(m->store); i++) {
         s = gr_store_entry(m->store, i, &e);
@@ -68,6 +74,7 @@ void gr_model_free(gr_model *m)
 {
     if (!m)
         return;
+    gr_lora_close(m);
     gr_store_free(m->store);
     gr_free(m->inits);
     gr_free(m->config);

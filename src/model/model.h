@@ -64,8 +64,12 @@ struct gr_model {
     const char *prefix;   /* arch->prefix, or "" for files that go without */
     gr_param_init *inits; /* [gr_store_count(store)] */
     size_t n_inits, inits_capacity;
-    const gr_weights *like; /* while it is loaded: parameters get the dtypes they have there; NULL: f32 */
+    const gr_weights *like;     /* while it is loaded: parameters get the dtypes they have there; NULL: f32 */
+    struct gr_adapter *adapter; /* NULL: none (lora.h) */
 };
+
+/* Builds the model's smallest graph, to see what is in it. */
+gr_status gr_model_trace(gr_model *m);
 
 /* The two halves of making a model: config.json read, its parameters declared. */
 gr_model *gr_model_undeclared(const char *name, const char *text, size_t size, gr_device *device);

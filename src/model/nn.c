@@ -1,5 +1,5 @@
 /* Layers. */
-#include "model/nn.h"
+#include "model/lora.h"
 
 #include "base/dtype.h"
 #include "base/mem.h"
@@ -77,7 +77,7 @@ static gr_tensor *linear(gr_build *b, gr_tensor *x, const char *name, int64_t ou
     gr_tensor *y = gr_matmul(x, part(b, name, "weight", GR_INIT_NORMAL, std, 2, shape), false, !conv1d);
     if (bias)
         y = gr_add(y, f32_part(b, name, "bias", GR_INIT_ZEROS, &out));
-    return gr_name(y, "%s", name);
+    return gr_lora_add(b, x, gr_name(y, "%s", name), name, conv1d);
 }
 
 gr_tensor *gr_nn_linear(gr_build *b, gr_tensor *x, const char *name, int64_t out, bool bias, float std)

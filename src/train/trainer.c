@@ -5,6 +5,7 @@
 #include "base/mem.h"
 #include "base/philox.h"
 #include "graph/graph.h"
+#include "model/lora.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -30,11 +31,10 @@ static gr_tensor *state(gr_trainer *t, gr_graph *g, const char *kind, const gr_t
 
 static gr_status declare_state(gr_trainer *t)
 {
-    gr_store *weights = gr_model_store(t->model);
     gr_status s = GR_OK;
     gr_entry e;
     for (int i = 0; s == GR_OK && i < t->n_params; i++) {
-        s = gr_store_entry(weights, i, &e);
+        s = gr_store_entry(t->trained, i, &e);
         if (s == GR_OK && e.dtype != GR_F32)
             s = gr_fail(GR_ERR_ARGUMENT, "training: \"%s\" is %s, what is trained must be f32\nload the model widened",
                         e.name, gr_dtype_name(e.dtype));
@@ -53,7 +53,7 @@ static gr_status declare_gradients(gr_trainer *t)
     gr_status s = GR_OK;
     gr_entry e;
     for (int i = 0; s == GR_OK && i < t->n_params; i++) {
-        s = gr_store_entry(gr_model_store(t->model), i, &e);
+        s = gr_store_entry(t->trained, i, &e);
         if (s == GR_OK)
             s = gr_store_add(t->gradients, e.name, GR_GRADIENT, e.dtype, e.ndim, e.shape);
     }
@@ -65,7 +65,7 @@ static void weight_nodes(gr_trainer *t, gr_graph *g, gr_store *store, gr_tensor 
 {
     gr_entry e;
     for (int i = 0; i < t->n_params; i++)
-        out[i] = gr_store_entry(gr_model_store(t->model), i, &e) == GR_OK ? gr_param(g, store, e.name) : NULL;
+        out[i] = gr_store_entry(t->trained, i, &e) == GR_OK ? gr_param(g, store, e.name) : NULL;
 }
 
 /* ---- the graphs --------------------------------------------------------------------------------------------- */
@@ -75,19 +75,19 @@ static gr_tensor *scalar(gr_graph *g, const char *name, gr_dtype dtype)
     return gr_input(g, name, dtype, 0, NULL);
 }
 
-/* Inputs: tokens, targets, scale; with segments these and positions; with dropout a seed. The loss: sum over rows
- * times scale. */
-static gr_tensor *loss_graph(gr_trainer *t, gr_graph *g, double dropout)
+/* Inputs: tokens, targets, scale; with segments these and positions; a seed where something drops out. The
+ * loss: sum over rows times scale. */
+static gr_tensor *loss_graph(gr_trainer *t, gr_graph *g, bool drops)
 {
     int64_t shape[] = {t->options.batch, t->options.context};
-    gr_forward f = {.tokens = gr_input(g, "tokens", GR_I64, 2, shape), .dropout = dropout};
+    gr_forward f = {.tokens = gr_input(g, "tokens", GR_I64, 2, shape), .dropout = drops ? t->options.dropout : 0};
     gr_tensor *targets = gr_input(g, "targets", GR_I64, 2, shape);
     gr_tensor *scale = scalar(g, "scale", GR_F32);
     if (t->options.segments) {
         f.segment = gr_input(g, "segments", GR_I64, 2, shape);
         f.positions = gr_input(g, "positions", GR_I64, 2, shape);
     }
-    if (dropout > 0)
+    if (drops)
         f.seed = scalar(g, "seed", GR_I64);
     gr_tensor *rows = gr_name(gr_cross_entropy_rows(gr_model_logits(t->model, &f), targets, IGNORED), "loss_rows");
     return gr_name(gr_mul(gr_sum(rows, 0, false), scale), "loss");
@@ -127,9 +127,9 @@ static gr_program *compile(gr_trainer *t, gr_graph *g, gr_tensor *const *outputs
 static gr_status build_whole(gr_trainer *t, gr_tensor **params, gr_tensor **grads)
 {
     gr_graph *g = gr_graph_new();
-    gr_tensor *out[2] = {g ? loss_graph(t, g, t->options.dropout) : NULL};
+    gr_tensor *out[2] = {g ? loss_graph(t, g, t->drops) : NULL};
     if (out[0]) {
-        weight_nodes(t, g, gr_model_store(t->model), params);
+        weight_nodes(t, g, t->trained, params);
         if (gr_grad(out[0], params, grads, t->n_params) == GR_OK)
             out[1] = update_graph(t, g, params, grads);
     }
@@ -142,9 +142,9 @@ static gr_status build_accumulating(gr_trainer *t, gr_tensor **params, gr_tensor
 {
     gr_status s = declare_gradients(t);
     gr_graph *g = s == GR_OK ? gr_graph_new() : NULL;
-    gr_tensor *loss = g ? loss_graph(t, g, t->options.dropout) : NULL, *norm = NULL;
+    gr_tensor *loss = g ? loss_graph(t, g, t->drops) : NULL, *norm = NULL;
     if (loss) {
-        weight_nodes(t, g, gr_model_store(t->model), params);
+        weight_nodes(t, g, t->trained, params);
         if (gr_grad(loss, params, grads, t->n_params) == GR_OK)
             for (int i = 0; i < t->n_params; i++)
                 gr_assign_add(gr_param(g, t->gradients, params[i]->name), grads[i]);
@@ -153,7 +153,7 @@ static gr_status build_accumulating(gr_trainer *t, gr_tensor **params, gr_tensor
     g = t->step ? gr_graph_new() : NULL;
     if (!g)
         return gr_error_status();
-    weight_nodes(t, g, gr_model_store(t->model), params);
+    weight_nodes(t, g, t->trained, params);
     weight_nodes(t, g, t->gradients, grads);
     norm = update_graph(t, g, params, grads);
     for (int i = 0; norm && i < t->n_params; i++)
@@ -165,7 +165,7 @@ static gr_status build_accumulating(gr_trainer *t, gr_tensor **params, gr_tensor
 static gr_status build_eval(gr_trainer *t)
 {
     gr_graph *g = gr_graph_new();
-    gr_tensor *loss = g ? loss_graph(t, g, 0) : NULL;
+    gr_tensor *loss = g ? loss_graph(t, g, false) : NULL;
     t->eval = compile(t, g, &loss, 1);
     return t->eval ? GR_OK : gr_error_status();
 }
@@ -211,7 +211,9 @@ gr_trainer *gr_trainer_new(gr_model *model, const gr_train_options *options)
         return NULL;
     t->model = model;
     t->options = *options;
-    t->n_params = gr_store_count(gr_model_store(model));
+    t->trained = gr_model_trainable(model);
+    t->n_params = gr_store_count(t->trained);
+    t->drops = options->dropout > 0 || gr_lora_dropout(model) > 0;
     t->state = gr_store_new(gr_model_device(model));
     t->gradients = gr_store_new(gr_model_device(model));
     size_t rows = options->batch > 0 && options->context > 0 ? (size_t)(options->batch * options->context) : 0;
@@ -345,14 +347,14 @@ gr_status gr_trainer_step(gr_trainer *t, const gr_batch *batch, gr_step_report *
         return checked;
     float scale = 1 / (float)count, loss = 0, norm = 0, lr = (float)gr_learning_rate(o, t->done);
     int64_t step = t->done + 1, seed;
-    bool whole = !t->update, drops = o->dropout > 0;
+    bool whole = !t->update;
     const void *in[8];
     const char *bad = NULL;
     double total = 0;
     for (int64_t a = 0; a < o->accumulate; a++) {
         int n = set_batch(t, batch, a, &scale, in);
         seed = dropout_seed(t, a);
-        if (drops)
+        if (t->drops)
             in[n++] = &seed;
         if (whole) {
             in[n++] = &lr;

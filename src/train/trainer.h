@@ -7,7 +7,9 @@
 struct gr_trainer {
     gr_model *model;
     gr_train_options options;
+    gr_store *trained; /* the model's weights, or its adapter */
     int n_params;
+    bool drops;          /* a step needs a seed */
     gr_store *state;     /* the optimizer's moments */
     gr_store *gradients; /* accumulated; empty when a step is one batch */
     gr_program *step;    /* a whole step, or a micro-batch of one */
