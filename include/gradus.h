@@ -388,6 +388,21 @@ enum {
 /* *ids, *n: the text's ids, valid until the next call with this tokenizer. */
 GR_API gr_status gr_tokenizer_encode(gr_tokenizer *tokenizer, const char *text, size_t size, unsigned flags,
                                      const int32_t **ids, size_t *n);
+/* Many texts on all cores. */
+typedef struct gr_span {
+    const char *text;
+    size_t size;
+} gr_span;
+typedef struct gr_encoded {
+    int32_t *ids; /* of all texts, one behind the other */
+    size_t *ends; /* [n] where each text's ids end */
+    size_t n;
+} gr_encoded;
+/* threads 0: one per core; the result is the same for any number. The tokenizer is only read. Free *out, which is empty
+ * on failure, with gr_encoded_free. */
+GR_API gr_status gr_tokenizer_encode_all(const gr_tokenizer *tokenizer, const gr_span *texts, size_t n, unsigned flags,
+                                         int threads, gr_encoded *out);
+GR_API void gr_encoded_free(gr_encoded *encoded);
 /* *text, *size: the text of the ids, NUL-terminated, valid until the next call with this tokenizer. Bytes that make no
  * character are U+FFFD; ids without a token are left out, negative ones an error. */
 GR_API gr_status gr_tokenizer_decode(gr_tokenizer *tokenizer, const int32_t *ids, size_t n, unsigned flags,

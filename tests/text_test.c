@@ -358,6 +358,80 @@ TEST(training_survives_failing_allocations)
     CHECK(SWEEP_ALLOCATIONS(train_a_little, NULL) > 50);
 }
 
+/* ---- many texts ---- */
+
+static void check_all(gr_tokenizer *t, const gr_span *texts, size_t n, unsigned flags)
+{
+    for (int threads = 1; threads <= 5; threads += 2) {
+        gr_encoded all;
+        const int32_t *ids;
+        size_t count, at = 0;
+        CHECK_OK(gr_tokenizer_encode_all(t, texts, n, flags, threads, &all));
+        CHECK_EQ_INT(all.n, n);
+        for (size_t i = 0; i < n; i++) {
+            NOTE("text %zu, %d threads", i, threads);
+            CHECK_OK(gr_tokenizer_encode(t, texts[i].text, texts[i].size, flags, &ids, &count));
+            CHECK_EQ_INT(all.ends[i] - at, count);
+            CHECK(!count || memcmp(all.ids + at, ids, count * sizeof *ids) == 0);
+            at = all.ends[i];
+        }
+        gr_encoded_free(&all);
+    }
+}
+
+/* Long texts are cut into parts: the ids must not show it. */
+TEST(all_texts_at_once)
+{
+    static const char *const kinds[] = {"gpt2", "gpt2-prefix", "llama3", "qwen2", "o200k", "llama2", "unigram"};
+    size_t size;
+    char *text = make_text(&size);
+    gr_span texts[64] = {{text, size}, {"", 0}, {NULL, 0}, {text + 7, size / 3}};
+    for (size_t i = 4; i < 64; i++)
+        texts[i] = (gr_span){text + i * 999, (i * i * 77) % 9000};
+    for (size_t k = 0; k < sizeof kinds / sizeof *kinds; k++) {
+        char path[256];
+        snprintf(path, sizeof path, "tests/data/tokenizers/%s.json", kinds[k]);
+        gr_tokenizer *t = gr_tokenizer_load(test_source(path));
+        if (!t && strstr(gr_error(), "this build has no"))
+            continue;
+        CHECK_MADE(t);
+        check_all(t, texts, 64, 0);
+        check_all(t, texts, 64, GR_ADD_SPECIAL | GR_PARSE_SPECIAL);
+        check_all(t, texts, 0, 0);
+        gr_tokenizer_free(t);
+    }
+    free(text);
+}
+
+TEST(all_texts_name_the_one_that_fails)
+{
+    gr_tokenizer *t = gr_tokenizer_char("ab", 2, false);
+    gr_span texts[100];
+    gr_encoded all;
+    CHECK_MADE(t);
+    for (int i = 0; i < 100; i++)
+        texts[i] = (gr_span){i == 41 || i == 77 ? "abx" : "ab", i == 41 || i == 77 ? 3 : 2};
+    CHECK_STATUS(gr_tokenizer_encode_all(t, texts, 100, 0, 4, &all), GR_ERR_ARGUMENT);
+    CHECK_ERROR(GR_ERR_ARGUMENT, "text 41: encode: character 'x'");
+    CHECK(!all.ids && !all.ends);
+    gr_tokenizer_free(t);
+}
+
+static gr_status encode_a_few(void *ctx)
+{
+    gr_encoded all;
+    gr_status status = gr_tokenizer_encode_all(ctx, (gr_span[]){{"ab", 2}, {"b", 1}}, 2, 0, 1, &all);
+    gr_encoded_free(&all);
+    return status;
+}
+
+TEST(all_texts_survive_failing_allocations)
+{
+    gr_tokenizer *t = gr_tokenizer_char("ab", 2, false);
+    CHECK(SWEEP_ALLOCATIONS(encode_a_few, t) > 5);
+    gr_tokenizer_free(t);
+}
+
 /* ---- streams ---- */
 
 TEST(stream_keeps_characters_whole)
