@@ -468,12 +468,14 @@ GR_API void gr_text_free(char *text); /* text that the library made for its call
  * errors call the text. */
 GR_API gr_model *gr_model_new(const char *name, const char *config_json, size_t size, gr_device *device);
 typedef struct gr_load_options {
-    bool widen;        /* f16 and bf16 weights become f32: to train all of them */
+    bool widen;        /* weights are f32, in memory of their own: to train all of them */
     bool declare_only; /* weights are declared as they would be, but not read: to plan with */
 } gr_load_options;
 /* Loads a directory in Hugging Face layout: config.json, model.safetensors or its shards. Weights keep the dtype they
- * have there, f32, f16 or bf16; activations are f32 all the same. A tensor that is missing, left over, or of a wrong
- * shape or dtype is a named error. options may be NULL: none set. */
+ * have there, f32, f16 or bf16; activations are f32 all the same. Where the device can ("cpu", "ref") they are not
+ * copied but read where they lie in the files, mapped as long as the model lives: files may be replaced meanwhile, not
+ * cut short or overwritten. Such weights gr_store_write replaces, but no effect can write them. A tensor that is missing,
+ * left over, or of a wrong shape or dtype is a named error. options may be NULL: none set. */
 GR_API gr_model *gr_model_load(const char *dir, const gr_load_options *options, gr_device *device);
 GR_API void gr_model_free(gr_model *model); /* after the programs that use it; NULL is fine */
 /* Random weights as transformers initializes the architecture: a function of the seed alone. */

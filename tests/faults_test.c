@@ -64,8 +64,9 @@ static gr_status load(void *ctx)
 
 TEST(loading_a_model)
 {
-    const char *names[] = {"tests/data/models/llama-gqa-tied", "tests/data/models/gpt2-noprefix"};
-    for (int i = 0; i < 2; i++) {
+    const char *names[] = {"tests/data/models/llama-gqa-tied", "tests/data/models/gpt2-noprefix",
+                           "tests/data/models/llama-bf16"};
+    for (int i = 0; i < 3; i++) {
         fixture f = {.device = gr_device_open("cpu", 1), .path = test_source(names[i])};
         CHECK(SWEEP_ALLOCATIONS(load, &f) > 30);
         gr_device_close(f.device);

@@ -26,7 +26,8 @@ typedef struct gr_step {
 
 typedef struct gr_backend {
     const char *name;
-    bool fuses; /* has a kernel for chains of element-wise ops, gr_op_fused */
+    bool fuses;      /* has a kernel for chains of element-wise ops, gr_op_fused */
+    bool reads_host; /* kernels read host memory where it is, so a mapped file's tensors need no copy; false: copied */
     gr_status (*open)(gr_device *d, int threads);
     void (*close)(gr_device *d);
     const gr_kernel *(*find)(const gr_tensor *node); /* NULL: none */
@@ -47,7 +48,7 @@ struct gr_device {
     void *arena;
     size_t arena_size;
     int arena_users;
-    uint64_t arena_generation; /* changes when the arena moves */
+    uint64_t generation; /* changes when memory that programs are bound to moves: the arena, a store's tensor */
 };
 
 extern const gr_backend gr_backend_ref, gr_backend_cpu, gr_backend_far;

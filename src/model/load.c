@@ -5,6 +5,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/mem.h"
+#include "program/store.h"
 
 #include <string.h>
 
@@ -18,7 +19,7 @@ static const char *prefix_of(const gr_weights *w, const gr_arch *arch)
     return "";
 }
 
-static gr_status load_tensor(gr_model *m, const gr_entry *e, const gr_safetensor *t)
+static gr_status load_tensor(gr_model *m, int index, const gr_entry *e, const gr_safetensor *t, bool own)
 {
     char have[160], want[160];
     gr_spec is = {.dtype = t->dtype, .ndim = t->ndim}, must = {.dtype = e->dtype, .ndim = e->ndim};
@@ -31,7 +32,7 @@ static gr_status load_tensor(gr_model *m, const gr_entry *e, const gr_safetensor
                        "together; weights are f32, f16 or bf16",
                        e->name, gr_spec_text(&is, have, sizeof have), gr_spec_text(&must, want, sizeof want));
     if (t->dtype == e->dtype)
-        return gr_store_write(m->store, e->name, t->data, t->bytes);
+        return own ? gr_store_write(m->store, e->name, t->data, t->bytes) : gr_store_map(m->store, index, t->data);
     float *wide = gr_alloc(e->bytes);
     if (!wide)
         return GR_ERR_MEMORY;
@@ -41,7 +42,7 @@ static gr_status load_tensor(gr_model *m, const gr_entry *e, const gr_safetensor
     return s;
 }
 
-static gr_status load_all(gr_model *m, const gr_weights *w)
+static gr_status load_all(gr_model *m, const gr_weights *w, bool own)
 {
     gr_entry e;
     gr_status s = GR_OK;
@@ -52,7 +53,7 @@ static gr_status load_all(gr_model *m, const gr_weights *w)
             s = gr_fail(GR_ERR_FILE, "tensor \"%s\" is missing\nconfig.json and weights do not belong together",
                         e.name);
         if (t)
-            s = load_tensor(m, &e, t);
+            s = load_tensor(m, i, &e, t, own);
     }
     for (int i = 0; s == GR_OK && i < gr_weights_count(w); i++) {
         const char *name = gr_weights_entry(w, i)->name;
@@ -64,9 +65,19 @@ static gr_status load_all(gr_model *m, const gr_weights *w)
     return s;
 }
 
+/* Files that nothing lies in any more are not held. */
+static void release_files(gr_model *m)
+{
+    for (int i = 0; i < gr_store_count(m->store); i++)
+        if (gr_store_is_mapped(m->store, i))
+            return;
+    gr_weights_close(m->files);
+    m->files = NULL;
+}
+
 static gr_status load_weights(gr_model *m, const char *dir, const gr_load_options *o)
 {
-    gr_weights *w = gr_weights_open(dir);
+    gr_weights *w = m->files = gr_weights_open(dir);
     if (!w)
         return gr_error_status();
     m->prefix = prefix_of(w, m->arch);
@@ -74,11 +85,9 @@ static gr_status load_weights(gr_model *m, const char *dir, const gr_load_option
     gr_status s = gr_model_declare(m);
     m->like = NULL;
     if (s == GR_OK && !o->declare_only)
-        s = load_all(m, w);
-    if (s != GR_OK)
-        gr_fail_in("%s", dir);
-    gr_weights_close(w);
-    return s;
+        s = load_all(m, w, o->widen);
+    release_files(m);
+    return s == GR_OK ? s : gr_fail_in("%s", dir);
 }
 
 gr_model *gr_model_load(const char *dir, const gr_load_options *options, gr_device *device)

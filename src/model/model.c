@@ -76,6 +76,7 @@ void gr_model_free(gr_model *m)
         return;
     gr_lora_close(m);
     gr_store_free(m->store);
+    gr_weights_close(m->files);
     gr_free(m->inits);
     gr_free(m->config);
     gr_free(m);

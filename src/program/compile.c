@@ -185,8 +185,25 @@ static gr_status set_operand(compiler *c, gr_operand *o, const gr_tensor *t)
     return bind(c->p, &o->data, place);
 }
 
+/* Effects write the store's own memory. */
+static gr_status check_writes(const gr_tensor *t)
+{
+    for (int i = 0; i < t->n_in; i++) {
+        const gr_param_attr *a = (t->op->writes >> i & 1) && t->in[i] ? t->in[i]->attr : NULL;
+        if (a && gr_store_is_mapped(a->store, a->index))
+            return gr_fail(
+                GR_ERR_ARGUMENT,
+                "%s: cannot write \"%s\", which is read where it lies in its file\nload the model widened, so "
+                "that its weights are its own",
+                t->op->name, t->in[i]->name);
+    }
+    return GR_OK;
+}
+
 static gr_status make_step(compiler *c, const gr_tensor *t, gr_step *s, int number)
 {
+    if (check_writes(t) != GR_OK)
+        return gr_error_status();
     gr_operand *operands = gr_graph_alloc(c->l.graph, (size_t)(t->n_in + t->n_out) * sizeof *operands);
     const gr_kernel *k = c->p->device->backend->find(t);
     if (!operands || !k)

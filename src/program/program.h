@@ -42,7 +42,7 @@ struct gr_program {
     size_t constants_size;
     gr_memory memory;
     bool counted;        /* among the users of the device's arena */
-    uint64_t generation; /* of the arena the bindings point into */
+    uint64_t generation; /* of the device when the bindings were made, + 1; 0: never */
 };
 
 /* For tests: runs step by step; poisons every result before its kernel runs, puts guard bytes behind every buffer of

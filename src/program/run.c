@@ -53,7 +53,7 @@ static gr_status grow_arena(gr_program *p)
     if (d->arena)
         d->backend->free(d, d->arena, d->arena_size);
     d->arena_size = 0;
-    d->arena_generation++;
+    d->generation++;
     d->arena = d->backend->alloc(d, p->memory.arena);
     if (!d->arena)
         return gr_error_status();
@@ -109,7 +109,7 @@ void *gr_place_pointer(const gr_program *p, const gr_place *place)
 
 gr_status gr_program_reserve(gr_program *p)
 {
-    if (p->generation == p->device->arena_generation + 1)
+    if (p->generation == p->device->generation + 1)
         return GR_OK; /* all is taken and bound: a run looks nothing up */
     gr_status s = grow_arena(p);
     if (s == GR_OK)
@@ -120,7 +120,7 @@ gr_status gr_program_reserve(gr_program *p)
         return gr_fail_in("memory for the program (%.1f MB in all)", (double)p->memory.total / 1e6);
     for (size_t i = 0; i < p->n_bindings; i++)
         *p->bindings[i].pointer = gr_place_pointer(p, &p->bindings[i].place);
-    p->generation = p->device->arena_generation + 1; /* 0 stands for never */
+    p->generation = p->device->generation + 1; /* 0 stands for never */
     return GR_OK;
 }
 

@@ -12,7 +12,8 @@
 typedef struct entry {
     gr_entry e;
     void *data;
-    bool is_alias; /* data is another's */
+    bool is_alias;  /* data is another's */
+    bool is_mapped; /* data lies in a file, read-only */
 } entry;
 
 struct gr_store {
@@ -36,7 +37,7 @@ void gr_store_free(gr_store *s)
     if (!s)
         return;
     for (size_t i = 0; i < s->n; i++) {
-        if (s->entries[i].data && !s->entries[i].is_alias)
+        if (s->entries[i].data && !s->entries[i].is_alias && !s->entries[i].is_mapped)
             s->device->backend->free(s->device, s->entries[i].data, s->entries[i].e.bytes);
         gr_free((char *)s->entries[i].e.name);
     }
@@ -152,11 +153,12 @@ gr_status gr_store_alias(gr_store *s, int index, gr_store *of, int of_index, siz
     char *data = gr_store_data(of, of_index);
     if (!data)
         return gr_error_status();
-    if (e->data && !e->is_alias)
+    if (e->data && !e->is_alias && !e->is_mapped)
         s->device->backend->free(s->device, e->data, e->e.bytes);
     e->data = data + offset;
     e->is_alias = true;
-    s->device->arena_generation++; /* what programs have bound is no longer true */
+    e->is_mapped = false;
+    s->device->generation++; /* what programs have bound is no longer true */
     return GR_OK;
 }
 
@@ -168,6 +170,34 @@ gr_status gr_store_copy(gr_store *s, int index, size_t from, size_t to, size_t b
     s->device->backend->read(s->device, buffer, data + from, bytes);
     s->device->backend->write(s->device, data + to, buffer, bytes);
     gr_free(buffer);
+    return GR_OK;
+}
+
+bool gr_store_is_mapped(const gr_store *s, int index)
+{
+    return s->entries[index].is_mapped;
+}
+
+gr_status gr_store_map(gr_store *s, int index, const void *data)
+{
+    entry *e = &s->entries[index];
+    bool aligned = (uintptr_t)data % (size_t)gr_dtype_get(e->e.dtype)->bytes == 0;
+    if (e->data || !e->e.bytes || !aligned || !s->device->backend->reads_host)
+        return gr_store_write(s, e->e.name, data, e->e.bytes);
+    e->data = (void *)(uintptr_t)data;
+    e->is_mapped = true;
+    return GR_OK;
+}
+
+/* Memory of its own for what is about to be written whole. Programs are bound to the old. */
+static gr_status unmap(gr_store *s, entry *e)
+{
+    void *own = s->device->backend->alloc(s->device, e->e.bytes);
+    if (!own)
+        return gr_fail_in("%s", e->e.name);
+    e->data = own;
+    e->is_mapped = false;
+    s->device->generation++;
     return GR_OK;
 }
 
@@ -191,6 +221,8 @@ gr_status gr_store_write(gr_store *s, const char *name, const void *data, size_t
 {
     int i;
     gr_status st = find_sized(s, name, size, &i);
+    if (st == GR_OK && s->entries[i].is_mapped)
+        st = unmap(s, &s->entries[i]);
     if (st != GR_OK)
         return st;
     void *to = gr_store_data(s, i);

@@ -13,6 +13,10 @@ bool gr_store_has_data(const gr_store *s, int index);
 gr_status gr_store_alias(gr_store *s, int index, gr_store *of, int of_index, size_t offset);
 /* Copies bytes of one tensor, which has data, to another place of it. */
 gr_status gr_store_copy(gr_store *s, int index, size_t from, size_t to, size_t bytes);
+/* A tensor without data becomes these bytes, which must outlive the store and may be at any address: used where they
+ * are, read-only, if the device can and they are aligned to elements; else copied. */
+gr_status gr_store_map(gr_store *s, int index, const void *data);
+bool gr_store_is_mapped(const gr_store *s, int index);
 /* Its bytes where the host can read them as they are; NULL on a device with memory of its own, and before they are
  * taken. */
 const void *gr_store_view(const gr_store *s, int index);

@@ -174,6 +174,8 @@ def llama_config(heads, kv_heads, ffn, theta, eps, tied):
 
 MODELS = {
     "gpt2": gpt2_config(24, 3, 44),             # n_inner that is no multiple of 8
+    "gpt2-f16": gpt2_config(16, 2, 28),
+    "llama-bf16": llama_config(2, 1, 20, 1e4, 1e-5, False),
     "gpt2-noprefix": gpt2_config(16, 2, None),  # n_inner null = 4 widths; names and mask buffers as on the hub
     "llama": llama_config(3, 3, 36, 1e4, 1e-6, False),
     "llama-gqa-tied": llama_config(4, 2, 40, 5e5, 1e-5, True),  # heads * head_dim > width; config.json of 2023's form
@@ -206,6 +208,16 @@ def drop_prefix(directory):
     save_file(tensors, path, metadata={"format": "pt"})
 
 
+def narrow(dtype):
+    """Weights of 16 bits; what is expected is computed from them in f32."""
+    def finish(directory):
+        path = directory / "model.safetensors"
+        save_file({name: t.to(dtype) for name, t in load_file(path).items()}, path, metadata={"format": "pt"})
+        config = json.loads((directory / "config.json").read_text())
+        write_json(directory / "config.json", config | {"dtype": str(dtype).removeprefix("torch.")})
+    return finish
+
+
 def write_json(path, value):
     path.write_text(json.dumps(value, indent=2) + "\n")
 
@@ -220,7 +232,8 @@ def old_config(directory):
     write_json(path, config)
 
 
-FINISH = {"gpt2-noprefix": drop_prefix, "llama-gqa-tied": old_config}
+FINISH = {"gpt2-f16": narrow(torch.float16), "llama-bf16": narrow(torch.bfloat16),
+          "gpt2-noprefix": drop_prefix, "llama-gqa-tied": old_config}
 
 
 def make(name, directory):

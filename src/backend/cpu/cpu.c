@@ -42,6 +42,7 @@ static const gr_kernel *find(const gr_tensor *node)
 const gr_backend gr_backend_cpu = {
     .name = "cpu",
     .fuses = true,
+    .reads_host = true,
     .open = open_device,
     .close = close_device,
     .find = find,

@@ -123,6 +123,7 @@ static void close_device(gr_device *d)
 
 const gr_backend gr_backend_ref = {
     .name = "ref",
+    .reads_host = true,
     .open = open_device,
     .close = close_device,
     .find = find,
