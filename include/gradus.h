@@ -539,6 +539,33 @@ GR_API gr_tensor *gr_model_hidden(gr_model *model, const gr_forward *forward);
  * everywhere before use. */
 GR_API gr_status gr_model_add_cache(gr_model *model, gr_store *cache, int64_t batch, int64_t capacity, int64_t chunk);
 
+/* How a model is saved. Zeroed: weights as they are, in one file, and no other files. */
+typedef struct gr_save_options {
+    bool cast;          /* floating-point weights become `dtype`; else they stay as they are */
+    gr_dtype dtype;     /* GR_F32, GR_F16, GR_BF16 */
+    size_t shard_bytes; /* of tensors a file at most, with an index where there are several files; 0: one file */
+    const char *source; /* a directory whose tokenizer, chat template, generation settings and licence are carried over;
+                           NULL: none */
+    const char *const (*files)[2]; /* [n_files] name and text of what is to be there besides, before what source has */
+    int n_files;
+    void (*progress)(void *user, double done, double total); /* bytes, written and compared; may be NULL */
+    bool (*cancel)(void *user); /* asked between tensors: true ends with GR_ERR_INTERRUPTED; may be NULL */
+    void *user;
+} gr_save_options;
+/* What was written, and how it was compared. */
+typedef struct gr_saved {
+    int tensors, weight_files, other_files;
+    int64_t bytes;            /* of the tensors */
+    int64_t logits;           /* that were compared */
+    double difference, bound; /* their largest difference, and what was allowed */
+    int64_t texts, tokens;    /* that both tokenizers made; 0: there is none */
+} gr_saved;
+/* Writes a directory that transformers loads. It must not be there yet, or be empty (GR_ERR_ARGUMENT); it gets its name
+ * when all of it is on the disk, has been read again and compared: every tensor bit for bit (rounded, if cast), logits of
+ * a few prompts, token ids of a few texts, generation settings. Differences, and numbers too large for the dtype, are
+ * GR_ERR_NUMBER. After any failure there is nothing. out may be NULL. */
+GR_API gr_status gr_model_save(gr_model *model, const char *dir, const gr_save_options *options, gr_saved *out);
+
 /* ---- training ----------------------------------------------------------------------------------------------- */
 
 typedef enum gr_schedule { GR_COSINE, GR_LINEAR, GR_WSD, GR_CONSTANT } gr_schedule;

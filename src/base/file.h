@@ -44,7 +44,7 @@ gr_status gr_file_write(const char *path, const void *data, size_t size); /* the
 gr_status gr_file_append(const char *path, const void *data, size_t size);
 
 /* Atomic durable directory: fill `gr_stage_path`, then commit makes all in it durable and renames it to its final name
- * (which must not exist). Directories above it are made. */
+ * (which must not exist). Directories above it are made; what killed processes left of the same one is removed. */
 typedef struct gr_stage gr_stage;
 gr_stage *gr_stage_open(const char *final_path);
 const char *gr_stage_path(const gr_stage *s);

@@ -281,6 +281,51 @@ gr_status gr_file_append(const char *path, const void *data, size_t size)
     return status;
 }
 
+/* ---- leftovers ---- */
+
+/* ".NAME.tmp-PID-N", with digits for PID and N. */
+static bool is_temporary_name(const char *name)
+{
+    const char *mark = NULL;
+    for (const char *p = strstr(name, temporary); p; p = strstr(p + 1, temporary))
+        mark = p;
+    if (name[0] != '.' || !mark)
+        return false;
+    const char *pid = mark + sizeof temporary - 1, *end = pid + strspn(pid, "0123456789");
+    if (end == pid || *end != '-')
+        return false;
+    size_t digits = strspn(end + 1, "0123456789");
+    return digits > 0 && end[1 + digits] == '\0';
+}
+
+/* Those whose names begin with `prefix`. */
+static gr_status sweep(const char *path, const char *prefix)
+{
+    char **names;
+    size_t count;
+    gr_status status = gr_dir_list(path, &names, &count);
+    for (size_t i = 0; i < count && status == GR_OK; i++) {
+        if (!is_temporary_name(names[i]) || strncmp(names[i], prefix, strlen(prefix)) != 0)
+            continue;
+        char *full = gr_path_join(path, names[i]);
+        int fd = full ? open(full, O_RDONLY | O_NOFOLLOW | O_CLOEXEC) : -1;
+        if (!full)
+            status = GR_ERR_MEMORY;
+        else if (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) == 0) /* nobody holds it: its maker is gone */
+            status = gr_dir_remove(full);
+        if (fd >= 0)
+            close(fd);
+        gr_free(full);
+    }
+    gr_names_free(names, count);
+    return status;
+}
+
+gr_status gr_dir_sweep(const char *path)
+{
+    return sweep(path, "");
+}
+
 /* ---- stage ---- */
 
 struct gr_stage {
@@ -305,6 +350,16 @@ static gr_status check_absent(const char *path)
     return GR_OK;
 }
 
+/* What killed processes left of the same folder. That it cannot be removed is no reason not to make a new one. */
+static gr_status sweep_stages(const char *parent, const char *final)
+{
+    const char *slash = strrchr(final, '/');
+    char *prefix = gr_strfmt(".%s%s", slash ? slash + 1 : final, temporary);
+    gr_status status = prefix ? sweep(parent, prefix) : GR_ERR_MEMORY;
+    gr_free(prefix);
+    return status == GR_ERR_MEMORY ? status : GR_OK;
+}
+
 gr_stage *gr_stage_open(const char *final_path)
 {
     gr_stage *s = gr_alloc_zero(1, sizeof *s);
@@ -313,6 +368,8 @@ gr_stage *gr_stage_open(const char *final_path)
     gr_status status = parent ? check_absent(final) : GR_ERR_MEMORY;
     if (status == GR_OK)
         status = gr_dir_make(parent);
+    if (status == GR_OK)
+        status = sweep_stages(parent, final);
     if (status == GR_OK && (status = temp_open(&s->temp, final, true)) != GR_OK)
         temp_free(&s->temp);
     gr_free(parent);
@@ -450,43 +507,4 @@ gr_status gr_link_read(const char *path, char *target, size_t cap)
         return gr_fail(GR_ERR_FILE, "reading %s: the link's target is longer than %zu bytes", path, cap - 1);
     target[n] = '\0';
     return GR_OK;
-}
-
-/* ---- leftovers ---- */
-
-/* ".NAME.tmp-PID-N", with digits for PID and N. */
-static bool is_temporary_name(const char *name)
-{
-    const char *mark = NULL;
-    for (const char *p = strstr(name, temporary); p; p = strstr(p + 1, temporary))
-        mark = p;
-    if (name[0] != '.' || !mark)
-        return false;
-    const char *pid = mark + sizeof temporary - 1, *end = pid + strspn(pid, "0123456789");
-    if (end == pid || *end != '-')
-        return false;
-    size_t digits = strspn(end + 1, "0123456789");
-    return digits > 0 && end[1 + digits] == '\0';
-}
-
-gr_status gr_dir_sweep(const char *path)
-{
-    char **names;
-    size_t count;
-    gr_status status = gr_dir_list(path, &names, &count);
-    for (size_t i = 0; i < count && status == GR_OK; i++) {
-        if (!is_temporary_name(names[i]))
-            continue;
-        char *full = gr_path_join(path, names[i]);
-        int fd = full ? open(full, O_RDONLY | O_NOFOLLOW | O_CLOEXEC) : -1;
-        if (!full)
-            status = GR_ERR_MEMORY;
-        else if (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) == 0) /* nobody holds it: its maker is gone */
-            status = gr_dir_remove(full);
-        if (fd >= 0)
-            close(fd);
-        gr_free(full);
-    }
-    gr_names_free(names, count);
-    return status;
 }

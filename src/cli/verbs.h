@@ -9,6 +9,7 @@
 #define GR_VERBS(X) \
     X(train) \
     X(generate) \
+    X(convert) \
     X(eval) \
     X(dump) \
     X(tokenize) \

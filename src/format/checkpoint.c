@@ -250,9 +250,11 @@ static gr_status write_new(const char *dir, const gr_checkpoint_spec *spec)
     gr_stage *stage = gr_stage_open(dir);
     if (!stage)
         return gr_error_status();
-    if (fill(gr_stage_path(stage), spec) == GR_OK)
+    gr_status s = fill(gr_stage_path(stage), spec);
+    if (s == GR_OK && spec->check)
+        s = spec->check(spec->user, gr_stage_path(stage));
+    if (s == GR_OK)
         return gr_stage_commit(stage);
-    gr_status s = gr_error_status();
     gr_stage_cancel(stage);
     return s;
 }

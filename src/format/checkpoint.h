@@ -32,6 +32,9 @@ typedef struct gr_checkpoint_spec {
     gr_safetensors_spec training; /* count 0: no such file */
     const gr_json_doc *state;     /* training.json; NULL: no such file */
     size_t shard_bytes;           /* of the model's files; 0: one file */
+    /* Looks at the complete directory before it gets its name; when that fails it never does. NULL: nobody looks. */
+    gr_status (*check)(void *user, const char *dir);
+    void *user;
 } gr_checkpoint_spec;
 
 /* Writes the directory `dir`. One that is there already is replaced when the new one is complete. */

@@ -1,0 +1,164 @@
+/* gradus convert. */
+#include <string.h>
+#include "base/file.h"
+#include "base/mem.h"
+#include "cli/human.h"
+#include "cli/open.h"
+#include "cli/term.h"
+#include "cli/verbs.h"
+#include "format/json.h"
+#include "model/save.h"
+
+typedef struct options {
+    int to, dtype;
+    const char *out;
+    int64_t shard_size;
+} options;
+
+enum { F32, F16, BF16, KEEP };
+
+static const gr_flag flags[] = {
+    {"to", GR_CHOICE(options, to), .value = "hf",
+     .help = "the format: a Hugging Face directory, as transformers loads it"},
+    {"out", GR_TEXT(options, out), .value = "PATH", .help = "the directory to write; it must not exist, or be empty"},
+    {"dtype", GR_CHOICE(options, dtype), .value = "f32|f16|bf16|keep", .initial = "keep",
+     .help = "of the weights; keep leaves them as they are"},
+    {"shard-size", GR_INT(options, shard_size), .value = "N", .initial = "5G", .unit = "bytes",
+     .help = "of a weights file at most; 0 writes one file"},
+    {0},
+};
+
+static void on_progress(void *user, double done, double total)
+{
+    (void)user;
+    gr_progress_update(done / total, "%s", done <= total / 2 ? "writing" : "comparing");
+}
+
+/* ---- printing ----------------------------------------------------------------------------------------------- */
+
+static gr_status print_json(const options *f, const char *dtype, const gr_saved *saved)
+{
+    gr_json_doc *doc = gr_json_new("the result");
+    if (!doc)
+        return gr_error_status();
+    gr_json root = gr_json_root(doc);
+    gr_json_put_text(root, "path", f->out);
+    gr_json_put_text(root, "dtype", dtype);
+    gr_json_put_int(root, "tensors", saved->tensors);
+    gr_json_put_int(root, "bytes", saved->bytes);
+    gr_json_put_int(root, "weight_files", saved->weight_files);
+    gr_json_put_int(root, "other_files", saved->other_files);
+    gr_json compared = gr_json_put_object(root, "compared");
+    gr_json_put_int(compared, "tensors", saved->tensors);
+    gr_json_put_int(compared, "logits", saved->logits);
+    gr_json_put_real(compared, "logit_difference", saved->difference);
+    gr_json_put_real(compared, "logit_bound", saved->bound);
+    gr_json_put_int(compared, "texts", saved->texts);
+    gr_json_put_int(compared, "token_ids", saved->tokens);
+    char *text = gr_json_format(doc, false, NULL);
+    if (text)
+        gr_out("%s\n", text);
+    gr_text_free(text);
+    gr_json_free(doc);
+    return text ? GR_OK : gr_error_status();
+}
+
+static void print_text(const options *f, const gr_saved *saved)
+{
+    gr_out("wrote        %s: %s tensors, %s in %s file%s, and %s others\n", f->out, gr_human_integer(saved->tensors).s,
+           gr_human_bytes((double)saved->bytes).s, gr_human_integer(saved->weight_files).s,
+           saved->weight_files == 1 ? "" : "s", gr_human_integer(saved->other_files).s);
+    gr_out("tensors      all equal, read back from the files\n");
+    gr_out("logits       %s compared, %.3g apart at most, %.3g allowed\n", gr_human_integer(saved->logits).s,
+           saved->difference, saved->bound);
+    if (saved->texts)
+        gr_out("tokenizer    %s ids of %s texts equal\n", gr_human_integer(saved->tokens).s,
+               gr_human_integer(saved->texts).s);
+}
+
+/* What MODEL has besides and PATH has not. */
+static gr_status tell_left_out(const char *from, const char *to)
+{
+    static const char *const ours[] = {"config.json", "checksums.json", "training.json", "training.safetensors",
+                                       "model.safetensors.index.json"};
+    char **names;
+    size_t n;
+    gr_status s = gr_dir_list(from, &names, &n);
+    for (size_t i = 0; s == GR_OK && i < n; i++) {
+        bool known = gr_is_carried(names[i]) || names[i][0] == '.';
+        for (size_t k = 0; k < sizeof ours / sizeof *ours; k++)
+            known |= strcmp(names[i], ours[k]) == 0;
+        size_t length = strlen(names[i]);
+        known |=
+            strncmp(names[i], "model", 5) == 0 && length > 12 && strcmp(names[i] + length - 12, ".safetensors") == 0;
+        char shown[300];
+        if (!known)
+            gr_note("%s: not carried over to %s", gr_printable(names[i], length, shown, sizeof shown), to);
+    }
+    gr_names_free(names, s == GR_OK ? n : 0);
+    return s;
+}
+
+/* ---- the verb ----------------------------------------------------------------------------------------------- */
+
+static gr_status work_on(gr_args *args, gr_opened *on)
+{
+    const options *f = args->options;
+    static const gr_dtype dtypes[] = {[F32] = GR_F32, [F16] = GR_F16, [BF16] = GR_BF16, [KEEP] = GR_F32};
+    gr_save_options o = {.cast = f->dtype != KEEP,
+                         .dtype = dtypes[f->dtype],
+                         .shard_bytes = (size_t)f->shard_size,
+                         .progress = on_progress,
+                         .cancel = gr_interrupted};
+    gr_saved saved;
+    gr_status s = gr_open_device(args, on);
+    if (s != GR_OK)
+        return s;
+    on->path = gr_checkpoint_resolve(args->positional[0]); /* its tokenizer may be one that we cannot run */
+    on->model = on->path ? gr_model_load(on->path, on->device) : NULL;
+    if (!on->model)
+        return gr_error_status();
+    o.source = on->path;
+    gr_interrupt_watch();
+    gr_progress_start("convert", 0, 1);
+    s = gr_model_save(on->model, f->out, &o, &saved);
+    gr_progress_end();
+    if (s != GR_OK)
+        return gr_args_blame(args, s);
+    s = tell_left_out(on->path, f->out);
+    if (args->common.json && s == GR_OK)
+        s = print_json(f, o.cast ? gr_dtype_name(o.dtype) : "keep", &saved);
+    else if (s == GR_OK)
+        print_text(f, &saved);
+    return s;
+}
+
+static gr_status run(gr_args *args)
+{
+    gr_opened on = {0};
+    gr_status s = work_on(args, &on);
+    gr_close_opened(&on);
+    return s;
+}
+
+const gr_verb gr_verb_convert = {
+    .name = "convert",
+    .summary = "writes a model as a directory that transformers loads",
+    .positional = "MODEL",
+    .about =
+        "PATH gets config.json, the weights in one or several safetensors files, tokenizer, chat template, generation "
+        "settings and licence of MODEL, and the checksums that gradus verify reads. Of a run it is the best "
+        "checkpoint, without the state of training.\n\n"
+        "Before PATH gets its name all of it is read again and compared: every tensor bit for bit (rounded to "
+        "--dtype), the logits of three prompts with those of MODEL (5 digits where nothing is rounded; 1e-3, 2 % for "
+        "f16, 10 % for bf16 of the largest logit where it is), token ids of several texts. A weight that is too large "
+        "for f16 is an error. What fails or is interrupted leaves nothing behind.",
+    .flags = flags,
+    .needs = {"to", "out"},
+    .common = GR_WITH_DEVICE | GR_WITH_JSON,
+    .examples = {{"the best checkpoint of a run, for transformers", "gradus convert run --to hf --out my-model"},
+                 {"half the size, in files of 2 GB",
+                  "gradus convert model --to hf --dtype bf16 --shard-size 2G --out small"}},
+    .options_size = sizeof(options),
+    .run = run,
+};

@@ -1,0 +1,153 @@
+/* Stores to files, a tensor at a time. */
+#include "format/store_tensors.h"
+
+#include "base/dtype.h"
+#include "base/mem.h"
+#include "program/store.h"
+
+#include <math.h>
+#include <stdatomic.h>
+#include <string.h>
+
+gr_status gr_store_tensors_open(gr_store_tensors *s, gr_store *store, const gr_dtype *as)
+{
+    *s = (gr_store_tensors){.store = store, .count = gr_store_count(store)};
+    gr_entry e;
+    s->tensors = gr_alloc_zero((size_t)s->count, sizeof *s->tensors);
+    s->names = gr_alloc_zero((size_t)s->count, sizeof *s->names);
+    if (!s->tensors || !s->names)
+        return GR_ERR_MEMORY;
+    for (int i = 0; i < s->count; i++) {
+        gr_status st = gr_store_entry(store, i, &e);
+        if (st != GR_OK)
+            return st;
+        gr_safetensor *t = &s->tensors[i];
+        bool cast = as && gr_dtype_get(e.dtype)->is_float;
+        *t = (gr_safetensor){.name = e.name, .dtype = cast ? *as : e.dtype, .ndim = e.ndim};
+        memcpy(t->shape, e.shape, sizeof e.shape);
+        int64_t values = (int64_t)(e.bytes / (size_t)gr_dtype_get(e.dtype)->bytes);
+        t->bytes = gr_dtype_size(t->dtype, values);
+        s->bytes += t->bytes;
+        s->largest = e.bytes > s->largest ? e.bytes : s->largest;
+        if (t->dtype != e.dtype && t->bytes > s->largest_written)
+            s->largest_written = t->bytes;
+    }
+    return GR_OK;
+}
+
+void gr_store_tensors_close(gr_store_tensors *s)
+{
+    for (int i = 0; s->names && i < s->count; i++)
+        gr_free(s->names[i]);
+    gr_free(s->names);
+    gr_free(s->tensors);
+    gr_free(s->buffer);
+    gr_free(s->written);
+    *s = (gr_store_tensors){0};
+}
+
+gr_status gr_store_tensors_rename(gr_store_tensors *s, int index, char *name)
+{
+    if (!name)
+        return GR_ERR_MEMORY;
+    gr_free(s->names[index]);
+    s->names[index] = name;
+    s->tensors[index].name = name;
+    return GR_OK;
+}
+
+/* ---- conversion --------------------------------------------------------------------------------------------- */
+
+enum { PIECE = 1 << 12 };
+
+typedef struct conversion {
+    const char *from;
+    char *to;
+    const gr_dtype_info *is, *becomes;
+    int64_t n;
+    atomic_llong lost; /* the first value that became infinite; n: none */
+} conversion;
+
+static void note_lost(conversion *c, int64_t at)
+{
+    long long before = atomic_load(&c->lost);
+    while (at < before && !atomic_compare_exchange_weak(&c->lost, &before, at))
+        ;
+}
+
+static void convert_piece(void *ctx, int64_t piece, int worker)
+{
+    conversion *c = ctx;
+    (void)worker;
+    float wide[PIECE], back[PIECE];
+    int64_t begin = piece * PIECE, n = c->n - begin < PIECE ? c->n - begin : PIECE;
+    char *to = c->to + begin * c->becomes->bytes;
+    c->is->to_f32(c->from + begin * c->is->bytes, wide, n);
+    c->becomes->from_f32(wide, to, n);
+    c->becomes->to_f32(to, back, n);
+    for (int64_t i = 0; i < n; i++)
+        if (isinf(back[i]) && isfinite(wide[i])) {
+            note_lost(c, begin + i);
+            return;
+        }
+}
+
+static gr_status convert(gr_store_tensors *s, int index, gr_dtype is, const void *data)
+{
+    const gr_safetensor *t = &s->tensors[index];
+    conversion c = {.from = data, .to = s->written, .is = gr_dtype_get(is), .becomes = gr_dtype_get(t->dtype)};
+    c.n = (int64_t)(t->bytes / (size_t)c.becomes->bytes);
+    atomic_init(&c.lost, c.n);
+    gr_parallel(gr_store_device(s->store)->pool, (c.n + PIECE - 1) / PIECE, convert_piece, &c);
+    int64_t lost = atomic_load(&c.lost);
+    if (lost < c.n)
+        return gr_fail(GR_ERR_NUMBER,
+                       "tensor \"%s\": value %lld is %.9g, which is infinite in %s\nwrite f32 or bf16, which reach as "
+                       "far as it needs",
+                       t->name, (long long)lost, c.is->load(data, lost), c.becomes->name);
+    return GR_OK;
+}
+
+/* ---- fetching ----------------------------------------------------------------------------------------------- */
+
+/* Takes the buffer when it is first needed. */
+static gr_status take(void **buffer, size_t size)
+{
+    if (!*buffer)
+        *buffer = gr_alloc(size);
+    return *buffer ? GR_OK : GR_ERR_MEMORY;
+}
+
+gr_status gr_store_tensors_fetch(void *user, int index, const void **data)
+{
+    gr_store_tensors *s = user;
+    gr_entry e;
+    gr_status st = gr_store_entry(s->store, index, &e);
+    if (st != GR_OK)
+        return st;
+    *data = gr_store_view(s->store, index);
+    if (!*data) {
+        if (take(&s->buffer, s->largest) != GR_OK)
+            return GR_ERR_MEMORY;
+        *data = s->buffer;
+        st = gr_store_read(s->store, e.name, s->buffer, e.bytes);
+    }
+    if (st != GR_OK || s->tensors[index].dtype == e.dtype)
+        return st;
+    if (take(&s->written, s->largest_written) != GR_OK)
+        return GR_ERR_MEMORY;
+    st = convert(s, index, e.dtype, *data);
+    *data = s->written;
+    return st;
+}
+
+gr_safetensors_spec gr_store_tensors_spec(gr_store_tensors *s)
+{
+    static const char *const format[][2] = {{"format", "pt"}};
+    return (gr_safetensors_spec){.tensors = s->tensors,
+                                 .count = s->count,
+                                 .metadata = format,
+                                 .metadata_count = 1,
+                                 .fetch = gr_store_tensors_fetch,
+                                 .user = s};
+}

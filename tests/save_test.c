@@ -1,0 +1,331 @@
+/* Saving models: what comes out loads as what went in, and what goes wrong leaves nothing behind. */
+#include "base/dtype.h"
+#include "model/save.h"
+#include "tiny.h"
+
+#include <signal.h>
+#include <sys/wait.h>
+
+static const gr_dtype all_dtypes[] = {GR_F32, GR_F16, GR_BF16};
+
+static void put(const char *dir, const char *name, const char *text)
+{
+    CHECK_OK(gr_dir_make(dir));
+    CHECK_OK(gr_file_write(test_join(dir, name), text, strlen(text)));
+}
+
+static size_t entries_of(const char *dir)
+{
+    char **names;
+    size_t n;
+    CHECK_OK(gr_dir_list(dir, &names, &n));
+    gr_names_free(names, n);
+    return n;
+}
+
+static char *read_text(const char *dir, const char *name)
+{
+    char *text = gr_file_read(test_join(dir, name), GR_JSON_LIMIT, NULL);
+    CHECK_MADE(text);
+    return text;
+}
+
+/* A model's weight, rounded as `as` has it, against the file's. */
+static void check_weights(gr_model *m, const char *prefix, const char *dir, const gr_dtype *as)
+{
+    gr_store *store = gr_model_store(m);
+    gr_weights *w = gr_weights_open(dir);
+    CHECK_MADE(w);
+    CHECK_EQ_INT(gr_weights_count(w), gr_store_count(store));
+    for (int i = 0; i < gr_store_count(store); i++) {
+        gr_entry e;
+        char name[200];
+        CHECK_OK(gr_store_entry(store, i, &e));
+        snprintf(name, sizeof name, "%s%s", prefix, e.name);
+        const gr_safetensor *t = gr_weights_find(w, name);
+        NOTE("%s", name);
+        CHECK(t);
+        CHECK_EQ_INT(t->dtype, as ? *as : e.dtype);
+        float *must = gr_alloc(e.bytes), *is = gr_alloc(e.bytes);
+        int64_t n = (int64_t)(e.bytes / sizeof *must);
+        CHECK_OK(gr_store_read(store, e.name, must, e.bytes));
+        gr_dtype_get(t->dtype)->to_f32(t->data, is, n);
+        for (int64_t k = 0; k < n; k++) {
+            uint8_t rounded[4];
+            float back;
+            gr_dtype_get(t->dtype)->from_f32(&must[k], rounded, 1);
+            gr_dtype_get(t->dtype)->to_f32(rounded, &back, 1);
+            CHECK_EQ_INT(memcmp(&back, &is[k], 4), 0);
+        }
+        gr_free(must);
+        gr_free(is);
+    }
+    gr_weights_close(w);
+}
+
+TEST(every_architecture_in_every_dtype)
+{
+    static const char *const names[] = {"gpt2", "gpt2-noprefix", "llama", "llama-gqa-tied"};
+    gr_device *device = gr_device_open("cpu", 0);
+    for (int i = 0; i < 4; i++) {
+        char source[1024], path[1024];
+        snprintf(source, sizeof source, "%s", test_source(test_join("tests/data/models", names[i])));
+        gr_model *m = gr_model_load(source, device);
+        CHECK_MADE(m);
+        for (int k = -1; k < 3; k++) {
+            gr_save_options o = {.cast = k >= 0, .dtype = all_dtypes[k < 0 ? 0 : k], .source = source};
+            o.shard_bytes = k == 1 ? 9000 : 0;
+            gr_saved saved;
+            snprintf(path, sizeof path, "%s/%s-%d", test_dir(), names[i], k);
+            CHECK_OK(gr_model_save(m, path, &o, &saved));
+            check_weights(m, strcmp(names[i], "gpt2-noprefix") == 0 ? "transformer." : "", path,
+                          k < 0 ? NULL : &all_dtypes[k]);
+            CHECK_EQ_INT(saved.tensors, gr_store_count(gr_model_store(m)));
+            CHECK(saved.logits == 3 * 16 * gr_model_describe(m)->vocab);
+            CHECK_EQ_INT(saved.weight_files > 1, k == 1);
+            CHECK(k <= 0 ? saved.difference == 0 : saved.difference > 0 && saved.difference < saved.bound);
+            CHECK_OK(gr_checkpoint_verify(path, NULL, NULL, NULL));
+        }
+        gr_model_free(m);
+    }
+    CHECK_EQ_INT(entries_of(test_dir()), 16);
+    gr_device_close(device);
+}
+
+/* Keys that we know nothing about, numbers and their order stay. */
+TEST(config_json_changes_in_its_dtype_alone)
+{
+    static const char before[] =
+        "{\"strange\": {\"b\": [1, 2.50, 1e-5, null]}, \"model_type\": \"gpt2\", \"n_layer\": 1, "
+        "\"n_embd\": 8, \"n_head\": 2, \"n_positions\": 8, \"vocab_size\": 9%s}";
+    static const struct {
+        const char *more;
+        int as; /* -1: as they are */
+        const char *must, *must_not;
+    } cases[] = {
+        {", \"torch_dtype\": \"float32\", \"architectures\": [\"GPT2LMHeadModel\"]", GR_BF16,
+         "\"torch_dtype\": \"bfloat16\"", "\"dtype\": \"b"},
+        {", \"dtype\": \"float32\"", GR_F16, "\"dtype\": \"float16\"", "torch_dtype"},
+        {"", -1, "\"dtype\": \"float32\"", "torch_dtype"},
+        {", \"dtype\": null, \"architectures\": null", GR_F32, "\"architectures\": [\"GPT2LMHeadModel\"]", "null,\n"},
+    };
+    gr_device *device = gr_device_open("cpu", 1);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char text[600];
+        NOTE("case %zu", i);
+        snprintf(text, sizeof text, before, cases[i].more);
+        gr_model *m = gr_model_new("config.json", text, strlen(text), device);
+        CHECK_MADE(m);
+        gr_dtype as = cases[i].as < 0 ? GR_F32 : (gr_dtype)cases[i].as;
+        char *saved = gr_model_saved_config(m, cases[i].as < 0 ? NULL : &as);
+        CHECK_MADE(saved);
+        CHECK(strstr(saved, cases[i].must));
+        CHECK(!strstr(saved, cases[i].must_not));
+        CHECK(strstr(saved, "\"strange\""));
+        CHECK(strstr(saved, "2.5"));
+        CHECK(strstr(saved, "\"strange\"") < strstr(saved, "\"vocab_size\""));
+        gr_free(saved);
+        gr_model_free(m);
+    }
+    /* Nothing to change: the text itself, with its spaces. */
+    static const char same[] =
+        "{ \"model_type\":\"gpt2\",  \"n_layer\":1, \"n_embd\":8, \"n_head\":2, \"vocab_size\":9,"
+        "\"n_positions\":8, \"dtype\":\"float32\", \"architectures\":[\"GPT2LMHeadModel\"]}";
+    gr_model *m = gr_model_new("config.json", same, sizeof same - 1, device);
+    char *saved = gr_model_saved_config(m, NULL);
+    CHECK_EQ_STR(saved, same);
+    gr_free(saved);
+    gr_model_free(m);
+    gr_device_close(device);
+}
+
+/* A model's first weight gets one value that is no ordinary one. */
+static gr_model *with_value(gr_device *device, float x)
+{
+    gr_model *m = tiny_model("llama", device);
+    gr_entry e;
+    CHECK_MADE(m);
+    CHECK_OK(gr_store_entry(gr_model_store(m), 0, &e));
+    float *data = gr_alloc(e.bytes);
+    CHECK_OK(gr_store_read(gr_model_store(m), e.name, data, e.bytes));
+    data[5] = x;
+    CHECK_OK(gr_store_write(gr_model_store(m), e.name, data, e.bytes));
+    gr_free(data);
+    return m;
+}
+
+TEST(numbers_too_large_for_the_dtype_are_named)
+{
+    gr_device *device = gr_device_open("cpu", 2);
+    const char *path = test_join(test_dir(), "out");
+    gr_model *m = with_value(device, -65520);
+    CHECK_STATUS(gr_model_save(m, path, &(gr_save_options){.cast = true, .dtype = GR_F16}, NULL), GR_ERR_NUMBER);
+    CHECK_ERROR(GR_ERR_NUMBER, "model.embed_tokens.weight\": value 5 is -65520, which is infinite in f16");
+    CHECK_EQ_INT(entries_of(test_dir()), 0);
+    CHECK_OK(gr_model_save(m, path, &(gr_save_options){.cast = true, .dtype = GR_BF16}, NULL));
+    gr_model_free(m);
+    m = with_value(device, NAN);
+    CHECK_STATUS(gr_model_save(m, test_join(test_dir(), "nan"), &(gr_save_options){0}, NULL), GR_ERR_NUMBER);
+    CHECK_ERROR(GR_ERR_NUMBER, "logits are not numbers");
+    CHECK_EQ_INT(entries_of(test_dir()), 1);
+    CHECK_STATUS(
+        gr_model_save(m, test_join(test_dir(), "i64"), &(gr_save_options){.cast = true, .dtype = GR_I64}, NULL),
+        GR_ERR_ARGUMENT);
+    gr_model_free(m);
+    gr_device_close(device);
+}
+
+TEST(what_is_there_is_not_replaced)
+{
+    gr_device *device = gr_device_open("cpu", 1);
+    gr_model *m = tiny_model("gpt2", device);
+    const char *path = test_join(test_dir(), "out");
+    put(path, "mine", "text");
+    CHECK_STATUS(gr_model_save(m, path, &(gr_save_options){0}, NULL), GR_ERR_ARGUMENT);
+    CHECK_ERROR(GR_ERR_ARGUMENT, "holds something already");
+    CHECK_EQ_INT(entries_of(path), 1);
+    CHECK_STATUS(gr_model_save(m, test_join(path, "mine"), &(gr_save_options){0}, NULL), GR_ERR_FILE);
+    CHECK_ERROR(GR_ERR_FILE, "something of that name");
+    CHECK_OK(gr_dir_remove(test_join(path, "mine")));
+    CHECK_OK(gr_model_save(m, path, &(gr_save_options){0}, NULL)); /* an empty one will do */
+    CHECK_EQ_INT(entries_of(path), 3);
+    CHECK_EQ_INT(entries_of(test_dir()), 1);
+    gr_model_free(m);
+    gr_device_close(device);
+}
+
+TEST(files_of_the_source_are_carried_over)
+{
+    gr_device *device = gr_device_open("cpu", 1);
+    gr_model_info info = tiny_info("gpt2", true);
+    info.eos = 3;
+    gr_model *m = tiny_model_of(&info, device, 1);
+    const char *source = test_join(test_dir(), "source"), *path = test_join(test_dir(), "out");
+    gr_tokenizer *t = gr_tokenizer_byte();
+    put(source, "tokenizer.json", gr_tokenizer_json(t, NULL));
+    put(source, "tokenizer_config.json", "{}");
+    put(source, "chat_template.jinja", "{{ messages }}");
+    put(source, "LICENSE", "free");
+    put(source, "weights.bin", "no");
+    const char *files[][2] = {{"LICENSE", "freer"}};
+    gr_saved saved;
+    gr_save_options o = {.source = source, .files = (const char *const(*)[2])files, .n_files = 1};
+    CHECK_OK(gr_model_save(m, path, &o, &saved));
+    CHECK_EQ_INT(saved.other_files, 6);
+    CHECK_EQ_INT(saved.texts, 8);
+    CHECK(saved.tokens > 200);
+    CHECK_EQ_INT(entries_of(path), 8); /* model.safetensors and checksums.json */
+    char *text = read_text(path, "LICENSE"), *generation = read_text(path, "generation_config.json");
+    CHECK_EQ_STR(text, "freer");
+    CHECK(strstr(generation, "\"eos_token_id\": 3") && !strstr(generation, "bos"));
+    gr_free(text);
+    gr_free(generation);
+    /* Another tokenizer than the source's is found out. */
+    gr_tokenizer *other = gr_tokenizer_char("abc", 3, true);
+    const char *wrong[][2] = {{"tokenizer.json", gr_tokenizer_json(other, NULL)}};
+    o.files = (const char *const(*)[2])wrong;
+    CHECK_STATUS(gr_model_save(m, test_join(test_dir(), "wrong"), &o, NULL), GR_ERR_FILE);
+    CHECK_ERROR(GR_ERR_FILE, "the saved tokenizer gives other ids");
+    put(source, "generation_config.json", "{\"eos_token_id\": ");
+    o.n_files = 0;
+    CHECK_STATUS(gr_model_save(m, test_join(test_dir(), "wrong"), &o, NULL), GR_ERR_FILE);
+    CHECK_ERROR(GR_ERR_FILE, "generation_config.json");
+    CHECK_EQ_INT(entries_of(test_dir()), 2);
+    gr_tokenizer_free(other);
+    gr_tokenizer_free(t);
+    gr_model_free(m);
+    gr_device_close(device);
+}
+
+/* ---- what goes wrong ---------------------------------------------------------------------------------------- */
+
+static int asked;
+
+static bool stop_third(void *user)
+{
+    (void)user;
+    return ++asked == 3;
+}
+
+static void ask_and_die(void *user, double done, double total)
+{
+    (void)user;
+    if (done > total / 2)
+        raise(SIGKILL);
+}
+
+TEST(interrupted_or_killed)
+{
+    gr_device *device = gr_device_open("ref", 1);
+    gr_model *m = tiny_model("gpt2", device);
+    const char *path = test_join(test_dir(), "out");
+    CHECK_STATUS(gr_model_save(m, path, &(gr_save_options){.cancel = stop_third}, NULL), GR_ERR_INTERRUPTED);
+    CHECK_EQ_INT(entries_of(test_dir()), 0);
+    pid_t child = fork();
+    if (child == 0) {
+        gr_model_save(m, path, &(gr_save_options){.progress = ask_and_die}, NULL);
+        _exit(1);
+    }
+    int status;
+    waitpid(child, &status, 0);
+    CHECK(WIFSIGNALED(status));
+    CHECK_EQ_INT(entries_of(test_dir()), 1); /* hidden, without its name */
+    CHECK(!gr_path_is_dir(path));
+    CHECK_OK(gr_model_save(m, path, &(gr_save_options){0}, NULL));
+    CHECK_EQ_INT(entries_of(test_dir()), 1); /* what the killed one left is gone */
+    gr_model_free(m);
+    gr_device_close(device);
+}
+
+typedef struct attempt {
+    gr_model *m;
+    char path[1024];
+} attempt;
+
+static gr_status save_once(void *ctx)
+{
+    attempt *a = ctx;
+    gr_status s =
+        gr_model_save(a->m, a->path, &(gr_save_options){.cast = true, .dtype = GR_BF16, .shard_bytes = 1000}, NULL);
+    if (s != GR_OK && gr_path_is_dir(a->path))
+        FAIL("a directory is left of what failed");
+    return s;
+}
+
+static int64_t fail_write(int64_t n)
+{
+    int64_t left = gr_file_fail_at(n);
+    if (n == 0 && left == 0 && entries_of(test_dir()) != 0)
+        FAIL("something is left of what failed");
+    return left;
+}
+
+TEST(sweep_failing_every_write_and_allocation)
+{
+    if (gr_path_is_dir("/dev/shm")) /* hundreds of saves, each waiting for the disk many times */
+        setenv("TMPDIR", "/dev/shm", 1);
+    gr_device *device = gr_device_open("cpu", 1);
+    attempt a = {.m = tiny_model("llama", device)};
+    snprintf(a.path, sizeof a.path, "%s/out", test_dir());
+    CHECK(test_sweep(fail_write, GR_ERR_FILE, save_once, &a) > 40);
+    CHECK_OK(gr_dir_remove(a.path));
+    CHECK(SWEEP_ALLOCATIONS(save_once, &a) > 200);
+    gr_model_free(a.m);
+    gr_device_close(device);
+}
+
+/* On a device whose memory the host cannot read, tensors go through one buffer. */
+TEST(a_device_with_memory_of_its_own)
+{
+    gr_device *device = gr_device_open("far", 1);
+    gr_model *m = tiny_model("llama", device);
+    CHECK_MADE(m);
+    for (int k = 0; k < 3; k++) {
+        char name[8];
+        snprintf(name, sizeof name, "%d", k);
+        gr_save_options o = {.cast = true, .dtype = all_dtypes[k]};
+        CHECK_OK(gr_model_save(m, test_join(test_dir(), name), &o, NULL));
+    }
+    gr_model_free(m);
+    gr_device_close(device);
+}
