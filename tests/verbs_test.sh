@@ -276,6 +276,55 @@ else
     echo 'skipped: the resident set (needs GNU time and a plain build)'
 fi
 
+# ---- convert (what is compared: save_test; with transformers: tools/oracle/check_saved.py) ----
+run 0 convert run --to hf --dtype bf16 --out half --json
+says '"path": "half"' out
+says '"dtype": "bf16"' out
+[ "$(field texts)" -ge 1 ] && [ "$(field token_ids)" -ge 10 ] || fail "convert: $(cat out)"
+says '"dtype": "bfloat16"' half/config.json
+for name in tokenizer.json tokenizer_config.json generation_config.json; do
+    cmp $m/$name half/$name || fail "convert: $name is another"
+done
+[ ! -e half/training.json ] && [ ! -e half/training.safetensors ] || fail 'convert: the state of training came along'
+run 0 verify half
+run 0 generate half -p 'the quick' -n 20 --temperature 0
+[ "$(cat out)" = ' brown fox jumps ove' ] || fail "convert: the copy generates $(cat out)"
+run 0 convert half --to hf --out again --shard-size 8k
+says 'tensors      all equal' out
+says ' 0 apart at most' out
+[ -e again/model.safetensors.index.json ] && [ ! -e again/model.safetensors ] || fail 'convert: --shard-size writes shards'
+run 0 generate again -p 'the quick' -n 20 --temperature 0
+run 0 convert again --to hf --out whole --shard-size 0
+cmp whole/model.safetensors half/model.safetensors || fail 'convert: there and back is not the same'
+run 2 convert half --to hf --out whole
+says 'holds something already' err
+run 2 convert half --to hf --out text.txt
+run 2 convert half --to gguf --out x
+run 2 convert half --out x
+run 2 convert half --to hf
+run 2 convert half --to hf --out x --dtype f8
+run 3 convert nowhere --to hf --out x
+run 3 convert half --to hf --out text.txt/x
+[ ! -e x ] || fail 'convert: something is left of what failed'
+if [ "$(id -u)" != 0 ]; then
+    mkdir closed && chmod 555 closed
+    run 3 convert half --to hf --out closed/x
+    says 'Permission denied' err
+else
+    echo 'skipped: convert without permission (root may do anything)'
+fi
+"$g" convert long/latest --to hf --out stopped >out 2>err &
+pid=$!
+while kill -0 $pid 2>kill.err && [ -z "$(find . -maxdepth 1 -name '.stopped.tmp-*')" ]; do :; done
+kill -INT $pid 2>kill.err
+wait $pid
+case $? in
+130) [ ! -e stopped ] && says 'stopped, and nothing is left of it' err ;;
+0) echo 'skipped: Ctrl-C (convert was done before)' ;;
+*) fail "convert: Ctrl-C: $(cat err)" ;;
+esac
+[ -z "$(find . -maxdepth 1 -name '.*.tmp-*')" ] || fail 'convert: something is left of what was interrupted'
+
 # ---- info ----
 run 0 info run
 for line in 'arch         llama' 'context      64' 'file         model.safetensors' 'file         tokenizer.json'; do says "$line" out; done

@@ -115,7 +115,7 @@ static gr_status work_on(gr_args *args, gr_opened *on)
     if (s != GR_OK)
         return s;
     on->path = gr_checkpoint_resolve(args->positional[0]); /* its tokenizer may be one that we cannot run */
-    on->model = on->path ? gr_model_load(on->path, on->device) : NULL;
+    on->model = on->path ? gr_model_load(on->path, NULL, on->device) : NULL;
     if (!on->model)
         return gr_error_status();
     o.source = on->path;

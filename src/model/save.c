@@ -1,144 +1,12 @@
 /* Saving: a directory in Hugging Face layout that is read again and compared before it gets its name. */
 #include "model/save.h"
 
-#include "base/dtype.h"
 #include "base/mem.h"
 #include "base/philox.h"
 #include "graph/graph.h"
 
 #include <math.h>
 #include <string.h>
-
-/* ---- names -------------------------------------------------------------------------------------------------- */
-
-/* Files that go without the body's prefix are loaded under their own names, and saved under transformers'. */
-gr_status gr_model_tensors(gr_model *m, const gr_dtype *as, gr_store_tensors *out)
-{
-    gr_status s = gr_store_tensors_open(out, m->store, as);
-    bool bare = strcmp(m->prefix, m->arch->prefix) != 0;
-    for (int i = 0; s == GR_OK && bare && i < out->count; i++)
-        if (strncmp(out->tensors[i].name, "lm_head.", 8) != 0)
-            s = gr_store_tensors_rename(out, i, gr_strfmt("%s%s", m->arch->prefix, out->tensors[i].name));
-    return s;
-}
-
-/* ---- config.json -------------------------------------------------------------------------------------------- */
-
-static const char *torch_name(gr_dtype d)
-{
-    return d == GR_F16 ? "float16" : d == GR_BF16 ? "bfloat16" : d == GR_F64 ? "float64" : "float32";
-}
-
-/* The dtype that most of the weights will have. */
-static gr_dtype main_dtype(const gr_model *m, const gr_dtype *as)
-{
-    size_t bytes[GR_DTYPE_COUNT] = {0};
-    gr_dtype most = GR_F32;
-    gr_entry e;
-    for (int i = 0; !as && i < gr_store_count(m->store); i++)
-        if (gr_store_entry(m->store, i, &e) == GR_OK && (bytes[e.dtype] += e.bytes) > bytes[most])
-            most = e.dtype;
-    return as ? *as : most;
-}
-
-/* Sets a text; false when it says so already. */
-static bool change_text(gr_json c, const char *key, const char *value)
-{
-    gr_json old = gr_json_get(c, key);
-    if (gr_json_type_of(old) == GR_JSON_TEXT && strcmp(gr_json_as_text(old, NULL), value) == 0)
-        return false;
-    gr_json_put_text(c, key, value);
-    return true;
-}
-
-char *gr_model_saved_config(const gr_model *m, const gr_dtype *as)
-{
-    const char *dtype = torch_name(main_dtype(m, as));
-    gr_json_doc *doc = gr_json_parse("config.json", m->config, strlen(m->config));
-    if (!doc)
-        return NULL;
-    gr_json c = gr_json_root(doc);
-    bool changed = false, is_old = gr_json_is(gr_json_get(c, "torch_dtype"));
-    if (is_old)
-        changed |= change_text(c, "torch_dtype", dtype);
-    if (!is_old || gr_json_is(gr_json_get(c, "dtype")))
-        changed |= change_text(c, "dtype", dtype);
-    if (!gr_json_size(gr_json_get(c, "architectures"))) {
-        gr_json_put_text(gr_json_put_array(c, "architectures"), NULL, m->arch->class_name);
-        changed = true;
-    }
-    char *text = changed ? gr_json_format(doc, true, NULL) : gr_strdup(m->config);
-    gr_json_free(doc);
-    return text;
-}
-
-/* ---- other files -------------------------------------------------------------------------------------------- */
-
-bool gr_is_carried(const char *name)
-{
-    static const char *const names[] = {
-        "tokenizer.json",
-        "tokenizer_config.json",
-        "special_tokens_map.json",
-        "added_tokens.json",
-        "vocab.json",
-        "merges.txt",
-        "tokenizer.model",
-        "chat_template.jinja",
-        "chat_template.json",
-        "LICENSE",
-        "LICENSE.txt",
-        "generation_config.json",
-        "LICENSE.md",
-        "NOTICE",
-        "USE_POLICY.md",
-    };
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-        if (strcmp(name, names[i]) == 0)
-            return true;
-    return false;
-}
-
-static gr_status carry(gr_carried *c, const char *dir, const char *name)
-{
-    gr_map map;
-    size_t n = (size_t)c->count;
-    char *path = gr_path_join(dir, name);
-    gr_status s = path ? gr_grow(&c->files, &c->files_cap, n + 1, sizeof *c->files) : GR_ERR_MEMORY;
-    if (s == GR_OK)
-        s = gr_grow(&c->maps, &c->maps_cap, n + 1, sizeof *c->maps);
-    if (s == GR_OK)
-        s = gr_map_open(path, &map);
-    gr_free(path);
-    if (s != GR_OK)
-        return s;
-    c->maps[n] = map;
-    c->files[n] = (gr_checkpoint_file){name, map.data, map.size};
-    c->count++;
-    return GR_OK;
-}
-
-gr_status gr_carried_open(gr_carried *c, const char *dir)
-{
-    size_t n;
-    *c = (gr_carried){0};
-    gr_status s = gr_dir_list(dir, &c->names, &n);
-    c->n_names = s == GR_OK ? n : 0;
-    for (size_t i = 0; s == GR_OK && i < n; i++)
-        if (gr_is_carried(c->names[i]))
-            s = carry(c, dir, c->names[i]);
-    return s;
-}
-
-void gr_carried_close(gr_carried *c)
-{
-    for (int i = 0; i < c->count; i++)
-        gr_map_close(&c->maps[i]);
-    gr_names_free(c->names, c->n_names);
-    gr_free(c->files);
-    gr_free(c->maps);
-    *c = (gr_carried){0};
-}
 
 /* ---- the work ----------------------------------------------------------------------------------------------- */
 
@@ -246,6 +114,13 @@ static gr_status compare_tensors(saving *w, const char *dir)
     return s;
 }
 
+/* The i-th of some ids from all over the vocabulary. */
+static int64_t pick(uint64_t i, int64_t vocab)
+{
+    int64_t id = (int64_t)(gr_philox_uniform(0, 0, i) * (double)vocab);
+    return id < vocab ? id : vocab - 1;
+}
+
 enum { PROMPTS = 3, PROMPT_TOKENS = 16 };
 
 static gr_status logits_of(gr_model *m, const int64_t *tokens, int64_t length, float *out)
@@ -300,10 +175,8 @@ static gr_status compare_logits(saving *w, gr_model *saved)
 {
     const gr_model_info *info = gr_model_describe(w->m);
     int64_t tokens[PROMPTS * PROMPT_TOKENS], t = info->context < PROMPT_TOKENS ? info->context : PROMPT_TOKENS;
-    for (int64_t i = 0; i < PROMPTS * t; i++) {
-        int64_t id = (int64_t)(gr_philox_uniform(0, 0, (uint64_t)i) * (double)info->vocab);
-        tokens[i] = id < info->vocab ? id : info->vocab - 1;
-    }
+    for (int64_t i = 0; i < PROMPTS * t; i++)
+        tokens[i] = pick((uint64_t)i, info->vocab);
     size_t n = (size_t)(PROMPTS * t * info->vocab);
     float *logits = gr_alloc(2 * n * sizeof *logits);
     if (!logits)
@@ -344,6 +217,23 @@ static bool has_tokenizer(const saving *w)
            (has_file(w, "vocab.json") && has_file(w, "merges.txt"));
 }
 
+/* A text that the tokenizer can make, whatever its vocabulary: that of some of its tokens. */
+static gr_status compare_own_text(saving *w, gr_tokenizer *must, gr_tokenizer *is)
+{
+    int32_t ids[64];
+    const char *text;
+    size_t size;
+    int64_t vocab = gr_tokenizer_vocab_size(must);
+    for (uint64_t i = 0; i < 64; i++)
+        ids[i] = (int32_t)pick(i, vocab);
+    gr_status s = gr_tokenizer_decode(must, ids, 64, GR_SKIP_SPECIAL, &text, &size);
+    char *copy = s == GR_OK ? gr_strdup(text) : NULL;
+    if (s == GR_OK)
+        s = copy ? compare_text(w, must, is, copy, 0) : GR_ERR_MEMORY;
+    gr_free(copy);
+    return s;
+}
+
 static gr_status compare_tokenizers(saving *w, const char *dir)
 {
     static const char *const texts[] = {
@@ -359,6 +249,8 @@ static gr_status compare_tokenizers(saving *w, const char *dir)
         if (s == GR_OK)
             s = compare_text(w, must, is, texts[i], GR_ADD_SPECIAL | GR_PARSE_SPECIAL);
     }
+    if (s == GR_OK && must)
+        s = compare_own_text(w, must, is);
     gr_tokenizer_free(is);
     gr_tokenizer_free(must);
     /* One that we cannot run is still the same, byte for byte. */
@@ -409,7 +301,7 @@ static gr_status check_saved(void *user, const char *dir)
         s = compare_generation(w);
     if (s == GR_OK)
         s = compare_tensors(w, dir);
-    gr_model *saved = s == GR_OK ? gr_model_load(dir, w->m->device) : NULL;
+    gr_model *saved = s == GR_OK ? gr_model_load(dir, NULL, w->m->device) : NULL;
     if (s == GR_OK)
         s = saved ? compare_logits(w, saved) : gr_error_status();
     gr_model_free(saved);
@@ -425,6 +317,9 @@ static gr_status check_options(const char *dir, const gr_save_options *o)
     if (o->cast && o->dtype != GR_F32 && o->dtype != GR_F16 && o->dtype != GR_BF16)
         return gr_fail(GR_ERR_ARGUMENT, "saving: weights cannot be saved as %s\nthey can as f32, f16 and bf16",
                        gr_dtype_name(o->dtype));
+    if (gr_path_is_file(dir))
+        return gr_fail(GR_ERR_ARGUMENT, "saving %s: there is a file of that name\nchoose another name, or remove it",
+                       dir);
     if (!gr_path_is_dir(dir))
         return GR_OK;
     gr_status s = gr_dir_list(dir, &names, &n);
