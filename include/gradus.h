@@ -625,7 +625,8 @@ GR_API gr_store *gr_trainer_store(gr_trainer *trainer);
 GR_API int64_t gr_trainer_steps(const gr_trainer *trainer);
 GR_API void gr_trainer_set_steps(gr_trainer *trainer, int64_t steps);
 
-/* Text to train on: documents from text files, .jsonl files ({"text": ...} a line), directories of both, or "-", stdin. */
+/* Text to train on: documents from text files, .jsonl files, directories of both, or "-", stdin. A line of a .jsonl file
+ * is {"text": ...} or {"prompt": ..., "completion": ...}; docs/training.md. Errors name file and line. */
 typedef struct gr_corpus gr_corpus;
 GR_API gr_corpus *gr_corpus_load(const char *const *paths, int n);
 GR_API void gr_corpus_free(gr_corpus *corpus); /* NULL is fine */
@@ -635,16 +636,40 @@ GR_API int64_t gr_corpus_documents(const gr_corpus *corpus);
 /* Feeds all documents to the training of a tokenizer. */
 GR_API gr_status gr_corpus_feed(const gr_corpus *corpus, gr_tokenizer_trainer *trainer);
 
-/* Training data: one stream of token ids. */
+/* Training data: one stream of token ids, or documents kept apart. */
 typedef struct gr_data gr_data;
-/* The documents' tokens, joined by the tokenizer's end-of-text token where it has one. */
+/* A stream: the documents' tokens, joined by the tokenizer's end-of-text token where it has one. All of them are trained
+ * on, so a line with a prompt is an error. */
 GR_API gr_data *gr_data_from_corpus(const gr_corpus *corpus, gr_tokenizer *tokenizer);
-GR_API gr_data *gr_data_from_ids(const int32_t *ids, int64_t n); /* copied */
-/* The last `fraction` of the stream is cut off as *eval: parts of the same memory, data must outlive it. */
+GR_API gr_data *gr_data_from_ids(const int32_t *ids, int64_t n); /* a stream; copied */
+/* Documents: each is the tokens that the tokenizer's post-processor puts before a text, the text's, and those behind; the
+ * last is the tokenizer's end of text, or `eos` where it has none (-1: nor is there one). Trained on is what follows the
+ * prompt, the end included. Takes the same paths as gr_corpus_load, without keeping the text. */
+GR_API gr_data *gr_data_load_documents(const char *const *paths, int n, gr_tokenizer *tokenizer, int64_t eos);
+/* The last `fraction` of the stream, or of documents whole ones, is cut off as *eval: parts of the same memory, data must
+ * outlive it. */
 GR_API gr_status gr_data_split(gr_data *data, double fraction, gr_data **eval);
-GR_API void gr_data_free(gr_data *data); /* NULL is fine */
-GR_API int64_t gr_data_count(const gr_data *data);
-GR_API const int32_t *gr_data_ids(const gr_data *data);
+GR_API void gr_data_free(gr_data *data);                /* NULL is fine */
+GR_API int64_t gr_data_count(const gr_data *data);      /* tokens */
+GR_API int64_t gr_data_documents(const gr_data *data);  /* kept apart; 0: a stream */
+GR_API const int32_t *gr_data_ids(const gr_data *data); /* of a stream */
+
+/* The rows of `context` tokens that data is trained on in, numbered from 0 through all epochs. Which tokens are in row k
+ * is a function of the data, these arguments and k alone. The data must outlive it. docs/training.md */
+typedef struct gr_rows gr_rows;
+GR_API gr_rows *gr_rows_new(const gr_data *data, int64_t context, bool shuffle, uint64_t seed);
+GR_API void gr_rows_free(gr_rows *rows); /* NULL is fine */
+/* What an epoch is; of a stream only rows and tokens. */
+typedef struct gr_rows_info {
+    int64_t rows, tokens, documents;
+    int64_t trained;               /* tokens that are learned, each once */
+    int64_t filled;                /* places of the rows that hold a token; the rest is padding */
+    int64_t cut, pieces;           /* documents longer than a row; parts that all documents make */
+    int64_t cut_prompts, left_out; /* prompts too long for their row, and tokens left out at their beginnings */
+} gr_rows_info;
+GR_API gr_rows_info gr_rows_describe(const gr_rows *rows);
+/* Row k as a part of a gr_batch: arrays [context]. segments may be NULL for a stream. */
+GR_API void gr_rows_fill(const gr_rows *rows, int64_t k, int64_t *tokens, int64_t *targets, int64_t *segments);
 
 /* A run: training with evaluation, checkpoints and metrics in a directory. Killed at any instant, it goes on from its
  * newest good checkpoint as if it had not been. */
@@ -660,6 +685,7 @@ typedef struct gr_run_options {
     const char *dir;
     gr_train_options train;
     bool shuffle;            /* rows in random order; else sequential (docs/training.md) */
+    int64_t rows;            /* of the data in all: what steps have room for behind them is empty; 0: no end */
     int64_t eval_every;      /* steps between evaluations; 0: at the end only */
     int64_t eval_tokens;     /* of the evaluation data at most; 0: all */
     int64_t save_every;      /* steps between checkpoints; 0: at the end only */

@@ -1,6 +1,8 @@
 /* Documents: rows of several that do not see each other, what is trained on, and what is refused. */
 #include "tiny.h"
 
+#include "train/data.h"
+
 static const char *const devices[] = {"ref", "cpu", "far"};
 enum { N_DEVICES = 3 };
 
@@ -180,4 +182,360 @@ TEST(bad_segments_are_refused)
     gr_trainer_free(t);
     gr_model_free(m);
     gr_device_close(device);
+}
+
+/* ---- reading ---------------------------------------------------------------------------------------------------- */
+
+/* A file in the test's folder. */
+static const char *file_of(const char *name, const char *text, size_t size)
+{
+    const char *path = test_join(test_dir(), name);
+    CHECK_OK(gr_file_write(path, text, size));
+    return path;
+}
+
+static gr_data *documents_of(const char *name, const char *text, gr_tokenizer *t)
+{
+    const char *path = file_of(name, text, strlen(text));
+    return gr_data_load_documents(&path, 1, t, -1);
+}
+
+static int64_t length_of(const gr_data *d, int64_t i)
+{
+    return d->documents[i].end - d->documents[i].begin;
+}
+
+TEST(lines_are_texts_or_prompts_with_completions)
+{
+    gr_tokenizer *t = gr_tokenizer_byte();
+    gr_data *d = documents_of("a.jsonl",
+                              "\xEF\xBB\xBF{\"text\": \"ab\\u0000c\", \"id\": 7}\r\n"
+                              "\n   \t\r\n"
+                              "{\"completion\": \"world\", \"prompt\": \"hello \", \"text\": null}\n"
+                              "{\"prompt\": \"\", \"completion\": \"xyz\"}",
+                              t);
+    CHECK_MADE(d);
+    CHECK_EQ_INT(gr_data_documents(d), 3);
+    CHECK_EQ_INT(length_of(d, 0), 4 + 1); /* and its end */
+    CHECK_EQ_INT(d->documents[0].given, 1);
+    CHECK_EQ_INT(d->documents[0].line, 1);
+    CHECK_EQ_INT(d->ids[2], 0);
+    CHECK_EQ_INT(d->ids[4], gr_tokenizer_eos(t));
+    CHECK_EQ_INT(length_of(d, 1), 11 + 1);
+    CHECK_EQ_INT(d->documents[1].given, 6);
+    CHECK_EQ_INT(d->documents[1].line, 4);
+    CHECK_EQ_INT(d->documents[2].given, 1);
+    CHECK_EQ_INT(d->documents[2].line, 5);
+    CHECK_EQ_INT(gr_data_count(d), 5 + 12 + 4);
+    CHECK_EQ_INT(d->bytes, 4 + 11 + 3);
+    gr_data_free(d);
+    gr_tokenizer_free(t);
+}
+
+TEST(lines_that_cannot_be_read_are_named)
+{
+    static const struct {
+        const char *line, *message;
+    } bad[] = {
+        {"{\"text\": 5}", "a.jsonl: line 2: key \"text\": expected a string, found an integer"},
+        {"{\"prompt\": [\"a\"], \"completion\": \"b\"}", "line 2: key \"prompt\": expected a string, found an array"},
+        {"{\"prompt\": \"a\", \"completion\": {}}", "line 2: key \"completion\": expected a string, found an object"},
+        {"{\"prompt\": \"a\"}", "line 2: top level: has a \"prompt\" without a \"completion\""},
+        {"{\"prompt\": \"a\", \"completion\": null}", "has a \"prompt\" without a \"completion\""},
+        {"{\"completion\": \"a\"}", "has a \"completion\" without a \"prompt\""},
+        {"{\"text\": \"a\", \"completion\": \"a\"}", "has \"text\" and \"completion\""},
+        {"{\"messages\": []}", "line 2: key \"messages\": chat templates are not applied here"},
+        {"{\"instruction\": \"a\"}", "has neither \"text\" nor \"prompt\" and \"completion\""},
+        {"{\"text\": null}", "has neither \"text\" nor \"prompt\""},
+        {"{}", "has neither \"text\" nor \"prompt\""},
+        {"[\"text\"]", "line 2: top level: expected an object, found an array"},
+        {"\"text\"", "line 2"},
+        {"{\"text\": \"a\"", "line 2"},
+        {"{\"text\": \"a\"} {}", "line 2"},
+        {"{\"text\": \"a\", \"text\": \"b\"}", "duplicate"},
+        {"{\"text\": \"\\ud800\"}", "line 2"},
+        {"{\"text\": \"\xff\"}", "line 2"},
+        {"{\"text\": \"a\tb\"}", "line 2"},
+        {"{\"te\\u0000xt\": \"a\"}", "line 2"},
+    };
+    gr_tokenizer *t = gr_tokenizer_byte();
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        NOTE("%s", bad[i].line);
+        char text[200];
+        snprintf(text, sizeof text, "{\"text\": \"good\"}\n%s\n", bad[i].line);
+        CHECK(!documents_of("a.jsonl", text, t));
+        CHECK_ERROR(GR_ERR_FILE, bad[i].message);
+        CHECK_ERROR(GR_ERR_FILE, "a.jsonl: line 2");
+        const char *path = test_join(test_dir(), "a.jsonl");
+        CHECK(!gr_corpus_load(&path, 1));
+        CHECK_ERROR(GR_ERR_FILE, bad[i].message);
+    }
+    gr_tokenizer_free(t);
+}
+
+/* A NUL between the letters, a thousand brackets, a line of a megabyte. */
+TEST(hostile_lines)
+{
+    gr_tokenizer *t = gr_tokenizer_byte();
+    static const char nul[] = "{\"text\": \"a\0b\"}\n";
+    const char *path = file_of("nul.jsonl", nul, sizeof nul - 1);
+    CHECK(!gr_data_load_documents(&path, 1, t, -1));
+    CHECK_ERROR(GR_ERR_FILE, "nul.jsonl: line 1");
+
+    enum { DEPTH = 100000, LONG = 1 << 20 };
+    char *text = malloc(LONG + 64);
+    int n = sprintf(text, "{\"text\": ");
+    memset(text + n, '[', DEPTH);
+    path = file_of("deep.jsonl", text, (size_t)n + DEPTH);
+    CHECK(!gr_data_load_documents(&path, 1, t, -1));
+    CHECK_ERROR(GR_ERR_FILE, "deep.jsonl: line 1");
+
+    text[n] = '"';
+    memset(text + n + 1, 'x', LONG);
+    strcpy(text + n + 1 + LONG, "\"}");
+    path = file_of("long.jsonl", text, (size_t)n + LONG + 3);
+    gr_data *d = gr_data_load_documents(&path, 1, t, -1);
+    CHECK_MADE(d);
+    CHECK_EQ_INT(gr_data_count(d), LONG + 1);
+    gr_data_free(d);
+    free(text);
+    gr_tokenizer_free(t);
+}
+
+static char remarks[4096];
+
+static void remember_remark(void *user, gr_log_level level, const char *message)
+{
+    (void)user;
+    (void)level;
+    size_t n = strlen(remarks);
+    snprintf(remarks + n, sizeof remarks - n, "%s\n", message);
+}
+
+TEST(what_is_left_out_is_said)
+{
+    gr_tokenizer *t = gr_tokenizer_byte();
+    *remarks = '\0';
+    gr_set_log(remember_remark, NULL);
+    gr_data *d = documents_of("a.jsonl",
+                              "{\"text\": \"\", \"meta\": 1}\n{\"prompt\": \"p\", \"completion\": \"\"}\n"
+                              "{\"text\": \"a\", \"url\": \"b\"}\n{\"text\": \"\"}\n",
+                              t);
+    CHECK_MADE(d);
+    CHECK_EQ_INT(gr_data_documents(d), 1);
+    CHECK(strstr(remarks, "a.jsonl: line 1: 2 empty texts left out, this is the first"));
+    CHECK(strstr(remarks, "a.jsonl: line 2: 1 empty completion left out"));
+    CHECK(strstr(remarks, "\"meta\", \"url\""));
+    gr_data_free(d);
+    CHECK(!documents_of("b.jsonl", "{\"text\": \"\"}\n", t));
+    CHECK_ERROR(GR_ERR_FILE, "b.jsonl: there is no text in it");
+    gr_set_log(NULL, NULL);
+    gr_tokenizer_free(t);
+}
+
+/* Without a token that ends texts, one of a single token teaches nothing. */
+TEST(data_without_anything_to_learn_is_refused)
+{
+    gr_tokenizer *t = gr_tokenizer_char("ab", 2, false);
+    CHECK_MADE(t);
+    CHECK(!documents_of("a.jsonl", "{\"text\": \"a\"}\n{\"text\": \"b\"}\n", t));
+    CHECK_ERROR(GR_ERR_FILE, "a.jsonl: line 1: there is nothing to train on");
+    *remarks = '\0';
+    gr_set_log(remember_remark, NULL);
+    gr_data *d = documents_of("a.jsonl", "{\"text\": \"a\"}\n{\"text\": \"ba\"}\n", t);
+    CHECK_MADE(d);
+    CHECK_EQ_INT(gr_data_documents(d), 1);
+    CHECK(strstr(remarks, "a.jsonl: line 1: has nothing to train on, as 1 of 2 documents"));
+    gr_data_free(d);
+    CHECK(!documents_of("a.jsonl", "{\"text\": \"ab\"}\n{\"text\": \"ax\"}\n", t));
+    CHECK_ERROR(GR_ERR_ARGUMENT, "a.jsonl: line 2");
+    gr_set_log(NULL, NULL);
+    gr_tokenizer_free(t);
+}
+
+/* In one stream a prompt would be trained on. */
+TEST(a_stream_takes_no_prompts)
+{
+    gr_tokenizer *t = gr_tokenizer_byte();
+    static const char text[] = "{\"text\": \"a\"}\n{\"prompt\": \"a\", \"completion\": \"b\"}\n";
+    const char *path = file_of("a.jsonl", text, strlen(text));
+    gr_corpus *c = gr_corpus_load(&path, 1);
+    CHECK_MADE(c);
+    CHECK(!gr_data_from_corpus(c, t));
+    CHECK_ERROR(GR_ERR_FILE, "a.jsonl: line 2: has a prompt and a completion");
+    gr_data *d = gr_data_documents_of(c, t, -1); /* apart it is fine, and says where from */
+    CHECK_MADE(d);
+    CHECK_EQ_INT(d->documents[1].line, 2);
+    CHECK_EQ_INT(d->documents[1].given, 1);
+    CHECK_EQ_STR(d->files[0], path);
+    gr_data_free(d);
+    gr_corpus_free(c);
+    gr_tokenizer_free(t);
+}
+
+/* ---- rows ------------------------------------------------------------------------------------------------------- */
+
+/* Documents of random lengths whose ids are numbered through, so that each can be found again. */
+static gr_data *numbered(gr_document *documents, int64_t n, int longest, uint32_t seed)
+{
+    gr_data *d = gr_alloc_zero(1, sizeof *d);
+    for (int64_t i = 0, at = 0; i < n; i++) {
+        seed = seed * 1664525u + 1013904223u;
+        int64_t length = 2 + (seed >> 8) % (uint32_t)(seed >> 28 ? (longest + 3) / 4 : longest);
+        seed = seed * 1664525u + 1013904223u;
+        bool has_prompt = seed >> 31;
+        documents[i] = (gr_document){at, at + length, has_prompt ? 1 + (int32_t)((seed >> 8) % (length - 1)) : 1, 0, 0};
+        d->n = at += length;
+    }
+    d->documents = gr_alloc((size_t)n * sizeof *documents);
+    memcpy(d->documents, documents, (size_t)n * sizeof *documents);
+    d->n_documents = n;
+    d->ids = gr_alloc((size_t)d->n * sizeof *d->ids);
+    for (int64_t i = 0; i < d->n; i++)
+        d->ids[i] = (int32_t)i;
+    return d;
+}
+
+enum { LONGEST_ROW = 64 };
+
+/* Looks at row k: seen[id] counts how often a token is a target. Returns the places filled. */
+static int64_t look_at_row(const gr_rows *r, int64_t k, int64_t context, int *seen)
+{
+    int64_t tokens[LONGEST_ROW], targets[LONGEST_ROW], segments[LONGEST_ROW], trained = 0, filled = 0;
+    gr_rows_fill(r, k, tokens, targets, segments);
+    for (int64_t i = 0; i < context; i++) {
+        bool starts = i == 0 || segments[i] != segments[i - 1];
+        CHECK(i == 0 || segments[i] == segments[i - 1] || segments[i] == segments[i - 1] + 1);
+        CHECK(starts || tokens[i] == tokens[i - 1] + 1 || (tokens[i] == 0 && targets[i] == -100));
+        CHECK(targets[i] == -100 || targets[i] == tokens[i] + 1);
+        filled += tokens[i] != 0 || targets[i] != -100;
+        if (targets[i] != -100) {
+            seen[targets[i]]++;
+            trained++;
+        }
+    }
+    CHECK(trained > 0); /* so that no step can be empty */
+    return filled;
+}
+
+static void check_epoch(const gr_data *d, const gr_rows *r, int64_t context, int64_t epoch, int *seen)
+{
+    gr_rows_info info = gr_rows_describe(r);
+    memset(seen, 0, (size_t)d->n * sizeof *seen);
+    for (int64_t k = 0; k < info.rows; k++)
+        look_at_row(r, epoch * info.rows + k, context, seen);
+    for (int64_t i = 0; i < d->n_documents; i++)
+        for (int64_t at = d->documents[i].begin; at < d->documents[i].end; at++)
+            CHECK_EQ_INT(seen[at], at >= d->documents[i].begin + d->documents[i].given);
+}
+
+TEST(every_token_is_learned_once_an_epoch)
+{
+    enum { N = 300 };
+    gr_document documents[N];
+    for (int64_t context = 1; context <= LONGEST_ROW; context = context < 5 ? context + 1 : context * 2 - 3)
+        for (int shuffle = 0; shuffle < 2; shuffle++)
+            for (int longest = 1; longest <= 150; longest = longest * 5 + 3) {
+                NOTE("context %d, %s, documents up to %d", (int)context, shuffle ? "shuffled" : "in order",
+                     longest + 1);
+                gr_data *d = numbered(documents, N, longest, (uint32_t)(context * 10 + longest));
+                gr_rows *r = gr_rows_new(d, context, shuffle, 5);
+                CHECK_MADE(r);
+                int *seen = malloc((size_t)d->n * sizeof *seen);
+                for (int64_t epoch = 0; epoch < 3; epoch++)
+                    check_epoch(d, r, context, epoch, seen);
+                gr_rows_info info = gr_rows_describe(r);
+                int64_t trained = 0;
+                for (int64_t i = 0; i < N; i++)
+                    trained += length_of(d, i) - documents[i].given;
+                CHECK_EQ_INT(info.trained, trained);
+                CHECK_EQ_INT(info.documents, N);
+                CHECK(info.filled <= info.rows * context);
+                free(seen);
+                gr_rows_free(r);
+                gr_data_free(d);
+            }
+}
+
+/* Best fit leaves little empty; epochs have the rows in other orders, seeds too; the same arguments the same rows. */
+TEST(rows_are_full_and_shuffled)
+{
+    enum { N = 3000, CONTEXT = 64 };
+    static gr_document documents[N];
+    gr_data *d = numbered(documents, N, 60, 3);
+    gr_rows *r = gr_rows_new(d, CONTEXT, true, 5), *again = gr_rows_new(d, CONTEXT, true, 5);
+    gr_rows *other = gr_rows_new(d, CONTEXT, true, 6), *in_order = gr_rows_new(d, CONTEXT, false, 5);
+    gr_rows_info info = gr_rows_describe(r);
+    CHECK((double)info.filled > 0.995 * (double)(info.rows * CONTEXT));
+    CHECK(gr_rows_describe(in_order).rows > info.rows);
+    int64_t a[3][CONTEXT], b[3][CONTEXT], moved = 0, differ = 0;
+    for (int64_t k = 0; k < 2 * info.rows; k++) {
+        gr_rows_fill(r, k, a[0], a[1], a[2]);
+        gr_rows_fill(again, k, b[0], b[1], b[2]);
+        CHECK(memcmp(a, b, sizeof a) == 0);
+        gr_rows_fill(other, k, b[0], b[1], b[2]);
+        differ += memcmp(a, b, sizeof a) != 0;
+        gr_rows_fill(r, k + info.rows, b[0], b[1], b[2]);
+        moved += memcmp(a, b, sizeof a) != 0;
+    }
+    CHECK(differ > info.rows && moved > info.rows);
+    for (int64_t k = 0, at = -1; k < gr_rows_describe(in_order).rows; k++) { /* in order it is */
+        gr_rows_fill(in_order, k, a[0], a[1], a[2]);
+        CHECK(a[0][0] > at);
+        at = a[0][0];
+    }
+    gr_rows_free(in_order);
+    gr_rows_free(other);
+    gr_rows_free(again);
+    gr_rows_free(r);
+    gr_data_free(d);
+}
+
+/* A prompt of 30 tokens, a completion of 5, rows of 16: the end of the prompt is what stays. */
+TEST(a_prompt_too_long_loses_its_beginning)
+{
+    gr_document document = {0, 35, 30, 0, 0};
+    gr_data *d = numbered(&document, 1, 1, 1);
+    gr_free(d->ids);
+    d->ids = gr_alloc(35 * sizeof *d->ids);
+    for (int i = 0; i < 35; i++)
+        d->ids[i] = i;
+    d->documents[0] = (gr_document){0, d->n = 35, 30, 0, 0};
+    gr_rows *r = gr_rows_new(d, 16, true, 0);
+    gr_rows_info info = gr_rows_describe(r);
+    CHECK_EQ_INT(info.rows, 1);
+    CHECK_EQ_INT(info.cut_prompts, 1);
+    CHECK_EQ_INT(info.left_out, 35 - 1 - 16);
+    CHECK_EQ_INT(info.trained, 5);
+    int64_t tokens[16], targets[16], segments[16];
+    gr_rows_fill(r, 0, tokens, targets, segments);
+    CHECK_EQ_INT(tokens[0], 18);
+    CHECK_EQ_INT(targets[10], -100);
+    CHECK_EQ_INT(targets[11], 30);
+    CHECK_EQ_INT(targets[15], 34);
+    gr_rows_free(r);
+    gr_data_free(d);
+}
+
+TEST(whole_documents_are_cut_off_for_evaluation)
+{
+    gr_document documents[10];
+    gr_data *d = numbered(documents, 10, 20, 9), *e;
+    int64_t n = gr_data_count(d);
+    CHECK_OK(gr_data_split(d, 0.2, &e));
+    CHECK_EQ_INT(gr_data_count(d) + gr_data_count(e), n);
+    CHECK_EQ_INT(gr_data_documents(d) + gr_data_documents(e), 10);
+    CHECK((double)gr_data_count(e) >= 0.2 * (double)n);
+    CHECK_EQ_INT(e->documents[0].begin, d->documents[d->n_documents - 1].end);
+    gr_rows *r = gr_rows_new(e, 64, false, 0);
+    int64_t tokens[64], targets[64], segments[64];
+    gr_rows_fill(r, 0, tokens, targets, segments);
+    CHECK_EQ_INT(tokens[0], e->documents[0].begin);
+    gr_rows_free(r);
+    gr_data_free(e);
+    gr_data_free(d);
+    d = numbered(documents, 1, 20, 9);
+    CHECK_STATUS(gr_data_split(d, 0.5, &e), GR_ERR_ARGUMENT);
+    CHECK_ERROR(GR_ERR_ARGUMENT, "it is one document");
+    gr_data_free(d);
 }

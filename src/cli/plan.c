@@ -98,10 +98,11 @@ static gr_status print(const gr_args *args, const plan *p)
 
 /* ---- train -------------------------------------------------------------------------------------------------- */
 
-/* What the loop of training keeps besides: a step's tokens and targets, twice for evaluation, and the curve. */
+/* What the loop of training keeps besides: a step's tokens and targets, twice for evaluation, and the curve; with
+ * segments these and positions. */
 static size_t loop_bytes(const gr_train_options *o)
 {
-    size_t row = (size_t)(o->batch * o->context) * 2 * sizeof(int64_t);
+    size_t row = (size_t)(o->batch * o->context) * (o->segments ? 3 : 2) * sizeof(int64_t);
     return row * (size_t)(o->accumulate + 1) + (size_t)o->steps * 2 * sizeof(double);
 }
 

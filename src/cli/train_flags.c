@@ -1,3 +1,4 @@
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include "base/file.h"
@@ -6,6 +7,7 @@
 #include "cli/term.h"
 #include "cli/train_flags.h"
 #include "format/checkpoint.h"
+#include "train/data.h"
 
 #define INT(field) GR_INT(gr_train_flags, field)
 #define FLOAT(field) GR_FLOAT(gr_train_flags, field)
@@ -41,6 +43,8 @@ const gr_flag gr_train_flag_table[] = {
     {"accumulate", INT(accumulate), .value = "N", .initial = "1", .min = 1, .help = "micro-batches of a step"},
     {"order", CHOICE(order), .value = "shuffle|sequential", .initial = "shuffle",
      .help = "rows in random order, or one after the other"},
+    {"documents", CHOICE(documents), .value = "joined|apart", .initial = "joined",
+     .help = "one stream of text, or documents that never see each other; prompts need the latter"},
     {GR_HEADING("Optimizer")},
     {"optimizer", CHOICE(optimizer), .value = "adamw|sgd", .initial = "adamw", .help = "what moves the weights"},
     {"lr", FLOAT(lr), .value = "X", .initial = "1e-3", .help = "highest learning rate"},
@@ -72,6 +76,18 @@ const gr_flag gr_train_flag_table[] = {
      .help = "newest checkpoints kept; the best is kept too"},
     {0},
 };
+
+static bool is_apart(const gr_train_flags *f)
+{
+    return f->documents == 1;
+}
+
+/* The text is needed before the tokenizer when that is made of it, and for a stream. */
+static bool needs_text(const gr_train_flags *f)
+{
+    bool made_of_text = f->tokenizer && (strcmp(f->tokenizer, "char") == 0 || strncmp(f->tokenizer, "bpe:", 4) == 0);
+    return !is_apart(f) || made_of_text;
+}
 
 /* ---- tokenizer and model ------------------------------------------------------------------------------------ */
 
@@ -115,7 +131,7 @@ static gr_status open_tokenizer(gr_args *args, gr_train_job *job)
     if (strcmp(kind, "char") == 0) {
         size_t size;
         const char *text = gr_corpus_text(job->corpus, &size);
-        job->on.tokenizer = gr_tokenizer_char(text, size, gr_corpus_documents(job->corpus) > 1);
+        job->on.tokenizer = gr_tokenizer_char(text, size, gr_corpus_documents(job->corpus) > 1 || is_apart(f));
     } else if (strcmp(kind, "byte") == 0) {
         job->on.tokenizer = gr_tokenizer_byte();
     } else {
@@ -176,31 +192,60 @@ static gr_status open_model(gr_args *args, bool initialize, gr_train_job *job)
 
 /* ---- data and options --------------------------------------------------------------------------------------- */
 
-static gr_status open_data(const gr_train_flags *f, gr_train_job *job)
+static gr_data *read_documents(const char *const *data, size_t n, const gr_train_job *job)
 {
-    job->data = gr_data_from_corpus(job->corpus, job->on.tokenizer);
+    int64_t eos = gr_model_describe(job->on.model)->eos;
+    if (job->corpus)
+        return gr_data_documents_of(job->corpus, job->on.tokenizer, eos);
+    return gr_data_load_documents(data, (int)n, job->on.tokenizer, eos);
+}
+
+static gr_status open_data(const gr_train_flags *f, const char **data, size_t n_data, gr_train_job *job)
+{
+    bool apart = is_apart(f);
+    if (apart)
+        job->data = read_documents(data, n_data, job);
+    else
+        job->data = gr_data_from_corpus(job->corpus, job->on.tokenizer);
     if (!job->data)
         return gr_error_status();
     if (f->eval_fraction > 0)
         return gr_data_split(job->data, f->eval_fraction, &job->eval);
     if (!f->eval_data)
         return GR_OK;
-    job->eval_corpus = gr_corpus_load(&f->eval_data, 1);
-    job->eval = job->eval_corpus ? gr_data_from_corpus(job->eval_corpus, job->on.tokenizer) : NULL;
+    if (apart) {
+        int64_t eos = gr_model_describe(job->on.model)->eos;
+        job->eval = gr_data_load_documents(&f->eval_data, 1, job->on.tokenizer, eos);
+    } else {
+        job->eval_corpus = gr_corpus_load(&f->eval_data, 1);
+        job->eval = job->eval_corpus ? gr_data_from_corpus(job->eval_corpus, job->on.tokenizer) : NULL;
+    }
     return job->eval ? GR_OK : gr_error_status();
 }
 
-static int64_t steps_of(const gr_train_flags *f, const gr_train_job *job)
+/* Steps of the epochs. Of documents an epoch is whole rows, each once: the last step may not be full. */
+static gr_status count_steps(const gr_train_flags *f, gr_train_job *job)
 {
+    gr_train_options *t = &job->run.train;
+    int64_t step_rows = t->batch * t->accumulate;
+    t->steps = f->steps;
     if (f->epochs <= 0)
-        return f->steps;
-    double tokens = f->epochs * (double)gr_data_count(job->data),
-           step = (double)(f->batch * f->context * f->accumulate);
-    int64_t steps = (int64_t)(tokens / step);
-    return steps > 0 ? steps : 1;
+        return GR_OK;
+    if (!is_apart(f)) {
+        t->steps = (int64_t)(f->epochs * (double)gr_data_count(job->data) / (double)(step_rows * t->context));
+        t->steps = t->steps > 0 ? t->steps : 1;
+        return GR_OK;
+    }
+    gr_rows *rows = gr_rows_new(job->data, t->context, job->run.shuffle, t->seed);
+    if (!rows)
+        return gr_error_status();
+    job->run.rows = (int64_t)ceil(f->epochs * (double)gr_rows_describe(rows).rows);
+    t->steps = (job->run.rows + step_rows - 1) / step_rows;
+    gr_rows_free(rows);
+    return GR_OK;
 }
 
-static void set_options(const gr_args *args, gr_train_job *job)
+static gr_status set_options(const gr_args *args, gr_train_job *job)
 {
     const gr_train_flags *f = args->options;
     gr_train_options *t = &job->run.train;
@@ -208,7 +253,10 @@ static void set_options(const gr_args *args, gr_train_job *job)
     t->batch = f->batch;
     t->context = f->context;
     t->accumulate = f->accumulate;
-    t->steps = steps_of(f, job);
+    t->segments = is_apart(f);
+    t->seed = (uint64_t)args->common.seed;
+    job->run.shuffle = f->order == 0;
+    gr_status s = count_steps(f, job);
     t->lr = f->lr;
     t->min_lr = gr_args_given(args, "min-lr") ? f->min_lr : f->lr / 10;
     int64_t usual = t->steps / 20 < 100 ? t->steps / 20 : 100;
@@ -221,14 +269,13 @@ static void set_options(const gr_args *args, gr_train_job *job)
     t->weight_decay = f->weight_decay;
     t->clip = f->clip;
     t->dropout = f->dropout;
-    t->seed = (uint64_t)args->common.seed;
     job->run.dir = f->out;
-    job->run.shuffle = f->order == 0;
     job->run.eval_every = f->eval_every;
     job->run.eval_tokens = f->eval_tokens;
     job->run.save_every = f->save_every;
     job->run.keep = f->keep;
     job->run.resume = f->resume;
+    return s;
 }
 
 gr_status gr_train_job_open(gr_args *args, const char **data, size_t n_data, bool initialize, gr_train_job *job)
@@ -237,12 +284,13 @@ gr_status gr_train_job_open(gr_args *args, const char **data, size_t n_data, boo
     *job = (gr_train_job){0};
     if (n_data == 0 && (initialize || f->epochs > 0))
         return gr_args_fail(args, "DATA is missing\ngive text files, .jsonl files or directories of them");
-    job->corpus = n_data ? gr_corpus_load(data, (int)n_data) : NULL;
-    gr_status s = job->corpus || !n_data ? open_model(args, initialize, job) : gr_error_status();
-    if (s == GR_OK && job->corpus)
-        s = open_data(f, job);
+    bool text = n_data && needs_text(f);
+    job->corpus = text ? gr_corpus_load(data, (int)n_data) : NULL;
+    gr_status s = job->corpus || !text ? open_model(args, initialize, job) : gr_error_status();
+    if (s == GR_OK && n_data)
+        s = open_data(f, data, n_data, job);
     if (s == GR_OK)
-        set_options(args, job);
+        s = set_options(args, job);
     gr_corpus_free(job->corpus); /* its ids are what is needed from here on */
     job->corpus = NULL;
     return s;

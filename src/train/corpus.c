@@ -1,28 +1,188 @@
-/* Reading text to train on. */
+/* Reading documents. */
 #include "train/data.h"
 
-#include "base/error.h"
 #include "base/file.h"
+#include "base/log.h"
 #include "base/mem.h"
-#include "format/json.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
-struct gr_corpus {
-    char *text; /* [size] of all documents */
-    size_t size, capacity;
-    size_t *ends; /* [n]: where each document ends */
-    size_t n, ends_capacity;
-};
+/* ---- a reader ----------------------------------------------------------------------------------------------- */
+
+void gr_files_free(char **files, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        gr_free(files[i]);
+    gr_free(files);
+}
+
+const char *gr_place(char *const *files, size_t file, int64_t line, char *buffer, size_t cap)
+{
+    if (line > 0)
+        snprintf(buffer, cap, "%.400s: line %lld", files[file], (long long)line);
+    else
+        snprintf(buffer, cap, "%.400s", files[file]);
+    return buffer;
+}
+
+static void leave_out(gr_left_out *l, const gr_document_text *d)
+{
+    if (l->count++ == 0) {
+        l->file = d->file;
+        l->line = d->line;
+    }
+}
+
+gr_status gr_reader_take(gr_reader *r, const gr_document_text *d)
+{
+    if (d->size == d->prompt) {
+        leave_out(d->prompt ? &r->empty_completion : &r->empty_text, d);
+        return GR_OK;
+    }
+    r->documents++;
+    r->bytes += (int64_t)d->size;
+    return r->take(r->user, d);
+}
+
+static void remark_left_out(const gr_reader *r, const gr_left_out *l, const char *what)
+{
+    char place[500];
+    if (l->count > 0)
+        gr_remark(GR_LOG_WARN, "%s: %lld empty %s%s left out%s",
+                  gr_place(r->files, l->file, l->line, place, sizeof place), (long long)l->count, what,
+                  l->count == 1 ? "" : "s", l->count == 1 ? "" : ", this is the first");
+}
+
+static void remark_keys(const gr_reader *r)
+{
+    char list[GR_MOST_KEYS * 36 + 8] = "";
+    for (int i = 0; i < GR_MOST_KEYS && *r->keys[i]; i++) {
+        size_t n = strlen(list);
+        snprintf(list + n, sizeof list - n, "%s\"%s\"", i ? ", " : "", r->keys[i]);
+    }
+    if (*list)
+        gr_remark(GR_LOG_INFO, "of .jsonl lines these keys are not read: %s", list);
+}
+
+/* ---- files -------------------------------------------------------------------------------------------------- */
+
+static bool ends_with(const char *s, const char *end)
+{
+    size_t n = strlen(s), m = strlen(end);
+    return n >= m && strcmp(s + n - m, end) == 0;
+}
+
+gr_status gr_reader_begin(gr_reader *r, const char *name)
+{
+    gr_status s = gr_grow(&r->files, &r->files_cap, r->n_files + 1, sizeof *r->files);
+    char *copy = s == GR_OK ? gr_strdup(name) : NULL;
+    if (!copy)
+        return GR_ERR_MEMORY;
+    r->files[r->n_files++] = copy;
+    return GR_OK;
+}
+
+static gr_status take_text(gr_reader *r, const char *text, size_t size, bool jsonl)
+{
+    if (jsonl)
+        return gr_read_jsonl(r, text, size);
+    return gr_reader_take(r, &(gr_document_text){.text = text, .size = size, .file = r->n_files - 1});
+}
+
+static gr_status read_file(gr_reader *r, const char *path)
+{
+    bool jsonl = ends_with(path, ".jsonl");
+    gr_status s = gr_reader_begin(r, path);
+    if (s == GR_OK && gr_path_is_file(path)) {
+        gr_map map;
+        s = gr_map_open(path, &map);
+        if (s != GR_OK)
+            return s;
+        s = take_text(r, (const char *)map.data, map.size, jsonl);
+        gr_map_close(&map);
+    } else if (s == GR_OK) { /* a pipe */
+        size_t size;
+        char *text = gr_file_read(path, SIZE_MAX - 1, &size);
+        s = text ? take_text(r, text, size, jsonl) : gr_error_status();
+        gr_free(text);
+    }
+    return s;
+}
+
+static gr_status read_directory(gr_reader *r, const char *path)
+{
+    char **names;
+    size_t n, before = r->n_files;
+    gr_status s = gr_dir_list(path, &names, &n);
+    if (s != GR_OK)
+        return s;
+    for (size_t i = 0; s == GR_OK && i < n; i++) {
+        if (!ends_with(names[i], ".txt") && !ends_with(names[i], ".jsonl"))
+            continue;
+        char *file = gr_path_join(path, names[i]);
+        s = file ? read_file(r, file) : GR_ERR_MEMORY;
+        gr_free(file);
+    }
+    gr_names_free(names, n);
+    if (s == GR_OK && r->n_files == before)
+        return gr_fail(GR_ERR_FILE, "%s: holds no text\nof a directory, .txt and .jsonl files are read", path);
+    return s;
+}
+
+/* Nothing tells what comes through a pipe but its beginning. */
+static gr_status read_stdin(gr_reader *r)
+{
+    char *text = NULL;
+    size_t size = 0, capacity = 0, got;
+    gr_status s = gr_reader_begin(r, "standard input");
+    do {
+        s = s == GR_OK ? gr_grow(&text, &capacity, size + 65536, 1) : s;
+        got = s == GR_OK ? fread(text + size, 1, 65536, stdin) : 0;
+        size += got;
+    } while (got > 0);
+    if (s == GR_OK && ferror(stdin))
+        s = gr_fail(GR_ERR_FILE, "standard input: cannot be read: %s", strerror(errno));
+    bool jsonl = s == GR_OK && gr_looks_like_jsonl(text, size);
+    if (jsonl)
+        gr_remark(GR_LOG_INFO, "standard input begins as a .jsonl file does, and is read as one");
+    if (s == GR_OK)
+        s = take_text(r, text, size, jsonl);
+    gr_free(text);
+    return s;
+}
+
+gr_status gr_read_documents(gr_reader *r, const char *const *paths, int n)
+{
+    gr_status s = GR_OK;
+    for (int i = 0; s == GR_OK && i < n; i++) {
+        if (strcmp(paths[i], "-") == 0)
+            s = read_stdin(r);
+        else
+            s = gr_path_is_dir(paths[i]) ? read_directory(r, paths[i]) : read_file(r, paths[i]);
+    }
+    gr_free(r->pair);
+    r->pair = NULL;
+    if (s == GR_OK && r->documents == 0)
+        s = gr_fail(GR_ERR_FILE, "%s: there is no text in it", n ? paths[0] : "data");
+    if (s != GR_OK)
+        return s;
+    remark_left_out(r, &r->empty_text, "text");
+    remark_left_out(r, &r->empty_completion, "completion");
+    remark_keys(r);
+    return GR_OK;
+}
+
+/* ---- a corpus ----------------------------------------------------------------------------------------------- */
 
 void gr_corpus_free(gr_corpus *c)
 {
     if (!c)
         return;
+    gr_files_free(c->files, c->n_files);
     gr_free(c->text);
-    gr_free(c->ends);
+    gr_free(c->documents);
     gr_free(c);
 }
 
@@ -40,169 +200,38 @@ int64_t gr_corpus_documents(const gr_corpus *c)
 gr_status gr_corpus_feed(const gr_corpus *c, gr_tokenizer_trainer *trainer)
 {
     gr_status s = GR_OK;
-    for (size_t i = 0; s == GR_OK && i < c->n; i++) {
-        size_t start = i ? c->ends[i - 1] : 0;
-        s = gr_tokenizer_trainer_feed(trainer, c->text + start, c->ends[i] - start);
-    }
+    size_t at = 0;
+    for (size_t i = 0; s == GR_OK && i < c->n; at += c->documents[i++].size)
+        s = gr_tokenizer_trainer_feed(trainer, c->text + at, c->documents[i].size);
     return s;
 }
 
-static gr_status add_document(gr_corpus *c, const char *text, size_t size)
+static gr_status keep(void *user, const gr_document_text *d)
 {
-    if (size == 0)
-        return GR_OK;
-    gr_status s = gr_grow(&c->text, &c->capacity, c->size + size, 1);
+    gr_corpus *c = user;
+    gr_status s = gr_grow(&c->text, &c->capacity, c->size + d->size, 1);
     if (s == GR_OK)
-        s = gr_grow(&c->ends, &c->ends_capacity, c->n + 1, sizeof *c->ends);
+        s = gr_grow(&c->documents, &c->documents_cap, c->n + 1, sizeof *c->documents);
     if (s != GR_OK)
         return s;
-    memcpy(c->text + c->size, text, size);
-    c->size += size;
-    c->ends[c->n++] = c->size;
+    memcpy(c->text + c->size, d->text, d->size);
+    c->size += d->size;
+    c->documents[c->n] = *d;
+    c->documents[c->n++].text = NULL;
     return GR_OK;
-}
-
-/* ---- .jsonl ------------------------------------------------------------------------------------------------- */
-
-static gr_status add_json_line(gr_corpus *c, const char *name, const char *line, size_t size)
-{
-    gr_json_doc *doc = gr_json_parse(name, line, size);
-    if (!doc)
-        return gr_error_status();
-    size_t n = 0;
-    const char *text = gr_json_as_text(gr_json_get(gr_json_as_object(gr_json_root(doc)), "text"), &n);
-    gr_status s = gr_json_check(doc);
-    if (s == GR_OK)
-        s = add_document(c, text, n);
-    gr_json_free(doc);
-    return s;
-}
-
-static gr_status add_jsonl(gr_corpus *c, const char *path, const char *text, size_t size)
-{
-    gr_status s = GR_OK;
-    long line = 1;
-    for (size_t at = 0; s == GR_OK && at < size; line++) {
-        const char *end = memchr(text + at, '\n', size - at);
-        size_t n = end ? (size_t)(end - text) - at : size - at;
-        char name[600];
-        snprintf(name, sizeof name, "%s: line %ld", path, line);
-        if (strspn(text + at, " \t\r") < n)
-            s = add_json_line(c, name, text + at, n);
-        at += n + 1;
-    }
-    return s;
-}
-
-/* ---- files -------------------------------------------------------------------------------------------------- */
-
-static bool ends_with(const char *s, const char *end)
-{
-    size_t n = strlen(s), m = strlen(end);
-    return n >= m && strcmp(s + n - m, end) == 0;
-}
-
-static gr_status add_file(gr_corpus *c, const char *path)
-{
-    size_t size;
-    char *text = gr_file_read(path, SIZE_MAX - 1, &size);
-    if (!text)
-        return gr_error_status();
-    gr_status s = ends_with(path, ".jsonl") ? add_jsonl(c, path, text, size) : add_document(c, text, size);
-    gr_free(text);
-    return s;
-}
-
-static gr_status add_directory(gr_corpus *c, const char *path)
-{
-    char **names;
-    size_t n, before = c->n;
-    gr_status s = gr_dir_list(path, &names, &n);
-    if (s != GR_OK)
-        return s;
-    for (size_t i = 0; s == GR_OK && i < n; i++) {
-        if (!ends_with(names[i], ".txt") && !ends_with(names[i], ".jsonl"))
-            continue;
-        char *file = gr_path_join(path, names[i]);
-        s = file ? add_file(c, file) : GR_ERR_MEMORY;
-        gr_free(file);
-    }
-    gr_names_free(names, n);
-    if (s == GR_OK && c->n == before)
-        return gr_fail(GR_ERR_FILE, "%s: holds no text\nof a directory, .txt and .jsonl files are read", path);
-    return s;
-}
-
-static gr_status add_stdin(gr_corpus *c)
-{
-    char *text = NULL;
-    size_t size = 0, capacity = 0, got;
-    gr_status s;
-    do {
-        s = gr_grow(&text, &capacity, size + 65536, 1);
-        got = s == GR_OK ? fread(text + size, 1, 65536, stdin) : 0;
-        size += got;
-    } while (got > 0);
-    if (s == GR_OK && ferror(stdin))
-        s = gr_fail(GR_ERR_FILE, "standard input: cannot be read: %s", strerror(errno));
-    if (s == GR_OK)
-        s = add_document(c, text, size);
-    gr_free(text);
-    return s;
 }
 
 gr_corpus *gr_corpus_load(const char *const *paths, int n)
 {
     gr_corpus *c = gr_alloc_zero(1, sizeof *c);
-    gr_status s = c ? GR_OK : GR_ERR_MEMORY;
-    for (int i = 0; s == GR_OK && i < n; i++) {
-        if (strcmp(paths[i], "-") == 0)
-            s = add_stdin(c);
-        else
-            s = gr_path_is_dir(paths[i]) ? add_directory(c, paths[i]) : add_file(c, paths[i]);
-    }
-    if (s == GR_OK && c->size == 0)
-        s = gr_fail(GR_ERR_FILE, "%s: there is no text in it", n ? paths[0] : "data");
+    if (!c)
+        return NULL;
+    gr_reader r = {.take = keep, .user = c};
+    gr_status s = gr_read_documents(&r, paths, n);
+    c->files = r.files;
+    c->n_files = r.n_files;
     if (s == GR_OK)
         return c;
     gr_corpus_free(c);
-    return NULL;
-}
-
-/* ---- ids ---------------------------------------------------------------------------------------------------- */
-
-static gr_status add_ids(gr_data *d, size_t *capacity, const int32_t *ids, size_t n)
-{
-    gr_status s = gr_grow(&d->ids, capacity, (size_t)d->n + n, sizeof *d->ids);
-    if (s == GR_OK && n)
-        memcpy(d->ids + d->n, ids, n * sizeof *ids);
-    if (s == GR_OK)
-        d->n += (int64_t)n;
-    return s;
-}
-
-gr_data *gr_data_from_corpus(const gr_corpus *c, gr_tokenizer *tokenizer)
-{
-    gr_data *d = gr_alloc_zero(1, sizeof *d);
-    int32_t between = (int32_t)gr_tokenizer_eos(tokenizer);
-    size_t capacity = 0, start = 0, n;
-    gr_status s = d ? GR_OK : GR_ERR_MEMORY;
-    for (size_t i = 0; s == GR_OK && i < c->n; i++) {
-        const int32_t *ids;
-        if (i && between >= 0)
-            s = add_ids(d, &capacity, &between, 1);
-        if (s == GR_OK)
-            s = gr_tokenizer_encode(tokenizer, c->text + start, c->ends[i] - start, 0, &ids, &n);
-        if (s == GR_OK)
-            s = add_ids(d, &capacity, ids, n);
-        start = c->ends[i];
-    }
-    if (s == GR_OK && d->n < 2)
-        s = gr_fail(GR_ERR_ARGUMENT, "data: only %lld tokens, at least 2 are needed", (long long)d->n);
-    if (s == GR_OK) {
-        d->bytes = (int64_t)c->size;
-        return d;
-    }
-    gr_data_free(d);
     return NULL;
 }

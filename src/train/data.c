@@ -1,49 +1,15 @@
-/* Streams of token ids. */
+/* What streams and documents have in common. */
 #include "train/data.h"
 
-#include "base/error.h"
 #include "base/mem.h"
-
-#include <string.h>
-
-gr_data *gr_data_from_ids(const int32_t *ids, int64_t n)
-{
-    if (n < 2) {
-        gr_fail(GR_ERR_ARGUMENT, "data: %lld tokens, at least 2 are needed", (long long)n);
-        return NULL;
-    }
-    gr_data *d = gr_alloc_zero(1, sizeof *d);
-    int32_t *copy = d ? gr_alloc((size_t)n * sizeof *copy) : NULL;
-    if (!copy) {
-        gr_free(d);
-        return NULL;
-    }
-    memcpy(copy, ids, (size_t)n * sizeof *copy);
-    d->ids = copy;
-    d->n = n;
-    return d;
-}
-
-gr_status gr_data_split(gr_data *d, double fraction, gr_data **eval)
-{
-    int64_t n = (int64_t)((double)d->n * fraction);
-    *eval = NULL;
-    if (!(fraction > 0 && fraction < 1) || n < 2 || d->n - n < 2)
-        return gr_fail(GR_ERR_ARGUMENT, "data: cannot cut %g of %lld tokens off for evaluation", fraction,
-                       (long long)d->n);
-    gr_data *e = gr_alloc_zero(1, sizeof *e);
-    if (!e)
-        return GR_ERR_MEMORY;
-    d->n -= n;
-    *e = (gr_data){.ids = d->ids + d->n, .n = n, .whole = d};
-    *eval = e;
-    return GR_OK;
-}
 
 void gr_data_free(gr_data *d)
 {
-    if (d && !d->whole)
+    if (d && !d->whole) {
         gr_free(d->ids);
+        gr_free(d->documents);
+        gr_files_free(d->files, d->n_files);
+    }
     gr_free(d);
 }
 
@@ -55,4 +21,56 @@ int64_t gr_data_count(const gr_data *d)
 const int32_t *gr_data_ids(const gr_data *d)
 {
     return d->ids;
+}
+
+int64_t gr_data_documents(const gr_data *d)
+{
+    return d->n_documents;
+}
+
+static gr_status refuse_split(const gr_data *d, double fraction)
+{
+    if (d->n_documents == 1)
+        return gr_fail(GR_ERR_ARGUMENT,
+                       "data: it is one document, and of documents kept apart whole ones are cut off for "
+                       "evaluation\ngive evaluation data of its own");
+    return gr_fail(GR_ERR_ARGUMENT, "data: cannot cut %g of %lld tokens off for evaluation", fraction, (long long)d->n);
+}
+
+/* The last documents that together have the fraction, of the tokens; at least one, and one stays. */
+static int64_t documents_of_fraction(const gr_data *d, double fraction)
+{
+    int64_t k = d->n_documents - 1;
+    while (k > 1 && (double)(d->documents[d->n_documents - 1].end - d->documents[k].begin) < (double)d->n * fraction)
+        k--;
+    return d->n_documents - k;
+}
+
+gr_status gr_data_split(gr_data *d, double fraction, gr_data **eval)
+{
+    int64_t n = (int64_t)((double)d->n * fraction), documents = 0;
+    *eval = NULL;
+    bool apart = d->documents, enough = apart ? d->n_documents > 1 : n >= 2 && d->n - n >= 2;
+    if (!(fraction > 0 && fraction < 1) || !enough)
+        return refuse_split(d, fraction);
+    if (apart) {
+        documents = documents_of_fraction(d, fraction);
+        n = d->documents[d->n_documents - 1].end - d->documents[d->n_documents - documents].begin;
+    }
+    gr_data *e = gr_alloc_zero(1, sizeof *e);
+    if (!e)
+        return GR_ERR_MEMORY;
+    d->n -= n;
+    d->n_documents -= documents;
+    *e = *d;
+    e->n = n;
+    e->n_documents = documents;
+    e->whole = d;
+    e->bytes = 0;
+    if (apart)
+        e->documents = d->documents + d->n_documents;
+    else
+        e->ids = d->ids + d->n;
+    *eval = e;
+    return GR_OK;
 }

@@ -1,20 +1,121 @@
-/* Training data: one stream of token ids, cut into rows of `context` tokens and their successors. */
+/* Training data, from files to rows: documents are read one by one (corpus.c, jsonl.c), become token ids (stream.c: of one
+ * stream, documents.c: of documents kept apart), and these rows of `context` tokens and their successors (rows.c, pack.c). */
 #ifndef GR_TRAIN_DATA_H
 #define GR_TRAIN_DATA_H
 
-#include "gradus.h"
+#include "base/error.h"
+
+/* ---- reading ---- */
+
+/* A document as it was read. */
+typedef struct gr_document_text {
+    const char *text;
+    size_t size;
+    size_t prompt; /* bytes at its beginning that are given, not learned; 0: none */
+    size_t file;   /* index in gr_reader.files */
+    int64_t line;  /* of a .jsonl file; 0: the document is the whole file */
+} gr_document_text;
+
+/* What was left out, and where first. */
+typedef struct gr_left_out {
+    int64_t count;
+    size_t file;
+    int64_t line;
+} gr_left_out;
+
+enum { GR_MOST_KEYS = 4 };
+
+/* Give it take and user, zero the rest. */
+typedef struct gr_reader {
+    gr_status (*take)(void *user, const gr_document_text *d); /* d is the reader's, for the time of the call */
+    void *user;
+    char **files; /* [n_files] the names of the files read so far; the owner's to free with gr_files_free */
+    size_t n_files, files_cap;
+    int64_t documents, bytes; /* given to take */
+    gr_left_out empty_text, empty_completion;
+    char keys[GR_MOST_KEYS][32]; /* of .jsonl objects, that mean nothing here; "": none */
+    char *pair;                  /* a prompt and its completion, one behind the other */
+    size_t pair_cap;
+} gr_reader;
+
+/* Reads all documents of files, directories and "-", in order, and remarks on what it left out. None at all is an error. */
+gr_status gr_read_documents(gr_reader *r, const char *const *paths, int n);
+void gr_files_free(char **files, size_t n);
+/* jsonl.c: the documents of a text with an object a line; `file` is the newest of r->files. */
+gr_status gr_read_jsonl(gr_reader *r, const char *text, size_t size);
+/* Does this begin with a line of such a file? */
+bool gr_looks_like_jsonl(const char *text, size_t size);
+/* The name of the file that is read next. */
+gr_status gr_reader_begin(gr_reader *r, const char *name);
+/* Gives r->take a document; an empty one is counted instead. */
+gr_status gr_reader_take(gr_reader *r, const gr_document_text *d);
+/* "book.txt" or "chats.jsonl: line 7". Returns buffer. */
+const char *gr_place(char *const *files, size_t file, int64_t line, char *buffer, size_t cap);
+
+struct gr_corpus {
+    char *text; /* [size] of all documents */
+    size_t size, capacity;
+    gr_document_text *documents; /* [n]; their text is NULL, it follows that of the one before */
+    size_t n, documents_cap;
+    char **files; /* [n_files] */
+    size_t n_files;
+};
+
+/* ---- ids ---- */
+
+/* Tokens [begin, end) of the data. Those from begin + given on are trained on: predicted from what is before them. */
+typedef struct gr_document {
+    int64_t begin, end;
+    int32_t given; /* 1 at least: nothing is before the first */
+    int32_t file;
+    int64_t line;
+} gr_document;
 
 struct gr_data {
     int32_t *ids;
     int64_t n;
-    int64_t bytes;        /* of text; 0: unknown */
-    const gr_data *whole; /* of a part: whose ids these are */
+    int64_t bytes;          /* of text; 0: unknown */
+    gr_document *documents; /* [n_documents] kept apart; NULL: ids are one stream */
+    int64_t n_documents;
+    char **files; /* [n_files] that documents name */
+    size_t n_files;
+    const gr_data *whole; /* of a part: whose all these are */
 };
 
-/* Row k of all rows a run ever sees: tokens [context] and the same shifted by one as targets. A function of its
- * arguments alone, so that a run can go on anywhere. Sequential: from k · context on, wrapping at the end. Shuffled: every
- * epoch cuts the stream at another phase and visits the windows in another order. */
+/* gr_data_load_documents of what a corpus has read. */
+gr_data *gr_data_documents_of(const gr_corpus *c, gr_tokenizer *tokenizer, int64_t eos);
+
+/* ---- rows ---- */
+
+/* Row k of all rows of a stream that a run ever sees: tokens [context] and the same shifted by one as targets. A function
+ * of its arguments alone, so that a run can go on anywhere. Sequential: from k · context on, wrapping at the end.
+ * Shuffled: every epoch cuts the stream at another phase and visits the windows in another order. */
 void gr_data_row(const gr_data *d, bool shuffle, uint64_t seed, int64_t k, int64_t context, int64_t *tokens,
                  int64_t *targets);
+/* Windows of a stream that an epoch visits. */
+int64_t gr_data_windows(const gr_data *d, bool shuffle, int64_t context);
+
+/* A part of a document that fits a row: tokens [at, at + n), whose successors are its targets. */
+typedef struct gr_row_piece {
+    int64_t at;
+    int64_t document;
+    int64_t n;
+} gr_row_piece;
+
+struct gr_rows {
+    const gr_data *data;
+    int64_t context;
+    bool shuffle;
+    uint64_t seed;
+    int64_t count;        /* of an epoch */
+    gr_row_piece *pieces; /* of documents: row after row */
+    int64_t *first;       /* [count + 1] of each row's pieces */
+    gr_rows_info info;    /* count and context included */
+};
+
+/* pack.c: fills in pieces, first, count and info. */
+gr_status gr_pack(gr_rows *r);
+/* Which of the rows of an epoch row k is. */
+int64_t gr_rows_index(const gr_rows *r, int64_t k);
 
 #endif

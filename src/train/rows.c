@@ -1,9 +1,10 @@
 /* Which tokens make row k. */
 #include "train/data.h"
 
+#include "base/mem.h"
 #include "base/philox.h"
 
-enum { PHASE_STREAM = 0x70686173 /* "phas" */, ORDER_STREAM = 0x6f726472 /* "ordr" */, ROUNDS = 4 };
+enum { PHASE_STREAM = 0x70686173 /* "phas" */, ORDER_STREAM = 0x6f726472 /* "ordr" */, ROUNDS = 4, IGNORED = -100 };
 
 static uint64_t random_word(uint64_t seed, uint64_t stream, uint64_t index)
 {
@@ -33,10 +34,27 @@ static int64_t permuted(uint64_t seed, uint64_t epoch, int64_t i, int64_t n)
     return (int64_t)x;
 }
 
-/* Where shuffled row k begins. One window less than would fit leaves room to shift all of them. */
+/* ---- of a stream -------------------------------------------------------------------------------------------- */
+
+/* Less than one window is read round and round, in order. */
+static bool is_cut(const gr_data *d, bool shuffle, int64_t context)
+{
+    return shuffle && d->n - 1 >= context;
+}
+
+/* One window less than would fit leaves room to shift all of them. */
+int64_t gr_data_windows(const gr_data *d, bool shuffle, int64_t context)
+{
+    if (!is_cut(d, shuffle, context))
+        return (d->n + context - 1) / context;
+    int64_t fit = (d->n - 1) / context;
+    return fit > 2 ? fit - 1 : fit;
+}
+
+/* Where shuffled row k begins. */
 static int64_t shuffled_start(const gr_data *d, uint64_t seed, int64_t k, int64_t context)
 {
-    int64_t fit = (d->n - 1) / context, windows = fit > 2 ? fit - 1 : fit;
+    int64_t windows = gr_data_windows(d, true, context);
     int64_t epoch = k / windows, room = d->n - 1 - windows * context;
     int64_t phase = (int64_t)(random_word(seed, PHASE_STREAM, (uint64_t)epoch) % (uint64_t)(room + 1));
     return phase + context * permuted(seed, (uint64_t)epoch, k % windows, windows);
@@ -45,11 +63,89 @@ static int64_t shuffled_start(const gr_data *d, uint64_t seed, int64_t k, int64_
 void gr_data_row(const gr_data *d, bool shuffle, uint64_t seed, int64_t k, int64_t context, int64_t *tokens,
                  int64_t *targets)
 {
-    bool cut = shuffle && d->n - 1 >= context; /* less than one window: read round and round */
+    bool cut = is_cut(d, shuffle, context);
     int64_t at = cut ? shuffled_start(d, seed, k, context) : (k % d->n) * (context % d->n) % d->n;
     for (int64_t i = 0; i < context; i++) {
         tokens[i] = d->ids[at];
         at = at + 1 == d->n ? 0 : at + 1;
         targets[i] = d->ids[at];
     }
+}
+
+/* ---- of documents ------------------------------------------------------------------------------------------- */
+
+int64_t gr_rows_index(const gr_rows *r, int64_t k)
+{
+    int64_t epoch = k / r->count;
+    return r->shuffle ? permuted(r->seed, (uint64_t)epoch, k % r->count, r->count) : k % r->count;
+}
+
+/* The pieces of a row one behind the other, each a segment; the padding is one more. */
+static void fill_from_documents(const gr_rows *r, int64_t k, int64_t *tokens, int64_t *targets, int64_t *segments)
+{
+    const gr_data *d = r->data;
+    int64_t row = gr_rows_index(r, k), at = 0, segment = 0;
+    for (int64_t p = r->first[row]; p < r->first[row + 1]; p++, segment++) {
+        const gr_row_piece *piece = &r->pieces[p];
+        const gr_document *document = &d->documents[piece->document];
+        int64_t learned = document->begin + document->given;
+        for (int64_t i = piece->at; i < piece->at + piece->n; i++, at++) {
+            tokens[at] = d->ids[i];
+            targets[at] = i + 1 >= learned ? d->ids[i + 1] : IGNORED;
+            segments[at] = segment;
+        }
+    }
+    for (; at < r->context; at++) {
+        tokens[at] = 0;
+        targets[at] = IGNORED;
+        segments[at] = segment;
+    }
+}
+
+/* ---- rows --------------------------------------------------------------------------------------------------- */
+
+gr_rows *gr_rows_new(const gr_data *data, int64_t context, bool shuffle, uint64_t seed)
+{
+    if (context < 1) {
+        gr_fail(GR_ERR_ARGUMENT, "rows: %lld tokens are not possible, at least 1 is", (long long)context);
+        return NULL;
+    }
+    gr_rows *r = gr_alloc_zero(1, sizeof *r);
+    if (!r)
+        return NULL;
+    *r = (gr_rows){.data = data, .context = context, .shuffle = shuffle, .seed = seed};
+    if (!data->documents)
+        r->count = gr_data_windows(data, shuffle, context);
+    else if (gr_pack(r) != GR_OK) {
+        gr_rows_free(r);
+        return NULL;
+    }
+    r->info.rows = r->count;
+    r->info.tokens = data->n;
+    return r;
+}
+
+void gr_rows_free(gr_rows *r)
+{
+    if (!r)
+        return;
+    gr_free(r->pieces);
+    gr_free(r->first);
+    gr_free(r);
+}
+
+gr_rows_info gr_rows_describe(const gr_rows *r)
+{
+    return r->info;
+}
+
+void gr_rows_fill(const gr_rows *r, int64_t k, int64_t *tokens, int64_t *targets, int64_t *segments)
+{
+    if (r->data->documents) {
+        fill_from_documents(r, k, tokens, targets, segments);
+        return;
+    }
+    gr_data_row(r->data, r->shuffle, r->seed, k, r->context, tokens, targets);
+    for (int64_t i = 0; segments && i < r->context; i++)
+        segments[i] = 0;
 }

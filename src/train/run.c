@@ -7,7 +7,6 @@
 #include "base/mem.h"
 #include "format/checkpoint.h"
 #include "program/store.h"
-#include "train/data.h"
 #include "train/plot.h"
 
 #include <math.h>
@@ -19,11 +18,12 @@ enum { MOST_SKIPPED = 20 }; /* steps in a row without a finite gradient: the run
 typedef struct run {
     gr_model *model;
     gr_trainer *trainer;
-    const gr_data *data, *eval;
+    const gr_data *data, *eval; /* eval: NULL, or as data a stream, or documents */
+    gr_rows *rows, *eval_rows;  /* eval_rows: of documents */
     const gr_run_options *o;
     gr_history history;
     char *metrics_path, *plot_path;
-    int64_t *tokens, *targets; /* [accumulate · batch, context] */
+    int64_t *tokens, *targets, *segments; /* [accumulate · batch, context]; segments NULL: the data is a stream */
     int64_t step_tokens;
     double seconds;           /* of training, earlier sessions included */
     double best;              /* lowest evaluation loss; infinity before the first */
@@ -221,16 +221,64 @@ static gr_status restore(run *r, const char *path)
 
 /* ---- evaluation --------------------------------------------------------------------------------------------- */
 
+static gr_batch batch_of(const run *r)
+{
+    return (gr_batch){r->tokens, r->targets, r->segments};
+}
+
+static void fill_row(run *r, const gr_rows *rows, int64_t k, int64_t i)
+{
+    int64_t at = i * r->o->train.context;
+    gr_rows_fill(rows, k, r->tokens + at, r->targets + at, r->segments ? r->segments + at : NULL);
+}
+
+/* A row with nothing to train on, behind the last one. */
+static void empty_row(run *r, int64_t i)
+{
+    int64_t context = r->o->train.context;
+    for (int64_t at = i * context; at < (i + 1) * context; at++) {
+        r->tokens[at] = 0;
+        r->targets[at] = -100;
+        if (r->segments)
+            r->segments[at] = 0;
+    }
+}
+
+/* Mean loss over what is learned in the documents, as many rows of them as eval_tokens asks for. */
+static gr_status evaluate_documents(run *r, double *loss)
+{
+    int64_t rows = gr_rows_describe(r->eval_rows).rows, trained = 0, most = r->o->eval_tokens, count;
+    gr_batch batch = batch_of(r);
+    double total = 0, sum;
+    for (int64_t k = 0; k < rows && (most <= 0 || trained < most); k += r->o->train.batch) {
+        for (int64_t i = 0; i < r->o->train.batch; i++)
+            if (k + i < rows)
+                fill_row(r, r->eval_rows, k + i, i);
+            else
+                empty_row(r, i);
+        gr_status s = gr_trainer_eval_batch(r->trainer, &batch, &sum, &count);
+        if (s != GR_OK)
+            return s;
+        total += sum;
+        trained += count;
+    }
+    *loss = total / (double)trained;
+    return GR_OK;
+}
+
+static gr_status evaluate_stream(run *r, double *loss)
+{
+    int64_t n = gr_data_count(r->eval), most = r->o->eval_tokens;
+    return gr_trainer_eval(r->trainer, gr_data_ids(r->eval), most > 0 && most + 1 < n ? most + 1 : n, loss);
+}
+
 static gr_status evaluate(run *r)
 {
     int64_t step = gr_trainer_steps(r->trainer);
     if (!r->eval || r->evaluated == step)
         return GR_OK;
-    int64_t n = gr_data_count(r->eval);
     double loss, before = gr_seconds();
-    if (r->o->eval_tokens > 0 && r->o->eval_tokens + 1 < n)
-        n = r->o->eval_tokens + 1;
-    gr_status s = gr_trainer_eval(r->trainer, gr_data_ids(r->eval), n, &loss);
+    gr_status s = r->eval_rows ? evaluate_documents(r, &loss) : evaluate_stream(r, &loss);
     if (s != GR_OK)
         return s;
     r->seconds += gr_seconds() - before;
@@ -266,10 +314,12 @@ static gr_status plot(run *r)
 static void fill_batch(run *r)
 {
     const gr_train_options *t = &r->o->train;
-    int64_t rows = t->accumulate * t->batch, first = gr_trainer_steps(r->trainer) * rows;
+    int64_t rows = t->accumulate * t->batch, first = gr_trainer_steps(r->trainer) * rows, end = r->o->rows;
     for (int64_t i = 0; i < rows; i++)
-        gr_data_row(r->data, r->o->shuffle, t->seed, first + i, t->context, r->tokens + i * t->context,
-                    r->targets + i * t->context);
+        if (end <= 0 || first + i < end)
+            fill_row(r, r->rows, first + i, i);
+        else
+            empty_row(r, i);
 }
 
 /* Says what went wrong with a step, and gives up when nothing goes right any more. */
@@ -297,7 +347,8 @@ static gr_status one_step(run *r)
     double before = gr_seconds();
     gr_step_report s;
     fill_batch(r);
-    gr_status st = gr_trainer_step(r->trainer, &(gr_batch){r->tokens, r->targets, NULL}, &s);
+    gr_batch batch = batch_of(r);
+    gr_status st = gr_trainer_step(r->trainer, &batch, &s);
     if (st != GR_OK)
         return st;
     double took = gr_seconds() - before;
@@ -393,21 +444,51 @@ static gr_status rewind_run(run *r)
     return s == GR_OK && step == r->o->train.steps ? plot(r) : s;
 }
 
+/* The rows of the data, and what happened to documents that are longer. */
+static gr_status open_rows(run *r)
+{
+    const gr_train_options *t = &r->o->train;
+    bool apart = gr_data_documents(r->data) > 0;
+    if (apart != t->segments || (r->eval && apart != (gr_data_documents(r->eval) > 0)))
+        return gr_fail(GR_ERR_ARGUMENT,
+                       "training: data, evaluation data and trainer must all keep documents apart, or none\n"
+                       "set gr_train_options.segments for data of gr_data_load_documents");
+    r->rows = gr_rows_new(r->data, t->context, r->o->shuffle, t->seed);
+    if (r->rows && r->eval && apart)
+        r->eval_rows = gr_rows_new(r->eval, t->context, false, 0);
+    if (!r->rows || (r->eval && apart && !r->eval_rows))
+        return gr_error_status();
+    gr_rows_info i = gr_rows_describe(r->rows);
+    if (i.cut > 0)
+        gr_remark(GR_LOG_INFO, "%lld of %lld documents are longer than a row of %lld tokens and cut, into %lld pieces",
+                  (long long)i.cut, (long long)i.documents, (long long)t->context,
+                  (long long)(i.pieces - i.documents + i.cut));
+    if (i.cut_prompts > 0)
+        gr_remark(GR_LOG_WARN,
+                  "%lld prompts do not fit a row of %lld tokens with what is learned: %lld tokens at their "
+                  "beginnings are left out",
+                  (long long)i.cut_prompts, (long long)t->context, (long long)i.left_out);
+    return GR_OK;
+}
+
 static gr_status open_run(run *r)
 {
     const gr_train_options *t = &r->o->train;
-    size_t rows = t->batch > 0 && t->context > 0 && t->accumulate > 0 ? (size_t)(t->accumulate * t->batch) : 0;
     r->trainer = gr_trainer_new(r->model, t);
     if (!r->trainer)
         return gr_error_status();
-    r->step_tokens = (int64_t)rows * t->context;
-    r->tokens = gr_alloc(2 * (size_t)r->step_tokens * sizeof *r->tokens);
+    gr_status s = open_rows(r);
+    if (s != GR_OK)
+        return s;
+    r->step_tokens = t->accumulate * t->batch * t->context;
+    r->tokens = gr_alloc((t->segments ? 3 : 2) * (size_t)r->step_tokens * sizeof *r->tokens);
     r->metrics_path = gr_path_join(r->o->dir, "metrics.jsonl");
     r->plot_path = gr_path_join(r->o->dir, "loss.svg");
     if (!r->tokens || !r->metrics_path || !r->plot_path)
         return GR_ERR_MEMORY;
     r->targets = r->tokens + r->step_tokens;
-    gr_status s = gr_history_open(&r->history, t->steps, r->o->eval_every);
+    r->segments = t->segments ? r->targets + r->step_tokens : NULL;
+    s = gr_history_open(&r->history, t->steps, r->o->eval_every);
     if (s == GR_OK)
         s = gr_dir_make(r->o->dir);
     return s == GR_OK ? rewind_run(r) : s;
@@ -422,6 +503,8 @@ gr_status gr_train_run(gr_model *model, const gr_data *data, const gr_data *eval
         s = loop(&r);
     gr_history_close(&r.history);
     gr_trainer_free(r.trainer);
+    gr_rows_free(r.rows);
+    gr_rows_free(r.eval_rows);
     gr_free(r.tokens);
     gr_free(r.metrics_path);
     gr_free(r.plot_path);

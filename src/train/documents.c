@@ -1,0 +1,262 @@
+/* Documents kept apart, as token ids: what the tokenizer puts before a text, its ids, what it puts behind, and the token
+ * that ends a text, if that is not there yet. */
+#include "train/data.h"
+
+#include "base/log.h"
+#include "base/mem.h"
+#include "text/tokenizer.h"
+
+#include <string.h>
+
+typedef struct builder {
+    gr_data *data;
+    gr_reader reader;
+    gr_tokenizer *tokenizer;
+    int32_t eos;        /* -1: none */
+    gr_ids ids;         /* of all documents so far */
+    gr_ids prompt;      /* of the document at hand */
+    gr_ids front, back; /* what stands around a text */
+    size_t documents_cap;
+    gr_left_out untrained; /* documents with nothing to learn in them */
+    int64_t joined;        /* prompts whose last token would have run into the completion */
+} builder;
+
+/* ---- what stands around a text ------------------------------------------------------------------------------ */
+
+static gr_status read_post(builder *b)
+{
+    const gr_tokenizer *t = b->tokenizer;
+    bool behind = false;
+    gr_status s = GR_OK;
+    for (size_t i = 0; s == GR_OK && i < t->posts; i++) {
+        behind = behind || t->post[i].is_text;
+        if (!t->post[i].is_text)
+            s = gr_ids_add(behind ? &b->back : &b->front, t->post[i].id);
+    }
+    if (s == GR_OK && b->eos >= 0 && !(b->back.size && b->back.data[b->back.size - 1] == b->eos))
+        s = gr_ids_add(&b->back, b->eos);
+    return s;
+}
+
+static gr_status add(gr_ids *to, const int32_t *ids, size_t n)
+{
+    gr_status s = gr_ids_reserve(to, n);
+    if (s == GR_OK && n)
+        memcpy(to->data + to->size, ids, n * sizeof *ids);
+    to->size += s == GR_OK ? n : 0;
+    return s;
+}
+
+/* ---- a prompt and its completion ---------------------------------------------------------------------------- */
+
+static bool begins_with(const int32_t *ids, size_t n, const gr_ids *front)
+{
+    return n >= front->size && (!front->size || memcmp(ids, front->data, front->size * sizeof *ids) == 0);
+}
+
+/* Whether ids[0, n) are prompt and completion when they are decoded. */
+static gr_status decodes_to_whole(builder *b, const gr_document_text *d, const gr_ids *ids, bool *out)
+{
+    const char *text;
+    size_t size;
+    gr_status s = gr_tokenizer_decode(b->tokenizer, ids->data, ids->size, 0, &text, &size);
+    *out = s == GR_OK && size == d->size && memcmp(text, d->text, size) == 0;
+    return s;
+}
+
+/* A tokenizer may put a space before every text; the completion goes on with one, so it is encoded behind a line break,
+ * whose ids are taken off again. Gives nothing where they cannot be told from the rest. */
+static gr_status encode_behind(builder *b, const gr_document_text *d, gr_ids *out)
+{
+    static const char line_break[] = "\n";
+    const int32_t *ids;
+    size_t n;
+    gr_ids front = {0};
+    gr_bytes text = {0};
+    gr_status s = gr_tokenizer_encode(b->tokenizer, line_break, 1, 0, &ids, &n);
+    if (s == GR_OK)
+        s = add(&front, ids, n);
+    if (s == GR_OK)
+        s = gr_bytes_add(&text, line_break, 1);
+    if (s == GR_OK)
+        s = gr_bytes_add(&text, d->text + d->prompt, d->size - d->prompt);
+    if (s == GR_OK)
+        s = gr_tokenizer_encode(b->tokenizer, text.data, text.size, 0, &ids, &n);
+    if (s == GR_OK && begins_with(ids, n, &front))
+        s = add(out, ids + front.size, n - front.size);
+    gr_bytes_free(&text);
+    gr_ids_free(&front);
+    return s;
+}
+
+/* The prompt as a generator reads it, then the completion alone: no token lies on the border. */
+static gr_status add_apart(builder *b, const gr_document_text *d)
+{
+    const int32_t *ids;
+    size_t n;
+    gr_ids whole = {0}, behind = {0};
+    bool exact = false;
+    gr_status s = gr_tokenizer_encode(b->tokenizer, d->text + d->prompt, d->size - d->prompt, 0, &ids, &n);
+    if (s == GR_OK)
+        s = add(&whole, b->prompt.data, b->prompt.size);
+    if (s == GR_OK)
+        s = add(&whole, ids, n);
+    if (s == GR_OK)
+        s = decodes_to_whole(b, d, &whole, &exact);
+    if (s == GR_OK && !exact && encode_behind(b, d, &behind) == GR_OK && behind.size) {
+        whole.size = b->prompt.size;
+        s = add(&whole, behind.data, behind.size);
+    }
+    if (s == GR_OK)
+        s = add(&b->ids, whole.data, whole.size);
+    gr_ids_free(&behind);
+    gr_ids_free(&whole);
+    b->joined++;
+    return s;
+}
+
+/* ---- documents ---------------------------------------------------------------------------------------------- */
+
+/* The document's ids; *given is how many of them are the prompt's. */
+static gr_status add_text(builder *b, const gr_document_text *d, size_t *given)
+{
+    const int32_t *ids;
+    size_t n;
+    b->prompt.size = 0;
+    gr_status s = GR_OK;
+    if (d->prompt) {
+        s = gr_tokenizer_encode(b->tokenizer, d->text, d->prompt, 0, &ids, &n);
+        if (s == GR_OK)
+            s = add(&b->prompt, ids, n);
+    }
+    if (s == GR_OK)
+        s = gr_tokenizer_encode(b->tokenizer, d->text, d->size, 0, &ids, &n);
+    *given = b->prompt.size;
+    if (s == GR_OK)
+        s = begins_with(ids, n, &b->prompt) ? add(&b->ids, ids, n) : add_apart(b, d);
+    return s;
+}
+
+static gr_status add_document(builder *b, const gr_document_text *d, gr_document *out)
+{
+    size_t given;
+    out->begin = (int64_t)b->ids.size;
+    gr_status s = add(&b->ids, b->front.data, b->front.size);
+    if (s == GR_OK)
+        s = add_text(b, d, &given);
+    if (s == GR_OK)
+        s = add(&b->ids, b->back.data, b->back.size);
+    out->end = (int64_t)b->ids.size;
+    if (s == GR_OK && out->end - out->begin > INT32_MAX)
+        s = gr_fail(GR_ERR_FILE, "a document of %lld tokens is too long\ncut it into several",
+                    (long long)(out->end - out->begin));
+    if (s != GR_OK)
+        return s;
+    given += b->front.size;
+    out->given = given > 1 ? (int32_t)given : 1;
+    return GR_OK;
+}
+
+static gr_status take(void *user, const gr_document_text *t)
+{
+    builder *b = user;
+    gr_data *d = b->data;
+    gr_document document = {.file = (int32_t)t->file, .line = t->line};
+    char place[500];
+    gr_status s = add_document(b, t, &document);
+    if (s != GR_OK)
+        return gr_fail_in("%s", gr_place(b->reader.files, t->file, t->line, place, sizeof place));
+    if (document.end - document.begin <= document.given) { /* nothing in it is predicted from something */
+        b->ids.size = (size_t)document.begin;
+        if (b->untrained.count++ == 0) {
+            b->untrained.file = t->file;
+            b->untrained.line = t->line;
+        }
+        return GR_OK;
+    }
+    s = gr_grow(&d->documents, &b->documents_cap, (size_t)d->n_documents + 1, sizeof *d->documents);
+    if (s == GR_OK)
+        d->documents[d->n_documents++] = document;
+    return s;
+}
+
+/* ---- all of them -------------------------------------------------------------------------------------------- */
+
+static gr_status finish(builder *b)
+{
+    gr_data *d = b->data;
+    char place[500];
+    const gr_left_out *none = &b->untrained;
+    if (d->n_documents == 0)
+        return gr_fail(GR_ERR_FILE,
+                       "%s: there is nothing to train on: a token is learned from those before it\n"
+                       "texts of more than one token are needed",
+                       gr_place(b->reader.files, none->file, none->line, place, sizeof place));
+    if (none->count > 0)
+        gr_remark(GR_LOG_WARN, "%s: has nothing to train on, as %lld of %lld documents; they are left out",
+                  gr_place(b->reader.files, none->file, none->line, place, sizeof place), (long long)none->count,
+                  (long long)b->reader.documents);
+    if (b->joined > 0)
+        gr_remark(GR_LOG_INFO,
+                  "of %lld documents the prompt ends inside a token; prompt and completion were encoded one by one",
+                  (long long)b->joined);
+    return GR_OK;
+}
+
+static builder open_builder(gr_tokenizer *tokenizer, int64_t eos)
+{
+    builder b = {.tokenizer = tokenizer, .data = gr_alloc_zero(1, sizeof *b.data)};
+    int64_t own = gr_tokenizer_eos(tokenizer);
+    b.eos = (int32_t)(own >= 0 ? own : eos);
+    return b;
+}
+
+/* Hands the data over, or frees it. */
+static gr_data *close_builder(builder *b, gr_status s)
+{
+    gr_data *d = b->data;
+    if (s == GR_OK)
+        s = finish(b);
+    if (d) {
+        d->ids = b->ids.data;
+        d->n = (int64_t)b->ids.size;
+        d->bytes = b->reader.bytes;
+        d->files = b->reader.files;
+        d->n_files = b->reader.n_files;
+    }
+    gr_ids_free(&b->prompt);
+    gr_ids_free(&b->front);
+    gr_ids_free(&b->back);
+    if (s == GR_OK)
+        return d;
+    gr_data_free(d);
+    return NULL;
+}
+
+gr_data *gr_data_load_documents(const char *const *paths, int n, gr_tokenizer *tokenizer, int64_t eos)
+{
+    builder b = open_builder(tokenizer, eos);
+    gr_status s = b.data ? read_post(&b) : GR_ERR_MEMORY;
+    b.reader.take = take;
+    b.reader.user = &b;
+    if (s == GR_OK)
+        s = gr_read_documents(&b.reader, paths, n);
+    return close_builder(&b, s);
+}
+
+gr_data *gr_data_documents_of(const gr_corpus *c, gr_tokenizer *tokenizer, int64_t eos)
+{
+    builder b = open_builder(tokenizer, eos);
+    gr_status s = b.data ? read_post(&b) : GR_ERR_MEMORY;
+    size_t at = 0;
+    b.reader.take = take;
+    b.reader.user = &b;
+    for (size_t i = 0; s == GR_OK && i < c->n_files; i++)
+        s = gr_reader_begin(&b.reader, c->files[i]);
+    for (size_t i = 0; s == GR_OK && i < c->n; at += c->documents[i++].size) {
+        gr_document_text d = c->documents[i];
+        d.text = c->text + at;
+        s = gr_reader_take(&b.reader, &d);
+    }
+    return close_builder(&b, s);
+}

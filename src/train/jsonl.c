@@ -1,0 +1,163 @@
+/* .jsonl files: a document a line, {"text": ...} or {"prompt": ..., "completion": ...}. */
+#include "train/data.h"
+
+#include "base/mem.h"
+#include "format/json.h"
+
+#include <stdio.h>
+#include <string.h>
+
+enum { TEXT = 1, PROMPT = 2, COMPLETION = 4 };
+
+/* A key that says nothing here is remembered for a remark. */
+static void note_key(gr_reader *r, const char *key)
+{
+    char name[sizeof r->keys[0]];
+    gr_printable(key, strlen(key), name, sizeof name);
+    for (int i = 0; i < GR_MOST_KEYS; i++) {
+        if (*r->keys[i] == '\0')
+            snprintf(r->keys[i], sizeof r->keys[i], "%s", name);
+        if (strcmp(r->keys[i], name) == 0)
+            return;
+    }
+}
+
+static gr_status refuse_messages(gr_json at)
+{
+    return gr_json_fail(at, "chat templates are not applied here\nwrite each answer as {\"prompt\": ..., "
+                            "\"completion\": ...}, with the marks of the template in the text");
+}
+
+/* Which of the keys that mean something are there; null is as good as absent. */
+static unsigned kind_of(gr_reader *r, gr_json object)
+{
+    unsigned there = 0;
+    for (gr_json_iter it = gr_json_first(object); it.key; gr_json_next(&it)) {
+        unsigned bit = strcmp(it.key, "text") == 0         ? TEXT
+                       : strcmp(it.key, "prompt") == 0     ? PROMPT
+                       : strcmp(it.key, "completion") == 0 ? COMPLETION
+                                                           : 0;
+        if (!gr_json_is(it.value))
+            continue;
+        there |= bit;
+        if (strcmp(it.key, "messages") == 0)
+            refuse_messages(it.value);
+        else if (!bit)
+            note_key(r, it.key);
+    }
+    return there;
+}
+
+static void refuse_kind(gr_json object, unsigned there)
+{
+    if (there & TEXT && there & (PROMPT | COMPLETION))
+        gr_json_fail(object, "has \"text\" and \"%s\"\na line is one or the other",
+                     there & PROMPT ? "prompt" : "completion");
+    else if (there)
+        gr_json_fail(object, "has a \"%s\" without a \"%s\"", there & PROMPT ? "prompt" : "completion",
+                     there & PROMPT ? "completion" : "prompt");
+    else
+        gr_json_fail(object, "has neither \"text\" nor \"prompt\" and \"completion\"\nrename its keys to these");
+}
+
+/* The prompt and the completion, one behind the other. */
+static gr_status read_pair(gr_reader *r, gr_json object, gr_document_text *d)
+{
+    size_t n = 0, m = 0;
+    const char *prompt = gr_json_as_text(gr_json_get(object, "prompt"), &n);
+    const char *completion = gr_json_as_text(gr_json_get(object, "completion"), &m);
+    gr_status s = gr_grow(&r->pair, &r->pair_cap, n + m + 1, 1);
+    if (s != GR_OK)
+        return s;
+    memcpy(r->pair, prompt, n);
+    memcpy(r->pair + n, completion, m);
+    d->text = r->pair;
+    d->size = n + m;
+    d->prompt = n;
+    return GR_OK;
+}
+
+static gr_status read_line(gr_reader *r, const char *name, const char *line, size_t size, gr_document_text d)
+{
+    gr_json_doc *doc = gr_json_parse(name, line, size);
+    if (!doc)
+        return gr_error_status();
+    gr_json object = gr_json_as_object(gr_json_root(doc));
+    unsigned there = kind_of(r, object);
+    gr_status s = gr_json_check(doc);
+    if (s == GR_OK && there == (PROMPT | COMPLETION))
+        s = read_pair(r, object, &d);
+    else if (s == GR_OK && there == TEXT)
+        d.text = gr_json_as_text(gr_json_get(object, "text"), &d.size);
+    else if (s == GR_OK)
+        refuse_kind(object, there);
+    if (s == GR_OK)
+        s = gr_json_check(doc);
+    if (s == GR_OK)
+        s = gr_reader_take(r, &d);
+    gr_json_free(doc);
+    return s;
+}
+
+static size_t byte_order_mark(const char *text, size_t size)
+{
+    return size >= 3 && memcmp(text, "\xEF\xBB\xBF", 3) == 0 ? 3 : 0;
+}
+
+static size_t line_length(const char *text, size_t size)
+{
+    const char *end = size ? memchr(text, '\n', size) : NULL;
+    return end ? (size_t)(end - text) : size;
+}
+
+static bool is_blank(const char *line, size_t size)
+{
+    for (size_t i = 0; i < size; i++)
+        if (line[i] != ' ' && line[i] != '\t' && line[i] != '\r')
+            return false;
+    return true;
+}
+
+gr_status gr_read_jsonl(gr_reader *r, const char *text, size_t size)
+{
+    gr_document_text d = {.file = r->n_files - 1, .line = 1};
+    gr_status s = GR_OK;
+    for (size_t at = byte_order_mark(text, size); s == GR_OK && at < size; d.line++) {
+        size_t n = line_length(text + at, size - at);
+        char name[500];
+        if (!is_blank(text + at, n))
+            s = read_line(r, gr_place(r->files, d.file, d.line, name, sizeof name), text + at, n, d);
+        at += n + 1;
+    }
+    return s;
+}
+
+static const char *const keys[] = {"text", "prompt", "completion", "messages"};
+enum { N_KEYS = sizeof keys / sizeof *keys };
+
+/* {"text": and so on, whatever follows: a broken line must not pass for text. */
+static bool begins_with_key(const char *line, size_t size)
+{
+    for (size_t i = 0; i < N_KEYS; i++) {
+        size_t n = strlen(keys[i]), at = 1;
+        while (at < size && is_blank(line + at, 1))
+            at++;
+        if (size - at > n + 2 && line[at] == '"' && memcmp(line + at + 1, keys[i], n) == 0 && line[at + n + 1] == '"')
+            return true;
+    }
+    return false;
+}
+
+bool gr_looks_like_jsonl(const char *text, size_t size)
+{
+    size_t at = byte_order_mark(text, size), n = line_length(text + at, size - at);
+    bool known = false;
+    if (n == 0 || text[at] != '{')
+        return false;
+    gr_json_doc *doc = gr_json_parse("line 1", text + at, n);
+    for (size_t i = 0; doc && i < N_KEYS; i++)
+        known = known || gr_json_type_of(gr_json_get(gr_json_root(doc), keys[i])) != GR_JSON_ABSENT;
+    gr_json_free(doc);
+    gr_error_clear();
+    return known || begins_with_key(text + at, n);
+}
