@@ -246,8 +246,8 @@ GR_API gr_tensor *gr_layer_norm(gr_tensor *x, gr_tensor *weight, gr_tensor *bias
 GR_API gr_tensor *gr_rms_norm(gr_tensor *x, gr_tensor *weight, float eps);
 
 /* Rotary position embedding (Su et al. 2021) on x [B, T, H, D]: the pairs of the first 2·R dims turn by
- * position · inv_freq[r]. positions i64 [B, T] or [T]; inv_freq f32 [R]. Pairs are (r, r + R) (Hugging Face's
- * half-split), or (2r, 2r + 1) when interleaved. `scale` multiplies cos and sin (YaRN's attention factor; 1: none). */
+ * position · inv_freq[r]. positions i64 [B, T] or [T]; inv_freq f32 [R], or [B, R] for each sequence its own. Pairs are (r, r + R)
+ * (Hugging Face's half-split), or (2r, 2r + 1) when interleaved. `scale` multiplies cos and sin (YaRN's attention factor; 1: none). */
 GR_API gr_tensor *gr_rope(gr_tensor *x, gr_tensor *positions, gr_tensor *inv_freq, bool interleaved, float scale);
 
 /* What an attention looks at. Zero it, then set what differs. */
@@ -456,6 +456,7 @@ typedef struct gr_model_info {
     int64_t heads, kv_heads, head_dim; /* H, G, D; 0: H, and C/H */
     int64_t ffn;                       /* width of the MLP; 0: the architecture's usual one */
     int64_t vocab, context;            /* V; the most tokens it was made for */
+    int64_t limit;                     /* the most it can take, where positions are learned; 0: as many as fit */
     bool tied;                         /* the head is the token embedding */
     int64_t eos, bos;                  /* ids, -1: none */
     int64_t parameters;                /* each counted once */
@@ -526,6 +527,8 @@ typedef struct gr_forward {
     gr_tensor *slot;      /* i64 [B, T]: the row of the cache that each token goes to; -1 = nowhere */
     gr_tensor *ring_slot; /* i64 [B, T]: the same for layers with a sliding window, whose row of a position is position
                              mod the ring's length; needed where the cache has a "cache.ring_position" */
+    gr_tensor *length;    /* i64 [B]: of each sequence with all that is being read; what dynamic and longrope positions
+                             go by. NULL = its largest position + 1 */
     double dropout;       /* of embeddings and residuals */
     gr_tensor *seed;      /* i64 []: for dropout; given, the adapter's dropout is applied too */
 } gr_forward;
@@ -722,7 +725,7 @@ GR_API int64_t gr_sample_token(const gr_sampling *sampling, const float *logits,
 /* Runs a model token by token: keys and values of what it has read are kept in a cache. `batch` sequences side by side,
  * each at its own length. */
 typedef struct gr_generator gr_generator;
-/* capacity: the most tokens of a sequence, prompt and answer; 0: the model's context. The model must outlive it. */
+/* capacity: the most tokens of a sequence, prompt and answer, up to the model's limit; 0: the model's context. The model must outlive it. */
 GR_API gr_generator *gr_generator_new(gr_model *model, int64_t batch, int64_t capacity);
 GR_API void gr_generator_free(gr_generator *generator); /* NULL is fine */
 /* Feeds sequence b count[b] >= 0 more tokens, tokens[b] points to them, in chunks; logits [batch, vocab] then holds
@@ -777,7 +780,7 @@ GR_API gr_status gr_model_eos(const gr_model *model, const char *dir, int64_t *i
 
 /* How well a model predicts tokens it has not made. */
 typedef struct gr_evaluate_options {
-    int64_t context; /* tokens of a window; 0: the model's context */
+    int64_t context; /* tokens of a window; 0: the model's context; up to its limit */
     int64_t stride;  /* from window to window, at most context; 0: context */
     /* Told how many of the n - 1 tokens are done, and their mean loss; may be NULL. */
     void (*progress)(void *user, int64_t done, int64_t total, double loss);

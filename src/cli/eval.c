@@ -121,10 +121,10 @@ static gr_status print(const gr_args *args, const work *w, const gr_evaluate_opt
 static gr_status set_options(gr_args *args, const work *w, gr_evaluate_options *o)
 {
     const options *f = args->options;
-    int64_t most = gr_model_describe(w->on.model)->context;
-    o->context = f->context ? f->context : most;
+    int64_t most = gr_model_describe(w->on.model)->limit;
+    o->context = f->context ? f->context : gr_model_describe(w->on.model)->context;
     o->stride = f->stride ? f->stride : o->context;
-    if (o->context > most)
+    if (most && o->context > most)
         return gr_args_fail(args, "--context: %lld, the model's is %lld\nGive a smaller one.", (long long)o->context,
                             (long long)most);
     if (o->stride > o->context)

@@ -23,11 +23,15 @@ typedef struct scoring {
 
 static gr_status check(const scoring *s)
 {
-    int64_t most = gr_model_describe(s->model)->context, vocab = gr_model_describe(s->model)->vocab;
+    int64_t most = gr_model_describe(s->model)->limit, vocab = gr_model_describe(s->model)->vocab;
     if (s->n < 2)
         return gr_fail(GR_ERR_ARGUMENT, "evaluation: needs at least 2 tokens, there are %lld", (long long)s->n);
-    if (s->context < 2 || s->context > most)
-        return gr_fail(GR_ERR_ARGUMENT, "evaluation: a context of %lld\nthe model's is %lld; at least 2 are needed",
+    if (s->context < 2)
+        return gr_fail(GR_ERR_ARGUMENT, "evaluation: a context of %lld\nat least 2 tokens are needed",
+                       (long long)s->context);
+    if (most && s->context > most)
+        return gr_fail(GR_ERR_ARGUMENT,
+                       "evaluation: a context of %lld\nthe model has learned positions for %lld tokens",
                        (long long)s->context, (long long)most);
     if (s->stride < 1 || s->stride > s->context)
         return gr_fail(GR_ERR_ARGUMENT, "evaluation: a stride of %lld in windows of %lld would leave tokens out",

@@ -28,6 +28,7 @@ struct gr_generator {
     forward_program all, chunk, one, rest;
     int64_t *tokens, *positions, *slots, *ring_slots; /* [batch] or [CHUNK] */
     int64_t *rows;                                    /* [batch]: whose logits are wanted */
+    int64_t *lengths;                                 /* [batch] with what is being read, see gr_forward.length */
     float *logits;                                    /* [batch, vocab] */
 };
 
@@ -38,9 +39,10 @@ static gr_status allocate(gr_generator *g)
     size_t tokens = (size_t)(g->batch > CHUNK ? g->batch : CHUNK);
     g->length = gr_alloc_zero((size_t)g->batch, sizeof *g->length);
     g->rows = gr_alloc_zero((size_t)g->batch, sizeof *g->rows);
+    g->lengths = gr_alloc_zero((size_t)g->batch, sizeof *g->lengths);
     g->tokens = gr_alloc(4 * tokens * sizeof *g->tokens);
     g->logits = gr_alloc((size_t)(g->batch * g->vocab) * sizeof *g->logits);
-    if (!g->length || !g->rows || !g->tokens || !g->logits)
+    if (!g->length || !g->rows || !g->lengths || !g->tokens || !g->logits)
         return GR_ERR_MEMORY;
     g->positions = g->tokens + tokens;
     g->slots = g->positions + tokens;
@@ -64,7 +66,7 @@ gr_generator *gr_generator_new(gr_model *model, int64_t batch, int64_t capacity)
 {
     const gr_model_info *info = gr_model_describe(model);
     capacity = capacity ? capacity : info->context;
-    if (batch < 1 || capacity < 1 || capacity > info->context) {
+    if (batch < 1 || capacity < 1 || (info->limit && capacity > info->limit)) {
         gr_fail(GR_ERR_ARGUMENT,
                 "generation: batch %lld and capacity %lld\nthe capacity is at most the model's context, %lld",
                 (long long)batch, (long long)capacity, (long long)info->context);
@@ -98,13 +100,15 @@ void gr_generator_free(gr_generator *g)
     gr_free(g->length);
     gr_free(g->tokens);
     gr_free(g->rows);
+    gr_free(g->lengths);
     gr_free(g->logits);
     gr_free(g);
 }
 
 /* ---- programs ----------------------------------------------------------------------------------------------- */
 
-/* Inputs: tokens, positions, slot [B, T], rows [B], ring_slot [B, T] where there are rings. Output: logits [B, V]. */
+/* Inputs: tokens, positions, slot [B, T], rows [B], length [B], ring_slot [B, T] where there are rings. Output: logits
+ * [B, V]. */
 static gr_status compile(gr_generator *g, forward_program *f, gr_store *cache, int64_t batch, int64_t t)
 {
     if (f->program && f->batch == batch && f->t == t)
@@ -116,6 +120,7 @@ static gr_status compile(gr_generator *g, forward_program *f, gr_store *cache, i
     in.positions = gr_input(graph, "positions", GR_I64, 2, shape);
     in.slot = gr_input(graph, "slot", GR_I64, 2, shape);
     in.rows = gr_input(graph, "rows", GR_I64, 1, shape);
+    in.length = gr_input(graph, "length", GR_I64, 1, shape);
     if (g->ring)
         in.ring_slot = gr_input(graph, "ring_slot", GR_I64, 2, shape);
     gr_tensor *logits = gr_model_logits(g->model, &in);
@@ -222,7 +227,7 @@ static void place(gr_generator *g, int64_t i, int64_t b, int64_t ahead, int64_t 
 
 static gr_status run(gr_generator *g, const forward_program *f, float *logits)
 {
-    const void *in[] = {g->tokens, g->positions, g->slots, g->rows, g->ring_slots};
+    const void *in[] = {g->tokens, g->positions, g->slots, g->rows, g->lengths, g->ring_slots};
     return gr_run(f->program, in, (void *[]){logits});
 }
 
@@ -230,6 +235,7 @@ static gr_status run(gr_generator *g, const forward_program *f, float *logits)
 static gr_status read_sequence(gr_generator *g, int64_t b, const int64_t *tokens, int64_t count, float *logits)
 {
     gr_status s = aim(g, b);
+    g->lengths[0] = g->length[b] + count;
     for (int64_t at = 0; s == GR_OK && at < count;) {
         int64_t t = count - at < CHUNK ? count - at : CHUNK;
         forward_program *f = reader(g, t);
@@ -253,6 +259,7 @@ static gr_status read_together(gr_generator *g, const int64_t *const *tokens, co
     for (int64_t b = 0; b < g->batch; b++) {
         place(g, b, b, 0, count[b] ? tokens[b][0] : -1);
         g->rows[b] = b;
+        g->lengths[b] = g->length[b] + 1;
     }
     if (s == GR_OK)
         s = run(g, &g->all, g->logits);

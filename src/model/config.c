@@ -88,6 +88,7 @@ static void fill_info(gr_model *m, gr_json c)
     m->info.ffn = h->ffn;
     m->info.vocab = h->vocab;
     m->info.context = h->context;
+    m->info.limit = h->learned_positions ? h->context : 0;
     m->info.tied = h->tied;
     m->info.eos = token_id(c, "eos_token_id");
     m->info.bos = token_id(c, "bos_token_id");

@@ -9,6 +9,7 @@ static void read_config(gr_json c, gr_hparams *h)
 {
     h->vocab = gr_json_int(c, "vocab_size", 50257, 1, 1 << 24);
     h->context = gr_json_int(c, "n_positions", 1024, 1, 1 << 24);
+    h->learned_positions = true;
     h->embed = gr_json_int(c, "n_embd", 768, 1, 1 << 20);
     h->layers = gr_json_int(c, "n_layer", 12, 1, 1 << 14);
     h->heads = h->kv_heads = gr_json_int(c, "n_head", 12, 1, 1 << 14);

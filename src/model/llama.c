@@ -2,21 +2,7 @@
  * attention, SwiGLU, no biases. */
 #include "model/llama.h"
 
-#include <math.h>
 #include <string.h>
-
-/* Rotary settings stand in the new "rope_parameters", or in the old "rope_theta" and "rope_scaling". */
-static void read_rope(gr_json c, gr_hparams *h)
-{
-    gr_json rope = gr_json_get(c, "rope_parameters"), scaling = gr_json_get(c, "rope_scaling");
-    gr_json where = gr_json_is(rope) ? rope : scaling;
-    h->rope_theta = (float)gr_json_real(gr_json_is(rope) ? rope : c, "rope_theta", 10000, 1, 1e12);
-    if (!gr_json_is(where))
-        return;
-    const char *type = gr_json_text(where, "rope_type", gr_json_text(where, "type", "default"));
-    if (strcmp(type, "default") != 0)
-        gr_json_fail(where, "rope type \"%s\" is not supported\nsupported is \"default\"", type);
-}
 
 int64_t gr_llama_int(gr_json c, const char *key, int64_t absent, int64_t null, int64_t min, int64_t max)
 {
@@ -24,7 +10,7 @@ int64_t gr_llama_int(gr_json c, const char *key, int64_t absent, int64_t null, i
     return is_null ? null : gr_json_int(c, key, absent, min, max);
 }
 
-void gr_llama_read(gr_json c, gr_hparams *h, const gr_hparams *usual)
+void gr_llama_read(gr_json c, gr_hparams *h, const gr_llama_usual *usual)
 {
     h->vocab = gr_json_int(c, "vocab_size", usual->vocab, 1, 1 << 24);
     h->context = gr_json_int(c, "max_position_embeddings", usual->context, 1, 1 << 24);
@@ -40,13 +26,11 @@ void gr_llama_read(gr_json c, gr_hparams *h, const gr_hparams *usual)
     h->init_std = (float)gr_json_real(c, "initializer_range", 0.02, 0, 10);
     h->activation = gr_nn_activation(c, "hidden_act", "silu");
     h->tied = gr_json_bool(c, "tie_word_embeddings", false);
-    read_rope(c, h);
+    gr_rope_read(c, &(gr_rope_model){h->head_dim, h->context, false, 10000}, &h->rope[0]);
+    h->rope[1] = h->rope[0];
     if (h->heads % h->kv_heads)
         gr_json_fail(gr_json_get(c, "num_key_value_heads"), "%lld heads cannot share %lld key/value heads",
                      (long long)h->heads, (long long)h->kv_heads);
-    if (h->head_dim < 2 || h->head_dim % 2)
-        gr_json_fail(gr_json_get(c, "head_dim"), "rotary positions need an even head_dim, this is %lld",
-                     (long long)h->head_dim);
 }
 
 static bool slides(gr_json type, bool has_window)
@@ -85,7 +69,7 @@ void gr_llama_qwen_windows(gr_json c, gr_hparams *h)
 
 static void read_config(gr_json c, gr_hparams *h)
 {
-    static const gr_hparams usual = {
+    static const gr_llama_usual usual = {
         .vocab = 32000, .context = 2048, .embed = 4096, .layers = 32, .heads = 32, .ffn = 11008};
     gr_llama_read(c, h, &usual);
     h->qkv_bias = h->out_bias = gr_json_bool(c, "attention_bias", false);
@@ -121,17 +105,7 @@ static void write_config(const gr_model_info *i, gr_json c)
     gr_json_put_bool(c, "mlp_bias", false);
 }
 
-/* theta^(-2r/D) for r = 0 .. D/2-1 */
-static gr_tensor *inverse_frequencies(gr_build *b)
-{
-    float values[1 << 13];
-    int64_t half = b->h->head_dim / 2;
-    for (int64_t r = 0; r < half; r++)
-        values[r] = (float)(1 / pow((double)b->h->rope_theta, 2.0 * (double)r / (double)b->h->head_dim));
-    return gr_constant(b->g, GR_F32, 1, &half, values);
-}
-
-static gr_tensor *attention(gr_build *b, gr_tensor *x, gr_tensor *inv_freq)
+static gr_tensor *attention(gr_build *b, gr_tensor *x)
 {
     const gr_hparams *h = b->h;
     gr_tensor *q = gr_nn_linear(b, x, "self_attn.q_proj", h->heads * h->head_dim, h->qkv_bias, 0);
@@ -143,8 +117,6 @@ static gr_tensor *attention(gr_build *b, gr_tensor *x, gr_tensor *inv_freq)
         q = gr_nn_rms_norm(b, q, "self_attn.q_norm");
         k = gr_nn_rms_norm(b, k, "self_attn.k_norm");
     }
-    q = gr_rope(q, b->positions, inv_freq, false, 1);
-    k = gr_rope(k, b->positions, inv_freq, false, 1);
     gr_tensor *y = gr_nn_attention(b, q, k, gr_nn_heads(v, h->kv_heads));
     return gr_nn_dropout(b, gr_nn_linear(b, y, "self_attn.o_proj", h->embed, h->out_bias, 0));
 }
@@ -157,9 +129,9 @@ static gr_tensor *mlp(gr_build *b, gr_tensor *x)
     return gr_nn_dropout(b, gr_nn_linear(b, gr_nn_gate(h, gate, up), "mlp.down_proj", h->embed, h->mlp_bias, 0));
 }
 
-static gr_tensor *block(gr_build *b, gr_tensor *x, gr_tensor *inv_freq) /* [B, T, C] */
+static gr_tensor *block(gr_build *b, gr_tensor *x) /* [B, T, C] */
 {
-    x = gr_add(x, attention(b, gr_nn_rms_norm(b, x, "input_layernorm"), inv_freq));
+    x = gr_add(x, attention(b, gr_nn_rms_norm(b, x, "input_layernorm")));
     return gr_add(x, mlp(b, gr_nn_rms_norm(b, x, "post_attention_layernorm")));
 }
 
@@ -167,11 +139,10 @@ gr_tensor *gr_llama_logits(gr_build *b, gr_tensor *tokens)
 {
     const gr_hparams *h = b->h;
     size_t body = gr_graph_scope_push(b->g, "%s", b->model->prefix);
-    gr_tensor *inv_freq = inverse_frequencies(b);
     gr_tensor *x = gr_nn_dropout(b, gr_nn_embedding(b, tokens, "embed_tokens", h->vocab, h->embed));
     for (b->layer = 0; b->layer < h->layers; b->layer++) {
         size_t outer = gr_graph_scope_push(b->g, "layers.%d.", b->layer);
-        x = block(b, x, inv_freq);
+        x = block(b, x);
         gr_graph_scope_pop(b->g, outer);
         gr_name(x, "layers.%d", b->layer);
     }

@@ -4,9 +4,14 @@
 
 #include "model/nn.h"
 
-/* The keys that all of them have, over `usual`: what the architecture's class in transformers has where a key is
- * absent. Zeroes there are derived: kv_heads from heads, head_dim from embed. */
-void gr_llama_read(gr_json c, gr_hparams *h, const gr_hparams *usual);
+/* What the architecture's class in transformers takes where a key is absent. 0: kv_heads those of heads, head_dim from
+ * embed. */
+typedef struct gr_llama_usual {
+    int64_t vocab, context, embed, layers, heads, kv_heads, head_dim, ffn;
+} gr_llama_usual;
+
+/* The keys that all of them have. */
+void gr_llama_read(gr_json c, gr_hparams *h, const gr_llama_usual *usual);
 /* An integer key that may be null, which is not the same as absent. */
 int64_t gr_llama_int(gr_json c, const char *key, int64_t absent, int64_t null, int64_t min, int64_t max);
 /* Which layers slide: layer_types where it is given, else all from `first` on. For architectures with h->window > 0. */

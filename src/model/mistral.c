@@ -4,7 +4,7 @@
 
 static void read_config(gr_json c, gr_hparams *h)
 {
-    static const gr_hparams usual = {
+    static const gr_llama_usual usual = {
         .vocab = 32000, .context = 4096 * 32, .embed = 4096, .layers = 32, .heads = 32, .kv_heads = 8, .ffn = 14336};
     gr_llama_read(c, h, &usual);
     h->window = gr_llama_int(c, "sliding_window", 4096, 0, 1, INT64_MAX);

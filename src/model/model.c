@@ -3,6 +3,7 @@
 
 #include "backend/backend.h"
 #include "base/dtype.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "base/philox.h"
 
@@ -102,9 +103,14 @@ gr_store *gr_model_store(gr_model *m)
     return m->store;
 }
 
+bool gr_model_slides(const gr_model *m, int layer)
+{
+    return m->h.sliding[layer / 8] >> layer % 8 & 1;
+}
+
 int64_t gr_model_window(const gr_model *m, int layer)
 {
-    return m->h.sliding[layer / 8] >> layer % 8 & 1 ? m->h.window : 0;
+    return gr_model_slides(m, layer) ? m->h.window : 0;
 }
 
 /* ---- initializing ------------------------------------------------------------------------------------------- */
@@ -188,11 +194,15 @@ static gr_tensor *forward(gr_model *m, const gr_forward *f, gr_tensor **hidden)
         gr_fail(GR_ERR_ARGUMENT, "gr_model_logits: tokens must be i64 [B, T]");
         return gr_graph_fail(g);
     }
-    if (f->tokens->spec.shape[1] > m->h.context && !f->positions) {
-        gr_fail(GR_ERR_ARGUMENT, "%lld tokens are more than the model's context of %lld",
-                (long long)f->tokens->spec.shape[1], (long long)m->h.context);
+    int64_t t = f->tokens->spec.shape[1];
+    if (m->info.limit && t > m->info.limit && !f->positions) {
+        gr_fail(GR_ERR_ARGUMENT, "%lld tokens: the model has learned positions for %lld\ngive at most as many tokens",
+                (long long)t, (long long)m->info.limit);
         return gr_graph_fail(g);
     }
+    if (t > m->h.context && !f->positions)
+        gr_remark(GR_LOG_WARN, "%lld tokens are more than the %lld that the model was made for", (long long)t,
+                  (long long)m->h.context);
     gr_build b = {.model = m, .h = &m->h, .g = g, .forward = f};
     b.positions = f->positions ? f->positions : default_positions(g, f->tokens);
     if (!gr_nn_open_cache(&b))

@@ -4,6 +4,7 @@
 
 #include "format/safetensors.h"
 #include "graph/graph.h"
+#include "model/rope.h"
 
 #define GR_MAX_LAYERS (1 << 14)
 
@@ -12,12 +13,13 @@ typedef struct gr_hparams {
     int64_t vocab, context, embed, layers, heads, kv_heads, head_dim, ffn;
     float norm_eps, init_std;
     bool tied;
+    bool learned_positions; /* no token can be at `context` or behind it */
     gr_tensor *(*activation)(gr_tensor *x);
-    bool qkv_bias, out_bias, mlp_bias; /* out: of the projection behind attention */
-    bool qk_norm;                      /* an RMSNorm over every head of q and k */
-    float attention_scale;             /* 0: 1/sqrt(head_dim) */
-    bool scale_by_layer;               /* GPT-2: divide the scale by layer + 1 as well */
-    float rope_theta;
+    bool qkv_bias, out_bias, mlp_bias;        /* out: of the projection behind attention */
+    bool qk_norm;                             /* an RMSNorm over every head of q and k */
+    float attention_scale;                    /* 0: 1/sqrt(head_dim) */
+    bool scale_by_layer;                      /* GPT-2: divide the scale by layer + 1 as well */
+    gr_rope_settings rope[2];                 /* of layers that see everything, and of sliding ones */
     int64_t window;                           /* tokens that attention of a sliding layer sees */
     unsigned char sliding[GR_MAX_LAYERS / 8]; /* bit i: layer i slides */
 } gr_hparams;
@@ -47,6 +49,8 @@ extern const gr_arch gr_arch_gpt2, gr_arch_llama, gr_arch_mistral, gr_arch_qwen2
 
 /* How many tokens the attention of a layer sees, the token itself included; 0: all before it. */
 int64_t gr_model_window(const gr_model *m, int layer);
+
+bool gr_model_slides(const gr_model *m, int layer);
 
 /* How a declared parameter is initialized. */
 typedef struct gr_param_init {

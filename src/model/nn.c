@@ -129,10 +129,24 @@ gr_tensor *gr_nn_heads(gr_tensor *x, int64_t n)
     return gr_reshape(x, 4, (int64_t[]){s[0], s[1], n, s[2] / n});
 }
 
+/* x turned by the layer's rotary settings. */
+static gr_tensor *turned(gr_build *b, gr_tensor *x)
+{
+    int kind = gr_model_slides(b->model, b->layer);
+    const gr_rope_settings *r = &b->h->rope[kind];
+    if (r->pairs == 0)
+        return x;
+    if (!b->inv_freq[kind])
+        b->inv_freq[kind] = gr_rope_frequencies(b->g, r, b->positions, b->forward->length);
+    return gr_rope(x, b->positions, b->inv_freq[kind], false, r->scale);
+}
+
 gr_tensor *gr_nn_attention(gr_build *b, gr_tensor *q, gr_tensor *k, gr_tensor *v)
 {
     if (!q)
         return NULL;
+    q = turned(b, q);
+    k = turned(b, k);
     gr_attention_options o = {
         .causal = true, .window = gr_model_window(b->model, b->layer), .segment = b->forward->segment};
     o.scale = b->h->attention_scale != 0 ? b->h->attention_scale : (float)(1 / sqrt((double)b->h->head_dim));

@@ -13,8 +13,9 @@ typedef struct gr_build {
     const gr_forward *forward;
     gr_tensor *positions; /* i64 [B, T] */
     int layer;
-    uint32_t stream;   /* of the next dropout */
-    gr_tensor *hidden; /* what the head reads */
+    gr_tensor *inv_freq[2]; /* of full and of sliding layers, made when needed */
+    uint32_t stream;        /* of the next dropout */
+    gr_tensor *hidden;      /* what the head reads */
 } gr_build;
 
 /* ---- parameters ---- */
@@ -38,8 +39,8 @@ gr_tensor *gr_nn_tied_head(gr_build *b, gr_tensor *x, const char *name, int64_t 
 gr_tensor *gr_nn_layer_norm(gr_build *b, gr_tensor *x, const char *name);
 gr_tensor *gr_nn_rms_norm(gr_build *b, gr_tensor *x, const char *name);
 gr_tensor *gr_nn_dropout(gr_build *b, gr_tensor *x);
-/* q [B,T,H,D], k and v [B,T,G,D], rope applied already: writes the cache if there is one, attends, and gives
- * [B, T, H·D]. */
+/* q [B,T,H,D], k and v [B,T,G,D]: turns q and k by the layer's rotary settings if it has some, writes the cache if there
+ * is one, attends, and gives [B, T, H·D]. */
 gr_tensor *gr_nn_attention(gr_build *b, gr_tensor *q, gr_tensor *k, gr_tensor *v);
 /* act(gate) * up, in one op where there is one for it. */
 gr_tensor *gr_nn_gate(const gr_hparams *h, gr_tensor *gate, gr_tensor *up);

@@ -4,14 +4,14 @@
 
 static void read_config(gr_json c, gr_hparams *h)
 {
-    static const gr_hparams usual = {.vocab = 151936,
-                                     .context = 32768,
-                                     .embed = 4096,
-                                     .layers = 32,
-                                     .heads = 32,
-                                     .kv_heads = 32,
-                                     .head_dim = 128,
-                                     .ffn = 22016};
+    static const gr_llama_usual usual = {.vocab = 151936,
+                                         .context = 32768,
+                                         .embed = 4096,
+                                         .layers = 32,
+                                         .heads = 32,
+                                         .kv_heads = 32,
+                                         .head_dim = 128,
+                                         .ffn = 22016};
     gr_llama_read(c, h, &usual);
     h->qkv_bias = h->out_bias = gr_json_bool(c, "attention_bias", false);
     h->qk_norm = true;

@@ -7,7 +7,7 @@ enum { X, POSITIONS, FREQ };
 
 typedef struct rope {
     const gr_call *call;
-    int64_t t, h, d, r; /* x [B, T, H, D], freq [R] */
+    int64_t t, h, d, r; /* x [B, T, H, D], freq [R] or [B, R] */
     float cos_scale, sin_scale;
     void (*angles)(float *, float *, float, const float *, int64_t, float, float);
     void (*turn)(float *, const float *, const float *, const float *, int64_t);
@@ -21,7 +21,7 @@ static bool supports(const gr_tensor *node)
 /* Of each worker: a row of x and one of the result, cos and sin. */
 static int64_t worker_floats(const gr_call *c)
 {
-    return 2 * c->in[X].shape[3] + 2 * c->in[FREQ].shape[0];
+    return 2 * c->in[X].shape[3] + 2 * c->in[FREQ].shape[c->in[FREQ].ndim - 1];
 }
 
 static size_t scratch(const gr_call *c)
@@ -33,12 +33,14 @@ static size_t scratch(const gr_call *c)
 static void turn_token(void *ctx, int64_t piece, int worker)
 {
     const rope *p = ctx;
-    const gr_operand *x = &p->call->in[X], *pos = &p->call->in[POSITIONS], *y = &p->call->out[0];
+    const gr_operand *x = &p->call->in[X], *pos = &p->call->in[POSITIONS], *freq = &p->call->in[FREQ];
+    const gr_operand *y = &p->call->out[0];
     int64_t b = piece / p->t, t = piece % p->t;
     float *cosine = (float *)p->call->scratch + worker * worker_floats(p->call), *sine = cosine + p->r;
     float *in = sine + p->r, *out = in + p->d;
     int64_t position = ((const int64_t *)pos->data)[pos->ndim == 1 ? t : piece];
-    p->angles(cosine, sine, (float)position, p->call->in[FREQ].data, p->r, p->cos_scale, p->sin_scale);
+    const float *own = (const float *)freq->data + (freq->ndim == 2 ? b * p->r : 0);
+    p->angles(cosine, sine, (float)position, own, p->r, p->cos_scale, p->sin_scale);
     for (int64_t h = 0; h < p->h; h++) {
         int64_t row = piece * p->h + h;
         const float *from = gr_head_read(x, b * x->stride[0] + t * x->stride[1] + h * x->stride[2], p->d, in);
@@ -54,7 +56,7 @@ static gr_status run(const gr_call *c)
 {
     const gr_rope_attr *a = c->attr;
     const int64_t *shape = c->in[X].shape;
-    rope p = {.call = c, .t = shape[1], .h = shape[2], .d = shape[3], .r = c->in[FREQ].shape[0]};
+    rope p = {.call = c, .t = shape[1], .h = shape[2], .d = shape[3], .r = c->in[FREQ].shape[c->in[FREQ].ndim - 1]};
     p.cos_scale = a->scale;
     p.sin_scale = a->inverse ? -a->scale : a->scale;
     p.angles = GR_ISA_PICK(gr_row_angles);
