@@ -9,6 +9,12 @@
 
 /* ---- shared flags ------------------------------------------------------------------------------------------- */
 
+static const gr_flag adapter_flags[] = {
+    {GR_HEADING("Adapter")},
+    {"adapter", GR_TEXT(gr_common, adapter), .value = "DIR",
+     .help = "a LoRA adapter in peft's files, or a run of finetune, to put on MODEL"},
+    {0},
+};
 static const gr_flag compute_heading[] = {{GR_HEADING("Computing")}, {0}};
 static const gr_flag device_flags[] = {
     {"device", GR_TEXT(gr_common, device), .value = "ref|cpu|auto", .initial = "auto",
@@ -49,6 +55,8 @@ static int table_length(const gr_flag *table)
 static const gr_flag *find_flag(const gr_verb *verb, int i, bool *is_common)
 {
     const gr_flag *tables[] = {verb->flags,
+                               verb->more_flags,
+                               verb->common & GR_WITH_ADAPTER ? adapter_flags : NULL,
                                verb->common & GR_COMPUTES ? compute_heading : NULL,
                                verb->common & GR_WITH_DEVICE ? device_flags : NULL,
                                verb->common & GR_COMPUTES ? threads_flags : NULL,
@@ -59,7 +67,7 @@ static const gr_flag *find_flag(const gr_verb *verb, int i, bool *is_common)
     for (size_t t = 0; t < sizeof tables / sizeof *tables; t++) {
         int n = table_length(tables[t]);
         if (i < n) {
-            *is_common = t > 0;
+            *is_common = t > 1;
             return &tables[t][i];
         }
         i -= n;

@@ -62,7 +62,7 @@ typedef struct gr_flag {
 
 /* Flags that mean the same everywhere are declared once (args.c); --quiet and --help are every verb's. */
 typedef struct gr_common {
-    const char *device;
+    const char *device, *adapter;
     int64_t threads, seed;
     bool json, quiet, help;
 } gr_common;
@@ -71,6 +71,7 @@ enum {
     GR_WITH_SEED = 2,
     GR_WITH_JSON = 4,
     GR_WITH_THREADS = 8, /* --threads alone */
+    GR_WITH_ADAPTER = 16,
 };
 
 /* A verb's own default for a flag of a table that it shares with another verb. */
@@ -86,6 +87,7 @@ typedef struct gr_verb {
     const char *positional;     /* "MODEL [TEXT]", "DATA..."; NULL: none */
     const char *about;          /* the long help; an empty line parts paragraphs; NULL: none */
     const gr_flag *flags;       /* ends with {0}; NULL: none of its own */
+    const gr_flag *more_flags;  /* a second table, which another verb has too; NULL: none */
     const gr_default *defaults; /* ends with {0}; NULL: none */
     const char *needs[3];       /* names of flags that must be given */
     unsigned common;            /* GR_WITH_… */

@@ -88,7 +88,7 @@ static gr_status add_activations(dump *d, size_t n_forward)
 
 static gr_status add_gradients(dump *d, gr_tensor *loss)
 {
-    gr_store *store = gr_model_store(d->on.model);
+    gr_store *store = gr_model_trainable(d->on.model);
     int n = gr_store_count(store);
     gr_tensor **nodes = gr_alloc_zero(2 * (size_t)n, sizeof *nodes);
     if (!nodes)
@@ -226,7 +226,7 @@ const gr_verb gr_verb_dump = {
         "act.transformer.h.0.attn.c_proj behind it. What has no name of its own is called after its op.",
     .flags = flags,
     .needs = {"ids", "out"},
-    .common = GR_WITH_DEVICE,
+    .common = GR_WITH_ADAPTER | GR_WITH_DEVICE,
     .examples =
         {{"logits and loss of two rows", "gradus dump model --ids '1,2,3;4,5,6' --out numbers.safetensors"},
          {"everything, from the slow and plain device",

@@ -15,30 +15,92 @@ gr_status gr_open_device(const gr_args *args, gr_opened *o)
     return GR_OK;
 }
 
-gr_status gr_open_tokenizer(gr_opened *o)
+/* ---- models and adapters ------------------------------------------------------------------------------------ */
+
+/* The model that an adapter was made for, as its config says; caller frees. */
+static char *base_of(const char *adapter)
+{
+    char *path = gr_path_join(adapter, GR_ADAPTER_CONFIG), *base = NULL;
+    gr_json_doc *doc = path ? gr_json_read(path, GR_JSON_LIMIT) : NULL;
+    const char *name = doc ? gr_json_text(gr_json_root(doc), "base_model_name_or_path", "") : NULL;
+    if (doc && gr_json_check(doc) == GR_OK) {
+        if (gr_path_is_dir(name))
+            base = gr_checkpoint_resolve(name);
+        else if (*name)
+            gr_fail(GR_ERR_FILE,
+                    "%s: the model it was made for, \"%s\", is not here\nGive that model as MODEL, and "
+                    "this directory with --adapter.",
+                    adapter, name);
+        else
+            gr_fail(GR_ERR_FILE,
+                    "%s: an adapter that does not say which model it was made for\nGive that model as "
+                    "MODEL, and this directory with --adapter.",
+                    adapter);
+    }
+    gr_json_free(doc);
+    gr_free(path);
+    return base;
+}
+
+gr_status gr_find_model(const gr_args *args, const char *model, gr_opened *o)
+{
+    o->path = gr_checkpoint_resolve(model);
+    if (!o->path)
+        return gr_error_status();
+    bool is_adapter = gr_checkpoint_is_adapter(o->path);
+    if (is_adapter && args->common.adapter)
+        return gr_args_fail((gr_args *)args, "--adapter: %s is an adapter itself\nGive its base as MODEL.", model);
+    if (is_adapter) {
+        o->adapter = o->path;
+        o->path = base_of(o->adapter);
+        return o->path ? GR_OK : gr_error_status();
+    }
+    if (args->common.adapter) {
+        o->adapter = gr_checkpoint_resolve(args->common.adapter);
+        return o->adapter ? GR_OK : gr_error_status();
+    }
+    return GR_OK;
+}
+
+static gr_status has_tokenizer(const char *dir, bool *there)
 {
     static const char *const files[] = {"tokenizer.json", "vocab.json", "tokenizer.model"};
-    bool there = false;
-    for (size_t i = 0; !there && i < sizeof files / sizeof *files; i++) {
-        char *path = gr_path_join(o->path, files[i]);
+    *there = false;
+    for (size_t i = 0; dir && !*there && i < sizeof files / sizeof *files; i++) {
+        char *path = gr_path_join(dir, files[i]);
         if (!path)
             return GR_ERR_MEMORY;
-        there = gr_path_is_file(path);
+        *there = gr_path_is_file(path);
         gr_free(path);
     }
-    o->tokenizer = there ? gr_tokenizer_load(o->path) : NULL;
-    return there && !o->tokenizer ? gr_error_status() : GR_OK;
+    return GR_OK;
+}
+
+gr_status gr_open_tokenizer(gr_opened *o)
+{
+    bool there;
+    const char *dir = o->adapter;
+    gr_status s = has_tokenizer(dir, &there);
+    if (s == GR_OK && !there)
+        s = has_tokenizer(dir = o->path, &there);
+    if (s != GR_OK || !there)
+        return s;
+    o->tokenizer = gr_tokenizer_load(dir);
+    return o->tokenizer ? GR_OK : gr_error_status();
 }
 
 gr_status gr_open_model(const gr_args *args, const char *model, const gr_load_options *options, gr_opened *o)
 {
     gr_status s = gr_open_device(args, o);
+    if (s == GR_OK)
+        s = gr_find_model(args, model, o);
     if (s != GR_OK)
         return s;
-    o->path = gr_checkpoint_resolve(model);
-    o->model = o->path ? gr_model_load(o->path, options, o->device) : NULL;
+    o->model = gr_model_load(o->path, options, o->device);
     if (!o->model)
         return gr_error_status();
+    if (o->adapter && (s = gr_model_load_adapter(o->model, o->adapter)) != GR_OK)
+        return s;
     return gr_open_tokenizer(o);
 }
 
@@ -56,4 +118,5 @@ void gr_close_opened(gr_opened *o)
     gr_model_free(o->model);
     gr_device_close(o->device);
     gr_free(o->path);
+    gr_free(o->adapter);
 }

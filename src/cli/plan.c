@@ -167,9 +167,11 @@ static gr_status run_train(gr_args *args)
     gr_train_job job = {0};
     char *config = NULL, *tokenizer = NULL;
     plan p;
+    size_t model = gr_is_finetune(args);
+    f->model = model ? args->positional[0] : NULL;
     gr_status s = f->init ? describe_init(f, &config, &tokenizer) : GR_OK;
     if (s == GR_OK)
-        s = gr_train_job_open(args, args->positional, args->count, false, &job);
+        s = gr_train_job_open(args, args->positional + model, args->count - model, false, &job);
     if (s == GR_OK)
         s = plan_options(job.on.model, &job.run.train, &p);
     if (s == GR_OK && !fits(&p))
@@ -191,9 +193,29 @@ const gr_verb gr_verb_plan_train = {
         "to change. Scratch is what kernels work in, batches, the tokens of DATA and the program itself. DATA may be "
         "left out: then the tokens are not counted, and --tokenizer char, whose vocabulary they are, is not possible.",
     .flags = gr_train_flag_table,
+    .more_flags = gr_loop_flag_table,
     .common = GR_WITH_DEVICE | GR_WITH_SEED | GR_WITH_JSON,
     .examples = {{"does GPT-2 fit with this batch?", "gradus plan train --config config.json --batch 4 --context 256"},
                  {"for a script", "gradus plan train book.txt --tokenizer char --layers 12 --embed 768 --json"}},
+    .options_size = sizeof(gr_train_flags),
+    .run = run_train,
+};
+
+const gr_verb gr_verb_plan_finetune = {
+    .name = "plan finetune",
+    .summary = "prints the memory that finetune would need",
+    .positional = "MODEL [DATA...]",
+    .about =
+        "Takes the flags of gradus finetune and runs nothing; of MODEL the config, the tokenizer and the headers of "
+        "the "
+        "weights are read. With LoRA there are gradients and moments of the adapter only, and weights lie in memory as "
+        "they do in the file; with --full there are those of all weights, in f32.",
+    .flags = gr_finetune_flag_table,
+    .more_flags = gr_loop_flag_table,
+    .defaults = gr_finetune_defaults,
+    .common = GR_WITH_DEVICE | GR_WITH_SEED | GR_WITH_JSON,
+    .examples = {{"what does LoRA need?", "gradus plan finetune model --batch 1 --context 1024"},
+                 {"and what training everything?", "gradus plan finetune model --full --batch 1 --context 1024"}},
     .options_size = sizeof(gr_train_flags),
     .run = run_train,
 };
@@ -220,8 +242,12 @@ static gr_status describe_model(const gr_args *args, gr_opened *on)
     gr_status s = gr_open_device(args, on);
     if (s != GR_OK)
         return s;
-    on->path = gr_checkpoint_resolve(args->positional[0]);
-    on->model = on->path ? model_of(on->path, on->device) : NULL;
+    s = gr_find_model(args, args->positional[0], on);
+    if (s != GR_OK)
+        return s;
+    on->model = model_of(on->path, on->device);
+    if (on->model && on->adapter && (s = gr_model_load_adapter(on->model, on->adapter)) != GR_OK)
+        return s;
     return on->model ? gr_open_tokenizer(on) : gr_error_status();
 }
 
@@ -293,7 +319,7 @@ const gr_verb gr_verb_plan_generate = {
         "Takes the flags of gradus generate and runs nothing; of MODEL only config.json and the tokenizer are read. "
         "The cache is for the prompt and -n new tokens; without a prompt for the model's whole context.",
     .flags = gr_generate_flag_table,
-    .common = GR_WITH_DEVICE | GR_WITH_SEED | GR_WITH_JSON,
+    .common = GR_WITH_ADAPTER | GR_WITH_DEVICE | GR_WITH_SEED | GR_WITH_JSON,
     .examples = {{"with the cache of a full context", "gradus plan generate model"},
                  {"for a script", "gradus plan generate model -p 'Once upon a time' -n 500 --json"}},
     .options_size = sizeof(gr_generate_flags),

@@ -34,6 +34,8 @@ static gr_status write_run_json(const gr_args *args, const gr_train_job *job, co
     gr_json o = gr_json_root(doc), list, flags;
     gr_json_put_text(o, "verb", args->verb->name);
     gr_json_put_text(o, "version", gr_version());
+    if (((const gr_train_flags *)args->options)->model)
+        gr_json_put_text(o, "model", ((const gr_train_flags *)args->options)->model);
     gr_json_put_text(o, "device", gr_device_describe(job->on.device));
     gr_json_put_int(o, "parameters", gr_model_describe(job->on.model)->parameters);
     gr_json_put_int(o, "tokens", gr_data_count(job->data));
@@ -55,6 +57,22 @@ static gr_status write_run_json(const gr_args *args, const gr_train_job *job, co
     return s;
 }
 
+/* MODEL of finetune: the run's, which the command line need not repeat. */
+static gr_status restore_model(gr_args *args, gr_json o)
+{
+    gr_train_flags *f = args->options;
+    if (!gr_is_finetune(args))
+        return GR_OK;
+    const char *was = gr_json_as_text(gr_json_get(o, "model"), NULL);
+    if (f->model && strcmp(f->model, was) != 0)
+        return gr_args_fail(args,
+                            "MODEL is not %s, which the run was started with\nLeave MODEL and DATA out: run.json "
+                            "knows them.",
+                            was);
+    f->model = was;
+    return gr_json_check(o.doc);
+}
+
 /* Gives the flags and the data their values of run.json. Values live in *doc. */
 static gr_status restore_flags(gr_args *args, gr_json_doc **doc, const char **data, size_t *n_data)
 {
@@ -69,6 +87,11 @@ static gr_status restore_flags(gr_args *args, gr_json_doc **doc, const char **da
     gr_json o = gr_json_root(*doc), list = gr_json_as_array(gr_json_get(o, "data"));
     gr_json flags = gr_json_as_object(gr_json_get(o, "flags"));
     gr_status s = gr_json_check(*doc);
+    const char *verb = gr_json_text(o, "verb", args->verb->name);
+    if (s == GR_OK && strcmp(verb, args->verb->name) != 0)
+        return gr_args_fail(args, "--resume: the run was started with gradus %s\nGo on with that.", verb);
+    if (s == GR_OK)
+        s = restore_model(args, o);
     for (gr_json_iter it = gr_json_first(flags); s == GR_OK && it.key; gr_json_next(&it))
         s = gr_args_restore(args, it.key, gr_json_as_text(it.value, NULL));
     if (s != GR_OK)
@@ -186,18 +209,22 @@ static gr_status train(gr_args *args, gr_train_job *job, const char **data, size
     return st;
 }
 
-static gr_status run(gr_args *args)
+gr_status gr_train_verb_run(gr_args *args)
 {
-    const gr_train_flags *f = args->options;
+    gr_train_flags *f = args->options;
     const char *data[256];
-    size_t n_data = args->count;
+    bool takes_model = gr_is_finetune(args);
+    size_t first = takes_model && args->count > 0, n_data = args->count - first;
     gr_json_doc *doc = NULL;
     gr_train_job job = {0};
     if (n_data > 256)
         return gr_args_fail(args, "DATA: at most 256 files\ngive a directory");
     for (size_t i = 0; i < n_data; i++)
-        data[i] = args->positional[i];
+        data[i] = args->positional[first + i];
+    f->model = first ? args->positional[0] : NULL;
     gr_status s = f->resume ? restore_flags(args, &doc, data, &n_data) : refuse_other_run(args);
+    if (s == GR_OK && takes_model && !f->model)
+        s = gr_args_fail(args, "MODEL is missing\nGive the directory of a model.");
     if (s == GR_OK)
         s = train(args, &job, data, n_data);
     gr_train_job_close(&job);
@@ -214,11 +241,12 @@ const gr_verb gr_verb_train = {
         "directory holds checkpoints that transformers loads, metrics.jsonl, loss.svg and run.json. A run that was\n"
         "stopped, by Ctrl-C or by a power cut, goes on with --resume as if it had not been.",
     .flags = gr_train_flag_table,
+    .more_flags = gr_loop_flag_table,
     .needs = {"out"},
     .common = GR_WITH_DEVICE | GR_WITH_SEED | GR_WITH_JSON,
     .examples = {{"a character model on one book",
                   "gradus train book.txt --tokenizer char --eval-fraction 0.1 --out run"},
                  {"go on where it stopped", "gradus train --resume --out run"}},
     .options_size = sizeof(gr_train_flags),
-    .run = run,
+    .run = gr_train_verb_run,
 };

@@ -34,6 +34,10 @@ const gr_flag gr_train_flag_table[] = {
      .help = "go on from this model's weights instead of random ones"},
     {"tokenizer", TEXT(tokenizer), .value = "char|byte|bpe:N|FILE", .shown = "byte, or that of --init",
      .help = "one token a character, one a byte, N tokens learned from DATA, or a tokenizer.json"},
+    {0},
+};
+
+const gr_flag gr_loop_flag_table[] = {
     {GR_HEADING("Length and size")},
     {"steps", INT(steps), .value = "N", .initial = "2000", .group = 'l', .min = 1, .help = "optimizer steps"},
     {"epochs", FLOAT(epochs), .value = "X", .group = 'l', .shown = "as --steps says",
@@ -175,10 +179,13 @@ static gr_status open_model(gr_args *args, bool initialize, gr_train_job *job)
 {
     const gr_train_flags *f = args->options;
     const gr_load_options o = {.widen = true};
-    gr_status s = f->init ? gr_open_model(args, f->init, &o, &job->on) : gr_open_device(args, &job->on);
-    if (s == GR_OK)
+    gr_status s = f->model  ? gr_finetune_open(args, initialize, job)
+                  : f->init ? gr_open_model(args, f->init, &o, &job->on)
+                            : gr_open_device(args, &job->on);
+    bool is_new = !f->model && !f->init;
+    if (s == GR_OK && !f->model)
         s = open_tokenizer(args, job);
-    if (s == GR_OK && !f->init)
+    if (s == GR_OK && is_new)
         s = f->config ? model_of_config(f->config, job) : model_of_flags(args, job);
     if (s != GR_OK)
         return s;
@@ -187,7 +194,7 @@ static gr_status open_model(gr_args *args, bool initialize, gr_train_job *job)
         return gr_fail(GR_ERR_ARGUMENT,
                        "the tokenizer has %lld tokens, the model knows %lld\nuse the model's own tokenizer",
                        (long long)needed, (long long)vocab);
-    return initialize && !f->init ? gr_model_init(job->on.model, (uint64_t)args->common.seed) : GR_OK;
+    return initialize && is_new ? gr_model_init(job->on.model, (uint64_t)args->common.seed) : GR_OK;
 }
 
 /* ---- data and options --------------------------------------------------------------------------------------- */
@@ -228,8 +235,8 @@ static gr_status count_steps(const gr_train_flags *f, gr_train_job *job)
 {
     gr_train_options *t = &job->run.train;
     int64_t step_rows = t->batch * t->accumulate;
-    t->steps = f->steps;
-    if (f->epochs <= 0)
+    t->steps = f->steps > 0 ? f->steps : 1;
+    if (f->epochs <= 0 || !job->data)
         return GR_OK;
     if (!is_apart(f)) {
         t->steps = (int64_t)(f->epochs * (double)gr_data_count(job->data) / (double)(step_rows * t->context));
@@ -282,7 +289,7 @@ gr_status gr_train_job_open(gr_args *args, const char **data, size_t n_data, boo
 {
     const gr_train_flags *f = args->options;
     *job = (gr_train_job){0};
-    if (n_data == 0 && (initialize || f->epochs > 0))
+    if (n_data == 0 && (initialize || gr_args_given(args, "epochs")))
         return gr_args_fail(args, "DATA is missing\ngive text files, .jsonl files or directories of them");
     bool text = n_data && needs_text(f);
     job->corpus = text ? gr_corpus_load(data, (int)n_data) : NULL;

@@ -1,4 +1,4 @@
-/* The flags of training, shared by train and plan. */
+/* The flags of training, shared by train, finetune and plan. */
 #ifndef GR_CLI_TRAIN_FLAGS_H
 #define GR_CLI_TRAIN_FLAGS_H
 
@@ -13,9 +13,19 @@ typedef struct gr_train_flags {
     double eval_fraction;
     int64_t eval_every, eval_tokens, save_every, keep;
     bool resume;
+    /* of finetune */
+    const char *model; /* MODEL; NULL: train */
+    bool full, rslora;
+    int64_t lora_rank;
+    double lora_alpha, lora_dropout;
+    const char *lora_targets;
 } gr_train_flags;
 
-extern const gr_flag gr_train_flag_table[];
+/* A verb's flags are the first or the second of these, and the third. */
+extern const gr_flag gr_train_flag_table[], gr_finetune_flag_table[], gr_loop_flag_table[];
+extern const gr_default gr_finetune_defaults[];
+/* Is the verb one of those that take MODEL and then DATA? */
+bool gr_is_finetune(const gr_args *args);
 
 /* What a training command works on. */
 typedef struct gr_train_job {
@@ -29,5 +39,11 @@ typedef struct gr_train_job {
  * may be no data either. Close in any case. */
 gr_status gr_train_job_open(gr_args *args, const char **data, size_t n_data, bool initialize, gr_train_job *job);
 void gr_train_job_close(gr_train_job *job);
+/* For finetune: MODEL with its tokenizer, and a new adapter unless all is trained. initialize false: weights are only
+ * described. */
+gr_status gr_finetune_open(gr_args *args, bool initialize, gr_train_job *job);
+
+/* Trains: what the verbs train and finetune do. */
+gr_status gr_train_verb_run(gr_args *args);
 
 #endif

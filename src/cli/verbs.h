@@ -8,6 +8,7 @@
 /* clang-format off */
 #define GR_VERBS(X) \
     X(train) \
+    X(finetune) \
     X(generate) \
     X(convert) \
     X(eval) \
@@ -15,6 +16,7 @@
     X(tokenize) \
     X(tokenizer_train) \
     X(plan_train) \
+    X(plan_finetune) \
     X(plan_generate) \
     X(info) \
     X(verify)

@@ -163,10 +163,13 @@ static gr_status write_tensors(const char *dir, const gr_checkpoint_spec *spec, 
 {
     recorder model = {&spec->model, files}, training = {&spec->training, files};
     gr_safetensors_spec m = recorded(&model), t = recorded(&training);
-    if (gr_weights_save(dir, &m, spec->shard_bytes) != GR_OK)
-        return gr_error_status();
-    if (spec->training.count == 0)
-        return GR_OK;
+    char *adapter = spec->is_adapter ? gr_path_join(dir, GR_ADAPTER_WEIGHTS) : NULL;
+    gr_status saved = adapter            ? gr_safetensors_write(adapter, &m)
+                      : spec->is_adapter ? gr_error_status()
+                                         : gr_weights_save(dir, &m, spec->shard_bytes);
+    gr_free(adapter);
+    if (saved != GR_OK || spec->training.count == 0)
+        return saved;
     char *path = gr_path_join(dir, "training.safetensors");
     gr_status s = path ? gr_safetensors_write(path, &t) : gr_error_status();
     gr_free(path);
@@ -390,6 +393,29 @@ static gr_status find_optional(const char *dir, const char *name, char **path)
     return GR_OK;
 }
 
+static bool has_file(const char *dir, const char *name)
+{
+    char *path;
+    bool there = find_optional(dir, name, &path) == GR_OK && path;
+    gr_free(path);
+    return there;
+}
+
+bool gr_checkpoint_is_adapter(const char *dir)
+{
+    return has_file(dir, GR_ADAPTER_CONFIG) && !has_file(dir, "config.json");
+}
+
+gr_weights *gr_checkpoint_weights(const char *dir)
+{
+    if (!gr_checkpoint_is_adapter(dir))
+        return gr_weights_open(dir);
+    char *path = gr_path_join(dir, GR_ADAPTER_WEIGHTS);
+    gr_weights *w = path ? gr_weights_open(path) : NULL;
+    gr_free(path);
+    return w;
+}
+
 gr_status gr_checkpoint_open(const char *dir, gr_checkpoint *out)
 {
     char *training = NULL, *state = NULL;
@@ -397,7 +423,7 @@ gr_status gr_checkpoint_open(const char *dir, gr_checkpoint *out)
     gr_status s = find_optional(dir, "training.safetensors", &training);
     if (s == GR_OK)
         s = find_optional(dir, "training.json", &state);
-    if (s == GR_OK && !(out->weights = gr_weights_open(dir)))
+    if (s == GR_OK && !(out->weights = gr_checkpoint_weights(dir)))
         s = gr_error_status();
     if (s == GR_OK && training && !(out->training = gr_safetensors_open(training)))
         s = gr_error_status();

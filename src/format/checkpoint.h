@@ -17,6 +17,10 @@
 #include "format/json.h"
 #include "format/safetensors.h"
 
+/* The two files of an adapter, which a LoRA run's checkpoints hold in place of config.json and model.safetensors. */
+#define GR_ADAPTER_CONFIG "adapter_config.json"
+#define GR_ADAPTER_WEIGHTS "adapter_model.safetensors"
+
 /* ---- writing ---- */
 
 typedef struct gr_checkpoint_file {
@@ -29,6 +33,7 @@ typedef struct gr_checkpoint_spec {
     const gr_checkpoint_file *files;
     int file_count;
     gr_safetensors_spec model;    /* under Hugging Face names; its `written` is not called */
+    bool is_adapter;              /* model is that of an adapter: one file, GR_ADAPTER_WEIGHTS */
     gr_safetensors_spec training; /* count 0: no such file */
     const gr_json_doc *state;     /* training.json; NULL: no such file */
     size_t shard_bytes;           /* of the model's files; 0: one file */
@@ -67,12 +72,17 @@ gr_status gr_checkpoint_newest_good(const char *run, char **path, int64_t *step)
  * NULL: gr_error(). */
 char *gr_checkpoint_resolve(const char *path);
 
+/* Is this the directory of an adapter, without a model of its own? */
+bool gr_checkpoint_is_adapter(const char *dir);
+/* The weights in a directory: a model's, or an adapter's. */
+gr_weights *gr_checkpoint_weights(const char *dir);
+
 typedef struct gr_checkpoint {
     gr_weights *weights;
     gr_safetensors *training; /* NULL: none in this directory */
     gr_json_doc *state;       /* NULL: none in this directory */
 } gr_checkpoint;
-/* Opens a checkpoint or any Hugging Face directory. Checks structure, not checksums. */
+/* Opens a checkpoint or any Hugging Face directory, adapters included. Checks structure, not checksums. */
 gr_status gr_checkpoint_open(const char *dir, gr_checkpoint *out);
 void gr_checkpoint_close(gr_checkpoint *c);
 

@@ -174,7 +174,7 @@ static void verify_unsigned(verifier *v, bool is_dir)
 {
     v->totals.dirs_unchecked++;
     note(v, GR_VERIFY_UNCHECKED, NULL, NULL, "no checksums here, only the structure is checked");
-    gr_weights *w = gr_weights_open(v->dir);
+    gr_weights *w = gr_checkpoint_weights(v->dir);
     for (int i = 0; w && i < gr_weights_files(w); i++) {
         const char *file = gr_safetensors_name(gr_weights_file(w, i)), *slash = strrchr(file, '/');
         note(v, GR_VERIFY_UNCHECKED, slash ? slash + 1 : file, NULL, "a whole safetensors file");

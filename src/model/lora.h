@@ -3,11 +3,9 @@
 #ifndef GR_MODEL_LORA_H
 #define GR_MODEL_LORA_H
 
+#include "format/checkpoint.h"
 #include "model/modules.h"
 #include "model/nn.h"
-
-#define GR_ADAPTER_CONFIG "adapter_config.json"
-#define GR_ADAPTER_WEIGHTS "adapter_model.safetensors"
 
 /* A linear layer with LoRA: entries 2i and 2i + 1 of the store are module i's A and B. */
 typedef struct gr_lora_module {

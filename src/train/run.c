@@ -141,12 +141,14 @@ static gr_safetensors_spec spec_of(source *s)
 
 static gr_status write_checkpoint(run *r, source *weights, source *state, const gr_json_doc *doc)
 {
-    gr_checkpoint_file files[9] = {{"config.json", gr_model_config(r->model), strlen(gr_model_config(r->model))}};
+    const char *adapter = gr_model_adapter_config(r->model), *config = adapter ? adapter : gr_model_config(r->model);
+    gr_checkpoint_file files[9] = {{adapter ? GR_ADAPTER_CONFIG : "config.json", config, strlen(config)}};
     int n = 1;
     for (int i = 0; i < r->o->n_files; i++)
         files[n++] = (gr_checkpoint_file){r->o->files[i][0], r->o->files[i][1], strlen(r->o->files[i][1])};
     gr_checkpoint_spec spec = {.files = files, .file_count = n, .state = doc};
     spec.model = spec_of(weights);
+    spec.is_adapter = adapter != NULL;
     spec.training = spec_of(state);
     return gr_checkpoint_write(r->o->dir, gr_trainer_steps(r->trainer), &spec);
 }
@@ -161,7 +163,7 @@ static gr_status save(run *r)
         return gr_error_status();
     source weights, state = {0};
     gr_json_doc *doc = state_json(r);
-    gr_status s = open_source(&weights, gr_model_store(r->model));
+    gr_status s = open_source(&weights, gr_model_trainable(r->model));
     if (s == GR_OK)
         s = open_source(&state, gr_trainer_store(r->trainer));
     if (s == GR_OK)
@@ -210,7 +212,7 @@ static gr_status restore(run *r, const char *path)
     gr_status s = gr_checkpoint_open(path, &c);
     if (s != GR_OK)
         return s;
-    s = restore_tensors(gr_model_store(r->model), c.weights, find_weight);
+    s = restore_tensors(gr_model_trainable(r->model), c.weights, find_weight);
     if (s == GR_OK)
         s = restore_tensors(gr_trainer_store(r->trainer), c.training, find_state);
     if (s == GR_OK)

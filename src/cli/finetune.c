@@ -1,0 +1,180 @@
+/* gradus finetune: the loop of train over a model that is there already. */
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+#include "base/mem.h"
+#include "cli/human.h"
+#include "cli/term.h"
+#include "cli/train_flags.h"
+#include "cli/verbs.h"
+#include "format/checkpoint.h"
+
+const gr_flag gr_finetune_flag_table[] = {
+    {"out", GR_TEXT(gr_train_flags, out), .value = "RUN",
+     .help = "directory of the run: checkpoints, metrics.jsonl, loss.svg, run.json"},
+    {"resume", GR_SWITCH(gr_train_flags, resume),
+     .help = "go on from RUN's newest good checkpoint; flags, model and data come from its run.json"},
+    {GR_HEADING("What is trained")},
+    {"full", GR_SWITCH(gr_train_flags, full),
+     .help = "all weights, in f32, instead of a LoRA adapter; --lr is 2e-5 then"},
+    {"lora-rank", GR_INT(gr_train_flags, lora_rank), .value = "N", .initial = "8", .min = 1, .max = 65536,
+     .help = "rank of the adapter's matrices"},
+    {"lora-alpha", GR_FLOAT(gr_train_flags, lora_alpha), .value = "X", .shown = "twice the rank",
+     .help = "what the adapter adds is scaled by alpha / rank"},
+    {"lora-targets", GR_TEXT(gr_train_flags, lora_targets), .value = "LIST",
+     .shown = "as peft: q_proj,v_proj, in gpt2 c_attn",
+     .help = "layers with an adapter, by name, split by commas; all-linear: all but the head"},
+    {"lora-dropout", GR_FLOAT(gr_train_flags, lora_dropout), .value = "X", .initial = "0", .max = 0.99,
+     .help = "of what goes into the adapter"},
+    {"rslora", GR_SWITCH(gr_train_flags, rslora), .help = "scale by alpha / sqrt(rank): for high ranks"},
+    {0},
+};
+
+const gr_default gr_finetune_defaults[] = {
+    {"steps", NULL}, {"epochs", "3"},    {"documents", "apart"}, {"batch", "4"},        {"context", "512"},
+    {"lr", "2e-4"},  {"beta2", "0.999"}, {"weight-decay", "0"}, {0},
+};
+
+enum { MOST_TARGETS = 64 };
+
+bool gr_is_finetune(const gr_args *args)
+{
+    return args->verb->flags == gr_finetune_flag_table;
+}
+
+/* ---- the adapter -------------------------------------------------------------------------------------------- */
+
+/* "a,b" in place to {"a", "b"}. */
+static gr_status split(gr_args *args, char *text, const char **out, int *n)
+{
+    for (char *word = text; word; (*n)++) {
+        char *comma = strchr(word, ',');
+        if (comma)
+            *comma = '\0';
+        if (*n == MOST_TARGETS || !*word)
+            return gr_args_fail(args,
+                                "--lora-targets: expected names split by commas, at most %d\nLeave it out for the "
+                                "usual layers.",
+                                MOST_TARGETS);
+        out[*n] = word;
+        word = comma ? comma + 1 : NULL;
+    }
+    return GR_OK;
+}
+
+/* Where the base lies, so that the adapter finds it from everywhere. */
+static const char *whole_path(const char *path, char buffer[PATH_MAX])
+{
+    return realpath(path, buffer) ? buffer : path;
+}
+
+static gr_status add_adapter(gr_args *args, gr_train_job *job)
+{
+    const gr_train_flags *f = args->options;
+    char base[PATH_MAX];
+    const char *targets[MOST_TARGETS];
+    gr_lora_options o = {.rank = f->lora_rank, .alpha = f->lora_alpha, .rslora = f->rslora, .dropout = f->lora_dropout};
+    o.base = whole_path(job->on.path, base);
+    o.seed = (uint64_t)args->common.seed;
+    o.targets = targets;
+    char *names = f->lora_targets ? gr_strdup(f->lora_targets) : NULL;
+    gr_status s = names ? split(args, names, targets, &o.n_targets) : f->lora_targets ? GR_ERR_MEMORY : GR_OK;
+    if (s == GR_OK)
+        s = gr_args_blame(args, gr_model_add_adapter(job->on.model, &o));
+    gr_free(names);
+    return s;
+}
+
+/* ---- the model ---------------------------------------------------------------------------------------------- */
+
+static int64_t parameters_in(const gr_store *store)
+{
+    int64_t n = 0;
+    gr_entry e;
+    for (int i = 0; i < gr_store_count(store); i++)
+        if (gr_store_entry(store, i, &e) == GR_OK) {
+            int64_t count = 1;
+            for (int d = 0; d < e.ndim; d++)
+                count *= e.shape[d];
+            n += count;
+        }
+    return n;
+}
+
+/* Says what is trained, and that 16-bit weights are widened for it. */
+static void tell(const gr_train_flags *f, const gr_train_job *job)
+{
+    gr_weights *w = f->full ? gr_weights_open(job->on.path) : NULL;
+    for (int i = 0; w && i < gr_weights_count(w); i++)
+        if (gr_weights_entry(w, i)->dtype != GR_F32) {
+            gr_note("the weights are %s; they are trained, and saved, as f32",
+                    gr_dtype_name(gr_weights_entry(w, i)->dtype));
+            break;
+        }
+    gr_weights_close(w);
+    if (!f->full)
+        gr_note("LoRA: %s of %s parameters are trained",
+                gr_human_count((double)parameters_in(gr_model_trainable(job->on.model))).s,
+                gr_human_count((double)gr_model_describe(job->on.model)->parameters).s);
+}
+
+/* What the flags say only together, or together with the model. */
+static gr_status settle(gr_args *args, const gr_model *model)
+{
+    static const char *const lora[] = {"lora-rank", "lora-alpha", "lora-targets", "lora-dropout", "rslora"};
+    gr_train_flags *f = args->options;
+    int64_t context = gr_model_describe(model)->context;
+    for (size_t i = 0; f->full && i < sizeof lora / sizeof *lora && !f->resume; i++)
+        if (gr_args_given(args, lora[i]))
+            return gr_args_fail(args, "--full: excludes --%s\nGive one of them.", lora[i]);
+    if (f->full && !gr_args_given(args, "lr"))
+        f->lr = 2e-5;
+    if (!gr_args_given(args, "lora-alpha"))
+        f->lora_alpha = 2 * (double)f->lora_rank;
+    if (gr_args_given(args, "steps") && !gr_args_given(args, "epochs"))
+        f->epochs = 0;
+    if (!gr_args_given(args, "context") && f->context > context)
+        f->context = context;
+    return GR_OK;
+}
+
+gr_status gr_finetune_open(gr_args *args, bool initialize, gr_train_job *job)
+{
+    const gr_train_flags *f = args->options;
+    const gr_load_options o = {.widen = f->full, .declare_only = !initialize};
+    gr_status s = gr_open_model(args, f->model, &o, &job->on);
+    if (s == GR_OK && job->on.adapter)
+        s = gr_args_fail(args,
+                         "%s: is an adapter already\nMerge it into its model first (gradus merge), or go on with "
+                         "its run (--resume).",
+                         f->model);
+    if (s == GR_OK)
+        s = gr_need_tokenizer(&job->on);
+    if (s == GR_OK)
+        s = settle(args, job->on.model);
+    if (s == GR_OK && !f->full)
+        s = add_adapter(args, job);
+    if (s == GR_OK && initialize)
+        tell(f, job);
+    return s;
+}
+
+const gr_verb gr_verb_finetune = {
+    .name = "finetune",
+    .summary = "trains a model further: a LoRA adapter, or all of it with --full",
+    .positional = "[MODEL] [DATA...]",
+    .about =
+        "MODEL is a model directory; f32, bf16 and f16 weights stay as they are. DATA is what train takes. The run's "
+        "checkpoints hold an adapter in peft's files, which generate, eval and merge take, as do peft and vLLM; with "
+        "--full they are models as train makes them. A run that was stopped goes on with --resume.",
+    .flags = gr_finetune_flag_table,
+    .more_flags = gr_loop_flag_table,
+    .defaults = gr_finetune_defaults,
+    .needs = {"out"},
+    .common = GR_WITH_DEVICE | GR_WITH_SEED | GR_WITH_JSON,
+    .examples = {{"an adapter of rank 16 on all layers",
+                  "gradus finetune model notes.jsonl --lora-rank 16 --lora-targets all-linear --out run"},
+                 {"all weights, one pass over the data", "gradus finetune model book.txt --full --epochs 1 --out run"}},
+    .options_size = sizeof(gr_train_flags),
+    .run = gr_train_verb_run,
+};
