@@ -31,8 +31,9 @@ const gr_flag gr_finetune_flag_table[] = {
 };
 
 const gr_default gr_finetune_defaults[] = {
-    {"steps", NULL}, {"epochs", "3"},    {"documents", "apart"}, {"batch", "4"},        {"context", "512"},
-    {"lr", "2e-4"},  {"beta2", "0.999"}, {"weight-decay", "0"}, {0},
+    {"steps", NULL},    {"epochs", "3"},       {"documents", "apart"},
+    {"batch", "4"},     {"context", "512"},    {"lr", "2e-4"},
+    {"beta2", "0.999"}, {"weight-decay", "0"}, {0},
 };
 
 enum { MOST_TARGETS = 64 };
