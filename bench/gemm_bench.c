@@ -6,6 +6,7 @@
 #include "backend/cpu/blas.h"
 #include "backend/cpu/gemm.h"
 #include "backend/cpu/isa.h"
+#include "base/dtype.h"
 #include "base/mem.h"
 
 #include <stdio.h>
@@ -17,53 +18,65 @@ typedef struct shape {
     const char *name;
     int64_t m, n, k;
     bool trans_a, trans_b;
+    gr_dtype weights; /* b's */
 } shape;
 
 static const shape shapes[] = {
-    {"attention out [N,K]", 1024, 768, 768, false, true},
-    {"qkv [N,K]", 1024, 2304, 768, false, true},
-    {"mlp up [N,K]", 1024, 3072, 768, false, true},
-    {"mlp down [N,K]", 1024, 768, 3072, false, true},
-    {"qkv [K,N]", 1024, 2304, 768, false, false},
-    {"mlp up [K,N]", 1024, 3072, 768, false, false},
-    {"mlp down [K,N]", 1024, 768, 3072, false, false},
-    {"attention dw", 768, 768, 1024, true, false},
-    {"qkv dw", 768, 2304, 1024, true, false},
-    {"mlp up dw [N,K]", 3072, 768, 1024, true, false},
-    {"mlp up dw [K,N]", 768, 3072, 1024, true, false},
-    {"logits", 1024, 50257, 768, false, true},
-    {"logits dx", 1024, 768, 50257, false, false},
-    {"logits dw", 50257, 768, 1024, true, false},
-    {"prefill", 512, 3072, 768, false, true},
-    {"prefill llama", 512, 5632, 2048, false, true},
-    {"small qkv", 768, 384, 128, false, true},
-    {"small out", 768, 128, 128, false, true},
-    {"small up", 768, 512, 128, false, true},
-    {"small down", 768, 128, 512, false, true},
-    {"small logits", 768, 65, 128, false, true},
-    {"small qkv [K,N]", 768, 384, 128, false, false},
-    {"small out [K,N]", 768, 128, 128, false, false},
-    {"small up [K,N]", 768, 512, 128, false, false},
-    {"small down [K,N]", 768, 128, 512, false, false},
-    {"small qkv dw", 384, 128, 768, true, false},
-    {"small out dw", 128, 128, 768, true, false},
-    {"small up dw", 512, 128, 768, true, false},
-    {"small down dw", 128, 512, 768, true, false},
-    {"small logits dw", 65, 128, 768, true, false},
-    {"decode 1 [N,K]", 1, 3072, 768, false, true},
-    {"decode 1 llama", 1, 5632, 2048, false, true},
-    {"decode 1 logits", 1, 50257, 768, false, true},
-    {"decode 1 [K,N]", 1, 3072, 768, false, false},
-    {"decode 1 out [K,N]", 1, 768, 768, false, false},
-    {"decode 2 [N,K]", 2, 3072, 768, false, true},
-    {"decode 4 [N,K]", 4, 3072, 768, false, true},
-    {"decode 8 [N,K]", 8, 3072, 768, false, true},
-    {"decode 16 [N,K]", 16, 3072, 768, false, true},
-    {"decode 4 [K,N]", 4, 3072, 768, false, false},
-    {"decode 16 [K,N]", 16, 3072, 768, false, false},
-    {"rows 24 [N,K]", 24, 3072, 768, false, true},
-    {"rows 32 [N,K]", 32, 3072, 768, false, true},
-    {"rows 64 [N,K]", 64, 3072, 768, false, true},
+    {"attention out [N,K]", 1024, 768, 768, false, true, GR_F32},
+    {"qkv [N,K]", 1024, 2304, 768, false, true, GR_F32},
+    {"mlp up [N,K]", 1024, 3072, 768, false, true, GR_F32},
+    {"mlp down [N,K]", 1024, 768, 3072, false, true, GR_F32},
+    {"qkv [K,N]", 1024, 2304, 768, false, false, GR_F32},
+    {"mlp up [K,N]", 1024, 3072, 768, false, false, GR_F32},
+    {"mlp down [K,N]", 1024, 768, 3072, false, false, GR_F32},
+    {"attention dw", 768, 768, 1024, true, false, GR_F32},
+    {"qkv dw", 768, 2304, 1024, true, false, GR_F32},
+    {"mlp up dw [N,K]", 3072, 768, 1024, true, false, GR_F32},
+    {"mlp up dw [K,N]", 768, 3072, 1024, true, false, GR_F32},
+    {"logits", 1024, 50257, 768, false, true, GR_F32},
+    {"logits dx", 1024, 768, 50257, false, false, GR_F32},
+    {"logits dw", 50257, 768, 1024, true, false, GR_F32},
+    {"prefill", 512, 3072, 768, false, true, GR_F32},
+    {"prefill llama", 512, 5632, 2048, false, true, GR_F32},
+    {"small qkv", 768, 384, 128, false, true, GR_F32},
+    {"small out", 768, 128, 128, false, true, GR_F32},
+    {"small up", 768, 512, 128, false, true, GR_F32},
+    {"small down", 768, 128, 512, false, true, GR_F32},
+    {"small logits", 768, 65, 128, false, true, GR_F32},
+    {"small qkv [K,N]", 768, 384, 128, false, false, GR_F32},
+    {"small out [K,N]", 768, 128, 128, false, false, GR_F32},
+    {"small up [K,N]", 768, 512, 128, false, false, GR_F32},
+    {"small down [K,N]", 768, 128, 512, false, false, GR_F32},
+    {"small qkv dw", 384, 128, 768, true, false, GR_F32},
+    {"small out dw", 128, 128, 768, true, false, GR_F32},
+    {"small up dw", 512, 128, 768, true, false, GR_F32},
+    {"small down dw", 128, 512, 768, true, false, GR_F32},
+    {"small logits dw", 65, 128, 768, true, false, GR_F32},
+    {"decode 1 [N,K]", 1, 3072, 768, false, true, GR_F32},
+    {"decode 1 llama", 1, 5632, 2048, false, true, GR_F32},
+    {"decode 1 logits", 1, 50257, 768, false, true, GR_F32},
+    {"decode 1 [K,N]", 1, 3072, 768, false, false, GR_F32},
+    {"decode 1 out [K,N]", 1, 768, 768, false, false, GR_F32},
+    {"decode 2 [N,K]", 2, 3072, 768, false, true, GR_F32},
+    {"decode 4 [N,K]", 4, 3072, 768, false, true, GR_F32},
+    {"decode 8 [N,K]", 8, 3072, 768, false, true, GR_F32},
+    {"decode 16 [N,K]", 16, 3072, 768, false, true, GR_F32},
+    {"decode 4 [K,N]", 4, 3072, 768, false, false, GR_F32},
+    {"decode 16 [K,N]", 16, 3072, 768, false, false, GR_F32},
+    {"rows 24 [N,K]", 24, 3072, 768, false, true, GR_F32},
+    {"rows 32 [N,K]", 32, 3072, 768, false, true, GR_F32},
+    {"rows 64 [N,K]", 64, 3072, 768, false, true, GR_F32},
+    {"bf16 1 llama", 1, 5632, 2048, false, true, GR_BF16},
+    {"bf16 1 llama down", 1, 2048, 5632, false, true, GR_BF16},
+    {"bf16 1 logits", 1, 32000, 2048, false, true, GR_BF16},
+    {"bf16 1 [K,N]", 1, 3072, 768, false, false, GR_BF16},
+    {"bf16 5 llama", 5, 5632, 2048, false, true, GR_BF16},
+    {"bf16 16 llama", 16, 5632, 2048, false, true, GR_BF16},
+    {"bf16 16 [K,N]", 16, 3072, 768, false, false, GR_BF16},
+    {"bf16 512 llama", 512, 5632, 2048, false, true, GR_BF16},
+    {"bf16 512 [K,N]", 512, 3072, 768, false, false, GR_BF16},
+    {"f16 1 llama", 1, 5632, 2048, false, true, GR_F16},
+    {"f16 512 llama", 512, 5632, 2048, false, true, GR_F16},
 };
 
 static double now(void)
@@ -133,6 +146,7 @@ enum { REGION = 80 << 20, REPEATS = 400 }; /* floats of weights to walk through;
 
 typedef struct buffers {
     float *a, *b, *c; /* REGION floats each; b is walked through */
+    void *b16;        /* as many bytes of f16 or bf16 */
     void *scratch;
     size_t scratch_size;
 } buffers;
@@ -158,16 +172,17 @@ static int by_value(const void *x, const void *y)
 static double time_shape(const shape *s, const buffers *m, gr_pool *pool, bool blas)
 {
     gr_gemm g = {
-        .m = s->m, .n = s->n, .k = s->k, .a = m->a, .a_dtype = GR_F32, .b_dtype = GR_F32, .c = m->c, .batch = 1};
+        .m = s->m, .n = s->n, .k = s->k, .a = m->a, .a_dtype = GR_F32, .b_dtype = s->weights, .c = m->c, .batch = 1};
     g.trans_a = s->trans_a, g.trans_b = s->trans_b;
     g.lda = s->trans_a ? s->m : s->k, g.ldb = s->trans_b ? s->k : s->n, g.ldc = s->n;
     if (gr_gemm_scratch(&g, gr_pool_threads(pool)) > m->scratch_size)
         abort();
     double seconds[REPEATS], total = 0;
     int count = 0;
-    int64_t size = s->n * s->k, copies = REGION / size, cut = gr_pool_threads(pool);
+    int64_t size = (int64_t)gr_dtype_size(s->weights, s->n * s->k), copies = (int64_t)REGION * 4 / size,
+            cut = gr_pool_threads(pool);
     while (count < 5 || (count < REPEATS && total < 0.15)) {
-        g.b = m->b + count % copies * size;
+        g.b = (const char *)(s->weights == GR_F32 ? (void *)m->b : m->b16) + count % copies * size;
         double t = now();
         if (blas)
             gr_parallel(pool, cut, blas_piece, (void *[]){&g, &cut});
@@ -187,9 +202,9 @@ static void show(const shape *s, const buffers *m, gr_pool **pools, const double
         double seconds = time_shape(s, m, pools[t], false);
         printf("  %6.1f %3.0f%%", flops / seconds, 100 * flops / seconds / peaks[t]);
         if (s->m <= 64)
-            printf(" %5.1f GB/s", (double)(s->n * s->k) * 4e-9 / seconds);
+            printf(" %5.1f GB/s", (double)gr_dtype_size(s->weights, s->n * s->k) * 1e-9 / seconds);
     }
-    for (int t = 0; t < 2 && gr_blas_present(); t++)
+    for (int t = 0; t < 2 && gr_blas_present() && s->weights == GR_F32; t++)
         printf("  %6.1f", flops / time_shape(s, m, pools[t], true));
     printf("\n");
     fflush(stdout);
@@ -202,13 +217,15 @@ int main(int argc, char **argv)
             gr_isa_limit((gr_isa)level);
     gr_gemm_allow_blas(false);
     size_t region = (size_t)REGION * sizeof(float);
-    buffers m = {gr_alloc_pages(region), gr_alloc_pages(region), gr_alloc_pages(region), NULL, 16 << 20};
+    buffers m = {
+        gr_alloc_pages(region), gr_alloc_pages(region), gr_alloc_pages(region), gr_alloc_pages(region), NULL, 16 << 20};
     m.scratch = gr_alloc_pages(m.scratch_size);
     gr_pool *pools[2] = {gr_pool_new(1), gr_pool_new(2)};
-    if (!m.a || !m.b || !m.c || !m.scratch || !pools[0] || !pools[1])
+    if (!m.a || !m.b || !m.c || !m.b16 || !m.scratch || !pools[0] || !pools[1])
         return 1;
     for (int64_t i = 0; i < REGION; i++)
         m.a[i] = m.b[i] = (float)(i % 13) * 0.125f - 0.75f;
+    memset(m.b16, 0x2c, region); /* 0x2c2c: a small number in both */
     double peaks[2] = {measure_peak(pools[0]), measure_peak(pools[1])};
     printf("isa %s: peak %.0f GFLOP/s with 1 thread, %.0f with 2; beside: %s\n", gr_isa_name(gr_isa_detect()), peaks[0],
            peaks[1], gr_blas_name());
@@ -220,6 +237,7 @@ int main(int argc, char **argv)
     gr_free_pages(m.a, region);
     gr_free_pages(m.b, region);
     gr_free_pages(m.c, region);
+    gr_free_pages(m.b16, region);
     gr_free_pages(m.scratch, m.scratch_size);
     return 0;
 }

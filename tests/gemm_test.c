@@ -218,6 +218,53 @@ static void check_large(gr_pool **pools)
         }
 }
 
+/* f32 times weights of 16 bits, as a model's: one row to a few, and more than a few. */
+static void check_mixed(gr_pool **pools)
+{
+    static const int rows[] = {1, 2, 3, 4, 5, 8, 13, 16, 17, 40};
+    static const int shapes[][2] = {{1, 1}, {300, 64}, {97, 400}, {7, 2100}, {449, 33}};
+    for (int i = 0; i < 10; i++)
+        for (int s = 0; s < 5; s++)
+            for (int kind = 0; kind < 4; kind++) {
+                gr_gemm g = {.m = rows[i], .n = shapes[s][0], .k = shapes[s][1], .batch = 1};
+                g.a_dtype = GR_F32;
+                g.b_dtype = kind & 1 ? GR_F16 : GR_BF16;
+                g.trans_b = kind > 1;
+                g.beta = (i + s) % 3 == 0 ? 1 : 0;
+                check(g, pools, s == 1, i % 4 == 3);
+            }
+}
+
+/* Subnormals, the largest and the smallest: every value of 16 bits is widened exactly. */
+static void check_every_value(gr_pool *pool)
+{
+    enum { N = 1 << 16 };
+    uint16_t *b = room(N * sizeof *b);
+    float *want = room(N * sizeof *want), *got = room(N * sizeof *got), one = 1;
+    for (int i = 0; i < N; i++)
+        b[i] = (uint16_t)i;
+    for (int d = 0; d < 2; d++)
+        for (int way = 0; way < 2; way++)
+            for (int level = 0; level <= (int)gr_isa_detect(); level++) {
+                gr_gemm g = {.m = 1, .n = N, .k = 1, .a = &one, .b = b, .c = got, .batch = 1, .a_dtype = GR_F32};
+                g.b_dtype = d ? GR_F16 : GR_BF16;
+                g.trans_b = way;
+                g.lda = 1, g.ldb = way ? 1 : N, g.ldc = N;
+                gr_dtype_get(g.b_dtype)->to_f32(b, want, N);
+                gr_isa_limit((gr_isa)level);
+                void *scratch = room(gr_gemm_scratch(&g, 1));
+                gr_gemm_run(pool, &g, scratch);
+                gr_isa_limit(GR_ISA_COUNT);
+                free(scratch);
+                for (int i = 0; i < N; i++, checks++)
+                    if (isnan(want[i]) ? !isnan(got[i]) : want[i] < got[i] || want[i] > got[i])
+                        complain(&g, 1, "a value of 16 bits is read wrongly");
+            }
+    free(b);
+    free(want);
+    free(got);
+}
+
 int main(void)
 {
     gr_pool *pools[MAX_THREADS + 1] = {NULL};
@@ -226,6 +273,8 @@ int main(void)
             return 1;
     check_drawn(pools);
     check_large(pools);
+    check_mixed(pools);
+    check_every_value(pools[1]);
     for (int t = 1; t <= MAX_THREADS; t++)
         gr_pool_free(pools[t]);
     printf("gemm: %d values compared, %d failures\n", checks, failures);

@@ -33,9 +33,9 @@ typedef struct plan {
     int64_t rows, cols;       /* of a piece */
     int64_t row_cut, col_cut; /* pieces along each side */
     int64_t k_block, a_rows;
-    bool b_direct;                           /* b is read where it lies */
-    bool ask;                                /* and comes from memory, so the next block is asked for ahead */
-    size_t b_floats, a_floats, stage_floats; /* a worker's scratch */
+    bool b_direct;             /* b is read where it lies */
+    bool ask;                  /* and comes from memory, so the next block is asked for ahead */
+    size_t b_floats, a_floats; /* a worker's scratch */
 } plan;
 
 /* One call: what every piece sees. */
@@ -43,6 +43,7 @@ typedef struct call {
     const gr_gemm *g;
     plan plan;
     const gr_gemm_kernels *kernels;
+    gr_gemm_kind a_kind, b_kind;
     float *scratch;
 } call;
 
@@ -51,7 +52,7 @@ typedef struct piece {
     const char *a, *b; /* of this batch member */
     float *c;
     int64_t i, j, rows, cols;
-    float *b_packed, *a_packed, *stage;
+    float *b_packed, *a_packed;
 } piece;
 
 static int64_t min64(int64_t x, int64_t y)
@@ -137,15 +138,13 @@ static void plan_tiles(const gr_gemm *g, plan *p)
         p->a_floats = (size_t)(p->k_block * (p->a_rows + GR_GEMM_ROWS));
     else
         p->a_rows = p->rows;
-    if (!a_plain || !b_plain)
-        p->stage_floats = (size_t)max64(max64(p->k_block * GR_GEMM_COLS, p->cols), p->a_rows);
 }
 
 /* Only for m, n > 0. */
 static plan make_plan(const gr_gemm *g)
 {
     plan p = {.way = BY_TILES, .rows = g->m, .a_rows = g->m};
-    if (g->m <= FEW_ROWS && !g->trans_a && g->a_dtype == GR_F32 && g->b_dtype == GR_F32)
+    if (g->m <= FEW_ROWS && !g->trans_a && g->a_dtype == GR_F32)
         plan_few_rows(g, &p);
     else
         plan_tiles(g, &p);
@@ -162,7 +161,7 @@ static size_t line_floats(size_t floats)
 
 static size_t worker_floats(const plan *p)
 {
-    return line_floats(p->b_floats) + line_floats(p->a_floats) + line_floats(p->stage_floats);
+    return line_floats(p->b_floats) + line_floats(p->a_floats);
 }
 
 size_t gr_gemm_scratch(const gr_gemm *g, int threads)
@@ -173,32 +172,16 @@ size_t gr_gemm_scratch(const gr_gemm *g, int threads)
     return worker_floats(&p) * sizeof(float) * (size_t)threads + LINE_BYTES;
 }
 
+static gr_gemm_kind kind_of(gr_dtype d)
+{
+    return d == GR_F16 ? GR_GEMM_F16 : d == GR_BF16 ? GR_GEMM_BF16 : GR_GEMM_F32;
+}
+
 /* ---- operand blocks ----------------------------------------------------------------------------------------- */
 
 static const void *element(const void *base, gr_dtype dtype, int64_t offset)
 {
     return (const char *)base + offset * gr_dtype_get(dtype)->bytes;
-}
-
-/* Rows of any dtype become rows of f32, `cols` apart. */
-static void convert_rows(float *dst, const void *src, gr_dtype dtype, int64_t ld, int64_t rows, int64_t cols)
-{
-    for (int64_t i = 0; i < rows; i++)
-        gr_dtype_get(dtype)->to_f32(element(src, dtype, i * ld), dst + i * cols, cols);
-}
-
-/* Packs [k, cols] of an operand stored by rows of k, a converted row at a time. */
-static void copy_block(const call *f, float *dst, int64_t width, const void *src, gr_dtype dtype, int64_t ld, int64_t k,
-                       int64_t cols, float *stage)
-{
-    if (dtype == GR_F32) {
-        f->kernels->copy(dst, k * width, width, src, ld, k, cols);
-        return;
-    }
-    for (int64_t p = 0; p < k; p++) {
-        convert_rows(stage, element(src, dtype, p * ld), dtype, ld, 1, cols);
-        f->kernels->copy(dst + p * width, k * width, width, stage, cols, 1, cols);
-    }
 }
 
 /* Rows p0 to p0 + k of b, the piece's columns, into panels of nr. Of a direct b only the columns that fill no panel:
@@ -210,20 +193,12 @@ static void pack_b(const call *f, const piece *w, int64_t p0, int64_t k)
     if (!g->trans_b) {
         int64_t skip = f->plan.b_direct ? w->cols - w->cols % nr : 0;
         if (skip < w->cols)
-            copy_block(f, w->b_packed, nr, element(w->b, g->b_dtype, p0 * g->ldb + w->j + skip), g->b_dtype, g->ldb, k,
-                       w->cols - skip, w->stage);
+            f->kernels->copy[f->b_kind](w->b_packed, k * nr, nr, element(w->b, g->b_dtype, p0 * g->ldb + w->j + skip),
+                                        g->ldb, k, w->cols - skip);
         return;
     }
     const void *src = element(w->b, g->b_dtype, w->j * g->ldb + p0);
-    if (g->b_dtype == GR_F32) {
-        f->kernels->transpose(w->b_packed, k * nr, nr, src, g->ldb, k, w->cols);
-        return;
-    }
-    for (int64_t j = 0; j < w->cols; j += nr) {
-        int64_t cols = min64(nr, w->cols - j);
-        convert_rows(w->stage, element(src, g->b_dtype, j * g->ldb), g->b_dtype, g->ldb, cols, k);
-        f->kernels->transpose(w->b_packed + j * k, k * nr, nr, w->stage, k, k, cols);
-    }
+    f->kernels->transpose[f->b_kind](w->b_packed, k * nr, nr, src, g->ldb, k, w->cols);
 }
 
 /* Where rows i to i + rows of a, columns p0 to p0 + k, are to be read: strides into t, the step of mr rows returned. */
@@ -232,8 +207,8 @@ static int64_t block_a(const call *f, const piece *w, int64_t i, int64_t rows, i
     const gr_gemm *g = f->g;
     const int64_t mr = f->kernels->mr;
     if (g->trans_a) {
-        copy_block(f, w->a_packed, mr, element(w->a, g->a_dtype, p0 * g->lda + i), g->a_dtype, g->lda, k, rows,
-                   w->stage);
+        f->kernels->copy[f->a_kind](w->a_packed, k * mr, mr, element(w->a, g->a_dtype, p0 * g->lda + i), g->lda, k,
+                                    rows);
         t->a = w->a_packed;
         t->a_row = 1;
         t->a_col = mr;
@@ -245,7 +220,7 @@ static int64_t block_a(const call *f, const piece *w, int64_t i, int64_t rows, i
         t->a = src;
         t->a_row = g->lda;
     } else {
-        convert_rows(w->a_packed, src, g->a_dtype, g->lda, rows, k);
+        f->kernels->widen[f->a_kind](w->a_packed, src, g->lda, rows, k);
         t->a = w->a_packed;
         t->a_row = k;
     }
@@ -262,8 +237,8 @@ static void set_output(const gr_gemm *g, int64_t p0, gr_gemm_tile *t)
     t->bias = p0 > 0 ? NULL : g->bias;
 }
 
-/* Where the panel of b that starts at column j is to be read. */
-static void panel_b(const call *f, const piece *w, int64_t p0, int64_t j, gr_gemm_tile *t)
+/* Where the panel of b that starts at column j is to be read; which kind it is there. */
+static gr_gemm_kind panel_b(const call *f, const piece *w, int64_t p0, int64_t j, gr_gemm_tile *t)
 {
     const gr_gemm *g = f->g;
     const int64_t nr = f->kernels->nr;
@@ -273,18 +248,20 @@ static void panel_b(const call *f, const piece *w, int64_t p0, int64_t j, gr_gem
     } else if (j + nr > w->cols) {
         t->b = w->b_packed;
     } else {
-        t->b = (const float *)w->b + p0 * g->ldb + w->j + j;
+        t->b = element(w->b, g->b_dtype, p0 * g->ldb + w->j + j);
         t->b_row = g->ldb;
+        return f->b_kind;
     }
+    return GR_GEMM_F32;
 }
 
-/* Asks the second-level cache for a share of rows x cols values, the `part`-th of `parts`: between tiles this costs
+/* Asks the second-level cache for a share of rows x bytes, the `part`-th of `parts`: between tiles this costs
  * nothing, while packing would wait for every line. */
-static void ask(const float *src, int64_t ld, int64_t rows, int64_t cols, int64_t part, int64_t parts)
+static void ask(const char *src, int64_t row_bytes, int64_t rows, int64_t bytes, int64_t part, int64_t parts)
 {
     for (int64_t p = rows * part / parts; p < rows * (part + 1) / parts; p++)
-        for (int64_t l = 0; l < cols; l += LINE_FLOATS)
-            __builtin_prefetch(src + p * ld + l, 0, 2);
+        for (int64_t l = 0; l < bytes; l += LINE_BYTES)
+            __builtin_prefetch(src + p * row_bytes + l, 0, 2);
 }
 
 /* What is needed after the block of k at p0 and is not in cache: a transposed a, and with few rows b. */
@@ -292,10 +269,11 @@ static void ask_next(const call *f, const piece *w, int64_t i, int64_t p0, int64
 {
     const gr_gemm *g = f->g;
     int64_t rows = min64(f->plan.k_block, g->k - p0);
+    const int64_t a = gr_dtype_get(g->a_dtype)->bytes, b = gr_dtype_get(g->b_dtype)->bytes;
     if (f->plan.ask)
-        ask((const float *)w->b + p0 * g->ldb + w->j, g->ldb, rows, w->cols, part, parts);
-    else if (g->trans_a && g->a_dtype == GR_F32)
-        ask((const float *)w->a + p0 * g->lda + i, g->lda, rows, f->plan.a_rows, part, parts);
+        ask(w->b + (p0 * g->ldb + w->j) * b, g->ldb * b, rows, w->cols * b, part, parts);
+    else if (g->trans_a)
+        ask(w->a + (p0 * g->lda + i) * a, g->lda * a, rows, f->plan.a_rows * a, part, parts);
 }
 
 /* All tiles of `rows` rows at i in the block of k at p0. Rows outside, columns inside: mr rows of a stay in the
@@ -311,11 +289,11 @@ static void do_tiles(const call *f, const piece *w, int64_t i, int64_t rows, int
     gr_gemm_tile t = *block;
     for (int64_t r = 0; r < rows; r += mr, t.a += a_step)
         for (int64_t j = 0; j < w->cols; j += nr) {
-            panel_b(f, w, p0, j, &t);
+            gr_gemm_kind kind = panel_b(f, w, p0, j, &t);
             ask_next(f, w, next_i, next_p, part++, parts);
             t.c = w->c + (i + r) * t.ldc + w->j + j;
             t.bias = block->bias ? block->bias + w->j + j : NULL;
-            f->kernels->tile(&t, min64(mr, rows - r), min64(nr, w->cols - j));
+            f->kernels->tile[kind](&t, min64(mr, rows - r), min64(nr, w->cols - j));
         }
 }
 
@@ -341,11 +319,11 @@ static void by_dots(const call *f, const piece *w)
     const gr_gemm *g = f->g;
     gr_gemm_tile t = {.a = (const float *)w->a + w->i * g->lda, .a_row = g->lda, .a_col = 1, .k = g->k};
     set_output(g, 0, &t);
-    t.b = (const float *)w->b + w->j * g->ldb;
+    t.b = element(w->b, g->b_dtype, w->j * g->ldb);
     t.b_row = g->ldb;
     t.c = w->c + w->i * g->ldc + w->j;
     t.bias = g->bias ? g->bias + w->j : NULL;
-    f->kernels->dot(&t, w->rows, w->cols);
+    f->kernels->dot[f->b_kind](&t, w->rows, w->cols);
 }
 
 static void by_blas(const call *f, const piece *w)
@@ -377,7 +355,6 @@ static void do_piece(void *ctx, int64_t index, int worker)
     w.cols = min64(p->cols, g->n - w.j);
     w.b_packed = f->scratch + (size_t)worker * worker_floats(p);
     w.a_packed = w.b_packed + line_floats(p->b_floats);
-    w.stage = w.a_packed + line_floats(p->a_floats);
     static void (*const ways[])(const call *, const piece *) = {by_tiles, by_dots, by_blas};
     ways[p->way](f, &w);
 }
@@ -403,6 +380,8 @@ void gr_gemm_run(gr_pool *pool, const gr_gemm *g, void *scratch)
         return;
     gr_isa level = gr_isa_detect();
     call f = {.g = g, .plan = make_plan(g), .kernels = GR_ISA_PICK_AT(level, gr_gemm_kernels_get)()};
+    f.a_kind = kind_of(g->a_dtype);
+    f.b_kind = kind_of(g->b_dtype);
     f.scratch = (float *)(((uintptr_t)scratch + LINE_BYTES - 1) / LINE_BYTES * LINE_BYTES);
     if (blas_is_better(g, &f.plan, level))
         f.plan.way = BY_BLAS;

@@ -9,7 +9,7 @@
 typedef struct gr_gemm {
     int64_t m, n, k;
     const void *a;    /* [m, k], or [k, m] if trans_a; rows lda apart */
-    gr_dtype a_dtype; /* one with single-value blocks; other than f32 is converted while being packed */
+    gr_dtype a_dtype; /* f32, f16 or bf16: widened while it is packed, or of b with few rows of a while it is read */
     int64_t lda;
     bool trans_a;
     const void *b; /* [k, n], or [n, k] if trans_b */

@@ -4,13 +4,16 @@
 
 #include "backend/cpu/isa.h"
 
+/* What an operand is made of. */
+typedef enum gr_gemm_kind { GR_GEMM_F32, GR_GEMM_F16, GR_GEMM_BF16, GR_GEMM_KINDS } gr_gemm_kind;
+
 /* c[i][j] (+)= sum over p of a[i * a_row + p * a_col] * b[p * b_row + j], plus bias[j]. The sum runs in the order of p,
  * one multiply-add a step, whatever the number of rows and columns: how C is cut into tiles never shows in a bit. */
 typedef struct gr_gemm_tile {
     const float *a;
     int64_t a_row, a_col;
-    const float *b;
-    int64_t b_row;
+    const void *b; /* of the kind that the kernel is for */
+    int64_t b_row; /* in elements, as all steps are */
     float *c;
     int64_t ldc;
     int64_t k;
@@ -22,15 +25,18 @@ typedef struct gr_gemm_tile {
  * order depends on k, the rows, and where j lies in the columns given. */
 typedef void (*gr_gemm_tile_fn)(const gr_gemm_tile *t, int64_t rows, int64_t cols);
 
-/* Packed form: panels of `width` columns, panel q at dst + q * panel_stride, row p of it at + p * width, missing columns
- * zero. copy: from src[p * ld + j]; transpose: from src[j * ld + p]. */
-typedef void (*gr_gemm_pack_fn)(float *dst, int64_t panel_stride, int64_t width, const float *src, int64_t ld,
-                                int64_t k, int64_t cols);
+/* Packed form: panels of `width` columns in f32, panel q at dst + q * panel_stride, row p of it at + p * width, missing
+ * columns zero. copy: from src[p * ld + j]; transpose: from src[j * ld + p]. */
+typedef void (*gr_gemm_pack_fn)(float *dst, int64_t panel_stride, int64_t width, const void *src, int64_t ld, int64_t k,
+                                int64_t cols);
+/* `rows` rows of n values, ld apart, become rows of f32, n apart. */
+typedef void (*gr_gemm_widen_fn)(float *dst, const void *src, int64_t ld, int64_t rows, int64_t n);
 
 typedef struct gr_gemm_kernels {
     int mr, nr; /* the tile's rows and columns: mr is at most GR_GEMM_ROWS, nr divides GR_GEMM_COLS */
-    gr_gemm_tile_fn tile, dot;
-    gr_gemm_pack_fn copy, transpose;
+    gr_gemm_tile_fn tile[GR_GEMM_KINDS], dot[GR_GEMM_KINDS]; /* by b's kind; a is f32 */
+    gr_gemm_pack_fn copy[GR_GEMM_KINDS], transpose[GR_GEMM_KINDS];
+    gr_gemm_widen_fn widen[GR_GEMM_KINDS];
 } gr_gemm_kernels;
 
 /* Room is planned for these, so that it is enough whichever level runs. */
@@ -38,7 +44,16 @@ typedef struct gr_gemm_kernels {
 #define GR_GEMM_COLS 48
 
 GR_ISA_DECLARE(const gr_gemm_kernels *, gr_gemm_kernels_get, (void));
-GR_ISA_DECLARE(void, gr_gemm_pack_copy, (float *, int64_t, int64_t, const float *, int64_t, int64_t, int64_t));
+/* transpose of f32, for others as well. */
 GR_ISA_DECLARE(void, gr_gemm_pack_transpose, (float *, int64_t, int64_t, const float *, int64_t, int64_t, int64_t));
+
+#define GR_GEMM_DECLARE_PACK(kind)                                                                                     \
+    GR_ISA_DECLARE(void, gr_gemm_copy_##kind, (float *, int64_t, int64_t, const void *, int64_t, int64_t, int64_t));   \
+    GR_ISA_DECLARE(void, gr_gemm_transpose_##kind,                                                                     \
+                   (float *, int64_t, int64_t, const void *, int64_t, int64_t, int64_t));                              \
+    GR_ISA_DECLARE(void, gr_gemm_widen_##kind, (float *, const void *, int64_t, int64_t, int64_t));
+GR_GEMM_DECLARE_PACK(F32)
+GR_GEMM_DECLARE_PACK(F16)
+GR_GEMM_DECLARE_PACK(BF16)
 
 #endif

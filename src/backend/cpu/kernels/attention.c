@@ -31,7 +31,7 @@ static void multiply(gr_gemm_tile t, int64_t rows, int64_t cols)
             t.a = a + i * t.a_row;
             t.b = b + j;
             t.c = c + i * t.ldc + j;
-            g->tile(&t, rows - i < g->mr ? rows - i : g->mr, width);
+            g->tile[GR_GEMM_F32](&t, rows - i < g->mr ? rows - i : g->mr, width);
         }
     }
 }

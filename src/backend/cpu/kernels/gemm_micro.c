@@ -1,30 +1,28 @@
-/* The register tiles of f32 matrix multiplication.
+/* The register tiles of matrix multiplication in f32; b may be f16 or bf16 in memory.
  *
  * Written once with the compilers' vector types; per level only the tile's shape differs. The shape is what fits the
  * registers: mr x vectors accumulators, `vectors` of b, one broadcast of a. 24 (12) accumulators also hide the latency
  * of the two multiply-add units, and 8 x 48 asks 16 bytes a cycle of b and 3 of a: the second-level cache delivers it. */
-#include "backend/cpu/gemm_kernels.h"
 #include "backend/cpu/kernels/isa_suffix.h"
+#include "backend/cpu/kernels/widen.h"
 
+typedef gr_vec vec;
+typedef gr_vec_mem vec_mem;
+enum { LANES = GR_LANES };
 #if defined(__AVX512F__)
-enum { LANES = 16, MR = 8, VECTORS = 3, DOT_ROWS = 4, DOT_COLS = 6 };
+enum { MR = 8, VECTORS = 3, DOT_ROWS = 4, DOT_COLS = 6 };
 #elif defined(__AVX2__)
-enum { LANES = 8, MR = 6, VECTORS = 2, DOT_ROWS = 2, DOT_COLS = 4 };
+enum { MR = 6, VECTORS = 2, DOT_ROWS = 2, DOT_COLS = 4 };
 #elif defined(__aarch64__)
-enum { LANES = 4, MR = 8, VECTORS = 3, DOT_ROWS = 4, DOT_COLS = 6 };
+enum { MR = 8, VECTORS = 3, DOT_ROWS = 4, DOT_COLS = 6 };
 #else
-enum { LANES = 4, MR = 4, VECTORS = 2, DOT_ROWS = 2, DOT_COLS = 4 };
+enum { MR = 4, VECTORS = 2, DOT_ROWS = 2, DOT_COLS = 4 };
 #endif
 enum { NR = LANES * VECTORS };
-/* Of the dot product: sums in flight with one column, floats asked for ahead. */
-enum { CHUNKS = 4, DOT_SUMS = DOT_COLS > CHUNKS ? DOT_COLS : CHUNKS, AHEAD = 2048 };
+/* Of the dot product: sums in flight with one column, bytes asked for ahead. */
+enum { CHUNKS = 4, DOT_SUMS = DOT_COLS > CHUNKS ? DOT_COLS : CHUNKS, AHEAD = 8192 };
 
-typedef float vec __attribute__((vector_size(LANES * sizeof(float))));
-/* The same in memory: at any address, over plain floats. */
-typedef float vec_mem __attribute__((vector_size(LANES * sizeof(float)), aligned(4), may_alias));
-
-/* `rows` and `vectors` are constants at every call, so the loops unroll and acc lives in registers. */
-#define FORCE_INLINE static inline __attribute__((always_inline))
+/* `rows`, `vectors` and `kind` are constants at every call, so the loops unroll and acc lives in registers. */
 #if defined(__clang__)
 #define UNROLL _Pragma("clang loop unroll(full)")
 #else
@@ -42,18 +40,19 @@ static void finish(const gr_gemm_tile *t, int64_t i, int64_t j, float sum)
     *c = sum;
 }
 
-FORCE_INLINE void outer(const gr_gemm_tile *t, int64_t cols, const int rows, const int vectors)
+GR_INLINE void outer(const gr_gemm_tile *t, int64_t cols, const gr_gemm_kind kind, const int rows, const int vectors)
 {
     vec acc[MR][VECTORS];
     UNROLL for (int i = 0; i < rows; i++) UNROLL for (int j = 0; j < vectors; j++) acc[i][j] = (vec){0};
     /* c is met at the end, and often lies in far memory. */
     UNROLL for (int i = 0; i < rows; i++) UNROLL for (int j = 0; j < vectors * LANES; j += 16)
         __builtin_prefetch(t->c + i * t->ldc + j, 1);
-    const float *a = t->a, *b = t->b;
-    const int64_t a_row = t->a_row, a_col = t->a_col, b_row = t->b_row;
+    const float *a = t->a;
+    const char *b = t->b;
+    const int64_t a_row = t->a_row, a_col = t->a_col, size = gr_kind_bytes(kind), b_row = t->b_row * size;
     for (int64_t p = t->k; p > 0; p--) {
         vec bv[VECTORS];
-        UNROLL for (int j = 0; j < vectors; j++) bv[j] = *(const vec_mem *)(b + j * LANES);
+        UNROLL for (int j = 0; j < vectors; j++) bv[j] = gr_widen(b + j * LANES * size, kind);
         UNROLL for (int i = 0; i < rows; i++)
         {
             float x = a[i * a_row];
@@ -82,45 +81,45 @@ FORCE_INLINE void outer(const gr_gemm_tile *t, int64_t cols, const int rows, con
     }
 }
 
-FORCE_INLINE void outer_rows(const gr_gemm_tile *t, int64_t cols, const int rows)
+GR_INLINE void outer_rows(const gr_gemm_tile *t, int64_t cols, const gr_gemm_kind kind, const int rows)
 {
     if (VECTORS > 2 && cols > 2 * LANES)
-        outer(t, cols, rows, VECTORS);
+        outer(t, cols, kind, rows, VECTORS);
     else if (cols > LANES)
-        outer(t, cols, rows, 2);
+        outer(t, cols, kind, rows, 2);
     else
-        outer(t, cols, rows, 1);
+        outer(t, cols, kind, rows, 1);
 }
 
-static void tile(const gr_gemm_tile *t, int64_t rows, int64_t cols)
+GR_INLINE void tile(const gr_gemm_tile *t, int64_t rows, int64_t cols, const gr_gemm_kind kind)
 {
     switch (rows) {
     case 1:
-        outer_rows(t, cols, 1);
+        outer_rows(t, cols, kind, 1);
         break;
     case 2:
-        outer_rows(t, cols, 2);
+        outer_rows(t, cols, kind, 2);
         break;
     case 3:
-        outer_rows(t, cols, 3);
+        outer_rows(t, cols, kind, 3);
         break;
     case 4:
-        outer_rows(t, cols, 4);
+        outer_rows(t, cols, kind, 4);
         break;
 #if defined(__AVX2__) || defined(__aarch64__)
     case 5:
-        outer_rows(t, cols, 5);
+        outer_rows(t, cols, kind, 5);
         break;
     case 6:
-        outer_rows(t, cols, 6);
+        outer_rows(t, cols, kind, 6);
         break;
 #endif
 #if defined(__AVX512F__) || defined(__aarch64__)
     case 7:
-        outer_rows(t, cols, 7);
+        outer_rows(t, cols, kind, 7);
         break;
     case 8:
-        outer_rows(t, cols, 8);
+        outer_rows(t, cols, kind, 8);
         break;
 #endif
     default:
@@ -129,7 +128,7 @@ static void tile(const gr_gemm_tile *t, int64_t rows, int64_t cols)
 }
 
 /* A fixed tree over the lanes. */
-FORCE_INLINE float lane_sum(vec v)
+GR_INLINE float lane_sum(vec v)
 {
     float x[LANES];
     *(vec_mem *)x = v;
@@ -139,21 +138,23 @@ FORCE_INLINE float lane_sum(vec v)
 
 /* rows x cols products of rows with rows, each summed in `chunks` vectors. With one column b is a single sequential
  * stream, which hardware and prefetches follow best; more columns spare loads of a when there are many rows. */
-FORCE_INLINE void dot_tile(const gr_gemm_tile *t, int64_t i, int64_t j, const int rows, const int cols,
-                           const int chunks)
+GR_INLINE void dot_tile(const gr_gemm_tile *t, int64_t i, int64_t j, const gr_gemm_kind kind, const int rows,
+                        const int cols, const int chunks)
 {
     vec acc[DOT_ROWS][DOT_SUMS];
     UNROLL for (int r = 0; r < rows; r++) UNROLL for (int s = 0; s < cols * chunks; s++) acc[r][s] = (vec){0};
-    const float *a = t->a + i * t->a_row, *b = t->b + j * t->b_row;
-    const int64_t a_row = t->a_row, b_row = t->b_row, ahead = cols > 1 ? cols * b_row : AHEAD;
+    const int64_t size = gr_kind_bytes(kind), a_row = t->a_row, b_row = t->b_row * size;
+    const int64_t ahead = cols > 1 ? cols * b_row : AHEAD, vectors_a_line = 64 / (LANES * size);
+    const float *a = t->a + i * a_row;
+    const char *b = (const char *)t->b + j * b_row;
     int64_t p = 0;
     for (; p + chunks * LANES <= t->k; p += chunks * LANES)
         UNROLL for (int s = 0; s < cols * chunks; s++)
         {
-            const float *bs = b + s / chunks * b_row + p + s % chunks * LANES;
-            if (LANES == 16 || s % 2 == 0)
+            const char *bs = b + s / chunks * b_row + (p + s % chunks * LANES) * size;
+            if (s % vectors_a_line == 0)
                 __builtin_prefetch(bs + ahead);
-            vec bv = *(const vec_mem *)bs;
+            vec bv = gr_widen(bs, kind);
             UNROLL for (int r = 0; r < rows; r++) acc[r][s] +=
                 *(const vec_mem *)(a + r * a_row + p + s % chunks * LANES) * bv;
         }
@@ -163,38 +164,63 @@ FORCE_INLINE void dot_tile(const gr_gemm_tile *t, int64_t i, int64_t j, const in
         UNROLL for (int s = 1; s < chunks; s++) v += acc[r][c * chunks + s];
         int64_t q = p;
         for (; q + LANES <= t->k; q += LANES)
-            v += *(const vec_mem *)(a + r * a_row + q) * *(const vec_mem *)(b + c * b_row + q);
-        float sum = lane_sum(v);
-        for (; q < t->k; q++)
-            sum += a[r * a_row + q] * b[c * b_row + q];
-        finish(t, i + r, j + c, sum);
+            v += *(const vec_mem *)(a + r * a_row + q) * gr_widen(b + c * b_row + q * size, kind);
+        if (q < t->k)
+            v += gr_widen_some(a + r * a_row + q, GR_GEMM_F32, t->k - q) *
+                 gr_widen_some(b + c * b_row + q * size, kind, t->k - q);
+        finish(t, i + r, j + c, lane_sum(v));
     }
 }
 
 /* Few rows of b at a time serve all rows of a while they are in the first-level cache. */
-static void dot(const gr_gemm_tile *t, int64_t rows, int64_t cols)
+GR_INLINE void dot(const gr_gemm_tile *t, int64_t rows, int64_t cols, const gr_gemm_kind kind)
 {
     int64_t j = 0;
     const bool rows_stay = rows * t->k <= 8192; /* in the first-level cache, 32 KiB of it */
     for (; !rows_stay && j + DOT_COLS <= cols; j += DOT_COLS) {
         int64_t i = 0;
         for (; i + DOT_ROWS <= rows; i += DOT_ROWS)
-            dot_tile(t, i, j, DOT_ROWS, DOT_COLS, 1);
+            dot_tile(t, i, j, kind, DOT_ROWS, DOT_COLS, 1);
         for (; i < rows; i++)
-            dot_tile(t, i, j, 1, DOT_COLS, 1);
+            dot_tile(t, i, j, kind, 1, DOT_COLS, 1);
     }
     for (; j < cols; j++) {
         int64_t i = 0;
         for (; i + DOT_ROWS <= rows; i += DOT_ROWS)
-            dot_tile(t, i, j, DOT_ROWS, 1, CHUNKS);
+            dot_tile(t, i, j, kind, DOT_ROWS, 1, CHUNKS);
         for (; i < rows; i++)
-            dot_tile(t, i, j, 1, 1, CHUNKS);
+            dot_tile(t, i, j, kind, 1, 1, CHUNKS);
     }
 }
+
+#define FOR_KIND(kind)                                                                                                 \
+    static void tile_##kind(const gr_gemm_tile *t, int64_t rows, int64_t cols)                                         \
+    {                                                                                                                  \
+        tile(t, rows, cols, GR_GEMM_##kind);                                                                           \
+    }                                                                                                                  \
+    static void dot_##kind(const gr_gemm_tile *t, int64_t rows, int64_t cols)                                          \
+    {                                                                                                                  \
+        dot(t, rows, cols, GR_GEMM_##kind);                                                                            \
+    }
+FOR_KIND(F32)
+FOR_KIND(F16)
+FOR_KIND(BF16)
+
+#define PACK(name)                                                                                                     \
+    {                                                                                                                  \
+        GR_ISA_FN(name##_F32), GR_ISA_FN(name##_F16), GR_ISA_FN(name##_BF16)                                           \
+    }
 
 const gr_gemm_kernels *GR_ISA_FN(gr_gemm_kernels_get)(void)
 {
     static const gr_gemm_kernels kernels = {
-        MR, NR, tile, dot, GR_ISA_FN(gr_gemm_pack_copy), GR_ISA_FN(gr_gemm_pack_transpose)};
+        .mr = MR,
+        .nr = NR,
+        .tile = {tile_F32, tile_F16, tile_BF16},
+        .dot = {dot_F32, dot_F16, dot_BF16},
+        .copy = PACK(gr_gemm_copy),
+        .transpose = PACK(gr_gemm_transpose),
+        .widen = PACK(gr_gemm_widen),
+    };
     return &kernels;
 }

@@ -1,0 +1,85 @@
+/* f32 vectors from memory that holds f32, f16 or bf16: what lets a product read weights as their file has them. `kind` is
+ * constant at every call, so the choice is made by the compiler. Only for sources in kernels/. */
+#ifndef GR_BACKEND_CPU_KERNELS_WIDEN_H
+#define GR_BACKEND_CPU_KERNELS_WIDEN_H
+
+#include "backend/cpu/gemm_kernels.h"
+#include "backend/cpu/kernels/vec.h"
+
+#include <string.h>
+#if defined(__AVX2__)
+#include <immintrin.h>
+#endif
+
+typedef uint16_t gr_vec_half __attribute__((vector_size(GR_LANES * sizeof(uint16_t)), aligned(2), may_alias));
+
+GR_INLINE int64_t gr_kind_bytes(const gr_gemm_kind kind)
+{
+    return kind == GR_GEMM_F32 ? 4 : 2;
+}
+
+/* 1 sign, 5 exponent (bias 15), 10 mantissa bits; subnormals count units of 2^-24. */
+GR_INLINE gr_vec gr_widen_f16(const void *p)
+{
+#if defined(__AVX512F__)
+    return (gr_vec)_mm512_cvtph_ps(_mm256_loadu_si256(p));
+#elif defined(__AVX2__)
+    return (gr_vec)_mm256_cvtph_ps(_mm_loadu_si128(p));
+#else
+    gr_vec_word h = __builtin_convertvector(*(const gr_vec_half *)p, gr_vec_word);
+    gr_vec_word rest = h & 0x7FFF, normal = (rest << 13) + ((127 - 15) << 23);
+    gr_vec small = __builtin_convertvector((gr_vec_int)rest, gr_vec) * 0x1p-24f;
+    gr_vec_word is_small = (gr_vec_word)(rest < 0x0400), is_special = (gr_vec_word)(rest > 0x7BFF);
+    gr_vec_word size = (normal & ~is_small) | ((gr_vec_word)small & is_small) | (is_special & 0x7F800000);
+    return (gr_vec)(size | (h & 0x8000) << 16);
+#endif
+}
+
+GR_INLINE gr_vec gr_widen_bf16(const void *p)
+{
+#if defined(__AVX512F__)
+    return (gr_vec)_mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm256_loadu_si256(p)), 16);
+#elif defined(__AVX2__)
+    return (gr_vec)_mm256_slli_epi32(_mm256_cvtepu16_epi32(_mm_loadu_si128(p)), 16);
+#else
+    return (gr_vec)(__builtin_convertvector(*(const gr_vec_half *)p, gr_vec_word) << 16);
+#endif
+}
+
+GR_INLINE gr_vec gr_widen(const void *p, const gr_gemm_kind kind)
+{
+    return kind == GR_GEMM_F32 ? gr_vec_load(p) : kind == GR_GEMM_F16 ? gr_widen_f16(p) : gr_widen_bf16(p);
+}
+
+/* n < GR_LANES values and zeros behind them. */
+GR_INLINE gr_vec gr_widen_some(const void *p, const gr_gemm_kind kind, int64_t n)
+{
+    float room[GR_LANES] = {0}; /* large enough, and zeros, whatever the kind */
+    memcpy(room, p, (size_t)(n * gr_kind_bytes(kind)));
+    return gr_widen(room, kind);
+}
+
+/* Four values, as the transposing needs them. */
+#if defined(__AVX2__)
+GR_INLINE __m128 gr_widen4(const void *p, const gr_gemm_kind kind)
+{
+    if (kind == GR_GEMM_F32)
+        return _mm_loadu_ps(p);
+    __m128i half = _mm_loadl_epi64(p);
+    return kind == GR_GEMM_F16 ? _mm_cvtph_ps(half) : _mm_castsi128_ps(_mm_slli_epi32(_mm_cvtepu16_epi32(half), 16));
+}
+#endif
+
+GR_INLINE void gr_widen_row(float *dst, const char *src, const gr_gemm_kind kind, int64_t n)
+{
+    const int64_t size = gr_kind_bytes(kind);
+    int64_t i = 0;
+    for (; i + GR_LANES <= n; i += GR_LANES)
+        *(gr_vec_mem *)(dst + i) = gr_widen(src + i * size, kind);
+    if (i < n) {
+        gr_vec v = gr_widen_some(src + i * size, kind, n - i);
+        memcpy(dst + i, &v, (size_t)(n - i) * sizeof *dst);
+    }
+}
+
+#endif
