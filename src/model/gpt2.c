@@ -5,14 +5,27 @@
 #include <math.h>
 #include <string.h>
 
+static const char keys[] =
+    "vocab_size n_positions n_embd n_layer n_head max_position_embeddings hidden_size num_hidden_layers "
+    "num_attention_heads n_inner layer_norm_epsilon initializer_range activation_function "
+    "tie_word_embeddings scale_attn_weights scale_attn_by_inverse_layer_idx reorder_and_upcast_attn n_ctx";
+
+/* transformers takes the usual names of sizes as well as GPT-2's own. */
+static int64_t size_of(gr_json c, const char *key, const char *other, int64_t fallback, int64_t max)
+{
+    return gr_json_int(c, other, gr_json_int(c, key, fallback, 1, max), 1, max);
+}
+
 static void read_config(gr_json c, gr_hparams *h)
 {
     h->vocab = gr_json_int(c, "vocab_size", 50257, 1, 1 << 24);
-    h->context = gr_json_int(c, "n_positions", 1024, 1, 1 << 24);
+    h->context =
+        size_of(c, "n_positions", "max_position_embeddings", gr_json_int(c, "n_ctx", 1024, 1, 1 << 24), 1 << 24);
     h->learned_positions = true;
-    h->embed = gr_json_int(c, "n_embd", 768, 1, 1 << 20);
-    h->layers = gr_json_int(c, "n_layer", 12, 1, 1 << 14);
-    h->heads = h->kv_heads = gr_json_int(c, "n_head", 12, 1, 1 << 14);
+    h->padding = -1;
+    h->embed = size_of(c, "n_embd", "hidden_size", 768, 1 << 20);
+    h->layers = size_of(c, "n_layer", "num_hidden_layers", 12, GR_MAX_LAYERS);
+    h->heads = h->kv_heads = size_of(c, "n_head", "num_attention_heads", 12, 1 << 14);
     h->head_dim = h->embed / h->heads;
     h->ffn = gr_json_int(c, "n_inner", 4 * h->embed, 1, 1 << 22);
     h->norm_eps = (float)gr_json_real(c, "layer_norm_epsilon", 1e-5, 0, 1);
@@ -21,11 +34,10 @@ static void read_config(gr_json c, gr_hparams *h)
     h->tied = gr_json_bool(c, "tie_word_embeddings", true);
     h->attention_scale = gr_json_bool(c, "scale_attn_weights", true) ? 0 : 1;
     h->scale_by_layer = gr_json_bool(c, "scale_attn_by_inverse_layer_idx", false);
+    gr_json_bool(c, "reorder_and_upcast_attn", false); /* in f32 it is a matter of rounding */
     if (h->embed % h->heads)
         gr_json_fail(gr_json_get(c, "n_head"), "%lld heads do not divide n_embd %lld", (long long)h->heads,
                      (long long)h->embed);
-    if (gr_json_bool(c, "add_cross_attention", false))
-        gr_json_fail(gr_json_get(c, "add_cross_attention"), "cross-attention is not supported\nit must be false");
 }
 
 static void write_config(const gr_model_info *i, gr_json c)
@@ -105,6 +117,7 @@ const gr_arch gr_arch_gpt2 = {
     .model_type = "gpt2",
     .class_name = "GPT2LMHeadModel",
     .prefix = "transformer.",
+    .keys = {keys},
     .read = read_config,
     .write = write_config,
     .logits = logits,

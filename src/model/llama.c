@@ -4,6 +4,12 @@
 
 #include <string.h>
 
+const char gr_llama_keys[] = "vocab_size max_position_embeddings hidden_size num_hidden_layers num_attention_heads "
+                             "num_key_value_heads head_dim intermediate_size rms_norm_eps initializer_range hidden_act "
+                             "tie_word_embeddings rope_parameters rope_scaling rope_theta partial_rotary_factor "
+                             "original_max_position_embeddings layer_types pad_token_id";
+const char gr_llama_window_keys[] = "use_sliding_window sliding_window max_window_layers";
+
 int64_t gr_llama_int(gr_json c, const char *key, int64_t absent, int64_t null, int64_t min, int64_t max)
 {
     bool is_null = gr_json_type_of(gr_json_get(c, key)) == GR_JSON_NULL;
@@ -26,6 +32,8 @@ void gr_llama_read(gr_json c, gr_hparams *h, const gr_llama_usual *usual)
     h->init_std = (float)gr_json_real(c, "initializer_range", 0.02, 0, 10);
     h->activation = gr_nn_activation(c, "hidden_act", "silu");
     h->tied = gr_json_bool(c, "tie_word_embeddings", false);
+    int64_t none = INT64_MIN, padding = gr_llama_int(c, "pad_token_id", none, none, -h->vocab, h->vocab - 1);
+    h->padding = padding == none ? -1 : padding < 0 ? padding + h->vocab : padding;
     gr_rope_read(c, &(gr_rope_model){h->head_dim, h->context, false, 10000}, &h->rope[0]);
     h->rope[1] = h->rope[0];
     if (h->heads % h->kv_heads)
@@ -67,6 +75,8 @@ void gr_llama_qwen_windows(gr_json c, gr_hparams *h)
     gr_llama_layer_types(c, h, gr_json_int(c, "max_window_layers", 28, 0, INT64_MAX));
 }
 
+static const char keys[] = "attention_bias mlp_bias";
+
 static void read_config(gr_json c, gr_hparams *h)
 {
     static const gr_llama_usual usual = {
@@ -74,6 +84,7 @@ static void read_config(gr_json c, gr_hparams *h)
     gr_llama_read(c, h, &usual);
     h->qkv_bias = h->out_bias = gr_json_bool(c, "attention_bias", false);
     h->mlp_bias = gr_json_bool(c, "mlp_bias", false);
+    gr_llama_layer_types(c, h, 0); /* there is no window: they are all full_attention */
 }
 
 /* Two thirds of four times the width, as in the paper, rounded up to a multiple of 32. */
@@ -162,6 +173,7 @@ const gr_arch gr_arch_llama = {
     .model_type = "llama",
     .class_name = "LlamaForCausalLM",
     .prefix = "model.",
+    .keys = {gr_llama_keys, keys},
     .read = read_config,
     .write = write_config,
     .logits = gr_llama_logits,

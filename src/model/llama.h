@@ -10,7 +10,8 @@ typedef struct gr_llama_usual {
     int64_t vocab, context, embed, layers, heads, kv_heads, head_dim, ffn;
 } gr_llama_usual;
 
-/* The keys that all of them have. */
+/* The keys that all of them have, and those of gr_llama_qwen_windows. */
+extern const char gr_llama_keys[], gr_llama_window_keys[];
 void gr_llama_read(gr_json c, gr_hparams *h, const gr_llama_usual *usual);
 /* An integer key that may be null, which is not the same as absent. */
 int64_t gr_llama_int(gr_json c, const char *key, int64_t absent, int64_t null, int64_t min, int64_t max);

@@ -13,6 +13,7 @@ typedef struct gr_hparams {
     int64_t vocab, context, embed, layers, heads, kv_heads, head_dim, ffn;
     float norm_eps, init_std;
     bool tied;
+    int64_t padding; /* the token whose embedding learns nothing, as torch.nn.Embedding's padding_idx; -1: none */
     bool learned_positions; /* no token can be at `context` or behind it */
     gr_tensor *(*activation)(gr_tensor *x);
     bool qkv_bias, out_bias, mlp_bias;        /* out: of the projection behind attention */
@@ -33,6 +34,7 @@ typedef struct gr_arch {
     const char *model_type; /* of config.json */
     const char *class_name; /* its first "architectures" */
     const char *prefix;     /* of the body's tensors: "transformer." */
+    const char *keys[4]; /* of config.json, that read() honours: "vocab_size n_positions"; NULL behind the last list */
     /* config.json to hyperparameters; what it does not support it refuses by gr_json_fail. */
     void (*read)(gr_json config, gr_hparams *h);
     /* Sizes to the keys of a new config.json; zeroes in info have been replaced. */
@@ -79,6 +81,8 @@ gr_status gr_model_trace(gr_model *m);
 /* The two halves of making a model: config.json read, its parameters declared. */
 gr_model *gr_model_undeclared(const char *name, const char *text, size_t size, gr_device *device);
 gr_status gr_model_declare(gr_model *m);
+/* Refuses what changes numbers and is not honoured; a remark on what nobody knows. */
+void gr_model_check_keys(const gr_arch *arch, gr_json config);
 /* Fills in arch, h and info from the text of a config.json; `name` is what errors call it. */
 gr_status gr_model_read_config(gr_model *m, const char *name, const char *text, size_t size);
 

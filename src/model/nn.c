@@ -65,7 +65,13 @@ static gr_tensor *f32_part(gr_build *b, const char *name, const char *kind, gr_i
 gr_tensor *gr_nn_embedding(gr_build *b, gr_tensor *ids, const char *name, int64_t rows, int64_t width)
 {
     gr_tensor *weight = part(b, name, "weight", GR_INIT_NORMAL, 0, 2, (int64_t[]){rows, width});
-    return gr_name(gr_nn_f32(gr_embedding(weight, ids)), "%s", name);
+    gr_tensor *x = gr_nn_f32(gr_embedding(weight, ids));
+    if (x && b->h->padding >= 0) {
+        gr_tensor *padding =
+            gr_eq(gr_unsqueeze(ids, ids->spec.ndim), gr_fill(b->g, GR_I64, 0, NULL, (double)b->h->padding));
+        x = gr_select(padding, gr_detach(x), x);
+    }
+    return gr_name(x, "%s", name);
 }
 
 static gr_tensor *linear(gr_build *b, gr_tensor *x, const char *name, int64_t out, bool bias, float std, bool conv1d)
@@ -170,49 +176,4 @@ gr_tensor *gr_nn_wanted_rows(gr_build *b, gr_tensor *x)
         x = gr_gather(gr_reshape(x, 2, flat), b->forward->rows);
     }
     return b->hidden = x;
-}
-
-/* ---- activations -------------------------------------------------------------------------------------------- */
-
-gr_tensor *gr_nn_gate(const gr_hparams *h, gr_tensor *gate, gr_tensor *up)
-{
-    if (h->activation == gr_silu)
-        return gr_swiglu(gate, up);
-    if (h->activation == gr_gelu_tanh)
-        return gr_geglu(gate, up);
-    return gr_mul(h->activation(gate), up);
-}
-
-static gr_tensor *quick_gelu(gr_tensor *x)
-{
-    return gr_mul(x, gr_sigmoid(gr_scale(x, 1.702)));
-}
-
-static gr_tensor *relu_squared(gr_tensor *x)
-{
-    gr_tensor *r = gr_relu(x);
-    return gr_mul(r, r);
-}
-
-gr_tensor *(*gr_nn_activation(gr_json config, const char *key, const char *fallback))(gr_tensor *)
-{
-    static const struct {
-        const char *name;
-        gr_tensor *(*f)(gr_tensor *);
-    } known[] = {
-        {"gelu", gr_gelu},           {"gelu_python", gr_gelu},
-        {"gelu_new", gr_gelu_tanh},  {"gelu_pytorch_tanh", gr_gelu_tanh},
-        {"gelu_fast", gr_gelu_tanh}, {"gelu_accurate", gr_gelu_tanh},
-        {"silu", gr_silu},           {"swish", gr_silu},
-        {"relu", gr_relu},           {"relu2", relu_squared},
-        {"quick_gelu", quick_gelu},  {"sigmoid", gr_sigmoid},
-        {"tanh", gr_tanh},
-    };
-    const char *name = gr_json_text(config, key, fallback);
-    for (size_t i = 0; i < sizeof known / sizeof known[0]; i++)
-        if (strcmp(known[i].name, name) == 0)
-            return known[i].f;
-    gr_json_fail(gr_json_get(config, key), "unknown activation \"%s\"\nknown are gelu, gelu_new, silu, relu and others",
-                 name);
-    return gr_gelu_tanh;
 }

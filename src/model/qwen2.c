@@ -2,12 +2,15 @@
  * sliding windows in the upper layers where they are switched on. */
 #include "model/llama.h"
 
+static const char keys[] = "attention_bias";
+
 static void read_config(gr_json c, gr_hparams *h)
 {
     static const gr_llama_usual usual = {
         .vocab = 151936, .context = 32768, .embed = 4096, .layers = 32, .heads = 32, .kv_heads = 32, .ffn = 22016};
     gr_llama_read(c, h, &usual);
     h->qkv_bias = true;
+    gr_json_bool(c, "attention_bias", true); /* transformers does not look at it */
     gr_llama_qwen_windows(c, h);
 }
 
@@ -21,6 +24,7 @@ const gr_arch gr_arch_qwen2 = {
     .model_type = "qwen2",
     .class_name = "Qwen2ForCausalLM",
     .prefix = "model.",
+    .keys = {gr_llama_keys, gr_llama_window_keys, keys},
     .read = read_config,
     .write = write_config,
     .logits = gr_llama_logits,

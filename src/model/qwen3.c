@@ -2,6 +2,8 @@
  * k, heads of a width of their own, and sliding windows in the upper layers where they are switched on. */
 #include "model/llama.h"
 
+static const char keys[] = "attention_bias";
+
 static void read_config(gr_json c, gr_hparams *h)
 {
     static const gr_llama_usual usual = {.vocab = 151936,
@@ -29,6 +31,7 @@ const gr_arch gr_arch_qwen3 = {
     .model_type = "qwen3",
     .class_name = "Qwen3ForCausalLM",
     .prefix = "model.",
+    .keys = {gr_llama_keys, gr_llama_window_keys, keys},
     .read = read_config,
     .write = write_config,
     .logits = gr_llama_logits,
