@@ -629,7 +629,7 @@ GR_API int64_t gr_trainer_steps(const gr_trainer *trainer);
 GR_API void gr_trainer_set_steps(gr_trainer *trainer, int64_t steps);
 
 /* Text to train on: documents from text files, .jsonl files, directories of both, or "-", stdin. A line of a .jsonl file
- * is {"text": ...} or {"prompt": ..., "completion": ...}; docs/training.md. Errors name file and line. */
+ * is {"text": ...} or {"prompt": ..., "completion": ...}; docs/data.md. Errors name file and line. */
 typedef struct gr_corpus gr_corpus;
 GR_API gr_corpus *gr_corpus_load(const char *const *paths, int n);
 GR_API void gr_corpus_free(gr_corpus *corpus); /* NULL is fine */
@@ -658,7 +658,7 @@ GR_API int64_t gr_data_documents(const gr_data *data);  /* kept apart; 0: a stre
 GR_API const int32_t *gr_data_ids(const gr_data *data); /* of a stream */
 
 /* The rows of `context` tokens that data is trained on in, numbered from 0 through all epochs. Which tokens are in row k
- * is a function of the data, these arguments and k alone. The data must outlive it. docs/training.md */
+ * is a function of the data, these arguments and k alone. The data must outlive it. docs/data.md */
 typedef struct gr_rows gr_rows;
 GR_API gr_rows *gr_rows_new(const gr_data *data, int64_t context, bool shuffle, uint64_t seed);
 GR_API void gr_rows_free(gr_rows *rows); /* NULL is fine */
@@ -673,6 +673,8 @@ typedef struct gr_rows_info {
 GR_API gr_rows_info gr_rows_describe(const gr_rows *rows);
 /* Row k as a part of a gr_batch: arrays [context]. segments may be NULL for a stream. */
 GR_API void gr_rows_fill(const gr_rows *rows, int64_t k, int64_t *tokens, int64_t *targets, int64_t *segments);
+/* Rows of so many passes over the data, rounded up. */
+GR_API int64_t gr_rows_of_epochs(const gr_rows *rows, double epochs);
 
 /* A run: training with evaluation, checkpoints and metrics in a directory. Killed at any instant, it goes on from its
  * newest good checkpoint as if it had not been. */
@@ -687,7 +689,7 @@ typedef struct gr_run_event {
 typedef struct gr_run_options {
     const char *dir;
     gr_train_options train;
-    bool shuffle;            /* rows in random order; else sequential (docs/training.md) */
+    bool shuffle;            /* rows in random order; else sequential (docs/data.md) */
     int64_t rows;            /* of the data in all: what steps have room for behind them is empty; 0: no end */
     int64_t eval_every;      /* steps between evaluations; 0: at the end only */
     int64_t eval_tokens;     /* of the evaluation data at most; 0: all */

@@ -1,4 +1,3 @@
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include "base/file.h"
@@ -246,7 +245,7 @@ static gr_status count_steps(const gr_train_flags *f, gr_train_job *job)
     gr_rows *rows = gr_rows_new(job->data, t->context, job->run.shuffle, t->seed);
     if (!rows)
         return gr_error_status();
-    job->run.rows = (int64_t)ceil(f->epochs * (double)gr_rows_describe(rows).rows);
+    job->run.rows = gr_rows_of_epochs(rows, f->epochs);
     t->steps = (job->run.rows + step_rows - 1) / step_rows;
     gr_rows_free(rows);
     return GR_OK;

@@ -15,6 +15,7 @@
     X(dump) \
     X(tokenize) \
     X(tokenizer_train) \
+    X(data_show) \
     X(plan_train) \
     X(plan_finetune) \
     X(plan_generate) \

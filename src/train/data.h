@@ -113,6 +113,8 @@ struct gr_rows {
     gr_rows_info info;    /* count and context included */
 };
 
+/* A row with nothing to train on, as stands behind the last one. segments may be NULL. */
+void gr_rows_empty(int64_t context, int64_t *tokens, int64_t *targets, int64_t *segments);
 /* pack.c: fills in pieces, first, count and info. */
 gr_status gr_pack(gr_rows *r);
 /* Which of the rows of an epoch row k is. */

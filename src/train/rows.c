@@ -4,6 +4,8 @@
 #include "base/mem.h"
 #include "base/philox.h"
 
+#include <math.h>
+
 enum { PHASE_STREAM = 0x70686173 /* "phas" */, ORDER_STREAM = 0x6f726472 /* "ordr" */, ROUNDS = 4, IGNORED = -100 };
 
 static uint64_t random_word(uint64_t seed, uint64_t stream, uint64_t index)
@@ -102,6 +104,16 @@ static void fill_from_documents(const gr_rows *r, int64_t k, int64_t *tokens, in
     }
 }
 
+void gr_rows_empty(int64_t context, int64_t *tokens, int64_t *targets, int64_t *segments)
+{
+    for (int64_t i = 0; i < context; i++) {
+        tokens[i] = 0;
+        targets[i] = IGNORED;
+        if (segments)
+            segments[i] = 0;
+    }
+}
+
 /* ---- rows --------------------------------------------------------------------------------------------------- */
 
 gr_rows *gr_rows_new(const gr_data *data, int64_t context, bool shuffle, uint64_t seed)
@@ -148,4 +160,10 @@ void gr_rows_fill(const gr_rows *r, int64_t k, int64_t *tokens, int64_t *targets
     gr_data_row(r->data, r->shuffle, r->seed, k, r->context, tokens, targets);
     for (int64_t i = 0; segments && i < r->context; i++)
         segments[i] = 0;
+}
+
+int64_t gr_rows_of_epochs(const gr_rows *r, double epochs)
+{
+    double rows = ceil(epochs * (double)r->count);
+    return rows < 1 ? 1 : rows < 9e18 ? (int64_t)rows : INT64_MAX;
 }

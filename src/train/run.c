@@ -7,6 +7,7 @@
 #include "base/mem.h"
 #include "format/checkpoint.h"
 #include "program/store.h"
+#include "train/data.h"
 #include "train/plot.h"
 
 #include <math.h>
@@ -234,16 +235,10 @@ static void fill_row(run *r, const gr_rows *rows, int64_t k, int64_t i)
     gr_rows_fill(rows, k, r->tokens + at, r->targets + at, r->segments ? r->segments + at : NULL);
 }
 
-/* A row with nothing to train on, behind the last one. */
 static void empty_row(run *r, int64_t i)
 {
-    int64_t context = r->o->train.context;
-    for (int64_t at = i * context; at < (i + 1) * context; at++) {
-        r->tokens[at] = 0;
-        r->targets[at] = -100;
-        if (r->segments)
-            r->segments[at] = 0;
-    }
+    int64_t at = i * r->o->train.context;
+    gr_rows_empty(r->o->train.context, r->tokens + at, r->targets + at, r->segments ? r->segments + at : NULL);
 }
 
 /* Mean loss over what is learned in the documents, as many rows of them as eval_tokens asks for. */

@@ -1,0 +1,443 @@
+/* gradus data show: the rows that training reads, made by the functions that training calls. */
+#include <string.h>
+#include "base/file.h"
+#include "base/mem.h"
+#include "cli/human.h"
+#include "cli/open.h"
+#include "cli/term.h"
+#include "cli/verbs.h"
+#include "format/checkpoint.h"
+#include "text/json_text.h"
+#include "text/tokenizer.h"
+#include "train/data.h"
+
+typedef struct options {
+    int64_t context, batch, accumulate, first, steps, rows;
+    int order, documents;
+    double eval_fraction, epochs;
+    bool borders;
+} options;
+
+static const gr_flag flags[] = {
+    {"context", GR_INT(options, context), .value = "N", .initial = "512", .shown = "512, at most the model's", .min = 1,
+     .max = 1 << 24, .unit = "tokens", .help = "of a row"},
+    {"batch", GR_INT(options, batch), .value = "N", .initial = "4", .min = 1, .max = 1 << 20, .unit = "rows",
+     .help = "of a micro-batch"},
+    {"accumulate", GR_INT(options, accumulate), .value = "N", .initial = "1", .min = 1, .max = 1 << 20,
+     .help = "micro-batches of a step"},
+    {"order", GR_CHOICE(options, order), .value = "shuffle|sequential", .initial = "shuffle",
+     .help = "rows in random order, or one after the other"},
+    {"documents", GR_CHOICE(options, documents), .value = "joined|apart", .initial = "apart",
+     .help = "one stream of text, as train has it, or documents that never see each other, as finetune has them"},
+    {"eval-fraction", GR_FLOAT(options, eval_fraction), .value = "X", .max = 0.9, .shown = "0",
+     .help = "leave out this last part of the data, as training would"},
+    {"epochs", GR_FLOAT(options, epochs), .value = "X", .shown = "no end",
+     .help = "passes over the data: rows behind them are empty, as they are in the last step of training"},
+    {"first", GR_INT(options, first), .value = "N", .initial = "1", .min = 1, .help = "the first step to show"},
+    {"steps", GR_INT(options, steps), .value = "N", .initial = "1", .group = 'n', .min = 1,
+     .help = "how many steps to show"},
+    {"rows", GR_INT(options, rows), .value = "N", .group = 'n', .shown = "those of the steps",
+     .help = "how many rows to show; 0: the summary alone"},
+    {"borders", GR_SWITCH(options, borders), .help = "a | between tokens"},
+    {0},
+};
+
+typedef struct show {
+    const gr_args *args;
+    const options *o;
+    gr_opened on;
+    gr_corpus *corpus; /* of a stream */
+    gr_data *data, *eval;
+    gr_rows *rows;
+    gr_text_stream *stream; /* makes text of tokens, one by one */
+    int64_t context;
+    int64_t end;                          /* of the rows; those behind it are empty */
+    int64_t *tokens, *targets, *segments; /* [context] of the row at hand */
+    gr_bytes out;                         /* the line at hand */
+} show;
+
+/* ---- opening ------------------------------------------------------------------------------------------------ */
+
+/* Of a model its config.json is enough; a tokenizer alone has none. */
+static gr_status open_model(show *s)
+{
+    s->on.path = gr_checkpoint_resolve(s->args->positional[0]);
+    s->on.tokenizer = s->on.path ? gr_tokenizer_load(s->on.path) : NULL;
+    char *config = s->on.tokenizer ? gr_path_join(s->on.path, "config.json") : NULL;
+    if (!config)
+        return gr_error_status();
+    gr_status status = GR_OK;
+    if (gr_path_is_file(config)) {
+        size_t size;
+        char *text = gr_file_read(config, GR_JSON_LIMIT, &size);
+        s->on.device = text ? gr_device_open("ref", 1) : NULL;
+        s->on.model = s->on.device ? gr_model_new(config, text, size, s->on.device) : NULL;
+        status = s->on.model ? GR_OK : gr_error_status();
+        gr_free(text);
+    }
+    gr_free(config);
+    return status;
+}
+
+static gr_status open_data(show *s)
+{
+    const char *const *data = s->args->positional + 1;
+    int n = (int)s->args->count - 1;
+    if (s->o->documents == 1) {
+        s->data =
+            gr_data_load_documents(data, n, s->on.tokenizer, s->on.model ? gr_model_describe(s->on.model)->eos : -1);
+    } else {
+        s->corpus = gr_corpus_load(data, n);
+        s->data = s->corpus ? gr_data_from_corpus(s->corpus, s->on.tokenizer) : NULL;
+    }
+    if (s->data && s->o->eval_fraction > 0)
+        return gr_data_split(s->data, s->o->eval_fraction, &s->eval);
+    return s->data ? GR_OK : gr_error_status();
+}
+
+static gr_status open_rows(show *s)
+{
+    int64_t most = s->on.model ? gr_model_describe(s->on.model)->context : INT64_MAX;
+    s->context = s->o->context;
+    if (s->context > most && gr_args_given(s->args, "context"))
+        return gr_args_fail((gr_args *)s->args, "--context: %lld, the model's is %lld\nGive a smaller one.",
+                            (long long)s->context, (long long)most);
+    s->context = s->context < most ? s->context : most;
+    s->rows = gr_rows_new(s->data, s->context, s->o->order == 0, (uint64_t)s->args->common.seed);
+    s->stream = gr_text_stream_new(s->on.tokenizer, 0);
+    s->tokens = gr_alloc(3 * (size_t)s->context * sizeof *s->tokens);
+    if (!s->rows || !s->stream || !s->tokens)
+        return gr_error_status();
+    s->targets = s->tokens + s->context;
+    s->segments = s->targets + s->context;
+    s->end = s->o->epochs > 0 ? gr_rows_of_epochs(s->rows, s->o->epochs) : INT64_MAX;
+    return GR_OK;
+}
+
+/* ---- a row -------------------------------------------------------------------------------------------------- */
+
+/* Places [from, to) of the row at hand: a document, or the padding behind the last. */
+typedef struct part {
+    int64_t from, to;
+    const gr_document *document; /* NULL: of a stream, or padding */
+    bool is_padding;
+} part;
+
+static part part_at(const show *s, int64_t k, int64_t from)
+{
+    part p = {.from = from, .to = from};
+    while (p.to < s->context && s->segments[p.to] == s->segments[from])
+        p.to++;
+    p.is_padding = k >= s->end;
+    if (s->data->documents && !p.is_padding) {
+        int64_t piece = s->rows->first[gr_rows_index(s->rows, k)] + s->segments[from];
+        p.is_padding = piece >= s->rows->first[gr_rows_index(s->rows, k) + 1];
+        p.document = p.is_padding ? NULL : &s->data->documents[s->rows->pieces[piece].document];
+    }
+    return p;
+}
+
+static bool is_control(const show *s, int64_t id)
+{
+    return gr_added_is_special(&s->on.tokenizer->added, id);
+}
+
+/* ---- as text ------------------------------------------------------------------------------------------------ */
+
+/* As JSON, but line breaks and tabs in their short forms. */
+static gr_status add_quoted(gr_bytes *out, const char *text, size_t size)
+{
+    static const char *const longs[] = {"\\u000A", "\\u0009", "\\u000D"}, shorts[] = "ntr";
+    size_t from = out->size, to = from;
+    gr_status status = gr_json_add_text(out, text, size);
+    if (status != GR_OK)
+        return status;
+    while (from < out->size) {
+        int found = -1;
+        for (int i = 0; i < 3 && out->size - from > 6; i++)
+            found = memcmp(out->data + from, longs[i], 6) == 0 ? i : found;
+        bool escape = out->data[from] == '\\';
+        out->data[to++] = out->data[from++];
+        if (escape) {
+            out->data[to++] = found < 0 ? out->data[from] : shorts[found];
+            from += found < 0 ? 1 : 5;
+        }
+    }
+    out->size = to;
+    return GR_OK;
+}
+
+/* Appends tokens [from, to) of a part, its last target being the token behind the last place: text in quotes, control
+ * tokens outside of them. */
+static gr_status add_tokens(show *s, const part *p, int64_t from, int64_t to)
+{
+    gr_bytes run = {0}; /* text of tokens that are none */
+    gr_status status = GR_OK;
+    const char *text;
+    size_t size, length;
+    for (int64_t i = from; i <= to && status == GR_OK; i++) {
+        int64_t id = i == to ? -1 : i < p->to ? s->tokens[i] : s->targets[i - 1];
+        bool control = i < to && is_control(s, id);
+        if (i < to && !control && (status = gr_text_stream_feed(s->stream, id, &text, &size)) == GR_OK)
+            status = gr_bytes_add(&run, text, size);
+        else if (status == GR_OK && (status = gr_text_stream_end(s->stream, &text, &size)) == GR_OK)
+            status = gr_bytes_add(&run, text, size);
+        bool flush = i == to || control || s->o->borders;
+        if (status == GR_OK && flush && run.size) {
+            status = gr_bytes_add_string(&s->out, " ");
+            status = status == GR_OK ? add_quoted(&s->out, run.data, run.size) : status;
+            run.size = 0;
+        }
+        if (status == GR_OK && control && (text = gr_tokenizer_token(s->on.tokenizer, id, &length)) != NULL) {
+            status = gr_bytes_add_string(&s->out, " ");
+            status = status == GR_OK ? gr_bytes_add(&s->out, text, length) : status;
+        }
+    }
+    gr_bytes_free(&run);
+    return status;
+}
+
+static gr_status print_tokens(show *s, const part *p, int64_t from, int64_t to, const char *what, gr_style style)
+{
+    s->out.size = 0;
+    if (from >= to)
+        return GR_OK;
+    gr_status status = add_tokens(s, p, from, to);
+    if (status == GR_OK)
+        status = gr_bytes_add(&s->out, "", 1);
+    if (status == GR_OK)
+        gr_out("    %-7s%s%s%s\n", what, gr_style_on(stdout, style), s->out.data, gr_style_on(stdout, GR_PLAIN));
+    return status;
+}
+
+/* What is given and then what is learned; the token behind the last place is learned, too. */
+static gr_status print_part(show *s, const part *p, int64_t number)
+{
+    char place[500];
+    if (p->is_padding) {
+        gr_out("  %spadding, %lld tokens%s\n", gr_style_on(stdout, GR_DIM), (long long)(p->to - p->from),
+               gr_style_on(stdout, GR_PLAIN));
+        return GR_OK;
+    }
+    if (p->document)
+        gr_out("  %s%s%s\n", gr_style_on(stdout, number % 2 ? GR_YELLOW : GR_CYAN),
+               gr_place(s->data->files, (size_t)p->document->file, p->document->line, place, sizeof place),
+               gr_style_on(stdout, GR_PLAIN));
+    int64_t learned = p->from;
+    while (learned < p->to && s->targets[learned] < 0)
+        learned++;
+    gr_status status = print_tokens(s, p, p->from, learned + 1, "given", GR_DIM);
+    return status == GR_OK ? print_tokens(s, p, learned + 1, p->to + 1, "learned", GR_GREEN) : status;
+}
+
+static gr_status print_row(show *s, int64_t step, int64_t row, int64_t k)
+{
+    int64_t parts = 0;
+    gr_status status = GR_OK;
+    gr_out("%sstep %lld, row %lld%s, epoch %lld\n", gr_style_on(stdout, GR_BOLD), (long long)step, (long long)row,
+           gr_style_on(stdout, GR_PLAIN), (long long)(k / s->rows->count + 1));
+    for (int64_t at = 0; at < s->context && status == GR_OK;) {
+        part p = part_at(s, k, at);
+        status = print_part(s, &p, parts++);
+        at = p.to;
+    }
+    return status;
+}
+
+/* ---- as JSON ------------------------------------------------------------------------------------------------ */
+
+static gr_status add_numbers(gr_bytes *out, const char *name, const int64_t *x, int64_t n)
+{
+    char number[64];
+    snprintf(number, sizeof number, ", \"%s\": [", name);
+    gr_status status = gr_bytes_add_string(out, number);
+    for (int64_t i = 0; i < n && status == GR_OK; i++) {
+        snprintf(number, sizeof number, "%s%lld", i ? ", " : "", (long long)x[i]);
+        status = gr_bytes_add_string(out, number);
+    }
+    return status == GR_OK ? gr_bytes_add_string(out, "]") : status;
+}
+
+/* What each token adds to the text: whole characters, with the token that completes them. */
+static gr_status add_pieces(show *s, const part *p)
+{
+    gr_status status = GR_OK;
+    for (int64_t i = p->from; i < p->to && status == GR_OK; i++) {
+        const char *text = "", *rest = "";
+        size_t size = 0, more = 0;
+        gr_bytes piece = {0};
+        if (!p->is_padding)
+            status = gr_text_stream_feed(s->stream, s->tokens[i], &text, &size);
+        if (status == GR_OK)
+            status = gr_bytes_add(&piece, text, size);
+        if (status == GR_OK && i + 1 == p->to)
+            status = gr_text_stream_end(s->stream, &rest, &more);
+        if (status == GR_OK)
+            status = gr_bytes_add(&piece, rest, more);
+        if (status == GR_OK)
+            status = gr_bytes_add_string(&s->out, i ? ", " : "");
+        if (status == GR_OK)
+            status = gr_json_add_text(&s->out, piece.size ? piece.data : "", piece.size);
+        gr_bytes_free(&piece);
+    }
+    return status;
+}
+
+static gr_status add_document(show *s, const part *p)
+{
+    char number[40];
+    const char *name = s->data->files[p->document->file];
+    gr_status status = gr_bytes_add_string(&s->out, p->from ? ", {\"file\": " : "{\"file\": ");
+    if (status == GR_OK)
+        status = gr_json_add_text(&s->out, name, strlen(name));
+    snprintf(number, sizeof number, ", \"line\": %lld}", (long long)p->document->line);
+    return status == GR_OK ? gr_bytes_add_string(&s->out, number) : status;
+}
+
+static gr_status print_json(show *s, int64_t step, int64_t row, int64_t k)
+{
+    char head[100];
+    snprintf(head, sizeof head, "{\"step\": %lld, \"row\": %lld, \"epoch\": %lld", (long long)step, (long long)row,
+             (long long)(k / s->rows->count + 1));
+    s->out.size = 0;
+    gr_status status = gr_bytes_add_string(&s->out, head);
+    if (status == GR_OK)
+        status = add_numbers(&s->out, "ids", s->tokens, s->context);
+    if (status == GR_OK)
+        status = add_numbers(&s->out, "targets", s->targets, s->context);
+    if (status == GR_OK)
+        status = add_numbers(&s->out, "segments", s->segments, s->context);
+    for (int text = 1; text >= 0 && status == GR_OK; text--) {
+        status = gr_bytes_add_string(&s->out, text ? ", \"text\": [" : ", \"documents\": [");
+        for (int64_t at = 0; at < s->context && status == GR_OK;) {
+            part p = part_at(s, k, at);
+            if (text)
+                status = add_pieces(s, &p);
+            else if (p.document)
+                status = add_document(s, &p);
+            at = p.to;
+        }
+        if (status == GR_OK)
+            status = gr_bytes_add_string(&s->out, "]");
+    }
+    if (status == GR_OK)
+        status = gr_bytes_add_string(&s->out, "}\n");
+    if (status == GR_OK)
+        gr_out_bytes(s->out.data, s->out.size);
+    return status;
+}
+
+/* ---- the summary -------------------------------------------------------------------------------------------- */
+
+static double padding_of(const show *s, const gr_rows_info *i)
+{
+    return i->documents ? 1 - (double)i->filled / (double)(i->rows * s->context) : 0;
+}
+
+static gr_status print_summary_json(const show *s, const gr_rows_info *i)
+{
+    gr_json_doc *doc = gr_json_new("the summary");
+    if (!doc)
+        return gr_error_status();
+    gr_json o = gr_json_root(doc);
+    gr_json_put_int(o, "rows", i->rows);
+    gr_json_put_int(o, "tokens", i->tokens);
+    gr_json_put_int(o, "documents", i->documents);
+    gr_json_put_int(o, "trained", i->trained);
+    gr_json_put_real(o, "padding", padding_of(s, i));
+    gr_json_put_int(o, "cut_documents", i->cut);
+    gr_json_put_int(o, "cut_prompts", i->cut_prompts);
+    gr_json_put_int(o, "left_out", i->left_out);
+    char *text = gr_json_format(doc, false, NULL);
+    if (text)
+        gr_out("%s\n", text);
+    gr_text_free(text);
+    gr_json_free(doc);
+    return text ? GR_OK : gr_error_status();
+}
+
+static void print_summary(const show *s, const gr_rows_info *i)
+{
+    gr_out("an epoch       %s rows of %s tokens\n", gr_human_integer(i->rows).s, gr_human_integer(s->context).s);
+    gr_out("tokens         %s\n", gr_human_integer(i->tokens).s);
+    if (i->documents == 0)
+        return;
+    gr_out("learned        %s\n", gr_human_integer(i->trained).s);
+    gr_out("documents      %s\n", gr_human_integer(i->documents).s);
+    gr_out("padding        %.1f%%\n", 100 * padding_of(s, i));
+    if (i->cut > 0)
+        gr_out("cut            %s, longer than a row\n", gr_human_integer(i->cut).s);
+    if (i->cut_prompts > 0)
+        gr_out("left out       %s tokens at the beginning of %s prompts\n", gr_human_integer(i->left_out).s,
+               gr_human_integer(i->cut_prompts).s);
+}
+
+/* ---- the verb ----------------------------------------------------------------------------------------------- */
+
+static gr_status print_all(show *s)
+{
+    int64_t step_rows = s->o->batch * s->o->accumulate, first = (s->o->first - 1) * step_rows;
+    bool by_rows = gr_args_given(s->args, "rows"), json = s->args->common.json;
+    int64_t n = by_rows ? s->o->rows : s->o->steps * step_rows;
+    gr_status status = GR_OK;
+    for (int64_t k = first; k < first + n && status == GR_OK && !gr_interrupted(NULL); k++) {
+        int64_t step = k / step_rows + 1, row = k % step_rows;
+        if (k < s->end)
+            gr_rows_fill(s->rows, k, s->tokens, s->targets, s->segments);
+        else
+            gr_rows_empty(s->context, s->tokens, s->targets, s->segments);
+        status = json ? print_json(s, step, row, k) : print_row(s, step, row, k);
+    }
+    if (status == GR_OK && gr_interrupted(NULL))
+        return gr_fail(GR_ERR_INTERRUPTED, "data show: stopped\n--rows N shows fewer rows");
+    gr_rows_info info = gr_rows_describe(s->rows);
+    if (status == GR_OK && json)
+        return n == 0 ? print_summary_json(s, &info) : GR_OK;
+    if (status == GR_OK)
+        print_summary(s, &info);
+    return status;
+}
+
+static gr_status run(gr_args *args)
+{
+    show s = {.args = args, .o = args->options};
+    gr_status status = open_model(&s);
+    if (status == GR_OK)
+        status = open_data(&s);
+    if (status == GR_OK)
+        status = open_rows(&s);
+    if (status == GR_OK) {
+        gr_interrupt_watch();
+        status = print_all(&s);
+    }
+    gr_rows_free(s.rows);
+    gr_data_free(s.eval);
+    gr_data_free(s.data);
+    gr_corpus_free(s.corpus);
+    gr_text_stream_free(s.stream);
+    gr_free(s.tokens);
+    gr_bytes_free(&s.out);
+    gr_close_opened(&s.on);
+    return status;
+}
+
+const gr_verb gr_verb_data_show = {
+    .name = "data show",
+    .summary = "shows the tokens that training would see, row by row",
+    .positional = "MODEL DATA...",
+    .about =
+        "MODEL is a model directory, a run, or a directory with a tokenizer alone. Each row lists its documents: where "
+        "one comes from, what is given and what is learned. Text stands in quotes, as JSON writes it; control tokens "
+        "stand outside of them. Behind the rows stands a summary of an epoch.\n"
+        "\n"
+        "With --json a row is an object: ids, targets (-100: not learned), segments (the documents of the row, counted "
+        "from 0), text (what each id adds), documents (file and line of each segment; line 0 is a whole file). The "
+        "summary is an object too, with --rows 0.",
+    .flags = flags,
+    .common = GR_WITH_SEED | GR_WITH_JSON,
+    .examples = {{"what a model would learn in the first step", "gradus data show gpt2 chats.jsonl"},
+                 {"how many tokens there are, and how many are learned",
+                  "gradus data show gpt2 chats.jsonl --context 1024 --rows 0"}},
+    .options_size = sizeof(options),
+    .run = run,
+};
