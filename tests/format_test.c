@@ -2,6 +2,7 @@
 #include <locale.h>
 #include <math.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -559,17 +560,42 @@ static void test_index_hostile(void)
          "{\"weight_map\":{\"a\":\"x.safetensors\",\"b\":\"x.safetensors\",\"c\":\"y.safetensors\",\"d\":\"y."
          "safetensors\"}}",
          "key \"weight_map.d\": shard y.safetensors does not hold"},
+        {"a name in two shards",
+         "{\"weight_map\":{\"a\":\"x.safetensors\",\"b\":\"x.safetensors\",\"c\":\"twice.safetensors\",\"d\":\"y."
+         "safetensors\"}}",
+         "\"c\" should be in shard twice.safetensors but is in y.safetensors"},
+        {"a name twice", "{\"weight_map\":{\"a\":\"x.safetensors\",\"a\":\"y.safetensors\"}}", "duplicate"},
+        {"shard with trailing bytes", "{\"weight_map\":{\"a\":\"tail.safetensors\"}}", "3 trailing bytes"},
+        {"empty shard", "{\"weight_map\":{\"a\":\"empty.safetensors\"}}", "empty.safetensors: 0 bytes are too few"},
+        {"shard is a folder", "{\"weight_map\":{\"a\":\"folder.safetensors\"}}", "folder.safetensors: Is a directory"},
+        {"shard is a loop of links", "{\"weight_map\":{\"a\":\"loop.safetensors\"}}", "loop.safetensors: "},
+        {"shard is a link to nowhere", "{\"weight_map\":{\"a\":\"lost.safetensors\"}}", "lost.safetensors: No such"},
+        {"shard is a pipe", "{\"weight_map\":{\"a\":\"pipe.safetensors\"}}", "not a regular file"},
+        {"shard lists itself", "{\"weight_map\":{\"a\":\"model.safetensors.index.json\"}}", "without a path"},
+        {"shard with a NUL", "{\"weight_map\":{\"a\":\"x.safetensors\\u0000y\"}}", "NUL"},
+        {"depth", "{\"weight_map\":{\"a\":[[[[[]]]]]}}", "expected a string"},
+        {"cut", "{\"weight_map\":{\"a\":\"x.saf", "not valid JSON"},
         {"tensor in another shard",
          "{\"weight_map\":{\"a\":\"x.safetensors\",\"b\":\"y.safetensors\",\"c\":\"y.safetensors\"}}",
          "\"b\" should be in shard y.safetensors"},
     };
-    gr_safetensor t[3] = {sample[0], sample[0], sample[0]};
+    gr_safetensor t[4] = {sample[0], sample[0], sample[0], sample[0]};
     t[0].name = "a";
     t[1].name = "b";
-    t[2].name = "c";
-    for (int i = 0; i < 3; i++)
+    t[2].name = t[3].name = "c";
+    for (int i = 0; i < 4; i++)
         t[i].data = values;
     gr_dir_make(in_folder("index"));
+    bytes damaged = file_of(2, "{}", 2, 3);
+    gr_file_write(in_folder("index/tail.safetensors"), damaged.data, damaged.size);
+    gr_file_write(in_folder("index/empty.safetensors"), "", 0);
+    gr_free(damaged.data);
+    gr_dir_make(in_folder("index/folder.safetensors"));
+    bool linked = symlink("loop.safetensors", in_folder("index/loop.safetensors")) == 0 &&
+                  symlink("../nowhere", in_folder("index/lost.safetensors")) == 0 &&
+                  mkfifo(in_folder("index/pipe.safetensors"), 0600) == 0;
+    CHECK(linked, "links and a pipe");
+    gr_safetensors_write(in_folder("index/twice.safetensors"), &(gr_safetensors_spec){.tensors = t + 3, .count = 1});
     gr_safetensors_write(in_folder("index/x.safetensors"), &(gr_safetensors_spec){.tensors = t, .count = 2});
     gr_safetensors_write(in_folder("index/y.safetensors"), &(gr_safetensors_spec){.tensors = t + 2, .count = 1});
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -582,6 +608,50 @@ static void test_index_hostile(void)
             CHECK(w && gr_weights_count(w) == 3, "%s", cases[i].name);
         gr_weights_close(w);
     }
+}
+
+/* Directories as they are found: what else stands there, and what there is instead of weights. */
+static void test_folders(void)
+{
+    static const struct {
+        const char *name, *file, *expected;
+    } cases[] = {
+        {"pickle", "pytorch_model.bin", "the weights are in pytorch_model.bin, a pickle"},
+        {"pickles", "pytorch_model-00001-of-00002.bin", "a pickle"},
+        {"checkpoint of PyTorch", "model.pth", "the weights are in model.pth, a pickle"},
+        {"other name", "consolidated.safetensors", "in this directory, but consolidated.safetensors"},
+        {"nothing", "README.md", "no model.safetensors and no model.safetensors.index.json in this directory\n"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        KEEP(dir, cases[i].name);
+        gr_dir_make(dir);
+        char *path = gr_path_join(dir, cases[i].file);
+        gr_file_write(path, "x", 1);
+        CHECK(!gr_weights_open(dir) && gr_error_status() == GR_ERR_FILE && strstr(gr_error(), cases[i].expected),
+              "%s: expected %s", cases[i].name, cases[i].expected);
+        gr_free(path);
+    }
+    /* A single file wins over an index, as in transformers; a cache's links are followed, broken ones are told. */
+    gr_safetensor t = sample[0];
+    t.data = values;
+    gr_safetensors_spec spec = {.tensors = &t, .count = 1};
+    gr_dir_make(in_folder("cache/snapshots/1"));
+    gr_dir_make(in_folder("cache/blobs"));
+    gr_safetensors_write(in_folder("cache/blobs/abc"), &spec);
+    KEEP(index, "cache/snapshots/1/model.safetensors.index.json");
+    gr_file_write(index, "{}", 2);
+    KEEP(link, "cache/snapshots/1/model.safetensors");
+    CHECK(symlink("../../blobs/abc", link) == 0, "link");
+    gr_weights *w = gr_weights_open(in_folder("cache/snapshots/1"));
+    CHECK(w && gr_weights_count(w) == 1, "a link into the cache");
+    gr_weights_close(w);
+    unlink(in_folder("cache/blobs/abc"));
+    CHECK(!gr_weights_open(in_folder("cache/snapshots/1")) && strstr(gr_error(), "model.safetensors: No such file"),
+          "a blob that is not there");
+    unlink(link);
+    CHECK(symlink("model.safetensors", link) == 0, "link");
+    CHECK(!gr_weights_open(in_folder("cache/snapshots/1")) && strstr(gr_error(), "snapshots/1/model.safetensors: "),
+          "a loop of links");
 }
 
 /* ---- without memory, without disk ---- */
@@ -695,6 +765,7 @@ int main(void)
     test_safetensors_write_refuses();
     test_weights();
     test_index_hostile();
+    test_folders();
     test_failures();
     test_against_python();
     CHECK(gr_mem_read_stats().live_blocks == live, "%lld blocks leaked",

@@ -69,17 +69,30 @@ static int open_to_read(const char *path, struct stat *info)
     return -1;
 }
 
+/* Asked before opening as well: opening a pipe would wait for somebody to write it. */
+static bool can_be_mapped(const struct stat *info)
+{
+    return S_ISREG(info->st_mode) || S_ISDIR(info->st_mode); /* of a folder, opening tells */
+}
+
+static gr_status fail_to_map(const char *path)
+{
+    return gr_fail(GR_ERR_FILE, "mapping %s: not a regular file\ncopy it to a file first", path);
+}
+
 gr_status gr_map_open(const char *path, gr_map *out)
 {
     static const uint8_t nothing[1]; /* mmap refuses 0 bytes, and data is never NULL */
     struct stat info = {0};
     *out = (gr_map){nothing, 0};
+    if (stat(path, &info) == 0 && !can_be_mapped(&info))
+        return fail_to_map(path);
     int fd = open_to_read(path, &info);
     if (fd < 0)
         return gr_error_status();
-    if (!S_ISREG(info.st_mode)) {
+    if (!can_be_mapped(&info)) {
         close(fd);
-        return gr_fail(GR_ERR_FILE, "mapping %s: not a regular file\ncopy it to a file first", path);
+        return fail_to_map(path);
     }
     if ((uintmax_t)info.st_size > SIZE_MAX) {
         close(fd);

@@ -58,12 +58,16 @@ static gr_status collect(gr_weights *w)
     return GR_OK;
 }
 
+static bool ends_with(const char *text, const char *end)
+{
+    size_t n = strlen(text), m = strlen(end);
+    return n >= m && strcmp(text + n - m, end) == 0;
+}
+
 /* A shard is named by a stranger's file: nothing but a plain name in the index's own directory will do. */
 static bool is_plain_name(const char *name)
 {
-    static const char ending[] = ".safetensors";
-    size_t n = strlen(name), e = sizeof ending - 1;
-    if (n <= e || name[0] == '.' || strcmp(name + n - e, ending) != 0)
+    if (name[0] == '.' || !ends_with(name, ".safetensors"))
         return false;
     return !strpbrk(name, "/\\:");
 }
@@ -165,18 +169,53 @@ static gr_status open_index(gr_weights *w, const char *path)
     return s;
 }
 
+/* Is there something of that name, be it a link that leads nowhere? Opening it tells what is wrong with it. */
+static bool is_there(const char *path)
+{
+    char target[4096];
+    return gr_path_is_file(path) || gr_link_read(path, target, sizeof target) == GR_OK;
+}
+
+/* Says what stands in a directory in place of the weights. */
+static void fail_without_weights(const char *dir)
+{
+    static const char *const others[] = {".bin",         ".bin.index.json", ".pth", ".pt",
+                                         ".safetensors", ".gguf",           ".h5",  ".msgpack"};
+    char **names, shown[160] = "";
+    size_t n;
+    bool is_pickle = false;
+    if (gr_dir_list(dir, &names, &n) != GR_OK)
+        return;
+    for (size_t k = 0; !shown[0] && k < sizeof others / sizeof *others; k++)
+        for (size_t i = 0; !shown[0] && i < n; i++)
+            if (ends_with(names[i], others[k])) {
+                gr_printable(names[i], strlen(names[i]), shown, sizeof shown);
+                is_pickle = k < 4;
+            }
+    gr_names_free(names, n);
+    if (is_pickle)
+        gr_fail(GR_ERR_FILE,
+                "%s: the weights are in %s, a pickle, which is a program and not only data\nwrite safetensors with "
+                "transformers: AutoModelForCausalLM.from_pretrained(DIR).save_pretrained(NEW)",
+                dir, shown);
+    else
+        gr_fail(GR_ERR_FILE,
+                "%s: no " SINGLE " and no " INDEX " in this directory%s%s\ngive a directory in Hugging Face "
+                "layout",
+                dir, shown[0] ? ", but " : "", shown);
+}
+
 /* What in a directory holds its weights; caller frees. */
 static char *find_in_folder(const char *dir)
 {
     static const char *const names[] = {SINGLE, INDEX};
     for (int i = 0; i < 2; i++) {
         char *path = gr_path_join(dir, names[i]);
-        if (!path || gr_path_is_file(path))
+        if (!path || is_there(path))
             return path;
         gr_free(path);
     }
-    gr_fail(GR_ERR_FILE, "%s: no %s and no %s in this directory\ngive a directory in Hugging Face layout", dir, SINGLE,
-            INDEX);
+    fail_without_weights(dir);
     return NULL;
 }
 
@@ -195,8 +234,7 @@ gr_weights *gr_weights_open(const char *path)
     char *file = !w ? NULL : gr_path_is_dir(path) ? find_in_folder(path) : gr_strdup(path);
     gr_status s = file ? GR_OK : gr_error_status();
     if (s == GR_OK) {
-        size_t n = strlen(file);
-        if (n > 5 && strcmp(file + n - 5, ".json") == 0)
+        if (ends_with(file, ".json"))
             s = open_index(w, file);
         else if ((s = add_file(w, file)) == GR_OK)
             s = collect(w);
