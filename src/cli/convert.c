@@ -114,8 +114,10 @@ static gr_status work_on(gr_args *args, gr_opened *on)
     gr_status s = gr_open_device(args, on);
     if (s != GR_OK)
         return s;
-    on->path = gr_checkpoint_resolve(args->positional[0]); /* its tokenizer may be one that we cannot run */
-    on->model = on->path ? gr_model_load(on->path, NULL, on->device) : NULL;
+    s = gr_find_model(args, args->positional[0], on); /* its tokenizer may be one that we cannot run */
+    if (s == GR_OK && on->adapter)
+        return gr_fail(GR_ERR_ARGUMENT, "%s: an adapter, no model\ngradus merge folds it into its base", on->adapter);
+    on->model = s == GR_OK ? gr_model_load(on->path, NULL, on->device) : NULL;
     if (!on->model)
         return gr_error_status();
     o.source = on->path;

@@ -42,6 +42,20 @@ static gr_status load_tensor(gr_model *m, int index, const gr_entry *e, const gr
     return s;
 }
 
+/* A head that the file has besides the embedding it is tied to must be the same: one of the two would be ignored. */
+static gr_status check_tied(const gr_model *m, const gr_weights *w, const gr_safetensor *head)
+{
+    gr_entry e;
+    gr_status s = gr_store_entry(m->store, m->tied_to, &e);
+    const gr_safetensor *t = s == GR_OK ? gr_weights_find(w, e.name) : NULL;
+    if (t && (t->dtype != head->dtype || t->bytes != head->bytes || memcmp(t->data, head->data, t->bytes) != 0))
+        s = gr_fail(GR_ERR_FILE,
+                    "tensor \"%s\" differs from \"%s\", and config.json ties the two\nset tie_word_embeddings to "
+                    "false in config.json if the head is to be used",
+                    head->name, e.name);
+    return s;
+}
+
 static gr_status load_all(gr_model *m, const gr_weights *w, bool own)
 {
     gr_entry e;
@@ -57,8 +71,11 @@ static gr_status load_all(gr_model *m, const gr_weights *w, bool own)
     }
     for (int i = 0; s == GR_OK && i < gr_weights_count(w); i++) {
         const char *name = gr_weights_entry(w, i)->name;
-        bool tied_head = m->h.tied && strcmp(name, "lm_head.weight") == 0;
-        if (gr_store_find(m->store, name) < 0 && !tied_head && !(m->arch->ignores && m->arch->ignores(name)))
+        if (gr_store_find(m->store, name) >= 0 || (m->arch->ignores && m->arch->ignores(name)))
+            continue;
+        if (m->h.tied && strcmp(name, "lm_head.weight") == 0)
+            s = check_tied(m, w, gr_weights_entry(w, i));
+        else
             s = gr_fail(GR_ERR_FILE, "tensor \"%s\" is no part of a %s model with this config.json", name,
                         m->arch->model_type);
     }
@@ -90,10 +107,38 @@ static gr_status load_weights(gr_model *m, const char *dir, const gr_load_option
     return s == GR_OK ? s : gr_fail_in("%s", dir);
 }
 
+static gr_status look_for(const char *dir, const char *name, bool (*is)(const char *path), bool *there)
+{
+    char *path = gr_path_join(dir, name);
+    *there = path && is(path);
+    gr_free(path);
+    return path ? GR_OK : GR_ERR_MEMORY;
+}
+
+/* What a directory without config.json may be instead; else reading says that it is missing. */
+static gr_status check_is_model(const char *dir)
+{
+    bool config, snapshots = false, params = false;
+    gr_status s = look_for(dir, "config.json", gr_path_is_file, &config);
+    if (s == GR_OK && !config)
+        s = look_for(dir, "snapshots", gr_path_is_dir, &snapshots);
+    if (s == GR_OK && !config)
+        s = look_for(dir, "params.json", gr_path_is_file, &params);
+    if (s == GR_OK && snapshots)
+        s = gr_fail(GR_ERR_FILE, "%s: no model, but a cache of them\ngive one of the directories in its snapshots",
+                    dir);
+    else if (s == GR_OK && params)
+        s = gr_fail(GR_ERR_FILE,
+                    "%s: no config.json, but params.json: the layout of the first release of LLaMA\ngive the directory "
+                    "in Hugging Face layout",
+                    dir);
+    return s;
+}
+
 gr_model *gr_model_load(const char *dir, const gr_load_options *options, gr_device *device)
 {
     size_t size;
-    char *config = gr_path_join(dir, "config.json");
+    char *config = check_is_model(dir) == GR_OK ? gr_path_join(dir, "config.json") : NULL;
     char *text = config ? gr_file_read(config, GR_JSON_LIMIT, &size) : NULL;
     gr_model *m = text ? gr_model_undeclared(config, text, size, device) : NULL;
     gr_free(text);

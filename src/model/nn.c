@@ -99,6 +99,8 @@ gr_tensor *gr_nn_conv1d(gr_build *b, gr_tensor *x, const char *name, int64_t out
 gr_tensor *gr_nn_tied_head(gr_build *b, gr_tensor *x, const char *name, int64_t rows, int64_t width)
 {
     gr_tensor *weight = part(b, name, "weight", GR_INIT_NORMAL, 0, 2, (int64_t[]){rows, width});
+    if (weight)
+        b->model->tied_to = weight->name ? gr_store_find(b->model->store, weight->name) : -1;
     return gr_matmul(x, weight, false, true);
 }
 

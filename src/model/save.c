@@ -352,6 +352,9 @@ static gr_status save(saving *w, const char *dir)
 
 gr_status gr_model_save(gr_model *m, const char *dir, const gr_save_options *options, gr_saved *out)
 {
+    if (m->adapter)
+        return gr_fail(GR_ERR_ARGUMENT,
+                       "saving %s: the model has an adapter\nmerge it first, or save the adapter alone", dir);
     gr_status s = check_options(dir, options);
     if (s != GR_OK)
         return s;
