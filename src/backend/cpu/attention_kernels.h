@@ -53,6 +53,23 @@ typedef struct gr_attention_tile {
 
 GR_ISA_DECLARE(void, gr_attention_forward, (gr_attention_tile * t, const gr_attention_keys *keys));
 GR_ISA_DECLARE(void, gr_attention_backward, (gr_attention_tile * t, const gr_attention_keys *keys));
+/* One query token, all its heads, against some keys. */
+typedef struct gr_attention_one {
+    int64_t heads, d;        /* query heads, head width */
+    int64_t row;             /* floats from head to head in q and out: d rounded up to vectors */
+    int64_t lanes;           /* heads rounded up to vectors */
+    const int64_t *key_head; /* [heads] where in a key's row the values of its head begin */
+    const float *q;          /* [heads][row], times scale */
+    const float *k, *v;      /* rows of key s at s k_row and s v_row */
+    int64_t k_row, v_row;
+    int64_t n;                     /* keys that are seen, 1 at least */
+    int32_t at[GR_ATTENTION_KEYS]; /* [n] which */
+    float *scores;                 /* [KEYS][lanes], scratch; finite */
+    float *out;                    /* [heads][row] sum of p v */
+    float *largest, *sum;          /* [lanes] */
+} gr_attention_one;
+
+GR_ISA_DECLARE(void, gr_attention_one_forward, (const gr_attention_one *o));
 /* y = x factor */
 GR_ISA_DECLARE(void, gr_row_scale, (float *y, const float *x, float factor, int64_t n));
 

@@ -1,0 +1,134 @@
+/* Time of one generated token by its position, and what it would take without a cache: at every position a generator of
+ * its own, by turns, so that a busy machine is as busy for all. Random weights, f32, unless a model is given.
+ *
+ *     build/bench/decode_bench [threads] [gpt2 | llama | DIRECTORY] */
+#include "gradus.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+enum { ROUNDS = 31 };
+
+static const int64_t positions[] = {20, 500, 1000, 2000};
+enum { POSITIONS = sizeof positions / sizeof positions[0] };
+
+static double now(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
+}
+
+static int by_value(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    return x < y ? -1 : x > y;
+}
+
+static double median(double *times)
+{
+    qsort(times, ROUNDS, sizeof *times, by_value);
+    return times[ROUNDS / 2];
+}
+
+static void check(bool fine)
+{
+    if (fine)
+        return;
+    fprintf(stderr, "decode_bench: %s\n", gr_error());
+    exit(1);
+}
+
+/* 124M parameters in the shape of GPT-2, or as many in that of LLaMA. */
+static gr_model *open_model(const char *name, gr_device *device)
+{
+    gr_model_info info = {
+        .layers = 12, .embed = 768, .heads = 12, .vocab = 50257, .context = 4096, .eos = -1, .bos = -1};
+    if (strcmp(name, "gpt2") != 0 && strcmp(name, "llama") != 0)
+        return gr_model_load(name, NULL, device);
+    snprintf(info.arch, sizeof info.arch, "%s", name);
+    info.tied = true;
+    char *config = gr_model_config_json(&info);
+    check(config != NULL);
+    gr_model *m = gr_model_new("config.json", config, strlen(config), device);
+    gr_text_free(config);
+    check(m != NULL && gr_model_init(m, 1) == GR_OK);
+    return m;
+}
+
+static void feed(gr_generator *g, const int64_t *tokens, int64_t n, float *logits)
+{
+    check(gr_generator_feed(g, &tokens, &n, logits) == GR_OK);
+}
+
+/* Seconds of a forward pass over n tokens that keeps nothing: what each token costs without a cache. */
+static double without_cache(gr_model *m, const int64_t *tokens, int64_t n, float *logits)
+{
+    gr_graph *g = gr_graph_new();
+    int64_t shape[] = {1, n}, one = 1, last = n - 1;
+    gr_forward f = {.tokens = gr_input(g, "tokens", GR_I64, 2, shape)};
+    f.rows = gr_constant(g, GR_I64, 1, &one, &last);
+    gr_tensor *out = gr_model_logits(m, &f);
+    gr_program *p = gr_compile(g, &out, 1, gr_model_device(m));
+    check(p != NULL);
+    double best = 0;
+    for (int i = 0; i < 2; i++) { /* the first one takes its memory */
+        double began = now();
+        check(gr_run(p, (const void *[]){tokens}, (void *[]){logits}) == GR_OK);
+        best = now() - began;
+    }
+    gr_program_free(p);
+    gr_graph_free(g);
+    return best;
+}
+
+static void measure(gr_model *m)
+{
+    const gr_model_info *info = gr_model_describe(m);
+    static double times[POSITIONS][ROUNDS];
+    gr_generator *g[POSITIONS] = {0};
+    int64_t most = positions[POSITIONS - 1] + ROUNDS, *tokens = malloc((size_t)most * sizeof *tokens);
+    float *logits = malloc((size_t)info->vocab * sizeof *logits);
+    int n = 0;
+    check(tokens && logits);
+    for (int64_t i = 0; i < most; i++)
+        tokens[i] = i * 7919 % info->vocab;
+    for (; n < POSITIONS && positions[n] + ROUNDS <= info->context; n++) {
+        check((g[n] = gr_generator_new(m, 1, 0)) != NULL);
+        double began = now();
+        feed(g[n], tokens, positions[n], logits);
+        printf("prompt of %5lld tokens: %8.1f tokens/s\n", (long long)positions[n],
+               (double)positions[n] / (now() - began));
+    }
+    for (int round = 0; round < ROUNDS; round++)
+        for (int i = 0; i < n; i++) {
+            double began = now();
+            feed(g[i], tokens + positions[i] + round, 1, logits);
+            times[i][round] = now() - began;
+        }
+    for (int i = 0; i < n; i++) {
+        double cached = median(times[i]), whole = without_cache(m, tokens, positions[i], logits);
+        printf("position %5lld: %7.2f ms a token, %.3f x position %lld; without cache %8.1f ms, %6.1f x\n",
+               (long long)positions[i], cached * 1e3, cached / times[0][ROUNDS / 2], (long long)positions[0],
+               whole * 1e3, whole / cached);
+        gr_generator_free(g[i]);
+    }
+    free(tokens);
+    free(logits);
+}
+
+int main(int argc, char **argv)
+{
+    gr_device *device = gr_device_open("cpu", argc > 1 ? atoi(argv[1]) : 0);
+    check(device != NULL);
+    gr_model *m = open_model(argc > 2 ? argv[2] : "gpt2", device);
+    check(m != NULL);
+    printf("%s, %s, %lld parameters\n", argc > 2 ? argv[2] : "gpt2", gr_device_describe(device),
+           (long long)gr_model_describe(m)->parameters);
+    measure(m);
+    gr_model_free(m);
+    gr_device_close(device);
+    return 0;
+}

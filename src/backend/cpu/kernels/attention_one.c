@@ -1,0 +1,134 @@
+/* Attention of one query token with a block of keys. Its time is that of reading them, so they are read as memory likes
+ * it: row behind row, each with the values of all heads, one stream at a time. */
+#include "backend/cpu/attention_kernels.h"
+#include "backend/cpu/kernels/isa_suffix.h"
+#include "backend/cpu/kernels/vec.h"
+
+#include <string.h>
+
+enum { FOUR = 4, LINE = 16, AHEAD = 3072 };
+
+/* Two shuffles for any four sums: element by element a0 b0 a2 b2 .. and a1 b1 a3 b3 .., pair by pair the same. */
+#if defined(__clang__)
+#define SHUFFLE(a, b, ...) __builtin_shufflevector(a, b, __VA_ARGS__)
+#else
+#define SHUFFLE(a, b, ...) __builtin_shuffle(a, b, (gr_vec_int){__VA_ARGS__})
+#endif
+#if defined(__AVX512F__)
+#define EVEN 0, 16, 2, 18, 4, 20, 6, 22, 8, 24, 10, 26, 12, 28, 14, 30
+#define ODD 1, 17, 3, 19, 5, 21, 7, 23, 9, 25, 11, 27, 13, 29, 15, 31
+#define EVEN_PAIRS 0, 1, 16, 17, 4, 5, 20, 21, 8, 9, 24, 25, 12, 13, 28, 29
+#define ODD_PAIRS 2, 3, 18, 19, 6, 7, 22, 23, 10, 11, 26, 27, 14, 15, 30, 31
+#elif defined(__AVX2__)
+#define EVEN 0, 8, 2, 10, 4, 12, 6, 14
+#define ODD 1, 9, 3, 11, 5, 13, 7, 15
+#define EVEN_PAIRS 0, 1, 8, 9, 4, 5, 12, 13
+#define ODD_PAIRS 2, 3, 10, 11, 6, 7, 14, 15
+#else
+#define EVEN 0, 4, 2, 6
+#define ODD 1, 5, 3, 7
+#define EVEN_PAIRS 0, 1, 4, 5
+#define ODD_PAIRS 2, 3, 6, 7
+#endif
+
+typedef float quad __attribute__((vector_size(FOUR * sizeof(float))));
+typedef float quad_mem __attribute__((vector_size(FOUR * sizeof(float)), aligned(4), may_alias));
+
+/* The sums over the lanes of four vectors. */
+GR_INLINE quad four_sums(const gr_vec *v)
+{
+    gr_vec a = SHUFFLE(v[0], v[1], EVEN) + SHUFFLE(v[0], v[1], ODD);
+    gr_vec b = SHUFFLE(v[2], v[3], EVEN) + SHUFFLE(v[2], v[3], ODD);
+    gr_vec c = SHUFFLE(a, b, EVEN_PAIRS) + SHUFFLE(a, b, ODD_PAIRS);
+    quad part[GR_LANES / FOUR];
+    memcpy(part, &c, sizeof part);
+    for (int half = GR_LANES / FOUR / 2; half > 0; half /= 2)
+        for (int i = 0; i < half; i++)
+            part[i] += part[i + half];
+    return part[0];
+}
+
+/* to[i] = head h + i of q · its part of the key's row, each summed alike. Past the last head it is the last again. */
+GR_INLINE void four_dots(const gr_attention_one *o, int64_t h, const float *key, float *to)
+{
+    const float *q[FOUR], *k[FOUR];
+    gr_vec sum[FOUR] = {{0}};
+    for (int64_t i = 0; i < FOUR; i++) {
+        int64_t head = h + i < o->heads ? h + i : o->heads - 1;
+        q[i] = o->q + head * o->row;
+        k[i] = key + o->key_head[head];
+    }
+    int64_t at = 0;
+    for (; at + GR_LANES <= o->d; at += GR_LANES)
+        for (int i = 0; i < FOUR; i++)
+            sum[i] += gr_vec_load(q[i] + at) * gr_vec_load(k[i] + at);
+    *(quad_mem *)to = four_sums(sum);
+    for (; at < o->d; at++)
+        for (int i = 0; i < FOUR; i++)
+            to[i] += q[i][at] * k[i][at];
+}
+
+/* Asks for what lies AHEAD of a row: memory's own guesses come late. */
+GR_INLINE void ask(const float *row, int64_t n)
+{
+    for (int64_t at = 0; at < n; at += LINE)
+        __builtin_prefetch(row + at + AHEAD);
+}
+
+static void score(const gr_attention_one *o)
+{
+    for (int64_t i = 0; i < o->n; i++) {
+        const float *key = o->k + o->at[i] * o->k_row;
+        float *to = o->scores + i * o->lanes;
+        ask(key, o->k_row);
+        for (int64_t h = 0; h < o->heads; h += FOUR)
+            four_dots(o, h, key, to + h);
+    }
+}
+
+/* A vector of heads: scores become e^(score - largest). */
+static void soften(const gr_attention_one *o, int64_t h)
+{
+    float *column = o->scores + h;
+    gr_vec largest = gr_vec_load(column), sum = {0};
+    for (int64_t i = 1; i < o->n; i++)
+        largest = gr_vec_max(gr_vec_load(column + i * o->lanes), largest);
+    for (int64_t i = 0; i < o->n; i++) {
+        gr_vec p = gr_vec_exp_negative(gr_vec_load(column + i * o->lanes) - largest);
+        gr_vec_store(column + i * o->lanes, p);
+        sum += p;
+    }
+    gr_vec_store(o->largest + h, largest);
+    gr_vec_store(o->sum + h, sum);
+}
+
+/* Two keys at a time: half the traffic of out, which stays in the first-level cache. */
+static void weigh(const gr_attention_one *o)
+{
+    for (int64_t i = 0; i < o->n; i += 2) {
+        bool two = i + 1 < o->n;
+        const float *v0 = o->v + o->at[i] * o->v_row, *v1 = two ? o->v + o->at[i + 1] * o->v_row : v0;
+        const float *p = o->scores + i * o->lanes;
+        ask(v0, o->v_row);
+        ask(v1, o->v_row);
+        for (int64_t h = 0; h < o->heads; h++) {
+            const float *a = v0 + o->key_head[h], *b = v1 + o->key_head[h];
+            const float pa = p[h], pb = two ? p[o->lanes + h] : 0;
+            float *out = o->out + h * o->row;
+            int64_t at = 0;
+            for (; at + GR_LANES <= o->d; at += GR_LANES)
+                gr_vec_store(out + at, gr_vec_load(out + at) + pa * gr_vec_load(a + at) + pb * gr_vec_load(b + at));
+            for (; at < o->d; at++)
+                out[at] += pa * a[at] + pb * b[at];
+        }
+    }
+}
+
+void GR_ISA_FN(gr_attention_one_forward)(const gr_attention_one *o)
+{
+    memset(o->out, 0, (size_t)(o->heads * o->row) * sizeof *o->out);
+    score(o);
+    for (int64_t h = 0; h < o->heads; h += GR_LANES)
+        soften(o, h);
+    weigh(o);
+}
