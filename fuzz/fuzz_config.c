@@ -51,8 +51,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (!second || n != m || memcmp(first, second, n) != 0)
         __builtin_trap();
     walk(gr_json_root(doc));
-    read_as(&gr_arch_gpt2, first, n);
-    read_as(&gr_arch_llama, first, n);
+    static const gr_arch *const archs[] = {&gr_arch_gpt2, &gr_arch_llama, &gr_arch_mistral, &gr_arch_qwen2,
+                                           &gr_arch_qwen3};
+    for (size_t i = 0; i < sizeof archs / sizeof *archs; i++)
+        read_as(archs[i], first, n);
     gr_free(first);
     gr_free(second);
     gr_json_free(doc);

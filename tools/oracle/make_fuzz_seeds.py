@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes the seeds of the fuzz targets for safetensors, config.json and checkpoints: fuzz/corpus/TARGET/KIND, one file
+"""Writes the seeds of the fuzz targets for safetensors, indexes of shards, config.json and checkpoints: fuzz/corpus/TARGET/KIND, one file
 for every kind of hostile input, and a few good ones. Plain Python; run from the repository's root."""
 import json
 import os
@@ -93,6 +93,49 @@ def safetensors():
         put("fuzz_safetensors", kind, data)
 
 
+def index():
+    """Shard x holds a and b, shard y holds c."""
+    x = file_of({"a": tensor("U8", [2], 0, 2), "b": tensor("BF16", [1], 2, 4)}, b"abcd")
+    y = file_of({"c": tensor("F32", [2], 0, 8)}, b"01234567")
+    good = {"a": "x.safetensors", "b": "x.safetensors", "c": "y.safetensors"}
+
+    def seed(index, x=x, y=y):
+        if not isinstance(index, bytes):
+            index = json.dumps({"metadata": {"total_size": 12}, "weight_map": index}).encode()
+        return struct.pack("<HH", len(index), len(x)) + index + x + y
+
+    kinds = {
+        "good": seed(good),
+        "empty": seed(b""),
+        "no_map": seed(b"{}"),
+        "map_is_list": seed([]),
+        "map_is_empty": seed({}),
+        "parent_path": seed(dict(good, a="../x.safetensors")),
+        "absolute_path": seed(dict(good, a="/dev/shm/x.safetensors")),
+        "backslash": seed(dict(good, a="..\\x.safetensors")),
+        "hidden": seed(dict(good, a=".safetensors")),
+        "no_safetensors": seed(dict(good, a="/etc/passwd")),
+        "lists_itself": seed(dict(good, a="model.safetensors.index.json")),
+        "nul_in_path": seed(dict(good, a="x.safetensors\0")),
+        "number": seed(dict(good, a=1)),
+        "shard_missing": seed(dict(good, a="z.safetensors")),
+        "not_listed": seed({"a": "x.safetensors", "c": "y.safetensors"}),
+        "not_held": seed(dict(good, d="y.safetensors")),
+        "in_another": seed(dict(good, b="y.safetensors")),
+        "twice_in_index": seed(b'{"weight_map":{"a":"x.safetensors","a":"y.safetensors"}}'),
+        "twice_in_shards": seed(good, y=x),
+        "shard_empty": seed(good, y=b""),
+        "shard_cut": seed(good, y=y[:-1]),
+        "shard_trailing": seed(good, y=y + b"PK\3\4"),
+        "shard_overlap": seed(good, x=file_of({"a": tensor("U8", [2], 0, 2), "b": tensor("U8", [2], 1, 3)}, b"xyz")),
+        "depth": seed(b'{"weight_map":' + b"[" * 200 + b"]" * 200 + b"}"),
+        "not_utf8": seed(b'{"weight_map":{"\xff":"x.safetensors"}}'),
+        "cut": seed(json.dumps({"weight_map": good}).encode()[:-9]),
+    }
+    for kind, data in kinds.items():
+        put("fuzz_index", kind, data)
+
+
 def config():
     gpt2 = {"model_type": "gpt2", "n_layer": 2, "n_head": 4, "n_embd": 32, "vocab_size": 96, "n_positions": 64,
             "layer_norm_epsilon": 1e-05, "activation_function": "gelu_new", "tie_word_embeddings": True}
@@ -160,5 +203,6 @@ def checkpoint():
 
 if __name__ == "__main__":
     safetensors()
+    index()
     config()
     checkpoint()
