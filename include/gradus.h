@@ -698,6 +698,8 @@ typedef struct gr_run_options {
     bool resume;             /* go on from the newest good checkpoint, if there is one */
     const char *files[8][2]; /* name and text of what every checkpoint is to hold besides: tokenizer.json … */
     int n_files;
+    const char *source; /* a directory whose tokenizer, chat template, generation settings and licence every checkpoint
+                           holds too, as far as `files` has none; NULL: none */
     void (*event)(void *user, const gr_run_event *event); /* may be NULL */
     bool (*stop)(void *user); /* asked after every step: true finishes it, saves and ends; may be NULL */
     void *user;

@@ -2,28 +2,29 @@
 #include <string.h>
 #include "base/file.h"
 #include "base/mem.h"
+#include "cli/convert.h"
 #include "cli/human.h"
-#include "cli/open.h"
 #include "cli/term.h"
 #include "cli/verbs.h"
 #include "format/json.h"
 #include "model/save.h"
 
 typedef struct options {
-    int to, dtype;
-    const char *out;
-    int64_t shard_size;
+    gr_write_flags write; /* first: the second table is of this alone */
+    int to;
 } options;
-
-enum { F32, F16, BF16, KEEP };
 
 static const gr_flag flags[] = {
     {"to", GR_CHOICE(options, to), .value = "hf",
      .help = "the format: a Hugging Face directory, as transformers loads it"},
-    {"out", GR_TEXT(options, out), .value = "PATH", .help = "the directory to write; it must not exist, or be empty"},
-    {"dtype", GR_CHOICE(options, dtype), .value = "f32|f16|bf16|keep", .initial = "keep",
+    {0},
+};
+const gr_flag gr_write_flag_table[] = {
+    {"out", GR_TEXT(gr_write_flags, out), .value = "PATH",
+     .help = "the directory to write; it must not exist, or be empty"},
+    {"dtype", GR_CHOICE(gr_write_flags, dtype), .value = "f32|f16|bf16|keep", .initial = "keep",
      .help = "of the weights; keep leaves them as they are"},
-    {"shard-size", GR_INT(options, shard_size), .value = "N", .initial = "5G", .unit = "bytes",
+    {"shard-size", GR_INT(gr_write_flags, shard_size), .value = "N", .initial = "5G", .unit = "bytes",
      .help = "of a weights file at most; 0 writes one file"},
     {0},
 };
@@ -36,7 +37,7 @@ static void on_progress(void *user, double done, double total)
 
 /* ---- printing ----------------------------------------------------------------------------------------------- */
 
-static gr_status print_json(const options *f, const char *dtype, const gr_saved *saved)
+static gr_status print_json(const gr_write_flags *f, const char *dtype, const gr_saved *saved)
 {
     gr_json_doc *doc = gr_json_new("the result");
     if (!doc)
@@ -63,7 +64,7 @@ static gr_status print_json(const options *f, const char *dtype, const gr_saved 
     return text ? GR_OK : gr_error_status();
 }
 
-static void print_text(const options *f, const gr_saved *saved)
+static void print_text(const gr_write_flags *f, const gr_saved *saved)
 {
     gr_out("wrote        %s: %s tensors, %s in %s file%s, and %s others\n", f->out, gr_human_integer(saved->tensors).s,
            gr_human_bytes((double)saved->bytes).s, gr_human_integer(saved->weight_files).s,
@@ -101,29 +102,20 @@ static gr_status tell_left_out(const char *from, const char *to)
 
 /* ---- the verb ----------------------------------------------------------------------------------------------- */
 
-static gr_status work_on(gr_args *args, gr_opened *on)
+gr_status gr_write_model(gr_args *args, const gr_write_flags *f, const gr_opened *on)
 {
-    const options *f = args->options;
-    static const gr_dtype dtypes[] = {[F32] = GR_F32, [F16] = GR_F16, [BF16] = GR_BF16, [KEEP] = GR_F32};
-    gr_save_options o = {.cast = f->dtype != KEEP,
+    static const gr_dtype dtypes[] = {
+        [GR_WRITE_F32] = GR_F32, [GR_WRITE_F16] = GR_F16, [GR_WRITE_BF16] = GR_BF16, [GR_WRITE_KEEP] = GR_F32};
+    gr_save_options o = {.cast = f->dtype != GR_WRITE_KEEP,
                          .dtype = dtypes[f->dtype],
                          .shard_bytes = (size_t)f->shard_size,
+                         .source = on->path,
                          .progress = on_progress,
                          .cancel = gr_interrupted};
     gr_saved saved;
-    gr_status s = gr_open_device(args, on);
-    if (s != GR_OK)
-        return s;
-    s = gr_find_model(args, args->positional[0], on); /* its tokenizer may be one that we cannot run */
-    if (s == GR_OK && on->adapter)
-        return gr_fail(GR_ERR_ARGUMENT, "%s: an adapter, no model\ngradus merge folds it into its base", on->adapter);
-    on->model = s == GR_OK ? gr_model_load(on->path, NULL, on->device) : NULL;
-    if (!on->model)
-        return gr_error_status();
-    o.source = on->path;
     gr_interrupt_watch();
-    gr_progress_start("convert", 0, 1);
-    s = gr_model_save(on->model, f->out, &o, &saved);
+    gr_progress_start(args->verb->name, 0, 1);
+    gr_status s = gr_model_save(on->model, f->out, &o, &saved);
     gr_progress_end();
     if (s != GR_OK)
         return gr_args_blame(args, s);
@@ -133,6 +125,20 @@ static gr_status work_on(gr_args *args, gr_opened *on)
     else if (s == GR_OK)
         print_text(f, &saved);
     return s;
+}
+
+static gr_status work_on(gr_args *args, gr_opened *on)
+{
+    const options *f = args->options;
+    gr_status s = gr_open_device(args, on);
+    if (s == GR_OK)
+        s = gr_find_model(args, args->positional[0], on);
+    if (s == GR_OK && on->adapter)
+        s = gr_fail(GR_ERR_ARGUMENT, "%s: an adapter, no model\ngradus merge folds it into its base", on->adapter);
+    if (s != GR_OK)
+        return s;
+    on->model = gr_model_load(on->path, NULL, on->device); /* its tokenizer may be one that we cannot run */
+    return on->model ? gr_write_model(args, &f->write, on) : gr_error_status();
 }
 
 static gr_status run(gr_args *args)
@@ -156,6 +162,7 @@ const gr_verb gr_verb_convert = {
         "f16, 10 % for bf16 of the largest logit where it is), token ids of several texts. A weight that is too large "
         "for f16 is an error. What fails or is interrupted leaves nothing behind.",
     .flags = flags,
+    .more_flags = gr_write_flag_table,
     .needs = {"to", "out"},
     .common = GR_WITH_DEVICE | GR_WITH_JSON,
     .examples = {{"the best checkpoint of a run, for transformers", "gradus convert run --to hf --out my-model"},

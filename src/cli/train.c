@@ -147,8 +147,13 @@ static void on_event(void *user, const gr_run_event *e)
 /* ---- the verb ----------------------------------------------------------------------------------------------- */
 
 /* What every checkpoint holds besides config.json, so that transformers loads it. */
-static gr_status add_files(const gr_train_job *job, gr_run_options *o, char *generation, size_t size)
+static gr_status add_files(const gr_args *args, const gr_train_job *job, gr_run_options *o, char *generation,
+                           size_t size)
 {
+    if (gr_is_finetune(args)) { /* the model's own */
+        o->source = job->on.path;
+        return GR_OK;
+    }
     const gr_model_info *i = gr_model_describe(job->on.model);
     int n = snprintf(generation, size, "{\n");
     if (i->bos >= 0)
@@ -187,7 +192,7 @@ static gr_status train(gr_args *args, gr_train_job *job, const char **data, size
     char generation[256];
     gr_status st = gr_train_job_open(args, data, n_data, true, job);
     if (st == GR_OK)
-        st = add_files(job, &job->run, generation, sizeof generation);
+        st = add_files(args, job, &job->run, generation, sizeof generation);
     if (st == GR_OK)
         st = gr_dir_make(f->out);
     if (st == GR_OK)

@@ -11,6 +11,7 @@
     X(finetune) \
     X(generate) \
     X(convert) \
+    X(merge) \
     X(eval) \
     X(dump) \
     X(tokenize) \

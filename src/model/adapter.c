@@ -4,7 +4,7 @@
 #include "base/dtype.h"
 #include "base/file.h"
 #include "base/mem.h"
-#include "format/safetensors.h"
+#include "format/store_tensors.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -275,39 +275,15 @@ gr_status gr_model_load_adapter(gr_model *m, const char *dir)
 
 /* ---- saving ------------------------------------------------------------------------------------------------- */
 
-typedef struct source {
-    gr_store *store;
-    gr_safetensor *tensors;
-    void *data; /* of the tensor asked for last */
-} source;
-
-static gr_status fetch(void *user, int index, const void **data)
-{
-    source *s = user;
-    const gr_safetensor *t = &s->tensors[index];
-    gr_free(s->data);
-    *data = s->data = gr_alloc(t->bytes);
-    return s->data ? gr_store_read(s->store, t->name, s->data, t->bytes) : GR_ERR_MEMORY;
-}
-
 static gr_status save_weights(gr_store *store, const char *path)
 {
-    static const char *const format[][2] = {{"format", "pt"}};
-    int n = gr_store_count(store);
-    source from = {.store = store, .tensors = gr_alloc_zero((size_t)n, sizeof *from.tensors)};
-    gr_status s = from.tensors ? GR_OK : GR_ERR_MEMORY;
-    gr_entry e;
-    for (int i = 0; s == GR_OK && i < n && (s = gr_store_entry(store, i, &e)) == GR_OK; i++) {
-        from.tensors[i] = (gr_safetensor){.name = e.name, .dtype = e.dtype, .ndim = e.ndim, .bytes = e.bytes};
-        memcpy(from.tensors[i].shape, e.shape, sizeof e.shape);
-    }
-    gr_safetensors_spec spec = {.tensors = from.tensors, .count = n, .metadata = format, .metadata_count = 1};
-    spec.fetch = fetch;
-    spec.user = &from;
-    if (s == GR_OK)
+    gr_store_tensors tensors;
+    gr_status s = gr_store_tensors_open(&tensors, store, NULL);
+    if (s == GR_OK) {
+        gr_safetensors_spec spec = gr_store_tensors_spec(&tensors);
         s = gr_safetensors_write(path, &spec);
-    gr_free(from.tensors);
-    gr_free(from.data);
+    }
+    gr_store_tensors_close(&tensors);
     return s;
 }
 

@@ -6,7 +6,7 @@
 #include "base/machine.h"
 #include "base/mem.h"
 #include "format/checkpoint.h"
-#include "program/store.h"
+#include "model/save.h"
 #include "train/data.h"
 #include "train/plot.h"
 
@@ -22,6 +22,7 @@ typedef struct run {
     const gr_data *data, *eval; /* eval: NULL, or as data a stream, or documents */
     gr_rows *rows, *eval_rows;  /* eval_rows: of documents */
     const gr_run_options *o;
+    gr_carried carried; /* files of options.source, held so that it may go away meanwhile */
     gr_history history;
     char *metrics_path, *plot_path;
     int64_t *tokens, *targets, *segments; /* [accumulate · batch, context]; segments NULL: the data is a stream */
@@ -89,69 +90,62 @@ static gr_status read_state(run *r, gr_json_doc *doc)
 
 /* ---- checkpoints -------------------------------------------------------------------------------------------- */
 
-/* A store as the tensors of a file: read where they are, or where the host cannot, one at a time into one buffer. */
-typedef struct source {
-    gr_store *store;
-    gr_safetensor *tensors;
-    size_t largest;
-    void *buffer; /* [largest], taken when it is needed */
-    int count;
-} source;
+/* The files of a checkpoint besides those that are written from stores. */
+typedef struct files {
+    gr_checkpoint_file *list;
+    int n;
+    char *config;
+} files;
 
-static gr_status open_source(source *s, gr_store *store)
+static void add_file(files *f, const char *name, const void *data, size_t size)
 {
-    *s = (source){.store = store, .count = gr_store_count(store)};
-    gr_entry e;
-    s->tensors = gr_alloc_zero((size_t)s->count, sizeof *s->tensors);
-    for (int i = 0; s->tensors && i < s->count; i++) {
-        gr_status st = gr_store_entry(store, i, &e);
-        if (st != GR_OK)
-            return st;
-        s->tensors[i] = (gr_safetensor){.name = e.name, .dtype = e.dtype, .ndim = e.ndim, .bytes = e.bytes};
-        memcpy(s->tensors[i].shape, e.shape, sizeof e.shape);
-        s->largest = e.bytes > s->largest ? e.bytes : s->largest;
+    for (int i = 0; i < f->n; i++)
+        if (strcmp(f->list[i].name, name) == 0)
+            return; /* the first of a name stands */
+    f->list[f->n++] = (gr_checkpoint_file){name, data, size};
+}
+
+static gr_status open_files(files *f, const run *r)
+{
+    const gr_run_options *o = r->o;
+    const char *adapter = gr_model_adapter_config(r->model);
+    *f = (files){.config = adapter ? gr_strdup(adapter) : gr_model_saved_config(r->model, NULL)};
+    gr_status s = f->config ? GR_OK : gr_error_status();
+    const gr_carried *c = &r->carried;
+    if (s == GR_OK && !(f->list = gr_alloc_zero((size_t)(1 + o->n_files + c->count), sizeof *f->list)))
+        s = GR_ERR_MEMORY;
+    if (s != GR_OK)
+        return s;
+    add_file(f, adapter ? GR_ADAPTER_CONFIG : "config.json", f->config, strlen(f->config));
+    for (int i = 0; i < o->n_files; i++)
+        add_file(f, o->files[i][0], o->files[i][1], strlen(o->files[i][1]));
+    for (int i = 0; i < c->count; i++)
+        add_file(f, c->files[i].name, c->files[i].data, c->files[i].size);
+    return GR_OK;
+}
+
+static void close_files(files *f)
+{
+    gr_free(f->list);
+    gr_free(f->config);
+}
+
+static gr_status write_checkpoint(run *r, const files *f, const gr_json_doc *doc)
+{
+    gr_store_tensors weights = {0}, state = {0};
+    gr_status s = gr_store_tensors_open(&weights, gr_model_trainable(r->model), NULL);
+    if (s == GR_OK)
+        s = gr_store_tensors_open(&state, gr_trainer_store(r->trainer), NULL);
+    if (s == GR_OK) {
+        gr_checkpoint_spec spec = {.files = f->list, .file_count = f->n, .state = doc};
+        spec.model = gr_store_tensors_spec(&weights);
+        spec.is_adapter = gr_model_adapter_config(r->model) != NULL;
+        spec.training = gr_store_tensors_spec(&state);
+        s = gr_checkpoint_write(r->o->dir, gr_trainer_steps(r->trainer), &spec);
     }
-    return s->tensors ? GR_OK : GR_ERR_MEMORY;
-}
-
-static void close_source(source *s)
-{
-    gr_free(s->tensors);
-    gr_free(s->buffer);
-}
-
-static gr_status fetch(void *user, int index, const void **data)
-{
-    source *s = user;
-    *data = gr_store_view(s->store, index);
-    if (*data)
-        return GR_OK;
-    s->buffer = s->buffer ? s->buffer : gr_alloc(s->largest);
-    if (!s->buffer)
-        return GR_ERR_MEMORY;
-    *data = s->buffer;
-    return gr_store_read(s->store, s->tensors[index].name, s->buffer, s->tensors[index].bytes);
-}
-
-static gr_safetensors_spec spec_of(source *s)
-{
-    static const char *const format[][2] = {{"format", "pt"}};
-    return (gr_safetensors_spec){
-        .tensors = s->tensors, .count = s->count, .metadata = format, .metadata_count = 1, .fetch = fetch, .user = s};
-}
-
-static gr_status write_checkpoint(run *r, source *weights, source *state, const gr_json_doc *doc)
-{
-    const char *adapter = gr_model_adapter_config(r->model), *config = adapter ? adapter : gr_model_config(r->model);
-    gr_checkpoint_file files[9] = {{adapter ? GR_ADAPTER_CONFIG : "config.json", config, strlen(config)}};
-    int n = 1;
-    for (int i = 0; i < r->o->n_files; i++)
-        files[n++] = (gr_checkpoint_file){r->o->files[i][0], r->o->files[i][1], strlen(r->o->files[i][1])};
-    gr_checkpoint_spec spec = {.files = files, .file_count = n, .state = doc};
-    spec.model = spec_of(weights);
-    spec.is_adapter = adapter != NULL;
-    spec.training = spec_of(state);
-    return gr_checkpoint_write(r->o->dir, gr_trainer_steps(r->trainer), &spec);
+    gr_store_tensors_close(&weights);
+    gr_store_tensors_close(&state);
+    return s;
 }
 
 static gr_status save(run *r)
@@ -160,17 +154,12 @@ static gr_status save(run *r)
     if (r->saved == step)
         return GR_OK;
     char *path = gr_checkpoint_path(r->o->dir, step);
-    if (!path)
-        return gr_error_status();
-    source weights, state = {0};
-    gr_json_doc *doc = state_json(r);
-    gr_status s = open_source(&weights, gr_model_trainable(r->model));
+    gr_json_doc *doc = path ? state_json(r) : NULL;
+    files f = {0};
+    gr_status s = doc ? open_files(&f, r) : gr_error_status();
     if (s == GR_OK)
-        s = open_source(&state, gr_trainer_store(r->trainer));
-    if (s == GR_OK)
-        s = doc ? write_checkpoint(r, &weights, &state, doc) : gr_error_status();
-    close_source(&weights);
-    close_source(&state);
+        s = write_checkpoint(r, &f, doc);
+    close_files(&f);
     gr_json_free(doc);
     if (s == GR_OK) {
         r->saved = step;
@@ -486,6 +475,8 @@ static gr_status open_run(run *r)
     r->targets = r->tokens + r->step_tokens;
     r->segments = t->segments ? r->targets + r->step_tokens : NULL;
     s = gr_history_open(&r->history, t->steps, r->o->eval_every);
+    if (s == GR_OK && r->o->source)
+        s = gr_carried_open(&r->carried, r->o->source);
     if (s == GR_OK)
         s = gr_dir_make(r->o->dir);
     return s == GR_OK ? rewind_run(r) : s;
@@ -499,6 +490,7 @@ gr_status gr_train_run(gr_model *model, const gr_data *data, const gr_data *eval
     if (s == GR_OK)
         s = loop(&r);
     gr_history_close(&r.history);
+    gr_carried_close(&r.carried);
     gr_trainer_free(r.trainer);
     gr_rows_free(r.rows);
     gr_rows_free(r.eval_rows);
