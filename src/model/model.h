@@ -16,8 +16,15 @@ typedef struct gr_hparams {
     int64_t padding; /* the token whose embedding learns nothing, as torch.nn.Embedding's padding_idx; -1: none */
     bool learned_positions; /* no token can be at `context` or behind it */
     gr_tensor *(*activation)(gr_tensor *x);
-    bool qkv_bias, out_bias, mlp_bias;        /* out: of the projection behind attention */
-    bool qk_norm;                             /* an RMSNorm over every head of q and k */
+    bool qkv_bias, out_bias, mlp_bias; /* out: of the projection behind attention */
+    enum {
+        GR_NO_NORM,
+        GR_HEADS_NORM,
+        GR_WHOLE_NORM
+    } qk_norm;                                /* an RMSNorm over every head, or all heads, of q and k */
+    bool norm_plus_one;                       /* RMSNorms multiply by 1 + weight */
+    float embed_scale;                        /* of embeddings; 0: 1 */
+    float logit_cap;                          /* c tanh(logits / c); 0: none */
     float attention_scale;                    /* 0: 1/sqrt(head_dim) */
     bool scale_by_layer;                      /* GPT-2: divide the scale by layer + 1 as well */
     gr_rope_settings rope[2];                 /* of layers that see everything, and of sliding ones */
@@ -47,7 +54,8 @@ typedef struct gr_arch {
  * tears"): 0.023 at GPT-2's 768, larger for the small models that a fixed 0.02 holds back. */
 double gr_usual_init(int64_t embed);
 
-extern const gr_arch gr_arch_gpt2, gr_arch_llama, gr_arch_mistral, gr_arch_qwen2, gr_arch_qwen3;
+extern const gr_arch gr_arch_gpt2, gr_arch_llama, gr_arch_mistral, gr_arch_qwen2, gr_arch_qwen3, gr_arch_gemma3,
+    gr_arch_olmo2, gr_arch_phi3;
 
 /* How many tokens the attention of a layer sees, the token itself included; 0: all before it. */
 int64_t gr_model_window(const gr_model *m, int layer);

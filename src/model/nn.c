@@ -118,7 +118,10 @@ gr_tensor *gr_nn_rms_norm(gr_build *b, gr_tensor *x, const char *name)
 {
     if (!x)
         return NULL;
-    gr_tensor *weight = f32_part(b, name, "weight", GR_INIT_ONES, &x->spec.shape[x->spec.ndim - 1]);
+    bool plus_one = b->h->norm_plus_one;
+    gr_tensor *weight =
+        f32_part(b, name, "weight", plus_one ? GR_INIT_ZEROS : GR_INIT_ONES, &x->spec.shape[x->spec.ndim - 1]);
+    weight = plus_one ? gr_offset(weight, 1) : weight;
     return gr_name(gr_rms_norm(x, weight, b->h->norm_eps), "%s", name);
 }
 

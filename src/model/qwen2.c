@@ -2,13 +2,22 @@
  * sliding windows in the upper layers where they are switched on. */
 #include "model/llama.h"
 
-static const char keys[] = "attention_bias";
+static const char keys[] = "hidden_act attention_bias";
 
 static void read_config(gr_json c, gr_hparams *h)
 {
-    static const gr_llama_usual usual = {
-        .vocab = 151936, .context = 32768, .embed = 4096, .layers = 32, .heads = 32, .kv_heads = 32, .ffn = 22016};
+    static const gr_llama_usual usual = {.vocab = 151936,
+                                         .context = 32768,
+                                         .embed = 4096,
+                                         .layers = 32,
+                                         .heads = 32,
+                                         .kv_heads = 32,
+                                         .ffn = 22016,
+                                         .eps = 1e-6,
+                                         .activation_key = "hidden_act",
+                                         .activation = "silu"};
     gr_llama_read(c, h, &usual);
+    gr_llama_read_rope(c, h);
     h->qkv_bias = true;
     gr_json_bool(c, "attention_bias", true); /* transformers does not look at it */
     gr_llama_qwen_windows(c, h);

@@ -2,7 +2,7 @@
  * k, heads of a width of their own, and sliding windows in the upper layers where they are switched on. */
 #include "model/llama.h"
 
-static const char keys[] = "attention_bias";
+static const char keys[] = "hidden_act attention_bias";
 
 static void read_config(gr_json c, gr_hparams *h)
 {
@@ -13,10 +13,14 @@ static void read_config(gr_json c, gr_hparams *h)
                                          .heads = 32,
                                          .kv_heads = 32,
                                          .head_dim = 128,
-                                         .ffn = 22016};
+                                         .ffn = 22016,
+                                         .eps = 1e-6,
+                                         .activation_key = "hidden_act",
+                                         .activation = "silu"};
     gr_llama_read(c, h, &usual);
+    gr_llama_read_rope(c, h);
     h->qkv_bias = h->out_bias = gr_json_bool(c, "attention_bias", false);
-    h->qk_norm = true;
+    h->qk_norm = GR_HEADS_NORM;
     gr_llama_qwen_windows(c, h);
 }
 

@@ -59,6 +59,7 @@ static int64_t original_context(const reader *x)
 {
     const char *key = "original_max_position_embeddings";
     int64_t own = gr_json_int(x->rope, key, x->m->context, 1, INT64_MAX);
+    own = x->m->original ? x->m->original : own;
     return x->nested ? own : gr_json_int(x->config, key, own, 1, INT64_MAX);
 }
 
@@ -251,7 +252,7 @@ static int64_t turning(const reader *x)
 void gr_rope_read_one(gr_json rope, gr_json config, const gr_rope_model *m, bool nested, gr_rope_settings *r)
 {
     reader x = {.rope = rope, .config = config, .m = m, .nested = nested, .r = r};
-    x.theta = gr_json_real(rope, "rope_theta", gr_json_real(config, "rope_theta", m->theta, 1, most), 1, most);
+    x.theta = gr_json_real(rope, "rope_theta", gr_json_real(config, m->theta_key, m->theta, 1, most), 1, most);
     x.dim = turning(&x);
     r->scale = 1;
     r->pairs = (x.dim + 1) / 2;

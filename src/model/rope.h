@@ -22,8 +22,10 @@ typedef struct gr_rope_settings {
 /* What a model says besides its rotary settings themselves. */
 typedef struct gr_rope_model {
     int64_t head_dim, context;
-    bool partial; /* honours partial_rotary_factor */
-    double theta; /* where no rope_theta is given */
+    bool partial;          /* honours partial_rotary_factor */
+    double theta;          /* where none is given, */
+    const char *theta_key; /* neither in the settings nor under this key beside them */
+    int64_t original;      /* original_max_position_embeddings of the class, which goes before the settings'; 0: none */
 } gr_rope_model;
 
 /* The settings of a whole config.json: rope_scaling (as before transformers 5) or rope_parameters, rope_theta beside
