@@ -1,6 +1,7 @@
 /* Documents: rows of several that do not see each other, what is trained on, and what is refused. */
 #include "tiny.h"
 
+#include "format/safetensors.h"
 #include "train/data.h"
 
 static const char *const devices[] = {"ref", "cpu", "far"};
@@ -73,15 +74,28 @@ static int trained_in(const int64_t *targets, int n)
     return count;
 }
 
+/* A model whose windows are shorter than the documents, with random weights. */
+static gr_model *windowed_model(gr_device *device)
+{
+    size_t size;
+    char *config = gr_file_read(test_source("tests/data/packed/config.json"), 1 << 20, &size);
+    CHECK_MADE(config);
+    gr_model *m = gr_model_new("config.json", config, size, device);
+    gr_free(config);
+    CHECK_MADE(m);
+    CHECK_OK(gr_model_init(m, 2));
+    return m;
+}
+
 static void check_packed_is_alone(const char *arch, const char *device_name, int64_t accumulate)
 {
     NOTE("%s on %s, %d micro-batches", arch, device_name, (int)accumulate);
-    enum { MOST = 4096 };
+    enum { MOST = 1 << 14 };
     static double together[MOST], alone[MOST];
     memset(together, 0, sizeof together);
     memset(alone, 0, sizeof alone);
     gr_device *device = gr_device_open(device_name, 2);
-    gr_model *m = tiny_model(arch, device);
+    gr_model *m = strcmp(arch, "mistral") == 0 ? windowed_model(device) : tiny_model(arch, device);
     CHECK_MADE(m);
     packed p = make_packed();
     gr_train_options o = gradient_options(ROWS / accumulate, WIDTH);
@@ -113,11 +127,102 @@ static void check_packed_is_alone(const char *arch, const char *device_name, int
 /* Loss and gradients of a row of documents are those of the documents alone. */
 TEST(documents_in_a_row_do_not_meet)
 {
-    const char *archs[] = {"gpt2", "llama"}; /* llama shares each key head between two */
-    for (int a = 0; a < 2; a++)
+    const char *archs[] = {"gpt2", "llama", "mistral"}; /* the latter two share each key head between two */
+    for (int a = 0; a < 3; a++)
         for (int d = 0; d < N_DEVICES; d++)
             for (int64_t accumulate = 1; accumulate <= 2; accumulate++)
                 check_packed_is_alone(archs[a], devices[d], accumulate);
+}
+
+/* ---- against transformers: how tests/data/packed was made says tools/oracle/make_packed.py --------------------- */
+
+static const gr_safetensor *golden(const gr_safetensors *file, const char *name, const char *what)
+{
+    char full[300];
+    snprintf(full, sizeof full, "%s%s", name, what);
+    const gr_safetensor *t = gr_safetensors_find(file, full);
+    if (!t)
+        FAIL("packed.safetensors has no %s", full);
+    return t;
+}
+
+static void copy_file(const char *from, const char *name)
+{
+    size_t size;
+    char *text = gr_file_read(from, SIZE_MAX - 1, &size);
+    CHECK_MADE(text);
+    CHECK_OK(gr_file_write(test_join(test_dir(), name), text, size));
+    gr_free(text);
+}
+
+/* A directory of the model: the goldens' own, or another's weights under the config.json beside the goldens. */
+static const char *golden_model(const char *name)
+{
+    if (strcmp(name, "mistral") != 0)
+        return test_source(strcmp(name, "gpt2") == 0 ? "tests/data/models/gpt2-f16" : "tests/data/models/llama-bf16");
+    copy_file(test_source("tests/data/packed/config.json"), "config.json");
+    copy_file(test_source("tests/data/models/llama-bf16/model.safetensors"), "model.safetensors");
+    return test_dir();
+}
+
+static void check_gradient(gr_trainer *t, const gr_safetensors *file, const char *model, const char *parameter)
+{
+    char name[300];
+    snprintf(name, sizeof name, ".grad.%s", parameter);
+    const gr_safetensor *want = golden(file, model, name);
+    float *x = malloc(want->bytes), *y = malloc(want->bytes);
+    snprintf(name, sizeof name, "momentum_buffer.%s", parameter);
+    CHECK_OK(gr_store_read(gr_trainer_store(t), name, x, want->bytes));
+    memcpy(y, want->data, want->bytes);
+    double largest = 0, worst = 0;
+    for (size_t i = 0; i < want->bytes / sizeof *x; i++) {
+        largest = fmax(largest, fabs((double)y[i]));
+        worst = fmax(worst, fabs((double)x[i] - (double)y[i]));
+    }
+    NOTE("%s %s", model, parameter);
+    CHECK(worst <= 2e-5 * largest + 1e-9);
+    free(x);
+    free(y);
+}
+
+static void check_against_transformers(const gr_safetensors *file, const char *name, const char *device_name)
+{
+    const gr_safetensor *tokens = golden(file, "tokens", ""), *loss = golden(file, name, ".loss");
+    int64_t batch[3][64];
+    float want;
+    for (int i = 0; i < 3; i++)
+        memcpy(batch[i], golden(file, (const char *[]){"tokens", "targets", "segments"}[i], "")->data, tokens->bytes);
+    memcpy(&want, loss->data, sizeof want);
+    gr_device *device = gr_device_open(device_name, 0);
+    gr_model *m = gr_model_load(golden_model(name), &(gr_load_options){.widen = true}, device);
+    CHECK_MADE(m);
+    gr_train_options o = gradient_options(tokens->shape[0], tokens->shape[1]);
+    o.segments = true;
+    gr_trainer *t = gr_trainer_new(m, &o);
+    CHECK_MADE(t);
+    gr_step_report r;
+    CHECK_OK(gr_trainer_step(t, &(gr_batch){batch[0], batch[1], batch[2]}, &r));
+    NOTE("%s on %s", name, device_name);
+    CHECK_NEAR(r.loss, want, 2e-5);
+    gr_entry e;
+    for (int i = 0; i < gr_store_count(gr_model_store(m)); i++) {
+        CHECK_OK(gr_store_entry(gr_model_store(m), i, &e));
+        check_gradient(t, file, name, e.name);
+    }
+    gr_trainer_free(t);
+    gr_model_free(m);
+    gr_device_close(device);
+}
+
+TEST(rows_of_documents_as_transformers_has_them)
+{
+    gr_safetensors *file = gr_safetensors_open(test_source("tests/data/packed/packed.safetensors"));
+    CHECK_MADE(file);
+    const char *models[] = {"gpt2", "llama", "mistral"};
+    for (int m = 0; m < 3; m++)
+        for (int d = 0; d < N_DEVICES; d++)
+            check_against_transformers(file, models[m], devices[d]);
+    gr_safetensors_close(file);
 }
 
 /* Without segments a trainer that could have them does what one without does, to the bit. */
