@@ -643,13 +643,14 @@ GR_API gr_status gr_corpus_feed(const gr_corpus *corpus, gr_tokenizer_trainer *t
 /* Training data: one stream of token ids, or documents kept apart. */
 typedef struct gr_data gr_data;
 /* A stream: the documents' tokens, joined by the tokenizer's end-of-text token where it has one. All of them are trained
- * on, so a line with a prompt is an error. */
-GR_API gr_data *gr_data_from_corpus(const gr_corpus *corpus, gr_tokenizer *tokenizer);
+ * on, so a line with a prompt is an error. threads that encode, here and below; 0: one per core. */
+GR_API gr_data *gr_data_from_corpus(const gr_corpus *corpus, gr_tokenizer *tokenizer, int threads);
 GR_API gr_data *gr_data_from_ids(const int32_t *ids, int64_t n); /* a stream; copied */
 /* Documents: each is the tokens that the tokenizer's post-processor puts before a text, the text's, and those behind; the
  * last is the tokenizer's end of text, or `eos` where it has none (-1: nor is there one). Trained on is what follows the
  * prompt, the end included. Takes the same paths as gr_corpus_load, without keeping the text. */
-GR_API gr_data *gr_data_load_documents(const char *const *paths, int n, gr_tokenizer *tokenizer, int64_t eos);
+GR_API gr_data *gr_data_load_documents(const char *const *paths, int n, gr_tokenizer *tokenizer, int64_t eos,
+                                       int threads);
 /* The last `fraction` of the stream, or of documents whole ones, is cut off as *eval: parts of the same memory, data must
  * outlive it. */
 GR_API gr_status gr_data_split(gr_data *data, double fraction, gr_data **eval);

@@ -302,7 +302,7 @@ static const char *file_of(const char *name, const char *text, size_t size)
 static gr_data *documents_of(const char *name, const char *text, gr_tokenizer *t)
 {
     const char *path = file_of(name, text, strlen(text));
-    return gr_data_load_documents(&path, 1, t, -1);
+    return gr_data_load_documents(&path, 1, t, -1, 0);
 }
 
 static int64_t length_of(const gr_data *d, int64_t i)
@@ -384,7 +384,7 @@ TEST(hostile_lines)
     gr_tokenizer *t = gr_tokenizer_byte();
     static const char nul[] = "{\"text\": \"a\0b\"}\n";
     const char *path = file_of("nul.jsonl", nul, sizeof nul - 1);
-    CHECK(!gr_data_load_documents(&path, 1, t, -1));
+    CHECK(!gr_data_load_documents(&path, 1, t, -1, 0));
     CHECK_ERROR(GR_ERR_FILE, "nul.jsonl: line 1");
 
     enum { DEPTH = 100000, LONG = 1 << 20 };
@@ -392,14 +392,14 @@ TEST(hostile_lines)
     int n = sprintf(text, "{\"text\": ");
     memset(text + n, '[', DEPTH);
     path = file_of("deep.jsonl", text, (size_t)n + DEPTH);
-    CHECK(!gr_data_load_documents(&path, 1, t, -1));
+    CHECK(!gr_data_load_documents(&path, 1, t, -1, 0));
     CHECK_ERROR(GR_ERR_FILE, "deep.jsonl: line 1");
 
     text[n] = '"';
     memset(text + n + 1, 'x', LONG);
     strcpy(text + n + 1 + LONG, "\"}");
     path = file_of("long.jsonl", text, (size_t)n + LONG + 3);
-    gr_data *d = gr_data_load_documents(&path, 1, t, -1);
+    gr_data *d = gr_data_load_documents(&path, 1, t, -1, 0);
     CHECK_MADE(d);
     CHECK_EQ_INT(gr_data_count(d), LONG + 1);
     gr_data_free(d);
@@ -466,9 +466,9 @@ TEST(a_stream_takes_no_prompts)
     const char *path = file_of("a.jsonl", text, strlen(text));
     gr_corpus *c = gr_corpus_load(&path, 1);
     CHECK_MADE(c);
-    CHECK(!gr_data_from_corpus(c, t));
+    CHECK(!gr_data_from_corpus(c, t, 0));
     CHECK_ERROR(GR_ERR_FILE, "a.jsonl: line 2: has a prompt and a completion");
-    gr_data *d = gr_data_documents_of(c, t, -1); /* apart it is fine, and says where from */
+    gr_data *d = gr_data_documents_of(c, t, -1, 0); /* apart it is fine, and says where from */
     CHECK_MADE(d);
     CHECK_EQ_INT(d->documents[1].line, 2);
     CHECK_EQ_INT(d->documents[1].given, 1);
@@ -476,6 +476,59 @@ TEST(a_stream_takes_no_prompts)
     gr_data_free(d);
     gr_corpus_free(c);
     gr_tokenizer_free(t);
+}
+
+/* A text cut into prompt and completion behind each of its characters, a line each; returns the lines. */
+static char *cut_everywhere(const char *text, char *lines)
+{
+    char *at = lines;
+    for (const char *p = text + 1; *p; p++) {
+        if ((*p & 0xC0) == 0x80)
+            continue;
+        at += sprintf(at, "{\"prompt\": \"%.*s\", \"completion\": \"%s\"}\n", (int)(p - text), text, p);
+    }
+    return lines;
+}
+
+/* What is given is what a generator would read, and all of it together is the text. */
+static void check_borders(const char *name, const char *text)
+{
+    char path[100], lines[1 << 14];
+    snprintf(path, sizeof path, "tests/data/tokenizers/%s.json", name);
+    gr_tokenizer *t = gr_tokenizer_load(test_source(path));
+    CHECK_MADE(t);
+    gr_data *d = documents_of("cut.jsonl", cut_everywhere(text, lines), t);
+    CHECK_MADE(d);
+    const char *cut = text;
+    for (int64_t i = 0; i < d->n_documents; i++) {
+        do
+            cut++;
+        while ((*cut & 0xC0) == 0x80);
+        NOTE("%s, completion \"%s\"", name, cut);
+        const int32_t *ids;
+        const char *decoded;
+        size_t n, size, length = (size_t)length_of(d, i);
+        int32_t *got = d->ids + d->documents[i].begin;
+        size_t end = gr_tokenizer_eos(t) >= 0 && got[length - 1] == gr_tokenizer_eos(t);
+        CHECK_OK(gr_tokenizer_encode(t, text, (size_t)(cut - text), 0, &ids, &n));
+        size_t front = (size_t)d->documents[i].given - n;
+        CHECK(memcmp(got + front, ids, n * sizeof *ids) == 0);
+        CHECK_OK(gr_tokenizer_encode(t, text, (size_t)(cut - text), GR_ADD_SPECIAL, &ids, &n));
+        CHECK(memcmp(got, ids, front * sizeof *ids) == 0);
+        CHECK_OK(gr_tokenizer_decode(t, got, length - end, GR_SKIP_SPECIAL, &decoded, &size));
+        CHECK_EQ_STR(decoded, text);
+    }
+    gr_data_free(d);
+    gr_tokenizer_free(t);
+}
+
+TEST(no_token_lies_across_the_border)
+{
+    const char *names[] = {"gpt2", "llama2", "qwen2", "deepseek"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        check_borders(names[i], "the quick brown fox, 42 times  over  12345 dogs: caf\xC3\xA9 \xE7\x8B\x90");
+        check_borders(names[i], " a  b");
+    }
 }
 
 /* ---- rows ------------------------------------------------------------------------------------------------------- */
@@ -620,6 +673,42 @@ TEST(a_prompt_too_long_loses_its_beginning)
     CHECK_EQ_INT(targets[15], 34);
     gr_rows_free(r);
     gr_data_free(d);
+}
+
+/* A step of 8 rows that learn 1, 40, 2, … tokens has one loss and one gradient, however it is cut into micro-batches. */
+TEST(every_token_weighs_the_same)
+{
+    enum { N = 8, CONTEXT = 16 };
+    static double gradients[4][1 << 14];
+    double losses[4];
+    int64_t tokens[N * CONTEXT], targets[N * CONTEXT], segments[N * CONTEXT];
+    int32_t ids[N * CONTEXT + 1];
+    tiny_ids(ids, N * CONTEXT + 1);
+    for (int i = 0; i < N * CONTEXT; i++) {
+        int row = i / CONTEXT, learned = (const int[]){1, 16, 0, 2, 15, 1, 1, 9}[row];
+        tokens[i] = ids[i];
+        targets[i] = i % CONTEXT >= CONTEXT - learned ? ids[i + 1] : -100;
+        segments[i] = i % CONTEXT > 6;
+    }
+    memset(gradients, 0, sizeof gradients);
+    for (int d = 0; d < N_DEVICES; d++) {
+        gr_device *device = gr_device_open(devices[d], 2);
+        gr_model *m = tiny_model("llama", device);
+        for (int k = 0; k < 4; k++) {
+            int64_t accumulate = (const int64_t[]){1, 2, 4, 8}[k];
+            gr_train_options o = gradient_options(N / accumulate, CONTEXT);
+            o.accumulate = accumulate;
+            o.segments = true;
+            NOTE("%s, %d micro-batches", devices[d], (int)accumulate);
+            memset(gradients[k], 0, sizeof gradients[k]);
+            losses[k] = add_gradients(m, &o, &(gr_batch){tokens, targets, segments}, 1, gradients[k]);
+            CHECK_NEAR(losses[k], losses[0], 1e-5);
+            for (int i = 0; i < 1 << 14; i++)
+                CHECK_NEAR(gradients[k][i], gradients[0][i], 1e-6);
+        }
+        gr_model_free(m);
+        gr_device_close(device);
+    }
 }
 
 TEST(whole_documents_are_cut_off_for_evaluation)

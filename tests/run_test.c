@@ -12,6 +12,7 @@ typedef struct trial {
     const char *arch;
     uint64_t seed;           /* of the weights that a new run begins with */
     bool poisoned;           /* a weight is NaN from the start */
+    bool apart;              /* the data is documents kept apart */
     int64_t stop_at;         /* step after which to stop; 0: never */
     int steps, evals, saves; /* events */
     int64_t last_step;
@@ -58,6 +59,23 @@ static trial new_trial(const char *arch, const char *dir)
     return t;
 }
 
+/* Prompts of letters with one letter more as completion, a line each; some of them longer than a row. */
+static gr_data *documents(const char *dir)
+{
+    static const char letters[] = "abcdefghijklmnopqrstuvwxyz";
+    char text[4096], *at = text;
+    for (int i = 0; i < 40; i++)
+        at += sprintf(at, "{\"prompt\": \"%.*s\", \"completion\": \"%.*s\"}\n", 1 + i % 12, letters + i % 14,
+                      1 + i * i % 3, letters + i * 5 % 20);
+    CHECK_OK(gr_dir_make(dir));
+    const char *path = test_join(dir, "data.jsonl");
+    CHECK_OK(gr_file_write(path, text, (size_t)(at - text)));
+    gr_tokenizer *t = gr_tokenizer_char(letters, strlen(letters), true);
+    gr_data *d = gr_data_load_documents(&path, 1, t, -1, 1);
+    gr_tokenizer_free(t);
+    return d;
+}
+
 /* One session of a run, as a process of its own would have it. */
 static gr_status session(trial *t, bool resume)
 {
@@ -66,7 +84,8 @@ static gr_status session(trial *t, bool resume)
     gr_device *device = gr_device_open("cpu", 1);
     gr_model_info info = tiny_info(t->arch, false);
     gr_model *m = tiny_model_of(&info, device, t->seed);
-    gr_data *data = gr_data_from_ids(ids, N_IDS), *eval;
+    gr_data *data = t->apart ? documents(t->dir) : gr_data_from_ids(ids, N_IDS), *eval;
+    t->options.train.segments = t->apart;
     CHECK_MADE(m);
     CHECK_MADE(data);
     CHECK_OK(gr_data_split(data, 0.1, &eval));
@@ -160,6 +179,44 @@ static void flip_byte(const char *path)
 }
 
 /* ---- runs ------------------------------------------------------------------------------------------------------- */
+
+TEST(documents_go_on_as_if_never_stopped)
+{
+    trial whole = new_trial("llama", test_join(test_dir(), "whole"));
+    trial parts = new_trial("llama", test_join(test_dir(), "parts"));
+    whole.apart = parts.apart = true;
+    whole.options.rows = parts.options.rows = 2 * STEPS - 1; /* the last row is empty */
+    CHECK_OK(session(&whole, false));
+    CHECK_EQ_INT(whole.steps, STEPS);
+    parts.stop_at = 7; /* in the middle of an epoch of 15 rows, or about that */
+    CHECK_STATUS(session(&parts, false), GR_ERR_INTERRUPTED);
+    parts.stop_at = 13;
+    CHECK_STATUS(session(&parts, true), GR_ERR_INTERRUPTED);
+    parts.stop_at = 0;
+    CHECK_OK(session(&parts, true));
+    check_same_run(&whole, &parts);
+}
+
+TEST(a_mismatch_of_data_and_trainer_is_refused)
+{
+    trial t = new_trial("gpt2", test_join(test_dir(), "run"));
+    int32_t ids[N_IDS];
+    tiny_ids(ids, N_IDS);
+    gr_device *device = gr_device_open("cpu", 1);
+    gr_model *m = tiny_model("gpt2", device);
+    gr_data *stream = gr_data_from_ids(ids, N_IDS), *apart = documents(test_join(test_dir(), "data"));
+    t.options.dir = t.dir;
+    t.options.train.segments = true;
+    CHECK_STATUS(gr_train_run(m, stream, NULL, &t.options), GR_ERR_ARGUMENT);
+    CHECK_ERROR(GR_ERR_ARGUMENT, "must all keep documents apart, or none");
+    CHECK_STATUS(gr_train_run(m, apart, stream, &t.options), GR_ERR_ARGUMENT);
+    t.options.train.segments = false;
+    CHECK_STATUS(gr_train_run(m, apart, NULL, &t.options), GR_ERR_ARGUMENT);
+    gr_data_free(apart);
+    gr_data_free(stream);
+    gr_model_free(m);
+    gr_device_close(device);
+}
 
 TEST(a_run_leaves_everything)
 {

@@ -85,10 +85,11 @@ static gr_status open_data(show *s)
     int n = (int)s->args->count - 1;
     if (s->o->documents == 1) {
         s->data =
-            gr_data_load_documents(data, n, s->on.tokenizer, s->on.model ? gr_model_describe(s->on.model)->eos : -1);
+            gr_data_load_documents(data, n, s->on.tokenizer, s->on.model ? gr_model_describe(s->on.model)->eos : -1,
+                                   (int)s->args->common.threads);
     } else {
         s->corpus = gr_corpus_load(data, n);
-        s->data = s->corpus ? gr_data_from_corpus(s->corpus, s->on.tokenizer) : NULL;
+        s->data = s->corpus ? gr_data_from_corpus(s->corpus, s->on.tokenizer, (int)s->args->common.threads) : NULL;
     }
     if (s->data && s->o->eval_fraction > 0)
         return gr_data_split(s->data, s->o->eval_fraction, &s->eval);
@@ -167,50 +168,78 @@ static gr_status add_quoted(gr_bytes *out, const char *text, size_t size)
     return GR_OK;
 }
 
-/* Appends tokens [from, to) of a part, its last target being the token behind the last place: text in quotes, control
- * tokens outside of them. */
-static gr_status add_tokens(show *s, const part *p, int64_t from, int64_t to)
+/* What a line is made of: text in quotes, and control tokens outside of them. */
+typedef struct line {
+    gr_bytes done, run; /* the line so far; text not in it yet */
+} line;
+
+static gr_status flush(line *l)
 {
-    gr_bytes run = {0}; /* text of tokens that are none */
-    gr_status status = GR_OK;
-    const char *text;
-    size_t size, length;
-    for (int64_t i = from; i <= to && status == GR_OK; i++) {
-        int64_t id = i == to ? -1 : i < p->to ? s->tokens[i] : s->targets[i - 1];
-        bool control = i < to && is_control(s, id);
-        if (i < to && !control && (status = gr_text_stream_feed(s->stream, id, &text, &size)) == GR_OK)
-            status = gr_bytes_add(&run, text, size);
-        else if (status == GR_OK && (status = gr_text_stream_end(s->stream, &text, &size)) == GR_OK)
-            status = gr_bytes_add(&run, text, size);
-        bool flush = i == to || control || s->o->borders;
-        if (status == GR_OK && flush && run.size) {
-            status = gr_bytes_add_string(&s->out, " ");
-            status = status == GR_OK ? add_quoted(&s->out, run.data, run.size) : status;
-            run.size = 0;
-        }
-        if (status == GR_OK && control && (text = gr_tokenizer_token(s->on.tokenizer, id, &length)) != NULL) {
-            status = gr_bytes_add_string(&s->out, " ");
-            status = status == GR_OK ? gr_bytes_add(&s->out, text, length) : status;
-        }
-    }
-    gr_bytes_free(&run);
+    gr_status status = l->run.size ? gr_bytes_add_string(&l->done, " ") : GR_OK;
+    if (status == GR_OK && l->run.size)
+        status = add_quoted(&l->done, l->run.data, l->run.size);
+    l->run.size = 0;
     return status;
 }
 
-static gr_status print_tokens(show *s, const part *p, int64_t from, int64_t to, const char *what, gr_style style)
+/* The stream spells control tokens out, behind what was not a whole character yet. */
+static gr_status add_token(show *s, line *l, int64_t id)
 {
-    s->out.size = 0;
-    if (from >= to)
-        return GR_OK;
-    gr_status status = add_tokens(s, p, from, to);
+    const char *text, *name;
+    size_t size, length = 0;
+    gr_status status = gr_text_stream_feed(s->stream, id, &text, &size);
+    name = is_control(s, id) ? gr_tokenizer_token(s->on.tokenizer, id, &length) : NULL;
+    bool spelled = name && size >= length && memcmp(text + size - length, name, length) == 0;
     if (status == GR_OK)
-        status = gr_bytes_add(&s->out, "", 1);
+        status = gr_bytes_add(&l->run, text, size - (spelled ? length : 0));
+    if (status == GR_OK && (spelled || s->o->borders))
+        status = flush(l);
+    if (status == GR_OK && spelled)
+        status = gr_bytes_add_string(&l->done, " ");
+    return status == GR_OK && spelled ? gr_bytes_add(&l->done, name, length) : status;
+}
+
+static gr_status add_rest(show *s, line *l)
+{
+    const char *text;
+    size_t size;
+    gr_status status = gr_text_stream_end(s->stream, &text, &size);
+    return status == GR_OK ? gr_bytes_add(&l->run, text, size) : status;
+}
+
+static gr_status print_line(line *l, const char *what, gr_style style)
+{
+    gr_status status = flush(l);
     if (status == GR_OK)
-        gr_out("    %-7s%s%s%s\n", what, gr_style_on(stdout, style), s->out.data, gr_style_on(stdout, GR_PLAIN));
+        status = gr_bytes_add(&l->done, "", 1);
+    if (status == GR_OK && l->done.size > 1)
+        gr_out("    %-7s%s%s%s\n", what, gr_style_on(stdout, style), l->done.data, gr_style_on(stdout, GR_PLAIN));
     return status;
 }
 
 /* What is given and then what is learned; the token behind the last place is learned, too. */
+static gr_status print_text(show *s, const part *p)
+{
+    line given = {0}, learned = {0};
+    bool learns = false;
+    gr_status status = add_token(s, &given, s->tokens[p->from]);
+    for (int64_t i = p->from; i < p->to && status == GR_OK; i++) {
+        learns = learns || s->targets[i] >= 0;
+        status = add_token(s, learns ? &learned : &given, i + 1 < p->to ? s->tokens[i + 1] : s->targets[i]);
+    }
+    if (status == GR_OK)
+        status = add_rest(s, &learned);
+    if (status == GR_OK)
+        status = print_line(&given, "given", GR_DIM);
+    if (status == GR_OK)
+        status = print_line(&learned, "learned", GR_GREEN);
+    gr_bytes_free(&given.done);
+    gr_bytes_free(&given.run);
+    gr_bytes_free(&learned.done);
+    gr_bytes_free(&learned.run);
+    return status;
+}
+
 static gr_status print_part(show *s, const part *p, int64_t number)
 {
     char place[500];
@@ -223,11 +252,7 @@ static gr_status print_part(show *s, const part *p, int64_t number)
         gr_out("  %s%s%s\n", gr_style_on(stdout, number % 2 ? GR_YELLOW : GR_CYAN),
                gr_place(s->data->files, (size_t)p->document->file, p->document->line, place, sizeof place),
                gr_style_on(stdout, GR_PLAIN));
-    int64_t learned = p->from;
-    while (learned < p->to && s->targets[learned] < 0)
-        learned++;
-    gr_status status = print_tokens(s, p, p->from, learned + 1, "given", GR_DIM);
-    return status == GR_OK ? print_tokens(s, p, learned + 1, p->to + 1, "learned", GR_GREEN) : status;
+    return print_text(s, p);
 }
 
 static gr_status print_row(show *s, int64_t step, int64_t row, int64_t k)
@@ -434,7 +459,7 @@ const gr_verb gr_verb_data_show = {
         "from 0), text (what each id adds), documents (file and line of each segment; line 0 is a whole file). The "
         "summary is an object too, with --rows 0.",
     .flags = flags,
-    .common = GR_WITH_SEED | GR_WITH_JSON,
+    .common = GR_WITH_THREADS | GR_WITH_SEED | GR_WITH_JSON,
     .examples = {{"what a model would learn in the first step", "gradus data show gpt2 chats.jsonl"},
                  {"how many tokens there are, and how many are learned",
                   "gradus data show gpt2 chats.jsonl --context 1024 --rows 0"}},

@@ -43,12 +43,13 @@ static gr_status begins_with_bos(gr_tokenizer *t, bool *out)
     return s;
 }
 
-static gr_status read_data(const options *f, work *w)
+static gr_status read_data(const gr_args *args, work *w)
 {
+    const options *f = args->options;
     bool bos = false;
     size_t bytes;
     w->corpus = gr_corpus_load(&f->data, 1);
-    w->data = w->corpus ? gr_data_from_corpus(w->corpus, w->on.tokenizer) : NULL;
+    w->data = w->corpus ? gr_data_from_corpus(w->corpus, w->on.tokenizer, (int)args->common.threads) : NULL;
     gr_status s = w->data ? begins_with_bos(w->on.tokenizer, &bos) : gr_error_status();
     if (s != GR_OK)
         return s;
@@ -145,7 +146,7 @@ static gr_status work_on(gr_args *args, work *w)
     if (s == GR_OK)
         s = set_options(args, w, &o);
     if (s == GR_OK)
-        s = read_data(args->options, w);
+        s = read_data(args, w);
     if (s != GR_OK)
         return s;
     gr_interrupt_watch();

@@ -198,21 +198,23 @@ static gr_status open_model(gr_args *args, bool initialize, gr_train_job *job)
 
 /* ---- data and options --------------------------------------------------------------------------------------- */
 
-static gr_data *read_documents(const char *const *data, size_t n, const gr_train_job *job)
+static gr_data *read_documents(const char *const *data, size_t n, const gr_train_job *job, int threads)
 {
     int64_t eos = gr_model_describe(job->on.model)->eos;
     if (job->corpus)
-        return gr_data_documents_of(job->corpus, job->on.tokenizer, eos);
-    return gr_data_load_documents(data, (int)n, job->on.tokenizer, eos);
+        return gr_data_documents_of(job->corpus, job->on.tokenizer, eos, threads);
+    return gr_data_load_documents(data, (int)n, job->on.tokenizer, eos, threads);
 }
 
-static gr_status open_data(const gr_train_flags *f, const char **data, size_t n_data, gr_train_job *job)
+static gr_status open_data(const gr_args *args, const char **data, size_t n_data, gr_train_job *job)
 {
+    const gr_train_flags *f = args->options;
+    int threads = (int)args->common.threads;
     bool apart = is_apart(f);
     if (apart)
-        job->data = read_documents(data, n_data, job);
+        job->data = read_documents(data, n_data, job, threads);
     else
-        job->data = gr_data_from_corpus(job->corpus, job->on.tokenizer);
+        job->data = gr_data_from_corpus(job->corpus, job->on.tokenizer, threads);
     if (!job->data)
         return gr_error_status();
     if (f->eval_fraction > 0)
@@ -221,10 +223,10 @@ static gr_status open_data(const gr_train_flags *f, const char **data, size_t n_
         return GR_OK;
     if (apart) {
         int64_t eos = gr_model_describe(job->on.model)->eos;
-        job->eval = gr_data_load_documents(&f->eval_data, 1, job->on.tokenizer, eos);
+        job->eval = gr_data_load_documents(&f->eval_data, 1, job->on.tokenizer, eos, threads);
     } else {
         job->eval_corpus = gr_corpus_load(&f->eval_data, 1);
-        job->eval = job->eval_corpus ? gr_data_from_corpus(job->eval_corpus, job->on.tokenizer) : NULL;
+        job->eval = job->eval_corpus ? gr_data_from_corpus(job->eval_corpus, job->on.tokenizer, threads) : NULL;
     }
     return job->eval ? GR_OK : gr_error_status();
 }
@@ -294,7 +296,7 @@ gr_status gr_train_job_open(gr_args *args, const char **data, size_t n_data, boo
     job->corpus = text ? gr_corpus_load(data, (int)n_data) : NULL;
     gr_status s = job->corpus || !text ? open_model(args, initialize, job) : gr_error_status();
     if (s == GR_OK && n_data)
-        s = open_data(f, data, n_data, job);
+        s = open_data(args, data, n_data, job);
     if (s == GR_OK)
         s = set_options(args, job);
     gr_corpus_free(job->corpus); /* its ids are what is needed from here on */

@@ -83,7 +83,7 @@ struct gr_data {
 };
 
 /* gr_data_load_documents of what a corpus has read. */
-gr_data *gr_data_documents_of(const gr_corpus *c, gr_tokenizer *tokenizer, int64_t eos);
+gr_data *gr_data_documents_of(const gr_corpus *c, gr_tokenizer *tokenizer, int64_t eos, int threads);
 
 /* ---- rows ---- */
 

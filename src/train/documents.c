@@ -8,13 +8,18 @@
 
 #include <string.h>
 
+enum { BATCH = 16 << 20 }; /* bytes of text that are encoded at a time, on all cores */
+
 typedef struct builder {
     gr_data *data;
+    int threads;
+    gr_bytes text;             /* of the documents that wait to be encoded */
+    gr_document_text *waiting; /* [n_waiting] their text is NULL: it follows that of the one before */
+    size_t n_waiting, waiting_cap;
     gr_reader reader;
     gr_tokenizer *tokenizer;
     int32_t eos;        /* -1: none */
     gr_ids ids;         /* of all documents so far */
-    gr_ids prompt;      /* of the document at hand */
     gr_ids front, back; /* what stands around a text */
     size_t documents_cap;
     gr_left_out untrained; /* documents with nothing to learn in them */
@@ -49,9 +54,15 @@ static gr_status add(gr_ids *to, const int32_t *ids, size_t n)
 
 /* ---- a prompt and its completion ---------------------------------------------------------------------------- */
 
-static bool begins_with(const int32_t *ids, size_t n, const gr_ids *front)
+/* ids[0, n), somebody else's. */
+typedef struct id_span {
+    const int32_t *ids;
+    size_t n;
+} id_span;
+
+static bool begins_with(id_span ids, id_span front)
 {
-    return n >= front->size && (!front->size || memcmp(ids, front->data, front->size * sizeof *ids) == 0);
+    return ids.n >= front.n && (!front.n || memcmp(ids.ids, front.ids, front.n * sizeof *ids.ids) == 0);
 }
 
 /* Whether ids[0, n) are prompt and completion when they are decoded. */
@@ -82,7 +93,7 @@ static gr_status encode_behind(builder *b, const gr_document_text *d, gr_ids *ou
         s = gr_bytes_add(&text, d->text + d->prompt, d->size - d->prompt);
     if (s == GR_OK)
         s = gr_tokenizer_encode(b->tokenizer, text.data, text.size, 0, &ids, &n);
-    if (s == GR_OK && begins_with(ids, n, &front))
+    if (s == GR_OK && begins_with((id_span){ids, n}, (id_span){front.data, front.size}))
         s = add(out, ids + front.size, n - front.size);
     gr_bytes_free(&text);
     gr_ids_free(&front);
@@ -90,7 +101,7 @@ static gr_status encode_behind(builder *b, const gr_document_text *d, gr_ids *ou
 }
 
 /* The prompt as a generator reads it, then the completion alone: no token lies on the border. */
-static gr_status add_apart(builder *b, const gr_document_text *d)
+static gr_status add_apart(builder *b, const gr_document_text *d, id_span prompt)
 {
     const int32_t *ids;
     size_t n;
@@ -98,13 +109,13 @@ static gr_status add_apart(builder *b, const gr_document_text *d)
     bool exact = false;
     gr_status s = gr_tokenizer_encode(b->tokenizer, d->text + d->prompt, d->size - d->prompt, 0, &ids, &n);
     if (s == GR_OK)
-        s = add(&whole, b->prompt.data, b->prompt.size);
+        s = add(&whole, prompt.ids, prompt.n);
     if (s == GR_OK)
         s = add(&whole, ids, n);
     if (s == GR_OK)
         s = decodes_to_whole(b, d, &whole, &exact);
     if (s == GR_OK && !exact && encode_behind(b, d, &behind) == GR_OK && behind.size) {
-        whole.size = b->prompt.size;
+        whole.size = prompt.n;
         s = add(&whole, behind.data, behind.size);
     }
     if (s == GR_OK)
@@ -117,53 +128,29 @@ static gr_status add_apart(builder *b, const gr_document_text *d)
 
 /* ---- documents ---------------------------------------------------------------------------------------------- */
 
-/* The document's ids; *given is how many of them are the prompt's. */
-static gr_status add_text(builder *b, const gr_document_text *d, size_t *given)
+static gr_status add_document(builder *b, const gr_document_text *d, id_span whole, id_span prompt, gr_document *out)
 {
-    const int32_t *ids;
-    size_t n;
-    b->prompt.size = 0;
-    gr_status s = GR_OK;
-    if (d->prompt) {
-        s = gr_tokenizer_encode(b->tokenizer, d->text, d->prompt, 0, &ids, &n);
-        if (s == GR_OK)
-            s = add(&b->prompt, ids, n);
-    }
-    if (s == GR_OK)
-        s = gr_tokenizer_encode(b->tokenizer, d->text, d->size, 0, &ids, &n);
-    *given = b->prompt.size;
-    if (s == GR_OK)
-        s = begins_with(ids, n, &b->prompt) ? add(&b->ids, ids, n) : add_apart(b, d);
-    return s;
-}
-
-static gr_status add_document(builder *b, const gr_document_text *d, gr_document *out)
-{
-    size_t given;
+    size_t given = prompt.n + b->front.size;
     out->begin = (int64_t)b->ids.size;
     gr_status s = add(&b->ids, b->front.data, b->front.size);
     if (s == GR_OK)
-        s = add_text(b, d, &given);
+        s = begins_with(whole, prompt) ? add(&b->ids, whole.ids, whole.n) : add_apart(b, d, prompt);
     if (s == GR_OK)
         s = add(&b->ids, b->back.data, b->back.size);
     out->end = (int64_t)b->ids.size;
     if (s == GR_OK && out->end - out->begin > INT32_MAX)
         s = gr_fail(GR_ERR_FILE, "a document of %lld tokens is too long\ncut it into several",
                     (long long)(out->end - out->begin));
-    if (s != GR_OK)
-        return s;
-    given += b->front.size;
     out->given = given > 1 ? (int32_t)given : 1;
-    return GR_OK;
+    return s;
 }
 
-static gr_status take(void *user, const gr_document_text *t)
+static gr_status keep(builder *b, const gr_document_text *t, id_span whole, id_span prompt)
 {
-    builder *b = user;
     gr_data *d = b->data;
     gr_document document = {.file = (int32_t)t->file, .line = t->line};
     char place[500];
-    gr_status s = add_document(b, t, &document);
+    gr_status s = add_document(b, t, whole, prompt, &document);
     if (s != GR_OK)
         return gr_fail_in("%s", gr_place(b->reader.files, t->file, t->line, place, sizeof place));
     if (document.end - document.begin <= document.given) { /* nothing in it is predicted from something */
@@ -177,6 +164,70 @@ static gr_status take(void *user, const gr_document_text *t)
     s = gr_grow(&d->documents, &b->documents_cap, (size_t)d->n_documents + 1, sizeof *d->documents);
     if (s == GR_OK)
         d->documents[d->n_documents++] = document;
+    return s;
+}
+
+/* ---- many at a time ----------------------------------------------------------------------------------------- */
+
+/* One of the texts cannot be encoded: says which. */
+static gr_status blame(builder *b, const gr_document_text *documents, size_t n, const char *text)
+{
+    char place[500];
+    const int32_t *ids;
+    size_t count;
+    for (size_t i = 0; i < n; text += documents[i++].size)
+        if (gr_tokenizer_encode(b->tokenizer, text, documents[i].size, 0, &ids, &count) != GR_OK)
+            return gr_fail_in("%s",
+                              gr_place(b->reader.files, documents[i].file, documents[i].line, place, sizeof place));
+    return gr_error_status();
+}
+
+/* Documents whose texts lie one behind the other: all texts are encoded at once, and all prompts. */
+static gr_status encode(builder *b, const gr_document_text *documents, size_t n, const char *text)
+{
+    gr_span *spans = gr_alloc(2 * n * sizeof *spans);
+    if (!spans)
+        return GR_ERR_MEMORY;
+    gr_encoded e = {0};
+    const char *at = text;
+    for (size_t i = 0; i < n; at += documents[i++].size) {
+        spans[2 * i] = (gr_span){at, documents[i].size};
+        spans[2 * i + 1] = (gr_span){at, documents[i].prompt};
+    }
+    gr_status s = gr_tokenizer_encode_all(b->tokenizer, spans, 2 * n, 0, b->threads, &e);
+    if (s == GR_ERR_ARGUMENT)
+        s = blame(b, documents, n, text);
+    for (size_t i = 0, from = 0; s == GR_OK && i < n; from = e.ends[2 * i++ + 1]) {
+        gr_document_text d = documents[i];
+        d.text = spans[2 * i].text;
+        s = keep(b, &d, (id_span){e.ids + from, e.ends[2 * i] - from},
+                 (id_span){e.ids + e.ends[2 * i], e.ends[2 * i + 1] - e.ends[2 * i]});
+    }
+    gr_encoded_free(&e);
+    gr_free(spans);
+    return s;
+}
+
+static gr_status encode_waiting(builder *b)
+{
+    gr_status s = b->n_waiting ? encode(b, b->waiting, b->n_waiting, b->text.data) : GR_OK;
+    b->n_waiting = b->text.size = 0;
+    return s;
+}
+
+/* A long text is not copied to wait. */
+static gr_status take(void *user, const gr_document_text *t)
+{
+    builder *b = user;
+    gr_status s = b->text.size + t->size > BATCH ? encode_waiting(b) : GR_OK;
+    if (s == GR_OK && t->size > BATCH)
+        return encode(b, t, 1, t->text);
+    if (s == GR_OK)
+        s = gr_bytes_add(&b->text, t->text, t->size);
+    if (s == GR_OK)
+        s = gr_grow(&b->waiting, &b->waiting_cap, b->n_waiting + 1, sizeof *b->waiting);
+    if (s == GR_OK)
+        b->waiting[b->n_waiting++] = *t;
     return s;
 }
 
@@ -203,9 +254,9 @@ static gr_status finish(builder *b)
     return GR_OK;
 }
 
-static builder open_builder(gr_tokenizer *tokenizer, int64_t eos)
+static builder open_builder(gr_tokenizer *tokenizer, int64_t eos, int threads)
 {
-    builder b = {.tokenizer = tokenizer, .data = gr_alloc_zero(1, sizeof *b.data)};
+    builder b = {.tokenizer = tokenizer, .threads = threads, .data = gr_alloc_zero(1, sizeof *b.data)};
     int64_t own = gr_tokenizer_eos(tokenizer);
     b.eos = (int32_t)(own >= 0 ? own : eos);
     return b;
@@ -216,6 +267,8 @@ static gr_data *close_builder(builder *b, gr_status s)
 {
     gr_data *d = b->data;
     if (s == GR_OK)
+        s = encode_waiting(b);
+    if (s == GR_OK)
         s = finish(b);
     if (d) {
         d->ids = b->ids.data;
@@ -224,7 +277,8 @@ static gr_data *close_builder(builder *b, gr_status s)
         d->files = b->reader.files;
         d->n_files = b->reader.n_files;
     }
-    gr_ids_free(&b->prompt);
+    gr_bytes_free(&b->text);
+    gr_free(b->waiting);
     gr_ids_free(&b->front);
     gr_ids_free(&b->back);
     if (s == GR_OK)
@@ -233,9 +287,9 @@ static gr_data *close_builder(builder *b, gr_status s)
     return NULL;
 }
 
-gr_data *gr_data_load_documents(const char *const *paths, int n, gr_tokenizer *tokenizer, int64_t eos)
+gr_data *gr_data_load_documents(const char *const *paths, int n, gr_tokenizer *tokenizer, int64_t eos, int threads)
 {
-    builder b = open_builder(tokenizer, eos);
+    builder b = open_builder(tokenizer, eos, threads);
     gr_status s = b.data ? read_post(&b) : GR_ERR_MEMORY;
     b.reader.take = take;
     b.reader.user = &b;
@@ -244,9 +298,9 @@ gr_data *gr_data_load_documents(const char *const *paths, int n, gr_tokenizer *t
     return close_builder(&b, s);
 }
 
-gr_data *gr_data_documents_of(const gr_corpus *c, gr_tokenizer *tokenizer, int64_t eos)
+gr_data *gr_data_documents_of(const gr_corpus *c, gr_tokenizer *tokenizer, int64_t eos, int threads)
 {
-    builder b = open_builder(tokenizer, eos);
+    builder b = open_builder(tokenizer, eos, threads);
     gr_status s = b.data ? read_post(&b) : GR_ERR_MEMORY;
     size_t at = 0;
     b.reader.take = take;

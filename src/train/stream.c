@@ -43,32 +43,92 @@ static gr_status refuse_prompt(const gr_corpus *c, const gr_document_text *d)
                    gr_place(c->files, d->file, d->line, place, sizeof place));
 }
 
-gr_data *gr_data_from_corpus(const gr_corpus *c, gr_tokenizer *tokenizer)
+/* The corpus becomes ids a part at a time. */
+typedef struct joiner {
+    const gr_corpus *corpus;
+    gr_tokenizer *tokenizer;
+    int threads;
+    gr_data *data;
+    size_t capacity;
+    size_t at; /* bytes of text that are done */
+} joiner;
+
+enum { BATCH = 16 << 20 };
+
+/* One of documents [first, end) cannot be encoded: says which. */
+static gr_status blame(joiner *j, size_t first, size_t end)
 {
-    gr_data *d = gr_alloc_zero(1, sizeof *d);
-    int32_t between = (int32_t)gr_tokenizer_eos(tokenizer);
-    size_t capacity = 0, start = 0, n;
     char place[500];
-    gr_status s = d ? GR_OK : GR_ERR_MEMORY;
-    for (size_t i = 0; s == GR_OK && i < c->n; i++) {
-        const gr_document_text *t = &c->documents[i];
-        const int32_t *ids;
-        if (t->prompt > 0)
-            s = refuse_prompt(c, t);
-        if (s == GR_OK && i && between >= 0)
-            s = add_ids(d, &capacity, &between, 1);
-        if (s == GR_OK && gr_tokenizer_encode(tokenizer, c->text + start, t->size, 0, &ids, &n) != GR_OK)
-            s = gr_fail_in("%s", gr_place(c->files, t->file, t->line, place, sizeof place));
+    const int32_t *ids;
+    size_t at = j->at, n;
+    for (size_t i = first; i < end; at += j->corpus->documents[i++].size) {
+        const gr_document_text *d = &j->corpus->documents[i];
+        if (gr_tokenizer_encode(j->tokenizer, j->corpus->text + at, d->size, 0, &ids, &n) != GR_OK)
+            return gr_fail_in("%s", gr_place(j->corpus->files, d->file, d->line, place, sizeof place));
+    }
+    return gr_error_status();
+}
+
+/* Adds what has been encoded, with the end of text between documents. One text alone is not copied. */
+static gr_status add_encoded(joiner *j, gr_encoded *e, size_t first)
+{
+    int32_t between = (int32_t)gr_tokenizer_eos(j->tokenizer);
+    gr_status s = GR_OK;
+    if (j->corpus->n == 1) {
+        j->data->ids = e->ids;
+        j->data->n = (int64_t)e->ends[0];
+        e->ids = NULL;
+        return GR_OK;
+    }
+    for (size_t i = 0, from = 0; s == GR_OK && i < e->n; from = e->ends[i++]) {
+        if (first + i && between >= 0)
+            s = add_ids(j->data, &j->capacity, &between, 1);
         if (s == GR_OK)
-            s = add_ids(d, &capacity, ids, n);
-        start += t->size;
+            s = add_ids(j->data, &j->capacity, e->ids + from, e->ends[i] - from);
     }
-    if (s == GR_OK && d->n < 2)
-        s = gr_fail(GR_ERR_ARGUMENT, "data: only %lld tokens, at least 2 are needed", (long long)d->n);
+    return s;
+}
+
+/* Documents from `first` on, as many as make a batch; *end is the one behind them. */
+static gr_status join_some(joiner *j, size_t first, size_t *end)
+{
+    const gr_document_text *d = j->corpus->documents;
+    size_t size = 0, n = 0;
+    while (first + n < j->corpus->n && size < BATCH)
+        size += d[first + n++].size;
+    *end = first + n;
+    gr_span *spans = gr_alloc(n * sizeof *spans);
+    gr_encoded e = {0};
+    gr_status s = spans ? GR_OK : GR_ERR_MEMORY;
+    size_t at = j->at;
+    for (size_t i = 0; s == GR_OK && i < n; at += d[first + i++].size) {
+        spans[i] = (gr_span){j->corpus->text + at, d[first + i].size};
+        s = d[first + i].prompt ? refuse_prompt(j->corpus, &d[first + i]) : GR_OK;
+    }
     if (s == GR_OK) {
-        d->bytes = (int64_t)c->size;
-        return d;
+        s = gr_tokenizer_encode_all(j->tokenizer, spans, n, 0, j->threads, &e);
+        s = s == GR_ERR_ARGUMENT ? blame(j, first, *end) : s;
     }
-    gr_data_free(d);
+    if (s == GR_OK)
+        s = add_encoded(j, &e, first);
+    j->at = at;
+    gr_encoded_free(&e);
+    gr_free(spans);
+    return s;
+}
+
+gr_data *gr_data_from_corpus(const gr_corpus *c, gr_tokenizer *tokenizer, int threads)
+{
+    joiner j = {.corpus = c, .tokenizer = tokenizer, .threads = threads, .data = gr_alloc_zero(1, sizeof *j.data)};
+    gr_status s = j.data ? GR_OK : GR_ERR_MEMORY;
+    for (size_t i = 0; s == GR_OK && i < c->n;)
+        s = join_some(&j, i, &i);
+    if (s == GR_OK && j.data->n < 2)
+        s = gr_fail(GR_ERR_ARGUMENT, "data: only %lld tokens, at least 2 are needed", (long long)j.data->n);
+    if (s == GR_OK) {
+        j.data->bytes = (int64_t)c->size;
+        return j.data;
+    }
+    gr_data_free(j.data);
     return NULL;
 }
