@@ -347,8 +347,10 @@ gr_status gr_args_restore(gr_args *args, const char *name, const char *value)
     if (slot == NULL)
         return gr_fail(GR_ERR_ARGUMENT, "%s: has no flag --%s\nIt was written by another version of gradus.",
                        args->verb->name, name);
-    if (!slot->given)
+    if (!slot->given) {
+        slot->given = *value != 0; /* for what depends on it: it was, when the run began */
         return *value ? set(args, slot, value) : GR_OK;
+    }
     char *given = gr_value_format(slot->flag, slot->field);
     if (given == NULL)
         return GR_ERR_MEMORY;

@@ -7,7 +7,7 @@
 #include "cli/term.h"
 #include "cli/train_flags.h"
 #include "cli/verbs.h"
-#include "format/checkpoint.h"
+#include "model/lora.h"
 
 const gr_flag gr_finetune_flag_table[] = {
     {"out", GR_TEXT(gr_train_flags, out), .value = "RUN",
@@ -120,14 +120,18 @@ static void tell(const gr_train_flags *f, const gr_train_job *job)
 }
 
 /* What the flags say only together, or together with the model. */
-static gr_status settle(gr_args *args, const gr_model *model)
+static gr_status settle(gr_args *args, const gr_opened *on)
 {
     static const char *const lora[] = {"lora-rank", "lora-alpha", "lora-targets", "lora-dropout", "rslora"};
     gr_train_flags *f = args->options;
-    int64_t context = gr_model_describe(model)->context;
-    for (size_t i = 0; f->full && i < sizeof lora / sizeof *lora && !f->resume; i++)
+    int64_t context = gr_model_describe(on->model)->context;
+    bool no_new = (f->full || on->adapter) && !f->resume;
+    for (size_t i = 0; no_new && i < sizeof lora / sizeof *lora; i++)
         if (gr_args_given(args, lora[i]))
-            return gr_args_fail(args, "--full: excludes --%s\nGive one of them.", lora[i]);
+            return gr_args_fail(args, "--%s: is of a new adapter, and %s\nLeave it out.", lora[i],
+                                f->full ? "--full trains none" : "there is one already");
+    if (f->full && on->adapter)
+        return gr_args_fail(args, "--full: trains no adapter, and there is one\nMerge it first: gradus merge.");
     if (f->full && !gr_args_given(args, "lr"))
         f->lr = 2e-5;
     if (!gr_args_given(args, "lora-alpha"))
@@ -144,16 +148,14 @@ gr_status gr_finetune_open(gr_args *args, bool initialize, gr_train_job *job)
     const gr_train_flags *f = args->options;
     const gr_load_options o = {.widen = f->full, .declare_only = !initialize};
     gr_status s = gr_open_model(args, f->model, &o, &job->on);
-    if (s == GR_OK && job->on.adapter)
-        s = gr_args_fail(args,
-                         "%s: is an adapter already\nMerge it into its model first (gradus merge), or go on with "
-                         "its run (--resume).",
-                         f->model);
     if (s == GR_OK)
         s = gr_need_tokenizer(&job->on);
     if (s == GR_OK)
-        s = settle(args, job->on.model);
-    if (s == GR_OK && !f->full)
+        s = settle(args, &job->on);
+    char base[PATH_MAX];
+    if (s == GR_OK && job->on.adapter)
+        s = gr_adapter_set_base(job->on.model, whole_path(job->on.path, base));
+    else if (s == GR_OK && !f->full)
         s = add_adapter(args, job);
     if (s == GR_OK && initialize)
         tell(f, job);
@@ -167,12 +169,13 @@ const gr_verb gr_verb_finetune = {
     .about =
         "MODEL is a model directory; f32, bf16 and f16 weights stay as they are. DATA is what train takes. The run's "
         "checkpoints hold an adapter in peft's files, which generate, eval and merge take, as do peft and vLLM; with "
-        "--full they are models as train makes them. A run that was stopped goes on with --resume.",
+        "--full they are models as train makes them. With --adapter, or when MODEL is an adapter, that one is trained "
+        "further. A run that was stopped goes on with --resume.",
     .flags = gr_finetune_flag_table,
     .more_flags = gr_loop_flag_table,
     .defaults = gr_finetune_defaults,
     .needs = {"out"},
-    .common = GR_WITH_DEVICE | GR_WITH_SEED | GR_WITH_JSON,
+    .common = GR_WITH_ADAPTER | GR_WITH_DEVICE | GR_WITH_SEED | GR_WITH_JSON,
     .examples = {{"an adapter of rank 16 on all layers",
                   "gradus finetune model notes.jsonl --lora-rank 16 --lora-targets all-linear --out run"},
                  {"all weights, one pass over the data", "gradus finetune model book.txt --full --epochs 1 --out run"}},

@@ -213,7 +213,7 @@ const gr_verb gr_verb_plan_finetune = {
     .flags = gr_finetune_flag_table,
     .more_flags = gr_loop_flag_table,
     .defaults = gr_finetune_defaults,
-    .common = GR_WITH_DEVICE | GR_WITH_SEED | GR_WITH_JSON,
+    .common = GR_WITH_ADAPTER | GR_WITH_DEVICE | GR_WITH_SEED | GR_WITH_JSON,
     .examples = {{"what does LoRA need?", "gradus plan finetune model --batch 1 --context 1024"},
                  {"and what training everything?", "gradus plan finetune model --full --batch 1 --context 1024"}},
     .options_size = sizeof(gr_train_flags),

@@ -197,6 +197,22 @@ char *gr_adapter_write_config(const gr_lora_options *o, const char *const *targe
     return text;
 }
 
+gr_status gr_adapter_set_base(gr_model *m, const char *base)
+{
+    gr_adapter *a = m->adapter;
+    gr_json_doc *doc = gr_json_parse(GR_ADAPTER_CONFIG, a->config, strlen(a->config));
+    if (!doc)
+        return gr_error_status();
+    gr_json_put_text(gr_json_root(doc), "base_model_name_or_path", base);
+    char *text = gr_json_format(doc, true, NULL);
+    gr_json_free(doc);
+    if (!text)
+        return gr_error_status();
+    gr_free(a->config);
+    a->config = text;
+    return GR_OK;
+}
+
 /* ---- adapter_model.safetensors ------------------------------------------------------------------------------ */
 
 static gr_status load_tensor(gr_store *store, const gr_entry *e, const gr_safetensor *t)

@@ -45,6 +45,9 @@ gr_status gr_adapter_read_config(gr_adapter *a, const char *name, const char *te
 char *gr_adapter_write_config(const gr_lora_options *options, const char *const *targets, size_t n_targets,
                               bool fan_in_fan_out);
 
+/* Changes what the adapter's config says that its model is. */
+gr_status gr_adapter_set_base(gr_model *m, const char *base);
+
 /* The dropout that a training step's graph must have a seed for. */
 double gr_lora_dropout(const gr_model *m);
 

@@ -1,0 +1,194 @@
+#!/bin/sh
+# finetune, its runs and adapters in other verbs, merge, plan finetune. What LoRA computes: lora_test; in peft:
+# tools/oracle/check_adapters.py.
+set -u
+g=$GRADUS_BIN
+failures=0
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+cd "$work" || exit 1
+
+fail() { echo "FAILED: $*" >&2; failures=$((failures + 1)); }
+# run CODE WORDS...: the exit code, and for failures the two lines on stderr and nothing on stdout.
+run() {
+    code=$1
+    shift
+    "$g" "$@" >out 2>err </dev/null
+    got=$?
+    [ $got = "$code" ] || fail "gradus $*: exit code $got, expected $code: $(cat err)"
+    [ "$code" = 0 ] && return
+    [ "$(grep -vc '^device ' err)" = 2 ] || fail "gradus $*: an error is two lines, found: $(cat err)"
+    [ ! -s out ] || fail "gradus $*: failed, and yet wrote to stdout: $(head -3 out)"
+}
+says() { grep -qF -e "$1" "$2" || fail "no '$1' in: $(cat "$2")"; }
+field() { sed -n "s/.*\"$1\": \"\{0,1\}\([^],\"}]*\).*/\1/p" out | head -1; }
+text_of() { "$g" generate "$@" -n 12 --temperature 0 2>err; }
+# step_loss RUN N: the loss of step N.
+step_loss() { sed -n "s/.*\"step\":$2,.*\"loss\":\([^,]*\),.*/\1/p" "$1/metrics.jsonl" | head -1; }
+near() { awk -v a="$1" -v b="$2" -v t="$3" 'BEGIN { exit !(a - b <= t && b - a <= t) }' || fail "$4: $1 and $2"; }
+
+# ---- a model, and something new to teach it ----
+i=0
+while [ $i -lt 40 ]; do echo 'the quick brown fox jumps over the lazy dog; asks: who? me, you, us!'; i=$((i + 1)); done >text.txt
+"$g" train text.txt --tokenizer char --arch llama --steps 60 --layers 2 --embed 32 --heads 2 --context 64 --batch 4 \
+    --lr 1e-2 --warmup 5 --out base --quiet 2>err || fail "train: $(cat err)"
+i=0
+while [ $i -lt 12 ]; do echo '{"prompt": "who? ", "completion": "the lazy fox"}'; i=$((i + 1)); done >data.jsonl
+lora='--lora-rank 4 --lora-targets all-linear --batch 2 --context 32 --lr 1e-2 --quiet'
+
+# ---- a run ----
+# shellcheck disable=SC2086
+run 0 finetune base data.jsonl --out run --steps 60 --eval-data data.jsonl --eval-every 20 --save-every 20 --keep 9 $lora
+says 'LoRA: 5.12k of' err
+for file in adapter_config.json adapter_model.safetensors tokenizer.json generation_config.json training.json; do
+    [ -s run/latest/$file ] || fail "a checkpoint has no $file"
+done
+[ ! -e run/latest/config.json ] && [ ! -e run/latest/model.safetensors ] || fail 'a LoRA checkpoint holds the base'
+says '"verb": "finetune"' run/run.json
+says '"model": "base"' run/run.json
+says "\"base_model_name_or_path\": \"$(realpath base)/checkpoints/step-60\"" run/latest/adapter_config.json
+[ "$(text_of run -p 'who? ')" = 'the lazy fox' ] || fail "the adapter has not learned: $(text_of run -p 'who? ')"
+[ "$(text_of base -p 'who? ')" != 'the lazy fox' ] || fail 'the base knew it already'
+run 0 verify run
+run 2 finetune base data.jsonl --out run --steps 60
+says 'already holds a run' err
+# A run, its checkpoint, its adapter on the base: all the same.
+for m in run run/latest run/checkpoints/step-60 'base --adapter run' 'base/latest --adapter run/latest'; do
+    # shellcheck disable=SC2086
+    [ "$(text_of $m -p 'who? ')" = 'the lazy fox' ] || fail "generate $m"
+done
+run 0 eval run --data text.txt --json
+cp out by_run
+run 0 eval base --adapter run --data text.txt --json
+[ "$(sed 's/"seconds.*//' out)" = "$(sed 's/"seconds.*//' by_run)" ] || fail 'eval RUN and eval BASE --adapter RUN differ'
+run 2 generate run --adapter run -p x
+run 0 dump run --ids 1,2,3,4 --what grads --out grads.safetensors
+grep -q 'grad.base_model.model.model.layers.1.mlp.down_proj.lora_B.weight' grads.safetensors || fail 'dump: no gradient of B'
+run 0 plan generate run --json
+with=$(field weights)
+run 0 plan generate base --json
+[ $((with - $(field weights))) = $((5120 * 4)) ] || fail "plan generate: the adapter is $((with - $(field weights))) bytes"
+
+# ---- going on ----
+cp -r run again
+rm -r again/checkpoints/step-40 again/checkpoints/step-60 again/latest again/best
+run 0 finetune --resume --out again
+cmp -s run/latest/adapter_model.safetensors again/latest/adapter_model.safetensors || fail 'a resumed run ends elsewhere'
+cmp -s run/latest/training.safetensors again/latest/training.safetensors || fail 'a resumed run has other moments'
+[ "$(sed 's/,"tokens_per_s.*//' run/metrics.jsonl)" = "$(sed 's/,"tokens_per_s.*//' again/metrics.jsonl)" ] ||
+    fail 'a resumed run has other metrics'
+run 2 finetune --resume --out again --lora-rank 5
+run 2 finetune base/latest --resume --out again
+run 2 train --resume --out again
+says 'gradus finetune' err
+# The base goes away.
+mv base moved
+run 3 generate run -p x
+says '--adapter' err
+[ "$(text_of moved --adapter run -p 'who? ')" = 'the lazy fox' ] || fail 'moved base and --adapter'
+run 3 finetune --resume --out again
+mv moved base
+# An adapter trained further: as MODEL, or on one.
+run 0 finetune run data.jsonl --out further --steps 3 --batch 2 --context 32
+run 0 finetune base data.jsonl --adapter run --out further2 --steps 3 --batch 2 --context 32
+cmp -s further/latest/adapter_model.safetensors further2/latest/adapter_model.safetensors || fail 'finetune --adapter'
+near "$(step_loss further 1)" "$(step_loss run 60)" 0.1 'an adapter trained further begins where it was'
+rm -r further2/checkpoints/* further2/latest
+run 0 finetune --resume --out further2
+cmp -s further/latest/adapter_model.safetensors further2/latest/adapter_model.safetensors || fail 'finetune --adapter, resumed'
+
+# ---- merge ----
+run 0 merge run --out merged
+[ "$(text_of merged -p 'who? ')" = 'the lazy fox' ] || fail 'merged'
+run 0 eval merged --data text.txt --json
+merged=$(field loss)
+cp by_run out
+near "$merged" "$(field loss)" 1e-5 'the loss of a merged model'
+run 0 merge base run/latest --dtype bf16 --out half --json
+says '"dtype": "bf16"' out
+[ "$(text_of half -p 'who? ')" = 'the lazy fox' ] || fail 'merged as bf16'
+run 2 merge base --out nothing
+run 2 merge run --out merged
+run 3 merge base base --out nothing
+run 1 convert run --to hf --out nothing
+says 'gradus merge' err
+[ ! -e nothing ] || fail 'a failed merge left something'
+
+# ---- 16-bit bases ----
+run 0 convert base --to hf --dtype bf16 --out base16
+# shellcheck disable=SC2086
+run 0 finetune base16 data.jsonl --out run16 --steps 20 $lora
+near "$(step_loss run 20)" "$(step_loss run16 20)" 0.05 'LoRA on a bf16 base'
+[ "$(text_of run16 -p 'who? ')" != '' ] || fail 'generate with a bf16 base and an adapter'
+run 0 merge run16 --out merged16 --json
+says '"dtype": "keep"' out
+run 0 info merged16 --json
+says '"bf16"' out
+run 0 finetune base16 data.jsonl --full --out full16 --steps 20 --batch 2 --context 32 --lr 1e-2 --warmup 5
+says 'the weights are bf16; they are trained, and saved, as f32' err
+says '"dtype": "float32"' full16/latest/config.json
+run 0 info full16 --json
+says '"f32"' out
+grep -q '"bf16"' out && fail 'a full run of a bf16 model is saved as bf16'
+[ "$(text_of full16 -p 'who? ')" = 'the lazy fox' ] || fail 'finetune --full has not learned'
+run 0 finetune base data.jsonl --full --out lr --steps 2 --batch 2 --context 32
+says '"lr": "2e-05"' lr/run.json
+run 0 finetune --resume --out lr
+
+# ---- what is refused ----
+run 2 finetune base --out x
+run 2 finetune --out x
+run 2 finetune base data.jsonl
+run 2 finetune base data.jsonl --full --lora-rank 3 --out x
+run 2 finetune run data.jsonl --full --out x
+run 2 finetune run data.jsonl --lora-rank 3 --out x
+run 2 finetune base data.jsonl --lora-targets c_attn --out x
+says 'q_proj, k_proj, v_proj, o_proj, gate_proj, up_proj, down_proj' err
+run 2 finetune base data.jsonl --lora-targets q_proj,,v_proj --out x
+run 2 finetune base data.jsonl --lora-rank 0 --out x
+run 3 finetune nowhere data.jsonl --out x
+run 3 finetune "$GRADUS_SOURCE/tests/data/models/gpt2" data.jsonl --out x
+says 'tokenizer.json' err
+[ ! -e x ] || fail 'a refused run left something'
+
+# ---- plan ----
+run 0 plan finetune base --lora-rank 4 --json
+[ "$(field optimizer)" = $((2 * 4 * 2 * (64 + 64) * 4)) ] || fail "plan: moments of q_proj and v_proj: $(field optimizer)"
+small=$(field gradients)
+run 0 plan finetune base --lora-rank 4 --accumulate 2 --json
+[ $(($(field gradients) - small)) -le $((4 * 2 * (64 + 64) * 4)) ] || fail 'plan: accumulated gradients of frozen weights'
+run 0 plan finetune base --full --json
+[ "$(field optimizer)" = $((2 * $(field weights))) ] || fail 'plan: --full keeps moments of all weights'
+run 0 plan finetune base16 --json
+[ "$(field weights)" -lt 70000 ] || fail "plan: a bf16 base in $(field weights) bytes"
+run 0 plan finetune base16 --full --json
+[ "$(field optimizer)" = $((2 * $(field weights))) ] || fail 'plan: --full of a bf16 model is in f32'
+# The planned peak against the resident set of the run, for a model whose moments would show.
+if [ "$GRADUS_KIND" = plain ] && /usr/bin/time -f %M true 2>kib && [ -s kib ]; then
+    "$g" train text.txt --tokenizer char --arch llama --steps 1 --layers 6 --embed 512 --heads 8 --context 64 --batch 1 \
+        --out run_large --quiet 2>err || fail "train: $(cat err)"
+    run 0 convert run_large --to hf --out large # a run's own state would be read, to see that it is whole
+    for flags in '--lora-targets all-linear' '--lora-rank 16 --accumulate 2' '--full'; do
+        flags="$flags --batch 2 --context 64 --steps 3"
+        rm -rf big
+        # shellcheck disable=SC2086
+        run 0 plan finetune large text.txt $flags --json
+        planned=$(field peak_bytes)
+        # shellcheck disable=SC2086
+        /usr/bin/time -f %M -o kib "$g" finetune large text.txt $flags --save-every 0 --out big --quiet 2>err || fail "$(cat err)"
+        real=$(($(tail -1 kib) * 1024))
+        echo "plan finetune $flags: $planned bytes, resident: $real"
+        [ $((planned - real)) -lt $((real * 5 / 100)) ] && [ $((real - planned)) -lt $((real * 5 / 100)) ] ||
+            fail "planned $planned bytes, and $real were resident: more than 5 % apart"
+    done
+fi
+
+# ---- train: flags without a default are the run's, too ----
+set -- --tokenizer char --layers 1 --embed 16 --steps 12 --warmup 3 --min-lr 0 --save-every 4 --keep 9 --quiet
+"$g" train text.txt "$@" --out whole 2>err || fail "$(cat err)"
+cp -r whole part
+rm -r part/checkpoints/step-8 part/checkpoints/step-12 part/latest
+run 0 train --resume --out part
+cmp -s whole/latest/model.safetensors part/latest/model.safetensors || fail '--resume forgets --warmup and --min-lr'
+
+[ $failures = 0 ] || { echo "$failures failures" >&2; exit 1; }
