@@ -119,6 +119,29 @@ static void measure(gr_model *m)
     free(logits);
 }
 
+/* Drawing a token: no part of the above. */
+static void measure_draw(void)
+{
+    enum { V = 128 * 1024 };
+    static float logits[V];
+    static double times[ROUNDS];
+    gr_sampling all = {.temperature = 1, .top_p = 1, .repeat_penalty = 1}, some[3] = {all, all, all};
+    const char *const names[] = {"all", "top-p 0.95", "top-k 40"};
+    some[1].top_p = 0.95;
+    some[2].top_k = 40;
+    for (int i = 0; i < V; i++)
+        logits[i] = (float)(i * 7919LL % 65536) / 8192 + (float)(i % 97) / 50;
+    for (int k = 0; k < 3; k++) {
+        for (int i = 0; i < ROUNDS; i++) {
+            double began = now();
+            some[k].seed = (uint64_t)i;
+            check(gr_sample_token(&some[k], logits, V, NULL, 0, 0) >= 0);
+            times[i] = now() - began;
+        }
+        printf("drawing from %d, %s: %.2f ms\n", V, names[k], median(times) * 1e3);
+    }
+}
+
 int main(int argc, char **argv)
 {
     gr_device *device = gr_device_open("cpu", argc > 1 ? atoi(argv[1]) : 0);
@@ -128,6 +151,7 @@ int main(int argc, char **argv)
     printf("%s, %s, %lld parameters\n", argc > 2 ? argv[2] : "gpt2", gr_device_describe(device),
            (long long)gr_model_describe(m)->parameters);
     measure(m);
+    measure_draw();
     gr_model_free(m);
     gr_device_close(device);
     return 0;

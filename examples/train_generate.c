@@ -56,11 +56,12 @@ static gr_status generate(gr_model *model, int64_t *ids, int64_t n)
     gr_generator *generator = gr_generator_new(model, 1, CONTEXT);
     gr_sampling sampling = gr_sampling_defaults();
     sampling.temperature = 0;
+    const int64_t prompt = n;
     gr_status s = generator ? GR_OK : gr_error_status();
     for (int64_t read = 0; s == GR_OK && n < CONTEXT; read = n++) {
         s = gr_generator_feed(generator, (const int64_t *[]){ids + read}, (int64_t[]){n - read}, logits);
         if (s == GR_OK)
-            ids[n] = gr_sample_token(&sampling, logits, gr_model_describe(model)->vocab, ids, n);
+            ids[n] = gr_sample_token(&sampling, logits, gr_model_describe(model)->vocab, ids, n, prompt);
     }
     gr_generator_free(generator);
     return s;

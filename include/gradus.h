@@ -711,22 +711,25 @@ GR_API gr_status gr_train_run(gr_model *model, const gr_data *data, const gr_dat
 
 /* ---- generation --------------------------------------------------------------------------------------------- */
 
-/* How the next token is drawn. Applied in transformers' order: repetition penalty, temperature, top-k, top-p, min-p. */
+/* How the next token is drawn: transformers' processors, in this order. docs/generation.md has the formulas. */
 typedef struct gr_sampling {
-    double temperature; /* 0: always the most likely token */
-    int64_t top_k;      /* only the k most likely; 0: all */
-    double top_p;       /* only the most likely that together have p; 1: all */
-    double min_p;       /* only those at least this fraction of the most likely one's probability; 0: all */
     double
         repeat_penalty; /* divides positive and multiplies negative logits of tokens seen (Keskar et al. 2019); 1: off */
+    double frequency_penalty; /* taken off a new token's logit for each time that it was made; 0: off */
+    double presence_penalty;  /* taken off once, if it was made at all; 0: off */
+    double temperature;       /* divides the logits; 0: always the most likely token, nothing below matters */
+    int64_t top_k;            /* only the k most likely; 0: all */
+    double top_p;             /* only the most likely that together have p; 1: all */
+    double min_p;             /* only those at least this fraction of the most likely one's probability; 0: all */
+    double typical_p;         /* only the most typical that together have p (Meister et al. 2023); 0 or 1: all */
     uint64_t seed;
 } gr_sampling;
 /* Temperature 0.8, top-p 0.95, the rest off, seed 0. */
 GR_API gr_sampling gr_sampling_defaults(void);
-/* Draws from logits [vocab], given the n tokens so far; a function of its arguments alone (draw number n of the seed).
- * -1 when the logits are not numbers, or without memory. */
+/* Draws from logits [vocab], given the n tokens so far, of which the first `prompt` were given and not made; a function of
+ * its arguments alone (draw number n of the seed). -1 when the logits are not numbers, or without memory. */
 GR_API int64_t gr_sample_token(const gr_sampling *sampling, const float *logits, int64_t vocab, const int64_t *tokens,
-                               int64_t n);
+                               int64_t n, int64_t prompt);
 
 /* Runs a model token by token: keys and values of what it has read are kept in a cache. `batch` sequences side by side,
  * each at its own length. */

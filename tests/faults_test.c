@@ -172,7 +172,7 @@ static gr_status generate(void *ctx)
     if (s == GR_OK)
         s = gr_generator_feed(g, (const int64_t *[]){f->tokens}, (int64_t[]){1}, logits);
     gr_sampling how = gr_sampling_defaults();
-    if (s == GR_OK && gr_sample_token(&how, logits, TINY_VOCAB, f->tokens, 5) < 0)
+    if (s == GR_OK && gr_sample_token(&how, logits, TINY_VOCAB, f->tokens, 5, 5) < 0)
         s = gr_error_status();
     gr_generator_free(g);
     return s;

@@ -109,7 +109,14 @@ static gr_status set_options(work *w)
     const gr_generate_flags *f = w->f;
     int n = 0;
     w->o = (gr_generate_options){.max_tokens = f->tokens, .token = on_token, .cancel = gr_interrupted, .user = w};
-    w->o.sampling = (gr_sampling){f->temperature, f->top_k, f->top_p, f->min_p, f->repeat_penalty, 0};
+    w->o.sampling = (gr_sampling){.repeat_penalty = f->repeat_penalty,
+                                  .frequency_penalty = f->frequency_penalty,
+                                  .presence_penalty = f->presence_penalty,
+                                  .temperature = f->temperature,
+                                  .top_k = f->top_k,
+                                  .top_p = f->top_p,
+                                  .min_p = f->min_p,
+                                  .typical_p = f->typical_p};
     w->o.stop = f->stop.items;
     w->o.n_stop = (int)f->stop.count;
     if (f->ignore_eos)

@@ -8,7 +8,7 @@ typedef struct gr_generate_flags {
     const char *prompt, *prompt_file;
     gr_id_rows ids;
     int64_t tokens, top_k, samples;
-    double temperature, top_p, min_p, repeat_penalty;
+    double temperature, top_p, min_p, typical_p, repeat_penalty, frequency_penalty, presence_penalty;
     gr_texts stop;
     bool ignore_eos;
 } gr_generate_flags;

@@ -1,6 +1,10 @@
-/* Drawing the next token. */
-#include "gradus.h"
+/* Drawing the next token: transformers' processors one after the other, each on what the one before left.
+ *
+ * A vocabulary is never sorted. What is kept is found by counting candidates and their mass in buckets of a key, and
+ * sorting the one bucket in which the border falls. */
+#include "infer/infer.h"
 
+#include "base/error.h"
 #include "base/mem.h"
 #include "base/philox.h"
 
@@ -8,103 +12,343 @@
 #include <stdlib.h>
 #include <string.h>
 
-typedef struct candidate {
-    int64_t id;
-    float logit;
-    double p;
-} candidate;
+enum { BUCKETS = 1024, FARTHEST = 40 /* what is e^-40 as likely as the likeliest is never drawn */ };
+
+typedef struct member { /* of the bucket with the border */
+    float key;
+    int32_t i;
+} member;
+
+struct gr_sampler {
+    int64_t vocab, n; /* n: candidates left, by ascending id */
+    int32_t *ids, *counts;
+    float *scores, *p, *keys; /* p: e^(score - largest), not normalized */
+    member *members;
+};
 
 gr_sampling gr_sampling_defaults(void)
 {
     return (gr_sampling){.temperature = 0.8, .top_p = 0.95, .repeat_penalty = 1};
 }
 
-/* Likelier first; of equals the smaller id, so that the order is the same everywhere. */
-static int by_logit(const void *pa, const void *pb)
+static gr_status check(const char *name, double x, double low, double high)
 {
-    const candidate *a = pa, *b = pb;
-    if (a->logit != b->logit)
-        return a->logit > b->logit ? -1 : 1;
-    return a->id < b->id ? -1 : a->id > b->id;
+    if (x >= low && x <= high)
+        return GR_OK;
+    return gr_fail(GR_ERR_ARGUMENT, "sampling: %s is %g\nit is between %g and %g", name, x, low, high);
 }
 
-static void penalize(float *logits, int64_t vocab, const int64_t *tokens, int64_t n, double penalty, bool *seen)
+gr_status gr_sampling_check(const gr_sampling *s)
 {
+    const struct {
+        const char *name;
+        double x, low, high;
+    } all[] = {
+        {"temperature", s->temperature, 0, 1e30},
+        {"top_k", (double)s->top_k, 0, 1e18},
+        {"top_p", s->top_p, 0, 1},
+        {"min_p", s->min_p, 0, 1},
+        {"typical_p", s->typical_p, 0, 1},
+        {"repeat_penalty", s->repeat_penalty, 1e-30, 1e30},
+        {"frequency_penalty", s->frequency_penalty, -1e30, 1e30},
+        {"presence_penalty", s->presence_penalty, -1e30, 1e30},
+    };
+    gr_status status = GR_OK;
+    for (size_t i = 0; status == GR_OK && i < sizeof all / sizeof all[0]; i++)
+        status = check(all[i].name, all[i].x, all[i].low, all[i].high);
+    return status;
+}
+
+gr_sampler *gr_sampler_new(int64_t vocab)
+{
+    gr_sampler *w = gr_alloc_zero(1, sizeof *w);
+    size_t n = (size_t)vocab;
+    if (!w)
+        return NULL;
+    w->vocab = vocab;
+    w->ids = gr_alloc(n * sizeof *w->ids);
+    w->counts = gr_alloc_zero(n, sizeof *w->counts);
+    w->scores = gr_alloc(3 * n * sizeof *w->scores);
+    w->members = gr_alloc(n * sizeof *w->members);
+    if (w->ids && w->counts && w->scores && w->members) {
+        w->p = w->scores + n;
+        w->keys = w->p + n;
+        return w;
+    }
+    gr_sampler_free(w);
+    return NULL;
+}
+
+void gr_sampler_free(gr_sampler *w)
+{
+    if (!w)
+        return;
+    gr_free(w->ids);
+    gr_free(w->counts);
+    gr_free(w->scores);
+    gr_free(w->members);
+    gr_free(w);
+}
+
+/* ---- penalties ---------------------------------------------------------------------------------------------- */
+
+/* How often each token occurs in tokens[from, n); penalizing sets the counts back to 0. */
+static void count(gr_sampler *w, const int64_t *tokens, int64_t from, int64_t n)
+{
+    for (int64_t i = from; i < n; i++)
+        if (tokens[i] >= 0 && tokens[i] < w->vocab)
+            w->counts[tokens[i]]++;
+}
+
+/* Repetition counts the prompt in, frequency and presence what is new, as OpenAI and vLLM have it. */
+static void penalize(gr_sampler *w, const gr_sampling *s, const int64_t *tokens, int64_t n, int64_t prompt)
+{
+    count(w, tokens, 0, n);
     for (int64_t i = 0; i < n; i++) {
         int64_t t = tokens[i];
-        if (t < 0 || t >= vocab || seen[t])
+        if (t < 0 || t >= w->vocab || w->counts[t] == 0)
             continue;
-        seen[t] = true;
-        logits[t] = logits[t] > 0 ? (float)(logits[t] / penalty) : (float)(logits[t] * penalty);
+        float x = w->scores[t], penalty = (float)s->repeat_penalty;
+        w->scores[t] = x < 0 ? x * penalty : x / penalty;
+        w->counts[t] = 0;
+    }
+    count(w, tokens, prompt, n);
+    for (int64_t i = prompt; i < n; i++) {
+        int64_t t = tokens[i];
+        if (t < 0 || t >= w->vocab || w->counts[t] == 0)
+            continue;
+        w->scores[t] -= (float)s->frequency_penalty * (float)w->counts[t];
+        w->scores[t] -= (float)s->presence_penalty;
+        w->counts[t] = 0;
     }
 }
+
+/* ---- candidates --------------------------------------------------------------------------------------------- */
 
 static int64_t most_likely(const float *logits, int64_t vocab)
 {
     int64_t best = -1;
+    float most = -INFINITY;
     for (int64_t i = 0; i < vocab; i++)
-        if (!isnan(logits[i]) && (best < 0 || logits[i] > logits[best]))
+        if (logits[i] > most || (best < 0 && !isnan(logits[i]))) {
             best = i;
+            most = logits[i];
+        }
     return best;
 }
 
-/* Those that could be drawn at all: within e^-40 of the likeliest. Sorting is for these only. */
-static int64_t gather(candidate *c, const float *logits, int64_t vocab, double temperature, float top)
+/* Those that could be drawn at all; `top` is the largest logit. */
+static void gather(gr_sampler *w, float temperature, float top)
 {
-    int64_t n = 0;
-    for (int64_t i = 0; i < vocab; i++)
-        if ((logits[i] - top) / temperature > -40)
-            c[n++] = (candidate){i, logits[i], exp((logits[i] - top) / temperature)};
-    return n;
-}
-
-/* How many of the sorted candidates top-k, top-p and min-p leave. */
-static int64_t cut(const gr_sampling *s, const candidate *c, int64_t n)
-{
-    if (s->top_k > 0 && s->top_k < n)
-        n = s->top_k;
-    double sum = 0, reached = 0;
-    for (int64_t i = 0; i < n; i++)
-        sum += c[i].p;
-    int64_t left = 0;
-    while (left < n && (left == 0 || (reached < s->top_p * sum && c[left].p >= s->min_p * c[0].p)))
-        reached += c[left++].p;
-    return left;
-}
-
-static int64_t draw(const gr_sampling *s, candidate *c, int64_t n, uint64_t number)
-{
-    qsort(c, (size_t)n, sizeof *c, by_logit);
-    n = cut(s, c, n);
-    double sum = 0;
-    for (int64_t i = 0; i < n; i++)
-        sum += c[i].p;
-    double u = (double)gr_philox_uniform(s->seed, 0x73616d70 /* "samp" */, number) * sum;
-    for (int64_t i = 0; i + 1 < n; i++) {
-        u -= c[i].p;
-        if (u < 0)
-            return c[i].id;
+    w->n = 0;
+    top /= temperature;
+    for (int64_t i = 0; i < w->vocab; i++) {
+        float x = w->scores[i] / temperature;
+        w->ids[w->n] = (int32_t)i;
+        w->scores[w->n] = x;
+        w->n += top - x < FARTHEST;
     }
-    return c[n - 1].id;
 }
 
-int64_t gr_sample_token(const gr_sampling *s, const float *given, int64_t vocab, const int64_t *tokens, int64_t n)
+static void find_p(gr_sampler *w, float top)
 {
-    size_t count = (size_t)vocab;
-    candidate *c = gr_alloc(count * sizeof *c);
-    float *logits = gr_alloc(count * sizeof *logits);
-    bool *seen = gr_alloc_zero(count, sizeof *seen);
-    int64_t id = -1;
-    if (c && logits && seen) {
-        memcpy(logits, given, count * sizeof *logits);
-        if (s->repeat_penalty != 1)
-            penalize(logits, vocab, tokens, n, s->repeat_penalty, seen);
-        id = most_likely(logits, vocab);
-        if (id >= 0 && s->temperature > 0 && isfinite(logits[id]))
-            id = draw(s, c, gather(c, logits, vocab, s->temperature, logits[id]), (uint64_t)n);
+    for (int64_t i = 0; i < w->n; i++)
+        w->p[i] = expf(w->scores[i] - top);
+}
+
+/* ---- what is kept ------------------------------------------------------------------------------------------- */
+
+static int by_key(const void *pa, const void *pb)
+{
+    const member *a = pa, *b = pb;
+    if (a->key != b->key)
+        return a->key < b->key ? -1 : 1;
+    return a->i > b->i ? -1 : a->i < b->i; /* of equals the larger id first: so does torch.sort */
+}
+
+/* Candidates are kept in the order of their keys as long as those before are fewer than `most` and have less than `mass`:
+ * where that ends. */
+typedef struct border {
+    int64_t most;
+    double mass;
+    int bucket;     /* in which it falls */
+    int64_t before; /* candidates of the buckets before, and their mass */
+    double above;
+} border;
+
+/* Keys are 0 and more; few are farther out than candidates are. */
+static int bucket_of(float key)
+{
+    const float scale = (float)BUCKETS / FARTHEST;
+    return key < FARTHEST ? (int)(key * scale) : BUCKETS - 1;
+}
+
+static bool goes_on(const border *b, int64_t count, double mass)
+{
+    return b->before + count < b->most && b->above + mass < b->mass;
+}
+
+static void find_bucket(const gr_sampler *w, border *b)
+{
+    int64_t counts[BUCKETS] = {0};
+    double sums[BUCKETS] = {0};
+    for (int64_t i = 0; i < w->n; i++) {
+        int bucket = bucket_of(w->keys[i]);
+        counts[bucket]++;
+        sums[bucket] += (double)w->p[i];
     }
-    gr_free(c);
-    gr_free(logits);
-    gr_free(seen);
+    while (b->bucket < BUCKETS - 1 && goes_on(b, counts[b->bucket], sums[b->bucket])) {
+        b->before += counts[b->bucket];
+        b->above += sums[b->bucket++];
+    }
+}
+
+/* The last that is kept. The border's bucket may be empty, when there is nothing behind it. */
+static member find_last(gr_sampler *w, border *b)
+{
+    int64_t n = 0, last = 0;
+    for (int64_t i = 0; i < w->n; i++)
+        if (bucket_of(w->keys[i]) == b->bucket)
+            w->members[n++] = (member){w->keys[i], (int32_t)i};
+    qsort(w->members, (size_t)n, sizeof *w->members, by_key);
+    while (last + 1 < n && goes_on(b, 1, (double)w->p[w->members[last].i])) {
+        b->before++;
+        b->above += (double)w->p[w->members[last++].i];
+    }
+    return n ? w->members[last] : (member){INFINITY, 0};
+}
+
+static void move(gr_sampler *w, int64_t to, int64_t from)
+{
+    w->ids[to] = w->ids[from];
+    w->scores[to] = w->scores[from];
+    w->p[to] = w->p[from];
+}
+
+/* Leaves `most` at most, or `mass`; one at least. ties: all that are equal to the last one, too. */
+static void keep_smallest(gr_sampler *w, int64_t most, double mass, bool ties)
+{
+    border b = {.most = most, .mass = mass};
+    find_bucket(w, &b);
+    member last = find_last(w, &b);
+    int64_t kept = 0;
+    for (int64_t i = 0; i < w->n; i++) {
+        const float key = w->keys[i];
+        move(w, kept, i); /* without a jump that nobody can foresee */
+        kept += (key < last.key) | ((key == last.key) & (ties | (i >= last.i)));
+    }
+    w->n = kept;
+}
+
+/* Of all that is left, in four sums that do not wait for each other. */
+static double total(const gr_sampler *w)
+{
+    double sum[4] = {0};
+    int64_t i = 0;
+    for (; i + 4 <= w->n; i += 4)
+        for (int k = 0; k < 4; k++)
+            sum[k] += (double)w->p[i + k];
+    for (; i < w->n; i++)
+        sum[0] += (double)w->p[i];
+    return (sum[0] + sum[1]) + (sum[2] + sum[3]);
+}
+
+/* The smaller the likelier. */
+static void key_by_score(gr_sampler *w, float top)
+{
+    for (int64_t i = 0; i < w->n; i++)
+        w->keys[i] = top - w->scores[i];
+}
+
+static void keep_min_p(gr_sampler *w, double min_p)
+{
+    int64_t kept = 0;
+    for (int64_t i = 0; i < w->n; i++) {
+        float p = w->p[i];
+        move(w, kept, i);
+        kept += p >= (float)min_p;
+    }
+    w->n = kept;
+}
+
+/* Those whose surprise is nearest to the expected one, the entropy (Meister et al. 2023). */
+static void keep_typical(gr_sampler *w, double mass, float top)
+{
+    double sum = total(w), log_sum = log(sum), expected = 0;
+    for (int64_t i = 0; i < w->n; i++) {
+        w->keys[i] = (float)(log_sum - (double)(w->scores[i] - top)); /* -log of its probability */
+        expected += (double)w->p[i] * (double)w->keys[i];
+    }
+    for (int64_t i = 0; i < w->n; i++)
+        w->keys[i] = fabsf(w->keys[i] - (float)(expected / sum));
+    keep_smallest(w, INT64_MAX, mass * sum, true);
+}
+
+/* ---- all of it ---------------------------------------------------------------------------------------------- */
+
+static gr_status distribute(gr_sampler *w, const gr_sampling *s, const float *logits, const int64_t *tokens, int64_t n,
+                            int64_t prompt)
+{
+    memcpy(w->scores, logits, (size_t)w->vocab * sizeof *logits);
+    if (s->repeat_penalty != 1 || s->frequency_penalty != 0 || s->presence_penalty != 0)
+        penalize(w, s, tokens, n, prompt);
+    int64_t best = most_likely(w->scores, w->vocab);
+    if (best < 0)
+        return GR_ERR_NUMBER;
+    float top = w->scores[best];
+    if (s->temperature <= 0 || !isfinite(top / (float)s->temperature)) {
+        w->n = 1;
+        w->ids[0] = (int32_t)best;
+        w->p[0] = 1;
+        return GR_OK;
+    }
+    gather(w, (float)s->temperature, top);
+    top /= (float)s->temperature;
+    if (s->top_k > 0 && s->top_k < w->n) {
+        key_by_score(w, top);
+        memset(w->p, 0, (size_t)w->n * sizeof *w->p); /* nobody asks for mass */
+        keep_smallest(w, s->top_k, INFINITY, true);
+    }
+    find_p(w, top);
+    if (s->top_p < 1) {
+        key_by_score(w, top);
+        keep_smallest(w, INT64_MAX, s->top_p * total(w), false);
+    }
+    if (s->min_p > 0)
+        keep_min_p(w, s->min_p);
+    if (s->typical_p > 0 && s->typical_p < 1)
+        keep_typical(w, s->typical_p, top);
+    return GR_OK;
+}
+
+int64_t gr_sampler_draw(gr_sampler *w, const gr_sampling *s, const float *logits, const int64_t *tokens, int64_t n,
+                        int64_t prompt)
+{
+    if (distribute(w, s, logits, tokens, n, prompt) != GR_OK)
+        return -1;
+    double u = (double)gr_philox_uniform(s->seed, 0x73616d70 /* "samp" */, (uint64_t)n) * total(w);
+    int64_t i = 0;
+    while (i + 1 < w->n && (u -= (double)w->p[i]) >= 0)
+        i++;
+    return w->ids[i];
+}
+
+gr_status gr_sampler_probabilities(gr_sampler *w, const gr_sampling *s, const float *logits, const int64_t *tokens,
+                                   int64_t n, int64_t prompt, double *p)
+{
+    gr_status status = distribute(w, s, logits, tokens, n, prompt);
+    memset(p, 0, (size_t)w->vocab * sizeof *p);
+    double sum = status == GR_OK ? total(w) : 1;
+    for (int64_t i = 0; status == GR_OK && i < w->n; i++)
+        p[w->ids[i]] = (double)w->p[i] / sum;
+    return status;
+}
+
+int64_t gr_sample_token(const gr_sampling *s, const float *logits, int64_t vocab, const int64_t *tokens, int64_t n,
+                        int64_t prompt)
+{
+    gr_sampler *w = gr_sampler_new(vocab);
+    int64_t id = w ? gr_sampler_draw(w, s, logits, tokens, n, prompt) : -1;
+    gr_sampler_free(w);
     return id;
 }

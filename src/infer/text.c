@@ -189,7 +189,7 @@ static gr_status decode(writing *w)
     limit = limit < capacity ? limit : capacity;
     while (s == GR_OK && !w->done && w->n < limit) {
         gr_error_clear();
-        int64_t id = gr_sample_token(&w->o->sampling, w->logits, w->vocab, w->tokens, w->n);
+        int64_t id = gr_sample_token(&w->o->sampling, w->logits, w->vocab, w->tokens, w->n, w->prompt);
         if (id < 0)
             return gr_error_status() == GR_ERR_MEMORY ? GR_ERR_MEMORY : refuse_logits(w);
         s = take_token(w, id);
