@@ -89,9 +89,8 @@ static const char *shown(const gr_tokenizer *t, int64_t id, size_t *size)
     return a->token[id].shown;
 }
 
-/* Decodes into out, which is emptied first. Ids without a token are left out: models have more rows than tokens. */
-static gr_status decode(const gr_tokenizer *t, gr_tokenizer_scratch *s, const int32_t *ids, size_t n, unsigned flags,
-                        gr_bytes *out)
+gr_status gr_tokenizer_show(const gr_tokenizer *t, gr_tokenizer_scratch *s, const int32_t *ids, size_t n,
+                            unsigned flags, gr_bytes *out)
 {
     gr_status status = GR_OK;
     gr_strings_clear(&s->tokens);
@@ -111,7 +110,7 @@ gr_status gr_tokenizer_decode(gr_tokenizer *t, const int32_t *ids, size_t n, uns
                               size_t *size)
 {
     gr_tokenizer_scratch *s = &t->scratch;
-    gr_status status = decode(t, s, ids, n, flags, &s->text);
+    gr_status status = gr_tokenizer_show(t, s, ids, n, flags, &s->text);
     if (!status)
         status = gr_bytes_add(&s->text, "", 1); /* a NUL for those who want a string */
     *text = status ? "" : s->text.data;
@@ -178,7 +177,7 @@ static bool ends_unfinished(const gr_bytes *b)
 static gr_status show_ids(gr_text_stream *s, bool end)
 {
     gr_bytes *all = &s->scratch.text;
-    gr_status status = decode(s->tokenizer, &s->scratch, s->ids.data, s->ids.size, s->flags, all);
+    gr_status status = gr_tokenizer_show(s->tokenizer, &s->scratch, s->ids.data, s->ids.size, s->flags, all);
     bool wait = ends_unfinished(all) && !end && s->ids.size - s->context < longest_wait;
     if (status || wait || all->size <= s->before.size)
         return status;
@@ -186,7 +185,8 @@ static gr_status show_ids(gr_text_stream *s, bool end)
     memmove(s->ids.data, s->ids.data + s->context, (s->ids.size - s->context) * sizeof *s->ids.data);
     s->ids.size -= s->context;
     s->context = s->ids.size;
-    return status ? status : decode(s->tokenizer, &s->scratch, s->ids.data, s->ids.size, s->flags, &s->before);
+    return status ? status
+                  : gr_tokenizer_show(s->tokenizer, &s->scratch, s->ids.data, s->ids.size, s->flags, &s->before);
 }
 
 static gr_status feed(gr_text_stream *s, int32_t id)

@@ -48,6 +48,10 @@ void gr_tokenizer_guess_ends(gr_tokenizer *t);
 /* encode.c: appends to scratch->ids. */
 gr_status gr_tokenizer_run(const gr_tokenizer *t, gr_tokenizer_scratch *s, const char *text, size_t size,
                            unsigned flags);
+/* tokenizer.c: decodes into out, which is emptied first. Ids without a token are left out: models have more rows than
+ * tokens. */
+gr_status gr_tokenizer_show(const gr_tokenizer *t, gr_tokenizer_scratch *s, const int32_t *ids, size_t n,
+                            unsigned flags, gr_bytes *out);
 void gr_tokenizer_scratch_free(gr_tokenizer_scratch *s);
 
 #endif

@@ -1,0 +1,24 @@
+/* Tokenizing many lines: a block at a time on all threads, answers in the lines' order. */
+#ifndef GR_CLI_TOKENIZE_LINES_H
+#define GR_CLI_TOKENIZE_LINES_H
+
+#include "base/thread.h"
+#include "text/tokenizer.h"
+
+/* What is made of an input. */
+typedef struct gr_line_format {
+    const gr_tokenizer *tokenizer;
+    unsigned encode_flags, decode_flags;
+    bool jsonl; /* lines are {"text": …} or {"ids": […]}; else text */
+    bool json;  /* answers are objects, with "tokens" */
+} gr_line_format;
+
+/* Appends the answer to one text, newline included; and to one row of ids. */
+gr_status gr_line_encode(const gr_line_format *f, gr_tokenizer_scratch *s, const char *text, size_t size,
+                         gr_bytes *out);
+gr_status gr_line_decode(const gr_line_format *f, gr_tokenizer_scratch *s, const int32_t *ids, size_t n, gr_bytes *out);
+
+/* All lines of stdin, answers to stdout. threads 0: one per core. */
+gr_status gr_lines_from_stdin(const gr_line_format *f, int threads);
+
+#endif
