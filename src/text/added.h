@@ -6,7 +6,8 @@
 #include "text/vocab.h"
 
 typedef struct gr_added_token {
-    bool special;        /* control token: only found in text when asked for, left out of decoded text when asked for */
+    bool special;        /* control token: only found in text when asked for */
+    bool hidden;         /* left out of decoded text when asked for: what it decodes to is a control token's content */
     bool normalized;     /* searched for in the normalized text */
     bool lstrip, rstrip; /* takes the white space before, behind */
     bool single_word;    /* not inside of a word */
@@ -26,9 +27,9 @@ typedef struct gr_added {
 gr_status gr_added_add(gr_added *a, const char *content, size_t size, int32_t id, gr_added_token flags);
 void gr_added_free(gr_added *a);
 
-static inline bool gr_added_is_special(const gr_added *a, int64_t id)
+static inline bool gr_added_is_hidden(const gr_added *a, int64_t id)
 {
-    return id >= 0 && (uint64_t)id < a->rows && a->token[id].present && a->token[id].special;
+    return id >= 0 && (uint64_t)id < a->rows && a->token[id].present && a->token[id].hidden;
 }
 
 /* A walk over the matches of one trie in a text. */

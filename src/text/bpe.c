@@ -35,19 +35,36 @@ static bool fall_back(const gr_bpe *b, const char *p, size_t n, int32_t *out)
     return true;
 }
 
-/* A character's token, with the prefix and suffix that its place in the word asks for; -1: none. */
-static int32_t find_symbol(const gr_bpe *b, const char *p, int n, bool first, bool last)
+/* A character with the prefix and suffix that its place in the word asks for; the vocabulary has it so, and so its bytes
+ * are spelled. */
+typedef struct affixed {
+    const char *text;
+    size_t size;
+    char own[2 * GR_BPE_AFFIX + 8];
+} affixed;
+
+static void set_affixed(affixed *a, const gr_bpe *b, const char *p, int n, bool first, bool last)
 {
     const gr_bpe_options *o = &b->options;
     const char *prefix = !first && o->prefix ? o->prefix : "", *suffix = last && o->suffix ? o->suffix : "";
+    a->text = p;
+    a->size = (size_t)n;
     if (!*prefix && !*suffix)
-        return n == 1 ? b->symbol[(unsigned char)*p] : gr_vocab_find(&b->base.vocab, p, (size_t)n);
-    char text[256];
-    int size = snprintf(text, sizeof text, "%s%.*s%s", prefix, n, p, suffix);
-    return gr_vocab_find(&b->base.vocab, text, (size_t)size);
+        return;
+    size_t before = strlen(prefix), behind = strlen(suffix);
+    memcpy(a->own, prefix, before);
+    memcpy(a->own + before, p, (size_t)n);
+    memcpy(a->own + before + (size_t)n, suffix, behind);
+    a->text = a->own;
+    a->size = before + (size_t)n + behind;
 }
 
-/* A word's first symbols, at most one a byte. An unknown character waits in `unk` for what follows, as it may be fused
+static int32_t find_symbol(const gr_bpe *b, const char *p, size_t n)
+{
+    return n == 1 ? b->symbol[(unsigned char)*p] : gr_vocab_find(&b->base.vocab, p, n);
+}
+
+/* A word's first symbols, at most one a byte of it and its affixes. An unknown character waits in `unk` for what follows, as it may be fused
  * with the next; byte_fallback tokens pass it by, which is how Hugging Face's loop orders them. */
 static gr_status first_symbols(const gr_bpe *b, const char *p, size_t size, int32_t *out, size_t *count)
 {
@@ -57,14 +74,16 @@ static gr_status first_symbols(const gr_bpe *b, const char *p, size_t size, int3
     for (int bytes = 1; p < end; p += bytes) {
         if (!b->options.byte_level)
             gr_utf8_read(p, end, &bytes);
-        int32_t id = find_symbol(b, p, bytes, p == start, p + bytes == end);
+        affixed a;
+        set_affixed(&a, b, p, bytes, p == start, p + bytes == end);
+        int32_t id = find_symbol(b, a.text, a.size);
         if (id >= 0) {
             if (unk)
                 out[n++] = b->unk;
             unk = false;
             out[n++] = id;
-        } else if (fall_back(b, p, (size_t)bytes, out + n)) {
-            n += (size_t)bytes;
+        } else if (fall_back(b, a.text, a.size, out + n)) {
+            n += a.size;
         } else if (b->unk == GR_UNK_MISSING) {
             return fail_unknown(b, p, bytes);
         } else if (b->unk >= 0) {
@@ -82,8 +101,10 @@ static gr_status first_symbols(const gr_bpe *b, const char *p, size_t size, int3
 /* Symbols of a word, merged, behind those in out. */
 static gr_status merge_word(const gr_bpe *b, gr_token_scratch *s, const char *p, size_t size, gr_ids *out)
 {
-    size_t n;
-    gr_status status = gr_ids_reserve(out, size);
+    size_t n, room = size;
+    if (b->options.byte_fallback && !gr_mul_size(size, b->affix_room, &room))
+        return GR_ERR_MEMORY;
+    gr_status status = gr_ids_reserve(out, room);
     int32_t *symbol = out->data + out->size;
     if (!status)
         status = first_symbols(b, p, size, symbol, &n);
@@ -210,6 +231,7 @@ static gr_status copy_options(gr_bpe *b, const gr_bpe_options *o)
     if ((o->prefix && strlen(o->prefix) > GR_BPE_AFFIX) || (o->suffix && strlen(o->suffix) > GR_BPE_AFFIX))
         return gr_fail(GR_ERR_UNSUPPORTED,
                        "BPE: a continuing_subword_prefix or end_of_word_suffix of more than %d bytes", GR_BPE_AFFIX);
+    b->affix_room = 1 + (o->prefix ? strlen(o->prefix) : 0) + (o->suffix ? strlen(o->suffix) : 0);
     b->unk = o->unk ? gr_vocab_find(&b->base.vocab, o->unk, strlen(o->unk)) : GR_UNK_NONE;
     if (o->unk && b->unk < 0)
         b->unk = GR_UNK_MISSING;

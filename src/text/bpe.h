@@ -34,6 +34,7 @@ typedef struct gr_bpe {
     int32_t fallback[256];  /* byte_fallback: token "<0xNN>"; -1: none */
     gr_merge *merge;        /* open addressing */
     size_t merges, slots, added;
+    size_t affix_room;  /* byte_fallback tokens a byte of a word may become */
     bool can_cut;       /* see bpe_cut.c */
     uint64_t *together; /* bit of a pair: it stands inside some token */
 } gr_bpe;

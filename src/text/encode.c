@@ -25,7 +25,7 @@ void gr_tokenizer_scratch_free(gr_tokenizer_scratch *s)
 
 /* Text between added tokens, normalized. */
 static gr_status encode_pieces(const gr_tokenizer *t, gr_tokenizer_scratch *s, const char *text, size_t size,
-                               bool first)
+                               size_t zero)
 {
     gr_scan_fn scan = t->byte_level ? gr_pretokenizer_scanner(t->pretokenizer) : NULL;
     gr_status status = GR_OK;
@@ -38,11 +38,33 @@ static gr_status encode_pieces(const gr_tokenizer *t, gr_tokenizer_scratch *s, c
         return status;
     }
     s->pieces.n = 0;
-    status = gr_pieces_add(&s->pieces, text, size, first);
+    status = gr_pieces_add(&s->pieces, text, size, zero);
     if (!status)
         status = gr_pretokenizer_run(t->pretokenizer, &s->pieces, &s->spare);
     for (size_t i = 0; i < s->pieces.n && !status; i++)
         status = t->model->encode(t->model, &s->model, s->pieces.piece[i].text, s->pieces.piece[i].size, &s->ids);
+    return status;
+}
+
+/* How much of a normalized text is of its first character; see gr_piece. Where that comes out otherwise in company, the
+ * text's own first character counts, unless it is a replacement, which Hugging Face's code puts where the last
+ * character replaced was. */
+static gr_status find_zero(const gr_tokenizer *t, gr_tokenizer_scratch *s, const char *text, const char *end,
+                           size_t *zero)
+{
+    gr_bytes alone = {0};
+    const gr_bytes *normal = &s->normal;
+    int n;
+    *zero = 0;
+    gr_utf8_read(text, end, &n);
+    gr_status status = gr_normalizer_run(t->normalizer, text, (size_t)n, &alone, &s->normal_spare);
+    if (!status && alone.size <= normal->size && (!alone.size || memcmp(alone.data, normal->data, alone.size) == 0)) {
+        *zero = alone.size;
+    } else if (!status && normal->size && !gr_normalizer_replaces(t->normalizer)) {
+        gr_utf8_read(normal->data, normal->data + normal->size, &n);
+        *zero = (size_t)n;
+    }
+    gr_bytes_free(&alone);
     return status;
 }
 
@@ -51,10 +73,13 @@ static gr_status encode_part(const gr_tokenizer *t, gr_tokenizer_scratch *s, con
                              unsigned flags)
 {
     gr_status status = GR_OK;
+    size_t zero = first;
     if (!size)
         return GR_OK;
     if (!gr_normalizer_is_empty(t->normalizer)) {
         status = gr_normalizer_run(t->normalizer, text, size, &s->normal, &s->normal_spare);
+        if (!status && first && gr_pretokenizer_asks_zero(t->pretokenizer))
+            status = find_zero(t, s, text, text + size, &zero);
         text = s->normal.size ? s->normal.data : "";
         size = s->normal.size;
     }
@@ -63,7 +88,8 @@ static gr_status encode_part(const gr_tokenizer *t, gr_tokenizer_scratch *s, con
         const char *start, *stop;
         id = gr_added_next(&search, &start, &stop);
         if (stop > start)
-            status = encode_pieces(t, s, start, (size_t)(stop - start), first && start == text);
+            status = encode_pieces(t, s, start, (size_t)(stop - start),
+                                   zero > (size_t)(start - text) ? zero - (size_t)(start - text) : 0);
         if (!status && id >= 0)
             status = gr_ids_add(&s->ids, id);
     }

@@ -246,6 +246,14 @@ void gr_normalizer_free(gr_normalizer *n)
     gr_free(n);
 }
 
+bool gr_normalizer_replaces(const gr_normalizer *n)
+{
+    bool replaces = false;
+    for (size_t i = 0; i < n->n; i++)
+        replaces |= n->step[i].kind->run == run_replace;
+    return replaces;
+}
+
 bool gr_normalizer_is_empty(const gr_normalizer *n)
 {
     return n->n == 0;

@@ -2,13 +2,13 @@
 #include "text/byte_level.h"
 #include "text/pattern.h"
 
-gr_status gr_pieces_add(gr_pieces *p, const char *text, size_t size, bool first)
+gr_status gr_pieces_add(gr_pieces *p, const char *text, size_t size, size_t zero)
 {
     if (!size)
         return GR_OK; /* empty pieces are never seen by anything */
     gr_status status = gr_grow(&p->piece, &p->cap, p->n + 1, sizeof *p->piece);
     if (!status)
-        p->piece[p->n++] = (gr_piece){text, size, first};
+        p->piece[p->n++] = (gr_piece){text, size, zero};
     return status;
 }
 
@@ -45,12 +45,18 @@ typedef struct cutting {
     size_t start, stop;
 } cutting;
 
+/* text[start .. stop) of a piece. */
+static gr_status add_part(gr_pieces *out, const gr_piece *from, size_t start, size_t stop)
+{
+    return gr_pieces_add(out, from->text + start, stop - start, from->zero > start ? from->zero - start : 0);
+}
+
 static gr_status emit(cutting *c)
 {
     if (!c->waiting)
         return GR_OK;
     c->waiting = false;
-    return gr_pieces_add(c->out, c->from->text + c->start, c->stop - c->start, c->from->first && c->start == 0);
+    return add_part(c->out, c->from, c->start, c->stop);
 }
 
 /* Whether a part joins what waits before it. */
@@ -111,6 +117,7 @@ struct step {
     char mark[8];       /* Metaspace: what stands for a space */
     bool always, first; /* Metaspace: where the mark is prepended */
     bool split;
+    int64_t length; /* FixedLength */
 };
 
 struct gr_pretokenizer {
@@ -224,12 +231,12 @@ static gr_status run_whitespace(const step *s, const gr_piece *piece, gr_pieces 
         if (class == run && class != GR_CLASS_SPACE)
             continue;
         if (run != GR_CLASS_SPACE)
-            status = gr_pieces_add(out, start, (size_t)(p - start), piece->first && start == piece->text);
+            status = add_part(out, piece, (size_t)(start - piece->text), (size_t)(p - piece->text));
         start = p;
         run = class;
     }
     if (!status && run != GR_CLASS_SPACE)
-        status = gr_pieces_add(out, start, (size_t)(end - start), piece->first && start == piece->text);
+        status = add_part(out, piece, (size_t)(start - piece->text), piece->size);
     return status;
 }
 
@@ -254,11 +261,12 @@ static gr_status run_byte_level(const step *s, const gr_piece *piece, gr_pieces 
     if (s->rewrites) {
         whole.text = out->own.data + out->own.size;
         whole.size += piece->text[0] != ' ';
+        whole.zero += whole.zero && piece->text[0] != ' ';
         put(out, " ", piece->text[0] != ' ');
         put(out, piece->text, piece->size);
     }
     if (!s->scan)
-        return gr_pieces_add(out, whole.text, whole.size, whole.first);
+        return gr_pieces_add(out, whole.text, whole.size, whole.zero);
     cutting c = {.from = &whole, .out = out, .how = ISOLATED};
     gr_status status = cut_by_scan(s->scan, &c);
     return status ? status : emit(&c);
@@ -267,12 +275,15 @@ static gr_status run_byte_level(const step *s, const gr_piece *piece, gr_pieces 
 static gr_status run_alphabet(const step *s, const gr_piece *piece, gr_pieces *out)
 {
     const char *text = out->own.data + out->own.size;
+    size_t zero = 0;
     (void)s;
     for (size_t i = 0; i < piece->size; i++) {
         char c[4];
+        if (i == piece->zero)
+            zero = (size_t)(out->own.data + out->own.size - text);
         put(out, c, (size_t)gr_utf8_write(gr_byte_to_char((unsigned char)piece->text[i]), c));
     }
-    return gr_pieces_add(out, text, (size_t)(out->own.data + out->own.size - text), piece->first);
+    return gr_pieces_add(out, text, (size_t)(out->own.data + out->own.size - text), zero);
 }
 
 static gr_status read_metaspace(step *s, gr_json value)
@@ -298,20 +309,67 @@ static gr_status read_metaspace(step *s, gr_json value)
 
 static gr_status run_metaspace(const step *s, const gr_piece *piece, gr_pieces *out)
 {
-    gr_piece whole = {out->own.data + out->own.size, 0, piece->first};
+    gr_piece whole = {out->own.data + out->own.size, 0, 0};
     size_t n = s->pattern.size;
     bool starts = piece->text[0] == ' ' || (piece->size >= n && memcmp(piece->text, s->mark, n) == 0);
-    if (!starts && (s->always || (s->first && piece->first)))
+    if (!starts && (s->always || (s->first && piece->zero)))
         put(out, s->mark, n);
-    for (size_t i = 0; i < piece->size; i++)
+    for (size_t i = 0; i < piece->size; i++) {
+        if (i == piece->zero && i)
+            whole.zero = (size_t)(out->own.data + out->own.size - whole.text);
         if (piece->text[i] == ' ')
             put(out, s->mark, n);
         else
             put(out, piece->text + i, 1);
+    }
     whole.size = (size_t)(out->own.data + out->own.size - whole.text);
+    if (piece->zero >= piece->size)
+        whole.zero = whole.size;
     if (!s->split)
-        return gr_pieces_add(out, whole.text, whole.size, whole.first);
+        return gr_pieces_add(out, whole.text, whole.size, whole.zero);
     return run_split(s, &whole, out);
+}
+
+/* A piece ends where the script changes. Characters of no script go with what is before them, and before all others
+ * with nothing: Hugging Face's code drops them, and so do we. */
+static gr_status run_scripts(const step *s, const gr_piece *piece, gr_pieces *out)
+{
+    const char *p = piece->text, *end = p + piece->size, *start = NULL;
+    int32_t script = -1;
+    gr_status status = GR_OK;
+    (void)s;
+    for (int n; p < end && !status; p += n) {
+        const gr_range *r = gr_range_find(gr_scripts, gr_scripts_count, gr_utf8_read(p, end, &n));
+        if (!r || r->value == script)
+            continue;
+        if (start)
+            status = add_part(out, piece, (size_t)(start - piece->text), (size_t)(p - piece->text));
+        start = p;
+        script = r->value;
+    }
+    return status || !start ? status : add_part(out, piece, (size_t)(start - piece->text), piece->size);
+}
+
+static gr_status read_fixed_length(step *s, gr_json value)
+{
+    s->length = gr_json_int(value, "length", 5, 1, INT32_MAX);
+    return GR_OK;
+}
+
+static gr_status run_fixed_length(const step *s, const gr_piece *piece, gr_pieces *out)
+{
+    const char *p = piece->text, *end = p + piece->size, *start = p;
+    int64_t count = 0;
+    gr_status status = GR_OK;
+    for (int n; p < end && !status;) {
+        gr_utf8_read(p, end, &n);
+        p += n;
+        if (++count % s->length && p < end)
+            continue;
+        status = add_part(out, piece, (size_t)(start - piece->text), (size_t)(p - piece->text));
+        start = p;
+    }
+    return status;
 }
 
 static const kind kinds[] = {
@@ -323,7 +381,11 @@ static const kind kinds[] = {
     {"WhitespaceSplit", read_whitespace_split, run_split, 0, 0},
     {"CharDelimiterSplit", read_delimiter, run_split, 0, 0},
     {"Metaspace", read_metaspace, run_metaspace, 4, 4},
+    {"UnicodeScripts", read_nothing, run_scripts, 0, 0},
+    {"FixedLength", read_fixed_length, run_fixed_length, 0, 0},
+    {"BertPreTokenizer", read_whitespace_split, run_split, 0, 0},
 };
+static const kind punctuation = {"BertPreTokenizer", read_punctuation, run_split, 0, 0}; /* its second half */
 static const kind alphabet = {"ByteLevel", NULL, run_alphabet, 2, 0};
 
 /* ---- the chain ---- */
@@ -359,6 +421,8 @@ static gr_status read_step(gr_pretokenizer *p, gr_json value, int depth)
             status = gr_json_check(value.doc);
         if (!status && kinds[i].run == run_byte_level)
             status = add_step(p, &alphabet, &s);
+        if (!status && strcmp(type, punctuation.type) == 0)
+            status = add_step(p, &punctuation, &s) ? gr_error_status() : punctuation.read(s, value);
         return status;
     }
     return status ? status : gr_json_fail(value, "pre-tokenizer \"%s\" is not supported", type);
@@ -395,6 +459,14 @@ void gr_pretokenizer_free(gr_pretokenizer *p)
     if (p)
         gr_free(p->step);
     gr_free(p);
+}
+
+bool gr_pretokenizer_asks_zero(const gr_pretokenizer *p)
+{
+    bool asks = false;
+    for (size_t i = 0; i < p->n; i++)
+        asks |= p->step[i].first;
+    return asks;
 }
 
 /* Steps that change and cut nothing (ByteLevel without regex and prefix) do not count. */

@@ -8,7 +8,7 @@
 typedef struct gr_piece {
     const char *text; /* in the input, or in the list's own text */
     size_t size;
-    bool first; /* starts where the user's text starts */
+    size_t zero; /* bytes at its front that are of the first character of the user's text, or put before it */
 } gr_piece;
 
 typedef struct gr_pieces {
@@ -17,7 +17,7 @@ typedef struct gr_pieces {
     gr_bytes own; /* text of the pieces that a step changed; their `text` is set once all are written */
 } gr_pieces;
 
-gr_status gr_pieces_add(gr_pieces *p, const char *text, size_t size, bool first);
+gr_status gr_pieces_add(gr_pieces *p, const char *text, size_t size, size_t zero);
 void gr_pieces_free(gr_pieces *p);
 
 typedef struct gr_pretokenizer gr_pretokenizer;
@@ -28,6 +28,8 @@ gr_pretokenizer *gr_pretokenizer_read(gr_json value, bool *raw_bytes);
 void gr_pretokenizer_free(gr_pretokenizer *p);
 /* The scanner that does all of its work, or NULL: then run. */
 gr_scan_fn gr_pretokenizer_scanner(const gr_pretokenizer *p);
+/* Whether anything depends on the pieces' `zero`. */
+bool gr_pretokenizer_asks_zero(const gr_pretokenizer *p);
 /* Cuts the pieces of *io, with *spare as the other side of each step. */
 gr_status gr_pretokenizer_run(const gr_pretokenizer *p, gr_pieces *io, gr_pieces *spare);
 

@@ -8,6 +8,8 @@
     "\\x00-\\x08\\x0e-\\x1f\\x21-\\x{84}\\x{86}-\\x{9f}\\x{a1}-\\x{167f}\\x{1681}-\\x{1fff}\\x{200b}-\\x{2027}"        \
     "\\x{202a}-\\x{202e}\\x{2030}-\\x{205e}\\x{2060}-\\x{2fff}\\x{3001}-\\x{10ffff}"
 #define WORDS "\\p{Alphabetic}\\p{M}\\p{Nd}\\p{Pc}"
+/* Outside of brackets Oniguruma takes the first 256 from ISO 8859-1, where these numbers are letters of words. */
+#define WORDS_ALONE WORDS "\\xb2\\xb3\\xb9\\xbc-\\xbe"
 
 enum { deepest = 64 };
 
@@ -38,14 +40,14 @@ static const struct escape {
 } escapes[] = {
     {'s', "[" SPACES "]", SPACES},
     {'S', "[^" SPACES "]", NOT_SPACES},
-    {'w', "[" WORDS "]", WORDS},
-    {'W', "[^" WORDS "]", NULL},
+    {'w', "[" WORDS_ALONE "]", WORDS},
+    {'W', "[^" WORDS_ALONE "]", NULL},
     {'d', "\\p{Nd}", "\\p{Nd}"},
     {'D', "\\P{Nd}", "\\P{Nd}"},
     {'h', "[0-9a-fA-F]", "0-9a-fA-F"},
     {'H', "[^0-9a-fA-F]", NULL},
-    {'b', "(?:(?<=[" WORDS "])(?![" WORDS "])|(?<![" WORDS "])(?=[" WORDS "]))", "\\x08"},
-    {'B', "(?:(?<=[" WORDS "])(?=[" WORDS "])|(?<![" WORDS "])(?![" WORDS "]))", NULL},
+    {'b', "(?:(?<=[" WORDS_ALONE "])(?![" WORDS_ALONE "])|(?<![" WORDS_ALONE "])(?=[" WORDS_ALONE "]))", "\\x08"},
+    {'B', "(?:(?<=[" WORDS_ALONE "])(?=[" WORDS_ALONE "])|(?<![" WORDS_ALONE "])(?![" WORDS_ALONE "]))", NULL},
 };
 
 /* \p{Name}, \p{^Name}, \P{Name}: categories are passed on; a script's name alone would mean more to PCRE2. */
@@ -122,7 +124,7 @@ static gr_status posix(reader *r)
     static const char *const names[][2] = {
         {"[:alpha:]", "\\p{Alphabetic}"},        {"[:digit:]", "\\p{Nd}"},        {"[:space:]", SPACES},
         {"[:alnum:]", "\\p{Alphabetic}\\p{Nd}"}, {"[:upper:]", "\\p{Uppercase}"}, {"[:lower:]", "\\p{Lowercase}"},
-        {"[:punct:]", "\\p{P}$+<=>^`|~"},        {"[:xdigit:]", "0-9a-fA-F"},     {"[:word:]", WORDS},
+        {"[:punct:]", "\\p{P}\\p{S}"},           {"[:xdigit:]", "0-9a-fA-F"},     {"[:word:]", WORDS},
     };
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         size_t n = strlen(names[i][0]);

@@ -100,7 +100,7 @@ gr_status gr_tokenizer_show(const gr_tokenizer *t, gr_tokenizer_scratch *s, cons
         const char *text = shown(t, ids[i], &size);
         if (ids[i] < 0)
             return gr_fail(GR_ERR_ARGUMENT, "decode: id %d at place %zu is negative", ids[i], i);
-        if (text && !(flags & GR_SKIP_SPECIAL && gr_added_is_special(&t->added, ids[i])))
+        if (text && !(flags & GR_SKIP_SPECIAL && gr_added_is_hidden(&t->added, ids[i])))
             status = gr_strings_add(&s->tokens, text, size);
     }
     return status ? status : gr_decoder_run(t->decoder, &s->tokens, &s->tokens_spare, out);
@@ -195,7 +195,7 @@ static gr_status feed(gr_text_stream *s, int32_t id)
     const char *text = shown(s->tokenizer, id, &size);
     if (id < 0)
         return gr_fail(GR_ERR_ARGUMENT, "decode: id %d is negative", id);
-    if (!text || (s->flags & GR_SKIP_SPECIAL && gr_added_is_special(&s->tokenizer->added, id)))
+    if (!text || (s->flags & GR_SKIP_SPECIAL && gr_added_is_hidden(&s->tokenizer->added, id)))
         return GR_OK;
     if (!gr_decoder_is_byte_level(s->tokenizer->decoder)) {
         gr_status status = gr_ids_add(&s->ids, id);

@@ -220,12 +220,28 @@ static gr_status make_searches(gr_tokenizer *t)
     return status;
 }
 
+/* Hugging Face looks what a token decodes to up among the contents of special tokens. */
+static void find_hidden(gr_added *a)
+{
+    for (size_t id = 0; id < a->rows; id++) {
+        size_t size = a->token[id].shown_size;
+        const char *text = a->token[id].shown;
+        if (!text)
+            text = gr_vocab_text(&a->vocab, (int64_t)id, &size);
+        int32_t other = text ? gr_vocab_find(&a->vocab, text, size) : -1;
+        a->token[id].hidden = other >= 0 && a->token[other].special;
+    }
+}
+
 static gr_status read_added(gr_tokenizer *t, gr_json list)
 {
     gr_status status = GR_OK;
     for (size_t i = 0; i < gr_json_size(list) && !status; i++)
         status = read_added_token(t, gr_json_item(list, i));
-    return status ? status : make_searches(t);
+    if (!status)
+        status = make_searches(t);
+    find_hidden(&t->added);
+    return status;
 }
 
 /* ---- post-processor ---- */

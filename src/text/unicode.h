@@ -34,11 +34,12 @@ typedef struct gr_range {
     uint32_t first, last;
     int32_t value;
 } gr_range;
-extern const gr_range gr_recent[]; /* newer than Unicode 14: value is an older code point of its category and size */
-extern const gr_range gr_marks[];  /* combining marks */
-extern const gr_range gr_inert[];  /* what normal forms leave alone */
-extern const gr_range gr_lower[];  /* newer than Unicode 14: value + code point is its lower case */
-extern const int gr_recent_count, gr_marks_count, gr_inert_count, gr_lower_count;
+extern const gr_range gr_recent[];  /* newer than Unicode 14: value is an older code point of its category and size */
+extern const gr_range gr_marks[];   /* combining marks */
+extern const gr_range gr_inert[];   /* what normal forms leave alone */
+extern const gr_range gr_lower[];   /* newer than Unicode 14: value + code point is its lower case */
+extern const gr_range gr_scripts[]; /* what the pre-tokenizer UnicodeScripts tells apart: value is a script's number */
+extern const int gr_recent_count, gr_marks_count, gr_inert_count, gr_lower_count, gr_scripts_count;
 
 /* The range that holds c, or NULL. */
 static inline const gr_range *gr_range_find(const gr_range *table, int count, uint32_t c)
