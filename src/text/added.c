@@ -70,6 +70,8 @@ int32_t gr_added_next(gr_added_search *s, const char **start, const char **stop)
             at = step_back(s->done, at, s->end);
         for (int n = 0; t->rstrip && last < s->end && gr_class(gr_utf8_read(last, s->end, &n)) & GR_CLASS_SPACE;)
             last += n;
+        if (t->lstrip && last <= s->done)
+            continue; /* white space that the token before has taken is all there is of it */
         *stop = at > s->done ? at : s->done;
         s->done = last;
         return id;

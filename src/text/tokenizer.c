@@ -89,6 +89,16 @@ static const char *shown(const gr_tokenizer *t, int64_t id, size_t *size)
     return a->token[id].shown;
 }
 
+/* Whether GR_SKIP_SPECIAL leaves an id out that decodes to this text. */
+static bool is_hidden(const gr_tokenizer *t, int64_t id, const char *text, size_t size)
+{
+    const gr_added *a = &t->added;
+    if ((uint64_t)id < a->rows && a->token[id].present)
+        return a->token[id].hidden;
+    int32_t other = t->model->vocab.repeats ? gr_vocab_find(&a->vocab, text, size) : -1;
+    return other >= 0 && a->token[other].special;
+}
+
 gr_status gr_tokenizer_show(const gr_tokenizer *t, gr_tokenizer_scratch *s, const int32_t *ids, size_t n,
                             unsigned flags, gr_bytes *out)
 {
@@ -100,7 +110,7 @@ gr_status gr_tokenizer_show(const gr_tokenizer *t, gr_tokenizer_scratch *s, cons
         const char *text = shown(t, ids[i], &size);
         if (ids[i] < 0)
             return gr_fail(GR_ERR_ARGUMENT, "decode: id %d at place %zu is negative", ids[i], i);
-        if (text && !(flags & GR_SKIP_SPECIAL && gr_added_is_hidden(&t->added, ids[i])))
+        if (text && !(flags & GR_SKIP_SPECIAL && is_hidden(t, ids[i], text, size)))
             status = gr_strings_add(&s->tokens, text, size);
     }
     return status ? status : gr_decoder_run(t->decoder, &s->tokens, &s->tokens_spare, out);
@@ -195,7 +205,7 @@ static gr_status feed(gr_text_stream *s, int32_t id)
     const char *text = shown(s->tokenizer, id, &size);
     if (id < 0)
         return gr_fail(GR_ERR_ARGUMENT, "decode: id %d is negative", id);
-    if (!text || (s->flags & GR_SKIP_SPECIAL && gr_added_is_hidden(&s->tokenizer->added, id)))
+    if (!text || (s->flags & GR_SKIP_SPECIAL && is_hidden(s->tokenizer, id, text, size)))
         return GR_OK;
     if (!gr_decoder_is_byte_level(s->tokenizer->decoder)) {
         gr_status status = gr_ids_add(&s->ids, id);

@@ -90,7 +90,7 @@ static gr_status read_scores(gr_json list, gr_vocab *vocab, double **score)
         const char *text = gr_json_as_text(gr_json_item(row, 0), &size);
         (*score)[i] = gr_json_as_real(gr_json_item(row, 1), -1e30, 1e30);
         status = gr_json_check(list.doc);
-        if (!status && gr_vocab_add(vocab, text, size, (uint32_t)i))
+        if (!status && gr_vocab_add_again(vocab, text, size, (uint32_t)i))
             status = gr_fail_in("model.vocab[%zu]", i);
     }
     return status;
@@ -190,6 +190,17 @@ static gr_status read_added_token(gr_tokenizer *t, gr_json value)
     return gr_added_add(&t->added, content, size, id, flags);
 }
 
+/* Hugging Face's search then finds it between all characters, or panics. */
+static gr_status fail_empty(const char *text, size_t size, gr_bytes *normal, gr_bytes *spare)
+{
+    char shown[80];
+    gr_bytes_free(normal);
+    gr_bytes_free(spare);
+    return gr_fail(GR_ERR_UNSUPPORTED,
+                   "tokenizer.json: added token '%s' is nothing behind the normalizer: it would be found everywhere",
+                   gr_printable(text, size, shown, sizeof shown));
+}
+
 /* Special tokens come first in the search, as in Hugging Face's lists: of equal strings the first counts. */
 static gr_status make_searches(gr_tokenizer *t)
 {
@@ -207,6 +218,8 @@ static gr_status make_searches(gr_tokenizer *t)
                 continue;
             }
             status = gr_normalizer_run(t->normalizer, text, size, &normal, &spare);
+            if (!status && size && !normal.size)
+                return fail_empty(text, size, &normal, &spare);
             if (!status)
                 status = gr_trie_add(&t->added.normalized, normal.data, normal.size, (int32_t)id);
             if (status || !(a->shown = gr_alloc(normal.size + 1)))

@@ -122,7 +122,8 @@ static gr_status prepare(unigram *u)
         const char *text = gr_vocab_text(&u->base.vocab, (int64_t)id, &size);
         if (!text)
             continue;
-        status = gr_trie_add(&u->trie, text, size, (int32_t)id);
+        if (gr_vocab_find(&u->base.vocab, text, size) == (int32_t)id) /* of equal ones the last counts */
+            status = gr_trie_add(&u->trie, text, size, (int32_t)id);
         least = !any || u->score[id] < least ? u->score[id] : least;
         any = true;
     }

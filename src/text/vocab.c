@@ -58,7 +58,7 @@ static gr_status grow_rows(gr_vocab *v, uint32_t id)
     return status;
 }
 
-gr_status gr_vocab_add(gr_vocab *v, const char *text, size_t size, uint32_t id)
+static gr_status add(gr_vocab *v, const char *text, size_t size, uint32_t id, bool again)
 {
     gr_status status = GR_OK;
     /* The table by id may be larger than the tokens justify by a constant only: an id alone must not take memory. */
@@ -70,7 +70,9 @@ gr_status gr_vocab_add(gr_vocab *v, const char *text, size_t size, uint32_t id)
         return gr_fail(GR_ERR_FILE, "vocabulary: id %u is given to two tokens", id);
     if (v->count * 2 >= v->slots)
         status = grow_slots(v);
-    if (!status && v->slot[find_slot(v, text, size)])
+    bool is_there = !status && v->slot[find_slot(v, text, size)];
+    v->repeats |= is_there;
+    if (is_there && !again)
         return gr_fail(GR_ERR_FILE, "vocabulary: the token of id %u is there already", id);
     if (!status)
         status = grow_rows(v, id);
@@ -85,6 +87,16 @@ gr_status gr_vocab_add(gr_vocab *v, const char *text, size_t size, uint32_t id)
     v->entry[id] = (gr_vocab_entry){offset, (uint32_t)size};
     v->count++;
     return GR_OK;
+}
+
+gr_status gr_vocab_add(gr_vocab *v, const char *text, size_t size, uint32_t id)
+{
+    return add(v, text, size, id, false);
+}
+
+gr_status gr_vocab_add_again(gr_vocab *v, const char *text, size_t size, uint32_t id)
+{
+    return add(v, text, size, id, true);
 }
 
 int32_t gr_vocab_find(const gr_vocab *v, const char *text, size_t size)

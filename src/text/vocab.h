@@ -13,6 +13,7 @@ typedef struct gr_vocab {
     gr_vocab_entry *entry; /* by id */
     size_t rows, rows_cap; /* largest id + 1 */
     size_t count;          /* tokens */
+    bool repeats;          /* some string has several ids */
     uint32_t *slot;        /* id + 1, 0 = empty; open addressing */
     size_t slots;          /* a power of two */
 } gr_vocab;
@@ -22,6 +23,8 @@ uint64_t gr_hash_bytes(const void *data, size_t size);
 /* Adds a token. An id that is taken, a string that is there already or an id far beyond the number of tokens added is
  * an error. */
 gr_status gr_vocab_add(gr_vocab *v, const char *text, size_t size, uint32_t id);
+/* The same, but a string that is there already gets the new id; the old one still has its text. */
+gr_status gr_vocab_add_again(gr_vocab *v, const char *text, size_t size, uint32_t id);
 /* The id, or -1. */
 int32_t gr_vocab_find(const gr_vocab *v, const char *text, size_t size);
 /* The string of an id, not NUL-terminated; NULL when there is none. */
