@@ -193,7 +193,7 @@ static void bpe_free(gr_token_model *self)
 static gr_status make_raw(gr_bpe *b)
 {
     gr_bytes token = {0};
-    gr_status status = GR_OK;
+    gr_status status = gr_vocab_reserve(&b->raw, b->base.vocab.count, b->base.vocab.pool.size);
     for (size_t id = 0; id < b->base.vocab.rows && !status; id++) {
         size_t size;
         const char *text = gr_vocab_text(&b->base.vocab, (int64_t)id, &size);
@@ -265,30 +265,66 @@ static gr_merge *merge_slot(const gr_bpe *b, uint32_t left, uint32_t right)
     return &b->merge[i];
 }
 
-static gr_status grow_merges(gr_bpe *b)
+static gr_status set_slots(gr_bpe *b, size_t slots)
 {
     gr_merge *old = b->merge;
-    size_t slots = b->slots;
-    b->slots = slots ? slots * 2 : 256;
-    b->merge = gr_alloc_zero(b->slots, sizeof *b->merge);
-    if (!b->merge) {
-        b->merge = old;
-        b->slots = slots;
+    size_t old_slots = b->slots, bytes;
+    gr_merge *merge = gr_mul_size(slots, sizeof *merge, &bytes) ? gr_alloc(bytes) : NULL;
+    if (!merge)
         return GR_ERR_MEMORY;
-    }
-    for (size_t i = 0; i < b->slots; i++)
-        b->merge[i].left = UINT32_MAX;
+    b->merge = merge;
+    b->slots = slots;
     for (size_t i = 0; i < slots; i++)
+        merge[i].left = UINT32_MAX;
+    for (size_t i = 0; i < old_slots; i++)
         if (old[i].left != UINT32_MAX)
             *merge_slot(b, old[i].left, old[i].right) = old[i];
     gr_free(old);
     return GR_OK;
 }
 
+gr_status gr_bpe_reserve(gr_token_model *model, size_t merges)
+{
+    gr_bpe *b = (gr_bpe *)model;
+    size_t slots = 256;
+    while (slots < merges + merges / 2)
+        slots *= 2;
+    return slots > b->slots ? set_slots(b, slots) : GR_OK;
+}
+
 static gr_status fail_merge(const gr_bpe *b, const char *what, const char *text, size_t size)
 {
     return gr_fail(GR_ERR_FILE, "model.merges[%zu]: %s '%.*s' is not in the vocabulary", b->added, what,
                    size > 80 ? 80 : (int)size, text);
+}
+
+static bool is_joined(const gr_vocab *v, int64_t id, const char *left, size_t left_size, const char *right,
+                      size_t right_size)
+{
+    size_t size;
+    const char *text = gr_vocab_text(v, id, &size);
+    return text && size == left_size + right_size && memcmp(text, left, left_size) == 0 &&
+           memcmp(text + left_size, right, right_size) == 0;
+}
+
+/* The token that two make. In most files that is the one that the merge before has made, or the next: a look at these
+ * is cheaper than a search. */
+static int32_t find_joined(const gr_bpe *b, const char *left, size_t left_size, const char *right, size_t right_size,
+                           gr_status *status)
+{
+    const gr_vocab *v = &b->base.vocab;
+    for (int32_t id = b->made; id <= b->made + 1; id++)
+        if (is_joined(v, id, left, left_size, right, right_size))
+            return id;
+    gr_bytes joined = {0};
+    *status = gr_bytes_add(&joined, left, left_size);
+    if (!*status)
+        *status = gr_bytes_add(&joined, right, right_size);
+    int32_t id = *status ? -1 : gr_vocab_find(v, joined.data, joined.size);
+    if (!*status && id < 0)
+        *status = fail_merge(b, "the merged", joined.data, joined.size);
+    gr_bytes_free(&joined);
+    return id;
 }
 
 /* A pair listed twice has the rank of its last place, as in Hugging Face's map. */
@@ -303,20 +339,15 @@ gr_status gr_bpe_add_merge(gr_token_model *model, const char *left, size_t left_
         return fail_merge(b, "token", l < 0 ? left : right, l < 0 ? left_size : right_size);
     if (cut > right_size)
         return fail_merge(b, "the end of", right, right_size);
-    gr_bytes joined = {0};
-    gr_status status = gr_bytes_add(&joined, left, left_size);
-    if (!status)
-        status = gr_bytes_add(&joined, right + cut, right_size - cut);
-    int32_t id = status ? -1 : gr_vocab_find(v, joined.data, joined.size);
-    if (!status && id < 0)
-        status = fail_merge(b, "the merged", joined.data, joined.size);
-    gr_bytes_free(&joined);
-    if (!status && b->merges * 2 >= b->slots)
-        status = grow_merges(b);
+    gr_status status = GR_OK;
+    int32_t id = find_joined(b, left, left_size, right + cut, right_size - cut, &status);
+    if (!status && b->merges + b->merges / 2 >= b->slots) /* two thirds of it are full at most */
+        status = set_slots(b, b->slots ? b->slots * 2 : 256);
     if (status)
         return status;
     gr_merge *m = merge_slot(b, (uint32_t)l, (uint32_t)r);
     b->merges += m->left == UINT32_MAX;
+    b->made = id;
     *m = (gr_merge){(uint32_t)l, (uint32_t)r, (uint32_t)b->added++, (uint32_t)id};
     return GR_OK;
 }

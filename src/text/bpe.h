@@ -34,6 +34,7 @@ typedef struct gr_bpe {
     int32_t fallback[256];  /* byte_fallback: token "<0xNN>"; -1: none */
     gr_merge *merge;        /* open addressing */
     size_t merges, slots, added;
+    int32_t made;       /* the token that the merge added last makes */
     size_t affix_room;  /* byte_fallback tokens a byte of a word may become */
     bool can_cut;       /* see bpe_cut.c */
     uint64_t *together; /* bit of a pair: it stands inside some token */
@@ -41,6 +42,7 @@ typedef struct gr_bpe {
 
 /* Takes over the vocabulary, also on failure. Then all merges in order of rank, then finish. */
 gr_token_model *gr_bpe_new(gr_vocab *vocab, const gr_bpe_options *options);
+gr_status gr_bpe_reserve(gr_token_model *model, size_t merges); /* room for so many */
 gr_status gr_bpe_add_merge(gr_token_model *model, const char *left, size_t left_size, const char *right,
                            size_t right_size);
 gr_status gr_bpe_finish(gr_token_model *model);

@@ -6,13 +6,17 @@
 
 enum { no_id = -1 };
 
-gr_tokenizer *gr_tokenizer_from_json(const char *json, size_t size)
+gr_tokenizer *gr_tokenizer_of(char *json, size_t size)
 {
-    gr_tokenizer *t = gr_alloc_zero(1, sizeof *t);
-    if (!t)
+    gr_tokenizer *t = json ? gr_alloc_zero(1, sizeof *t) : NULL;
+    if (!t) {
+        gr_free(json);
         return NULL;
+    }
+    t->json = json;
+    t->json_size = size;
     t->bos = t->eos = no_id;
-    if (gr_tokenizer_read(t, json, size)) {
+    if (gr_tokenizer_read(t)) {
         gr_tokenizer_free(t);
         return NULL;
     }
@@ -20,18 +24,39 @@ gr_tokenizer *gr_tokenizer_from_json(const char *json, size_t size)
     return t;
 }
 
-void gr_tokenizer_free(gr_tokenizer *t)
+gr_tokenizer *gr_tokenizer_from_json(const char *json, size_t size)
 {
-    if (!t)
-        return;
+    char *copy = size < SIZE_MAX ? gr_alloc(size + 1) : NULL;
+    if (!copy)
+        return NULL;
+    memcpy(copy, json, size);
+    copy[size] = 0;
+    return gr_tokenizer_of(copy, size);
+}
+
+void gr_tokenizer_clear(gr_tokenizer *t)
+{
     if (t->model)
         t->model->free(t->model);
     gr_normalizer_free(t->normalizer);
     gr_pretokenizer_free(t->pretokenizer);
     gr_decoder_free(t->decoder);
     gr_added_free(&t->added);
-    gr_tokenizer_scratch_free(&t->scratch);
     gr_free(t->post);
+    t->model = NULL;
+    t->normalizer = NULL;
+    t->pretokenizer = NULL;
+    t->decoder = NULL;
+    t->post = NULL;
+    t->posts = t->posts_cap = 0;
+}
+
+void gr_tokenizer_free(gr_tokenizer *t)
+{
+    if (!t)
+        return;
+    gr_tokenizer_clear(t);
+    gr_tokenizer_scratch_free(&t->scratch);
     gr_free(t->json);
     gr_free(t);
 }

@@ -39,8 +39,11 @@ struct gr_tokenizer {
     gr_tokenizer_scratch scratch; /* of the calls without a scratch of their own */
 };
 
-/* tokenizer_json.c: fills in everything from the JSON text, which it copies. */
-gr_status gr_tokenizer_read(gr_tokenizer *t, const char *json, size_t size);
+/* tokenizer_json.c: fills in everything from t->json. */
+gr_status gr_tokenizer_read(gr_tokenizer *t);
+/* tokenizer.c: frees everything but the JSON text; and a tokenizer of a text that becomes its own, NUL behind it. */
+void gr_tokenizer_clear(gr_tokenizer *t);
+gr_tokenizer *gr_tokenizer_of(char *json, size_t size);
 
 /* tokenizer_load.c: bos and eos by well-known names. */
 void gr_tokenizer_guess_ends(gr_tokenizer *t);

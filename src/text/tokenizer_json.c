@@ -1,6 +1,6 @@
 /* Reading tokenizer.json. What cannot be run is refused by name. */
 #include "text/tokenizer.h"
-#include "text/bpe.h"
+#include "text/large_parts.h"
 #include "text/unigram.h"
 #include "base/error.h"
 #include "base/log.h"
@@ -40,7 +40,25 @@ static gr_status read_merge(gr_json value, gr_token_model *model)
     return gr_bpe_add_merge(model, text, (size_t)(space - text), space + 1, (size_t)(end - space - 1));
 }
 
-static gr_token_model *read_bpe(gr_json value, bool *byte_level)
+/* The vocabulary and the merges, from the document or straight from the text. */
+static gr_status take_vocab(gr_json value, const gr_large_parts *large, gr_vocab *vocab)
+{
+    return large ? gr_large_vocab(large->vocab, vocab) : read_vocab(gr_json_get(value, "vocab"), vocab);
+}
+
+static gr_status take_merges(gr_json value, const gr_large_parts *large, gr_token_model *model)
+{
+    gr_json merges = gr_json_get(value, "merges");
+    gr_json_as_array(merges);
+    gr_status status = gr_json_check(value.doc);
+    if (!status && large && large->merges.start)
+        return gr_large_merges(large->merges, model);
+    for (size_t i = 0; i < gr_json_size(merges) && !status; i++)
+        status = read_merge(gr_json_item(merges, i), model);
+    return status;
+}
+
+static gr_token_model *read_bpe(gr_json value, const gr_large_parts *large, bool *byte_level)
 {
     gr_vocab vocab = {0};
     gr_bpe_options o = {
@@ -59,16 +77,12 @@ static gr_token_model *read_bpe(gr_json value, bool *byte_level)
     gr_token_model *model = NULL;
     gr_status status = gr_json_check(value.doc);
     if (!status)
-        status = read_vocab(gr_json_get(value, "vocab"), &vocab);
+        status = take_vocab(value, large, &vocab);
     if (!status)
         model = gr_bpe_new(&vocab, &o);
     else
         gr_vocab_free(&vocab);
-    gr_json merges = gr_json_get(value, "merges");
-    gr_json_as_array(merges);
-    status = model ? gr_json_check(value.doc) : GR_ERR_MEMORY;
-    for (size_t i = 0; i < gr_json_size(merges) && !status; i++)
-        status = read_merge(gr_json_item(merges, i), model);
+    status = model ? take_merges(value, large, model) : GR_ERR_MEMORY;
     if (!status)
         status = gr_bpe_finish(model);
     if (status && model)
@@ -96,14 +110,14 @@ static gr_status read_scores(gr_json list, gr_vocab *vocab, double **score)
     return status;
 }
 
-static gr_token_model *read_unigram(gr_json value)
+static gr_token_model *read_unigram(gr_json value, const gr_large_parts *large)
 {
     gr_vocab vocab = {0};
     double *score = NULL;
     gr_json list = gr_json_get(value, "vocab");
     int64_t unk = gr_json_int(value, "unk_id", -1, 0, INT32_MAX - 1);
     bool byte_fallback = gr_json_bool(value, "byte_fallback", false);
-    gr_status status = read_scores(list, &vocab, &score);
+    gr_status status = large ? gr_large_scores(large->vocab, &vocab, &score) : read_scores(list, &vocab, &score);
     if (!status)
         status = gr_json_check(value.doc);
     if (!status && (vocab.rows == 0 || unk >= (int64_t)vocab.rows))
@@ -115,11 +129,11 @@ static gr_token_model *read_unigram(gr_json value)
     return NULL;
 }
 
-static gr_token_model *read_word_level(gr_json value)
+static gr_token_model *read_word_level(gr_json value, const gr_large_parts *large)
 {
     gr_vocab vocab = {0};
     const char *unk = gr_json_text(value, "unk_token", "<unk>");
-    gr_status status = read_vocab(gr_json_get(value, "vocab"), &vocab);
+    gr_status status = take_vocab(value, large, &vocab);
     if (!status)
         return gr_word_level_new(&vocab, gr_vocab_find(&vocab, unk, strlen(unk)));
     gr_vocab_free(&vocab);
@@ -137,18 +151,18 @@ static const char *type_of_model(gr_json value)
     return gr_json_type_of(gr_json_get(value, "vocab")) == GR_JSON_ARRAY ? "Unigram" : "";
 }
 
-static gr_token_model *read_model(gr_json value, bool *byte_level)
+static gr_token_model *read_model(gr_json value, const gr_large_parts *large, bool *byte_level)
 {
     const char *type = type_of_model(value);
     if (gr_json_check(value.doc))
         return NULL;
     if (strcmp(type, "BPE") == 0)
-        return read_bpe(value, byte_level);
+        return read_bpe(value, large, byte_level);
     *byte_level = false;
     if (strcmp(type, "Unigram") == 0)
-        return read_unigram(value);
+        return read_unigram(value, large);
     if (strcmp(type, "WordLevel") == 0)
-        return read_word_level(value);
+        return read_word_level(value, large);
     gr_json_fail(value, "model \"%s\" is not supported", type);
     return NULL;
 }
@@ -345,7 +359,7 @@ static gr_status read_post(gr_tokenizer *t, gr_json value, int depth)
 /* ---- all of it ---- */
 
 /* Truncation and padding shape batches; they are kept for others, but never applied: nothing is cut off unasked. */
-static gr_status read_parts(gr_tokenizer *t, gr_json root)
+static gr_status read_parts(gr_tokenizer *t, gr_json root, const gr_large_parts *large)
 {
     gr_json post = gr_json_get(root, "post_processor");
     t->byte_level = true;
@@ -355,7 +369,7 @@ static gr_status read_parts(gr_tokenizer *t, gr_json root)
     if (!(t->normalizer = gr_normalizer_read(gr_json_get(root, "normalizer"))) ||
         !(t->pretokenizer = gr_pretokenizer_read(gr_json_get(root, "pre_tokenizer"), &t->byte_level)) ||
         !(t->decoder = gr_decoder_read(gr_json_get(root, "decoder"))) ||
-        !(t->model = read_model(gr_json_get(root, "model"), &t->byte_level)))
+        !(t->model = read_model(gr_json_get(root, "model"), large, &t->byte_level)))
         return gr_error_status();
     gr_status status = read_added(t, gr_json_get(root, "added_tokens"));
     if (!status)
@@ -365,19 +379,33 @@ static gr_status read_parts(gr_tokenizer *t, gr_json root)
     return status ? status : gr_json_check(root.doc);
 }
 
-gr_status gr_tokenizer_read(gr_tokenizer *t, const char *json, size_t size)
+static gr_status read_text(gr_tokenizer *t, const char *json, size_t size, const gr_large_parts *large)
 {
     gr_json_doc *doc = gr_json_parse("tokenizer.json", json, size);
-    if (!doc)
-        return gr_error_status();
-    t->json = gr_alloc(size + 1);
-    t->json_size = size;
-    gr_status status = t->json ? GR_OK : GR_ERR_MEMORY;
-    if (!status) {
-        memcpy(t->json, json, size);
-        t->json[size] = 0;
-        status = read_parts(t, gr_json_root(doc));
-    }
+    gr_status status = doc ? read_parts(t, gr_json_root(doc), large) : gr_error_status();
     gr_json_free(doc);
     return status;
+}
+
+/* Without the large parts the document is small. */
+static gr_status read_large(gr_tokenizer *t, const gr_large_parts *large)
+{
+    size_t size;
+    char *rest = gr_large_parts_cut(t->json, t->json_size, large, &size);
+    gr_status status = rest ? read_text(t, rest, size, large) : GR_ERR_MEMORY;
+    gr_free(rest);
+    return status;
+}
+
+/* Whatever is unusual or wrong about the large parts, the whole document takes it, or says what and where. */
+gr_status gr_tokenizer_read(gr_tokenizer *t)
+{
+    gr_large_parts large;
+    if (t->json_size <= GR_JSON_LIMIT && gr_large_parts_find(t->json, t->json_size, &large)) {
+        gr_status status = read_large(t, &large);
+        if (!status || status == GR_ERR_MEMORY)
+            return status;
+        gr_tokenizer_clear(t);
+    }
+    return read_text(t, t->json, t->json_size, NULL);
 }

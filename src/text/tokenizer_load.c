@@ -61,8 +61,7 @@ static gr_tokenizer *load_file(const char *path)
     char *json = gr_file_read(path, GR_JSON_LIMIT, &size);
     if (!json)
         return NULL;
-    gr_tokenizer *t = gr_tokenizer_from_json(json, size);
-    gr_free(json);
+    gr_tokenizer *t = gr_tokenizer_of(json, size);
     if (!t)
         gr_fail_in("%s", path);
     return t;

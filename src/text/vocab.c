@@ -22,32 +22,58 @@ uint64_t gr_hash_bytes(const void *data, size_t size)
     return fold(h ^ word, 0xE7037ED1A0B428DBu);
 }
 
-/* The slot that holds the string, or the empty one where it belongs. */
-static size_t find_slot(const gr_vocab *v, const char *text, size_t size)
+/* The id in a slot, or -1. */
+static inline int32_t id_in(uint64_t slot)
 {
-    size_t i = gr_hash_bytes(text, size) & (v->slots - 1);
-    for (; v->slot[i]; i = (i + 1) & (v->slots - 1)) {
-        const gr_vocab_entry *e = &v->entry[v->slot[i] - 1];
+    return (int32_t)(uint32_t)slot - 1;
+}
+
+static inline uint64_t tag_of(uint64_t hash)
+{
+    return hash >> 32 << 32;
+}
+
+/* The slot that holds the string, or the empty one where it belongs. */
+static size_t find_slot(const gr_vocab *v, const char *text, size_t size, uint64_t hash)
+{
+    size_t i = hash & (v->slots - 1);
+    for (uint64_t slot; (slot = v->slot[i]); i = (i + 1) & (v->slots - 1)) {
+        if (tag_of(slot) != tag_of(hash))
+            continue;
+        const gr_vocab_entry *e = &v->entry[id_in(slot)];
         if (e->size == size && memcmp(v->pool.data + e->offset, text, size) == 0)
             break;
     }
     return i;
 }
 
-/* Doubles the table; at most half of it is ever full. */
-static gr_status grow_slots(gr_vocab *v)
+static gr_status set_slots(gr_vocab *v, size_t slots)
 {
-    size_t slots = v->slots ? v->slots * 2 : 256;
-    uint32_t *slot = gr_alloc_zero(slots, sizeof *slot);
+    uint64_t *slot = gr_alloc_zero(slots, sizeof *slot);
     if (!slot)
         return GR_ERR_MEMORY;
     gr_free(v->slot);
     v->slot = slot;
     v->slots = slots;
-    for (size_t id = 0; id < v->rows; id++)
-        if (v->entry[id].size != UINT32_MAX)
-            v->slot[find_slot(v, v->pool.data + v->entry[id].offset, v->entry[id].size)] = (uint32_t)id + 1;
+    for (size_t id = 0; id < v->rows; id++) {
+        const gr_vocab_entry *e = &v->entry[id];
+        if (e->size == UINT32_MAX)
+            continue;
+        uint64_t hash = gr_hash_bytes(v->pool.data + e->offset, e->size);
+        v->slot[find_slot(v, v->pool.data + e->offset, e->size, hash)] = tag_of(hash) | (id + 1);
+    }
     return GR_OK;
+}
+
+gr_status gr_vocab_reserve(gr_vocab *v, size_t tokens, size_t bytes)
+{
+    size_t slots = 256;
+    while (slots < 2 * tokens)
+        slots *= 2;
+    gr_status status = slots > v->slots ? set_slots(v, slots) : GR_OK;
+    if (!status)
+        status = gr_grow(&v->entry, &v->rows_cap, tokens, sizeof *v->entry);
+    return status ? status : gr_bytes_reserve(&v->pool, bytes);
 }
 
 static gr_status grow_rows(gr_vocab *v, uint32_t id)
@@ -68,9 +94,11 @@ static gr_status add(gr_vocab *v, const char *text, size_t size, uint32_t id, bo
         return gr_fail(GR_ERR_UNSUPPORTED, "vocabulary: more than 4 GiB of token text");
     if (id < v->rows && v->entry[id].size != UINT32_MAX)
         return gr_fail(GR_ERR_FILE, "vocabulary: id %u is given to two tokens", id);
-    if (v->count * 2 >= v->slots)
-        status = grow_slots(v);
-    bool is_there = !status && v->slot[find_slot(v, text, size)];
+    if (v->count * 2 >= v->slots) /* at most half of it is ever full */
+        status = set_slots(v, v->slots ? v->slots * 2 : 256);
+    uint64_t hash = gr_hash_bytes(text, size);
+    size_t slot = status ? 0 : find_slot(v, text, size, hash);
+    bool is_there = !status && v->slot[slot];
     v->repeats |= is_there;
     if (is_there && !again)
         return gr_fail(GR_ERR_FILE, "vocabulary: the token of id %u is there already", id);
@@ -83,7 +111,7 @@ static gr_status add(gr_vocab *v, const char *text, size_t size, uint32_t id, bo
         status = gr_bytes_add(&v->pool, text, size);
     if (status)
         return status;
-    v->slot[find_slot(v, text, size)] = id + 1;
+    v->slot[slot] = tag_of(hash) | (id + 1);
     v->entry[id] = (gr_vocab_entry){offset, (uint32_t)size};
     v->count++;
     return GR_OK;
@@ -101,7 +129,7 @@ gr_status gr_vocab_add_again(gr_vocab *v, const char *text, size_t size, uint32_
 
 int32_t gr_vocab_find(const gr_vocab *v, const char *text, size_t size)
 {
-    return v->slots ? (int32_t)v->slot[find_slot(v, text, size)] - 1 : -1;
+    return v->slots ? id_in(v->slot[find_slot(v, text, size, gr_hash_bytes(text, size))]) : -1;
 }
 
 const char *gr_vocab_text(const gr_vocab *v, int64_t id, size_t *size)

@@ -14,12 +14,14 @@ typedef struct gr_vocab {
     size_t rows, rows_cap; /* largest id + 1 */
     size_t count;          /* tokens */
     bool repeats;          /* some string has several ids */
-    uint32_t *slot;        /* id + 1, 0 = empty; open addressing */
+    uint64_t *slot;        /* id + 1 and 32 bits of the hash above; 0: empty; open addressing */
     size_t slots;          /* a power of two */
 } gr_vocab;
 
 uint64_t gr_hash_bytes(const void *data, size_t size);
 
+/* Room for so many tokens and bytes of text, so that nothing is moved while they are added. */
+gr_status gr_vocab_reserve(gr_vocab *v, size_t tokens, size_t bytes);
 /* Adds a token. An id that is taken, a string that is there already or an id far beyond the number of tokens added is
  * an error. */
 gr_status gr_vocab_add(gr_vocab *v, const char *text, size_t size, uint32_t id);
