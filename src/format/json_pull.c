@@ -235,28 +235,52 @@ bool gr_pull_real(gr_pull *r, double *x)
 
 /* ---- values ---- */
 
+/* Behind the string that starts at p, which is at its quote. */
+static const char *skip_string(const char *p, const char *end)
+{
+    for (p++; p < end && *p != '"';) {
+        while (p < end && !(kind_of[(unsigned char)*p] & 1))
+            p++;
+        if (p < end && *p != '"')
+            p += *p == '\\' ? 2 : 1;
+    }
+    return p < end ? p + 1 : end;
+}
+
+/* Brackets, commas and quotes; the rest is passed over. */
+static const unsigned char matters[256] = {['"'] = 1, ['['] = 1, [']'] = 1, ['{'] = 1, ['}'] = 1, [','] = 1};
+
 bool gr_pull_skip(gr_pull *r, const char **start, const char **stop)
 {
+    const char *p, *end = r->end;
     int depth = 0;
     skip_space(r);
-    *start = r->p;
-    while (r->p < r->end) {
-        char c = *r->p;
+    *start = p = r->p;
+    while (p < end) {
+        unsigned char c = (unsigned char)*p;
+        if (!matters[c]) {
+            p++;
+            continue;
+        }
         if (c == '"') {
             r->strings++;
-            for (r->p++; r->p < r->end && *r->p != '"'; r->p++)
-                r->p += *r->p == '\\';
+            p = skip_string(p, end);
         } else if (c == '[' || c == '{') {
             depth++;
-        } else if ((c == ']' || c == '}') && --depth < 0) {
-            break; /* of what is around the value */
-        } else if (c == ',' && depth == 0) {
-            break;
+            p++;
+        } else if (c == ',') {
+            if (depth == 0)
+                break;
+            p++;
+        } else {
+            if (depth == 0)
+                break; /* of what is around the value */
+            depth--;
+            p++;
         }
-        r->p++;
-        if (depth == 0 && (c == ']' || c == '}' || c == '"'))
+        if (depth == 0)
             break;
     }
-    *stop = r->p;
-    return r->p <= r->end && *stop > *start && depth <= 0;
+    *stop = r->p = p;
+    return p > *start && depth == 0;
 }

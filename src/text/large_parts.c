@@ -9,8 +9,8 @@ static bool is_key(const char *text, size_t size, const char *key)
     return size == strlen(key) && memcmp(text, key, size) == 0;
 }
 
-/* Calls each(ctx, key, start, stop) for the members of an object, p at its brace. */
-typedef void (*member_fn)(void *ctx, const char *key, size_t size, gr_part_of_text value);
+/* The members of an object, p at its brace: each(ctx, r, key) is called with p at the value, and reads or skips it. */
+typedef bool (*member_fn)(void *ctx, gr_pull *r, const char *key, size_t size);
 
 static bool walk_members(gr_pull *r, member_fn each, void *ctx)
 {
@@ -18,16 +18,9 @@ static bool walk_members(gr_pull *r, member_fn each, void *ctx)
         return false;
     for (bool more = !gr_pull_char(r, '}'); more;) {
         const char *key;
-        size_t size, before = r->strings;
-        gr_part_of_text value;
-        if (!gr_pull_text(r, &key, &size) || !gr_pull_char(r, ':'))
+        size_t size;
+        if (!gr_pull_text(r, &key, &size) || !gr_pull_char(r, ':') || !each(ctx, r, key, size))
             return false;
-        bool own = key != r->buffer; /* a key with escapes is none of ours */
-        if (!gr_pull_skip(r, &value.start, &value.stop))
-            return false;
-        value.strings = r->strings - before;
-        if (own)
-            each(ctx, key, size, value);
         more = gr_pull_char(r, ',');
         if (!more && !gr_pull_char(r, '}'))
             return false;
@@ -35,24 +28,29 @@ static bool walk_members(gr_pull *r, member_fn each, void *ctx)
     return true;
 }
 
-static void take_model_member(void *ctx, const char *key, size_t size, gr_part_of_text value)
+static bool take_model_member(void *ctx, gr_pull *r, const char *key, size_t size)
 {
     gr_large_parts *parts = ctx;
-    if (is_key(key, size, "vocab") && !parts->vocab.start && (*value.start == '{' || *value.start == '['))
+    bool is_vocab = is_key(key, size, "vocab") && !parts->vocab.start && (gr_pull_sees(r, '{') || gr_pull_sees(r, '['));
+    bool is_merges = is_key(key, size, "merges") && !parts->merges.start && gr_pull_sees(r, '[');
+    gr_part_of_text value;
+    size_t before = r->strings;
+    if (!gr_pull_skip(r, &value.start, &value.stop))
+        return false;
+    value.strings = r->strings - before;
+    if (is_vocab)
         parts->vocab = value;
-    if (is_key(key, size, "merges") && !parts->merges.start && *value.start == '[')
+    if (is_merges)
         parts->merges = value;
+    return true;
 }
 
-static void take_member(void *ctx, const char *key, size_t size, gr_part_of_text value)
+static bool take_member(void *ctx, gr_pull *r, const char *key, size_t size)
 {
-    gr_pull model = {.p = value.start, .end = value.stop};
-    gr_large_parts *parts = ctx;
-    if (!is_key(key, size, "model") || parts->vocab.start || parts->merges.start)
-        return;
-    if (!walk_members(&model, take_model_member, ctx))
-        *parts = (gr_large_parts){0};
-    gr_pull_free(&model);
+    gr_part_of_text value;
+    if (is_key(key, size, "model") && gr_pull_sees(r, '{'))
+        return walk_members(r, take_model_member, ctx);
+    return gr_pull_skip(r, &value.start, &value.stop);
 }
 
 bool gr_large_parts_find(const char *json, size_t size, gr_large_parts *out)
