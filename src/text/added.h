@@ -27,6 +27,11 @@ typedef struct gr_added {
 gr_status gr_added_add(gr_added *a, const char *content, size_t size, int32_t id, gr_added_token flags);
 void gr_added_free(gr_added *a);
 
+static inline bool gr_added_is_special(const gr_added *a, int64_t id)
+{
+    return id >= 0 && (uint64_t)id < a->rows && a->token[id].present && a->token[id].special;
+}
+
 /* A walk over the matches of one trie in a text. */
 typedef struct gr_added_search {
     const gr_added *added;
