@@ -260,8 +260,12 @@ static void check_model(const char *path, double mean_bound)
         NOTE("%s on %s, greedy", name, devices[d]);
         check_greedy(&g);
         NOTE("%s on %s, AdamW", name, devices[d]);
-        check_adamw(&g); /* the last: it changes the weights */
+        bool light = !gr_safetensors_find(g.expected, "losses"); /* a switch of a model that is checked elsewhere */
+        if (!light)
+            check_adamw(&g); /* the last: it changes the weights */
         close_golden(&g);
+        if (light)
+            continue;
         NOTE("%s on %s, weights as they are", name, devices[d]);
         open_golden(&g, dir, devices[d], false);
         check_logits_and_gradients(&g);
@@ -273,11 +277,14 @@ static void check_model(const char *path, double mean_bound)
 /* The key biases of gpt2 move by noise alone, PyTorch's 6.5e-6 on average and ours: a little room for other processors. */
 TEST(own_models)
 {
-    const char *names[] = {"gpt2", "gpt2-f16", "gpt2-noprefix", "llama", "llama-bf16", "llama-gqa-tied"};
-    char folder[700];
+    char folder[700], **names;
+    size_t count;
     snprintf(folder, sizeof folder, "%s", test_source("tests/data/models"));
-    for (int i = 0; i < 6; i++)
+    CHECK_OK(gr_dir_list(folder, &names, &count));
+    CHECK(count >= 21);
+    for (size_t i = 0; i < count; i++)
         check_model(test_join(folder, names[i]), 2e-5);
+    gr_names_free(names, count);
 }
 
 TEST(shared_gpt2)

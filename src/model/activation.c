@@ -62,11 +62,14 @@ static gr_tensor *relu6(gr_tensor *x)
     return clipped(x, 0, 6);
 }
 
-/* In f64: a small log(1 + e) has no digits in f32. */
+/* In f64, since a small log(1 + e) has few digits; below -15 it is e to all digits of f32. */
 static gr_tensor *sqrt_softplus(gr_tensor *x)
 {
-    gr_tensor *wide = gr_cast(x, GR_F64);
+    if (!x)
+        return NULL;
+    gr_tensor *wide = gr_cast(x, GR_F64), *e = gr_exp(wide);
     gr_tensor *soft = gr_add(gr_relu(wide), gr_log(gr_offset(gr_exp(gr_neg(gr_abs(wide))), 1)));
+    soft = gr_select(gr_lt(wide, gr_fill(x->graph, GR_F64, 0, NULL, -15)), e, soft);
     return gr_cast(gr_sqrt(soft), GR_F32);
 }
 

@@ -16,6 +16,8 @@ static void read_rope(gr_json c, gr_hparams *h)
     gr_rope_model m = {h->head_dim, h->context, .theta = 1e6, .theta_key = "rope_theta"};
     if (gr_json_is(both) && gr_json_is(full))
         gr_json_fail(full, "stands beside rope_parameters\ngive one of them");
+    if (gr_json_is(both))
+        gr_json_as_object(both);
     for (gr_json_iter it = gr_json_first(both); it.key; gr_json_next(&it))
         if (strcmp(it.key, "full_attention") != 0 && strcmp(it.key, "sliding_attention") != 0)
             gr_json_fail(it.value, "expected settings for full_attention and sliding_attention");

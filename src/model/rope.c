@@ -251,6 +251,8 @@ static int64_t turning(const reader *x)
 
 void gr_rope_read_one(gr_json rope, gr_json config, const gr_rope_model *m, bool nested, gr_rope_settings *r)
 {
+    if (gr_json_is(rope))
+        gr_json_as_object(rope);
     reader x = {.rope = rope, .config = config, .m = m, .nested = nested, .r = r};
     x.theta = gr_json_real(rope, "rope_theta", gr_json_real(config, m->theta_key, m->theta, 1, most), 1, most);
     x.dim = turning(&x);
@@ -275,8 +277,6 @@ void gr_rope_read(gr_json config, const gr_rope_model *m, gr_rope_settings *r)
     gr_json rope = gr_json_get(config, "rope_scaling");
     if (!gr_json_is(rope) || (gr_json_type_of(rope) == GR_JSON_OBJECT && gr_json_size(rope) == 0))
         rope = gr_json_get(config, "rope_parameters");
-    if (gr_json_is(rope))
-        gr_json_as_object(rope);
     gr_rope_read_one(rope, config, m, false, r);
 }
 

@@ -6,7 +6,8 @@
 Every configuration is one of the supported model types with switches drawn at random: widths, heads, biases, norms, ties,
 activations, windows, kinds of rotary positions, old and new keys. A difference is one of more than 2e-5 (of logits and
 loss; of gradients relative to each tensor's largest), or another greedy id. Where PyTorch in f32 is itself that far from
-f64, three times its own distance is allowed, and counted as noise. Not part of any test: it takes a second each.
+f64, three times its own distance is allowed, and counted as noise; so are errors below 1e-6 of the model's largest gradient
+where all of a tensor's are a thousand times smaller than that (queries of attention that has made up its mind). Not part of any test: it takes a second each.
 """
 import argparse
 import collections
@@ -229,10 +230,13 @@ def compare_numbers(options, directory, ids):
     noise, wrong = 0, []
     if far:
         _, exact = reference(directory, ids, torch.float64)
+        steep = max(g.abs().max().item() for name, g in exact.items() if name.startswith("grad."))
         for name, d in far.items():
             own = distance(name, want[name], exact[name])
             mine = distance(name, ours[name], exact[name])
-            if mine <= max(2e-5, 3 * own) or (name.startswith("grad.") and exact[name].abs().max() < 1e-9):
+            largest = exact[name].abs().max().item()
+            faint = name.startswith("grad.") and largest < 1e-3 * steep and mine * largest < 1e-6 * steep
+            if mine <= max(2e-5, 3 * own) or faint:
                 noise += 1
             else:
                 wrong.append(f"{name} off by {d:.1e}; from f64: ours {mine:.1e}, PyTorch's {own:.1e}")
