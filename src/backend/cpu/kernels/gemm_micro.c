@@ -20,7 +20,7 @@ enum { MR = 4, VECTORS = 2, DOT_ROWS = 2, DOT_COLS = 4 };
 #endif
 enum { NR = LANES * VECTORS };
 /* Of the dot product: sums in flight with one column, bytes asked for ahead. */
-enum { CHUNKS = 4, DOT_SUMS = DOT_COLS > CHUNKS ? DOT_COLS : CHUNKS, AHEAD = 8192 };
+enum { CHUNKS = 4, DOT_SUMS = DOT_COLS > CHUNKS ? DOT_COLS : CHUNKS, AHEAD = 4096 };
 
 /* `rows`, `vectors` and `kind` are constants at every call, so the loops unroll and acc lives in registers. */
 #if defined(__clang__)
@@ -153,7 +153,7 @@ GR_INLINE void dot_tile(const gr_gemm_tile *t, int64_t i, int64_t j, const gr_ge
         {
             const char *bs = b + s / chunks * b_row + (p + s % chunks * LANES) * size;
             if (s % vectors_a_line == 0)
-                __builtin_prefetch(bs + ahead);
+                __builtin_prefetch(bs + ahead, 0, 2); /* not the first level: its few misses are for loads */
             vec bv = gr_widen(bs, kind);
             UNROLL for (int r = 0; r < rows; r++) acc[r][s] +=
                 *(const vec_mem *)(a + r * a_row + p + s % chunks * LANES) * bv;
@@ -165,10 +165,10 @@ GR_INLINE void dot_tile(const gr_gemm_tile *t, int64_t i, int64_t j, const gr_ge
         int64_t q = p;
         for (; q + LANES <= t->k; q += LANES)
             v += *(const vec_mem *)(a + r * a_row + q) * gr_widen(b + c * b_row + q * size, kind);
-        if (q < t->k)
-            v += gr_widen_some(a + r * a_row + q, GR_GEMM_F32, t->k - q) *
-                 gr_widen_some(b + c * b_row + q * size, kind, t->k - q);
-        finish(t, i + r, j + c, lane_sum(v));
+        float sum = lane_sum(v);
+        for (; q < t->k; q++)
+            sum += a[r * a_row + q] * gr_widen_one(b + c * b_row + q * size, kind);
+        finish(t, i + r, j + c, sum);
     }
 }
 

@@ -51,12 +51,14 @@ GR_INLINE gr_vec gr_widen(const void *p, const gr_gemm_kind kind)
     return kind == GR_GEMM_F32 ? gr_vec_load(p) : kind == GR_GEMM_F16 ? gr_widen_f16(p) : gr_widen_bf16(p);
 }
 
-/* n < GR_LANES values and zeros behind them. */
-GR_INLINE gr_vec gr_widen_some(const void *p, const gr_gemm_kind kind, int64_t n)
+GR_INLINE float gr_widen_one(const void *p, const gr_gemm_kind kind)
 {
-    float room[GR_LANES] = {0}; /* large enough, and zeros, whatever the kind */
-    memcpy(room, p, (size_t)(n * gr_kind_bytes(kind)));
-    return gr_widen(room, kind);
+    float one;
+    if (kind == GR_GEMM_F32)
+        return memcpy(&one, p, sizeof one), one;
+    uint16_t room[GR_LANES] = {0}; /* so that nothing behind p is read */
+    memcpy(room, p, sizeof *room);
+    return gr_widen(room, kind)[0];
 }
 
 /* Four values, as the transposing needs them. */
@@ -76,10 +78,8 @@ GR_INLINE void gr_widen_row(float *dst, const char *src, const gr_gemm_kind kind
     int64_t i = 0;
     for (; i + GR_LANES <= n; i += GR_LANES)
         *(gr_vec_mem *)(dst + i) = gr_widen(src + i * size, kind);
-    if (i < n) {
-        gr_vec v = gr_widen_some(src + i * size, kind, n - i);
-        memcpy(dst + i, &v, (size_t)(n - i) * sizeof *dst);
-    }
+    for (; i < n; i++)
+        dst[i] = gr_widen_one(src + i * size, kind);
 }
 
 #endif
