@@ -70,6 +70,7 @@ static gr_status print_json(const work *w, const gr_generated *g)
     char *text = gr_json_format(doc, false, NULL);
     if (text)
         gr_out("%s\n", text);
+    fflush(stdout); /* closing the model takes time, and whoever reads need not wait for it */
     gr_text_free(text);
     gr_json_free(doc);
     return text ? GR_OK : gr_error_status();

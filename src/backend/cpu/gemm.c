@@ -117,8 +117,10 @@ static void cut_tiles(const gr_gemm *g, plan *p)
 static void plan_few_rows(const gr_gemm *g, plan *p)
 {
     p->way = g->trans_b ? BY_DOTS : BY_TILES;
-    p->cols = min64(round_up(max64(ceil_div(g->n, 16), 192), GR_GEMM_COLS), g->n);
-    if (!g->trans_b) {
+    if (g->trans_b) { /* any cut will do: rows of b are read one by one */
+        p->cols = min64(round_up(max64(ceil_div(g->n, 32), 64), 16), g->n);
+    } else {
+        p->cols = min64(round_up(max64(ceil_div(g->n, 16), 192), GR_GEMM_COLS), g->n);
         p->b_direct = p->ask = true;
         p->k_block = STRIP_K;
         p->b_floats = STRIP_K * GR_GEMM_COLS;
