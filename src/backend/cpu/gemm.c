@@ -17,7 +17,7 @@ enum {
     A_ROWS = 96,         /* rows of a packed at a time */
     FEW_ROWS = 16,       /* up to here b is read once from memory and packing it would cost more than it brings */
     B_SMALL = 64 * 1024, /* floats of b that stay in the second-level cache without being packed */
-    STRIP_K = 128,       /* with few rows: rows of b passed over at a time */
+    STRIP_K = 16,        /* with few rows: rows of b passed over at a time, as many as streams that memory follows */
     LINE_BYTES = 64,
     LINE_FLOATS = 16,
 };
@@ -120,7 +120,7 @@ static void plan_few_rows(const gr_gemm *g, plan *p)
     if (g->trans_b) { /* any cut will do: rows of b are read one by one */
         p->cols = min64(round_up(max64(ceil_div(g->n, 32), 64), 16), g->n);
     } else {
-        p->cols = min64(round_up(max64(ceil_div(g->n, 16), 192), GR_GEMM_COLS), g->n);
+        p->cols = min64(round_up(max64(ceil_div(g->n, 8), 384), GR_GEMM_COLS), g->n);
         p->b_direct = p->ask = true;
         p->k_block = STRIP_K;
         p->b_floats = STRIP_K * GR_GEMM_COLS;
