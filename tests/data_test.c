@@ -134,6 +134,44 @@ TEST(documents_in_a_row_do_not_meet)
                 check_packed_is_alone(archs[a], devices[d], accumulate);
 }
 
+/* The same in rows of several blocks of keys, of which a document sees some, or a part. */
+TEST(documents_in_long_rows_do_not_meet)
+{
+    enum { LONG = 400, N = 6, MOST = 1 << 14 };
+    static const int starts[N + 1] = {0, 1, 130, 260, 270, 399, LONG};
+    static double together[MOST], alone[MOST];
+    int32_t ids[LONG + 1];
+    int64_t tokens[LONG], targets[LONG], segments[LONG];
+    tiny_ids(ids, LONG + 1);
+    for (int d = 0; d < N; d++)
+        for (int i = starts[d]; i < starts[d + 1]; i++) {
+            tokens[i] = ids[i];
+            targets[i] = ids[i + 1];
+            segments[i] = d * d - 3;
+        }
+    gr_device *device = gr_device_open("cpu", 2);
+    gr_model_info info = tiny_info("llama", false);
+    info.context = LONG;
+    gr_model *m = tiny_model_of(&info, device, 1);
+    CHECK_MADE(m);
+    memset(together, 0, sizeof together);
+    memset(alone, 0, sizeof alone);
+    gr_train_options o = gradient_options(1, LONG);
+    o.segments = true;
+    double loss = add_gradients(m, &o, &(gr_batch){tokens, targets, segments}, 1, together), sum = 0;
+    for (int d = 0; d < N; d++) {
+        int n = starts[d + 1] - starts[d];
+        o = gradient_options(1, n);
+        gr_batch batch = {tokens + starts[d], targets + starts[d], NULL};
+        sum += (double)n / LONG * add_gradients(m, &o, &batch, (double)n / LONG, alone);
+    }
+    CHECK_NEAR(loss, sum, 1e-6);
+    for (int i = 0; i < MOST; i++)
+        CHECK_NEAR(together[i], alone[i], 1e-6);
+    gr_model_free(m);
+    gr_device_close(device);
+}
+
 /* ---- against transformers: how tests/data/packed was made says tools/oracle/make_packed.py --------------------- */
 
 static const gr_safetensor *golden(const gr_safetensors *file, const char *name, const char *what)

@@ -171,13 +171,35 @@ static int64_t load_keys(const attention *a, int operand, int64_t b, int64_t g, 
     return a->row;
 }
 
+/* Numbers of segments from the least to the largest. */
+typedef struct segments {
+    int64_t least, largest;
+} segments;
+
+static segments segments_in(const int64_t *number, int64_t n)
+{
+    segments s = {number[0], number[0]};
+    for (int64_t i = 1; i < n; i++) {
+        s.least = number[i] < s.least ? number[i] : s.least;
+        s.largest = number[i] > s.largest ? number[i] : s.largest;
+    }
+    return s;
+}
+
 /* Whether the tile's queries see any key of the block; *all tells whether each sees each. */
 static bool is_visible(const gr_attention_tile *t, gr_attention_keys *k)
 {
     const gr_attention_mask *m = &t->mask;
     if (!m->given) {
-        k->all = !m->segment && gr_attention_first_lane(m, k->first + k->n - 1) == 0 &&
-                 gr_attention_end_lane(m, k->first) >= t->n;
+        bool one = true;
+        if (m->segment) { /* rows of many documents: most blocks hold others only, or one alone */
+            segments q = segments_in(m->lane_segment, t->n), s = segments_in(m->segment + k->first, k->n);
+            if (q.least > s.largest || s.least > q.largest)
+                return false;
+            one = q.least == q.largest && s.least == s.largest;
+        }
+        k->all =
+            one && gr_attention_first_lane(m, k->first + k->n - 1) == 0 && gr_attention_end_lane(m, k->first) >= t->n;
         return true; /* blocks outside the band are not asked for */
     }
     int64_t oldest = INT64_MAX, newest = -1, least = INT64_MAX; /* oldest and newest key there is; the least number */
