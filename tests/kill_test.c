@@ -40,7 +40,13 @@ static void pause_for(double seconds)
 
 /* ---- a run ------------------------------------------------------------------------------------------------------- */
 
-static pid_t start(const char *data, const char *run)
+#define SCHEDULE                                                                                                       \
+    "--resume", "--quiet", "--threads", "1", "--context", "16", "--batch", "2", "--accumulate", "2", "--steps", "40",  \
+        "--save-every", "3", "--keep", "2", "--eval-fraction", "0.1", "--eval-every", "5", "--dropout", "0.1",         \
+        "--warmup", "5", "--seed", "3"
+
+/* base NULL: train; else finetune. */
+static pid_t start(const char *base, const char *data, const char *run)
 {
     const char *bin = executable(), *errors = test_join(test_dir(), "stderr");
     pid_t pid = fork();
@@ -50,10 +56,12 @@ static pid_t start(const char *data, const char *run)
     int out = open("/dev/null", O_WRONLY), err = open(errors, O_WRONLY | O_CREAT | O_TRUNC, 0600);
     dup2(out, 1);
     dup2(err, 2);
-    execl(bin, bin, "train", data, "--out", run, "--resume", "--quiet", "--threads", "1", "--tokenizer", "char",
-          "--layers", "1", "--heads", "2", "--embed", "16", "--context", "16", "--batch", "2", "--accumulate", "2",
-          "--steps", "40", "--save-every", "3", "--keep", "2", "--eval-fraction", "0.1", "--eval-every", "5",
-          "--dropout", "0.1", "--warmup", "5", "--seed", "3", (char *)NULL);
+    if (base)
+        execl(bin, bin, "finetune", base, data, "--out", run, SCHEDULE, "--documents", "joined", "--lr", "0.01",
+              "--lora-targets", "all-linear", "--lora-dropout", "0.2", (char *)NULL);
+    else
+        execl(bin, bin, "train", data, "--out", run, SCHEDULE, "--tokenizer", "char", "--layers", "1", "--heads", "2",
+              "--embed", "16", (char *)NULL);
     _exit(127);
 }
 
@@ -156,18 +164,21 @@ static void check_same_names(const char *a, const char *b)
     gr_names_free(y, m);
 }
 
-static void check_same_run(const char *run, const char *whole)
+static void check_same_run(const char *run, const char *whole, bool is_lora)
 {
-    static const char *const files[] = {
-        "latest/model.safetensors", "latest/training.safetensors", "latest/config.json", "latest/tokenizer.json",
-        "best/model.safetensors",   "best/training.safetensors",   "loss.svg",
-    };
+    static const char *const both[] = {"latest/training.safetensors", "latest/tokenizer.json",
+                                       "best/training.safetensors", "loss.svg"};
+    static const char *const full[] = {"latest/model.safetensors", "latest/config.json", "best/model.safetensors"};
+    static const char *const lora[] = {"latest/adapter_model.safetensors", "latest/adapter_config.json",
+                                       "best/adapter_model.safetensors"};
     char *x = timeless_metrics(run), *y = timeless_metrics(whole);
     CHECK_EQ_STR(x, y);
     gr_free(x);
     gr_free(y);
-    for (size_t i = 0; i < sizeof files / sizeof files[0]; i++)
-        check_same_file(run, whole, files[i]);
+    for (size_t i = 0; i < sizeof both / sizeof both[0]; i++)
+        check_same_file(run, whole, both[i]);
+    for (size_t i = 0; i < sizeof full / sizeof full[0]; i++)
+        check_same_file(run, whole, is_lora ? lora[i] : full[i]);
     check_same_names(run, whole); /* no litter either */
     char a[400], b[400];
     snprintf(a, sizeof a, "%s/checkpoints", run);
@@ -185,28 +196,36 @@ static void write_text(const char *path)
     CHECK_OK(gr_file_write(path, text, sizeof text));
 }
 
-TEST(kills)
+static void kill_often(const char *base, const char *data, const char *whole)
 {
     const char *wanted = getenv("KILLS");
     int kills = 0, most = wanted && *wanted ? atoi(wanted) : 12, runs = 0;
-    char data[300], whole[300], run[300];
-    snprintf(data, sizeof data, "%s/text", test_dir());
-    snprintf(whole, sizeof whole, "%s/whole", test_dir());
-    write_text(data);
+    char run[300];
     double before = now();
-    CHECK(finish(start(data, whole)));
+    CHECK(finish(start(base, data, whole)));
     double took = now() - before;
     while (kills < most) {
         snprintf(run, sizeof run, "%s/run-%d", test_dir(), runs++);
         for (bool done = false; !done;) {
             NOTE("kill %d, run %d", kills, runs);
             double seconds = took / 3 * random_below(1000) / 1000;
-            pid_t pid = start(data, run);
+            pid_t pid = start(base, data, run);
             done = kills < most ? kill_after(pid, run, seconds, kills % 2) : finish(pid);
             kills += !done;
         }
-        check_same_run(run, whole);
+        check_same_run(run, whole, base != NULL);
         CHECK_OK(gr_dir_remove(run));
     }
     printf("%d kills in %d runs\n", kills, runs);
+}
+
+TEST(kills)
+{
+    char data[300], whole[300], lora[300];
+    snprintf(data, sizeof data, "%s/text", test_dir());
+    snprintf(whole, sizeof whole, "%s/whole", test_dir());
+    snprintf(lora, sizeof lora, "%s/lora", test_dir());
+    write_text(data);
+    kill_often(NULL, data, whole);
+    kill_often(whole, data, lora);
 }
