@@ -5,6 +5,7 @@
 #include "cli/human.h"
 #include "cli/open.h"
 #include "cli/term.h"
+#include "cli/train_flags.h"
 #include "cli/verbs.h"
 #include "format/checkpoint.h"
 #include "text/json_text.h"
@@ -28,6 +29,7 @@ static const gr_flag flags[] = {
     {"order", GR_CHOICE(options, order), .value = "shuffle|sequential", .initial = "shuffle",
      .help = "rows in random order, or one after the other"},
     {"documents", GR_CHOICE(options, documents), .value = "joined|apart", .initial = "apart",
+     .shown = "apart; one text file: joined",
      .help = "one stream of text, as train has it, or documents that never see each other, as finetune has them"},
     {"eval-fraction", GR_FLOAT(options, eval_fraction), .value = "X", .max = 0.9, .shown = "0",
      .help = "leave out this last part of the data, as training would"},
@@ -83,7 +85,8 @@ static gr_status open_data(show *s)
 {
     const char *const *data = s->args->positional + 1;
     int n = (int)s->args->count - 1;
-    if (s->o->documents == 1) {
+    bool joined = !gr_args_given(s->args, "documents") && gr_is_one_text(data, (size_t)n); /* as finetune has it */
+    if (s->o->documents == 1 && !joined) {
         s->data =
             gr_data_load_documents(data, n, s->on.tokenizer, s->on.model ? gr_model_describe(s->on.model)->eos : -1,
                                    (int)s->args->common.threads);

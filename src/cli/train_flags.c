@@ -80,6 +80,13 @@ const gr_flag gr_loop_flag_table[] = {
     {0},
 };
 
+bool gr_is_one_text(const char *const *data, size_t n)
+{
+    size_t length = n == 1 ? strlen(data[0]) : 0;
+    bool is_jsonl = length >= 6 && strcmp(data[0] + length - 6, ".jsonl") == 0;
+    return n == 1 && !is_jsonl && gr_path_is_file(data[0]);
+}
+
 static bool is_apart(const gr_train_flags *f)
 {
     return f->documents == 1;
@@ -288,8 +295,10 @@ static gr_status set_options(const gr_args *args, gr_train_job *job)
 
 gr_status gr_train_job_open(gr_args *args, const char **data, size_t n_data, bool initialize, gr_train_job *job)
 {
-    const gr_train_flags *f = args->options;
+    gr_train_flags *f = args->options;
     *job = (gr_train_job){0};
+    if (gr_is_finetune(args) && !gr_args_given(args, "documents") && gr_is_one_text(data, n_data))
+        f->documents = 0;
     if (n_data == 0 && (initialize || gr_args_given(args, "epochs")))
         return gr_args_fail(args, "DATA is missing\ngive text files, .jsonl files or directories of them");
     bool text = n_data && needs_text(f);
