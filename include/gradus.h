@@ -778,10 +778,15 @@ typedef struct gr_generated {
     double first_s;    /* until the first new token was there */
     double decode_s;   /* for all new ones behind the first */
 } gr_generated;
-/* Continues prompt[0, n), of which the generator (of batch 1) has read the first gr_generator_length already. tokenizer
+/* Continues prompt[0, n), of which the generator's sequence 0 has read the first gr_generator_length already. tokenizer
  * may be NULL: then there is no text. *out is filled in as far as it came, on failure too; free it in any case. */
 GR_API gr_status gr_generate(gr_generator *generator, gr_tokenizer *tokenizer, const int64_t *prompt, int64_t n,
                              const gr_generate_options *options, gr_generated *out);
+/* The same for n texts at once, at most the generator's batch: prompts[i] of counts[i] tokens with options[i] becomes
+ * out[i], by sequence i. Each is what it would be alone. Prompts that are equal are read once. */
+GR_API gr_status gr_generate_batch(gr_generator *generator, gr_tokenizer *tokenizer, const int64_t *const *prompts,
+                                   const int64_t *counts, const gr_generate_options *options, int64_t n,
+                                   gr_generated *out);
 GR_API void gr_generated_free(gr_generated *generated); /* NULL is fine */
 /* The tokens that end a text: eos_token_id of dir/generation_config.json, else of config.json; one number or a list.
  * Fills in at most `cap`; *n tells how many there are. dir may be NULL. */

@@ -1,4 +1,4 @@
-/* From a prompt to text: the loop over tokens, and where it ends. */
+/* From prompts to texts: the loop over tokens, and where each ends. */
 #include "infer/infer.h"
 
 #include "base/error.h"
@@ -9,22 +9,36 @@
 
 enum { PREFILL = 512 }; /* tokens of the prompt between two looks at `cancel` */
 
+/* One text. */
 typedef struct writing {
     gr_generator *generator;
+    int64_t sequence; /* of the generator's batch */
     const gr_generate_options *o;
     gr_text_stream *stream; /* NULL without a tokenizer */
     int64_t *tokens;        /* prompt and new ones */
     int64_t n, prompt;
     size_t capacity;
-    float *logits;
-    int64_t vocab;
+    float *logits; /* [vocab], what follows its last token */
+    int64_t *stop_ids; /* [n_stop] the token that is spelled as a stop text, -1: none */
     gr_bytes text;
     size_t told; /* bytes of text given to the caller; the rest is held back */
     bool done;
     gr_stop stop;
     double began, first, ended; /* seconds */
     double prefill;
+    int64_t prefilled;
 } writing;
+
+/* All that are written together. */
+typedef struct desk {
+    gr_generator *generator;
+    writing *w; /* [n], that of sequence i at i */
+    int64_t n, vocab;
+    float *logits; /* [batch, vocab] */
+    gr_sampler *sampler;
+    const int64_t **next; /* [batch] what is fed next, and how much of it */
+    int64_t *count;
+} desk;
 
 static void end(writing *w, gr_stop why)
 {
@@ -103,6 +117,15 @@ static bool is_eos(const writing *w, int64_t id)
     return false;
 }
 
+/* Control tokens make no text, yet a stop text may be one. */
+static bool is_stop(const writing *w, int64_t id, size_t size)
+{
+    for (int i = 0; size == 0 && i < w->o->n_stop; i++)
+        if (w->stop_ids[i] == id)
+            return true;
+    return false;
+}
+
 static gr_status take_token(writing *w, int64_t id)
 {
     const char *text = "";
@@ -121,7 +144,11 @@ static gr_status take_token(writing *w, int64_t id)
     }
     if (w->stream)
         s = gr_text_stream_feed(w->stream, id, &text, &size);
-    return s == GR_OK ? take_text(w, id, text, size, false) : s;
+    if (s == GR_OK)
+        s = take_text(w, id, text, size, is_stop(w, id, size));
+    if (s == GR_OK && !w->done && is_stop(w, id, size))
+        end(w, GR_STOP_TEXT);
+    return s;
 }
 
 /* What is left in the stream, and what was held back. */
@@ -135,7 +162,15 @@ static gr_status take_rest(writing *w)
     return s == GR_OK ? take_text(w, -1, text, size, true) : s;
 }
 
-/* ---- the loop ----------------------------------------------------------------------------------------------- */
+/* ---- a text's beginning ------------------------------------------------------------------------------------- */
+
+static gr_status find_stop_ids(writing *w, const gr_tokenizer *tokenizer)
+{
+    w->stop_ids = gr_alloc((size_t)w->o->n_stop * sizeof *w->stop_ids);
+    for (int i = 0; w->stop_ids && i < w->o->n_stop; i++)
+        w->stop_ids[i] = tokenizer ? gr_tokenizer_id(tokenizer, w->o->stop[i]) : -1;
+    return w->stop_ids ? GR_OK : GR_ERR_MEMORY;
+}
 
 /* The prompt goes through the stream too: whether a first word begins with a space depends on what was before it. */
 static gr_status open_stream(writing *w, gr_tokenizer *tokenizer)
@@ -151,6 +186,35 @@ static gr_status open_stream(writing *w, gr_tokenizer *tokenizer)
     return s;
 }
 
+static gr_status check(const writing *w)
+{
+    int64_t read = gr_generator_length(w->generator, w->sequence), capacity = gr_generator_capacity(w->generator);
+    if (w->prompt <= read)
+        return gr_fail(GR_ERR_ARGUMENT, "generation: the prompt is empty\ngive it at least one token");
+    if (w->prompt >= capacity)
+        return gr_fail(GR_ERR_ARGUMENT,
+                       "generation: a prompt of %lld tokens leaves no room in a context of %lld\n"
+                       "give a shorter prompt",
+                       (long long)w->prompt, (long long)capacity);
+    gr_status s = gr_sampling_check(&w->o->sampling);
+    return s == GR_OK ? check_stops(w->o) : s;
+}
+
+static gr_status begin(writing *w, gr_tokenizer *tokenizer, const int64_t *prompt)
+{
+    gr_status s = check(w);
+    if (s == GR_OK)
+        s = gr_grow(&w->tokens, &w->capacity, (size_t)w->prompt, sizeof *w->tokens);
+    if (s != GR_OK)
+        return s;
+    memcpy(w->tokens, prompt, (size_t)w->prompt * sizeof *prompt);
+    w->n = w->prompt;
+    s = find_stop_ids(w, tokenizer);
+    return s == GR_OK ? open_stream(w, tokenizer) : s;
+}
+
+/* ---- the loop ----------------------------------------------------------------------------------------------- */
+
 static bool cancelled(writing *w)
 {
     if (w->o->cancel && w->o->cancel(w->o->user))
@@ -158,19 +222,42 @@ static bool cancelled(writing *w)
     return w->done;
 }
 
-static gr_status feed(writing *w, int64_t from, int64_t count)
+/* Feeds what next and count say, and nothing after that. */
+static gr_status feed(desk *d)
 {
-    const int64_t *tokens = w->tokens + from;
-    return gr_generator_feed(w->generator, &tokens, &count, w->logits);
+    gr_status s = gr_generator_feed(d->generator, d->next, d->count, d->logits);
+    memset(d->count, 0, (size_t)gr_generator_batch(d->generator) * sizeof *d->count);
+    return s;
 }
 
-static gr_status prefill(writing *w)
+/* A text before w whose prompt is the same and has been read; NULL: none. */
+static const writing *same_prompt(const desk *d, const writing *w)
 {
+    for (const writing *v = d->w; v < w; v++)
+        if (v->prompt == w->prompt && gr_generator_length(d->generator, v->sequence) == v->prompt &&
+            gr_generator_length(d->generator, w->sequence) == 0 &&
+            memcmp(v->tokens, w->tokens, (size_t)w->prompt * sizeof *w->tokens) == 0)
+            return v;
+    return NULL;
+}
+
+static gr_status prefill(desk *d, writing *w)
+{
+    double began = gr_seconds();
     gr_status s = GR_OK;
-    for (int64_t at = gr_generator_length(w->generator, 0); s == GR_OK && at < w->prompt && !cancelled(w);
-         at += PREFILL)
-        s = feed(w, at, w->prompt - at < PREFILL ? w->prompt - at : PREFILL);
-    w->prefill = gr_seconds() - w->began;
+    const writing *same = same_prompt(d, w);
+    if (same) {
+        s = gr_generator_fork(d->generator, same->sequence, w->sequence);
+        memcpy(w->logits, same->logits, (size_t)d->vocab * sizeof *w->logits);
+    }
+    for (int64_t at = gr_generator_length(d->generator, w->sequence); s == GR_OK && at < w->prompt && !cancelled(w);
+         at += PREFILL) {
+        d->next[w->sequence] = w->tokens + at;
+        d->count[w->sequence] = w->prompt - at < PREFILL ? w->prompt - at : PREFILL;
+        w->prefilled += d->count[w->sequence];
+        s = feed(d);
+    }
+    w->prefill = gr_seconds() - began;
     return s;
 }
 
@@ -182,61 +269,50 @@ static gr_status refuse_logits(const writing *w)
                    (long long)w->n);
 }
 
-static gr_status decode(writing *w)
+/* The next token of a text, and what is to be fed to go on. */
+static gr_status go_on(desk *d, writing *w)
+{
+    int64_t limit = w->prompt + w->o->max_tokens, capacity = gr_generator_capacity(d->generator);
+    limit = limit < capacity ? limit : capacity;
+    if (w->n < limit) {
+        int64_t id = gr_sampler_draw(d->sampler, &w->o->sampling, w->logits, w->tokens, w->n, w->prompt);
+        gr_status s = id < 0 ? refuse_logits(w) : take_token(w, id);
+        if (s != GR_OK || w->done)
+            return s;
+    }
+    if (w->n >= limit)
+        end(w, GR_STOP_LENGTH);
+    if (w->done || cancelled(w))
+        return GR_OK;
+    d->next[w->sequence] = w->tokens + w->n - 1;
+    d->count[w->sequence] = 1;
+    return GR_OK;
+}
+
+static gr_status write_all(desk *d)
 {
     gr_status s = GR_OK;
-    int64_t limit = w->prompt + w->o->max_tokens, capacity = gr_generator_capacity(w->generator);
-    limit = limit < capacity ? limit : capacity;
-    while (s == GR_OK && !w->done && w->n < limit) {
-        gr_error_clear();
-        int64_t id = gr_sample_token(&w->o->sampling, w->logits, w->vocab, w->tokens, w->n, w->prompt);
-        if (id < 0)
-            return gr_error_status() == GR_ERR_MEMORY ? GR_ERR_MEMORY : refuse_logits(w);
-        s = take_token(w, id);
-        if (s == GR_OK && !w->done && w->n < limit && !cancelled(w))
-            s = feed(w, w->n - 1, 1);
+    for (int64_t i = 0; s == GR_OK && i < d->n; i++)
+        s = prefill(d, &d->w[i]);
+    for (bool more = true; s == GR_OK && more;) {
+        more = false;
+        for (int64_t i = 0; s == GR_OK && i < d->n; i++)
+            if (!d->w[i].done) {
+                s = go_on(d, &d->w[i]);
+                more |= !d->w[i].done;
+            }
+        if (s == GR_OK && more)
+            s = feed(d);
     }
+    for (int64_t i = 0; s == GR_OK && i < d->n; i++)
+        s = take_rest(&d->w[i]);
     return s;
 }
 
-static gr_status check(const writing *w)
-{
-    int64_t read = gr_generator_length(w->generator, 0), capacity = gr_generator_capacity(w->generator);
-    if (gr_generator_batch(w->generator) != 1)
-        return gr_fail(GR_ERR_ARGUMENT, "gr_generate: the generator's batch is %lld, it must be 1",
-                       (long long)gr_generator_batch(w->generator));
-    if (w->prompt <= read)
-        return gr_fail(GR_ERR_ARGUMENT, "generation: the prompt is empty\ngive it at least one token");
-    if (w->prompt >= capacity)
-        return gr_fail(GR_ERR_ARGUMENT,
-                       "generation: a prompt of %lld tokens leaves no room in a context of %lld\n"
-                       "give a shorter prompt",
-                       (long long)w->prompt, (long long)capacity);
-    return check_stops(w->o);
-}
-
-static gr_status write_all(writing *w, gr_tokenizer *tokenizer, const int64_t *prompt)
-{
-    gr_status s = check(w);
-    if (s == GR_OK)
-        s = gr_grow(&w->tokens, &w->capacity, (size_t)w->prompt, sizeof *w->tokens);
-    if (s != GR_OK)
-        return s;
-    memcpy(w->tokens, prompt, (size_t)w->prompt * sizeof *prompt);
-    w->n = w->prompt;
-    w->logits = gr_alloc((size_t)w->vocab * sizeof *w->logits);
-    if (!w->logits)
-        return GR_ERR_MEMORY;
-    s = open_stream(w, tokenizer);
-    if (s == GR_OK)
-        s = prefill(w);
-    if (s == GR_OK)
-        s = decode(w);
-    return s == GR_OK ? take_rest(w) : s;
-}
+/* ---- all of it ---------------------------------------------------------------------------------------------- */
 
 /* Hands over what was made, be it all or not. */
-static gr_status hand_over(writing *w, gr_generated *out, int64_t prefilled)
+static gr_status hand_over(writing *w, gr_generated *out)
 {
     out->n = w->n - w->prompt;
     out->ids = gr_alloc((size_t)out->n * sizeof *out->ids);
@@ -251,28 +327,74 @@ static gr_status hand_over(writing *w, gr_generated *out, int64_t prefilled)
     out->size = w->text.size - 1;
     w->text = (gr_bytes){0};
     out->stop = w->stop;
-    out->prefilled = prefilled;
+    out->prefilled = w->prefilled;
     out->prefill_s = w->prefill;
     out->first_s = out->n ? w->first - w->began : 0;
     out->decode_s = out->n ? w->ended - w->first : 0;
     return GR_OK;
 }
 
+static void free_writing(writing *w)
+{
+    gr_text_stream_free(w->stream);
+    gr_bytes_free(&w->text);
+    gr_free(w->stop_ids);
+    gr_free(w->tokens);
+}
+
+static gr_status open_desk(desk *d, const gr_generate_options *options, const int64_t *counts)
+{
+    int64_t batch = gr_generator_batch(d->generator);
+    if (d->n < 1 || d->n > batch)
+        return gr_fail(GR_ERR_ARGUMENT, "generation: %lld texts at once, the generator's batch is %lld",
+                       (long long)d->n, (long long)batch);
+    d->vocab = gr_generator_vocab(d->generator);
+    d->w = gr_alloc_zero((size_t)d->n, sizeof *d->w);
+    d->logits = gr_alloc((size_t)(batch * d->vocab) * sizeof *d->logits);
+    d->next = gr_alloc_zero((size_t)batch, sizeof *d->next);
+    d->count = gr_alloc_zero((size_t)batch, sizeof *d->count);
+    d->sampler = gr_sampler_new(d->vocab);
+    if (!d->w || !d->logits || !d->next || !d->count || !d->sampler)
+        return GR_ERR_MEMORY;
+    for (int64_t i = 0; i < d->n; i++)
+        d->w[i] = (writing){.generator = d->generator,
+                            .sequence = i,
+                            .o = &options[i],
+                            .prompt = counts[i],
+                            .n = counts[i],
+                            .logits = d->logits + i * d->vocab,
+                            .began = gr_seconds()};
+    return GR_OK;
+}
+
+gr_status gr_generate_batch(gr_generator *generator, gr_tokenizer *tokenizer, const int64_t *const *prompts,
+                            const int64_t *counts, const gr_generate_options *options, int64_t n, gr_generated *out)
+{
+    desk d = {.generator = generator, .n = n};
+    for (int64_t i = 0; i < n; i++)
+        out[i] = (gr_generated){0};
+    gr_status s = open_desk(&d, options, counts), handed = GR_OK;
+    for (int64_t i = 0; s == GR_OK && i < n; i++)
+        s = begin(&d.w[i], tokenizer, prompts[i]);
+    if (s == GR_OK)
+        s = write_all(&d);
+    for (int64_t i = 0; d.sampler && d.w && i < n; i++) {
+        if (handed == GR_OK)
+            handed = hand_over(&d.w[i], &out[i]);
+        free_writing(&d.w[i]);
+    }
+    gr_sampler_free(d.sampler);
+    gr_free(d.w);
+    gr_free(d.logits);
+    gr_free(d.next);
+    gr_free(d.count);
+    return s != GR_OK ? s : handed;
+}
+
 gr_status gr_generate(gr_generator *generator, gr_tokenizer *tokenizer, const int64_t *prompt, int64_t n,
                       const gr_generate_options *options, gr_generated *out)
 {
-    writing w = {.generator = generator, .o = options, .prompt = n, .n = n};
-    int64_t read = gr_generator_length(generator, 0);
-    *out = (gr_generated){0};
-    w.vocab = gr_generator_vocab(generator);
-    w.began = gr_seconds();
-    gr_status s = write_all(&w, tokenizer, prompt);
-    gr_status handed = hand_over(&w, out, gr_generator_length(generator, 0) < n ? 0 : n - read);
-    gr_text_stream_free(w.stream);
-    gr_bytes_free(&w.text);
-    gr_free(w.tokens);
-    gr_free(w.logits);
-    return s != GR_OK ? s : handed;
+    return gr_generate_batch(generator, tokenizer, &prompt, &n, options, 1, out);
 }
 
 void gr_generated_free(gr_generated *g)
