@@ -14,7 +14,7 @@ typedef enum gr_flag_kind {
     GR_KIND_HEADING, /* not a flag: a heading in the help */
     GR_KIND_SWITCH,  /* bool */
     GR_KIND_INT,     /* int64_t, with k M G Ki Mi Gi; never negative */
-    GR_KIND_FLOAT,   /* double, likewise */
+    GR_KIND_FLOAT,   /* double, likewise; negative where `min` is */
     GR_KIND_TEXT,    /* const char *; NULL when there is none */
     GR_KIND_CHOICE,  /* int or an enum: the position of the word in `value` ("cosine|linear|wsd") */
     GR_KIND_SET,     /* unsigned: one bit per word of `value`, given as "logits,loss" */

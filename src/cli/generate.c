@@ -10,30 +10,46 @@
 
 enum { MOST_EOS = 64 };
 
+struct work;
+
+/* One of the texts to be made. */
+typedef struct piece {
+    struct work *work;
+    size_t prompt; /* which */
+    uint64_t seed;
+    bool live;       /* printed as it is made; of those made at once only the first */
+    int64_t printed; /* tokens */
+} piece;
+
 typedef struct work {
     const gr_args *args;
     const gr_generate_flags *f;
     gr_opened on;
     gr_generator *generator;
-    int64_t *prompt, n_prompt;
+    gr_prompts prompts;
+    int64_t texts, batch; /* in all, and at once */
     int64_t eos[MOST_EOS];
-    gr_generate_options o;
-    int64_t made; /* tokens of this sample */
+    gr_generate_options o; /* of every text, but for its seed */
 } work;
 
 /* ---- printing ----------------------------------------------------------------------------------------------- */
 
 /* Text as it comes; of a model without tokenizer its ids, as --ids takes them. */
-static void on_token(void *user, int64_t id, const char *text, size_t size)
+static void print_token(piece *p, int64_t id, const char *text, size_t size)
 {
-    work *w = user;
-    if (w->args->common.json)
-        return;
-    if (w->on.tokenizer)
+    if (p->work->on.tokenizer)
         gr_out_bytes(text, size);
     else if (id >= 0)
-        gr_out("%s%lld", w->made ? "," : "", (long long)id);
-    w->made += id >= 0;
+        gr_out("%s%lld", p->printed ? "," : "", (long long)id);
+    p->printed += id >= 0;
+}
+
+static void on_token(void *user, int64_t id, const char *text, size_t size)
+{
+    piece *p = user;
+    if (!p->live || p->work->args->common.json)
+        return;
+    print_token(p, id, text, size);
     fflush(stdout);
 }
 
@@ -49,21 +65,21 @@ static void put_ids(gr_json into, const char *key, const int64_t *ids, int64_t n
         gr_json_put_int(list, NULL, ids[i]);
 }
 
-static gr_status print_json(const work *w, const gr_generated *g)
+static gr_status print_json(const work *w, const piece *p, const gr_generated *g)
 {
     static const char *const stops[] = {"length", "eos", "stop", "interrupted"};
     gr_json_doc *doc = gr_json_new("the result");
     if (!doc)
         return gr_error_status();
     gr_json o = gr_json_root(doc);
-    put_ids(o, "prompt_ids", w->prompt, w->n_prompt);
+    put_ids(o, "prompt_ids", w->prompts.ids[p->prompt], w->prompts.n[p->prompt]);
     put_ids(o, "ids", g->ids, g->n);
     if (w->on.tokenizer)
         gr_json_put_text(o, "text", g->text);
     else
         gr_json_put_null(o, "text");
     gr_json_put_text(o, "stop", stops[g->stop]);
-    gr_json_put_int(o, "seed", (int64_t)w->o.sampling.seed);
+    gr_json_put_int(o, "seed", (int64_t)p->seed);
     gr_json_put_real(o, "prefill_tokens_per_s", per_second(g->prefilled, g->prefill_s));
     gr_json_put_real(o, "decode_tokens_per_s", per_second(g->n - 1, g->decode_s));
     gr_json_put_real(o, "first_token_s", g->first_s);
@@ -77,21 +93,24 @@ static gr_status print_json(const work *w, const gr_generated *g)
 }
 
 /* On a terminal the prompt stands before its continuation; scripts get what is new, alone. */
-static void print_start(const work *w, int64_t sample)
+static void print_start(const work *w, const piece *p, int64_t number)
 {
+    const gr_texts *prompts = &w->f->prompts;
     if (w->args->common.json)
         return;
-    if (w->f->samples > 1)
-        gr_out("%s==> %lld <==\n", sample ? "\n" : "", (long long)sample + 1);
-    if (isatty(STDOUT_FILENO) && w->f->prompt && strcmp(w->f->prompt, "-") != 0)
-        gr_out("%s%s%s", gr_style_on(stdout, GR_DIM), w->f->prompt, gr_style_on(stdout, GR_PLAIN));
+    if (w->texts > 1)
+        gr_out("%s==> %lld <==\n", number ? "\n" : "", (long long)number + 1);
+    if (isatty(STDOUT_FILENO) && p->prompt < prompts->count && strcmp(prompts->items[p->prompt], "-") != 0)
+        gr_out("%s%s%s", gr_style_on(stdout, GR_DIM), prompts->items[p->prompt], gr_style_on(stdout, GR_PLAIN));
 }
 
-static gr_status print_end(const work *w, const gr_generated *g)
+static gr_status print_end(const work *w, piece *p, const gr_generated *g)
 {
     int64_t context = gr_model_describe(w->on.model)->context;
     if (w->args->common.json)
-        return print_json(w, g);
+        return print_json(w, p, g);
+    for (int64_t i = 0; !p->live && i < g->n; i++)
+        print_token(p, g->ids[i], g->text, i ? 0 : g->size);
     gr_out("\n");
     fflush(stdout);
     if (g->stop == GR_STOP_LENGTH && g->n < w->f->tokens)
@@ -109,7 +128,7 @@ static gr_status set_options(work *w)
 {
     const gr_generate_flags *f = w->f;
     int n = 0;
-    w->o = (gr_generate_options){.max_tokens = f->tokens, .token = on_token, .cancel = gr_interrupted, .user = w};
+    w->o = (gr_generate_options){.max_tokens = f->tokens, .token = on_token, .cancel = gr_interrupted};
     w->o.sampling = (gr_sampling){.repeat_penalty = f->repeat_penalty,
                                   .frequency_penalty = f->frequency_penalty,
                                   .presence_penalty = f->presence_penalty,
@@ -136,36 +155,68 @@ static gr_status set_options(work *w)
 /* A cache for what is wanted, not for all that the model could. */
 static gr_status open_generator(work *w)
 {
-    int64_t context = gr_model_describe(w->on.model)->context, wanted = w->n_prompt + w->f->tokens;
-    if (w->n_prompt >= context)
+    int64_t context = gr_model_describe(w->on.model)->context, longest = w->prompts.longest;
+    if (longest >= context)
         return gr_fail(GR_ERR_ARGUMENT,
                        "the prompt has %lld tokens, the model's context is %lld and new ones need room\n"
                        "give a shorter prompt",
-                       (long long)w->n_prompt, (long long)context);
-    w->generator = gr_generator_new(w->on.model, 1, wanted < context ? wanted : context);
+                       (long long)longest, (long long)context);
+    int64_t wanted = longest + w->f->tokens;
+    w->texts = (int64_t)w->prompts.count * w->f->samples;
+    w->batch = gr_texts_at_once(w->f, w->prompts.count);
+    w->generator = gr_generator_new(w->on.model, w->batch, wanted < context ? wanted : context);
     return w->generator ? GR_OK : gr_error_status();
 }
 
-static gr_status one_sample(work *w, int64_t sample)
+static gr_status print_all(work *w, piece *pieces, const gr_generated *made, int64_t first, int64_t n)
 {
-    gr_generated g;
-    w->o.sampling.seed = (uint64_t)(w->args->common.seed + sample);
-    w->made = 0;
-    gr_status s = gr_generator_reset(w->generator);
-    if (s != GR_OK)
-        return s;
-    print_start(w, sample);
-    s = gr_generate(w->generator, w->on.tokenizer, w->prompt, w->n_prompt, &w->o, &g);
-    if (s == GR_OK)
-        s = print_end(w, &g);
-    else if (w->made > 0)
-        gr_out("\n"); /* what there is stays readable */
-    if (s == GR_OK && g.stop == GR_STOP_ASKED)
+    gr_status s = GR_OK;
+    int64_t stopped = 0;
+    bool asked = false;
+    for (int64_t i = 0; s == GR_OK && i < n; i++) {
+        if (i > 0)
+            print_start(w, &pieces[i], first + i);
+        s = print_end(w, &pieces[i], &made[i]);
+        asked |= made[i].stop == GR_STOP_ASKED;
+        stopped += made[i].n;
+    }
+    if (s == GR_OK && asked)
         s = gr_fail(GR_ERR_INTERRUPTED,
                     "generate: stopped after %lld new tokens\nRun it again with the same "
                     "--seed for the same text.",
-                    (long long)g.n);
-    gr_generated_free(&g);
+                    (long long)stopped);
+    return s;
+}
+
+/* Texts first to first + n, side by side: the first appears as it is made, the others when all are done. */
+static gr_status make_texts(work *w, int64_t first, int64_t n)
+{
+    piece pieces[GR_TEXTS_AT_ONCE];
+    gr_generate_options options[GR_TEXTS_AT_ONCE];
+    gr_generated made[GR_TEXTS_AT_ONCE];
+    const int64_t *prompts[GR_TEXTS_AT_ONCE];
+    int64_t counts[GR_TEXTS_AT_ONCE];
+    gr_status s = gr_generator_reset(w->generator);
+    if (s != GR_OK)
+        return s;
+    for (int64_t i = 0; i < n; i++) {
+        int64_t prompt = (first + i) / w->f->samples, sample = (first + i) % w->f->samples;
+        pieces[i] = (piece){.work = w, .prompt = (size_t)prompt, .live = i == 0};
+        pieces[i].seed = (uint64_t)(w->args->common.seed + sample);
+        options[i] = w->o;
+        options[i].sampling.seed = pieces[i].seed;
+        options[i].user = &pieces[i];
+        prompts[i] = w->prompts.ids[prompt];
+        counts[i] = w->prompts.n[prompt];
+    }
+    print_start(w, &pieces[0], first);
+    s = gr_generate_batch(w->generator, w->on.tokenizer, prompts, counts, options, n, made);
+    if (s == GR_OK)
+        s = print_all(w, pieces, made, first, n);
+    else if (pieces[0].printed > 0)
+        gr_out("\n"); /* what there is stays readable */
+    for (int64_t i = 0; i < n; i++)
+        gr_generated_free(&made[i]);
     return s;
 }
 
@@ -175,14 +226,14 @@ static gr_status work_on(gr_args *args, work *w)
     if (s == GR_OK && w->f->stop.count > 0)
         s = gr_need_tokenizer(&w->on);
     if (s == GR_OK)
-        s = gr_read_prompt(args, &w->on, &w->prompt, &w->n_prompt);
+        s = gr_read_prompts(args, &w->on, &w->prompts);
     if (s == GR_OK)
         s = set_options(w);
     if (s == GR_OK)
         s = open_generator(w);
     gr_interrupt_watch();
-    for (int64_t i = 0; s == GR_OK && i < w->f->samples; i++)
-        s = one_sample(w, i);
+    for (int64_t i = 0; s == GR_OK && i < w->texts; i += w->batch)
+        s = make_texts(w, i, w->texts - i < w->batch ? w->texts - i : w->batch);
     return s;
 }
 
@@ -191,7 +242,7 @@ static gr_status run(gr_args *args)
     work w = {.args = args, .f = args->options};
     gr_status s = work_on(args, &w);
     gr_generator_free(w.generator);
-    gr_free(w.prompt);
+    gr_free_prompts(&w.prompts);
     gr_close_opened(&w.on);
     return s;
 }
@@ -203,6 +254,7 @@ const gr_verb gr_verb_generate = {
     .about =
         "MODEL is a directory with config.json, model.safetensors and tokenizer.json, or a run of gradus train.\n"
         "Text appears as it is made. Without tokenizer.json, --ids gives a prompt and ids come out.\n"
+        "Several texts, of several prompts or --samples, are made side by side, and appear one after the other.\n"
         "\n"
         "With --json, an object for each sample: prompt_ids, ids (the new ones), text, stop (eos, length or stop),\n"
         "prefill_tokens_per_s, decode_tokens_per_s, first_token_s.",

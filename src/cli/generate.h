@@ -1,11 +1,11 @@
-/* The flags of generation, shared by generate and plan; and the prompt they give. */
+/* The flags of generation, shared by generate and plan; and the prompts they give. */
 #ifndef GR_CLI_GENERATE_H
 #define GR_CLI_GENERATE_H
 
 #include "cli/open.h"
 
 typedef struct gr_generate_flags {
-    const char *prompt, *prompt_file;
+    gr_texts prompts, prompt_files;
     gr_id_rows ids;
     int64_t tokens, top_k, samples;
     double temperature, top_p, min_p, typical_p, repeat_penalty, frequency_penalty, presence_penalty;
@@ -15,7 +15,19 @@ typedef struct gr_generate_flags {
 
 extern const gr_flag gr_generate_flag_table[];
 
-/* The ids of the prompt; an empty one becomes the token that begins a text. Caller frees *ids. */
-gr_status gr_read_prompt(gr_args *args, const gr_opened *on, int64_t **ids, int64_t *n);
+typedef struct gr_prompts {
+    int64_t **ids, *n; /* [count] each */
+    size_t count;
+    int64_t longest;
+} gr_prompts;
+
+/* The ids of all prompts; an empty one becomes the token that begins a text. Free in any case. */
+gr_status gr_read_prompts(gr_args *args, const gr_opened *on, gr_prompts *prompts);
+void gr_free_prompts(gr_prompts *prompts);
+
+/* Texts that are made side by side: few rows are multiplied at the speed of reading the weights. */
+enum { GR_TEXTS_AT_ONCE = 16 };
+/* How many of them there are for so many prompts. */
+int64_t gr_texts_at_once(const gr_generate_flags *f, size_t prompts);
 
 #endif

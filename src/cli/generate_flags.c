@@ -6,12 +6,14 @@
 
 #define INT(field) GR_INT(gr_generate_flags, field)
 #define FLOAT(field) GR_FLOAT(gr_generate_flags, field)
-#define TEXT(field) GR_TEXT(gr_generate_flags, field)
+#define LIST(field) GR_LIST(gr_generate_flags, field)
 
 const gr_flag gr_generate_flag_table[] = {
-    {"prompt", TEXT(prompt), .letter = 'p', .group = 'p', .value = "TEXT", .help = "what to continue; - reads stdin"},
-    {"prompt-file", TEXT(prompt_file), .group = 'p', .value = "FILE", .help = "the same from a file, byte for byte"},
-    {"ids", GR_IDS(gr_generate_flags, ids), .group = 'p', .value = "IDS", .help = "token ids to continue: 1,2,3"},
+    {"prompt", LIST(prompts), .letter = 'p', .group = 'p', .value = "TEXT",
+     .help = "what to continue; - reads stdin; repeated, for several prompts"},
+    {"prompt-file", LIST(prompt_files), .group = 'p', .value = "FILE", .help = "the same from a file, byte for byte"},
+    {"ids", GR_IDS(gr_generate_flags, ids), .group = 'p', .value = "IDS",
+     .help = "token ids to continue: 1,2,3; of several prompts 1,2,3;4,5,6"},
     {"tokens", INT(tokens), .letter = 'n', .value = "N", .initial = "128", .min = 1, .unit = "tokens",
      .help = "new ones at most"},
     {"samples", INT(samples), .value = "N", .initial = "1", .min = 1,
@@ -33,7 +35,7 @@ const gr_flag gr_generate_flag_table[] = {
     {"typical-p", FLOAT(typical_p), .value = "X", .initial = "0", .max = 1,
      .help = "only the most typical that together have this probability; 0 or 1: all"},
     {GR_HEADING("Where a text ends")},
-    {"stop", GR_LIST(gr_generate_flags, stop), .value = "TEXT", .help = "before this text; may be repeated"},
+    {"stop", LIST(stop), .value = "TEXT", .help = "before this text; may be repeated"},
     {"ignore-eos", GR_SWITCH(gr_generate_flags, ignore_eos), .help = "not at the model's end-of-text token"},
     {0},
 };
@@ -52,13 +54,14 @@ static gr_status read_stdin(gr_bytes *text)
     return ferror(stdin) ? gr_fail_errno("reading", "standard input") : GR_OK;
 }
 
-static gr_status read_text(const gr_generate_flags *f, gr_bytes *text)
+static gr_status read_text(const gr_generate_flags *f, size_t which, gr_bytes *text)
 {
-    const char *file = f->prompt_file;
-    if ((file && strcmp(file, "-") == 0) || (f->prompt && strcmp(f->prompt, "-") == 0))
+    const char *file = which < f->prompt_files.count ? f->prompt_files.items[which] : NULL;
+    const char *prompt = which < f->prompts.count ? f->prompts.items[which] : "";
+    if (strcmp(file ? file : prompt, "-") == 0)
         return read_stdin(text);
     if (!file)
-        return gr_bytes_add_string(text, f->prompt ? f->prompt : "");
+        return gr_bytes_add_string(text, prompt);
     text->data = gr_file_read(file, (size_t)1 << 30, &text->size);
     text->cap = text->size;
     return text->data ? GR_OK : gr_error_status();
@@ -95,41 +98,74 @@ static gr_status encode(const gr_opened *on, const gr_bytes *text, int64_t **ids
     for (size_t i = 0; i < count; i++)
         (*ids)[i] = encoded[i];
     *n = (int64_t)count;
+    if (count > 0)
+        return GR_OK;
+    *n = 1;
+    return begin_text(on, *ids);
+}
+
+/* Prompt number `which`, of --ids or of a text. */
+static gr_status read_one(const gr_generate_flags *f, const gr_opened *on, size_t which, int64_t **ids, int64_t *n)
+{
+    gr_bytes text = {0};
+    if (f->ids.count > 0) {
+        size_t width = f->ids.count / f->ids.rows;
+        *n = (int64_t)width;
+        *ids = gr_alloc(width * sizeof **ids);
+        if (*ids)
+            memcpy(*ids, f->ids.ids + which * width, width * sizeof **ids);
+        return *ids ? GR_OK : GR_ERR_MEMORY;
+    }
+    gr_status s = read_text(f, which, &text);
+    if (s == GR_OK)
+        s = encode(on, &text, ids, n);
+    gr_bytes_free(&text);
+    return s;
+}
+
+static gr_status check_ids(gr_args *args, const gr_opened *on, const int64_t *ids, int64_t n)
+{
+    const gr_generate_flags *f = args->options;
+    int64_t vocab = gr_model_describe(on->model)->vocab;
+    for (int64_t i = 0; i < n; i++)
+        if (ids[i] >= vocab)
+            return f->ids.count ? gr_args_fail(args, "--ids: token id %lld is not in the vocabulary of %lld",
+                                               (long long)ids[i], (long long)vocab)
+                                : gr_fail(GR_ERR_FILE,
+                                          "%s: its tokenizer made the id %lld, its model knows %lld\n"
+                                          "tokenizer.json and config.json do not belong together",
+                                          on->path, (long long)ids[i], (long long)vocab);
     return GR_OK;
 }
 
-gr_status gr_read_prompt(gr_args *args, const gr_opened *on, int64_t **ids, int64_t *n)
+gr_status gr_read_prompts(gr_args *args, const gr_opened *on, gr_prompts *out)
 {
     const gr_generate_flags *f = args->options;
-    if (f->ids.rows > 1)
-        return gr_args_fail(args, "--ids: one row of ids is a prompt, there are %zu\nRun generate once for each.",
-                            f->ids.rows);
-    gr_bytes text = {0};
-    gr_status s = GR_OK;
-    if (f->ids.count > 0) {
-        *n = (int64_t)f->ids.count;
-        *ids = gr_alloc(f->ids.count * sizeof **ids);
-        if (!*ids)
-            return GR_ERR_MEMORY;
-        memcpy(*ids, f->ids.ids, f->ids.count * sizeof **ids);
-    } else {
-        s = read_text(f, &text);
+    size_t count = f->ids.count ? f->ids.rows : f->prompts.count + f->prompt_files.count;
+    count = count ? count : 1; /* none: an empty one */
+    out->ids = gr_alloc_zero(count, sizeof *out->ids);
+    out->n = gr_alloc_zero(count, sizeof *out->n);
+    gr_status s = out->ids && out->n ? GR_OK : GR_ERR_MEMORY;
+    for (size_t i = 0; s == GR_OK && i < count; i++) {
+        s = read_one(f, on, i, &out->ids[i], &out->n[i]);
+        out->count = i + 1;
+        out->longest = out->n[i] > out->longest ? out->n[i] : out->longest;
         if (s == GR_OK)
-            s = encode(on, &text, ids, n);
-        if (s == GR_OK && *n == 0) {
-            *n = 1;
-            s = begin_text(on, *ids);
-        }
+            s = check_ids(args, on, out->ids[i], out->n[i]);
     }
-    gr_bytes_free(&text);
-    int64_t vocab = gr_model_describe(on->model)->vocab;
-    for (int64_t i = 0; s == GR_OK && i < *n; i++)
-        if ((*ids)[i] >= vocab)
-            s = f->ids.count ? gr_args_fail(args, "--ids: token id %lld is not in the vocabulary of %lld",
-                                            (long long)(*ids)[i], (long long)vocab)
-                             : gr_fail(GR_ERR_FILE,
-                                       "%s: its tokenizer made the id %lld, its model knows %lld\n"
-                                       "tokenizer.json and config.json do not belong together",
-                                       on->path, (long long)(*ids)[i], (long long)vocab);
     return s;
+}
+
+void gr_free_prompts(gr_prompts *p)
+{
+    for (size_t i = 0; i < p->count; i++)
+        gr_free(p->ids[i]);
+    gr_free(p->ids);
+    gr_free(p->n);
+}
+
+int64_t gr_texts_at_once(const gr_generate_flags *f, size_t prompts)
+{
+    int64_t most = GR_TEXTS_AT_ONCE, count = (int64_t)prompts;
+    return f->samples < most && f->samples * count < most ? f->samples * count : most;
 }

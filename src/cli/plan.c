@@ -251,24 +251,28 @@ static gr_status describe_model(const gr_args *args, gr_opened *on)
     return on->model ? gr_open_tokenizer(on) : gr_error_status();
 }
 
-/* Tokens that the cache must hold: prompt and answer, or without a prompt the whole context. */
-static gr_status wanted_capacity(gr_args *args, const gr_opened *on, int64_t *capacity)
+/* What the cache must hold: so many texts side by side, each of prompt and answer, or without a prompt of the whole
+ * context. */
+static gr_status wanted_cache(gr_args *args, const gr_opened *on, int64_t *batch, int64_t *capacity)
 {
     const gr_generate_flags *f = args->options;
-    int64_t *ids = NULL, n = 0, context = gr_model_describe(on->model)->context;
+    gr_prompts prompts = {0};
+    int64_t context = gr_model_describe(on->model)->context;
     *capacity = context;
-    if (!f->prompt && !f->prompt_file && !f->ids.count)
+    *batch = gr_texts_at_once(f, 1);
+    if (!f->prompts.count && !f->prompt_files.count && !f->ids.count)
         return GR_OK;
-    gr_status s = gr_read_prompt(args, on, &ids, &n);
-    gr_free(ids);
-    if (s == GR_OK && n + f->tokens < context)
-        *capacity = n + f->tokens;
+    gr_status s = gr_read_prompts(args, on, &prompts);
+    if (s == GR_OK && prompts.longest + f->tokens < context)
+        *capacity = prompts.longest + f->tokens;
+    *batch = gr_texts_at_once(f, prompts.count);
+    gr_free_prompts(&prompts);
     return s;
 }
 
-static gr_status plan_capacity(gr_model *model, int64_t capacity, plan *out)
+static gr_status plan_capacity(gr_model *model, int64_t batch, int64_t capacity, plan *out)
 {
-    gr_generator *g = gr_generator_new(model, 1, capacity);
+    gr_generator *g = gr_generator_new(model, batch, capacity);
     if (!g)
         return gr_error_status();
     gr_memory m = gr_generator_memory(g);
@@ -278,12 +282,12 @@ static gr_status plan_capacity(gr_model *model, int64_t capacity, plan *out)
 }
 
 /* Halves what the cache must hold until it fits. */
-static gr_status advise_generation(gr_model *model, int64_t capacity, plan *p)
+static gr_status advise_generation(gr_model *model, int64_t batch, int64_t capacity, plan *p)
 {
     plan smaller = *p;
     gr_status s = GR_OK;
     while (s == GR_OK && !fits(&smaller) && capacity > 16)
-        s = plan_capacity(model, capacity /= 2, &smaller);
+        s = plan_capacity(model, batch, capacity /= 2, &smaller);
     if (s == GR_OK && fits(&smaller))
         snprintf(p->advice, sizeof p->advice, "With %lld tokens, prompt and -n together, it needs %s and fits.",
                  (long long)capacity, gr_human_bytes((double)total(&smaller)).s);
@@ -297,14 +301,14 @@ static gr_status run_generate(gr_args *args)
 {
     gr_opened on = {0};
     plan p;
-    int64_t capacity = 0;
+    int64_t batch = 1, capacity = 0;
     gr_status s = describe_model(args, &on);
     if (s == GR_OK)
-        s = wanted_capacity(args, &on, &capacity);
+        s = wanted_cache(args, &on, &batch, &capacity);
     if (s == GR_OK)
-        s = plan_capacity(on.model, capacity, &p);
+        s = plan_capacity(on.model, batch, capacity, &p);
     if (s == GR_OK && !fits(&p))
-        s = advise_generation(on.model, capacity, &p);
+        s = advise_generation(on.model, batch, capacity, &p);
     if (s == GR_OK)
         s = print(args, &p);
     gr_close_opened(&on);
@@ -317,7 +321,9 @@ const gr_verb gr_verb_plan_generate = {
     .positional = "MODEL",
     .about =
         "Takes the flags of gradus generate and runs nothing; of MODEL only config.json and the tokenizer are read. "
-        "The cache is for the prompt and -n new tokens; without a prompt for the model's whole context.",
+        "The cache is for the prompt and -n new tokens, of each text made at once (16 at most); without a prompt for "
+        "the "
+        "model's whole context.",
     .flags = gr_generate_flag_table,
     .common = GR_WITH_ADAPTER | GR_WITH_DEVICE | GR_WITH_SEED | GR_WITH_JSON,
     .examples = {{"with the cache of a full context", "gradus plan generate model"},

@@ -77,8 +77,8 @@ static gr_status check_range(const gr_flag *flag, double value)
 
 static gr_status parse_float(const gr_flag *flag, const char *text, double *out)
 {
-    const char *end = end_of_number(text);
-    if (end == text)
+    const char *digits = text + (*text == '-' && flag->min < 0), *end = end_of_number(digits);
+    if (end == digits)
         return expected(*text == '-' ? "a number that is not negative" : "a number", "0.1, 3e-4 or 2k");
     int64_t factor;
     gr_status status = read_suffix(end, &factor);

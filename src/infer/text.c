@@ -18,7 +18,7 @@ typedef struct writing {
     int64_t *tokens;        /* prompt and new ones */
     int64_t n, prompt;
     size_t capacity;
-    float *logits; /* [vocab], what follows its last token */
+    float *logits;     /* [vocab], what follows its last token */
     int64_t *stop_ids; /* [n_stop] the token that is spelled as a stop text, -1: none */
     gr_bytes text;
     size_t told; /* bytes of text given to the caller; the rest is held back */
