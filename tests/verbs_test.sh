@@ -255,6 +255,8 @@ parts
 whole=$(field cache)
 run 0 plan generate $m -p 'the quick' -n 7 --json
 [ "$(field cache)" = $((whole / 4)) ] || fail "plan generate: a cache of $(field cache) for 16 of 64 tokens, $whole for all"
+run 0 plan generate $tiny/llama-bf16 --json
+[ "$(field weights)" = 19824 ] || fail "plan generate: weights of 16 bits take $(field weights) bytes"
 run 0 plan generate $m
 says 'cache' out
 run 2 plan generate

@@ -256,6 +256,28 @@ TEST(replacing_a_mapped_weight)
     }
 }
 
+/* Without memory for a copy the weight stays what it was. */
+TEST(replacing_without_memory)
+{
+    subject s = opened(narrowed("gpt2", GR_F16, 0, "unreplaced"), "cpu", false);
+    gr_store *store = gr_model_store(s.model);
+    gr_entry e;
+    int wte = gr_store_find(store, "transformer.wte.weight");
+    CHECK_OK(gr_store_entry(store, wte, &e));
+    void *zeros = calloc(1, e.bytes), *before = malloc(e.bytes), *after = malloc(e.bytes);
+    CHECK_OK(gr_store_read(store, e.name, before, e.bytes));
+    gr_mem_fail_at(1);
+    CHECK_STATUS(gr_store_write(store, e.name, zeros, e.bytes), GR_ERR_MEMORY);
+    gr_mem_fail_at(0);
+    CHECK(gr_store_is_mapped(store, wte));
+    CHECK_OK(gr_store_read(store, e.name, after, e.bytes));
+    CHECK(memcmp(before, after, e.bytes) == 0);
+    free(zeros);
+    free(before);
+    free(after);
+    closed(&s);
+}
+
 TEST(initializing_what_was_loaded)
 {
     subject s = opened(narrowed("gpt2", GR_BF16, 0, "initialized"), "cpu", false);

@@ -17,7 +17,9 @@ enum {
     A_ROWS = 96,         /* rows of a packed at a time */
     FEW_ROWS = 16,       /* up to here b is read once from memory and packing it would cost more than it brings */
     B_SMALL = 64 * 1024, /* floats of b that stay in the second-level cache without being packed */
-    STRIP_K = 16,        /* with few rows: rows of b passed over at a time, as many as streams that memory follows */
+    FEW_LONG_ROWS = 48,  /* the same for long rows of a transposed b and registers of 16 lanes, 32 of them */
+    LONG_ROW = 256,
+    STRIP_K = 16, /* with few rows: rows of b passed over at a time, as many as streams that memory follows */
     LINE_BYTES = 64,
     LINE_FLOATS = 16,
 };
@@ -143,10 +145,11 @@ static void plan_tiles(const gr_gemm *g, plan *p)
 }
 
 /* Only for m, n > 0. */
-static plan make_plan(const gr_gemm *g)
+static plan make_plan(const gr_gemm *g, gr_isa level)
 {
     plan p = {.way = BY_TILES, .rows = g->m, .a_rows = g->m};
-    if (g->m <= FEW_ROWS && !g->trans_a && g->a_dtype == GR_F32)
+    int64_t few = g->trans_b && g->k >= LONG_ROW && level == GR_ISA_AVX512 ? FEW_LONG_ROWS : FEW_ROWS;
+    if (g->m <= few && !g->trans_a && g->a_dtype == GR_F32)
         plan_few_rows(g, &p);
     else
         plan_tiles(g, &p);
@@ -170,7 +173,7 @@ size_t gr_gemm_scratch(const gr_gemm *g, int threads)
 {
     if (g->m <= 0 || g->n <= 0)
         return 0;
-    plan p = make_plan(g);
+    plan p = make_plan(g, GR_ISA_GENERIC); /* dots need none, so this is enough whichever level runs */
     return worker_floats(&p) * sizeof(float) * (size_t)threads + LINE_BYTES;
 }
 
@@ -381,7 +384,7 @@ void gr_gemm_run(gr_pool *pool, const gr_gemm *g, void *scratch)
     if (g->m <= 0 || g->n <= 0 || g->batch <= 0)
         return;
     gr_isa level = gr_isa_detect();
-    call f = {.g = g, .plan = make_plan(g), .kernels = GR_ISA_PICK_AT(level, gr_gemm_kernels_get)()};
+    call f = {.g = g, .plan = make_plan(g, level), .kernels = GR_ISA_PICK_AT(level, gr_gemm_kernels_get)()};
     f.a_kind = kind_of(g->a_dtype);
     f.b_kind = kind_of(g->b_dtype);
     f.scratch = (float *)(((uintptr_t)scratch + LINE_BYTES - 1) / LINE_BYTES * LINE_BYTES);
