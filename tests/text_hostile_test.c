@@ -41,6 +41,101 @@ TEST(broken_files_are_refused_by_name)
     }
 }
 
+/* ---- large files are read another way, and refused in the same words ---- */
+
+/* A tokenizer.json of 2000 tokens, "t0" … , with something of its own in the vocabulary, the merges and behind. */
+static char *large(const char *in_vocab, const char *in_merges, const char *behind)
+{
+    char *json = malloc(200000), *p = json;
+    p += sprintf(p, "{\"model\": {\"type\": \"BPE\", \"vocab\": {\"t\": 0, \"0\": 1, \"t0\": 2%s", in_vocab);
+    for (int i = 3; i < 2000; i++)
+        p += sprintf(p, ",\n  \"t%d\": %d", i, i);
+    sprintf(p, "}, \"merges\": [[\"t\", \"0\"]%s]}%s", in_merges, behind);
+    return json;
+}
+
+TEST(broken_large_files_are_refused_by_name)
+{
+    static const struct {
+        const char *in_vocab, *in_merges, *behind, *says;
+    } broken[] = {
+        {", \"x\": 7", "", "}", "id 7"},
+        {", \"t\": 5000", "", "}", "not valid JSON: duplicate object key"},
+        {", \"x\": -1", "", "}", "key \"model.vocab.x\""},
+        {", \"x\": 1.5", "", "}", "key \"model.vocab.x\""},
+        {", \"x\": \"y\"", "", "}", "key \"model.vocab.x\""},
+        {", \"x\": 0123", "", "}", "not valid JSON"},
+        {", \"x\"", "", "}", "not valid JSON"},
+        {", \"\xFF\": 3000", "", "}", "not valid JSON"},
+        {", \"\xED\xA0\x80\": 3000", "", "}", "not valid JSON"},
+        {", \"\\ud800x\": 3000", "", "}", "not valid JSON"},
+        {", \"a\nb\": 3000", "", "}", "not valid JSON"},
+        {", \"\\q\": 3000", "", "}", "not valid JSON"},
+        {", \"\\u0000\": 3000", "", "}", "not valid JSON"},
+        {", \"far\": 2147483646", "", "}", "2147483646"},
+        {"", ", [\"t\", \"zz\"]", "}", "model.merges[1]: token 'zz' is not in the vocabulary"},
+        {"", ", [\"t0\", \"t0\"]", "}", "model.merges[1]: the merged 't0t0'"},
+        {"", ", [\"t\"]", "}", "model.merges[1]"},
+        {"", ", \"t\"", "}", "model.merges[1]"},
+        {"", ", \"t 0 1\"", "}", "model.merges[1]"},
+        {"", ", 7", "}", "model.merges[1]"},
+        {"", ",", "}", "not valid JSON"},
+        {"", "", "", "not valid JSON"},
+        {"", "", "} x", "not valid JSON"},
+        {"", "", ", \"model\": {}}", "not valid JSON: duplicate object key"},
+        {"", "", ", \"normalizer\": {\"type\": \"Magic\"}}", "normalizer \"Magic\""},
+    };
+    for (size_t i = 0; i < sizeof broken / sizeof *broken; i++) {
+        char *json = large(broken[i].in_vocab, broken[i].in_merges, broken[i].behind);
+        NOTE("%zu: %s", i, broken[i].says);
+        gr_error_clear();
+        CHECK(!made(json));
+        CHECK_ERROR(gr_error_status(), broken[i].says);
+        free(json);
+    }
+}
+
+/* Forms that only the slower way takes, and escapes, which both do. */
+TEST(unusual_large_files_are_read)
+{
+    char *json = large(", \"x\\u00e9\\ud83d\\ude42\\\"\": 3e3, \"\\u0074\\/\": 3001",
+                       ", \"t t0\", [\"t\", \"\\u0074\\u002f\"]", "}");
+    gr_tokenizer *t = made(json);
+    CHECK(!t);
+    CHECK_ERROR(GR_ERR_FILE, "the merged 'tt0'");
+    free(json);
+    json = large(", \"x\\u00e9\\ud83d\\ude42\\\"\": 3e3, \"\\u0074/\": 3001, \"/\": 3002", ", \"t \\/\"", "}");
+    t = made(json);
+    CHECK_MADE(t);
+    CHECK_EQ_INT(gr_tokenizer_id(t, "x\xC3\xA9\xF0\x9F\x99\x82\""), 3000);
+    CHECK_EQ_INT(gr_tokenizer_id(t, "t/"), 3001);
+    const int32_t *ids;
+    size_t n;
+    CHECK_OK(gr_tokenizer_encode(t, "t/t0", 4, 0, &ids, &n));
+    CHECK_EQ_INT(n, 2);
+    CHECK_EQ_INT(ids[0], 3001);
+    CHECK_EQ_INT(ids[1], 2);
+    gr_tokenizer_free(t);
+    free(json);
+}
+
+static gr_status load_large(void *json)
+{
+    gr_tokenizer *t = made(json);
+    gr_status status = t ? GR_OK : gr_error_status();
+    gr_tokenizer_free(t);
+    return status;
+}
+
+TEST(large_files_survive_failing_allocations)
+{
+    char *json = large(", \"\\u00e9\": 3000", "", "}");
+    CHECK(SWEEP_ALLOCATIONS(load_large, json) > 10);
+    free(json);
+}
+
+/* ---- patterns ---- */
+
 static gr_tokenizer *with_split(const char *regex)
 {
     char json[512];
@@ -92,6 +187,76 @@ TEST(one_word_takes_linear_time)
     double small = time_word(t, 1 << 18), large = time_word(t, 1 << 22);
     NOTE("%.3f s and %.3f s for 16 times as much", small, large);
     CHECK(large < 16 * 6 * (small + 0.001)); /* a square would be 256 times */
+    gr_tokenizer_free(t);
+}
+
+/* ---- odd vocabularies ---- */
+
+static void check_ids(gr_tokenizer *t, const char *text, size_t size, unsigned flags, const int32_t *want,
+                      size_t n_want)
+{
+    const int32_t *ids;
+    size_t n;
+    CHECK_OK(gr_tokenizer_encode(t, text, size, flags, &ids, &n));
+    NOTE("%.*s", (int)size, text);
+    CHECK_EQ_INT(n, n_want);
+    for (size_t i = 0; i < n; i++)
+        CHECK_EQ_INT(ids[i], want[i]);
+}
+
+/* A merge that makes one of its own sides: every merge makes a word shorter, so it ends. */
+TEST(cyclic_merges_end)
+{
+    gr_tokenizer *t =
+        made("{\"model\": {\"type\": \"BPE\", \"continuing_subword_prefix\": \"#\", \"vocab\": {\"a\": 0, "
+             "\"#\": 1, \"#a\": 2}, \"merges\": [[\"a\", \"#\"], [\"#a\", \"#\"]]}}");
+    CHECK_MADE(t);
+    check_ids(t, "aa", 2, 0, (const int32_t[]){0, 2}, 2);
+    gr_tokenizer_free(t);
+}
+
+/* The leftmost, and of those the longest. */
+TEST(added_tokens_overlap)
+{
+    gr_tokenizer *t =
+        made("{\"added_tokens\": [{\"id\": 2, \"content\": \"ab\"}, {\"id\": 3, \"content\": \"abba\"}, {\"id\": 4, "
+             "\"content\": \"ba\"}, {\"id\": 5, \"content\": \"bb\", \"special\": true}], \"model\": {\"type\": "
+             "\"BPE\", \"vocab\": {\"a\": 0, \"b\": 1}, \"merges\": []}}");
+    CHECK_MADE(t);
+    check_ids(t, "abbaba", 6, GR_PARSE_SPECIAL, (const int32_t[]){3, 4}, 2);
+    check_ids(t, "abbb", 4, GR_PARSE_SPECIAL, (const int32_t[]){2, 5}, 2);
+    check_ids(t, "abbb", 4, 0, (const int32_t[]){2, 1, 1}, 3);
+    check_ids(t, "bab", 3, 0, (const int32_t[]){4, 1}, 2);
+    gr_tokenizer_free(t);
+    CHECK(!made("{\"normalizer\": {\"type\": \"Strip\", \"strip_left\": true, \"strip_right\": true}, "
+                "\"added_tokens\": [{\"id\": "
+                "1, \"content\": \" \", \"normalized\": true}], \"model\": {\"type\": \"BPE\", \"vocab\": {\"a\": 0}, "
+                "\"merges\": []}}"));
+    CHECK_ERROR(GR_ERR_UNSUPPORTED, "added token ' ' is nothing behind the normalizer");
+}
+
+/* A character one of whose bytes has no token is unknown as a whole. */
+TEST(byte_fallback_with_gaps)
+{
+    gr_tokenizer *t =
+        made("{\"model\": {\"type\": \"BPE\", \"unk_token\": \"?\", \"byte_fallback\": true, \"vocab\": {\"?\": 0, "
+             "\"<0xC3>\": 1, \"<0xA9>\": 2, \"<0xFF>\": 3}, \"merges\": []}}");
+    CHECK_MADE(t);
+    check_ids(t, "\xC3\xA9", 2, 0, (const int32_t[]){1, 2}, 2);
+    check_ids(t, "\xC3\xA8", 2, 0, (const int32_t[]){0}, 1);
+    check_ids(t, "\xFF", 1, 0, (const int32_t[]){3}, 1);
+    check_ids(t, "\xFE\0", 2, 0, (const int32_t[]){0, 0}, 2);
+    gr_tokenizer_free(t);
+}
+
+/* NUL is a character like others. */
+TEST(nul_bytes)
+{
+    gr_tokenizer *t =
+        made("{\"model\": {\"type\": \"Unigram\", \"unk_id\": 0, \"vocab\": [[\"<unk>\", 0], [\"\\u0000\", -1], "
+             "[\"a\\u0000b\", -1]]}}");
+    CHECK_MADE(t);
+    check_ids(t, "\0a\0b\0", 5, 0, (const int32_t[]){1, 2, 1}, 3);
     gr_tokenizer_free(t);
 }
 
