@@ -164,6 +164,27 @@ TEST(catastrophic_regex_gives_up)
     CHECK_ERROR(GR_ERR_UNSUPPORTED, "&&");
 }
 
+/* Where PCRE2 would find other matches than Oniguruma. */
+TEST(regexes_that_mean_something_else_are_refused)
+{
+    static const char *const refused[] = {"(?i:ss)", "a(?i)Fi", "(?i:x|[\xC3\x9F])", "(?i:\xCE\x90)", "(?im-x:aST)",
+                                          "[[a]b]",  "\\\\R"};
+    static const char *const fine[] = {"(?i:s)s", "(?i:'s|'t|ll)ss", "((?i)k)ff", "(?-i:ss)", "(?i:\xD0\x96)"};
+    for (size_t i = 0; i < sizeof refused / sizeof *refused; i++) {
+        NOTE("%s", refused[i]);
+        gr_error_clear();
+        CHECK(!with_split(refused[i]));
+        if (strstr(gr_error(), "this build has no"))
+            SKIP("built without PCRE2");
+        CHECK_ERROR(GR_ERR_UNSUPPORTED, "is not supported");
+    }
+    for (size_t i = 0; i < sizeof fine / sizeof *fine; i++) {
+        gr_tokenizer *t = with_split(fine[i]);
+        CHECK_MADE(t);
+        gr_tokenizer_free(t);
+    }
+}
+
 /* Seconds to encode n bytes of one long word. */
 static double time_word(gr_tokenizer *t, size_t n)
 {

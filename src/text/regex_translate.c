@@ -1,6 +1,7 @@
 /* The two dialects look alike and differ in what they mean: \s, \w, \d and \b, scripts, dot-all's letter, \h, intervals
  * followed by +. Everything else is passed on as it is. */
 #include "text/regex_translate.h"
+#include "text/utf8.h"
 #include "base/error.h"
 
 #define SPACES "\\x09-\\x0d\\x20\\x{85}\\x{a0}\\x{1680}\\x{2000}-\\x{200a}\\x{2028}\\x{2029}\\x{202f}\\x{205f}\\x{3000}"
@@ -19,6 +20,8 @@ typedef struct reader {
     gr_bytes *out;
     size_t atom;          /* where in out the last atom starts, for what repeats it */
     size_t open[deepest]; /* where each open group starts */
+    bool outer[deepest];  /* and whether case was ignored around it */
+    bool fold;            /* case is ignored: (?i) */
     int depth;
 } reader;
 
@@ -113,7 +116,7 @@ static gr_status escape(reader *r, bool inside)
         if (c == escapes[i].letter)
             return text ? put(r, text) : refuse(r, "\\W, \\H or \\B inside of brackets");
     }
-    if (strchr("gkuyYOoQEKcCMN", c) && c) /* other meanings, or none, in one of the two */
+    if (strchr("gkuyYOoQEKcCMNXG", c) && c) /* other meanings, or none, in one of the two */
         return refuse(r, (char[]){'\\', c, 0});
     return gr_bytes_add(r->out, (char[]){'\\', c}, 2);
 }
@@ -134,6 +137,26 @@ static gr_status posix(reader *r)
         }
     }
     return refuse(r, "a class inside of a class");
+}
+
+/* Oniguruma knows characters that are several in another case (ß and ss, ﬁ and fi), PCRE2 does not. */
+static gr_status check_fold(const reader *r, const char *p)
+{
+    static const char *const pairs[] = {"ss", "ff", "fi", "fl", "st"};
+    static const uint32_t folds[][2] = {{0xDF, 0xDF},     {0x130, 0x130},  {0x149, 0x149}, {0x1F0, 0x1F0},
+                                        {0x2BC, 0x2BE},   {0x300, 0x36F},  {0x390, 0x390}, {0x3B0, 0x3B0},
+                                        {0x3B9, 0x3B9},   {0x399, 0x399},  {0x587, 0x587}, {0x1E96, 0x1E9E},
+                                        {0x1F00, 0x1FFF}, {0xFB00, 0xFB17}};
+    int n, n_next = 0;
+    uint32_t c = gr_utf8_read(p, r->end, &n), next = p + n < r->end ? gr_utf8_read(p + n, r->end, &n_next) : 0;
+    for (size_t i = 0; i < sizeof folds / sizeof *folds; i++)
+        if (c >= folds[i][0] && c <= folds[i][1])
+            return refuse(r, "ignoring the case of a letter that is several in another case");
+    for (size_t i = 0; i < sizeof pairs / sizeof *pairs; i++)
+        if ((c | 0x20) == (unsigned char)pairs[i][0] && (next | 0x20) == (unsigned char)pairs[i][1] && c < 0x80 &&
+            next < 0x80)
+            return refuse(r, "ignoring the case of letters that are one in another case");
+    return GR_OK;
 }
 
 /* Behind "[". "&&" is a class and a look at what follows: [a&&[^b]] is (?:(?![b])[a]). */
@@ -157,7 +180,10 @@ static gr_status brackets(reader *r)
             status = posix(r);
             continue;
         }
+        status = r->fold && (unsigned char)c >= 0x80 ? check_fold(r, r->p) : GR_OK;
         r->p++;
+        if (status)
+            break;
         status = c == '\\' ? escape(r, true) : gr_bytes_add(r->out, &c, 1);
     }
     r->atom = start;
@@ -174,6 +200,7 @@ static gr_status group(reader *r)
 {
     if (r->depth == deepest)
         return refuse(r, "a group this deep");
+    r->outer[r->depth] = r->fold;
     r->open[r->depth++] = r->out->size;
     gr_status status = put(r, "(");
     if (status || r->p == r->end || *r->p != '?')
@@ -182,10 +209,15 @@ static gr_status group(reader *r)
     status = put(r, "?");
     if (r->p < r->end && strchr("~({&", *r->p))
         return refuse(r, "an absent group, condition, call or code");
-    while (!status && r->p < r->end && strchr("imx-", *r->p)) {
+    for (bool on = true; !status && r->p < r->end && strchr("imx-", *r->p);) {
         char c = *r->p++;
+        on &= c != '-';
+        r->fold = c == 'i' ? on : r->fold;
         status = gr_bytes_add(r->out, c == 'm' ? "s" : &c, 1);
     }
+    /* "(?i)" is no group: it goes on to the end of the one around it. */
+    if (!status && r->p < r->end && *r->p == ')' && r->p[-1] != '?')
+        r->outer[r->depth - 1] = r->fold;
     return status;
 }
 
@@ -230,8 +262,10 @@ static gr_status one(reader *r)
         return brackets(r);
     if (c == '(')
         return group(r);
-    if (c == ')' && r->depth)
+    if (c == ')' && r->depth) {
         r->atom = r->open[--r->depth];
+        r->fold = r->outer[r->depth];
+    }
     return gr_bytes_add(r->out, &c, 1);
 }
 
@@ -241,7 +275,9 @@ gr_status gr_regex_translate(const char *pattern, size_t size, gr_bytes *out)
     gr_status status = GR_OK;
     while (r.p < r.end && !status) {
         const char *start = r.p;
-        status = one(&r);
+        status = r.fold ? check_fold(&r, start) : GR_OK;
+        if (!status)
+            status = one(&r);
         /* A character of several bytes is one atom. */
         while (!status && (unsigned char)*start >= 0xC0 && r.p < r.end && ((unsigned char)*r.p & 0xC0) == 0x80)
             status = gr_bytes_add(out, r.p++, 1);

@@ -5,37 +5,58 @@ off the package itself (Python's unicodedata is of Unicode 14 too):
 
     python tools/oracle/make_unicode_versions.py > src/text/unicode_versions.c
 """
+import sys
 import unicodedata
 
 import tokenizers
 from tokenizers import Regex, normalizers, pre_tokenizers
 
 POINTS = [c for c in range(0x110000) if not 0xD800 <= c < 0xE000]
-# Category: substitutes of three and of four bytes. Lo is split, as patterns also ask for the script Han.
-SUBSTITUTES = {
-    "Han": (0x4E00, 0x20000), "Lo": (0x0905, 0x13000), "Lu": (0x1E00, 0x10400), "Ll": (0x1E01, 0x10428),
-    "Lt": (0x1F88, 0x1F88), "Lm": (0x0E46, 0x16B40), "Mn": (0x0901, 0x11001), "Mc": (0x0903, 0x11000), "Nd": (0x0966, 0x104A0),
-    "Nl": (0x16EE, 0x10140), "No": (0x2460, 0x10107), "Po": (0x0964, 0x10100), "Pd": (0x2010, 0x10EAD),
-    "Ps": (0x2045, 0x2045), "Pe": (0x2046, 0x2046), "Sm": (0x2200, 0x1D6C1), "Sc": (0x20AC, 0x1ECB0),
-    "So": (0x2600, 0x1F600),
-}
+# What patterns ask of characters: new ones are replaced by old ones that agree in all of it.
+PROPERTIES = ["L", "Lu", "Ll", "Lt", "Lm", "Lo", "M", "Mn", "Mc", "Me", "N", "Nd", "Nl", "No", "P", "Po", "Pd", "Ps", "Pe", "Pi", "Pf",
+              "Pc", "S", "Sm", "Sc", "Sk", "So", "Z", "Zs", "Cf", "Alphabetic", "Upper", "Lower", "Emoji", "Extended_Pictographic", "Han",
+              "Hiragana", "Katakana", "Latin", "Cyrillic", "Greek", "Arabic", "Hebrew", "Devanagari", "Thai", "Hangul", "Common",
+              "Inherited"]
+
+
+def kinds():
+    """Code point to the set of its properties, as bits."""
+    bits = dict.fromkeys(POINTS, 0)
+    text = "".join(map(chr, POINTS))
+    for i, name in enumerate(PROPERTIES):
+        found, last = [], 0
+        for _, (start, stop) in pre_tokenizers.Split(Regex(rf"\p{{{name}}}"), "removed").pre_tokenize_str(text):
+            found.extend(range(last, start))
+            last = stop
+        for k in found + list(range(last, len(POINTS))):
+            bits[POINTS[k]] |= 1 << i
+    return bits
 
 
 def recent():
-    """Code points newer than Unicode 14, and an older one of the same category and UTF-8 length for each."""
-    new = [c for c in POINTS if c >= 0x800 and unicodedata.category(chr(c)) == "Cn"]
-    kind = {}
-    for name in [k for k in SUBSTITUTES if k != "Han"] + ["Han"]:
-        kept = pre_tokenizers.Split(Regex(rf"\p{{{name}}}"), "removed").pre_tokenize_str("".join(map(chr, new)))
-        found = set(range(len(new)))
-        for _, (start, stop) in kept:
-            found -= set(range(start, stop))
-        kind.update((new[i], name) for i in found)
-    for c, name in sorted(kind.items()):
-        substitute = SUBSTITUTES[name][c >= 0x10000]
-        assert name == "Han" or unicodedata.category(chr(substitute)) == name, (hex(substitute), name)
-        assert len(chr(c).encode()) == len(chr(substitute).encode()), (hex(c), name)
-        yield c, substitute
+    """Code points newer than Unicode 14, and for each an older one of the same kind and UTF-8 length."""
+    bits = kinds()
+    old = {}
+    known = {c: unicodedata.category(chr(c)) for c in POINTS}
+    for c in POINTS:
+        if known[c] not in ("Cn", "Co", "Cc"):
+            old.setdefault((bits[c], len(chr(c).encode())), c)
+    scripts = ~((1 << PROPERTIES.index("Han")) - 1)
+
+    def distance(a, b):
+        return bin((a ^ b) & ~scripts).count("1") * 100 + bin((a ^ b) & scripts).count("1")
+
+    nearest = {}
+    for c in POINTS:
+        if c < 0x800 or known[c] != "Cn" or not bits[c]:
+            continue
+        key = bits[c], len(chr(c).encode())
+        if key not in nearest:
+            nearest[key] = min((distance(kind, key[0]), old[kind, size]) for kind, size in old if size == key[1])
+            if nearest[key][0]:
+                names = [n for i, n in enumerate(PROPERTIES) if key[0] >> i & 1]
+                print(f"U+{c:04X} {names}: U+{nearest[key][1]:04X} is {nearest[key][0]} away", file=sys.stderr)
+        yield c, nearest[key][1]
 
 
 def marks():
