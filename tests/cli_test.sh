@@ -150,6 +150,23 @@ run 2 tokenize . --decode 1 --jsonl && says 'excludes' err
 run 2 tokenize . text --jsonl
 run 3 tokenize nowhere text
 
+# ids to text and back on many lines, whatever the threads; a line that fails is named, those before it are answered
+i=0
+while [ $i -lt 3000 ]; do echo '{"text": "abba ab"}'; i=$((i + 1)); done | sed 's/ ab"/ab"/' >texts.jsonl
+"$g" tokenize . --jsonl --threads 1 <texts.jsonl >ids1 2>err || fail "tokenize --jsonl: $(cat err)"
+"$g" tokenize . --jsonl --threads 4 <texts.jsonl >ids4 2>err || fail "tokenize --jsonl --threads 4: $(cat err)"
+[ "$(wc -l <ids1 | tr -d ' ')" = 3000 ] && cmp -s ids1 ids4 || fail 'tokenize --jsonl: threads change the answers'
+"$g" tokenize . --jsonl <ids1 | cmp -s - texts.jsonl || fail 'tokenize --jsonl: ids do not come back as their text'
+[ "$(printf '{"ids": [3, 0]}\n' | "$g" tokenize . --jsonl --skip-special)" = '{"text": "a"}' ] || fail 'tokenize --skip-special'
+printf '{"ids": [9]}\n' | "$g" tokenize . --jsonl >out 2>err
+[ $? = 1 ] && says 'stdin, line 1: decode: the tokenizer has no token 9' err || fail "an id that is none: $(cat err)"
+mkdir docs && printf 'abba' >docs/a.txt && printf '{"text": "b"}\n{"text": "ab"}\n' >docs/b.jsonl
+run 0 tokenize . --data docs && [ "$(tr '\n' ' ' <out)" = '2,1,0 1 2 ' ] || fail "tokenize --data: $(cat out)"
+run 0 tokenize . --data docs --count --json && [ "$(cat out)" = '{"documents": 3, "bytes": 7, "tokens": 5}' ] || fail "--count: $(cat out)"
+run 2 tokenize . --count
+run 2 tokenize . --data docs text
+run 3 tokenize . --data nowhere
+
 # ---- tokenizer train ----
 i=0
 while [ $i -lt 50 ]; do echo "the cat $i sat on the mat"; i=$((i + 1)); done >words.txt
@@ -159,6 +176,8 @@ grep -q '"tokens": 270' out || fail "tokenizer train --json says $(cat out)"
 run 0 tokenize t.json ' the cat' && [ "$(tr -cd , <out | wc -c | tr -d ' ')" -lt 4 ] || fail "a trained tokenizer says $(cat out)"
 "$g" tokenizer train - --vocab 270 --out stdin.json --threads 1 <words.txt 2>err && cmp -s t.json stdin.json ||
     fail "tokenizer train -: $(cat err)"
+printf '{"text": "the cat"}\n' | "$g" tokenizer train - --vocab 260 --out a.json 2>err || fail "tokenizer train -: $(cat err)"
+"$g" tokenizer train texts/b.jsonl --vocab 260 --out b.json 2>err && cmp -s a.json b.json || fail 'lines of .jsonl on stdin'
 run 0 tokenizer train texts --vocab 270 --lines --special '<|im_end|>' --out lines.json
 run 0 tokenize lines.json '<|im_end|>' --allow-special && [ "$(cat out)" = 1 ] || fail "--special: $(cat out)"
 for bad in '--vocab 256 --out x' '--vocab x --out x' '--vocab 300' '--out x' '--vocab 300 --out .' '--vocab 300 --out x --special a'; do

@@ -1,11 +1,15 @@
 /* gradus tokenize: text to ids, and back. */
+#include "base/mem.h"
+#include "cli/human.h"
 #include "cli/term.h"
 #include "cli/tokenize_lines.h"
 #include "cli/verbs.h"
 #include "format/checkpoint.h"
+#include "train/data.h"
 
 typedef struct options {
-    bool special, allow_special, skip_special, jsonl;
+    bool special, allow_special, skip_special, jsonl, count;
+    gr_texts data;
     gr_id_rows decode;
 } options;
 
@@ -18,6 +22,9 @@ static const gr_flag flags[] = {
     {"jsonl", GR_SWITCH(options, jsonl), .group = 'd',
      .help =
          "read {\"text\": ...} lines from stdin, write {\"ids\": [...]} lines in their order, and the other way round"},
+    {"data", GR_LIST(options, data), .value = "DATA", .group = 'd',
+     .help = "encode every document of a text file, a .jsonl file or a directory of them; may be given several times"},
+    {"count", GR_SWITCH(options, count), .help = "of --data: how many tokens there are, instead of the ids"},
     {"skip-special", GR_SWITCH(options, skip_special), .help = "leave control tokens out of decoded text"},
     {0},
 };
@@ -40,13 +47,63 @@ static gr_status decode_rows(gr_args *args, const gr_line_format *f, gr_tokenize
     return gr_args_blame(args, status);
 }
 
+static gr_status print_count(const gr_args *args, const gr_encoded *all, size_t bytes)
+{
+    size_t tokens = all->n ? all->ends[all->n - 1] : 0;
+    if (args->common.json)
+        gr_out("{\"documents\": %zu, \"bytes\": %zu, \"tokens\": %zu}\n", all->n, bytes, tokens);
+    else
+        gr_out("documents  %s\nbytes      %s\ntokens     %s\n", gr_human_integer((int64_t)all->n).s,
+               gr_human_integer((int64_t)bytes).s, gr_human_integer((int64_t)tokens).s);
+    return GR_OK;
+}
+
+static gr_status print_documents(const gr_line_format *f, const gr_encoded *all, gr_bytes *out)
+{
+    gr_status status = GR_OK;
+    for (size_t i = 0; i < all->n && status == GR_OK; i++) {
+        size_t start = i ? all->ends[i - 1] : 0;
+        out->size = 0;
+        status = gr_line_ids(f, all->ids + start, all->ends[i] - start, out);
+        if (status == GR_OK)
+            gr_out_bytes(out->data, out->size);
+    }
+    out->size = 0;
+    return status;
+}
+
+/* The documents of --data, on all threads. */
+static gr_status encode_data(const gr_args *args, const gr_line_format *f, gr_bytes *out)
+{
+    const options *o = args->options;
+    gr_corpus *corpus = gr_corpus_load(o->data.items, (int)o->data.count);
+    if (corpus == NULL)
+        return gr_error_status();
+    size_t n = corpus->n;
+    gr_span *texts = gr_alloc_zero(n, sizeof *texts);
+    gr_encoded all = {0};
+    gr_status status = texts ? GR_OK : GR_ERR_MEMORY;
+    for (size_t i = 0, at = 0; i < n && status == GR_OK; at += corpus->documents[i++].size)
+        texts[i] = (gr_span){corpus->text + at, corpus->documents[i].size};
+    if (status == GR_OK)
+        status = gr_tokenizer_encode_all(f->tokenizer, texts, n, f->encode_flags, (int)args->common.threads, &all);
+    if (status == GR_OK)
+        status = o->count ? print_count(args, &all, corpus->size) : print_documents(f, &all, out);
+    gr_encoded_free(&all);
+    gr_free(texts);
+    gr_corpus_free(corpus);
+    return status;
+}
+
 static gr_status answer(gr_args *args, const gr_line_format *f)
 {
     const options *o = args->options;
     gr_tokenizer_scratch s = {0};
     gr_bytes out = {0};
     gr_status status;
-    if (o->decode.rows > 0)
+    if (o->data.count > 0)
+        status = encode_data(args, f, &out);
+    else if (o->decode.rows > 0)
         status = decode_rows(args, f, &s, &out);
     else if (args->count > 1)
         status = gr_line_encode(f, &s, args->positional[1], strlen(args->positional[1]), &out);
@@ -65,9 +122,14 @@ static gr_status run(gr_args *args)
     gr_line_format f = {.json = args->common.json, .jsonl = o->jsonl};
     f.encode_flags = (o->special ? GR_ADD_SPECIAL : 0) | (o->allow_special ? GR_PARSE_SPECIAL : 0);
     f.decode_flags = o->skip_special ? GR_SKIP_SPECIAL : 0;
-    if (args->count > 1 && (o->jsonl || o->decode.count > 0))
-        return gr_args_fail(args, "%s: takes no TEXT\nLeave '%.40s' out.", o->jsonl ? "--jsonl" : "--decode",
+    if (args->count > 1 && (o->jsonl || o->decode.count > 0 || o->data.count > 0))
+        return gr_args_fail(args, "%s: takes no TEXT\nLeave '%.40s' out.",
+                            o->jsonl            ? "--jsonl"
+                            : o->data.count > 0 ? "--data"
+                                                : "--decode",
                             args->positional[1]);
+    if (o->count && o->data.count == 0)
+        return gr_args_fail(args, "--count: needs --data\nGive the text whose tokens are to be counted.");
     char *path = gr_checkpoint_resolve(args->positional[0]);
     gr_tokenizer *tokenizer = path ? gr_tokenizer_load(path) : NULL;
     f.tokenizer = tokenizer;
@@ -87,7 +149,7 @@ const gr_verb gr_verb_tokenize = {
     .flags = flags,
     .common = GR_WITH_THREADS | GR_WITH_JSON,
     .examples = {{"the ids of a text", "gradus tokenize gpt2 'Hello world'"},
-                 {"and back", "gradus tokenize gpt2 --decode 15496,995"}},
+                 {"how many tokens a directory of text has", "gradus tokenize gpt2 --data books/ --count"}},
     .options_size = sizeof(options),
     .run = run,
 };

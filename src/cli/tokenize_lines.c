@@ -48,21 +48,23 @@ static gr_status add_tokens(gr_bytes *out, const gr_tokenizer *tokenizer, const 
     return status == GR_OK ? gr_bytes_add_string(out, "]") : status;
 }
 
-gr_status gr_line_encode(const gr_line_format *f, gr_tokenizer_scratch *s, const char *text, size_t size, gr_bytes *out)
+gr_status gr_line_ids(const gr_line_format *f, const int32_t *ids, size_t n, gr_bytes *out)
 {
     bool is_object = f->json || f->jsonl;
-    gr_status status = gr_tokenizer_run(f->tokenizer, s, text, size, f->encode_flags);
-    if (status == GR_OK && is_object)
-        status = gr_bytes_add_string(out, "{\"ids\": [");
+    gr_status status = is_object ? gr_bytes_add_string(out, "{\"ids\": [") : GR_OK;
     if (status == GR_OK)
-        status = add_ids(out, s->ids.data, s->ids.size, is_object ? ", " : ",");
+        status = add_ids(out, ids, n, is_object ? ", " : ",");
     if (status == GR_OK && is_object)
         status = gr_bytes_add_string(out, "]");
     if (status == GR_OK && f->json)
-        status = add_tokens(out, f->tokenizer, s->ids.data, s->ids.size);
-    if (status == GR_OK)
-        status = gr_bytes_add_string(out, is_object ? "}\n" : "\n");
-    return status;
+        status = add_tokens(out, f->tokenizer, ids, n);
+    return status == GR_OK ? gr_bytes_add_string(out, is_object ? "}\n" : "\n") : status;
+}
+
+gr_status gr_line_encode(const gr_line_format *f, gr_tokenizer_scratch *s, const char *text, size_t size, gr_bytes *out)
+{
+    gr_status status = gr_tokenizer_run(f->tokenizer, s, text, size, f->encode_flags);
+    return status == GR_OK ? gr_line_ids(f, s->ids.data, s->ids.size, out) : status;
 }
 
 gr_status gr_line_decode(const gr_line_format *f, gr_tokenizer_scratch *s, const int32_t *ids, size_t n, gr_bytes *out)

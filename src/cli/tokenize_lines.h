@@ -13,6 +13,8 @@ typedef struct gr_line_format {
     bool json;  /* answers are objects, with "tokens" */
 } gr_line_format;
 
+/* Appends ids as they are answered, newline included. */
+gr_status gr_line_ids(const gr_line_format *f, const int32_t *ids, size_t n, gr_bytes *out);
 /* Appends the answer to one text, newline included; and to one row of ids. */
 gr_status gr_line_encode(const gr_line_format *f, gr_tokenizer_scratch *s, const char *text, size_t size,
                          gr_bytes *out);

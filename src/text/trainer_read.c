@@ -1,6 +1,7 @@
 /* Files to train a tokenizer on, a part in memory at a time. */
 #include <errno.h>
 #include <stdio.h>
+#include "format/json.h"
 #include "text/buffer.h"
 #include "text/trainer.h"
 #include "base/error.h"
@@ -14,13 +15,34 @@ static bool ends_with(const char *text, const char *end)
     return n >= m && strcmp(text + n - m, end) == 0;
 }
 
+/* Whether what stdin begins with is a line of a .jsonl file. */
+static bool looks_like_jsonl(const gr_bytes *text)
+{
+    const char *newline = text->size && text->data[0] == '{' ? memchr(text->data, '\n', text->size) : NULL;
+    gr_json_doc *doc = newline ? gr_json_parse("line 1", text->data, (size_t)(newline - text->data)) : NULL;
+    bool found = doc && (gr_json_is(gr_json_get(gr_json_root(doc), "text")) ||
+                         gr_json_is(gr_json_get(gr_json_root(doc), "prompt")));
+    gr_json_free(doc);
+    gr_error_clear();
+    return found;
+}
+
+/* A byte order mark is no part of a .jsonl file's first line. */
+static void drop_mark(gr_bytes *text)
+{
+    if (text->size < 3 || memcmp(text->data, "\xEF\xBB\xBF", 3) != 0)
+        return;
+    memmove(text->data, text->data + 3, text->size - 3);
+    text->size -= 3;
+}
+
 /* What was read is counted up to where it can be cut; a word that fills the buffer makes it grow. */
 static gr_status count_stream(gr_tokenizer_trainer *t, FILE *in, const char *name, bool jsonl)
 {
     gr_bytes text = {0};
     gr_status status = GR_OK;
     int64_t line = 1;
-    for (bool end = false; !end && !status;) {
+    for (bool end = false, first = true; !end && !status; first = false) {
         size_t used = 0;
         status = gr_bytes_reserve(&text, text.size < BLOCK ? BLOCK - text.size : text.size);
         if (status)
@@ -30,6 +52,10 @@ static gr_status count_stream(gr_tokenizer_trainer *t, FILE *in, const char *nam
         end = got < want;
         if (end && ferror(in))
             status = gr_fail_errno("reading", name);
+        if (first && in == stdin)
+            jsonl = looks_like_jsonl(&text);
+        if (first && jsonl)
+            drop_mark(&text);
         if (!status && text.size)
             status = jsonl ? gr_trainer_count_jsonl(t, name, text.data, text.size, end, &used, &line)
                            : gr_trainer_count_text(t, text.data, text.size, end, &used);

@@ -201,8 +201,13 @@ gr_status gr_corpus_feed(const gr_corpus *c, gr_tokenizer_trainer *trainer)
 {
     gr_status s = GR_OK;
     size_t at = 0;
-    for (size_t i = 0; s == GR_OK && i < c->n; at += c->documents[i++].size)
-        s = gr_tokenizer_trainer_feed(trainer, c->text + at, c->documents[i].size);
+    for (size_t i = 0; s == GR_OK && i < c->n; at += c->documents[i++].size) {
+        size_t prompt = c->documents[i].prompt; /* no token goes over its end */
+        if (prompt)
+            s = gr_tokenizer_trainer_feed(trainer, c->text + at, prompt);
+        if (s == GR_OK)
+            s = gr_tokenizer_trainer_feed(trainer, c->text + at + prompt, c->documents[i].size - prompt);
+    }
     return s;
 }
 
