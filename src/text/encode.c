@@ -46,25 +46,37 @@ static gr_status encode_pieces(const gr_tokenizer *t, gr_tokenizer_scratch *s, c
     return status;
 }
 
+static bool starts_with(const gr_bytes *text, const gr_bytes *start)
+{
+    return start->size <= text->size && (!start->size || memcmp(text->data, start->data, start->size) == 0);
+}
+
 /* How much of a normalized text is of its first character; see gr_piece. Where that comes out otherwise in company, the
- * text's own first character counts, unless it is a replacement, which Hugging Face's code puts where the last
- * character replaced was. */
+ * text's own first character counts, unless it is a replacement: Hugging Face's code puts these where the last character
+ * replaced was, so what stands for two characters is not of the first. */
 static gr_status find_zero(const gr_tokenizer *t, gr_tokenizer_scratch *s, const char *text, const char *end,
                            size_t *zero)
 {
-    gr_bytes alone = {0};
+    gr_bytes one = {0}, two = {0};
     const gr_bytes *normal = &s->normal;
-    int n;
+    bool replaces = gr_normalizer_replaces(t->normalizer);
+    int n, n_next = 0;
     *zero = 0;
     gr_utf8_read(text, end, &n);
-    gr_status status = gr_normalizer_run(t->normalizer, text, (size_t)n, &alone, &s->normal_spare);
-    if (!status && alone.size <= normal->size && (!alone.size || memcmp(alone.data, normal->data, alone.size) == 0)) {
-        *zero = alone.size;
-    } else if (!status && normal->size && !gr_normalizer_replaces(t->normalizer)) {
+    if (text + n < end)
+        gr_utf8_read(text + n, end, &n_next);
+    gr_status status = gr_normalizer_run(t->normalizer, text, (size_t)n, &one, &s->normal_spare);
+    if (!status && replaces)
+        status = gr_normalizer_run(t->normalizer, text, (size_t)(n + n_next), &two, &s->normal_spare);
+    bool merged = replaces && n_next && two.size <= one.size;
+    if (!status && starts_with(normal, &one) && !merged) {
+        *zero = one.size;
+    } else if (!status && normal->size && !replaces) {
         gr_utf8_read(normal->data, normal->data + normal->size, &n);
         *zero = (size_t)n;
     }
-    gr_bytes_free(&alone);
+    gr_bytes_free(&one);
+    gr_bytes_free(&two);
     return status;
 }
 

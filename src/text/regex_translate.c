@@ -12,6 +12,10 @@
 /* Outside of brackets Oniguruma takes the first 256 from ISO 8859-1, where these numbers are letters of words. */
 #define WORDS_ALONE WORDS "\\xb2\\xb3\\xb9\\xbc-\\xbe"
 
+/* Letters that became so after Unicode 14. */
+#define ALPHABETIC "\\p{Alphabetic}\\x{363}-\\x{36f}\\x{c04}\\x{f82}\\x{f83}\\x{1dd3}-\\x{1de6}\\x{11080}\\x{11081}"
+#define LOWERCASE "\\p{Lowercase}\\x{10fc}\\x{a7f2}-\\x{a7f4}\\x{ab69}"
+
 enum { deepest = 64 };
 
 typedef struct reader {
@@ -54,7 +58,7 @@ static const struct escape {
 };
 
 /* \p{Name}, \p{^Name}, \P{Name}: categories are passed on; a script's name alone would mean more to PCRE2. */
-static gr_status property(reader *r, bool negated)
+static gr_status property(reader *r, bool negated, bool inside)
 {
     static const char *const long_names[][2] = {
         {"Letter", "L"},
@@ -70,15 +74,14 @@ static gr_status property(reader *r, bool negated)
         {"Symbol", "S"},
         {"Separator", "Z"},
         {"Other", "C"},
-        {"Alpha", "Alphabetic"},
-        {"Alphabetic", "Alphabetic"},
         {"Digit", "Nd"},
         {"Upper", "Uppercase"},
-        {"Lower", "Lowercase"},
         {"Emoji", "Emoji"},
         {"Extended_Pictographic", "Extended_Pictographic"},
         {"Any", "Any"},
     };
+    static const char *const sets[][2] = {
+        {"Alpha", ALPHABETIC}, {"Alphabetic", ALPHABETIC}, {"Lower", LOWERCASE}, {"Lowercase", LOWERCASE}};
     const char *close = r->p < r->end && *r->p == '{' ? memchr(r->p, '}', (size_t)(r->end - r->p)) : NULL;
     if (!close)
         return refuse(r, "\\p without a name in braces");
@@ -88,6 +91,17 @@ static gr_status property(reader *r, bool negated)
         name++;
     }
     size_t n = (size_t)(close - name);
+    for (size_t i = 0; i < sizeof sets / sizeof *sets; i++) {
+        if (strlen(sets[i][0]) != n || memcmp(name, sets[i][0], n) != 0)
+            continue;
+        r->p = close + 1;
+        if (inside)
+            return negated ? refuse(r, "the negation of this property inside of brackets") : put(r, sets[i][1]);
+        gr_status status = put(r, negated ? "[^" : "[");
+        if (!status)
+            status = put(r, sets[i][1]);
+        return status ? status : put(r, "]");
+    }
     gr_status status = put(r, negated ? "\\P{" : "\\p{");
     bool is_long = false;
     for (size_t i = 0; i < sizeof long_names / sizeof *long_names && !status && !is_long; i++)
@@ -110,7 +124,7 @@ static gr_status escape(reader *r, bool inside)
         return refuse(r, "a backslash at the end");
     char c = *r->p++;
     if (c == 'p' || c == 'P')
-        return property(r, c == 'P');
+        return property(r, c == 'P', inside);
     for (size_t i = 0; i < sizeof escapes / sizeof *escapes; i++) {
         const char *text = inside ? escapes[i].inside : escapes[i].alone;
         if (c == escapes[i].letter)
@@ -125,9 +139,9 @@ static gr_status escape(reader *r, bool inside)
 static gr_status posix(reader *r)
 {
     static const char *const names[][2] = {
-        {"[:alpha:]", "\\p{Alphabetic}"},        {"[:digit:]", "\\p{Nd}"},        {"[:space:]", SPACES},
-        {"[:alnum:]", "\\p{Alphabetic}\\p{Nd}"}, {"[:upper:]", "\\p{Uppercase}"}, {"[:lower:]", "\\p{Lowercase}"},
-        {"[:punct:]", "\\p{P}\\p{S}"},           {"[:xdigit:]", "0-9a-fA-F"},     {"[:word:]", WORDS},
+        {"[:alpha:]", ALPHABETIC},           {"[:digit:]", "\\p{Nd}"},        {"[:space:]", SPACES},
+        {"[:alnum:]", ALPHABETIC "\\p{Nd}"}, {"[:upper:]", "\\p{Uppercase}"}, {"[:lower:]", LOWERCASE},
+        {"[:punct:]", "\\p{P}\\p{S}"},       {"[:xdigit:]", "0-9a-fA-F"},     {"[:word:]", WORDS},
     };
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         size_t n = strlen(names[i][0]);

@@ -1,6 +1,6 @@
 """Small tokenizers of every kind with the ids that the `tokenizers` package gives, and a fuzzer against that package.
 
-    python tools/oracle/make_tokenizers.py tests/data/tokenizers          # writes NAME.json and NAME.jsonl
+    python tools/oracle/make_tokenizers.py tests/data/tokenizers [NAME ...]     # writes NAME.json and NAME.jsonl
     python tools/oracle/make_tokenizers.py --fuzz build/libgradus.so 1000000 [tokenizer.json ...]
 
 The fuzzer draws random strings over all scripts and compares ids (with and without special tokens) and decoded text.
@@ -86,6 +86,33 @@ def word_level(pre):
     return t
 
 
+def affixes():
+    """Bytes of a character are those of its prefix and suffix too."""
+    t = Tokenizer(models.BPE(unk_token="<unk>", end_of_word_suffix="</w>", continuing_subword_prefix="##"))
+    t.pre_tokenizer, t.decoder = pre_tokenizers.WhitespaceSplit(), decoders.BPEDecoder()
+    special = ["<unk>"] + [f"<0x{i:02X}>" for i in range(256) if i != 0xC3]
+    t.train_from_iterator(TEXT[:2], trainers.BpeTrainer(vocab_size=500, show_progress=False, special_tokens=special,
+                                                        end_of_word_suffix="</w>", continuing_subword_prefix="##"))
+    data = json.loads(t.to_str())
+    data["model"]["byte_fallback"], data["added_tokens"] = True, data["added_tokens"][:1]
+    return Tokenizer.from_str(json.dumps(data))
+
+
+def overlapping(t):
+    """Added tokens that the normalizer changes, or that take each other's white space."""
+    t.add_tokens([AddedToken("É", special=True, single_word=True, normalized=True),
+                  AddedToken("\n\n", special=True, lstrip=True, rstrip=True, normalized=False),
+                  AddedToken("aa", rstrip=True, normalized=False), AddedToken("\u3000\u3000", lstrip=True, normalized=False)])
+    return t
+
+
+def repeating(t):
+    """Pieces that are in the list twice: the later one is found."""
+    data = json.loads(t.to_str())
+    data["model"]["vocab"] += [["<unk>", -9.0], ["e", -2.5], ["▁the", -1.0]]
+    return Tokenizer.from_str(json.dumps(data))
+
+
 def with_marks(t):
     t.add_tokens(MARKS)
     t.add_special_tokens(["<s>"])
@@ -130,6 +157,18 @@ def tokenizers():
     yield "unigram", with_marks(unigram(False))
     yield "unigram-bytes", unigram(True)
     yield "word-level", word_level(pre_tokenizers.Whitespace())
+    # What the fuzzer has found.
+    yield "scripts", with_marks(char_bpe(chain([pre_tokenizers.UnicodeScripts(), pre_tokenizers.FixedLength(7),
+                                                pre_tokenizers.Metaspace(prepend_scheme="always", replacement="_"),
+                                                pre_tokenizers.Punctuation("merged_with_previous"),
+                                                pre_tokenizers.Metaspace(prepend_scheme="first", split=False)])))
+    yield "first-replaced", with_marks(char_bpe(pre_tokenizers.Sequence([pre_tokenizers.Whitespace(), pre_tokenizers.Metaspace(
+        prepend_scheme="first")]), normalizers.Sequence([normalizers.Replace(Regex(r"\d{1,3}"), "#"), normalizers.NFD()])))
+    yield "bert-words", overlapping(word_level(pre_tokenizers.BertPreTokenizer()))
+    yield "affixes", affixes()
+    yield "unigram-repeats", repeating(unigram(False))
+    yield "regex-classes", char_bpe(chain([split(Regex(r"\w"), "isolated"), split(Regex(r"[[:punct:]]|[[:lower:]]\b"), "removed"),
+                                           split(Regex(r"\p{Alphabetic}|\p{Emoji}+"), "merged_with_next")]), fuse=False)
 
 
 # ---- random strings ----
@@ -138,7 +177,7 @@ RANGES = [(0x20, 0x7F), (0x20, 0x7F), (0x20, 0x7F), (0xA0, 0x250), (0x250, 0x370
           (0x590, 0x700), (0x900, 0xE00), (0xE00, 0x1100), (0x1100, 0x1200), (0x1E00, 0x2000), (0x2000, 0x2100),
           (0x2100, 0x2C00), (0x3000, 0x3100), (0x4E00, 0x9FFF), (0xAC00, 0xD7A4), (0xF900, 0x10000), (0x1F300, 0x1FAFF),
           (0x10000, 0x20000), (0x20000, 0x2FA20), (0, 0x20), (0, 0xD800), (0xE000, 0x110000)]
-BITS = ["'s", "'T", "'ll", "'RE", "'ſ", " ", "  ", "   ", "\n", "\r\n", "\t", "\u3000", "\u00a0", "\u0085", "<|end|>",
+BITS = ["aa", "aaa", "\n\n", "\n\n\n\n", "\u3000\u3000", "é", "e\u0301", "½", "²", "12", "$+", "\u0363", "'s", "'T", "'ll", "'RE", "'ſ", " ", "  ", "   ", "\n", "\r\n", "\t", "\u3000", "\u00a0", "\u0085", "<|end|>",
         "<mask>", "[R]", "Word", "word", "ﬁne", "fine", "<s>", "</s>", "<unk>", "123", "1234567", "...", "!?", "▁", "a", "e",
         "İ", "ß", "Σ", "e\u0301", "\u0301", "\u200d", "<0x41>", "\u180e", "\ufeff", "\ufffd", "\x00"]
 
@@ -161,10 +200,13 @@ def words():
     return [piece for text in TEXT for piece in text.replace(" ", "| ").split("|")]
 
 
-def write(folder):
-    rng, known = random.Random(1), words()
+def write(folder, wanted):
+    known = words()
     folder.mkdir(parents=True, exist_ok=True)
     for name, t in tokenizers():
+        rng = random.Random(name)
+        if wanted and name not in wanted:
+            continue
         texts = ["", " ", "  a", "a  b ", "\n", "<s>[R] x<mask>", *TEXT[:6]] + [random_text(rng, known) for _ in range(60)]
         (folder / f"{name}.json").write_text(json.dumps(json.loads(t.to_str()), ensure_ascii=False, separators=(",", ":")))
         t = Tokenizer.from_file(str(folder / f"{name}.json"))
@@ -260,5 +302,5 @@ if __name__ == "__main__":
     if sys.argv[1] == "--fuzz":
         found = sys.argv[4:] or sorted(map(str, pathlib.Path("tests/data/tokenizers").glob("*.json")))
         sys.exit(fuzz(sys.argv[2], int(sys.argv[3]), found))
-    write(pathlib.Path(sys.argv[1]))
+    write(pathlib.Path(sys.argv[1]), sys.argv[2:])
     write_trained(pathlib.Path(sys.argv[1]) / "trained")

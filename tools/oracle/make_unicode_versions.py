@@ -46,9 +46,9 @@ def recent():
     def distance(a, b):
         return bin((a ^ b) & ~scripts).count("1") * 100 + bin((a ^ b) & scripts).count("1")
 
-    nearest = {}
+    categories, nearest = (1 << PROPERTIES.index("Alphabetic")) - 1, {}
     for c in POINTS:
-        if c < 0x800 or known[c] != "Cn" or not bits[c]:
+        if c < 0x800 or known[c] != "Cn" or not bits[c] & categories:
             continue
         key = bits[c], len(chr(c).encode())
         if key not in nearest:
