@@ -94,8 +94,12 @@ static void check_packed_is_alone(const char *arch, const char *device_name, int
     static double together[MOST], alone[MOST];
     memset(together, 0, sizeof together);
     memset(alone, 0, sizeof alone);
+    const gr_load_options widen = {.widen = true};
     gr_device *device = gr_device_open(device_name, 2);
-    gr_model *m = strcmp(arch, "mistral") == 0 ? windowed_model(device) : tiny_model(arch, device);
+    gr_model *m = strcmp(arch, "mistral") == 0 ? windowed_model(device)
+                  : strcmp(arch, "llama") == 0
+                      ? gr_model_load(test_source("tests/data/models/llama-gqa-tied"), &widen, device)
+                      : tiny_model(arch, device);
     CHECK_MADE(m);
     packed p = make_packed();
     gr_train_options o = gradient_options(ROWS / accumulate, WIDTH);
@@ -567,6 +571,38 @@ TEST(no_token_lies_across_the_border)
         check_borders(names[i], "the quick brown fox, 42 times  over  12345 dogs: caf\xC3\xA9 \xE7\x8B\x90");
         check_borders(names[i], " a  b");
     }
+}
+
+static gr_status load_and_pack(void *tokenizer)
+{
+    const char *path = test_join(test_dir(), "some.jsonl");
+    gr_data *d = gr_data_load_documents(&path, 1, tokenizer, -1, 1), *e = NULL;
+    gr_status s = d ? gr_data_split(d, 0.3, &e) : gr_error_status();
+    for (int shuffle = 0; s == GR_OK && shuffle < 2; shuffle++) {
+        gr_rows *r = gr_rows_new(d, 6, shuffle, 1);
+        s = r ? GR_OK : gr_error_status();
+        gr_rows_free(r);
+    }
+    gr_data_free(e);
+    gr_data_free(d);
+    gr_corpus *c = s == GR_OK ? gr_corpus_load(&path, 1) : NULL;
+    d = c ? gr_data_documents_of(c, tokenizer, -1, 1) : NULL;
+    s = d ? GR_OK : gr_error_status();
+    gr_data_free(d);
+    gr_corpus_free(c);
+    return s;
+}
+
+TEST(without_memory_nothing_is_left_behind)
+{
+    static const char text[] = "{\"prompt\": \"the quick \", \"completion\": \"brown fox\"}\n"
+                               "{\"text\": \"and a text\", \"other\": 1}\n{\"prompt\": \"a\", \"completion\": \"b\"}\n";
+    file_of("some.jsonl", text, strlen(text));
+    gr_tokenizer *t = gr_tokenizer_load(test_source("tests/data/tokenizers/llama2.json"));
+    CHECK_MADE(t);
+    CHECK_OK(load_and_pack(t)); /* what the tokenizer takes for itself is its own */
+    CHECK(SWEEP_ALLOCATIONS(load_and_pack, t) > 50);
+    gr_tokenizer_free(t);
 }
 
 /* ---- rows ------------------------------------------------------------------------------------------------------- */

@@ -114,7 +114,9 @@ static gr_status add_apart(builder *b, const gr_document_text *d, id_span prompt
         s = add(&whole, ids, n);
     if (s == GR_OK)
         s = decodes_to_whole(b, d, &whole, &exact);
-    if (s == GR_OK && !exact && encode_behind(b, d, &behind) == GR_OK && behind.size) {
+    if (s == GR_OK && !exact)
+        s = encode_behind(b, d, &behind);
+    if (s == GR_OK && behind.size) {
         whole.size = prompt.n;
         s = add(&whole, behind.data, behind.size);
     }
