@@ -134,7 +134,9 @@ static gr_status add_document(builder *b, const gr_document_text *d, id_span who
 {
     size_t given = prompt.n + b->front.size;
     out->begin = (int64_t)b->ids.size;
-    gr_status s = add(&b->ids, b->front.data, b->front.size);
+    gr_status s = gr_ids_reserve(&b->ids, b->front.size + whole.n + b->back.size);
+    if (s == GR_OK)
+        s = add(&b->ids, b->front.data, b->front.size);
     if (s == GR_OK)
         s = begins_with(whole, prompt) ? add(&b->ids, whole.ids, whole.n) : add_apart(b, d, prompt);
     if (s == GR_OK)

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""Writes the seeds of the fuzz targets for safetensors, indexes of shards, config.json and checkpoints: fuzz/corpus/TARGET/KIND, one file
-for every kind of hostile input, and a few good ones. Plain Python; run from the repository's root."""
+"""Writes the seeds of the fuzz targets for safetensors, indexes of shards, config.json, checkpoints and training data:
+fuzz/corpus/TARGET/KIND, one file for every kind of hostile input, and a few good ones. Plain Python; run from the repository's root."""
 import json
 import os
 import struct
@@ -226,7 +226,28 @@ def checkpoint():
         put("fuzz_checkpoint", kind, data)
 
 
+def data():
+    kinds = {
+        "texts": b'{"text": "one"}\n\n{"text": "two", "id": 2}\r\n',
+        "pairs": b'\xef\xbb\xbf{"prompt": "a", "completion": "b"}\n{"completion": "d", "prompt": "", "text": null}\n',
+        "nul": b'{"text": "a\\u0000b"}\n{"text": "a\0b"}',
+        "empty": b'{"text": ""}\n{"prompt": "a", "completion": ""}\n',
+        "half": b'{"prompt": "a"}\n',
+        "both": b'{"text": "a", "prompt": "b", "completion": "c"}\n',
+        "messages": b'{"messages": [{"role": "user", "content": "hi"}]}\n',
+        "no_string": b'{"prompt": ["a"], "completion": 5}\n',
+        "twice": b'{"text": "a", "text": "b"}\n',
+        "surrogate": b'{"text": "\\ud800"}\n',
+        "depth": b'{"text": ' + b"[" * 5000,
+        "cut": b'{"text": "a',
+        "lengths": bytes(range(8, 136)),
+    }
+    for kind, bytes_of in kinds.items():
+        put("fuzz_data", kind, bytes_of)
+
+
 if __name__ == "__main__":
+    data()
     safetensors()
     index()
     config()
