@@ -270,3 +270,328 @@ TEST(twenty_steps_as_in_peft)
     check_training("llama-names");
     check_training("gpt2-names");
 }
+
+/* ---- new adapters ----------------------------------------------------------------------------------------------- */
+
+static gr_model *adapted(const char *arch, gr_device *device, const gr_lora_options *o)
+{
+    gr_model *m = tiny_model(arch, device);
+    CHECK_MADE(m);
+    CHECK_OK(gr_model_add_adapter(m, o));
+    return m;
+}
+
+/* A is uniform within 1/sqrt(in), B zero, and the same for the same seed. */
+TEST(a_new_adapter_adds_nothing)
+{
+    gr_device *device = gr_device_open("cpu", 1);
+    gr_lora_options o = gr_lora_defaults();
+    o.rank = 64;
+    o.seed = 3;
+    gr_model *m = adapted("llama", device, &o), *same = adapted("llama", device, &o);
+    gr_store *store = gr_model_trainable(m);
+    CHECK_EQ_INT(gr_store_count(store), 8); /* q_proj and v_proj of two layers */
+    gr_entry e;
+    for (int i = 0; i < 8; i++) {
+        float a[64 * 8], b[64 * 8];
+        double sum = 0, squares = 0, n = 0;
+        CHECK_OK(gr_store_entry(store, i, &e));
+        CHECK(e.bytes <= sizeof a);
+        CHECK_OK(gr_store_read(store, e.name, a, e.bytes));
+        CHECK_OK(gr_store_read(gr_model_trainable(same), e.name, b, e.bytes));
+        CHECK(memcmp(a, b, e.bytes) == 0);
+        for (size_t k = 0; k < e.bytes / 4; k++, n++) {
+            CHECK(fabsf(a[k]) <= (i % 2 ? 0 : 1 / sqrtf(8)));
+            sum += (double)a[k];
+            squares += (double)a[k] * (double)a[k];
+        }
+        if (i % 2 == 0) { /* the mean and the variance of such a draw, within 4 deviations */
+            CHECK_NEAR(sum / n, 0, 4 / sqrt(24 * n));
+            CHECK_NEAR(squares / n, 1.0 / 24, 4 * (1.0 / 24) * sqrt(0.8 / n));
+        }
+    }
+    CHECK_STATUS(gr_model_add_adapter(m, &o), GR_ERR_ARGUMENT);
+    CHECK_ERROR(GR_ERR_ARGUMENT, "has an adapter already");
+    gr_model_free(m);
+    gr_model_free(same);
+    gr_device_close(device);
+}
+
+static void check_refused(gr_model *m, gr_lora_options o, const char *message)
+{
+    CHECK_STATUS(gr_model_add_adapter(m, &o), GR_ERR_ARGUMENT);
+    CHECK_ERROR(GR_ERR_ARGUMENT, message);
+    CHECK(!gr_model_adapter_config(m));
+}
+
+TEST(layers_that_are_not_there)
+{
+    gr_device *device = gr_device_open("cpu", 1);
+    gr_model *m = tiny_model("gpt2", device);
+    gr_lora_options o = gr_lora_defaults();
+    o.targets = (const char *const[]){"c_attn", "q_proj"};
+    o.n_targets = 2;
+    check_refused(m, o, "no linear layer \"q_proj\"");
+    CHECK(strstr(gr_error(), "c_attn, c_proj, c_fc"));
+    o.targets = (const char *const[]){"attn.c_fc"};
+    o.n_targets = 1;
+    check_refused(m, o, "names none of the model's layers");
+    check_refused(m, (gr_lora_options){.rank = 0, .alpha = 1}, "the rank");
+    check_refused(m, (gr_lora_options){.rank = 1, .alpha = 1, .dropout = 1}, "dropout");
+    gr_model_free(m);
+    gr_device_close(device);
+}
+
+/* all-linear: all but the head; twice by two ways. */
+TEST(all_linear_leaves_the_head_out)
+{
+    gr_device *device = gr_device_open("cpu", 1);
+    gr_lora_options o = gr_lora_defaults();
+    o.targets = (const char *const[]){"all-linear"};
+    o.n_targets = 1;
+    gr_model *m = adapted("llama", device, &o);
+    CHECK_EQ_INT(gr_store_count(gr_model_trainable(m)), 2 * 7 * 2);
+    CHECK(!strstr(gr_model_adapter_config(m), "lm_head"));
+    CHECK(strstr(gr_model_adapter_config(m), "down_proj"));
+    gr_model_free(m);
+    gr_device_close(device);
+}
+
+/* ---- dropout ---------------------------------------------------------------------------------------------------- */
+
+static double loss_after(const char *arch, gr_device *device, double dropout, double model_dropout)
+{
+    gr_lora_options l = gr_lora_defaults();
+    l.dropout = dropout;
+    gr_model *m = adapted(arch, device, &l);
+    gr_train_options o = tiny_options();
+    o.dropout = model_dropout;
+    int64_t tokens[16], targets[16];
+    gr_step_report r = {0};
+    gr_trainer *t = gr_trainer_new(m, &o);
+    CHECK_MADE(t);
+    for (int64_t step = 0; step < 6; step++) {
+        tiny_batch(&o, step, tokens, targets);
+        CHECK_OK(gr_trainer_step(t, &(gr_batch){.tokens = tokens, .targets = targets}, &r));
+    }
+    gr_trainer_free(t);
+    gr_model_free(m);
+    return r.loss;
+}
+
+TEST(dropout_is_of_training_and_of_the_seed)
+{
+    gr_device *device = gr_device_open("cpu", 1);
+    double none = loss_after("llama", device, 0, 0), some = loss_after("llama", device, 0.5, 0);
+    CHECK(none != some);
+    CHECK(some == loss_after("llama", device, 0.5, 0));
+    CHECK(loss_after("gpt2", device, 0.5, 0.5) != loss_after("gpt2", device, 0, 0.5));
+    gr_device_close(device);
+}
+
+/* ---- memory ----------------------------------------------------------------------------------------------------- */
+
+TEST(frozen_weights_have_no_moments)
+{
+    gr_device *device = gr_device_open("cpu", 1);
+    gr_lora_options l = gr_lora_defaults();
+    gr_model *m = adapted("llama", device, &l);
+    gr_store *store = gr_model_trainable(m);
+    size_t adapter = 0;
+    gr_entry e;
+    for (int i = 0; i < gr_store_count(store); i++) {
+        CHECK_OK(gr_store_entry(store, i, &e));
+        adapter += e.bytes;
+    }
+    gr_train_options o = tiny_options();
+    o.accumulate = 2;
+    gr_trainer *t = gr_trainer_new(m, &o);
+    CHECK_MADE(t);
+    gr_memory memory = gr_trainer_memory(t);
+    CHECK_EQ_INT(memory.optimizer, 2 * adapter);
+    CHECK_EQ_INT(memory.gradients, adapter);
+    CHECK_EQ_INT(gr_store_count(gr_trainer_store(t)), 2 * gr_store_count(store));
+    gr_trainer_free(t);
+    gr_model_free(m);
+    gr_device_close(device);
+}
+
+/* ---- 16-bit bases ----------------------------------------------------------------------------------------------- */
+
+/* The base's weights are bf16 and stay so; merged, they are rounded once. */
+TEST(a_bf16_base)
+{
+    gr_device *device = gr_device_open("cpu", 1);
+    gr_model *wide = tiny_model("llama", device);
+    gr_save_options save = {.cast = true, .dtype = GR_BF16};
+    CHECK_OK(gr_model_save(wide, test_join(test_dir(), "base"), &save, NULL));
+    gr_model_free(wide);
+    gr_model *m = gr_model_load(test_join(test_dir(), "base"), NULL, device);
+    CHECK_MADE(m);
+    gr_lora_options l = gr_lora_defaults();
+    CHECK_OK(gr_model_add_adapter(m, &l));
+    gr_train_options o = tiny_options();
+    int64_t tokens[16], targets[16];
+    gr_step_report r;
+    gr_trainer *t = gr_trainer_new(m, &o);
+    CHECK_MADE(t);
+    double first = 0;
+    tiny_batch(&o, 0, tokens, targets);
+    for (int i = 0; i < 12; i++) {
+        CHECK_OK(gr_trainer_step(t, &(gr_batch){.tokens = tokens, .targets = targets}, &r));
+        first = i ? first : r.loss;
+    }
+    CHECK(r.loss < first - 0.01);
+    gr_trainer_free(t);
+    gr_entry e;
+    const char *name = "model.layers.0.self_attn.q_proj.weight";
+    CHECK_OK(gr_model_merge_adapter(m));
+    CHECK_OK(gr_store_entry(gr_model_store(m), gr_store_find(gr_model_store(m), name), &e));
+    CHECK_EQ_INT(e.dtype, GR_BF16);
+    gr_model_free(m);
+    gr_device_close(device);
+}
+
+/* ---- files that are refused -------------------------------------------------------------------------------------- */
+
+static void write_config(const char *dir, const char *keys)
+{
+    char text[1000];
+    CHECK_OK(gr_dir_make(dir));
+    snprintf(text, sizeof text, "{\"peft_type\": \"LORA\", \"r\": 2, \"lora_alpha\": 4, %s}", keys);
+    CHECK_OK(gr_file_write(test_join(dir, "adapter_config.json"), text, strlen(text)));
+}
+
+TEST(configs_that_are_not_plain_lora)
+{
+    static const char *const cases[][2] = {
+        {"\"target_modules\": [\"c_attn\"], \"use_dora\": true", "use_dora"},
+        {"\"target_modules\": [\"c_attn\"], \"bias\": \"all\"", "bias"},
+        {"\"target_modules\": [\"c_attn\"], \"lora_bias\": true", "lora_bias"},
+        {"\"target_modules\": [\"c_attn\"], \"modules_to_save\": [\"lm_head\"]", "modules_to_save"},
+        {"\"target_modules\": [\"c_attn\"], \"trainable_token_indices\": [1]", "trainable_token_indices"},
+        {"\"target_modules\": [\"c_attn\"], \"target_parameters\": [\"x\"]", "target_parameters"},
+        {"\"target_modules\": [\"c_attn\"], \"layer_replication\": [[0, 2]]", "layer_replication"},
+        {"\"target_modules\": [\"c_attn\"], \"task_type\": \"SEQ_CLS\"", "task_type"},
+        {"\"target_modules\": [\"c_attn\"], \"init_lora_weights\": \"pissa\"", "init_lora_weights"},
+        {"\"target_modules\": [\"c_attn\"], \"what_comes_next\": 3", "what_comes_next"},
+        {"\"target_modules\": [\"c_attn\"], \"r\": 2", "adapter_config.json"},
+        {"\"target_modules\": [\"c_attn\"], \"rank_pattern\": {\"c_attn\": 0}", "rank_pattern"},
+        {"\"target_modules\": [\"c_attn\"], \"rank_pattern\": {\"c_attn\": 1.5}", "rank_pattern"},
+        {"\"target_modules\": [\"c_attn\"], \"alpha_pattern\": [3]", "alpha_pattern"},
+        {"\"target_modules\": [\"c_attn\"], \"layers_to_transform\": [-1]", "layers_to_transform"},
+        {"\"target_modules\": \"all-linear\", \"layers_to_transform\": [0]", "layers_to_transform"},
+        {"\"target_modules\": [3]", "target_modules"},
+        {"\"target_modules\": \"(\"", "target_modules"},
+        {"\"target_modules\": null", "target_modules"},
+        {"\"target_modules\": [\"wte\"]", "its linear layers are"},
+        {"\"target_modules\": [\"c_attn\"], \"exclude_modules\": [\"c_attn\"]", "its linear layers are"},
+        {"\"lora_dropout\": 2, \"target_modules\": [\"c_attn\"]", "lora_dropout"},
+    };
+    gr_device *device = gr_device_open("cpu", 1);
+    gr_model *m = tiny_model("gpt2", device);
+    char dir[300];
+    snprintf(dir, sizeof dir, "%s", test_join(test_dir(), "adapter"));
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        NOTE("%s", cases[i][0]);
+        write_config(dir, cases[i][0]);
+        CHECK(gr_model_load_adapter(m, dir) != GR_OK);
+        CHECK_ERROR(gr_error_status(), cases[i][1]);
+        CHECK(!gr_model_adapter_config(m));
+    }
+    CHECK_OK(gr_file_write(test_join(dir, "adapter_config.json"), "{\"peft_type\": \"LOHA\"}", 21));
+    CHECK(gr_model_load_adapter(m, dir) != GR_OK);
+    CHECK_ERROR(GR_ERR_FILE, "LOHA");
+    CHECK_OK(gr_file_write(test_join(dir, "adapter_config.json"), "{}", 2));
+    CHECK(gr_model_load_adapter(m, dir) != GR_OK);
+    CHECK_ERROR(GR_ERR_FILE, "peft_type");
+    gr_model_free(m);
+    gr_device_close(device);
+}
+
+/* One tensor of a saved adapter left out, of another shape or with another name. */
+static void write_weights(const char *dir, const char *name, int64_t rows, const char *second)
+{
+    float zeros[64] = {0};
+    gr_safetensor t[2] = {{.name = name, .dtype = GR_F32, .ndim = 2, .shape = {rows, 8}, .data = zeros},
+                          {.name = second, .dtype = GR_F32, .ndim = 2, .shape = {8, 2}, .data = zeros}};
+    gr_safetensors_spec spec = {.tensors = t, .count = second ? 2 : 1};
+    CHECK_OK(gr_safetensors_write(test_join(dir, "adapter_model.safetensors"), &spec));
+}
+
+TEST(tensors_that_do_not_fit)
+{
+#define LAYER "base_model.model.transformer.h.1.attn.c_proj.lora_"
+    gr_device *device = gr_device_open("cpu", 1);
+    gr_model *m = tiny_model("gpt2", device);
+    char dir[300];
+    snprintf(dir, sizeof dir, "%s", test_join(test_dir(), "adapter"));
+    write_config(dir, "\"target_modules\": [\"h.1.attn.c_proj\"]");
+    CHECK_STATUS(gr_model_load_adapter(m, dir), GR_ERR_FILE);
+    CHECK_ERROR(GR_ERR_FILE, "adapter_model.safetensors");
+    CHECK_OK(gr_file_write(test_join(dir, "adapter_model.bin"), "x", 1));
+    CHECK_STATUS(gr_model_load_adapter(m, dir), GR_ERR_UNSUPPORTED);
+    CHECK_ERROR(GR_ERR_UNSUPPORTED, "pickle");
+    write_weights(dir, LAYER "A.weight", 2, NULL);
+    CHECK_STATUS(gr_model_load_adapter(m, dir), GR_ERR_FILE);
+    CHECK_ERROR(GR_ERR_FILE, LAYER "B.weight\" is missing");
+    write_weights(dir, LAYER "A.weight", 3, LAYER "B.weight");
+    CHECK_STATUS(gr_model_load_adapter(m, dir), GR_ERR_FILE);
+    CHECK_ERROR(GR_ERR_FILE, "f32[3,8], the config and the model ask for f32[2,8]");
+    write_weights(dir, LAYER "A.weight", 2, LAYER "B.weight");
+    CHECK_OK(gr_model_load_adapter(m, dir));
+    CHECK_OK(gr_model_merge_adapter(m));
+    write_config(dir, "\"target_modules\": [\"h.0.attn.c_proj\"]");
+    CHECK_STATUS(gr_model_load_adapter(m, dir), GR_ERR_FILE);
+    CHECK_ERROR(GR_ERR_FILE, "h.0.attn.c_proj.lora_A.weight\" is missing");
+    gr_model_free(m);
+    gr_device_close(device);
+}
+
+/* ---- failing memory and disks ------------------------------------------------------------------------------------ */
+
+static gr_status whole_life(void *ctx)
+{
+    gr_device *device = ctx;
+    gr_model *m = tiny_model("gpt2", device);
+    gr_lora_options o = gr_lora_defaults();
+    gr_status s = m ? gr_model_add_adapter(m, &o) : gr_error_status();
+    const char *dir = test_join(test_dir(), "adapter");
+    if (s == GR_OK)
+        s = gr_model_save_adapter(m, dir);
+    if (s == GR_OK)
+        s = gr_model_merge_adapter(m);
+    if (s == GR_OK)
+        s = gr_model_load_adapter(m, dir);
+    gr_model_free(m);
+    return s;
+}
+
+TEST(memory_that_fails)
+{
+    gr_device *device = gr_device_open("ref", 1);
+    CHECK_OK(whole_life(device)); /* what the device keeps is taken now */
+    CHECK(SWEEP_ALLOCATIONS(whole_life, device) > 100);
+    gr_device_close(device);
+}
+
+static gr_status save_anew(void *ctx)
+{
+    const char *dir = test_join(test_dir(), "new");
+    gr_status s = gr_model_save_adapter(ctx, dir);
+    if (s == GR_OK)
+        return GR_OK;
+    CHECK(!gr_path_is_dir(dir) || gr_path_is_file(test_join(dir, "adapter_config.json")));
+    gr_dir_remove(dir);
+    return gr_error_status();
+}
+
+TEST(disks_that_are_full)
+{
+    gr_device *device = gr_device_open("cpu", 1);
+    gr_lora_options o = gr_lora_defaults();
+    gr_model *m = adapted("llama", device, &o);
+    CHECK(SWEEP_WRITES(save_anew, m) > 4);
+    gr_model_free(m);
+    gr_device_close(device);
+}
