@@ -235,8 +235,32 @@ static gr_status load_tensor(gr_store *store, const gr_entry *e, const gr_safete
     return s;
 }
 
-static gr_status load_tensors(gr_store *store, const gr_safetensors *file)
+/* peft saves embeddings with an adapter that names one of them: is this tensor what the model has already? */
+static gr_status is_copy(const gr_model *m, const gr_safetensor *t, bool *copy)
 {
+    static const char prefix[] = "base_model.model.", layer[] = ".base_layer.weight";
+    size_t n = strlen(t->name), skip = sizeof prefix - 1, end = sizeof layer - 1;
+    char name[256];
+    gr_entry e;
+    *copy = false;
+    if (n >= sizeof name || n < skip || strncmp(t->name, prefix, skip) != 0)
+        return GR_OK;
+    bool wrapped = n > end && strcmp(t->name + n - end, layer) == 0;
+    snprintf(name, sizeof name, "%.*s%s", (int)(wrapped ? n - skip - end : n - skip), t->name + skip,
+             wrapped ? ".weight" : "");
+    int at = gr_store_find(m->store, name);
+    if (at < 0 || gr_store_entry(m->store, at, &e) != GR_OK || e.dtype != t->dtype || e.bytes != t->bytes)
+        return GR_OK;
+    void *data = gr_alloc(e.bytes);
+    gr_status s = data ? gr_store_read(m->store, name, data, e.bytes) : GR_ERR_MEMORY;
+    *copy = s == GR_OK && memcmp(data, t->data, e.bytes) == 0;
+    gr_free(data);
+    return s;
+}
+
+static gr_status load_tensors(const gr_model *m, const gr_safetensors *file)
+{
+    gr_store *store = m->adapter->store;
     gr_entry e;
     gr_status s = GR_OK;
     for (int i = 0; s == GR_OK && i < gr_store_count(store); i++) {
@@ -250,7 +274,10 @@ static gr_status load_tensors(gr_store *store, const gr_safetensors *file)
     for (int i = 0; s == GR_OK && i < gr_safetensors_count(file); i++) {
         char shown[200];
         const char *name = gr_safetensors_entry(file, i)->name;
-        if (gr_store_find(store, name) < 0)
+        bool known = gr_store_find(store, name) >= 0;
+        if (!known)
+            s = is_copy(m, gr_safetensors_entry(file, i), &known);
+        if (s == GR_OK && !known)
             s = gr_fail(GR_ERR_FILE,
                         "tensor \"%s\" is no LoRA of a linear layer that the config names and the model has\nonly "
                         "linear layers can have adapters here, and no whole layers be saved with them",
@@ -268,7 +295,7 @@ static gr_status load_weights(gr_model *m, const char *dir)
         path = NULL;
     }
     gr_safetensors *file = path && pickle ? gr_safetensors_open(path) : NULL;
-    gr_status s = file ? load_tensors(m->adapter->store, file) : gr_error_status();
+    gr_status s = file ? load_tensors(m, file) : gr_error_status();
     if (file && s != GR_OK)
         gr_fail_in("%s", path);
     gr_safetensors_close(file);
