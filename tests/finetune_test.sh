@@ -151,6 +151,14 @@ run 3 finetune "$GRADUS_SOURCE/tests/data/models/gpt2" data.jsonl --out x
 says 'tokenizer.json' err
 [ ! -e x ] || fail 'a refused run left something'
 
+run 2 train text.txt --init run --out x
+says 'finetune' err
+run 0 info run --json
+[ "$(field rank)" = 4 ] || fail "info: rank $(field rank)"
+says '"f32": {"tensors": 28, "bytes": 20480}' out
+run 0 info run
+says 'targets      q_proj, k_proj, v_proj, o_proj, gate_proj, up_proj, down_proj' out
+
 # ---- plan ----
 run 0 plan finetune base --lora-rank 4 --json
 [ "$(field optimizer)" = $((2 * 4 * 2 * (64 + 64) * 4)) ] || fail "plan: moments of q_proj and v_proj: $(field optimizer)"

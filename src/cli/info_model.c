@@ -41,11 +41,31 @@ static gr_status config_part(const char *dir, gr_json into)
     return status;
 }
 
+/* Of an adapter, what its config says. */
+static gr_status adapter_part(const char *dir, gr_json into)
+{
+    static const char *const keys[][2] = {{"base_model_name_or_path", "base"},
+                                          {"peft_type", "adapter"},
+                                          {"r", "rank"},
+                                          {"lora_alpha", "alpha"},
+                                          {"use_rslora", "rslora"},
+                                          {"target_modules", "targets"}};
+    char *path = gr_path_join(dir, GR_ADAPTER_CONFIG);
+    gr_json_doc *doc = path ? gr_json_read(path, GR_JSON_LIMIT) : NULL;
+    gr_status status = doc ? gr_json_check(doc) : gr_error_status();
+    for (size_t i = 0; doc && i < sizeof keys / sizeof *keys; i++)
+        if (gr_json_is(gr_json_get(gr_json_root(doc), keys[i][0])))
+            gr_json_put_copy(into, keys[i][1], gr_json_get(gr_json_root(doc), keys[i][0]));
+    gr_json_free(doc);
+    gr_free(path);
+    return status;
+}
+
 /* Tensors and bytes of each dtype. */
 static gr_status weights_part(const char *dir, gr_json into)
 {
     int64_t tensors[GR_DTYPE_COUNT] = {0}, bytes[GR_DTYPE_COUNT] = {0};
-    gr_weights *weights = gr_weights_open(dir);
+    gr_weights *weights = gr_checkpoint_weights(dir);
     if (weights == NULL)
         return gr_error_status();
     for (int i = 0; i < gr_weights_count(weights); i++) {
@@ -113,7 +133,7 @@ gr_status gr_info_model(const char *path, gr_json into)
     if (dir == NULL)
         return gr_error_status();
     gr_json_put_text(into, "path", dir);
-    gr_status status = config_part(dir, into);
+    gr_status status = gr_checkpoint_is_adapter(dir) ? adapter_part(dir, into) : config_part(dir, into);
     if (status == GR_OK)
         status = weights_part(dir, into);
     if (status == GR_OK)
@@ -149,6 +169,18 @@ static void print_files(gr_json files)
                gr_human_bytes((double)gr_json_as_int(it.value, 0, INT64_MAX)).s);
 }
 
+static void print_list(const char *key, gr_json list)
+{
+    char text[100];
+    gr_out("%-12s", key);
+    for (size_t i = 0; i < gr_json_size(list); i++) {
+        const char *item =
+            gr_json_type_of(gr_json_item(list, i)) == GR_JSON_TEXT ? gr_json_as_text(gr_json_item(list, i), NULL) : "?";
+        gr_out("%s %s", i ? "," : "", gr_printable(item, strlen(item), text, sizeof text));
+    }
+    gr_out("\n");
+}
+
 static void print_object(const char *key, gr_json value)
 {
     if (strcmp(key, "tokenizer") == 0)
@@ -166,6 +198,10 @@ void gr_info_print_model(gr_json model)
         char text[300];
         if (type == GR_JSON_OBJECT)
             print_object(it.key, it.value);
+        else if (type == GR_JSON_ARRAY)
+            print_list(it.key, it.value);
+        else if (type == GR_JSON_REAL)
+            gr_out("%-12s %g\n", it.key, gr_json_as_real(it.value, -1e300, 1e300));
         else if (type == GR_JSON_NULL)
             gr_out("%-12s none\n", it.key);
         else if (type == GR_JSON_INT)

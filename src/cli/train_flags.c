@@ -189,6 +189,9 @@ static gr_status open_model(gr_args *args, bool initialize, gr_train_job *job)
                   : f->init ? gr_open_model(args, f->init, &o, &job->on)
                             : gr_open_device(args, &job->on);
     bool is_new = !f->model && !f->init;
+    if (s == GR_OK && f->init && job->on.adapter)
+        s = gr_args_fail(args, "--init: %s is an adapter\nMerge it into its model first, or train it with finetune.",
+                         f->init);
     if (s == GR_OK && !f->model)
         s = open_tokenizer(args, job);
     if (s == GR_OK && is_new)
