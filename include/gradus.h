@@ -446,8 +446,7 @@ GR_API gr_status gr_text_stream_end(gr_text_stream *stream, const char **text, s
 /* ---- models ------------------------------------------------------------------------------------------------- */
 
 /* A language model: a config.json, a function that builds its graph, its weights in a store under their Hugging Face
- * names, and a tokenizer. Architectures: gpt2, llama, mistral, qwen2, qwen3,
- * gemma3_text, olmo2, phi3. */
+ * names, and a tokenizer. The architectures are those of docs/models.md. */
 typedef struct gr_model gr_model;
 
 /* The sizes of a model; for gr_model_config_json those of a model to be. */

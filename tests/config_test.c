@@ -59,8 +59,8 @@ static void accepted(gr_device *device, const char *type, const char *key, const
     gr_model_free(m);
 }
 
-static const gr_arch *const archs[] = {&gr_arch_gpt2,  &gr_arch_llama,  &gr_arch_mistral, &gr_arch_qwen2,
-                                       &gr_arch_qwen3, &gr_arch_gemma3, &gr_arch_olmo2,   &gr_arch_phi3};
+#define ADDRESS(type) &gr_arch_##type,
+static const gr_arch *const archs[] = {GR_ARCHS(ADDRESS)};
 enum { N_ARCHS = sizeof archs / sizeof archs[0] };
 
 static gr_device *open_device(void)

@@ -6,7 +6,10 @@
 #include "cli/term.h"
 #include "cli/train_flags.h"
 #include "format/checkpoint.h"
+#include "model/archs.h"
 #include "train/data.h"
+
+#define SPACED(type) " " #type
 
 #define INT(field) GR_INT(gr_train_flags, field)
 #define FLOAT(field) GR_FLOAT(gr_train_flags, field)
@@ -18,14 +21,15 @@ const gr_flag gr_train_flag_table[] = {
     {"resume", GR_SWITCH(gr_train_flags, resume),
      .help = "go on from RUN's newest good checkpoint; flags and data come from its run.json"},
     {GR_HEADING("Model")},
-    {"arch", TEXT(arch), .value = "gpt2|llama", .initial = "gpt2", .help = "architecture of a new model"},
+    {"arch", TEXT(arch), .value = "TYPE", .initial = "gpt2",
+     .help = "architecture of a new model:" GR_ARCHS(SPACED) "; docs/models.md"},
     {"layers", INT(layers), .value = "N", .initial = "4", .min = 1, .max = 1 << 14, .help = "transformer blocks"},
     {"heads", INT(heads), .value = "N", .initial = "4", .min = 1, .max = 1 << 14, .help = "attention heads"},
     {"kv-heads", INT(kv_heads), .value = "N", .initial = "0", .shown = "as --heads",
-     .help = "key/value heads (llama): fewer than heads is grouped-query attention"},
+     .help = "key/value heads (not gpt2): fewer than heads is grouped-query attention"},
     {"embed", INT(embed), .value = "N", .initial = "128", .min = 1, .max = 1 << 20,
      .help = "width of the residual stream"},
-    {"ffn", INT(ffn), .value = "N", .initial = "0", .shown = "4 x embed, llama 8/3 x embed",
+    {"ffn", INT(ffn), .value = "N", .initial = "0", .shown = "gpt2 4 x embed, others 8/3 x embed",
      .help = "width of the MLP"},
     {"config", TEXT(config), .value = "FILE", .shown = "made of the flags above",
      .help = "a config.json instead of the five flags above"},

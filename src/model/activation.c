@@ -67,8 +67,8 @@ static gr_tensor *sqrt_softplus(gr_tensor *x)
 {
     if (!x)
         return NULL;
-    gr_tensor *wide = gr_cast(x, GR_F64), *e = gr_exp(wide);
-    gr_tensor *soft = gr_add(gr_relu(wide), gr_log(gr_offset(gr_exp(gr_neg(gr_abs(wide))), 1)));
+    gr_tensor *wide = gr_cast(x, GR_F64), *e = gr_exp(gr_neg(gr_abs(wide)));
+    gr_tensor *soft = gr_add(gr_relu(wide), gr_log(gr_offset(e, 1)));
     soft = gr_select(gr_lt(wide, gr_fill(x->graph, GR_F64, 0, NULL, -15)), e, soft);
     return gr_cast(gr_sqrt(soft), GR_F32);
 }

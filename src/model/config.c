@@ -7,8 +7,8 @@
 #include <stdio.h>
 #include <string.h>
 
-static const gr_arch *const archs[] = {&gr_arch_gpt2,  &gr_arch_llama,  &gr_arch_mistral, &gr_arch_qwen2,
-                                       &gr_arch_qwen3, &gr_arch_gemma3, &gr_arch_olmo2,   &gr_arch_phi3};
+#define ADDRESS(type) &gr_arch_##type,
+static const gr_arch *const archs[] = {GR_ARCHS(ADDRESS)};
 enum { N_ARCHS = sizeof archs / sizeof archs[0] };
 
 static const gr_arch *find_arch(const char *model_type)

@@ -91,7 +91,7 @@ static gr_tensor *logits(gr_build *b, gr_tensor *tokens)
     return gr_llama_body(b, tokens, block);
 }
 
-const gr_arch gr_arch_gemma3 = {
+const gr_arch gr_arch_gemma3_text = {
     .model_type = "gemma3_text",
     .class_name = "Gemma3ForCausalLM",
     .prefix = "model.",

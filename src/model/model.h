@@ -4,6 +4,7 @@
 
 #include "format/safetensors.h"
 #include "graph/graph.h"
+#include "model/archs.h"
 #include "model/rope.h"
 
 #define GR_MAX_LAYERS (1 << 14)
@@ -54,8 +55,8 @@ typedef struct gr_arch {
  * tears"): 0.023 at GPT-2's 768, larger for the small models that a fixed 0.02 holds back. */
 double gr_usual_init(int64_t embed);
 
-extern const gr_arch gr_arch_gpt2, gr_arch_llama, gr_arch_mistral, gr_arch_qwen2, gr_arch_qwen3, gr_arch_gemma3,
-    gr_arch_olmo2, gr_arch_phi3;
+#define GR_ARCH_EXTERN(type) extern const gr_arch gr_arch_##type;
+GR_ARCHS(GR_ARCH_EXTERN)
 
 /* How many tokens the attention of a layer sees, the token itself included; 0: all before it. */
 int64_t gr_model_window(const gr_model *m, int layer);
