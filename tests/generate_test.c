@@ -182,6 +182,120 @@ TEST(goes_on)
     close_setup(&s);
 }
 
+/* ---- several at once ---- */
+
+enum { TEXTS = 6 };
+
+/* Prompts of different lengths, two of them equal; greedy and drawn; one ends at a token that another goes on behind. */
+static void check_together(const char *device, int threads, const char *arch)
+{
+    static const int64_t p0[] = {3, 1, 4}, p1[] = {1}, p2[] = {5, 9, 2, 6, 5, 3, 5}, p4[] = {8, 9};
+    const int64_t *prompts[TEXTS] = {p0, p1, p2, p0, p4, p0};
+    const int64_t counts[TEXTS] = {3, 1, 7, 3, 2, 3};
+    setup s;
+    open_setup(&s);
+    gr_device *d = gr_device_open(device, threads);
+    gr_model *m = tiny_model(arch, d);
+    gr_generator *all = gr_generator_new(m, TEXTS + 1, 0), *one = gr_generator_new(m, 1, 0);
+    CHECK_MADE(all);
+    CHECK_MADE(one);
+    gr_generate_options o[TEXTS];
+    gr_generated together[TEXTS], alone;
+    told heard[TEXTS] = {0};
+    const int64_t eos[] = {7, 20};
+    const char *stops[] = {"C"};
+    for (int i = 0; i < TEXTS; i++) {
+        o[i] = s.o;
+        o[i].sampling.seed = (uint64_t)i;
+        o[i].sampling.temperature = i % 3 ? 2 : 0;
+        o[i].sampling.frequency_penalty = i == 3 ? 1 : 0;
+        o[i].max_tokens = i == 5 ? 0 : 4 + 2 * i;
+        o[i].eos = eos;
+        o[i].n_eos = i % 2 ? 2 : 0;
+        o[i].stop = stops;
+        o[i].n_stop = i == 4;
+        o[i].user = &heard[i];
+    }
+    CHECK_OK(gr_generate_batch(all, s.tokenizer, prompts, counts, o, TEXTS, together));
+    for (int i = 0; i < TEXTS; i++) {
+        NOTE("%s, %s, text %d", device, arch, i);
+        CHECK_EQ_STR(heard[i].text, together[i].text);
+        CHECK_OK(gr_generator_reset(one));
+        CHECK_OK(gr_generate(one, s.tokenizer, prompts[i], counts[i], &o[i], &alone));
+        CHECK_EQ_INT(together[i].n, alone.n);
+        CHECK_EQ_INT(together[i].stop, alone.stop);
+        CHECK(memcmp(together[i].ids, alone.ids, (size_t)alone.n * sizeof *alone.ids) == 0);
+        CHECK_EQ_STR(together[i].text, alone.text);
+        CHECK_EQ_INT(together[i].prefilled, i == 3 || i == 5 ? 0 : counts[i]); /* an equal prompt was read already */
+        gr_generated_free(&alone);
+        gr_generated_free(&together[i]);
+    }
+    gr_generator_free(all);
+    gr_generator_free(one);
+    gr_model_free(m);
+    gr_device_close(d);
+    close_setup(&s);
+}
+
+TEST(together_as_alone)
+{
+    check_together("ref", 1, "gpt2");
+    check_together("far", 2, "llama");
+    for (int threads = 1; threads <= 3; threads++) {
+        check_together("cpu", threads, "gpt2");
+        check_together("cpu", threads, "llama");
+    }
+}
+
+TEST(batch_refusals)
+{
+    setup s;
+    gr_generated out[2];
+    open_setup(&s);
+    const int64_t *prompts[] = {prompt, prompt};
+    gr_generate_options o[] = {s.o, s.o};
+    CHECK_STATUS(gr_generate_batch(s.generator, NULL, prompts, (int64_t[]){3, 3}, o, 2, out), GR_ERR_ARGUMENT);
+    CHECK_ERROR(GR_ERR_ARGUMENT, "2 texts at once");
+    o[0].sampling.min_p = 2;
+    CHECK_STATUS(gr_generate(s.generator, NULL, prompt, 3, &o[0], out), GR_ERR_ARGUMENT);
+    CHECK_ERROR(GR_ERR_ARGUMENT, "min_p is 2");
+    gr_generated_free(out);
+    close_setup(&s);
+}
+
+/* A control token has no text, yet its spelling as a stop text ends the answer there; in a prompt neither counts. */
+TEST(control_token_as_stop_text)
+{
+    setup s;
+    char text[TINY_VOCAB];
+    const char *stops[] = {"<|endoftext|>", "DB"};
+    open_setup(&s);
+    gr_tokenizer_free(s.tokenizer);
+    for (int i = 0; i + 1 < TINY_VOCAB; i++)
+        text[i] = (char)('A' + i);
+    s.tokenizer = gr_tokenizer_char(text, TINY_VOCAB - 1, true);
+    CHECK_MADE(s.tokenizer);
+    int64_t control = gr_tokenizer_id(s.tokenizer, stops[0]), ended = 0;
+    s.o.stop = stops; /* the prompt is "DBE" */
+    for (s.o.sampling.seed = 0; s.o.sampling.seed < 200; s.o.sampling.seed++) {
+        s.o.n_stop = 0;
+        CHECK_OK(again(&s));
+        int64_t at = 0;
+        while (at < s.out.n && s.out.ids[at] != control)
+            at++;
+        s.o.n_stop = 2;
+        CHECK_OK(again(&s));
+        if (s.out.stop == GR_STOP_TEXT && strstr(s.told.text, "DB") == NULL && at < 8 && s.out.n == at + 1) {
+            CHECK_EQ_INT(s.out.ids[at], control);
+            CHECK_EQ_INT(s.out.size, at);
+            ended++;
+        }
+        CHECK(at == 8 || s.out.n <= at + 1);
+    }
+    CHECK(ended > 10);
+    close_setup(&s);
+}
+
 /* ---- evaluation ---- */
 
 /* Every token scored by itself, from what the stride promises it. */
@@ -244,6 +358,23 @@ static gr_status generate_all(void *ctx)
     return st;
 }
 
+static gr_status generate_two(void *ctx)
+{
+    setup *s = ctx;
+    gr_generator *g = gr_generator_new(s->model, 2, 0);
+    gr_generated out[2] = {{0}};
+    gr_generate_options o[2] = {{.max_tokens = 3, .sampling = s->o.sampling},
+                                {.max_tokens = 4, .sampling = s->o.sampling}};
+    const int64_t *prompts[] = {prompt, prompt};
+    gr_status st = gr_error_status();
+    if (g)
+        st = gr_generate_batch(g, s->tokenizer, prompts, (int64_t[]){3, 3}, o, 2, out);
+    gr_generated_free(&out[0]);
+    gr_generated_free(&out[1]);
+    gr_generator_free(g);
+    return st;
+}
+
 static gr_status evaluate_all(void *ctx)
 {
     setup *s = ctx;
@@ -259,6 +390,7 @@ TEST(failing_allocations)
     open_setup(&s);
     CHECK_OK(generate_all(&s)); /* weights and caches of the process are there from here on */
     CHECK(SWEEP_ALLOCATIONS(generate_all, &s) > 20);
+    CHECK(SWEEP_ALLOCATIONS(generate_two, &s) > 20);
     CHECK(SWEEP_ALLOCATIONS(evaluate_all, &s) > 20);
     close_setup(&s);
 }

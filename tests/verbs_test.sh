@@ -61,8 +61,8 @@ run 0 generate $m -p 'the quick' -n 40 --temperature 0 --stop 'fox' --json
 says '"stop": "stop"' out
 says '"text": " brown "' out
 run 2 generate $m -p 'the' --stop
-run 1 generate $m -p 'the' --stop ''
-says 'stop text 1 is empty' err
+run 2 generate $m -p 'the' --stop ''
+says 'a stop text is empty' err
 # Characters of several bytes come whole.
 run 0 generate $m -p 'dog; n' -n 12 --temperature 0
 says 'ée Ödön, 狐.' out
@@ -77,6 +77,21 @@ says "\"seed\": 7" out
     fail 'two samples are the same'
 "$g" generate $m -p 'x' -n 40 --temperature 3 --top-p 1 --seed 7 --json 2>err | sed 's/"prefill.*//' >one
 sed -n '2s/"prefill.*//p' out | cmp -s - one || fail 'the second sample is not what the next seed makes'
+# Several prompts and samples: one object each, in order, each what it is alone.
+"$g" generate $m -p 'x' -p 'the quick' -n 20 --temperature 3 --top-p 1 --seed 6 --samples 2 --json 2>err | sed 's/"prefill.*//' >out
+for one in 'x 6' 'x 7' 'the quick 6' 'the quick 7'; do
+    "$g" generate $m -p "${one% *}" -n 20 --temperature 3 --top-p 1 --seed "${one##* }" --json 2>err | sed 's/"prefill.*//'
+done >many
+cmp -s out many || fail 'several prompts side by side are not what each is alone'
+[ "$("$g" generate $m -p 'x' -p 'the' --samples 3 -n 2 2>err | grep -c '^==> [1-6] <==$')" = 6 ] || fail 'six texts have no headings'
+run 0 generate $tiny/llama --ids '1,2;3,4' -n 2 --json
+[ "$(wc -l <out)" = 2 ] || fail '--ids with two rows makes two texts'
+# Penalties: greedy text that repeats itself no longer does.
+run 0 generate $tiny/llama --ids 1,2,3 -n 6 --temperature 0 --frequency-penalty 2 --presence-penalty 2 --json
+run 0 generate $tiny/llama --ids 1,2,3 -n 6 --presence-penalty -1.5 --typical-p 0.9 --json
+for bad in '--frequency-penalty -3' '--presence-penalty 2.5' '--typical-p 2' '--top-p 1.1' '--min-p -1' '--top-k -1' '--temperature -1'; do
+    run 2 generate $tiny/llama --ids 1 $bad
+done
 "$g" generate $m -p 'x' -n 40 --temperature 3 --top-k 1 >one 2>err
 "$g" generate $m -p 'x' -n 40 --temperature 0 >two 2>err
 cmp -s one two || fail '--top-k 1 is not --temperature 0'

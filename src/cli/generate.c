@@ -225,6 +225,9 @@ static gr_status work_on(gr_args *args, work *w)
     gr_status s = gr_open_model(args, args->positional[0], NULL, &w->on);
     if (s == GR_OK && w->f->stop.count > 0)
         s = gr_need_tokenizer(&w->on);
+    for (size_t i = 0; s == GR_OK && i < w->f->stop.count; i++)
+        if (!*w->f->stop.items[i])
+            s = gr_args_fail(args, "--stop: a stop text is empty\nGive it at least one character.");
     if (s == GR_OK)
         s = gr_read_prompts(args, &w->on, &w->prompts);
     if (s == GR_OK)

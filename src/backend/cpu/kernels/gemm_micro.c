@@ -136,33 +136,43 @@ GR_INLINE float lane_sum(vec v)
     return x[0];
 }
 
-/* rows x cols products of rows with rows, each summed in `chunks` vectors. With one column b is a single sequential
- * stream, which hardware and prefetches follow best; more columns spare loads of a when there are many rows. */
+/* rows x cols products of rows with rows. All are summed alike, so that a row's result does not depend on how many there
+ * are: CHUNKS sums of every CHUNKS-th vector, added in order, and what is left. With one column b is a single sequential
+ * stream, which hardware and prefetches follow best; more columns spare loads of a when there are many rows, but leave
+ * registers for one of the sums at a time: `together` of them in a pass. */
 GR_INLINE void dot_tile(const gr_gemm_tile *t, int64_t i, int64_t j, const gr_gemm_kind kind, const int rows,
-                        const int cols, const int chunks)
+                        const int cols, const int together)
 {
-    vec acc[DOT_ROWS][DOT_SUMS];
-    UNROLL for (int r = 0; r < rows; r++) UNROLL for (int s = 0; s < cols * chunks; s++) acc[r][s] = (vec){0};
+    vec acc[DOT_ROWS][DOT_SUMS], total[DOT_ROWS][DOT_COLS];
     const int64_t size = gr_kind_bytes(kind), a_row = t->a_row, b_row = t->b_row * size;
     const int64_t ahead = cols > 1 ? cols * b_row : AHEAD, vectors_a_line = 64 / (LANES * size);
     const float *a = t->a + i * a_row;
     const char *b = (const char *)t->b + j * b_row;
-    int64_t p = 0;
-    for (; p + chunks * LANES <= t->k; p += chunks * LANES)
-        UNROLL for (int s = 0; s < cols * chunks; s++)
+    const int64_t end = t->k / (CHUNKS * LANES) * (CHUNKS * LANES);
+    UNROLL for (int first = 0; first < CHUNKS; first += together)
+    {
+        UNROLL for (int r = 0; r < rows; r++) UNROLL for (int s = 0; s < cols * together; s++) acc[r][s] = (vec){0};
+        for (int64_t p = first * LANES; p < end; p += CHUNKS * LANES)
+            UNROLL for (int s = 0; s < cols * together; s++)
+            {
+                const char *bs = b + s / together * b_row + (p + s % together * LANES) * size;
+                if ((first + s % together) % vectors_a_line == 0)
+                    __builtin_prefetch(bs + ahead, 0, 2); /* not the first level: its few misses are for loads */
+                vec bv = gr_widen(bs, kind);
+                UNROLL for (int r = 0; r < rows; r++) acc[r][s] +=
+                    *(const vec_mem *)(a + r * a_row + p + s % together * LANES) * bv;
+            }
+        UNROLL for (int r = 0; r < rows; r++) UNROLL for (int c = 0; c < cols; c++)
         {
-            const char *bs = b + s / chunks * b_row + (p + s % chunks * LANES) * size;
-            if (s % vectors_a_line == 0)
-                __builtin_prefetch(bs + ahead, 0, 2); /* not the first level: its few misses are for loads */
-            vec bv = gr_widen(bs, kind);
-            UNROLL for (int r = 0; r < rows; r++) acc[r][s] +=
-                *(const vec_mem *)(a + r * a_row + p + s % chunks * LANES) * bv;
+            vec v = acc[r][c * together];
+            UNROLL for (int s = 1; s < together; s++) v += acc[r][c * together + s];
+            total[r][c] = first > 0 ? total[r][c] + v : v;
         }
+    }
     UNROLL for (int r = 0; r < rows; r++) UNROLL for (int c = 0; c < cols; c++)
     {
-        vec v = acc[r][c * chunks];
-        UNROLL for (int s = 1; s < chunks; s++) v += acc[r][c * chunks + s];
-        int64_t q = p;
+        vec v = total[r][c];
+        int64_t q = end;
         for (; q + LANES <= t->k; q += LANES)
             v += *(const vec_mem *)(a + r * a_row + q) * gr_widen(b + c * b_row + q * size, kind);
         float sum = lane_sum(v);
