@@ -415,6 +415,18 @@ static gr_status write_file(const char *path, const gr_safetensors_spec *spec, c
     return s;
 }
 
+void gr_safetensor_to_f32(const gr_safetensor *t, float *to)
+{
+    const gr_dtype_info *d = gr_dtype_get(t->dtype);
+    double piece[1024]; /* aligned for any dtype */
+    size_t most = sizeof piece / (size_t)d->bytes, n = t->bytes / (size_t)d->bytes;
+    for (size_t at = 0; at < n; at += most) {
+        size_t m = n - at < most ? n - at : most;
+        memcpy(piece, (const char *)t->data + at * (size_t)d->bytes, m * (size_t)d->bytes);
+        d->to_f32(piece, to + at, (int64_t)m);
+    }
+}
+
 gr_status gr_safetensors_write(const char *path, const gr_safetensors_spec *spec)
 {
     char *header = NULL;

@@ -16,6 +16,9 @@ typedef struct gr_safetensor {
     size_t bytes;
 } gr_safetensor;
 
+/* A float tensor's values as f32, wherever its bytes stand. */
+void gr_safetensor_to_f32(const gr_safetensor *t, float *to);
+
 /* ---- reading one file ---- */
 
 typedef struct gr_safetensors gr_safetensors;

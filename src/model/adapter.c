@@ -229,7 +229,7 @@ static gr_status load_tensor(gr_store *store, const gr_entry *e, const gr_safete
     float *wide = gr_alloc(e->bytes);
     if (!wide)
         return GR_ERR_MEMORY;
-    gr_dtype_get(t->dtype)->to_f32(t->data, wide, gr_spec_count(&is));
+    gr_safetensor_to_f32(t, wide);
     gr_status s = gr_store_write(store, e->name, wide, e->bytes);
     gr_free(wide);
     return s;
