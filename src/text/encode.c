@@ -59,7 +59,7 @@ static gr_status find_zero(const gr_tokenizer *t, gr_tokenizer_scratch *s, const
 {
     gr_bytes one = {0}, two = {0};
     const gr_bytes *normal = &s->normal;
-    bool replaces = gr_normalizer_replaces(t->normalizer);
+    bool replaces = gr_normalizer_replaced(t->normalizer, normal->data, normal->size);
     int n, n_next = 0;
     *zero = 0;
     gr_utf8_read(text, end, &n);

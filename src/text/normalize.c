@@ -246,12 +246,15 @@ void gr_normalizer_free(gr_normalizer *n)
     gr_free(n);
 }
 
-bool gr_normalizer_replaces(const gr_normalizer *n)
+bool gr_normalizer_replaced(const gr_normalizer *n, const char *text, size_t size)
 {
-    bool replaces = false;
-    for (size_t i = 0; i < n->n; i++)
-        replaces |= n->step[i].kind->run == run_replace;
-    return replaces;
+    for (size_t i = 0; i < n->n; i++) {
+        const gr_pattern *content = &n->step[i].b;
+        if (n->step[i].kind->run == run_replace && content->size <= size &&
+            (!content->size || memcmp(text, content->text, content->size) == 0))
+            return true;
+    }
+    return false;
 }
 
 bool gr_normalizer_is_empty(const gr_normalizer *n)
