@@ -1,11 +1,7 @@
-"""Small tokenizers of every kind with the ids that the `tokenizers` package gives, and a fuzzer against that package.
+"""Small tokenizers of every kind with the ids that the `tokenizers` package gives: NAME.json and NAME.jsonl.
 
-    python tools/oracle/make_tokenizers.py tests/data/tokenizers [NAME ...]     # writes NAME.json and NAME.jsonl
-    python tools/oracle/make_tokenizers.py --fuzz build/libgradus.so 1000000 [tokenizer.json ...]
-
-The fuzzer draws random strings over all scripts and compares ids (with and without special tokens) and decoded text.
+    python tools/oracle/make_tokenizers.py tests/data/tokenizers [NAME ...]
 """
-import ctypes
 import json
 import pathlib
 import random
@@ -237,70 +233,6 @@ def write_trained(folder):
         (folder / f"{name}.json").write_text(json.dumps(json.loads(t.to_str()), ensure_ascii=False, separators=(",", ":")))
 
 
-# ---- the fuzzer ----
-
-
-class Gradus:
-    """One tokenizer of libgradus."""
-
-    def __init__(self, library, path):
-        self.lib = lib = ctypes.CDLL(library)
-        lib.gr_tokenizer_load.restype = ctypes.c_void_p
-        lib.gr_error.restype = ctypes.c_char_p
-        self.tokenizer = ctypes.c_void_p(lib.gr_tokenizer_load(path.encode()))
-        if not self.tokenizer:
-            raise SystemExit(f"{path}: {lib.gr_error().decode()}")
-
-    def encode(self, text, flags):
-        data, ids, n = text.encode(), ctypes.POINTER(ctypes.c_int32)(), ctypes.c_size_t()
-        if self.lib.gr_tokenizer_encode(self.tokenizer, data, ctypes.c_size_t(len(data)), flags, ctypes.byref(ids),
-                                        ctypes.byref(n)):
-            return self.lib.gr_error().decode()
-        return ids[: n.value]
-
-    def decode(self, ids, flags):
-        out, n = ctypes.c_char_p(), ctypes.c_size_t()
-        array = (ctypes.c_int32 * len(ids))(*ids)
-        if self.lib.gr_tokenizer_decode(self.tokenizer, array, ctypes.c_size_t(len(ids)), flags, ctypes.byref(out),
-                                        ctypes.byref(n)):
-            return self.lib.gr_error().decode()
-        return ctypes.string_at(out, n.value).decode()
-
-
-def compare(theirs, ours, text):
-    """What differs, or None."""
-    ids = theirs.encode(text, add_special_tokens=False).ids
-    if ours.encode(text, 2) != ids:
-        return "ids", ids, ours.encode(text, 2)
-    special = theirs.encode(text).ids
-    if ours.encode(text, 3) != special:
-        return "ids with special tokens", special, ours.encode(text, 3)
-    for flags, skip in ((0, False), (4, True)):
-        decoded = theirs.decode(ids, skip_special_tokens=skip)
-        if ids and ours.decode(ids, flags) != decoded:
-            return "decoded text", decoded, ours.decode(ids, flags)
-    return None
-
-
-def fuzz(library, count, paths):
-    known, total = words(), 0
-    for path in paths:
-        theirs, ours, rng, bad = Tokenizer.from_file(path), Gradus(library, path), random.Random(path), 0
-        for _ in range(count // len(paths)):
-            text = random_text(rng, known)
-            found = compare(theirs, ours, text)
-            if found:
-                bad += 1
-                if bad <= 3:
-                    print(path, ascii(text), *map(ascii, found), sep="\n    ")
-        total += bad
-        print(f"{path}: {bad} of {count // len(paths)} differ", flush=True)
-    return total > 0
-
-
 if __name__ == "__main__":
-    if sys.argv[1] == "--fuzz":
-        found = sys.argv[4:] or sorted(map(str, pathlib.Path("tests/data/tokenizers").glob("*.json")))
-        sys.exit(fuzz(sys.argv[2], int(sys.argv[3]), found))
     write(pathlib.Path(sys.argv[1]), sys.argv[2:])
     write_trained(pathlib.Path(sys.argv[1]) / "trained")
