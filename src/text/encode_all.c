@@ -94,7 +94,8 @@ static gr_status encode_one(const job *j, gr_tokenizer_scratch *s, part *p, cons
         status = gr_ids_reserve(&p->ids, s->ids.size);
     if (status)
         return status;
-    memcpy(p->ids.data + p->ids.size, s->ids.data, s->ids.size * sizeof *s->ids.data);
+    if (s->ids.size)
+        memcpy(p->ids.data + p->ids.size, s->ids.data, s->ids.size * sizeof *s->ids.data);
     p->ids.size += s->ids.size;
     return GR_OK;
 }
