@@ -137,6 +137,38 @@ static void check_shared(const char *name)
     check_model(dir);
 }
 
+/* act.NAME is what transformers' module of that name puts out, and a block's what hidden_states has. */
+TEST(activations)
+{
+    static const char *const names[] = {"gpt2", "llama"};
+    gr_safetensors *golden = gr_safetensors_open(test_source("tests/data/dump.safetensors"));
+    CHECK_MADE(golden);
+    for (int m = 0; m < 2; m++) {
+        char dir[4096], rows[2][256], prefix[32], name[200];
+        CHECK(realpath(test_source(test_join("tests/data/models", names[m])), dir) != NULL);
+        snprintf(name, sizeof name, "%s.ids", names[m]);
+        const gr_safetensor *ids = find(golden, name);
+        size_t length = (size_t)ids->shape[1];
+        run_command("dump '%s' --ids '%s;%s' --what activations --out a.safetensors", dir,
+                    ids_text(ids, 0, length, rows[0]), ids_text(ids, length, length, rows[1]));
+        gr_safetensors *got = gr_safetensors_open(test_join(test_dir(), "a.safetensors"));
+        CHECK_MADE(got);
+        int compared = 0;
+        snprintf(prefix, sizeof prefix, "%s.act.", names[m]);
+        for (int i = 0; i < gr_safetensors_count(golden); i++) {
+            gr_safetensor want = *gr_safetensors_entry(golden, i);
+            if (strncmp(want.name, prefix, strlen(prefix)) != 0)
+                continue;
+            want.name += strlen(prefix) - 4;
+            compare(got, &want, 2e-5, false);
+            compared++;
+        }
+        CHECK(compared >= 10);
+        gr_safetensors_close(got);
+    }
+    gr_safetensors_close(golden);
+}
+
 TEST(gpt2)
 {
     check_source("tests/data/models/gpt2");

@@ -72,13 +72,21 @@ static bool is_written(const dump *d, const char *name)
     return false;
 }
 
-/* Everything that the forward pass computes, under its name; of several by one name the first. Views are left out. */
+/* Was it named by the model, and not after its op? */
+static bool has_own_name(const gr_tensor *t)
+{
+    const char *dot = strrchr(t->name, '.');
+    return strcmp(dot ? dot + 1 : t->name, t->op->name) != 0;
+}
+
+/* Everything that the forward pass computes, under its name; of several by one name the first. What only looks at
+ * another tensor in another shape counts where the model names it, as the result of a linear layer. */
 static gr_status add_activations(dump *d, size_t n_forward)
 {
     gr_status s = GR_OK;
     for (size_t i = 0; s == GR_OK && i < n_forward; i++) {
         gr_tensor *t = d->graph->nodes[i];
-        bool is_made = t->name && !(t->op->flags & GR_OP_BOUND) && !t->op->view && !t->source;
+        bool is_made = t->name && !(t->op->flags & GR_OP_BOUND) && !t->source && (!t->op->view || has_own_name(t));
         if (is_made && t->spec.dtype == GR_F32 && strcmp(t->name, "logits") != 0 && strcmp(t->name, "loss") != 0 &&
             !is_written(d, t->name))
             s = add(d, t, "act.", t->name);
@@ -223,7 +231,10 @@ const gr_verb gr_verb_dump = {
         "grad.NAME, the loss's gradient for the parameter NAME of the model's file, in its shape;\n\n"
         "act.NAME, what the model computes on the way, by where it stands: act.transformer.h.0 is a block's output, "
         "act.transformer.h.0.ln_1 a norm's, act.transformer.h.0.attention the heads' before their projection, "
-        "act.transformer.h.0.attn.c_proj behind it. What has no name of its own is called after its op.",
+        "act.transformer.h.0.attn.c_proj behind it. These are what transformers' modules of the same names put out, "
+        "and "
+        "a block's is what it calls hidden_states. What has no name of its own is called after its op.\n\n"
+        "With gradients, weights in f16 and bf16 are widened to f32; they stay what they are otherwise.",
     .flags = flags,
     .needs = {"ids", "out"},
     .common = GR_WITH_ADAPTER | GR_WITH_DEVICE,

@@ -16,6 +16,7 @@ typedef struct scoring {
     int64_t batch, length;     /* windows of a run, and their tokens */
     int64_t begin, scored;     /* of the next window; tokens before `scored` have their loss */
     int64_t *tokens, *targets; /* [batch, length] */
+    int64_t *lengths;          /* [batch] of each window, without what fills up the last one */
     float *rows;               /* [batch, length] losses */
     gr_program *program;
     double sum;
@@ -52,12 +53,14 @@ static gr_status open(scoring *s)
     s->tokens = gr_alloc(count * sizeof *s->tokens);
     s->targets = gr_alloc(count * sizeof *s->targets);
     s->rows = gr_alloc(count * sizeof *s->rows);
-    gr_graph *g = s->tokens && s->targets && s->rows ? gr_graph_new() : NULL;
+    s->lengths = gr_alloc((size_t)s->batch * sizeof *s->lengths);
+    gr_graph *g = s->tokens && s->targets && s->rows && s->lengths ? gr_graph_new() : NULL;
     if (!g)
         return GR_ERR_MEMORY;
     int64_t shape[] = {s->batch, s->length};
     gr_forward f = {.tokens = gr_input(g, "tokens", GR_I64, 2, shape)};
     gr_tensor *targets = gr_input(g, "targets", GR_I64, 2, shape);
+    f.length = gr_input(g, "length", GR_I64, 1, &s->batch);
     gr_tensor *rows = gr_cross_entropy_rows(gr_model_logits(s->model, &f), targets, IGNORED);
     s->program = rows ? gr_compile(g, &rows, 1, gr_model_device(s->model)) : NULL;
     gr_graph_free(g);
@@ -70,6 +73,8 @@ static void lay_out(scoring *s, int64_t r)
     /* Without overlap a window's last token predicts the first of the next one, which would have nothing before it. */
     int64_t end = s->begin + s->context + (s->stride == s->context);
     end = end < s->n ? end : s->n;
+    /* Positions of some models go by the window's length: with its last token, though that predicts nothing here. */
+    s->lengths[r] = end - s->begin < s->context ? end - s->begin : s->context;
     for (int64_t i = 0; i < s->length; i++) {
         int64_t at = s->begin + i, k = r * s->length + i;
         bool scores = at + 1 >= s->scored && at + 1 < end;
@@ -84,7 +89,7 @@ static gr_status score_batch(scoring *s)
 {
     for (int64_t r = 0; r < s->batch; r++)
         lay_out(s, r);
-    gr_status st = gr_run(s->program, (const void *[]){s->tokens, s->targets}, (void *[]){s->rows});
+    gr_status st = gr_run(s->program, (const void *[]){s->tokens, s->targets, s->lengths}, (void *[]){s->rows});
     for (int64_t i = 0; st == GR_OK && i < s->batch * s->length; i++)
         s->sum += (double)s->rows[i]; /* 0 where nothing is scored */
     return st;
@@ -128,6 +133,7 @@ gr_status gr_evaluate(gr_model *model, const int32_t *tokens, int64_t n, const g
     gr_program_free(s.program);
     gr_free(s.tokens);
     gr_free(s.targets);
+    gr_free(s.lengths);
     gr_free(s.rows);
     return st;
 }
