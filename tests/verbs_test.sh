@@ -202,8 +202,10 @@ for name in tokens loss perplexity 'bits per byte'; do says "$name " out; done
 run 3 eval run --data -
 run 2 eval run
 says '--data' err
-run 2 eval run --data text.txt --context 65
-says "the model's is 64" err
+run 0 eval run --data text.txt --context 65
+says 'more than the 64 that the model was made for' err
+run 2 eval model --data text.txt --context 49
+says "the model's is 48" err
 run 2 eval run --data text.txt --context 16 --stride 17
 says 'left out' err
 : >nothing.txt
@@ -355,6 +357,26 @@ cp -r $tiny/llama broken
 echo '{' >broken/tokenizer.json
 run 3 info broken
 says 'tokenizer.json' err
+run 0 info $tiny/llama --json
+for key in embedding_parameters rope activation weight_files sliding_layers; do
+    case $key in sliding_layers) ! grep -q "\"$key\"" out || fail "info: $(cat out)" ;; *) says "\"$key\": " out ;; esac
+done
+run 0 info $tiny/gpt2
+says 'positions    learned' out
+says 'activation   gelu_new' out
+run 0 info again --json
+[ "$(field weight_files)" -gt 1 ] || fail "info: shards are counted: $(cat out)"
+mkdir adapter
+echo '{"peft_type": "LORA", "r": 4, "target_modules": ["q_proj"], "base_model_name_or_path": "nowhere"}' >adapter/adapter_config.json
+cp $tiny/llama/model.safetensors adapter/adapter_model.safetensors
+run 0 info adapter
+says 'rank         4' out
+says 'tokenizer    none' out
+run 0 info adapter --json
+says '"adapter": "LORA", "rank": 4' out
+echo '{' >adapter/adapter_config.json
+run 3 info adapter
+says 'adapter_config.json' err
 
 # ---- train --tokenizer bpe:N: what tokenizer train learns, saved with the run ----
 run 0 train text.txt --tokenizer bpe:280 --steps 1 --layers 1 --embed 16 --heads 2 --context 16 --batch 2 --out bpe

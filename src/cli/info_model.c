@@ -9,6 +9,7 @@
 #include "cli/open.h"
 #include "cli/term.h"
 #include "format/checkpoint.h"
+#include "model/model.h"
 
 static void put_config(const gr_model_info *info, gr_json into)
 {
@@ -24,6 +25,54 @@ static void put_config(const gr_model_info *info, gr_json into)
     gr_json_put_bool(into, "tied", info->tied);
 }
 
+/* Parameters of the token and position embeddings. */
+static int64_t embedding_parameters(const gr_model *m)
+{
+    static const char *const ends[] = {"wte.weight", "wpe.weight", "embed_tokens.weight"};
+    int64_t sum = 0;
+    gr_entry e;
+    for (int i = 0; i < gr_store_count(m->store); i++)
+        for (size_t k = 0; k < sizeof ends / sizeof *ends; k++) {
+            size_t n = strlen(ends[k]);
+            if (gr_store_entry(m->store, i, &e) == GR_OK && strlen(e.name) >= n &&
+                strcmp(e.name + strlen(e.name) - n, ends[k]) == 0)
+                sum += e.shape[0] * e.shape[1];
+        }
+    return sum;
+}
+
+/* How tokens know where they are: "learned", or the kind of rotary positions as config.json calls it. */
+static const char *positions_of(const gr_model *m, gr_json c)
+{
+    static const char *const keys[] = {"rope_parameters", "rope_scaling"};
+    for (size_t i = 0; i < 2 && !m->h.learned_positions; i++) {
+        gr_json rope = gr_json_get(c, keys[i]);
+        gr_json full = gr_json_get(rope, "full_attention"); /* of models with settings for each kind of layer */
+        rope = gr_json_is(full) ? full : rope;
+        const char *kind = gr_json_text(rope, "rope_type", gr_json_text(rope, "type", NULL));
+        if (kind != NULL)
+            return kind;
+    }
+    return m->h.learned_positions ? "learned" : "default";
+}
+
+static void put_details(const gr_model *m, gr_json c, gr_json into)
+{
+    static const char *const acts[] = {"activation_function", "hidden_act", "hidden_activation"};
+    int64_t sliding = 0;
+    for (int i = 0; i < m->h.layers; i++)
+        sliding += gr_model_window(m, i) > 0;
+    gr_json_put_int(into, "embedding_parameters", embedding_parameters(m));
+    gr_json_put_text(into, m->h.learned_positions ? "positions" : "rope", positions_of(m, c));
+    for (size_t i = 0; i < sizeof acts / sizeof *acts; i++)
+        if (gr_json_type_of(gr_json_get(c, acts[i])) == GR_JSON_TEXT)
+            gr_json_put_text(into, "activation", gr_json_text(c, acts[i], ""));
+    if (sliding > 0) {
+        gr_json_put_int(into, "window", m->h.window);
+        gr_json_put_int(into, "sliding_layers", sliding);
+    }
+}
+
 static gr_status config_part(const char *dir, gr_json into)
 {
     size_t size = 0;
@@ -31,9 +80,13 @@ static gr_status config_part(const char *dir, gr_json into)
     char *text = path ? gr_file_read(path, GR_JSON_LIMIT, &size) : NULL;
     gr_device *device = text ? gr_device_open("ref", 1) : NULL;
     gr_model *model = device ? gr_model_new(path, text, size, device) : NULL;
-    gr_status status = model ? GR_OK : gr_error_status();
-    if (model != NULL)
+    gr_json_doc *doc = model ? gr_json_parse(path, text, size) : NULL;
+    gr_status status = doc ? GR_OK : gr_error_status();
+    if (doc != NULL) {
         put_config(gr_model_describe(model), into);
+        put_details(model, gr_json_root(doc), into);
+    }
+    gr_json_free(doc);
     gr_model_free(model);
     gr_device_close(device);
     gr_free(text);
@@ -81,8 +134,26 @@ static gr_status weights_part(const char *dir, gr_json into)
         gr_json_put_int(entry, "tensors", tensors[d]);
         gr_json_put_int(entry, "bytes", bytes[d]);
     }
+    gr_json_put_int(into, "weight_files", gr_weights_files(weights));
     gr_weights_close(weights);
     return GR_OK;
+}
+
+/* What its tokenizer.json is, and the special tokens in it. */
+static void put_kind(const gr_tokenizer *t, gr_json into)
+{
+    size_t size;
+    const char *text = gr_tokenizer_json(t, &size);
+    gr_json_doc *doc = text ? gr_json_parse("tokenizer.json", text, size) : NULL;
+    gr_json root = gr_json_root(doc), added = gr_json_get(root, "added_tokens");
+    const char *kind = gr_json_text(gr_json_get(root, "model"), "type", NULL);
+    int64_t special = 0;
+    for (size_t i = 0; i < gr_json_size(added); i++)
+        special += gr_json_bool(gr_json_item(added, i), "special", false);
+    if (kind != NULL)
+        gr_json_put_text(into, "kind", kind);
+    gr_json_put_int(into, "special", special);
+    gr_json_free(doc);
 }
 
 static gr_status tokenizer_part(const char *dir, gr_json into)
@@ -97,6 +168,7 @@ static gr_status tokenizer_part(const char *dir, gr_json into)
     }
     gr_json entry = gr_json_put_object(into, "tokenizer");
     gr_json_put_int(entry, "tokens", gr_tokenizer_vocab_size(o.tokenizer));
+    put_kind(o.tokenizer, entry);
     if (gr_tokenizer_bos(o.tokenizer) >= 0)
         gr_json_put_int(entry, "bos", gr_tokenizer_bos(o.tokenizer));
     if (gr_tokenizer_eos(o.tokenizer) >= 0)
@@ -156,7 +228,9 @@ static void print_tokenizer(gr_json t)
 {
     gr_out("%-12s %s tokens", "tokenizer", gr_human_integer(gr_json_as_int(gr_json_get(t, "tokens"), 0, INT64_MAX)).s);
     for (gr_json_iter it = gr_json_first(t); it.key; gr_json_next(&it))
-        if (strcmp(it.key, "tokens") != 0)
+        if (strcmp(it.key, "kind") == 0)
+            gr_out(", %s", gr_json_as_text(it.value, NULL));
+        else if (strcmp(it.key, "tokens") != 0)
             gr_out(", %s %lld", it.key, (long long)gr_json_as_int(it.value, 0, INT64_MAX));
     gr_out("\n");
 }
@@ -191,6 +265,14 @@ static void print_object(const char *key, gr_json value)
         print_weights(value);
 }
 
+/* Keys that are wider than their column. */
+static const char *label_of(const char *key)
+{
+    return strcmp(key, "embedding_parameters") == 0 ? "embedding"
+           : strcmp(key, "sliding_layers") == 0     ? "sliding"
+                                                    : key;
+}
+
 void gr_info_print_model(gr_json model)
 {
     for (gr_json_iter it = gr_json_first(model); it.key; gr_json_next(&it)) {
@@ -205,7 +287,7 @@ void gr_info_print_model(gr_json model)
         else if (type == GR_JSON_NULL)
             gr_out("%-12s none\n", it.key);
         else if (type == GR_JSON_INT)
-            gr_out("%-12s %s\n", it.key, gr_human_integer(gr_json_as_int(it.value, INT64_MIN, INT64_MAX)).s);
+            gr_out("%-12s %s\n", label_of(it.key), gr_human_integer(gr_json_as_int(it.value, INT64_MIN, INT64_MAX)).s);
         else if (type == GR_JSON_BOOL)
             gr_out("%-12s %s\n", it.key, gr_json_as_bool(it.value) ? "yes" : "no");
         else if (type == GR_JSON_TEXT) {

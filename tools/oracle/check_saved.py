@@ -35,6 +35,15 @@ CONFIGS = {
     "mistral": ("mistral", {**LLAMA, "sliding_window": 5}),
     "qwen2": ("qwen2", {**LLAMA, "tie_word_embeddings": True}),
     "qwen3": ("qwen3", {**LLAMA, "head_dim": 8}),
+    "gemma3": ("gemma3_text", {**LLAMA, "head_dim": 8, "query_pre_attn_scalar": 8, "sliding_window": 6,
+                               "layer_types": ["sliding_attention", "full_attention"]}),
+    "olmo2": ("olmo2", LLAMA),
+    "phi3": ("phi3", {**LLAMA, "pad_token_id": 0, "original_max_position_embeddings": 48}),
+    "llama3-rope": ("llama", {**LLAMA, "rope_parameters": {
+        "rope_type": "llama3", "rope_theta": 1e4, "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0,
+        "original_max_position_embeddings": 16}}),
+    "qwen2-yarn": ("qwen2", {**LLAMA, "rope_parameters": {
+        "rope_type": "yarn", "rope_theta": 1e4, "factor": 4.0, "original_max_position_embeddings": 12}}),
 }
 
 
