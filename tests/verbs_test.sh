@@ -129,7 +129,7 @@ run 3 generate model -p 'text'
 says 'tokenizer.json' err
 run 2 generate model --ids 1,96
 says 'token id 96' err
-run 2 generate model --ids '1;2'
+run 0 generate model --ids '1;2' -n 1
 run 2 generate model --ids 1,x
 run 2 generate model --ids 1 -p x
 run 2 generate
