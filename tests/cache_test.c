@@ -188,3 +188,35 @@ TEST(forks)
             gr_device_close(device);
         }
 }
+
+/* Where rotary positions depend on the length, a prompt read in pieces goes by all of it. */
+TEST(length_is_of_the_whole_prompt)
+{
+    enum { N = 600 };
+    static const char config[] =
+        "{\"model_type\": \"llama\", \"vocab_size\": 31, \"hidden_size\": 24, \"num_hidden_layers\": 2,"
+        " \"num_attention_heads\": 6, \"intermediate_size\": 36, \"max_position_embeddings\": 520,"
+        " \"initializer_range\": 0.5, \"rope_parameters\":"
+        " {\"rope_type\": \"dynamic\", \"factor\": 64.0, \"rope_theta\": 10000.0}}";
+    int64_t tokens[LONG];
+    float logits[TINY_VOCAB];
+    long_ids(tokens, LONG);
+    gr_device *device = gr_device_open("cpu", 0);
+    gr_model *m = gr_model_new("config.json", config, strlen(config), device);
+    CHECK_MADE(m);
+    gr_generate_options o = {.max_tokens = 1, .sampling = {.repeat_penalty = 1, .top_p = 1}};
+    for (uint64_t seed = 0; seed < 24; seed++) {
+        gr_generated out;
+        NOTE("seed %d", (int)seed);
+        CHECK_OK(gr_model_init(m, seed));
+        gr_generator *g = gr_generator_new(m, 1, N + 1);
+        CHECK_MADE(g);
+        forward(m, tokens + seed, N, logits);
+        CHECK_OK(gr_generate(g, NULL, tokens + seed, N, &o, &out));
+        CHECK_EQ_INT(out.ids[0], gr_sample_token(&o.sampling, logits, TINY_VOCAB, NULL, 0, 0));
+        gr_generated_free(&out);
+        gr_generator_free(g);
+    }
+    gr_model_free(m);
+    gr_device_close(device);
+}

@@ -29,6 +29,7 @@ struct gr_generator {
     int64_t *tokens, *positions, *slots, *ring_slots; /* [batch] or [CHUNK] */
     int64_t *rows;                                    /* [batch]: whose logits are wanted */
     int64_t *lengths;                                 /* [batch] with what is being read, see gr_forward.length */
+    int64_t *coming;                                  /* [batch] lengths that were announced */
     float *logits;                                    /* [batch, vocab] */
 };
 
@@ -40,9 +41,10 @@ static gr_status allocate(gr_generator *g)
     g->length = gr_alloc_zero((size_t)g->batch, sizeof *g->length);
     g->rows = gr_alloc_zero((size_t)g->batch, sizeof *g->rows);
     g->lengths = gr_alloc_zero((size_t)g->batch, sizeof *g->lengths);
+    g->coming = gr_alloc_zero((size_t)g->batch, sizeof *g->coming);
     g->tokens = gr_alloc(4 * tokens * sizeof *g->tokens);
     g->logits = gr_alloc((size_t)(g->batch * g->vocab) * sizeof *g->logits);
-    if (!g->length || !g->rows || !g->lengths || !g->tokens || !g->logits)
+    if (!g->length || !g->rows || !g->lengths || !g->coming || !g->tokens || !g->logits)
         return GR_ERR_MEMORY;
     g->positions = g->tokens + tokens;
     g->slots = g->positions + tokens;
@@ -101,6 +103,7 @@ void gr_generator_free(gr_generator *g)
     gr_free(g->tokens);
     gr_free(g->rows);
     gr_free(g->lengths);
+    gr_free(g->coming);
     gr_free(g->logits);
     gr_free(g);
 }
@@ -161,6 +164,11 @@ int64_t gr_generator_length(const gr_generator *g, int64_t sequence)
     return g->length[sequence];
 }
 
+void gr_generator_announce(gr_generator *g, int64_t sequence, int64_t length)
+{
+    g->coming[sequence] = length;
+}
+
 int64_t gr_generator_batch(const gr_generator *g)
 {
     return g->batch;
@@ -206,13 +214,17 @@ static gr_status clear(gr_generator *g, const char *name, int64_t rows)
     return s;
 }
 
-gr_status gr_generator_reset(gr_generator *g)
+static gr_status clear_all(gr_generator *g)
 {
     gr_status s = clear(g, "cache.position", g->capacity);
-    if (s == GR_OK)
-        s = clear(g, "cache.ring_position", g->ring);
+    return s == GR_OK ? clear(g, "cache.ring_position", g->ring) : s;
+}
+
+gr_status gr_generator_reset(gr_generator *g)
+{
     memset(g->length, 0, (size_t)g->batch * sizeof *g->length);
-    return s;
+    memset(g->coming, 0, (size_t)g->batch * sizeof *g->coming);
+    return clear_all(g);
 }
 
 /* Lays out token number i of a run as the next but `ahead` of sequence b; id -1: nothing there is to be read. */
@@ -235,7 +247,7 @@ static gr_status run(gr_generator *g, const forward_program *f, float *logits)
 static gr_status read_sequence(gr_generator *g, int64_t b, const int64_t *tokens, int64_t count, float *logits)
 {
     gr_status s = aim(g, b);
-    g->lengths[0] = g->length[b] + count;
+    g->lengths[0] = g->length[b] + count > g->coming[b] ? g->length[b] + count : g->coming[b];
     for (int64_t at = 0; s == GR_OK && at < count;) {
         int64_t t = count - at < CHUNK ? count - at : CHUNK;
         forward_program *f = reader(g, t);
@@ -298,7 +310,7 @@ gr_status gr_generator_feed(gr_generator *g, const int64_t *const *tokens, const
         longest = count[b] > longest ? count[b] : longest;
     }
     if (read == 0)
-        s = gr_generator_reset(g); /* the cache has never been written, or was reset */
+        s = clear_all(g); /* the cache has never been written, or was reset */
     if (s == GR_OK && longest == 1 && more > 1)
         return read_together(g, tokens, count, logits);
     for (int64_t b = 0; s == GR_OK && b < g->batch; b++)

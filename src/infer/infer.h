@@ -7,6 +7,8 @@
 int64_t gr_generator_batch(const gr_generator *generator);
 int64_t gr_generator_capacity(const gr_generator *generator); /* tokens of a sequence */
 int64_t gr_generator_vocab(const gr_generator *generator);
+/* What is fed next is the beginning of a text of this length: rotary positions that depend on it go by the whole. */
+void gr_generator_announce(gr_generator *generator, int64_t sequence, int64_t length);
 /* Sequence `to`, which is empty, becomes as if it had read what `from` has. */
 gr_status gr_generator_fork(gr_generator *generator, int64_t from, int64_t to);
 

@@ -246,6 +246,7 @@ static gr_status prefill(desk *d, writing *w)
     double began = gr_seconds();
     gr_status s = GR_OK;
     const writing *same = same_prompt(d, w);
+    gr_generator_announce(d->generator, w->sequence, w->prompt);
     if (same) {
         s = gr_generator_fork(d->generator, same->sequence, w->sequence);
         memcpy(w->logits, same->logits, (size_t)d->vocab * sizeof *w->logits);
