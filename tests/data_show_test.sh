@@ -57,6 +57,10 @@ says 'documents      1' out
 printf '{"text": "broken' | "$g" data show alone - --context 8 >out 2>err && fail 'a broken line on stdin passed for text'
 says 'standard input: line 1' err
 
+mkdir folder && cp chats.jsonl folder && echo x >folder/notes.md
+run 0 data show alone folder --context 8 --rows 0
+says 'folder: 1 entries are no .txt or .jsonl files' err
+
 # ---- as JSON: one object a row, and what the trainer reads ----
 run 0 data show alone chats.jsonl --context 32 --order sequential --rows 1 --json
 [ "$(wc -l <out)" = 1 ] || fail 'a row is a line'

@@ -242,7 +242,9 @@ const gr_verb gr_verb_train = {
     .summary = "trains a model from scratch, or goes on from --init MODEL",
     .positional = "[DATA...]",
     .about =
-        "DATA is text files, .jsonl files with {\"text\": ...} lines, directories of both, or - for stdin. The run's\n"
+        "DATA is text files, .jsonl files with {\"text\": ...} lines, directories of both, or - for stdin. Lines with\n"
+        "{\"prompt\": ..., \"completion\": ...} need --documents apart; gradus data show prints what is learned. The "
+        "run's\n"
         "directory holds checkpoints that transformers loads, metrics.jsonl, loss.svg and run.json. A run that was\n"
         "stopped, by Ctrl-C or by a power cut, goes on with --resume as if it had not been.",
     .flags = gr_train_flag_table,

@@ -114,13 +114,15 @@ static gr_status read_file(gr_reader *r, const char *path)
 static gr_status read_directory(gr_reader *r, const char *path)
 {
     char **names;
-    size_t n, before = r->n_files;
+    size_t n, before = r->n_files, others = 0;
     gr_status s = gr_dir_list(path, &names, &n);
     if (s != GR_OK)
         return s;
     for (size_t i = 0; s == GR_OK && i < n; i++) {
-        if (!ends_with(names[i], ".txt") && !ends_with(names[i], ".jsonl"))
+        if (!ends_with(names[i], ".txt") && !ends_with(names[i], ".jsonl")) {
+            others++;
             continue;
+        }
         char *file = gr_path_join(path, names[i]);
         s = file ? read_file(r, file) : GR_ERR_MEMORY;
         gr_free(file);
@@ -128,6 +130,8 @@ static gr_status read_directory(gr_reader *r, const char *path)
     gr_names_free(names, n);
     if (s == GR_OK && r->n_files == before)
         return gr_fail(GR_ERR_FILE, "%s: holds no text\nof a directory, .txt and .jsonl files are read", path);
+    if (s == GR_OK && others > 0)
+        gr_remark(GR_LOG_INFO, "%s: %zu entries are no .txt or .jsonl files and are not read", path, others);
     return s;
 }
 
