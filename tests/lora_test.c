@@ -452,6 +452,31 @@ TEST(a_bf16_base)
     gr_device_close(device);
 }
 
+/* What f16 cannot hold is told, not made infinite. */
+TEST(a_sum_too_large_for_f16)
+{
+    gr_device *device = gr_device_open("cpu", 1);
+    gr_model *wide = tiny_model("llama", device);
+    gr_save_options save = {.cast = true, .dtype = GR_F16};
+    CHECK_OK(gr_model_save(wide, test_join(test_dir(), "base"), &save, NULL));
+    gr_model_free(wide);
+    gr_model *m = gr_model_load(test_join(test_dir(), "base"), NULL, device);
+    CHECK_MADE(m);
+    gr_lora_options l = gr_lora_defaults();
+    CHECK_OK(gr_model_add_adapter(m, &l));
+    gr_entry e;
+    float huge[8 * 8];
+    for (size_t i = 0; i < sizeof huge / sizeof *huge; i++)
+        huge[i] = 1e6f;
+    CHECK_OK(gr_store_entry(gr_model_trainable(m), 1, &e));
+    CHECK_EQ_INT(e.bytes, sizeof huge);
+    CHECK_OK(gr_store_write(gr_model_trainable(m), e.name, huge, sizeof huge));
+    CHECK_STATUS(gr_model_merge_adapter(m), GR_ERR_NUMBER);
+    CHECK_ERROR(GR_ERR_NUMBER, "self_attn.q_proj.weight\" would have values that f16 cannot hold");
+    gr_model_free(m);
+    gr_device_close(device);
+}
+
 /* ---- files that are refused -------------------------------------------------------------------------------------- */
 
 static void write_config(const char *dir, const char *keys)
