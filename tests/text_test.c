@@ -59,6 +59,27 @@ TEST(every_kind)
     CHECK(kinds >= 5);
 }
 
+/* A mark newer than Hugging Face's normal forms: nothing composes across it. */
+TEST(normal_forms_do_not_compose_across_the_unknown)
+{
+    static const char json[] =
+        "{\"normalizer\": {\"type\": \"NFC\"}, \"model\": {\"type\": \"BPE\", \"vocab\": {\"o\": 0, "
+        "\"\\u0307\": 1, \"\\u022f\": 2, \"\\u0316\": 3}, \"merges\": []}}";
+    gr_tokenizer *t = gr_tokenizer_from_json(json, sizeof json - 1);
+    const int32_t *ids;
+    size_t n;
+    if (!t && strstr(gr_error(), "this build has no"))
+        SKIP("built without utf8proc");
+    CHECK_MADE(t);
+    CHECK_OK(gr_tokenizer_encode(t, "o\xE1\xAB\x80\xCC\x87", 6, 0, &ids, &n)); /* o U+1AC0 U+0307 */
+    CHECK_EQ_INT(n, 2);
+    CHECK_EQ_INT(ids[1], 1);
+    CHECK_OK(gr_tokenizer_encode(t, "o\xCC\x96\xCC\x87", 5, 0, &ids, &n)); /* o U+0316 U+0307 */
+    CHECK_EQ_INT(n, 2);
+    CHECK_EQ_INT(ids[0], 2);
+    gr_tokenizer_free(t);
+}
+
 /* ---- older files ---- */
 
 static void check_ids(gr_tokenizer *t, const char *text, unsigned flags, const int32_t *want, size_t n_want)

@@ -250,8 +250,8 @@ bool gr_normalizer_replaced(const gr_normalizer *n, const char *text, size_t siz
 {
     for (size_t i = 0; i < n->n; i++) {
         const gr_pattern *content = &n->step[i].b;
-        if (n->step[i].kind->run == run_replace && content->size <= size &&
-            (!content->size || memcmp(text, content->text, content->size) == 0))
+        if (n->step[i].kind->run == run_replace && content->size && content->size <= size &&
+            memcmp(text, content->text, content->size) == 0)
             return true;
     }
     return false;

@@ -84,6 +84,24 @@ static gr_status order_marks(points *p)
     return status;
 }
 
+/* Composes what lies between characters that normal forms do not know: nothing composes with these or across them, though
+ * the library may know them as marks that let others pass. */
+static void compose_points(points *p, utf8proc_option_t options)
+{
+    size_t out = 0;
+    for (size_t i = 0; i < p->n;) {
+        size_t stop = i;
+        while (stop < p->n && !is_inert((uint32_t)p->c[stop]))
+            stop++;
+        utf8proc_ssize_t n = utf8proc_normalize_utf32(p->c + i, (utf8proc_ssize_t)(stop - i), options);
+        memmove(p->c + out, p->c + i, (size_t)n * sizeof *p->c);
+        out += (size_t)n;
+        for (i = stop; i < p->n && is_inert((uint32_t)p->c[i]); i++)
+            p->c[out++] = p->c[i];
+    }
+    p->n = out;
+}
+
 /* One stretch of valid text: nothing in it composes with what lies outside. */
 static gr_status normalize_stretch(gr_form form, const char *text, const char *stop, points *p, gr_bytes *out)
 {
@@ -95,8 +113,8 @@ static gr_status normalize_stretch(gr_form form, const char *text, const char *s
         status = decompose(gr_utf8_read(text, stop, &n), options | UTF8PROC_DECOMPOSE, p);
     if (!status)
         status = order_marks(p);
-    if (!status && compose && p->n)
-        p->n = (size_t)utf8proc_normalize_utf32(p->c, (utf8proc_ssize_t)p->n, options | UTF8PROC_COMPOSE);
+    if (!status && compose)
+        compose_points(p, options | UTF8PROC_COMPOSE);
     for (size_t i = 0; i < p->n && !status; i++) {
         status = gr_bytes_reserve(out, 4);
         if (!status)
