@@ -68,8 +68,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (!second || n != m || memcmp(first, second, n) != 0)
         __builtin_trap();
     walk(gr_json_root(doc));
-    static const gr_arch *const archs[] = {&gr_arch_gpt2,  &gr_arch_llama,  &gr_arch_mistral, &gr_arch_qwen2,
-                                           &gr_arch_qwen3, &gr_arch_gemma3, &gr_arch_olmo2,   &gr_arch_phi3};
+#define POINTER(type) &gr_arch_##type,
+    static const gr_arch *const archs[] = {GR_ARCHS(POINTER)};
     for (size_t i = 0; i < sizeof archs / sizeof *archs; i++)
         read_as(archs[i], first, n);
     read_whole(first, n);
