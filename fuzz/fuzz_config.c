@@ -69,7 +69,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         __builtin_trap();
     walk(gr_json_root(doc));
 #define POINTER(type) &gr_arch_##type,
-    static const gr_arch *const archs[] = {GR_ARCHS(POINTER)};
+#define ADDRESS(name) &gr_arch_##name,
+    static const gr_arch *const archs[] = {GR_ARCHS(ADDRESS)};
     for (size_t i = 0; i < sizeof archs / sizeof *archs; i++)
         read_as(archs[i], first, n);
     read_whole(first, n);
