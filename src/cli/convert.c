@@ -56,12 +56,7 @@ static gr_status print_json(const gr_write_flags *f, const char *dtype, const gr
     gr_json_put_real(compared, "logit_bound", saved->bound);
     gr_json_put_int(compared, "texts", saved->texts);
     gr_json_put_int(compared, "token_ids", saved->tokens);
-    char *text = gr_json_format(doc, false, NULL);
-    if (text)
-        gr_out("%s\n", text);
-    gr_text_free(text);
-    gr_json_free(doc);
-    return text ? GR_OK : gr_error_status();
+    return gr_out_json(doc);
 }
 
 static void print_text(const gr_write_flags *f, const gr_saved *saved)

@@ -376,12 +376,7 @@ static gr_status print_summary_json(const show *s, const gr_rows_info *i)
     gr_json_put_int(o, "cut_documents", i->cut);
     gr_json_put_int(o, "cut_prompts", i->cut_prompts);
     gr_json_put_int(o, "left_out", i->left_out);
-    char *text = gr_json_format(doc, false, NULL);
-    if (text)
-        gr_out("%s\n", text);
-    gr_text_free(text);
-    gr_json_free(doc);
-    return text ? GR_OK : gr_error_status();
+    return gr_out_json(doc);
 }
 
 static void print_summary(const show *s, const gr_rows_info *i)

@@ -109,12 +109,7 @@ static gr_status print(const gr_args *args, const work *w, const gr_evaluate_opt
     gr_json_put_int(root, "stride", o->stride);
     gr_json_put_real(root, "seconds", seconds);
     gr_json_put_real(root, "tokens_per_s", count / seconds);
-    char *text = gr_json_format(doc, false, NULL);
-    if (text)
-        gr_out("%s\n", text);
-    gr_text_free(text);
-    gr_json_free(doc);
-    return text ? GR_OK : gr_error_status();
+    return gr_out_json(doc);
 }
 
 /* ---- the verb ----------------------------------------------------------------------------------------------- */

@@ -83,13 +83,7 @@ static gr_status print_json(const work *w, const piece *p, const gr_generated *g
     gr_json_put_real(o, "prefill_tokens_per_s", per_second(g->prefilled, g->prefill_s));
     gr_json_put_real(o, "decode_tokens_per_s", per_second(g->n - 1, g->decode_s));
     gr_json_put_real(o, "first_token_s", g->first_s);
-    char *text = gr_json_format(doc, false, NULL);
-    if (text)
-        gr_out("%s\n", text);
-    fflush(stdout); /* closing the model takes time, and whoever reads need not wait for it */
-    gr_text_free(text);
-    gr_json_free(doc);
-    return text ? GR_OK : gr_error_status();
+    return gr_out_json(doc);
 }
 
 /* On a terminal the prompt stands before its continuation; scripts get what is new, alone. */

@@ -35,7 +35,7 @@ const gr_flag gr_generate_flag_table[] = {
     {"typical-p", FLOAT(typical_p), .value = "X", .initial = "0", .max = 1,
      .help = "only the most typical that together have this probability; 0 or 1: all"},
     {GR_HEADING("Where a text ends")},
-    {"stop", LIST(stop), .value = "TEXT", .help = "before this text; may be repeated"},
+    {"stop", LIST(stop), .value = "TEXT", .help = "before this text"},
     {"ignore-eos", GR_SWITCH(gr_generate_flags, ignore_eos), .help = "not at the model's end-of-text token"},
     {0},
 };

@@ -44,13 +44,6 @@ static gr_status fill(const gr_args *args, gr_json report)
 static gr_status print_report(const gr_args *args, gr_json report)
 {
     const options *o = args->options;
-    if (args->common.json) {
-        char *text = gr_json_format(report.doc, false, NULL);
-        if (text != NULL)
-            gr_out("%s\n", text);
-        gr_text_free(text);
-        return text ? GR_OK : gr_error_status();
-    }
     if (args->count > 0)
         gr_info_print_model(gr_json_get(report, "model"));
     else if (!o->ops)
@@ -67,6 +60,8 @@ static gr_status run(gr_args *args)
     gr_json report = gr_json_root(doc);
     gr_json_put_text(report, "version", gr_version());
     gr_status status = fill(args, report);
+    if (status == GR_OK && args->common.json)
+        return gr_out_json(doc);
     if (status == GR_OK)
         status = print_report(args, report);
     gr_json_free(doc);

@@ -63,12 +63,7 @@ static gr_status print_json(const plan *p)
     gr_json_put_bool(o, "fits", fits(p));
     if (*p->advice)
         gr_json_put_text(o, "advice", p->advice);
-    char *text = gr_json_format(doc, false, NULL);
-    if (text)
-        gr_out("%s\n", text);
-    gr_text_free(text);
-    gr_json_free(doc);
-    return text ? GR_OK : gr_error_status();
+    return gr_out_json(doc);
 }
 
 static void print_part(const char *name, size_t bytes)

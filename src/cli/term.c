@@ -289,6 +289,18 @@ void gr_out_bytes(const void *data, size_t size)
     write_failed |= fwrite(data, 1, size, stdout) != size;
 }
 
+gr_status gr_out_json(gr_json_doc *doc)
+{
+    char *text = doc ? gr_json_format(doc, false, NULL) : NULL;
+    if (text) {
+        gr_out("%s\n", text);
+        fflush(stdout);
+    }
+    gr_text_free(text);
+    gr_json_free(doc);
+    return text ? GR_OK : gr_error_status();
+}
+
 gr_status gr_out_finish(void)
 {
     if (fflush(stdout) != 0 || ferror(stdout) || write_failed)

@@ -7,6 +7,7 @@
 
 #include <stdio.h>
 #include "base/error.h"
+#include "format/json.h"
 
 /* Call once, before anything is printed. quiet: no bar, no colours. */
 void gr_term_start(bool quiet);
@@ -26,6 +27,9 @@ void gr_warn(const char *fmt, ...) GR_PRINTF(1, 2);
 /* Results to stdout, as printf; the bar makes room. */
 void gr_out(const char *fmt, ...) GR_PRINTF(1, 2);
 void gr_out_bytes(const void *data, size_t size);
+/* A document as one line, flushed: whoever reads need not wait for what is still to be closed. Frees it; NULL is a failure
+ * told before. */
+gr_status gr_out_json(gr_json_doc *doc);
 /* Flushes stdout; an error if any of it could not be written. */
 gr_status gr_out_finish(void);
 

@@ -91,13 +91,7 @@ static gr_status write_result(const gr_args *args, const gr_tokenizer *tokenizer
     gr_json_put_int(root, "words", s->last.words);
     gr_json_put_int(root, "bytes", s->last.bytes);
     gr_json_put_real(root, "seconds", now() - s->start);
-    char *text = doc ? gr_json_format(doc, false, NULL) : NULL;
-    if (text)
-        gr_out("%s\n", text);
-    status = text ? GR_OK : gr_error_status();
-    gr_free(text);
-    gr_json_free(doc);
-    return status;
+    return gr_out_json(doc);
 }
 
 static gr_status run(gr_args *args)

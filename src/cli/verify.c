@@ -38,12 +38,7 @@ static gr_status print_json(const gr_verify_item *item)
         gr_json_put_text(root, "tensor", item->tensor);
     if (item->problem != NULL)
         gr_json_put_text(root, "problem", item->problem);
-    char *text = gr_json_format(doc, false, NULL);
-    if (text != NULL)
-        gr_out("%s\n", text);
-    gr_text_free(text);
-    gr_json_free(doc);
-    return text ? GR_OK : gr_error_status();
+    return gr_out_json(doc);
 }
 
 static void on_item(void *user, const gr_verify_item *item)
