@@ -286,7 +286,8 @@ void gr_out(const char *fmt, ...)
 
 void gr_out_bytes(const void *data, size_t size)
 {
-    write_failed |= fwrite(data, 1, size, stdout) != size;
+    if (size > 0) /* data may be NULL else */
+        write_failed |= fwrite(data, 1, size, stdout) != size;
 }
 
 gr_status gr_out_json(gr_json_doc *doc)
