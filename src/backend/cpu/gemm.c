@@ -371,11 +371,12 @@ void gr_gemm_allow_blas(bool allowed)
     atomic_store_explicit(&blas_allowed, allowed, memory_order_relaxed);
 }
 
-/* Only our portable tile is slower than what the library has for this machine. */
+/* Only our portable tile is slower than what the library has for this machine. Of few rows (those that are asked for) each
+ * must have the bits that it has alone, which the library does not promise. */
 static bool blas_is_better(const gr_gemm *g, const plan *p, gr_isa level)
 {
-    return level == GR_ISA_GENERIC && p->way == BY_TILES && g->k > 0 && g->a_dtype == GR_F32 && g->b_dtype == GR_F32 &&
-           atomic_load_explicit(&blas_allowed, memory_order_relaxed) && gr_blas_present() &&
+    return level == GR_ISA_GENERIC && p->way == BY_TILES && !p->ask && g->k > 0 && g->a_dtype == GR_F32 &&
+           g->b_dtype == GR_F32 && atomic_load_explicit(&blas_allowed, memory_order_relaxed) && gr_blas_present() &&
            gr_blas_fits(g->m, g->n, g->k, g->lda, g->ldb, g->ldc);
 }
 
