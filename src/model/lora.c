@@ -69,7 +69,7 @@ static gr_status declare(gr_build *b, const char *module, const char *name, int6
 {
     gr_adapter *a = b->model->adapter;
     gr_lora_module m = {.conv1d = conv1d};
-    int64_t rank;
+    int64_t rank = 0;
     bool wanted;
     gr_status s = is_wanted(a, module, &wanted);
     if (s == GR_OK && wanted)
