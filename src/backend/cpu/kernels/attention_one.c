@@ -72,7 +72,7 @@ GR_INLINE void four_dots(const gr_attention_one *o, int64_t h, const float *key,
 GR_INLINE void ask(const float *row, int64_t n)
 {
     for (int64_t at = 0; at < n; at += LINE)
-        __builtin_prefetch(row + at + AHEAD);
+        __builtin_prefetch(row + at + AHEAD, 0, 2); /* not the first level: its few misses are for loads */
 }
 
 static void score(const gr_attention_one *o)
@@ -105,20 +105,21 @@ static void soften(const gr_attention_one *o, int64_t h)
 /* Two keys at a time: half the traffic of out, which stays in the first-level cache. */
 static void weigh(const gr_attention_one *o)
 {
+    const int64_t heads = o->heads, d = o->d, row = o->row, *key_head = o->key_head; /* not read again behind stores */
     for (int64_t i = 0; i < o->n; i += 2) {
         bool two = i + 1 < o->n;
         const float *v0 = o->v + o->at[i] * o->v_row, *v1 = two ? o->v + o->at[i + 1] * o->v_row : v0;
         const float *p = o->scores + i * o->lanes;
         ask(v0, o->v_row);
         ask(v1, o->v_row);
-        for (int64_t h = 0; h < o->heads; h++) {
-            const float *a = v0 + o->key_head[h], *b = v1 + o->key_head[h];
+        float *out = o->out;
+        for (int64_t h = 0; h < heads; h++, out += row) {
+            const float *a = v0 + key_head[h], *b = v1 + key_head[h];
             const float pa = p[h], pb = two ? p[o->lanes + h] : 0;
-            float *out = o->out + h * o->row;
             int64_t at = 0;
-            for (; at + GR_LANES <= o->d; at += GR_LANES)
+            for (; at + GR_LANES <= d; at += GR_LANES)
                 gr_vec_store(out + at, gr_vec_load(out + at) + pa * gr_vec_load(a + at) + pb * gr_vec_load(b + at));
-            for (; at < o->d; at++)
+            for (; at < d; at++)
                 out[at] += pa * a[at] + pb * b[at];
         }
     }
