@@ -86,11 +86,6 @@ static gr_tensor *block(gr_build *b, gr_tensor *x) /* [B, T, C] */
     return gr_add(x, gr_nn_rms_norm(b, y, "post_feedforward_layernorm"));
 }
 
-static gr_tensor *logits(gr_build *b, gr_tensor *tokens)
-{
-    return gr_llama_body(b, tokens, block);
-}
-
 const gr_arch gr_arch_gemma3_text = {
     .model_type = "gemma3_text",
     .class_name = "Gemma3ForCausalLM",
@@ -98,6 +93,7 @@ const gr_arch gr_arch_gemma3_text = {
     .keys = {gr_llama_keys, keys},
     .read = read_config,
     .write = write_config,
-    .logits = logits,
+    .logits = gr_llama_logits,
+    .block = block,
     .ignores = gr_llama_ignores,
 };

@@ -183,7 +183,7 @@ gr_tensor *gr_llama_mlp(gr_build *b, gr_tensor *x)
     return gr_nn_dropout(b, gr_nn_linear(b, gr_nn_gate(h, gate, up), "mlp.down_proj", h->embed, h->mlp_bias, 0));
 }
 
-static gr_tensor *block(gr_build *b, gr_tensor *x) /* [B, T, C] */
+gr_tensor *gr_llama_block(gr_build *b, gr_tensor *x)
 {
     x = gr_add(x, gr_llama_attention(b, gr_nn_rms_norm(b, x, "input_layernorm")));
     return gr_add(x, gr_llama_mlp(b, gr_nn_rms_norm(b, x, "post_attention_layernorm")));
@@ -194,7 +194,7 @@ static gr_tensor *capped(gr_tensor *logits, double cap)
     return cap != 0 ? gr_scale(gr_tanh(gr_scale(logits, 1 / cap)), cap) : logits;
 }
 
-gr_tensor *gr_llama_body(gr_build *b, gr_tensor *tokens, gr_tensor *(*one)(gr_build *, gr_tensor *))
+gr_tensor *gr_llama_logits(gr_build *b, gr_tensor *tokens)
 {
     const gr_hparams *h = b->h;
     size_t body = gr_graph_scope_push(b->g, "%s", b->model->prefix);
@@ -202,7 +202,7 @@ gr_tensor *gr_llama_body(gr_build *b, gr_tensor *tokens, gr_tensor *(*one)(gr_bu
     x = gr_nn_dropout(b, h->embed_scale != 0 ? gr_scale(x, h->embed_scale) : x);
     for (b->layer = 0; b->layer < h->layers; b->layer++) {
         size_t outer = gr_graph_scope_push(b->g, "layers.%d.", b->layer);
-        x = one(b, x);
+        x = b->model->arch->block(b, x);
         gr_graph_scope_pop(b->g, outer);
         gr_name(x, "layers.%d", b->layer);
     }
@@ -210,11 +210,6 @@ gr_tensor *gr_llama_body(gr_build *b, gr_tensor *tokens, gr_tensor *(*one)(gr_bu
     gr_tensor *y = h->tied ? gr_nn_tied_head(b, x, "embed_tokens", h->vocab, h->embed) : NULL;
     gr_graph_scope_pop(b->g, body);
     return capped(h->tied ? y : gr_nn_linear(b, x, "lm_head", h->vocab, false, 0), h->logit_cap);
-}
-
-gr_tensor *gr_llama_logits(gr_build *b, gr_tensor *tokens)
-{
-    return gr_llama_body(b, tokens, block);
 }
 
 /* Old files carry the rotary frequencies of every layer. */
@@ -231,5 +226,6 @@ const gr_arch gr_arch_llama = {
     .read = read_config,
     .write = write_config,
     .logits = gr_llama_logits,
+    .block = gr_llama_block,
     .ignores = gr_llama_ignores,
 };

@@ -39,8 +39,9 @@ void gr_llama_write(const gr_model_info *info, gr_json c);
 /* x [B, T, C]: attention and MLP, without the norms around them. */
 gr_tensor *gr_llama_attention(gr_build *b, gr_tensor *x);
 gr_tensor *gr_llama_mlp(gr_build *b, gr_tensor *x);
-/* Embedding, a block for every layer, the last norm, and the head. */
-gr_tensor *gr_llama_body(gr_build *b, gr_tensor *tokens, gr_tensor *(*block)(gr_build *b, gr_tensor *x));
+/* LLaMA's own block, x [B, T, C]: norms before both. */
+gr_tensor *gr_llama_block(gr_build *b, gr_tensor *x);
+/* Embedding, the architecture's block for every layer, the last norm, and the head. */
 gr_tensor *gr_llama_logits(gr_build *b, gr_tensor *tokens);
 bool gr_llama_ignores(const char *name);
 

@@ -48,7 +48,8 @@ typedef struct gr_arch {
     /* Sizes to the keys of a new config.json; zeroes in info have been replaced. */
     void (*write)(const gr_model_info *info, gr_json config);
     gr_tensor *(*logits)(struct gr_build *b, gr_tensor *tokens); /* [B, T] to [B, T, V] */
-    bool (*ignores)(const char *name); /* tensors of old files that are no parameters; NULL: none */
+    gr_tensor *(*block)(struct gr_build *b, gr_tensor *x); /* for gr_llama_logits: a layer, [B, T, C] to the same */
+    bool (*ignores)(const char *name);                     /* tensors of old files that are no parameters; NULL: none */
 } gr_arch;
 
 /* The standard deviation for a new model of this width, sqrt(2 / (5 C)) (Nguyen & Salazar 2019, "Transformers without

@@ -36,11 +36,6 @@ static gr_tensor *block(gr_build *b, gr_tensor *x) /* [B, T, C] */
     return gr_add(x, gr_nn_rms_norm(b, gr_llama_mlp(b, x), "post_feedforward_layernorm"));
 }
 
-static gr_tensor *logits(gr_build *b, gr_tensor *tokens)
-{
-    return gr_llama_body(b, tokens, block);
-}
-
 const gr_arch gr_arch_olmo2 = {
     .model_type = "olmo2",
     .class_name = "Olmo2ForCausalLM",
@@ -48,6 +43,7 @@ const gr_arch gr_arch_olmo2 = {
     .keys = {gr_llama_keys, keys},
     .read = read_config,
     .write = write_config,
-    .logits = logits,
+    .logits = gr_llama_logits,
+    .block = block,
     .ignores = gr_llama_ignores,
 };

@@ -68,11 +68,6 @@ static gr_tensor *block(gr_build *b, gr_tensor *x) /* [B, T, C] */
     return gr_add(x, mlp(b, gr_nn_rms_norm(b, x, "post_attention_layernorm")));
 }
 
-static gr_tensor *logits(gr_build *b, gr_tensor *tokens)
-{
-    return gr_llama_body(b, tokens, block);
-}
-
 const gr_arch gr_arch_phi3 = {
     .model_type = "phi3",
     .class_name = "Phi3ForCausalLM",
@@ -80,6 +75,7 @@ const gr_arch gr_arch_phi3 = {
     .keys = {gr_llama_keys, keys},
     .read = read_config,
     .write = write_config,
-    .logits = logits,
+    .logits = gr_llama_logits,
+    .block = block,
     .ignores = gr_llama_ignores,
 };

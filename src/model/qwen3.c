@@ -39,5 +39,6 @@ const gr_arch gr_arch_qwen3 = {
     .read = read_config,
     .write = write_config,
     .logits = gr_llama_logits,
+    .block = gr_llama_block,
     .ignores = gr_llama_ignores,
 };
