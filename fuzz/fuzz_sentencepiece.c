@@ -1,6 +1,6 @@
 /* A SentencePiece model of hostile bytes: refused, or converted to a tokenizer.json that loads and encodes. */
 #include "gradus.h"
-#include "text/convert.h"
+#include "text/files/convert.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {

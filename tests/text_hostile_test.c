@@ -2,8 +2,8 @@
 #include <stdlib.h>
 #include <time.h>
 #include "test.h"
-#include "text/pattern.h"
-#include "text/scan.h"
+#include "text/stages/pattern.h"
+#include "text/stages/scan.h"
 
 static gr_tokenizer *made(const char *json)
 {

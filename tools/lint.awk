@@ -8,6 +8,10 @@ BEGIN {
     count = split(rooms, list, " ")
     for (i = 1; i <= count; i++)
         order[list[i]] = i
+    # Folders within a room, in order; files that lie beside them include any.
+    count = split("text/unicode text/vocab text/stages text/files", list, " ")
+    for (i = 1; i <= count; i++)
+        stratum[list[i]] = i
     calls = "exit|_exit|_Exit|quick_exit|abort|assert|printf|fprintf|vprintf|vfprintf|puts|fputs|putchar|perror|getenv|secure_getenv"
     allocators = "malloc|calloc|realloc|free|strdup|strndup|asprintf|vasprintf|aligned_alloc|posix_memalign"
 }
@@ -56,6 +60,7 @@ function start_file()
     if (FILENAME ~ /^src\//) {
         split(FILENAME, parts, "/")
         room = parts[2]
+        folder = parts[2] "/" parts[3]
         if (!(room in order))
             complain("src/" room " is no room that tools/lint knows")
     }
@@ -116,6 +121,15 @@ function check_include(path,    target)
         complain("\"" path "\" is not written from src/")
     else if (target in order && order[target] > order[room])
         complain("src/" room " includes \"" path "\", a room below it")
+    else if (folder in stratum && target == room && stratum_of(path) > stratum[folder])
+        complain("src/" folder " includes \"" path "\", which stands above it")
+}
+
+# The place of a path like "text/stages/bpe.h" in its room; past all folders for a file beside them.
+function stratum_of(path)
+{
+    sub(/\/[^\/]*$/, "", path)
+    return path in stratum ? stratum[path] : 1000
 }
 
 function check_calls()

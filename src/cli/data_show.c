@@ -8,7 +8,7 @@
 #include "cli/train_flags.h"
 #include "cli/verbs.h"
 #include "format/checkpoint.h"
-#include "text/json_text.h"
+#include "text/files/json_text.h"
 #include "text/tokenizer.h"
 #include "train/data.h"
 

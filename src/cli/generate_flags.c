@@ -2,7 +2,7 @@
 #include <string.h>
 #include "base/file.h"
 #include "cli/generate.h"
-#include "text/buffer.h"
+#include "text/unicode/buffer.h"
 
 #define INT(field) GR_INT(gr_generate_flags, field)
 #define FLOAT(field) GR_FLOAT(gr_generate_flags, field)

@@ -5,7 +5,7 @@
 #include "cli/term.h"
 #include "cli/tokenize_lines.h"
 #include "text/carried_error.h"
-#include "text/json_text.h"
+#include "text/files/json_text.h"
 
 /* ---- one answer ---- */
 

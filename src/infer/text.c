@@ -4,8 +4,8 @@
 #include "base/error.h"
 #include "base/machine.h"
 #include "base/mem.h"
-#include "text/buffer.h"
-#include "text/utf8.h"
+#include "text/unicode/buffer.h"
+#include "text/unicode/utf8.h"
 
 enum { PREFILL = 512 }; /* tokens of the prompt between two looks at `cancel` */
 

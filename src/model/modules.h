@@ -3,7 +3,7 @@
 #define GR_MODEL_MODULES_H
 
 #include "format/json.h"
-#include "text/regex.h"
+#include "text/stages/regex.h"
 
 /* A module is named by its whole name or by its last parts, by a regex for the whole name, or is any but the head. */
 typedef struct gr_modules {

@@ -2,7 +2,7 @@
 #include "text/tokenizer.h"
 #include "base/error.h"
 #include "base/file.h"
-#include "text/byte_level.h"
+#include "text/unicode/byte_level.h"
 
 enum { no_id = -1 };
 

@@ -3,11 +3,11 @@
 #ifndef GR_TEXT_TOKENIZER_H
 #define GR_TEXT_TOKENIZER_H
 
-#include "text/added.h"
-#include "text/decode.h"
-#include "text/normalize.h"
-#include "text/pretokenize.h"
-#include "text/token_model.h"
+#include "text/stages/added.h"
+#include "text/stages/decode.h"
+#include "text/stages/normalize.h"
+#include "text/stages/pretokenize.h"
+#include "text/stages/token_model.h"
 
 /* What encoding and decoding write to; one per thread. Everything else of a tokenizer is only read. */
 typedef struct gr_tokenizer_scratch {

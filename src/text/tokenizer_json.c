@@ -1,7 +1,7 @@
 /* Reading tokenizer.json. What cannot be run is refused by name. */
 #include "text/tokenizer.h"
-#include "text/large_parts.h"
-#include "text/unigram.h"
+#include "text/files/large_parts.h"
+#include "text/stages/unigram.h"
 #include "base/error.h"
 #include "base/log.h"
 

@@ -1,5 +1,5 @@
 /* Loading from a path, and which tokens begin and end a text. */
-#include "text/convert.h"
+#include "text/files/convert.h"
 #include "text/tokenizer.h"
 #include "base/error.h"
 #include "base/file.h"

@@ -1,7 +1,7 @@
 /* The tokenizers of training from nothing, as ordinary tokenizer.json texts: one byte or one character a token. */
 #include <stdio.h>
-#include "text/json_text.h"
-#include "text/byte_level.h"
+#include "text/files/json_text.h"
+#include "text/unicode/byte_level.h"
 #include "text/tokenizer.h"
 #include "base/error.h"
 

@@ -2,7 +2,7 @@
 #ifndef GR_TEXT_TRAIN_BPE_H
 #define GR_TEXT_TRAIN_BPE_H
 
-#include "text/vocab.h"
+#include "text/vocab/vocab.h"
 
 typedef struct gr_word_counts { /* distinct words and how often they were seen */
     gr_vocab words;

@@ -1,7 +1,7 @@
 /* The public trainer: texts in, a tokenizer.json out. */
 #include <stdio.h>
-#include "text/byte_level.h"
-#include "text/json_text.h"
+#include "text/unicode/byte_level.h"
+#include "text/files/json_text.h"
 #include "text/tokenizer.h"
 #include "text/trainer.h"
 #include "base/error.h"

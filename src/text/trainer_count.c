@@ -3,7 +3,7 @@
 #include <stdio.h>
 #include "format/json.h"
 #include "text/carried_error.h"
-#include "text/scan.h"
+#include "text/stages/scan.h"
 #include "text/trainer.h"
 
 enum { PART = 1 << 18, MOST_PARTS = 256 };

@@ -2,7 +2,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include "format/json.h"
-#include "text/buffer.h"
+#include "text/unicode/buffer.h"
 #include "text/trainer.h"
 #include "base/error.h"
 #include "base/file.h"

@@ -1,9 +1,9 @@
-"""Writes src/text/unicode_classes.c: the classes of every code point, as the `tokenizers` package has them.
+"""Writes src/text/unicode/unicode_classes.c: the classes of every code point, as the `tokenizers` package has them.
 
 The package asks four sources (Oniguruma, the regex crate, Rust's char, its own punctuation list), each of a Unicode
 version of its own. Ids must be equal on every input, so the classes are read off the package itself:
 
-    python tools/oracle/make_unicode_classes.py > src/text/unicode_classes.c
+    python tools/oracle/make_unicode_classes.py > src/text/unicode/unicode_classes.c
 """
 import sys
 
@@ -68,7 +68,7 @@ def main():
     names = ["0" if not any(k) else " | ".join("GR_CLASS_" + f for f, x in zip(FLAGS, k) if x) for k in kinds]
     out = sys.stdout
     out.write("/* Made by tools/oracle/make_unicode_classes.py (tokenizers %s); do not edit. */\n" % tokenizers.__version__)
-    out.write('/* clang-format off */\n#include "text/unicode.h"\n\n')
+    out.write('/* clang-format off */\n#include "text/unicode/unicode.h"\n\n')
     out.write("const int gr_class_blocks = %d;\n\n" % len(index))
     out.write(table("gr_class_flags", "uint8_t", names + ["0"] * (16 - len(names)), 1) + "\n")
     out.write(table("gr_class_index", "uint16_t", index, 25) + "\n")

@@ -1,7 +1,7 @@
-"""Writes src/text/unicode_scripts.c: the scripts that the pre-tokenizer UnicodeScripts of the `tokenizers` package tells
+"""Writes src/text/unicode/unicode_scripts.c: the scripts that the pre-tokenizer UnicodeScripts of the `tokenizers` package tells
 apart, read off the package itself, which knows another Unicode version than its regexes and than libraries:
 
-    python tools/oracle/make_unicode_scripts.py > src/text/unicode_scripts.c
+    python tools/oracle/make_unicode_scripts.py > src/text/unicode/unicode_scripts.c
 """
 import tokenizers
 from tokenizers import pre_tokenizers
@@ -39,7 +39,7 @@ def main():
         else:
             ranges.append([c, c, i])
     print("/* Made by tools/oracle/make_unicode_scripts.py (tokenizers %s); do not edit. */" % tokenizers.__version__)
-    print('/* clang-format off */\n#include "text/unicode.h"\n\nconst gr_range gr_scripts[] = {')
+    print('/* clang-format off */\n#include "text/unicode/unicode.h"\n\nconst gr_range gr_scripts[] = {')
     for i in range(0, len(ranges), 5):
         print("    " + " ".join("{0x%X, 0x%X, %d}," % tuple(r) for r in ranges[i : i + 5]))
     print(f"}};\nconst int gr_scripts_count = {len(ranges)};")

@@ -1,9 +1,9 @@
-"""Writes src/text/unicode_versions.c: where the `tokenizers` package differs from libraries of Unicode 14 and later.
+"""Writes src/text/unicode/unicode_versions.c: where the `tokenizers` package differs from libraries of Unicode 14 and later.
 
 Its regexes know Unicode 16, its normal forms an old one. Ids must be equal on every input, so the differences are read
 off the package itself (Python's unicodedata is of Unicode 14 too):
 
-    python tools/oracle/make_unicode_versions.py > src/text/unicode_versions.c
+    python tools/oracle/make_unicode_versions.py > src/text/unicode/unicode_versions.c
 """
 import sys
 import unicodedata
@@ -102,7 +102,7 @@ def table(name, pairs):
 
 def main():
     print("/* Made by tools/oracle/make_unicode_versions.py (tokenizers %s); do not edit. */" % tokenizers.__version__)
-    print('/* clang-format off */\n#include "text/unicode.h"')
+    print('/* clang-format off */\n#include "text/unicode/unicode.h"')
     table("gr_recent", recent())
     table("gr_marks", marks())
     table("gr_inert", inert())

@@ -1,0 +1,81 @@
+#include "text/stages/added.h"
+#include "text/unicode/unicode.h"
+#include "base/error.h"
+
+gr_status gr_added_add(gr_added *a, const char *content, size_t size, int32_t id, gr_added_token flags)
+{
+    gr_status status = GR_OK;
+    if (gr_vocab_find(&a->vocab, content, size) != id)
+        status = gr_vocab_add(&a->vocab, content, size, (uint32_t)id);
+    if (!status)
+        status = gr_grow(&a->token, &a->cap, (size_t)id + 1, sizeof *a->token);
+    if (status)
+        return status;
+    for (; a->rows <= (size_t)id; a->rows++)
+        a->token[a->rows] = (gr_added_token){0};
+    gr_free(a->token[id].shown);
+    flags.present = true;
+    a->token[id] = flags;
+    return GR_OK;
+}
+
+void gr_added_free(gr_added *a)
+{
+    gr_vocab_free(&a->vocab);
+    for (size_t id = 0; id < a->rows; id++)
+        gr_free(a->token[id].shown);
+    gr_free(a->token);
+    gr_trie_free(&a->raw);
+    gr_trie_free(&a->normalized);
+    *a = (gr_added){0};
+}
+
+/* The start of the last character before p. */
+static const char *step_back(const char *text, const char *p, const char *end)
+{
+    for (int back = 4; back > 1; back--) {
+        int n;
+        if (p - text >= back && gr_utf8_read(p - back, end, &n) < GR_INVALID_BYTE && n == back)
+            return p - back;
+    }
+    return p - 1;
+}
+
+static bool has_class(const char *p, const char *end, unsigned class)
+{
+    int n;
+    return gr_class(gr_utf8_read(p, end, &n)) & class;
+}
+
+static bool stands_alone(const gr_added_search *s, const char *start, const char *stop)
+{
+    if (start > s->text && has_class(step_back(s->text, start, s->end), s->end, GR_CLASS_RUST_WORD))
+        return false;
+    return stop == s->end || !has_class(stop, s->end, GR_CLASS_RUST_WORD);
+}
+
+int32_t gr_added_next(gr_added_search *s, const char **start, const char **stop)
+{
+    const char *at;
+    int32_t id;
+    size_t size;
+    *start = s->done;
+    while ((at = gr_trie_search(s->trie, s->from, s->end, &id, &size))) {
+        const gr_added_token *t = &s->added->token[id];
+        const char *last = at + size;
+        s->from = last; /* also behind a match that does not count: the search goes on where it ended */
+        if ((t->special && !s->parse_special) || (t->single_word && !stands_alone(s, at, last)))
+            continue;
+        while (t->lstrip && at > s->done && has_class(step_back(s->done, at, s->end), s->end, GR_CLASS_SPACE))
+            at = step_back(s->done, at, s->end);
+        for (int n = 0; t->rstrip && last < s->end && gr_class(gr_utf8_read(last, s->end, &n)) & GR_CLASS_SPACE;)
+            last += n;
+        if (t->lstrip && last <= s->done)
+            continue; /* white space that the token before has taken is all there is of it */
+        *stop = at > s->done ? at : s->done;
+        s->done = last;
+        return id;
+    }
+    *stop = s->end;
+    return -1;
+}

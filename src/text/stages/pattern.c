@@ -1,0 +1,90 @@
+#include "text/stages/pattern.h"
+#include "text/unicode/utf8.h"
+
+gr_status gr_pattern_set(gr_pattern *out, const char *text, size_t size)
+{
+    *out = (gr_pattern){gr_alloc(size + 1), size, NULL};
+    if (!out->text)
+        return GR_ERR_MEMORY;
+    memcpy(out->text, text, size);
+    out->text[size] = 0;
+    return GR_OK;
+}
+
+gr_status gr_pattern_read(gr_json value, gr_pattern *out)
+{
+    gr_json string = gr_json_get(value, "String"), regex = gr_json_get(value, "Regex");
+    bool plain = gr_json_is(string);
+    size_t size;
+    if (!plain && !gr_json_is(regex))
+        return gr_json_fail(value, "expected {\"String\": …} or {\"Regex\": …}");
+    const char *text = gr_json_as_text(plain ? string : regex, &size);
+    gr_status status = gr_json_check(value.doc);
+    if (!status)
+        status = gr_pattern_set(out, text, size);
+    if (status || plain)
+        return status;
+    out->regex = gr_regex_new(text, size);
+    return out->regex ? GR_OK : gr_error_status();
+}
+
+void gr_pattern_free(gr_pattern *p)
+{
+    gr_free(p->text);
+    gr_regex_free(p->regex);
+    *p = (gr_pattern){0};
+}
+
+/* Hugging Face compiles strings to escaped regexes, so an empty one matches between all characters; nobody writes it,
+ * and here it matches nothing. */
+static gr_status walk_string(const gr_pattern *p, const char *text, size_t size, gr_part_fn each, void *ctx)
+{
+    const char *at = text, *end = text + size, *done = text;
+    gr_status status = GR_OK;
+    while (!status && p->size && (at = memmem(at, (size_t)(end - at), p->text, p->size))) {
+        if (at > done)
+            status = each(ctx, text, (size_t)(done - text), (size_t)(at - text), false);
+        done = at + p->size;
+        if (!status)
+            status = each(ctx, text, (size_t)(at - text), (size_t)(done - text), true);
+        at = done;
+    }
+    if (!status && done < end)
+        status = each(ctx, text, (size_t)(done - text), size, false);
+    return status;
+}
+
+/* An empty match right behind the last match does not count. */
+static gr_status walk_regex(const gr_pattern *p, const char *text, size_t size, gr_part_fn each, void *ctx)
+{
+    gr_regex_search *search = gr_regex_search_new(p->regex, text, size);
+    gr_status status = search ? GR_OK : gr_error_status();
+    size_t from = 0, done = 0, start, stop, last = SIZE_MAX;
+    bool found = true;
+    while (!status && from <= size) {
+        status = gr_regex_next(search, from, &found, &start, &stop);
+        if (status || !found)
+            break;
+        if (start == stop && stop == last) {
+            int n = 1;
+            if (stop < size)
+                gr_utf8_read(text + stop, text + size, &n);
+            from = stop + (size_t)n;
+            continue;
+        }
+        if (start > done)
+            status = each(ctx, text, done, start, false);
+        if (!status)
+            status = each(ctx, text, start, stop, true);
+        done = from = last = stop;
+    }
+    gr_regex_search_free(search);
+    if (!status && done < size)
+        status = each(ctx, text, done, size, false);
+    return status;
+}
+
+gr_status gr_pattern_walk(const gr_pattern *p, const char *text, size_t size, gr_part_fn each, void *ctx)
+{
+    return p->regex ? walk_regex(p, text, size, each, ctx) : walk_string(p, text, size, each, ctx);
+}

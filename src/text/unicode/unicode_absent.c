@@ -1,0 +1,19 @@
+/* A build without utf8proc: readers of tokenizer.json refuse what would need these. */
+#include "text/unicode/unicode.h"
+#include "base/error.h"
+
+bool gr_unicode_has_forms(void)
+{
+    return false;
+}
+
+gr_status gr_unicode_normalize(gr_form form, const char *text, size_t size, gr_bytes *out)
+{
+    (void)form, (void)text, (void)size, (void)out;
+    return gr_fail(GR_ERR_UNSUPPORTED, "normalize: this build has no utf8proc");
+}
+
+uint32_t gr_unicode_lower(uint32_t c)
+{
+    return c;
+}

@@ -1,0 +1,122 @@
+#include "text/vocab/trie.h"
+#include "base/error.h"
+
+static gr_trie_edge *find_edge(const gr_trie *t, uint32_t from, unsigned char byte)
+{
+    uint64_t h = ((uint64_t)from << 8 | byte) * 0x9E3779B97F4A7C15u;
+    size_t i = h >> 32 & (t->slots - 1);
+    while (t->edge[i].to && (t->edge[i].from != from || t->edge[i].byte != byte))
+        i = (i + 1) & (t->slots - 1);
+    return &t->edge[i];
+}
+
+static gr_status grow_edges(gr_trie *t)
+{
+    gr_trie old = *t;
+    t->slots = old.slots ? old.slots * 2 : 64;
+    t->edge = gr_alloc_zero(t->slots, sizeof *t->edge);
+    if (!t->edge) {
+        t->edge = old.edge;
+        t->slots = old.slots;
+        return GR_ERR_MEMORY;
+    }
+    for (size_t i = 0; i < old.slots; i++)
+        if (old.edge[i].to)
+            *find_edge(t, old.edge[i].from, old.edge[i].byte) = old.edge[i];
+    gr_free(old.edge);
+    return GR_OK;
+}
+
+static gr_status add_node(gr_trie *t)
+{
+    gr_status status = gr_grow(&t->value, &t->nodes_cap, t->nodes + 1, sizeof *t->value);
+    if (!status)
+        t->value[t->nodes++] = -1;
+    return status;
+}
+
+/* The child by a byte, made if it is not there. */
+static gr_status step(gr_trie *t, uint32_t *node, unsigned char byte)
+{
+    gr_status status = t->edges * 2 >= t->slots ? grow_edges(t) : GR_OK;
+    if (status)
+        return status;
+    gr_trie_edge *e = find_edge(t, *node, byte);
+    if (!e->to) {
+        status = add_node(t);
+        if (status)
+            return status;
+        *e = (gr_trie_edge){*node, (uint32_t)t->nodes - 1, byte};
+        t->edges++;
+    }
+    *node = e->to;
+    return GR_OK;
+}
+
+gr_status gr_trie_add(gr_trie *t, const char *text, size_t size, int32_t value)
+{
+    uint32_t node = 0;
+    gr_status status = t->nodes ? GR_OK : add_node(t);
+    if (!size || size > GR_TRIE_LONGEST)
+        return size ? gr_fail(GR_ERR_UNSUPPORTED, "a string to search for has %zu bytes, the most is %d", size,
+                              GR_TRIE_LONGEST)
+                    : GR_OK;
+    for (size_t i = 0; i < size && !status; i++)
+        status = step(t, &node, (unsigned char)text[i]);
+    if (status)
+        return status;
+    if (t->value[node] < 0)
+        t->value[node] = value;
+    unsigned char first = (unsigned char)text[0];
+    t->lone_start = t->strings++ == 0 || t->lone_start == first ? first : -1;
+    t->starts[first] = true;
+    return GR_OK;
+}
+
+int32_t gr_trie_next(const gr_trie *t, uint32_t *node, const char **at, const char *end)
+{
+    while (t->slots && *at < end) {
+        const gr_trie_edge *e = find_edge(t, *node, (unsigned char)*(*at)++);
+        if (!e->to)
+            break;
+        *node = e->to;
+        if (t->value[*node] >= 0)
+            return t->value[*node];
+    }
+    return -1;
+}
+
+int32_t gr_trie_longest(const gr_trie *t, const char *p, const char *end, size_t *size)
+{
+    int32_t found = -1, value;
+    uint32_t node = 0;
+    for (const char *at = p; (value = gr_trie_next(t, &node, &at, end)) >= 0; found = value)
+        *size = (size_t)(at - p);
+    return found;
+}
+
+const char *gr_trie_search(const gr_trie *t, const char *p, const char *end, int32_t *value, size_t *size)
+{
+    if (!t->slots)
+        return NULL;
+    for (; p < end; p++) {
+        if (t->lone_start >= 0)
+            p = memchr(p, t->lone_start, (size_t)(end - p));
+        else
+            while (p < end && !t->starts[(unsigned char)*p])
+                p++;
+        if (!p || p == end)
+            return NULL;
+        *value = gr_trie_longest(t, p, end, size);
+        if (*value >= 0)
+            return p;
+    }
+    return NULL;
+}
+
+void gr_trie_free(gr_trie *t)
+{
+    gr_free(t->edge);
+    gr_free(t->value);
+    *t = (gr_trie){0};
+}
