@@ -73,10 +73,15 @@ int64_t gr_tokenizer_vocab_size(const gr_tokenizer *t)
     return (int64_t)(t->added.vocab.rows > t->model->vocab.rows ? t->added.vocab.rows : t->model->vocab.rows);
 }
 
+int64_t gr_tokenizer_find(const gr_tokenizer *t, const char *token, size_t size)
+{
+    int32_t id = gr_vocab_find(&t->added.vocab, token, size);
+    return id >= 0 ? id : gr_vocab_find(&t->model->vocab, token, size);
+}
+
 int64_t gr_tokenizer_id(const gr_tokenizer *t, const char *token)
 {
-    int32_t id = gr_vocab_find(&t->added.vocab, token, strlen(token));
-    return id >= 0 ? id : gr_vocab_find(&t->model->vocab, token, strlen(token));
+    return gr_tokenizer_find(t, token, strlen(token));
 }
 
 const char *gr_tokenizer_token(const gr_tokenizer *t, int64_t id, size_t *size)

@@ -3,7 +3,7 @@
 #ifndef GR_TEXT_TOKENIZER_H
 #define GR_TEXT_TOKENIZER_H
 
-#include "text/stages/added.h"
+#include "text/files/classes.h"
 #include "text/stages/decode.h"
 #include "text/stages/normalize.h"
 #include "text/stages/pretokenize.h"
@@ -41,9 +41,16 @@ struct gr_tokenizer {
 
 /* tokenizer_json.c: fills in everything from t->json. */
 gr_status gr_tokenizer_read(gr_tokenizer *t);
+/* After t->added has changed: makes the searches for them anew. */
+gr_status gr_tokenizer_prepare_added(gr_tokenizer *t);
+/* tokenizer_beside.c: adds what stands beside, to the JSON text as well. has_json: t is what a tokenizer.json says, whose
+ * stages and what they put around a text stay; else they are the class's, and switches count. */
+gr_status gr_tokenizer_add_beside(gr_tokenizer *t, const gr_tokenizer_class *c, const gr_beside *b, bool has_json);
 /* tokenizer.c: frees everything but the JSON text; and a tokenizer of a text that becomes its own, NUL behind it. */
 void gr_tokenizer_clear(gr_tokenizer *t);
 gr_tokenizer *gr_tokenizer_of(char *json, size_t size);
+/* The id of a token that may have NUL inside, or -1. */
+int64_t gr_tokenizer_find(const gr_tokenizer *t, const char *token, size_t size);
 
 /* tokenizer_load.c: bos and eos by well-known names. */
 void gr_tokenizer_guess_ends(gr_tokenizer *t);

@@ -169,19 +169,6 @@ static gr_token_model *read_model(gr_json value, const gr_large_parts *large, bo
 
 /* ---- added tokens ---- */
 
-/* Hugging Face does not believe the file's ids: a token the model knows has the model's id, others count on from the
- * vocabulary's size. */
-static int32_t id_of_added(const gr_tokenizer *t, const char *content, size_t size)
-{
-    int32_t id = gr_vocab_find(&t->added.vocab, content, size);
-    if (id < 0)
-        id = gr_vocab_find(&t->model->vocab, content, size);
-    if (id >= 0)
-        return id;
-    size_t count = t->model->vocab.count;
-    return (int32_t)(t->added.rows > count ? t->added.rows : count);
-}
-
 static gr_status read_added_token(gr_tokenizer *t, gr_json value)
 {
     size_t size;
@@ -197,11 +184,12 @@ static gr_status read_added_token(gr_tokenizer *t, gr_json value)
     gr_status status = gr_json_check(value.doc);
     if (status || !size)
         return status;
-    int32_t id = id_of_added(t, content, size);
-    if (declared >= 0 && declared != id)
+    int32_t id;
+    status = gr_added_put(&t->added, &t->model->vocab, content, size, flags, &id);
+    if (!status && declared >= 0 && declared != id)
         gr_remark(GR_LOG_WARN, "tokenizer.json: added token %.*s has id %d, not %lld as it says", (int)size, content,
                   id, (long long)declared);
-    return gr_added_add(&t->added, content, size, id, flags);
+    return status;
 }
 
 /* Hugging Face's search then finds it between all characters, or panics. */
@@ -236,10 +224,14 @@ static gr_status make_searches(gr_tokenizer *t)
                 return fail_empty(text, size, &normal, &spare);
             if (!status)
                 status = gr_trie_add(&t->added.normalized, normal.data, normal.size, (int32_t)id);
-            if (status || !(a->shown = gr_alloc(normal.size + 1)))
+            if (status)
                 continue;
-            memcpy(a->shown, normal.data, normal.size);
-            a->shown_size = normal.size;
+            gr_free(a->shown);
+            a->shown = gr_alloc(normal.size + 1);
+            a->shown_size = a->shown ? normal.size : 0;
+            status = a->shown ? GR_OK : GR_ERR_MEMORY;
+            if (!status && normal.size)
+                memcpy(a->shown, normal.data, normal.size);
         }
     }
     gr_bytes_free(&normal);
@@ -260,15 +252,21 @@ static void find_hidden(gr_added *a)
     }
 }
 
+gr_status gr_tokenizer_prepare_added(gr_tokenizer *t)
+{
+    gr_trie_free(&t->added.raw);
+    gr_trie_free(&t->added.normalized);
+    gr_status status = make_searches(t);
+    find_hidden(&t->added);
+    return status;
+}
+
 static gr_status read_added(gr_tokenizer *t, gr_json list)
 {
     gr_status status = GR_OK;
     for (size_t i = 0; i < gr_json_size(list) && !status; i++)
         status = read_added_token(t, gr_json_item(list, i));
-    if (!status)
-        status = make_searches(t);
-    find_hidden(&t->added);
-    return status;
+    return status ? status : gr_tokenizer_prepare_added(t);
 }
 
 /* ---- post-processor ---- */

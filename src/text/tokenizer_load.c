@@ -4,6 +4,8 @@
 #include "base/error.h"
 #include "base/file.h"
 
+enum { JSON, VOCAB, MERGES, MODEL, FILES }; /* of a directory */
+
 static bool ends_with(const char *text, const char *end)
 {
     size_t n = strlen(text), m = strlen(end);
@@ -19,30 +21,6 @@ void gr_tokenizer_guess_ends(gr_tokenizer *t)
         t->eos = (int32_t)gr_tokenizer_id(t, eos[i]);
     for (size_t i = 0; i < sizeof bos / sizeof *bos && t->bos < 0; i++)
         t->bos = (int32_t)gr_tokenizer_id(t, bos[i]);
-}
-
-/* "eos_token": "</s>" or {"content": "</s>"}; null: there is none. */
-static void read_end(const gr_tokenizer *t, gr_json root, const char *key, int32_t *id)
-{
-    gr_json value = gr_json_get(root, key);
-    if (gr_json_type_of(value) == GR_JSON_OBJECT)
-        value = gr_json_get(value, "content");
-    if (gr_json_type_of(value) == GR_JSON_NULL)
-        *id = -1;
-    if (gr_json_type_of(value) == GR_JSON_TEXT)
-        *id = (int32_t)gr_tokenizer_id(t, gr_json_as_text(value, &(size_t){0}));
-}
-
-static gr_status read_config(gr_tokenizer *t, const char *path)
-{
-    gr_json_doc *doc = gr_json_read(path, GR_JSON_LIMIT);
-    if (!doc)
-        return gr_error_status();
-    read_end(t, gr_json_root(doc), "bos_token", &t->bos);
-    read_end(t, gr_json_root(doc), "eos_token", &t->eos);
-    gr_status status = gr_json_check(doc);
-    gr_json_free(doc);
-    return status;
 }
 
 /* json: what the files were converted to; freed. */
@@ -79,44 +57,83 @@ static gr_tokenizer *load_sentencepiece(const char *path)
     return from_json(path, status, &json);
 }
 
-static gr_tokenizer *load_merges(const char *dir, const char *vocab_path, const char *merges_path)
+static gr_tokenizer *load_merges(const char *dir, const char *const *path, const gr_tokenizer_class *c,
+                                 const gr_beside *b)
 {
     size_t vocab_size, merges_size;
     gr_bytes json = {0};
-    char *vocab = gr_file_read(vocab_path, GR_JSON_LIMIT, &vocab_size);
-    char *merges = vocab ? gr_file_read(merges_path, GR_JSON_LIMIT, &merges_size) : NULL;
-    gr_status status = merges ? gr_convert_merges(vocab, vocab_size, merges, merges_size, &json) : gr_error_status();
+    char *vocab = gr_file_read(path[VOCAB], GR_JSON_LIMIT, &vocab_size);
+    char *merges = vocab ? gr_file_read(path[MERGES], GR_JSON_LIMIT, &merges_size) : NULL;
+    gr_status status = gr_error_status();
+    if (merges)
+        status = gr_convert_merges(c, b, (gr_file_text){vocab, vocab_size}, (gr_file_text){merges, merges_size}, &json);
     gr_free(vocab);
     gr_free(merges);
     return from_json(dir, status, &json);
 }
 
-/* A directory's files by age of their format: tokenizer.json, vocab.json with merges.txt, tokenizer.model. */
-static gr_tokenizer *load_dir(const char *dir)
+static gr_tokenizer *load_model(const char *path, const gr_tokenizer_class *c, gr_beside *b)
 {
-    static const char *const names[] = {"tokenizer.json", "vocab.json", "merges.txt", "tokenizer.model",
-                                        "tokenizer_config.json"};
-    char *path[5] = {0};
-    gr_tokenizer *t = NULL;
-    bool made = true;
-    for (int i = 0; i < 5 && made; i++)
-        made = (path[i] = gr_path_join(dir, names[i])) != NULL;
-    if (made && gr_path_is_file(path[0]))
-        t = load_file(path[0]);
-    else if (made && gr_path_is_file(path[1]) && gr_path_is_file(path[2]))
-        t = load_merges(dir, path[1], path[2]);
-    else if (made && gr_path_is_file(path[3]))
-        t = load_sentencepiece(path[3]);
-    else if (made)
+    size_t size;
+    gr_bytes json = {0};
+    char *data = gr_file_read(path, GR_JSON_LIMIT, &size);
+    if (!data)
+        return NULL;
+    gr_status status = gr_convert_sentencepiece_of(c, b, "tokenizer.model", data, size, &json);
+    gr_free(data);
+    return from_json(path, status, &json);
+}
+
+/* The files that the class reads; others there are not its own. */
+static gr_tokenizer *load_parts(const char *dir, const char *const *path, const gr_tokenizer_class *c, gr_beside *b)
+{
+    bool merges = gr_path_is_file(path[VOCAB]) && gr_path_is_file(path[MERGES]), model = gr_path_is_file(path[MODEL]);
+    if (merges && c->reads == GR_READS_MERGES)
+        return load_merges(dir, path, c, b);
+    if (model && c->reads == GR_READS_SENTENCEPIECE)
+        return load_model(path[MODEL], c, b);
+    if (!merges && !model)
         gr_fail(GR_ERR_FILE,
                 "%s: no tokenizer here: neither tokenizer.json, nor vocab.json and merges.txt, nor "
                 "tokenizer.model\nsave the tokenizer beside the model",
                 dir);
-    if (t && gr_path_is_file(path[4]) && read_config(t, path[4])) {
+    else
+        gr_fail(GR_ERR_UNSUPPORTED,
+                "%s: the tokenizer's class is %s, which cannot read %s\nname the class that made them, as "
+                "\"tokenizer_class\" of tokenizer_config.json (%s), or put its tokenizer.json there",
+                dir, c->name, merges ? "vocab.json and merges.txt" : "tokenizer.model",
+                merges ? "GPT2Tokenizer, Qwen2Tokenizer, GPTNeoXTokenizer, RobertaTokenizer, CodeGenTokenizer"
+                       : "LlamaTokenizer, GemmaTokenizer, TokenizersBackend");
+    return NULL;
+}
+
+/* tokenizer.json, and what the files beside it add; else what the class makes of older files. */
+static gr_tokenizer *load_told(const char *dir, const char *const *path, gr_beside *b)
+{
+    bool has_json = gr_path_is_file(path[JSON]);
+    const gr_tokenizer_class *c = has_json ? NULL : gr_class_of(b);
+    gr_tokenizer *t = has_json ? load_file(path[JSON]) : c ? load_parts(dir, path, c, b) : NULL;
+    if (t && gr_tokenizer_add_beside(t, c, b, has_json)) {
+        gr_fail_in("%s", dir);
         gr_tokenizer_free(t);
         t = NULL;
     }
-    for (int i = 0; i < 5; i++)
+    return t;
+}
+
+static gr_tokenizer *load_dir(const char *dir)
+{
+    static const char *const names[] = {"tokenizer.json", "vocab.json", "merges.txt", "tokenizer.model"};
+    char *path[FILES] = {0};
+    gr_beside beside = {0};
+    gr_tokenizer *t = NULL;
+    bool made = true;
+    for (int i = 0; i < FILES && made; i++)
+        made = (path[i] = gr_path_join(dir, names[i])) != NULL;
+    if (made && !gr_beside_read(dir, &beside))
+        t = load_told(dir, (const char *const *)path, &beside);
+    gr_beside_free(&beside);
+    for (int i = 0; i < FILES; i++)
         gr_free(path[i]);
     return t;
 }

@@ -1,15 +1,24 @@
-/* Older tokenizer files as tokenizer.json texts, so that there is one way to run a tokenizer. */
+/* Older tokenizer files as tokenizer.json texts, so that there is one way to run a tokenizer. Added tokens and what is
+ * put around a text come later, of what stands beside (see tokenizer_beside.c). */
 #ifndef GR_TEXT_CONVERT_H
 #define GR_TEXT_CONVERT_H
 
-#include "text/unicode/buffer.h"
+#include "text/files/classes.h"
 
-/* Appends what transformers makes of a SentencePiece tokenizer.model (LLaMA's kind: BPE with byte_fallback; Unigram
- * without a normalization table). `name` is what errors call it. */
+/* Appends a SentencePiece tokenizer.model alone, in LLaMA's way: <s> before the text, a space before each part of it (BPE
+ * with byte_fallback; Unigram without a normalization table). `name` is what errors call it. */
 gr_status gr_convert_sentencepiece(const char *name, const void *data, size_t size, gr_bytes *json);
+/* Appends what the class makes of it; b's additional tokens become those of the model, its names get the model's. */
+gr_status gr_convert_sentencepiece_of(const gr_tokenizer_class *c, gr_beside *b, const char *name, const void *data,
+                                      size_t size, gr_bytes *json);
 
-/* Appends GPT-2's vocab.json and merges.txt as one tokenizer.json. */
-gr_status gr_convert_merges(const char *vocab, size_t vocab_size, const char *merges, size_t merges_size,
+typedef struct gr_file_text {
+    const char *data;
+    size_t size;
+} gr_file_text;
+
+/* Appends what the class makes of vocab.json and merges.txt. */
+gr_status gr_convert_merges(const gr_tokenizer_class *c, const gr_beside *b, gr_file_text vocab, gr_file_text merges,
                             gr_bytes *json);
 
 #endif

@@ -7,12 +7,11 @@ static gr_status add_merges(const char *p, const char *end, gr_bytes *json)
 {
     gr_status status = GR_OK;
     const char *separator = "\n";
-    if (end - p > 8 && memcmp(p, "#version", 8) == 0)
-        p = memchr(p, '\n', (size_t)(end - p));
-    while (p && p < end && !status) {
+    while (p < end && !status) {
         const char *newline = memchr(p, '\n', (size_t)(end - p)), *stop = newline ? newline : end;
         const char *last = stop > p && stop[-1] == '\r' ? stop - 1 : stop;
-        if (last > p) {
+        bool is_version = last - p >= 8 && memcmp(p, "#version", 8) == 0;
+        if (last > p && !is_version) {
             status = gr_bytes_add_string(json, separator);
             if (!status)
                 status = gr_json_add_text(json, p, (size_t)(last - p));
@@ -23,38 +22,51 @@ static gr_status add_merges(const char *p, const char *end, gr_bytes *json)
     return status;
 }
 
-/* The one special token of GPT-2, where the vocabulary has it. */
-static gr_status add_end_of_text(const char *vocab, size_t size, gr_bytes *json)
+static gr_status add_strings(gr_bytes *json, const char *const *strings, size_t n)
 {
-    static const char name[] = "<|endoftext|>";
-    gr_json_doc *doc = gr_json_parse("vocab.json", vocab, size);
-    if (!doc)
-        return gr_error_status();
-    int64_t id = gr_json_int(gr_json_as_object(gr_json_root(doc)), name, -1, 0, INT32_MAX - 1);
-    gr_status status = gr_json_check(doc);
-    gr_json_free(doc);
-    return status || id < 0 ? status : gr_json_add_added_token(json, id, name, strlen(name), true);
+    gr_status status = GR_OK;
+    for (size_t i = 0; i < n && !status; i++)
+        status = gr_bytes_add_string(json, strings[i]);
+    return status;
 }
 
-gr_status gr_convert_merges(const char *vocab, size_t vocab_size, const char *merges, size_t merges_size,
+/* The pattern of the class, then bytes. */
+static gr_status add_stages(const gr_tokenizer_class *c, bool prefix, gr_bytes *json)
+{
+    const char *text[] = {
+        "{\"version\": \"1.0\", \"added_tokens\": [],\n\"normalizer\": ",
+        c->normalizer ? c->normalizer : "null",
+        ",\n\"pre_tokenizer\": ",
+        c->split ? "{\"type\": \"Sequence\", \"pretokenizers\": [{\"type\": \"Split\", \"pattern\": {\"Regex\": \""
+                 : "",
+        c->split ? c->split : "",
+        c->split ? "\"}, \"behavior\": \"Isolated\", \"invert\": false}, " : "",
+        "{\"type\": \"ByteLevel\", \"add_prefix_space\": ",
+        prefix ? "true" : "false",
+        ", \"trim_offsets\": true, \"use_regex\": ",
+        c->split ? "false}]}" : "true}",
+        ",\n\"post_processor\": null,\n\"decoder\": {\"type\": \"ByteLevel\", \"add_prefix_space\": true, "
+        "\"trim_offsets\": true, \"use_regex\": true},\n\"model\": {\"type\": \"BPE\", \"vocab\": ",
+    };
+    return add_strings(json, text, sizeof text / sizeof *text);
+}
+
+gr_status gr_convert_merges(const gr_tokenizer_class *c, const gr_beside *b, gr_file_text vocab, gr_file_text merges,
                             gr_bytes *json)
 {
-    gr_status status = gr_bytes_add_string(json, "{\"version\": \"1.0\", \"added_tokens\": [");
+    gr_json_doc *doc = gr_json_parse("vocab.json", vocab.data, vocab.size); /* so that errors name it */
+    if (!doc)
+        return gr_error_status();
+    gr_json_as_object(gr_json_root(doc));
+    gr_status status = gr_json_check(doc);
+    gr_json_free(doc);
     if (!status)
-        status = add_end_of_text(vocab, vocab_size, json);
+        status = add_stages(c, b->add_prefix_space == GR_TOLD_YES, json);
     if (!status)
-        status = gr_bytes_add_string(
-            json,
-            "],\n\"pre_tokenizer\": {\"type\": \"ByteLevel\", \"add_prefix_space\": false, \"trim_offsets\": true, "
-            "\"use_regex\": true},\n\"post_processor\": {\"type\": \"ByteLevel\", \"add_prefix_space\": true, "
-            "\"trim_offsets\": false, \"use_regex\": true},\n\"decoder\": {\"type\": \"ByteLevel\", "
-            "\"add_prefix_space\": true, \"trim_offsets\": true, \"use_regex\": true},\n"
-            "\"model\": {\"type\": \"BPE\", \"vocab\": ");
-    if (!status)
-        status = gr_bytes_add(json, vocab, vocab_size);
+        status = gr_bytes_add(json, vocab.data, vocab.size);
     if (!status)
         status = gr_bytes_add_string(json, ", \"merges\": [");
     if (!status)
-        status = add_merges(merges, merges + merges_size, json);
+        status = add_merges(merges.data, merges.data + merges.size, json);
     return status ? status : gr_bytes_add_string(json, "]}}\n");
 }

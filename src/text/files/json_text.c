@@ -1,5 +1,7 @@
 #include <stdio.h>
 #include "text/files/json_text.h"
+#include "base/error.h"
+#include "format/json_pull.h"
 
 gr_status gr_json_add_text(gr_bytes *out, const char *text, size_t size)
 {
@@ -19,15 +21,75 @@ gr_status gr_json_add_text(gr_bytes *out, const char *text, size_t size)
     return status ? status : gr_bytes_add(out, "\"", 1);
 }
 
-gr_status gr_json_add_added_token(gr_bytes *out, int64_t id, const char *content, size_t size, bool special)
+gr_status gr_json_add_flagged_token(gr_bytes *out, int64_t id, const char *content, size_t size,
+                                    const gr_added_token *flags)
 {
-    char number[64];
-    snprintf(number, sizeof number, "{\"id\": %lld, \"content\": ", (long long)id);
-    gr_status status = gr_bytes_add_string(out, number);
+    static const char *const word[] = {"false", "true"};
+    char text[200];
+    snprintf(text, sizeof text, "{\"id\": %lld, \"content\": ", (long long)id);
+    gr_status status = gr_bytes_add_string(out, text);
     if (!status)
         status = gr_json_add_text(out, content, size);
+    snprintf(text, sizeof text,
+             ", \"single_word\": %s, \"lstrip\": %s, \"rstrip\": %s, \"normalized\": %s, \"special\": %s}",
+             word[flags->single_word], word[flags->lstrip], word[flags->rstrip], word[flags->normalized],
+             word[flags->special]);
+    return status ? status : gr_bytes_add_string(out, text);
+}
+
+gr_status gr_json_add_added_token(gr_bytes *out, int64_t id, const char *content, size_t size, bool special)
+{
+    return gr_json_add_flagged_token(out, id, content, size, &(gr_added_token){.special = special});
+}
+
+/* The last value of a key counts; *start is NULL where there is none. False: not an object. */
+static bool find_member(const char *json, size_t size, const char *key, const char **start, const char **stop)
+{
+    gr_pull r = {.p = json, .end = json + size};
+    bool good = gr_pull_char(&r, '{'), more = good && !gr_pull_char(&r, '}');
+    *start = *stop = NULL;
+    while (good && more) {
+        const char *name, *from, *to;
+        size_t n;
+        good = gr_pull_text(&r, &name, &n);
+        bool is = good && n == strlen(key) && memcmp(name, key, n) == 0;
+        good = good && gr_pull_char(&r, ':') && gr_pull_skip(&r, &from, &to);
+        if (good && is) {
+            *start = from;
+            *stop = to;
+        }
+        more = good && gr_pull_char(&r, ',');
+        good = good && (more || gr_pull_char(&r, '}'));
+    }
+    gr_pull_free(&r);
+    return good;
+}
+
+gr_status gr_json_add_replaced(gr_bytes *out, const char *json, size_t size, const char *key, const gr_bytes *value)
+{
+    const char *start, *stop, *end = json + size;
+    if (!find_member(json, size, key, &start, &stop))
+        return gr_fail(GR_ERR_UNSUPPORTED, "tokenizer.json: written in an unusual way, no place found for \"%s\"", key);
+    if (start) {
+        gr_status status = gr_bytes_add(out, json, (size_t)(start - json));
+        if (!status)
+            status = gr_bytes_add(out, value->data, value->size);
+        return status ? status : gr_bytes_add(out, stop, (size_t)(end - stop));
+    }
+    const char *brace = memchr(json, '{', size);
+    gr_status status = gr_bytes_add(out, json, (size_t)(brace + 1 - json));
     if (!status)
-        status = gr_bytes_add_string(out, ", \"single_word\": false, \"lstrip\": false, \"rstrip\": false, "
-                                          "\"normalized\": false, \"special\": ");
-    return status ? status : gr_bytes_add_string(out, special ? "true}" : "false}");
+        status = gr_bytes_add_string(out, "\"");
+    if (!status)
+        status = gr_bytes_add_string(out, key);
+    if (!status)
+        status = gr_bytes_add_string(out, "\": ");
+    if (!status)
+        status = gr_bytes_add(out, value->data, value->size);
+    const char *rest = brace + 1;
+    while (rest < end && (*rest == ' ' || *rest == '\n' || *rest == '\r' || *rest == '\t'))
+        rest++;
+    if (!status && rest < end && *rest != '}')
+        status = gr_bytes_add_string(out, ",");
+    return status ? status : gr_bytes_add(out, brace + 1, (size_t)(end - brace - 1));
 }

@@ -2,11 +2,15 @@
 #ifndef GR_TEXT_JSON_TEXT_H
 #define GR_TEXT_JSON_TEXT_H
 
-#include "text/unicode/buffer.h"
+#include "text/stages/added.h"
 
 /* Appends "text" in quotes, escaped. */
 gr_status gr_json_add_text(gr_bytes *out, const char *text, size_t size);
 /* Appends one entry of "added_tokens", searched for in the text as it was written. */
 gr_status gr_json_add_added_token(gr_bytes *out, int64_t id, const char *content, size_t size, bool special);
+gr_status gr_json_add_flagged_token(gr_bytes *out, int64_t id, const char *content, size_t size,
+                                    const gr_added_token *flags);
+/* Appends the object `json` with the value of `key` replaced, or put first where it is missing. */
+gr_status gr_json_add_replaced(gr_bytes *out, const char *json, size_t size, const char *key, const gr_bytes *value);
 
 #endif

@@ -85,8 +85,9 @@ typedef struct model {
     size_t n, cap;
     gr_vocab vocab;
     int type;
-    bool byte_fallback, add_prefix, has_table;
-    int64_t unk, bos;
+    bool byte_fallback, add_prefix, has_table, remove_spaces, escape_spaces;
+    int64_t unk, bos, eos;
+    field unk_piece, bos_piece, eos_piece; /* what the trainer calls them; size 0: as usual */
 } model;
 
 static gr_status read_piece(model *m, message in)
@@ -120,6 +121,12 @@ static gr_status read_trainer(model *m, message in)
     gr_status status = GR_OK;
     for (field f; in.p < in.end && !status;) {
         status = read_field(&in, &f);
+        if (!status && f.type == 2 && f.number == 45)
+            m->unk_piece = f;
+        if (!status && f.type == 2 && f.number == 46)
+            m->bos_piece = f;
+        if (!status && f.type == 2 && f.number == 47)
+            m->eos_piece = f;
         if (status || f.type != 0)
             continue;
         if (f.number == 3)
@@ -127,9 +134,11 @@ static gr_status read_trainer(model *m, message in)
         if (f.number == 35)
             m->byte_fallback = f.value != 0;
         if (f.number == 40)
-            m->unk = (int64_t)f.value;
+            m->unk = (int32_t)f.value;
         if (f.number == 41)
-            m->bos = (int64_t)f.value;
+            m->bos = (int32_t)f.value;
+        if (f.number == 42)
+            m->eos = (int32_t)f.value;
     }
     return status;
 }
@@ -143,6 +152,10 @@ static gr_status read_normalizer(model *m, message in)
             m->has_table = f.size > 0;
         if (!status && f.number == 3 && f.type == 0)
             m->add_prefix = f.value != 0;
+        if (!status && f.number == 4 && f.type == 0)
+            m->remove_spaces = f.value != 0;
+        if (!status && f.number == 5 && f.type == 0)
+            m->escape_spaces = f.value != 0;
     }
     return status;
 }
@@ -167,17 +180,43 @@ static gr_status read_model(model *m, const char *data, size_t size)
         status = fail_at(&in, "there are no pieces");
     if (!status && (m->unk < 0 || m->unk >= (int64_t)m->n || m->bos >= (int64_t)m->n))
         status = fail_at(&in, "the ids of <unk> and <s> are not pieces");
-    if (!status && ((m->type != UNIGRAM && m->type != BPE) || m->has_table))
-        status = gr_fail(GR_ERR_UNSUPPORTED,
-                         "%s: %s is not supported\nlet transformers make a tokenizer.json of it, and use that", m->name,
-                         m->has_table ? "a normalization table (precompiled_charsmap)" : "a word or character model");
     return status;
+}
+
+/* LLaMA's and Gemma's classes make BPE of any model and leave its table out, like transformers' own. */
+static gr_status check_kind(const model *m)
+{
+    if ((m->type == UNIGRAM || m->type == BPE) && !m->has_table)
+        return GR_OK;
+    return gr_fail(GR_ERR_UNSUPPORTED,
+                   "%s: %s is not supported\nlet transformers make a tokenizer.json of it, and use that", m->name,
+                   m->has_table ? "a normalization table (precompiled_charsmap)" : "a word or character model");
+}
+
+static model new_model(const char *name)
+{
+    return (model){.name = name,
+                   .type = UNIGRAM,
+                   .add_prefix = true,
+                   .remove_spaces = true,
+                   .escape_spaces = true,
+                   .unk = 0,
+                   .bos = 1,
+                   .eos = 2};
+}
+
+static bool has_type(const model *m, int type)
+{
+    for (size_t i = 0; i < m->n; i++)
+        if (m->piece[i].type == type)
+            return true;
+    return false;
 }
 
 /* ---- merges: SentencePiece has only scores, so every way to split a piece into two pieces is one ---- */
 
 typedef struct merge {
-    uint32_t left, right;
+    uint32_t left, right, whole, cut;
     float score;
     size_t order;
 } merge;
@@ -189,6 +228,23 @@ static int compare_merges(const void *x, const void *y)
     if (a->score != b->score)
         return a->score > b->score ? -1 : 1;
     return a->order < b->order ? -1 : a->order > b->order;
+}
+
+/* By the id of what comes out: the order that transformers' classes give; and by score first, as its own settings do. */
+static int compare_by_id(const void *x, const void *y)
+{
+    const merge *a = x, *b = y;
+    if (a->whole != b->whole)
+        return a->whole < b->whole ? -1 : 1;
+    return a->cut < b->cut ? -1 : a->cut > b->cut;
+}
+
+static int compare_by_score(const void *x, const void *y)
+{
+    const merge *a = x, *b = y;
+    if (a->score != b->score)
+        return a->score > b->score ? -1 : 1;
+    return compare_by_id(x, y);
 }
 
 static int compare_parts(const void *x, const void *y)
@@ -206,7 +262,7 @@ typedef struct merges {
 
 enum { longest_piece = 1024 }; /* bytes; splitting takes the square of it */
 
-static gr_status split_piece(const model *m, const piece *p, merges *out)
+static gr_status split_piece(const model *m, const piece *p, bool only_normal, merges *out)
 {
     size_t first = out->n;
     gr_status status = GR_OK;
@@ -217,26 +273,29 @@ static gr_status split_piece(const model *m, const piece *p, merges *out)
             continue;
         int32_t left = gr_vocab_find(&m->vocab, p->text, cut);
         int32_t right = left < 0 ? -1 : gr_vocab_find(&m->vocab, p->text + cut, p->size - cut);
-        if (right < 0)
+        if (right < 0 || (only_normal && (m->piece[left].type != NORMAL || m->piece[right].type != NORMAL)))
             continue;
         status = gr_grow(&out->at, &out->cap, out->n + 1, sizeof *out->at);
         if (!status)
-            out->at[out->n++] = (merge){(uint32_t)left, (uint32_t)right, p->score, 0};
+            out->at[out->n++] =
+                (merge){(uint32_t)left, (uint32_t)right, (uint32_t)(p - m->piece), (uint32_t)cut, p->score, 0};
     }
     if (!status && out->n > first)
         qsort(out->at + first, out->n - first, sizeof *out->at, compare_parts);
     return status;
 }
 
-static gr_status find_merges(const model *m, merges *out)
+static gr_status find_merges(const model *m, const gr_tokenizer_class *c, merges *out)
 {
     gr_status status = GR_OK;
+    bool only_normal = c && c->way == GR_SPM_ITS_OWN;
     for (size_t i = 0; i < m->n && !status; i++)
-        status = split_piece(m, &m->piece[i], out);
+        if (!only_normal || m->piece[i].type == NORMAL)
+            status = split_piece(m, &m->piece[i], only_normal, out);
     for (size_t i = 0; i < out->n; i++)
         out->at[i].order = i;
     if (!status && out->n)
-        qsort(out->at, out->n, sizeof *out->at, compare_merges);
+        qsort(out->at, out->n, sizeof *out->at, !c ? compare_merges : only_normal ? compare_by_score : compare_by_id);
     return status;
 }
 
@@ -305,18 +364,9 @@ static gr_status add_stages(const model *m, gr_bytes *json)
     return status || m->bos < 0 || m->type != BPE ? status : add_template(&m->piece[m->bos], m->bos, json);
 }
 
-static gr_status add_bpe(const model *m, gr_bytes *json)
+static gr_status add_vocab(const model *m, gr_bytes *json)
 {
-    merges found = {0};
-    gr_status status = find_merges(m, &found);
-    if (!status)
-        status = gr_bytes_add_string(json, "\"model\": {\"type\": \"BPE\", \"fuse_unk\": true, \"byte_fallback\": ");
-    if (!status)
-        status = gr_bytes_add_string(json, m->byte_fallback ? "true, \"unk_token\": " : "false, \"unk_token\": ");
-    if (!status)
-        status = add_piece_text(json, &m->piece[m->unk]);
-    if (!status)
-        status = gr_bytes_add_string(json, ",\n\"vocab\": {");
+    gr_status status = gr_bytes_add_string(json, ",\n\"vocab\": {");
     for (size_t i = 0; i < m->n && !status; i++) {
         char number[32];
         snprintf(number, sizeof number, ": %zu", i);
@@ -326,8 +376,26 @@ static gr_status add_bpe(const model *m, gr_bytes *json)
         if (!status)
             status = gr_bytes_add_string(json, number);
     }
+    return status ? status : gr_bytes_add_string(json, "},\n\"merges\": [");
+}
+
+/* unk: its name; size 0: none. */
+static gr_status add_bpe(const model *m, const gr_tokenizer_class *c, const piece *unk, gr_bytes *json)
+{
+    merges found = {0};
+    bool byte_fallback = m->byte_fallback || (c && c->way != GR_SPM_ITS_OWN);
+    bool whole = c && c->way == GR_SPM_ITS_OWN && has_type(m, USER_DEFINED);
+    gr_status status = find_merges(m, c, &found);
     if (!status)
-        status = gr_bytes_add_string(json, "},\n\"merges\": [");
+        status = gr_bytes_add_string(json, "\"model\": {\"type\": \"BPE\", \"fuse_unk\": true, \"byte_fallback\": ");
+    if (!status)
+        status = gr_bytes_add_string(json, byte_fallback ? "true, " : "false, ");
+    if (!status)
+        status = gr_bytes_add_string(json, whole ? "\"ignore_merges\": true, \"unk_token\": " : "\"unk_token\": ");
+    if (!status)
+        status = unk->size ? add_piece_text(json, unk) : gr_bytes_add_string(json, "null");
+    if (!status)
+        status = add_vocab(m, json);
     for (size_t i = 0; i < found.n && !status; i++) {
         status = gr_bytes_add_string(json, i ? ",\n[" : "\n[");
         if (!status)
@@ -364,14 +432,274 @@ static gr_status add_unigram(const model *m, gr_bytes *json)
 
 gr_status gr_convert_sentencepiece(const char *name, const void *data, size_t size, gr_bytes *json)
 {
-    model m = {.name = name, .type = UNIGRAM, .add_prefix = true, .unk = 0, .bos = 1};
+    model m = new_model(name);
     gr_status status = read_model(&m, data, size);
+    if (!status)
+        status = check_kind(&m);
     if (!status)
         status = add_added(&m, json);
     if (!status)
         status = add_stages(&m, json);
     if (!status)
-        status = m.type == BPE ? add_bpe(&m, json) : add_unigram(&m, json);
+        status = m.type == BPE ? add_bpe(&m, NULL, &m.piece[m.unk], json) : add_unigram(&m, json);
+    gr_vocab_free(&m.vocab);
+    gr_free(m.piece);
+    return status;
+}
+
+/* ---- as transformers' classes make it ---- */
+
+/* Python's re.escape: what is special in a regex gets a backslash. */
+static gr_status add_escaped(gr_bytes *out, const char *text, size_t size)
+{
+    gr_status status = GR_OK;
+    for (size_t i = 0; i < size && !status; i++) {
+        if (memchr("()[]{}?*+-|^$\\.&~# \t\n\r\v\f", text[i], 25))
+            status = gr_bytes_add(out, "\\", 1);
+        if (!status)
+            status = gr_bytes_add(out, text + i, 1);
+    }
+    return status;
+}
+
+static size_t count_characters(const piece *p)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < p->size; i++)
+        n += ((unsigned char)p->text[i] & 0xC0) != 0x80;
+    return n;
+}
+
+typedef struct ranked {
+    const piece *piece;
+    size_t length;
+} ranked;
+
+/* Longest first, equal ones as they stand in the model. */
+static int compare_lengths(const void *x, const void *y)
+{
+    const ranked *a = x, *b = y;
+    if (a->length != b->length)
+        return a->length > b->length ? -1 : 1;
+    return a->piece < b->piece ? -1 : a->piece > b->piece;
+}
+
+/* User-defined pieces stand alone: a step of the pre-tokenizer that isolates them. */
+static gr_status add_user_defined(const model *m, gr_bytes *json)
+{
+    ranked *list = NULL;
+    size_t n = 0, cap = 0;
+    gr_bytes regex = {0};
+    gr_status status = GR_OK;
+    for (size_t i = 0; i < m->n && !status; i++)
+        if (m->piece[i].type == USER_DEFINED && !(status = gr_grow(&list, &cap, n + 1, sizeof *list)))
+            list[n++] = (ranked){&m->piece[i], count_characters(&m->piece[i])};
+    if (!status && n)
+        qsort(list, n, sizeof *list, compare_lengths);
+    for (size_t i = 0; i < n && !status; i++) {
+        status = i ? gr_bytes_add_string(&regex, "|") : GR_OK;
+        if (!status)
+            status = add_escaped(&regex, list[i].piece->text, list[i].piece->size);
+    }
+    if (!status)
+        status = gr_bytes_add_string(json, "{\"type\": \"Split\", \"pattern\": {\"Regex\": ");
+    if (!status)
+        status = gr_json_add_text(json, regex.data ? regex.data : "", regex.size);
+    gr_free(list);
+    gr_bytes_free(&regex);
+    return status ? status : gr_bytes_add_string(json, "}, \"behavior\": \"Isolated\", \"invert\": false}");
+}
+
+static const char *const prefix_always =
+    "{\"type\": \"Metaspace\", \"replacement\": \"\xE2\x96\x81\", \"prepend_scheme\": \"always\", \"split\": false}";
+static const char *const prefix_first =
+    "{\"type\": \"Metaspace\", \"replacement\": \"\xE2\x96\x81\", \"prepend_scheme\": \"first\", \"split\": false}";
+static const char *const prefix_never =
+    "{\"type\": \"Metaspace\", \"replacement\": \"\xE2\x96\x81\", \"prepend_scheme\": \"never\", \"split\": false}";
+
+/* Parts of a list, those that are wanted. */
+typedef struct part {
+    bool wanted;
+    const char *text;
+} part;
+
+static gr_status add_parts(gr_bytes *json, const part *parts, size_t n)
+{
+    const char *separator = "";
+    gr_status status = GR_OK;
+    for (size_t i = 0; i < n && !status; i++) {
+        if (!parts[i].wanted)
+            continue;
+        status = gr_bytes_add_string(json, separator);
+        if (!status)
+            status = gr_bytes_add_string(json, parts[i].text);
+        separator = ", ";
+    }
+    return status;
+}
+
+static gr_status add_decoders(gr_bytes *json, bool byte_fallback, bool fuse, bool strip)
+{
+    const part parts[] = {
+        {true, "{\"type\": \"Replace\", \"pattern\": {\"String\": \"\xE2\x96\x81\"}, \"content\": \" \"}"},
+        {byte_fallback, "{\"type\": \"ByteFallback\"}"},
+        {fuse, "{\"type\": \"Fuse\"}"},
+        {strip, "{\"type\": \"Strip\", \"content\": \" \", \"start\": 1, \"stop\": 0}"},
+    };
+    gr_status status = gr_bytes_add_string(json, ",\n\"decoder\": {\"type\": \"Sequence\", \"decoders\": [");
+    if (!status)
+        status = add_parts(json, parts, sizeof parts / sizeof *parts);
+    return status ? status : gr_bytes_add_string(json, "]},\n");
+}
+
+/* SentencePiece's own steps in its order: extra spaces go, spaces become U+2581, one is put before the text. */
+static gr_status add_own_stages(const model *m, const gr_beside *b, gr_bytes *json)
+{
+    bool legacy = b->legacy == GR_TOLD_NOT || b->legacy == GR_TOLD_YES, isolate = has_type(m, USER_DEFINED);
+    const part parts[] = {
+        {m->remove_spaces, "{\"type\": \"Replace\", \"pattern\": {\"Regex\": \"\\\\A +| +\\\\z\"}, \"content\": \"\"}, "
+                           "{\"type\": \"Replace\", \"pattern\": {\"Regex\": \" {2,}\"}, \"content\": \" \"}"},
+        {m->escape_spaces, "{\"type\": \"Replace\", \"pattern\": {\"String\": \" \"}, \"content\": \"\xE2\x96\x81\"}"},
+        {m->add_prefix && legacy, "{\"type\": \"Replace\", \"pattern\": {\"Regex\": \"\\\\A\xE2\x96\x81\"}, "
+                                  "\"content\": \"\xE2\x96\x81\xE2\x96\x81\"}"},
+    };
+    gr_status status = gr_bytes_add_string(json, "\"normalizer\": {\"type\": \"Sequence\", \"normalizers\": [");
+    if (!status)
+        status = add_parts(json, parts, sizeof parts / sizeof *parts);
+    if (!status)
+        status = gr_bytes_add_string(json, "]},\n\"pre_tokenizer\": {\"type\": \"Sequence\", \"pretokenizers\": [");
+    if (!status && m->add_prefix)
+        status = gr_bytes_add_string(json, legacy ? prefix_always : prefix_first);
+    if (!status && isolate && m->add_prefix)
+        status = gr_bytes_add_string(json, ", ");
+    if (!status && isolate)
+        status = add_user_defined(m, json);
+    if (!status)
+        status = gr_bytes_add_string(json, "]}");
+    return status ? status : add_decoders(json, m->byte_fallback, m->add_prefix || m->byte_fallback, m->add_prefix);
+}
+
+static gr_status add_class_stages(const gr_tokenizer_class *c, const gr_beside *b, gr_bytes *json)
+{
+    bool prefix = b->add_prefix_space != GR_TOLD_NO;
+    if (c->way == GR_SPM_GEMMA) {
+        gr_status status = gr_bytes_add_string(
+            json, "\"normalizer\": {\"type\": \"Replace\", \"pattern\": {\"String\": \" \"}, \"content\": "
+                  "\"\xE2\x96\x81\"},\n\"pre_tokenizer\": {\"type\": \"Split\", \"pattern\": {\"String\": \" \"}, "
+                  "\"behavior\": \"MergedWithPrevious\", \"invert\": false}");
+        return status ? status : add_decoders(json, true, true, false);
+    }
+    const char *scheme = !prefix ? prefix_never : b->legacy == GR_TOLD_YES ? prefix_always : prefix_first;
+    gr_status status = gr_bytes_add_string(json, "\"normalizer\": null,\n\"pre_tokenizer\": ");
+    if (!status)
+        status = gr_bytes_add_string(json, scheme);
+    return status ? status : add_decoders(json, true, true, prefix);
+}
+
+/* A piece that added_tokens_decoder calls otherwise gets that name, unless another piece has it and keeps it. */
+static gr_status rename_pieces(model *m, const gr_told_list *decoder)
+{
+    gr_vocab renamed = {0};
+    gr_status status = GR_OK;
+    size_t k = 0;
+    for (size_t i = 0; i < m->n && !status; i++) {
+        while (k < decoder->n && decoder->at[k].id < (int64_t)i)
+            k++;
+        const gr_told_token *name = k < decoder->n && decoder->at[k].id == (int64_t)i ? &decoder->at[k] : NULL;
+        int32_t other = name ? gr_vocab_find(&m->vocab, name->content, name->size) : -1;
+        bool kept = other >= 0 && !gr_told_has_id(decoder, other);
+        if (name && !kept) {
+            m->piece[i].text = name->content;
+            m->piece[i].size = name->size;
+        }
+        if (gr_vocab_find(&renamed, m->piece[i].text, m->piece[i].size) >= 0)
+            status = gr_fail(GR_ERR_FILE, "%s: two pieces are called \"%.*s\" by added_tokens_decoder", m->name,
+                             (int)(m->piece[i].size < 60 ? m->piece[i].size : 60), m->piece[i].text);
+        if (!status)
+            status = gr_vocab_add(&renamed, m->piece[i].text, m->piece[i].size, (uint32_t)i);
+    }
+    gr_vocab_free(&m->vocab);
+    m->vocab = renamed;
+    return status;
+}
+
+/* Its control tokens and user-defined pieces are the additional special tokens. */
+static gr_status tell_pieces(const model *m, bool user_defined, gr_beside *b)
+{
+    gr_told_list list = {.told = true};
+    gr_status status = GR_OK;
+    for (size_t i = 0; i < m->n && !status; i++) {
+        const piece *p = &m->piece[i];
+        gr_told_token flags = {.special = p->type == CONTROL, .normalized = GR_TOLD_NO};
+        if (p->type == CONTROL || (user_defined && p->type == USER_DEFINED))
+            status = gr_told_add(&list, NULL, p->text, p->size, flags);
+    }
+    gr_told_free(&b->additional);
+    b->additional = list;
+    return status;
+}
+
+/* Names that nobody told are the trainer's. */
+static gr_status tell_names(const model *m, gr_beside *b)
+{
+    const struct {
+        gr_named which;
+        int64_t id;
+        field name;
+        const char *usual;
+    } names[] = {{GR_NAMED_BOS, m->bos, m->bos_piece, "<s>"},
+                 {GR_NAMED_EOS, m->eos, m->eos_piece, "</s>"},
+                 {GR_NAMED_UNK, m->unk, m->unk_piece, "<unk>"}};
+    gr_status status = GR_OK;
+    for (size_t i = 0; i < 3 && !status; i++)
+        if (names[i].id >= 0 && !b->named_told[names[i].which])
+            status = names[i].name.size ? gr_told_name(b, names[i].which, names[i].name.data, names[i].name.size)
+                                        : gr_told_name(b, names[i].which, names[i].usual, strlen(names[i].usual));
+    return status;
+}
+
+static gr_status convert_own(const gr_tokenizer_class *c, gr_beside *b, model *m, gr_bytes *json)
+{
+    piece unk = {.text = "<unk>", .size = 5};
+    gr_status status = check_kind(m);
+    if (!status)
+        status = tell_pieces(m, false, b);
+    if (!status)
+        status = tell_names(m, b);
+    if (!status && m->type == BPE && b->decoder.n)
+        status = rename_pieces(m, &b->decoder);
+    for (size_t i = 0; i < b->decoder.n && m->add_prefix; i++)
+        b->decoder.at[i].normalized = GR_TOLD_NO; /* so that a space comes before each part between them */
+    if (!status)
+        status = add_own_stages(m, b, json);
+    if (m->unk_piece.size)
+        unk = (piece){.text = m->unk_piece.data, .size = m->unk_piece.size};
+    if (!status)
+        status = m->type == BPE ? add_bpe(m, c, &unk, json) : add_unigram(m, json);
+    return status;
+}
+
+static gr_status convert_class(const gr_tokenizer_class *c, gr_beside *b, const model *m, gr_bytes *json)
+{
+    const gr_told_token *told = &b->named[GR_NAMED_UNK];
+    piece unk = {.text = "", .size = 0}; /* LLaMA's class gives the model none */
+    if (c->way == GR_SPM_GEMMA)
+        unk = told->content ? (piece){.text = told->content, .size = told->size} : (piece){.text = "<unk>", .size = 5};
+    gr_status status = tell_pieces(m, true, b);
+    if (!status)
+        status = add_class_stages(c, b, json);
+    return status ? status : add_bpe(m, c, &unk, json);
+}
+
+gr_status gr_convert_sentencepiece_of(const gr_tokenizer_class *c, gr_beside *b, const char *name, const void *data,
+                                      size_t size, gr_bytes *json)
+{
+    model m = new_model(name);
+    gr_status status = read_model(&m, data, size);
+    if (!status)
+        status = gr_bytes_add_string(json, "{\"version\": \"1.0\", \"added_tokens\": [], \"post_processor\": null,\n");
+    if (!status)
+        status = c->way == GR_SPM_ITS_OWN ? convert_own(c, b, &m, json) : convert_class(c, b, &m, json);
     gr_vocab_free(&m.vocab);
     gr_free(m.piece);
     return status;

@@ -25,6 +25,10 @@ typedef struct gr_added {
 
 /* Adds a token, or replaces the flags of one that is there. */
 gr_status gr_added_add(gr_added *a, const char *content, size_t size, int32_t id, gr_added_token flags);
+/* The same with the id that Hugging Face gives, which does not believe the ids of files: a token that the model knows has
+ * the model's, others count on from the vocabulary's size. */
+gr_status gr_added_put(gr_added *a, const gr_vocab *model, const char *content, size_t size, gr_added_token flags,
+                       int32_t *id);
 void gr_added_free(gr_added *a);
 
 static inline bool gr_added_is_special(const gr_added *a, int64_t id)

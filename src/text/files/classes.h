@@ -1,0 +1,40 @@
+/* The class of tokenizer that AutoTokenizer of transformers 5 takes for a directory, and what a class makes of files that
+ * do not say it themselves: the pattern of vocab.json with merges.txt, the stages around a tokenizer.model, the names of
+ * special tokens. */
+#ifndef GR_TEXT_CLASSES_H
+#define GR_TEXT_CLASSES_H
+
+#include "text/files/beside.h"
+
+typedef enum gr_class_reads {
+    GR_READS_MERGES,        /* vocab.json with merges.txt */
+    GR_READS_SENTENCEPIECE, /* tokenizer.model */
+} gr_class_reads;
+
+typedef enum gr_class_post {
+    GR_POST_SWITCHES, /* bos and eos as add_bos_token and add_eos_token say */
+    GR_POST_ROBERTA,  /* cls and sep, always */
+    GR_POST_NONE,     /* nothing, unless a switch is told */
+} gr_class_post;
+
+typedef enum gr_spm_way {                 /* around a tokenizer.model */
+                          GR_SPM_ITS_OWN, /* as the file's own settings say */
+                          GR_SPM_LLAMA,
+                          GR_SPM_GEMMA,
+} gr_spm_way;
+
+typedef struct gr_tokenizer_class {
+    const char *name;
+    const char *aliases; /* other names, with a space around each */
+    gr_class_reads reads;
+    gr_class_post post;
+    const char *named[GR_NAMED_COUNT]; /* NULL: none */
+    const char *normalizer, *split;    /* JSON of the normalizer, of a regex in place of GPT-2's pattern; NULL: none */
+    bool names_again;                  /* named tokens lose other flags than `special` */
+    gr_spm_way way;
+} gr_tokenizer_class;
+
+/* The class of a directory. NULL: gr_error() names the class that is not supported, and what to do. */
+const gr_tokenizer_class *gr_class_of(const gr_beside *b);
+
+#endif

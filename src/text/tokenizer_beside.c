@@ -1,0 +1,422 @@
+/* Added tokens and switches that stand beside a tokenizer's own file, put into it as AutoTokenizer of transformers 5 does:
+ * added_tokens_decoder in the order of its ids, then named tokens that are missing, then the additional ones. The result
+ * is written into the tokenizer's JSON text as well, so that what is saved is what was loaded. */
+#include <stdio.h>
+#include "text/files/json_text.h"
+#include "text/tokenizer.h"
+#include "base/error.h"
+#include "base/log.h"
+
+/* ---- which tokens are added ---- */
+
+typedef struct pending {
+    const gr_told_token **at;
+    size_t n, cap;
+    gr_vocab contents; /* of those in `at`; a content has the place of its first */
+    gr_vocab named;    /* contents of all that have a name */
+} pending;
+
+static gr_status remember(gr_vocab *v, const gr_told_token *t)
+{
+    if (gr_vocab_find(v, t->content, t->size) >= 0)
+        return GR_OK;
+    return gr_vocab_add(v, t->content, t->size, (uint32_t)v->count);
+}
+
+static gr_status append(pending *p, const gr_told_token *t)
+{
+    gr_status status = gr_grow(&p->at, &p->cap, p->n + 1, sizeof *p->at);
+    if (!status)
+        p->at[p->n++] = t;
+    return status;
+}
+
+/* A token that nothing has yet; the same content with other flags comes again, and its flags count. */
+static gr_status append_missing(pending *p, const gr_tokenizer *t, const gr_told_token *token)
+{
+    int32_t before = gr_vocab_find(&p->contents, token->content, token->size);
+    if (!token->content || gr_vocab_find(&t->added.vocab, token->content, token->size) >= 0)
+        return GR_OK;
+    if (before >= 0 && ((size_t)before < p->n ? gr_told_same_flags(p->at[before], token) : true))
+        return GR_OK;
+    gr_status status = append(p, token);
+    if (!status && before < 0)
+        status = gr_vocab_add(&p->contents, token->content, token->size, (uint32_t)(p->n - 1));
+    return status;
+}
+
+/* ---- named tokens: those of every class in their order, then the model's own ---- */
+
+typedef struct names {
+    gr_told_token standard[GR_NAMED_COUNT]; /* content NULL: none; strings are the class's or the files' */
+    const gr_beside *beside;
+} names;
+
+static names names_of(const gr_tokenizer_class *c, const gr_beside *b)
+{
+    names n = {.beside = b};
+    for (int i = 0; i < GR_NAMED_COUNT; i++) {
+        n.standard[i] = b->named[i];
+        if (b->named_told[i] || !c->named[i])
+            continue;
+        n.standard[i] = (gr_told_token){.content = (char *)c->named[i], .size = strlen(c->named[i]), .plain = true};
+    }
+    return n;
+}
+
+static const gr_told_token *own_called(const gr_told_list *list, const char *key)
+{
+    for (size_t i = 0; i < list->n; i++)
+        if (strcmp(list->at[i].key, key) == 0)
+            return &list->at[i];
+    return NULL;
+}
+
+static gr_status each_name(const names *n, gr_status (*each)(void *ctx, const gr_told_token *t), void *ctx)
+{
+    const gr_beside *b = n->beside;
+    gr_status status = GR_OK;
+    for (int i = 0; i < GR_NAMED_COUNT && !status; i++)
+        if (n->standard[i].content)
+            status = each(ctx, &n->standard[i]);
+    for (size_t i = 0; i < b->own_first.n && !status; i++) {
+        const gr_told_token *later = own_called(&b->own, b->own_first.at[i].key);
+        status = each(ctx, later ? later : &b->own_first.at[i]);
+    }
+    for (size_t i = 0; i < b->own.n && !status; i++)
+        if (!own_called(&b->own_first, b->own.at[i].key))
+            status = each(ctx, &b->own.at[i]);
+    return status;
+}
+
+typedef struct collecting {
+    pending *pending;
+    const gr_tokenizer *t;
+} collecting;
+
+static gr_status collect_name(void *ctx, const gr_told_token *token)
+{
+    collecting *c = ctx;
+    gr_status status = remember(&c->pending->named, token);
+    return status ? status : append_missing(c->pending, c->t, token);
+}
+
+static gr_status collect(const gr_tokenizer *t, const gr_beside *b, const names *n, pending *p)
+{
+    const gr_told_list *extra = b->extra.told ? &b->extra : &b->additional;
+    gr_status status = GR_OK;
+    for (size_t i = 0; i < b->decoder.n && !status; i++) {
+        status = remember(&p->contents, &b->decoder.at[i]);
+        if (!status)
+            status = append(p, &b->decoder.at[i]);
+    }
+    /* what the decoder has is not asked for again, whatever its flags */
+    if (!status)
+        status = each_name(n, collect_name, &(collecting){p, t});
+    for (size_t i = 0; i < extra->n && !status; i++)
+        status = append_missing(p, t, &extra->at[i]);
+    return status;
+}
+
+/* ---- putting them in ---- */
+
+/* Adds it, if it is not there with these flags. */
+static gr_status put_token(gr_tokenizer *t, const gr_told_token *token, gr_added_token flags, bool *changed)
+{
+    int32_t id = gr_vocab_find(&t->added.vocab, token->content, token->size);
+    const gr_added_token *old = id >= 0 ? &t->added.token[id] : NULL;
+    if (!token->size ||
+        (old && old->special == flags.special && old->normalized == flags.normalized && old->lstrip == flags.lstrip &&
+         old->rstrip == flags.rstrip && old->single_word == flags.single_word))
+        return GR_OK;
+    *changed = true;
+    return gr_added_put(&t->added, &t->model->vocab, token->content, token->size, flags, &id);
+}
+
+static gr_status put_pending(gr_tokenizer *t, const pending *p, bool *changed)
+{
+    gr_status status = GR_OK;
+    for (size_t i = 0; i < p->n && !status; i++) {
+        const gr_told_token *token = p->at[i];
+        gr_added_token flags = gr_told_flags(token);
+        if (!flags.special && gr_vocab_find(&p->named, token->content, token->size) >= 0)
+            flags.special = true;
+        if (token->normalized <= GR_TOLD_NULL)
+            flags.normalized = !flags.special;
+        status = put_token(t, token, flags, changed);
+    }
+    return status;
+}
+
+typedef struct putting {
+    gr_tokenizer *t;
+    bool *changed;
+} putting;
+
+static gr_status put_again(void *ctx, const gr_told_token *token)
+{
+    putting *p = ctx;
+    return put_token(p->t, token, (gr_added_token){.special = true}, p->changed);
+}
+
+/* Ids are given as Hugging Face's code does; the files may think otherwise. */
+static void remark_ids(const gr_tokenizer *t, const gr_beside *b)
+{
+    const gr_told_token *first = NULL;
+    size_t n = 0;
+    char shown[80];
+    for (size_t i = 0; i < b->decoder.n; i++) {
+        const gr_told_token *token = &b->decoder.at[i];
+        if (token->size && gr_tokenizer_find(t, token->content, token->size) != token->id && !n++)
+            first = token;
+    }
+    if (first)
+        gr_remark(GR_LOG_WARN,
+                  "added token %s has id %lld, not %lld as is told beside the tokenizer (%zu of them are so): ids "
+                  "follow the vocabulary without a gap, as in transformers",
+                  gr_printable(first->content, first->size, shown, sizeof shown),
+                  (long long)gr_tokenizer_find(t, first->content, first->size), (long long)first->id, n);
+}
+
+static gr_status put_tokens(gr_tokenizer *t, const gr_tokenizer_class *c, const gr_beside *b, const names *n,
+                            bool *changed)
+{
+    const gr_told_list *extra = b->extra.told ? &b->extra : &b->additional;
+    pending p = {0};
+    putting again = {t, changed};
+    gr_status status = collect(t, b, n, &p);
+    if (!status)
+        status = put_pending(t, &p, changed);
+    if (!status && c->names_again)
+        status = each_name(n, put_again, &again);
+    for (size_t i = 0; i < extra->n && c->names_again && !status; i++)
+        status = put_again(&again, &extra->at[i]);
+    if (!status)
+        remark_ids(t, b);
+    gr_free(p.at);
+    gr_vocab_free(&p.contents);
+    gr_vocab_free(&p.named);
+    return status;
+}
+
+/* ---- what is put around a text ---- */
+
+static gr_status set_post(gr_tokenizer *t, const gr_told_token *before, const gr_told_token *after)
+{
+    t->posts = 0;
+    gr_status status = gr_grow(&t->post, &t->posts_cap, 3, sizeof *t->post);
+    if (status)
+        return status;
+    if (before)
+        t->post[t->posts++] = (gr_post_item){false, (int32_t)gr_tokenizer_find(t, before->content, before->size)};
+    t->post[t->posts++] = (gr_post_item){true, 0};
+    if (after)
+        t->post[t->posts++] = (gr_post_item){false, (int32_t)gr_tokenizer_find(t, after->content, after->size)};
+    return GR_OK;
+}
+
+static gr_status add_special(gr_bytes *json, const gr_bytes *name, int type)
+{
+    char tail[32];
+    snprintf(tail, sizeof tail, ", \"type_id\": %d}}", type);
+    gr_status status = gr_bytes_add_string(json, "{\"SpecialToken\": {\"id\": ");
+    if (!status)
+        status = gr_bytes_add(json, name->data, name->size);
+    return status ? status : gr_bytes_add_string(json, tail);
+}
+
+/* One text of a template: "<s>" A "</s>"; type 1: the second of two. */
+static gr_status add_text(gr_bytes *json, const gr_bytes *before, const gr_bytes *after, int type)
+{
+    gr_status status = before->size ? add_special(json, before, type) : GR_OK;
+    if (!status && before->size)
+        status = gr_bytes_add_string(json, ", ");
+    if (!status)
+        status = gr_bytes_add_string(json, type ? "{\"Sequence\": {\"id\": \"B\", \"type_id\": 1}}"
+                                                : "{\"Sequence\": {\"id\": \"A\", \"type_id\": 0}}");
+    if (!status && after->size)
+        status = gr_bytes_add_string(json, ", ");
+    return status || !after->size ? status : add_special(json, after, type);
+}
+
+static gr_status add_ids(gr_bytes *json, const gr_bytes *name, int32_t id, const char *separator)
+{
+    char number[64];
+    snprintf(number, sizeof number, ", \"ids\": [%d], \"tokens\": [", id);
+    gr_status status = gr_bytes_add_string(json, separator);
+    if (!status)
+        status = gr_bytes_add(json, name->data, name->size);
+    if (!status)
+        status = gr_bytes_add_string(json, ": {\"id\": ");
+    if (!status)
+        status = gr_bytes_add(json, name->data, name->size);
+    if (!status)
+        status = gr_bytes_add_string(json, number);
+    if (!status)
+        status = gr_bytes_add(json, name->data, name->size);
+    return status ? status : gr_bytes_add_string(json, "]}");
+}
+
+static gr_status add_template(const gr_tokenizer *t, const gr_told_token *before, const gr_told_token *after,
+                              gr_bytes *json)
+{
+    gr_bytes first = {0}, last = {0};
+    gr_status status = before ? gr_json_add_text(&first, before->content, before->size) : GR_OK;
+    bool same = before && after && gr_told_same_text(before, after->content, after->size);
+    if (!status && after)
+        status = gr_json_add_text(&last, after->content, after->size);
+    if (!status)
+        status = gr_bytes_add_string(json, "{\"type\": \"TemplateProcessing\", \"single\": [");
+    if (!status)
+        status = add_text(json, &first, &last, 0);
+    if (!status)
+        status = gr_bytes_add_string(json, "], \"pair\": [");
+    for (int type = 0; type < 2 && !status; type++) {
+        status = type ? gr_bytes_add_string(json, ", ") : GR_OK;
+        if (!status)
+            status = add_text(json, &first, &last, type);
+    }
+    if (!status)
+        status = gr_bytes_add_string(json, "], \"special_tokens\": {");
+    if (!status && before)
+        status = add_ids(json, &first, (int32_t)gr_tokenizer_find(t, before->content, before->size), "");
+    if (!status && after && !same)
+        status = add_ids(json, &last, (int32_t)gr_tokenizer_find(t, after->content, after->size), before ? ", " : "");
+    gr_bytes_free(&first);
+    gr_bytes_free(&last);
+    return status ? status : gr_bytes_add_string(json, "}}");
+}
+
+static gr_status add_roberta(const gr_tokenizer *t, const gr_told_token *cls, const gr_told_token *sep, bool prefix,
+                             gr_bytes *json)
+{
+    char number[120];
+    snprintf(number, sizeof number, ", %lld], \"cls\": [", (long long)gr_tokenizer_find(t, sep->content, sep->size));
+    gr_status status = gr_bytes_add_string(json, "{\"type\": \"RobertaProcessing\", \"sep\": [");
+    if (!status)
+        status = gr_json_add_text(json, sep->content, sep->size);
+    if (!status)
+        status = gr_bytes_add_string(json, number);
+    if (!status)
+        status = gr_json_add_text(json, cls->content, cls->size);
+    snprintf(number, sizeof number, ", %lld], \"trim_offsets\": true, \"add_prefix_space\": %s}",
+             (long long)gr_tokenizer_find(t, cls->content, cls->size), prefix ? "true" : "false");
+    return status ? status : gr_bytes_add_string(json, number);
+}
+
+/* transformers writes its template as a string, where these have a meaning of their own. */
+static gr_status check_in_template(const gr_told_token *token)
+{
+    char shown[80];
+    if (!token || (token->size && !memchr(token->content, ' ', token->size) &&
+                   !memchr(token->content, ':', token->size) && token->content[0] != '$'))
+        return GR_OK;
+    return gr_fail(GR_ERR_UNSUPPORTED,
+                   "tokenizer_config.json: '%s' cannot be put before or behind every text: spaces, colons and $ mean "
+                   "something else there\ntake add_bos_token and add_eos_token out, and put the token into the text",
+                   gr_printable(token->content, token->size, shown, sizeof shown));
+}
+
+/* As the class and the switches say; nothing is appended where the files' own post-processor stays. */
+static gr_status make_post(gr_tokenizer *t, const gr_tokenizer_class *c, const gr_beside *b, const names *n,
+                           gr_bytes *json)
+{
+    const gr_told_token *before = NULL, *after = NULL;
+    if (c->post == GR_POST_ROBERTA) {
+        before = &n->standard[GR_NAMED_CLS];
+        after = &n->standard[GR_NAMED_SEP];
+        if (!before->size || !after->size)
+            return gr_fail(GR_ERR_FILE, "tokenizer_config.json: %s needs a cls_token and a sep_token", c->name);
+        gr_status status = set_post(t, before, after);
+        return status ? status : add_roberta(t, before, after, b->add_prefix_space == GR_TOLD_YES, json);
+    }
+    if (b->add_bos == GR_TOLD_YES && n->standard[GR_NAMED_BOS].content)
+        before = &n->standard[GR_NAMED_BOS];
+    if (b->add_eos == GR_TOLD_YES && n->standard[GR_NAMED_EOS].content)
+        after = &n->standard[GR_NAMED_EOS];
+    if (!before && !after)
+        return GR_OK;
+    gr_status status = check_in_template(before);
+    if (!status)
+        status = check_in_template(after);
+    if (!status)
+        status = set_post(t, before, after);
+    return status ? status : add_template(t, before, after, json);
+}
+
+/* ---- the text ---- */
+
+static gr_status write_added(const gr_added *a, gr_bytes *out)
+{
+    gr_status status = gr_bytes_add_string(out, "[");
+    const char *separator = "\n";
+    for (size_t id = 0; id < a->rows && !status; id++) {
+        size_t size;
+        const char *text = gr_vocab_text(&a->vocab, (int64_t)id, &size);
+        if (!a->token[id].present || !text)
+            continue;
+        status = gr_bytes_add_string(out, separator);
+        if (!status)
+            status = gr_json_add_flagged_token(out, (int64_t)id, text, size, &a->token[id]);
+        separator = ",\n";
+    }
+    return status ? status : gr_bytes_add_string(out, "]");
+}
+
+static gr_status replace(gr_tokenizer *t, const char *key, const gr_bytes *value)
+{
+    gr_bytes out = {0};
+    gr_status status = gr_json_add_replaced(&out, t->json, t->json_size, key, value);
+    if (!status)
+        status = gr_bytes_add(&out, "", 1);
+    if (status) {
+        gr_bytes_free(&out);
+        return status;
+    }
+    gr_free(t->json);
+    t->json = out.data;
+    t->json_size = out.size - 1;
+    return GR_OK;
+}
+
+static gr_status write_added_tokens(gr_tokenizer *t)
+{
+    gr_bytes added = {0};
+    gr_status status = write_added(&t->added, &added);
+    if (!status)
+        status = replace(t, "added_tokens", &added);
+    gr_bytes_free(&added);
+    return status;
+}
+
+/* ---- all of it ---- */
+
+static void set_ends(gr_tokenizer *t, const gr_beside *b, const names *n)
+{
+    const gr_told_token *bos = &n->standard[GR_NAMED_BOS], *eos = &n->standard[GR_NAMED_EOS];
+    if (b->named_told[GR_NAMED_BOS] || bos->content)
+        t->bos = bos->content ? (int32_t)gr_tokenizer_find(t, bos->content, bos->size) : -1;
+    if (b->named_told[GR_NAMED_EOS] || eos->content)
+        t->eos = eos->content ? (int32_t)gr_tokenizer_find(t, eos->content, eos->size) : -1;
+}
+
+gr_status gr_tokenizer_add_beside(gr_tokenizer *t, const gr_tokenizer_class *c, const gr_beside *b, bool has_json)
+{
+    static const gr_tokenizer_class nothing = {.name = ""};
+    gr_bytes post = {0};
+    bool changed = false;
+    names n = names_of(has_json ? &nothing : c, b);
+    gr_status status = put_tokens(t, has_json ? &nothing : c, b, &n, &changed);
+    if (!status && changed)
+        status = gr_tokenizer_prepare_added(t);
+    if (!status && changed)
+        status = write_added_tokens(t);
+    if (!status && !has_json)
+        status = make_post(t, c, b, &n, &post);
+    if (!status && post.size)
+        status = replace(t, "post_processor", &post);
+    gr_bytes_free(&post);
+    if (!status)
+        set_ends(t, b, &n);
+    return status;
+}

@@ -1,0 +1,291 @@
+"""Random tokenizer directories through `gradus tokenize` and transformers' AutoTokenizer: ids with and without special tokens.
+
+    python tools/oracle/check_auto_tokenizer.py build/gradus [--count N] [--seed N] [--keep DIR] [--only KIND]
+
+A directory is vocab.json with merges.txt, a tokenizer.model, or a tokenizer.json, and beside it, at random: config.json with a
+model_type, tokenizer_config.json with a class, switches, named tokens and added tokens, special_tokens_map.json,
+added_tokens.json. Texts contain the added tokens, spaces around them, NUL and Unicode. Where AutoTokenizer fails, Gradus must
+refuse too; where it makes a tokenizer without the vocabulary (a class that does not read the files that are there), Gradus
+must refuse. Directories whose tokenizer.json AutoTokenizer throws away for a class of its own are not drawn: Gradus runs a
+tokenizer.json as it is written.
+"""
+import argparse
+import collections
+import json
+import os
+import pathlib
+import random
+import shutil
+import subprocess
+import sys
+import tempfile
+import warnings
+
+os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ["TRANSFORMERS_VERBOSITY"] = "critical"
+os.environ["RUST_BACKTRACE"] = "0"
+warnings.filterwarnings("ignore")
+from sentencepiece import sentencepiece_model_pb2
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from transformers import AutoTokenizer
+
+WORDS = ("the tide turns twice a day and boats wait for it under a red kite; 1024 chimneys over 7 hills, can't we'll IT'S "
+         "naïve Straße привет мир 日本語 한국어 مرحبا हिन्दी 🙂 x\r\n\r\n  y\t z ﬁ e\u0301 Å").split(" ")
+LEVEL = {"GPT2Tokenizer", "Qwen2Tokenizer", "RobertaTokenizer", "CodeGenTokenizer", "GPTNeoXTokenizer"}
+PIECES = {"LlamaTokenizer", "GemmaTokenizer", "TokenizersBackend"}
+TYPES = [None, "gpt2", "llama", "mistral", "qwen2", "qwen3", "gemma3_text", "olmo2", "phi3", "gpt_neox", "opt", "starcoder2"]
+CLASSES = {
+    "merges": ["GPT2Tokenizer", "GPT2Tokenizer", "GPT2TokenizerFast", "Qwen2Tokenizer", "Qwen2Tokenizer", "Qwen2TokenizerFast",
+               "RobertaTokenizer", "BartTokenizer", "CodeGenTokenizer", "GPTNeoXTokenizerFast", "PreTrainedTokenizerFast",
+               "LlamaTokenizer", "NobodysTokenizer", None],
+    "model": ["LlamaTokenizer", "LlamaTokenizer", "LlamaTokenizerFast", "GemmaTokenizer", "TokenizersBackend",
+              "PreTrainedTokenizerFast", "NobodysTokenizer", "Phi3Tokenizer", None, None],
+    "json": ["PreTrainedTokenizerFast", "TokenizersBackend", "PreTrainedTokenizer", None],
+}
+NAMED = ["bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token"]
+CONTENTS = ["<|im_start|>", "<|im_end|>", "<|user|>", "[TURN]", "[/TURN]", "<s>", "</s>", "<pad>", "<unk>", "<mask>", "<bos>", "<eos>",
+            "<|endoftext|>", "the", "tide", "a", "日本", "é", " x", "<a b>", "<c:d>", "fi", "▁tide", "\u00c5", "<extra_0>", "aa",
+            "\n\n", "İ", "<|im", "1024", "$A", "<tool\u0000>"]
+
+
+def chance(rng, p):
+    return rng.random() < p
+
+
+# ---- what stands in a directory ----
+
+
+def level_tokenizer(rng):
+    t = Tokenizer(models.BPE())
+    t.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    t.decoder = decoders.ByteLevel()
+    special = rng.choice([[], ["<|endoftext|>"], ["<s>", "</s>", "<pad>"], ["<|endoftext|>", "<|im_start|>"]])
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    t.train_from_iterator([" ".join(rng.choices(WORDS, k=40)) for _ in range(30)],
+                          trainers.BpeTrainer(vocab_size=rng.randrange(280, 360), special_tokens=special, initial_alphabet=alphabet,
+                                              show_progress=False))
+    return t
+
+
+def write_merges(rng, folder):
+    model = json.loads(level_tokenizer(rng).to_str())["model"]
+    (folder / "vocab.json").write_text(json.dumps(model["vocab"], ensure_ascii=chance(rng, 0.5)))
+    lines = ["#version: 0.2"] * chance(rng, 0.7) + [" ".join(pair) for pair in model["merges"]]
+    (folder / "merges.txt").write_text("\n".join(lines) + "\n")
+
+
+def write_json(rng, folder):
+    data = json.loads(level_tokenizer(rng).to_str())
+    if chance(rng, 0.3):
+        data["added_tokens"] = []
+    if chance(rng, 0.3):
+        names = [token["content"] for token in data["added_tokens"]]
+        if names:
+            one = {"SpecialToken": {"id": names[0], "type_id": 0}}
+            data["post_processor"] = {"type": "TemplateProcessing", "single": [one, {"Sequence": {"id": "A", "type_id": 0}}],
+                                      "pair": [one, {"Sequence": {"id": "A", "type_id": 0}}, {"Sequence": {"id": "B", "type_id": 1}}],
+                                      "special_tokens": {names[0]: {"id": names[0], "ids": [data["added_tokens"][0]["id"]],
+                                                                    "tokens": [names[0]]}}}
+    (folder / "tokenizer.json").write_text(json.dumps(data, ensure_ascii=False))
+
+
+def write_model(rng, folder):
+    """Not trained, but made: pieces by hand, so that every kind of piece and every setting comes."""
+    m = sentencepiece_model_pb2.ModelProto()
+    text = [" ".join(rng.choices(WORDS, k=20)).replace(" ", "▁") for _ in range(20)]
+    found = collections.Counter(t[i:i + n] for t in text for n in range(1, 6) for i in range(len(t) - n + 1))
+    letters = sorted({c for t in text for c in t})
+    pieces = [c for c in letters if chance(rng, 0.9)] + [p for p, _ in found.most_common(150) if len(p) > 1]
+    rng.shuffle(pieces)
+    head = rng.choice([[("<unk>", 2), ("<s>", 3), ("</s>", 3)], [("<pad>", 3), ("<eos>", 3), ("<bos>", 3), ("<unk>", 2), ("<mask>", 4)],
+                       [("<unk>", 2)]])
+    user = [(w, 4) for w in rng.sample(["<tool>", "(a+b)", "▁▁▁", "<sep#1>", "kite.", "\n"], rng.choice([0, 0, 1, 3]))]
+    control = [(w, 3) for w in rng.sample(["<ctl>", "[INST]", "<0>"], rng.choice([0, 0, 1, 2]))]
+    fallback = chance(rng, 0.7)
+    bytes_ = [(f"<0x{i:02X}>", 6) for i in range(256)] * fallback
+    special = head + user + control + bytes_
+    for content, kind in special + [(p, 1) for p in dict.fromkeys(pieces) if p not in {c for c, _ in special}]:
+        p = m.pieces.add()
+        p.piece, p.type, p.score = content, kind, 0.0 if kind != 1 else rng.choice([-1.0, -2.5, -len(content), -rng.random() * 9])
+    spec, norm, ids = m.trainer_spec, m.normalizer_spec, [c for c, _ in head]
+    spec.model_type = rng.choice([1, 2, 2, 2])
+    spec.byte_fallback = fallback
+    spec.unk_id = ids.index("<unk>")
+    spec.bos_id = ids.index("<s>") if "<s>" in ids else ids.index("<bos>") if "<bos>" in ids else -1
+    spec.eos_id = ids.index("</s>") if "</s>" in ids else ids.index("<eos>") if "<eos>" in ids else -1
+    if "<bos>" in ids and chance(rng, 0.7):
+        spec.bos_piece, spec.eos_piece = "<bos>", "<eos>"
+    norm.add_dummy_prefix = chance(rng, 0.7)
+    norm.remove_extra_whitespaces = chance(rng, 0.3)
+    if chance(rng, 0.1):
+        norm.escape_whitespaces = False
+    (folder / "tokenizer.model").write_bytes(m.SerializeToString())
+
+
+def flagged(rng, content, typed):
+    token = {"content": content, "lstrip": chance(rng, 0.2), "rstrip": chance(rng, 0.2), "single_word": chance(rng, 0.15),
+             "special": chance(rng, 0.6), "normalized": chance(rng, 0.4)}
+    if chance(rng, 0.15):
+        del token["normalized"]
+    return {"__type": "AddedToken", **token} if typed else token
+
+
+def named_token(rng):
+    content = rng.choice(CONTENTS)
+    return None if chance(rng, 0.1) else flagged(rng, content, True) if chance(rng, 0.3) else content
+
+
+def size_of(folder):
+    if (folder / "vocab.json").exists():
+        return len(json.loads((folder / "vocab.json").read_text()))
+    if (folder / "tokenizer.json").exists():
+        return len(json.loads((folder / "tokenizer.json").read_text())["model"]["vocab"])
+    m = sentencepiece_model_pb2.ModelProto()
+    m.ParseFromString((folder / "tokenizer.model").read_bytes())
+    return len(m.pieces)
+
+
+def write_beside(rng, folder, kind):
+    size, config = size_of(folder), {}
+    model_type = rng.choice([None, "llama", "mistral", "olmo2", "phi3"]) if kind == "json" else rng.choice(TYPES)
+    class_ = rng.choice(CLASSES[kind])
+    if class_:
+        config["tokenizer_class"] = class_
+    for key, p in (("add_bos_token", 0.35), ("add_eos_token", 0.35), ("add_prefix_space", 0.3), ("legacy", 0.3)):
+        if chance(rng, p):
+            config[key] = chance(rng, 0.5)
+    for key in rng.sample(NAMED, rng.choice([0, 0, 1, 2, 4])):
+        config[key] = named_token(rng)
+    if chance(rng, 0.2):
+        config["image_token"] = rng.choice(CONTENTS)
+    if chance(rng, 0.2):
+        config[rng.choice(["additional_special_tokens", "extra_special_tokens"])] = [
+            flagged(rng, c, True) if chance(rng, 0.3) else c for c in rng.sample(CONTENTS, rng.randrange(0, 4))]
+    if chance(rng, 0.1):
+        config["extra_special_tokens"] = {f"{c}_name": flagged(rng, c, True) if chance(rng, 0.3) else c for c in rng.sample(CONTENTS, 2)}
+    if chance(rng, 0.4):
+        ids = [rng.randrange(size) for _ in range(rng.randrange(0, 3))] + [size + i for i in range(rng.randrange(0, 4))]
+        if chance(rng, 0.15):
+            ids.append(size + rng.choice([7, 100, 100000]))
+        config["added_tokens_decoder"] = {str(i): flagged(rng, c, False) for i, c in zip(ids, rng.sample(CONTENTS, len(ids)))}
+    map_ = {}
+    if chance(rng, 0.3):
+        for key in rng.sample(NAMED, rng.randrange(0, 4)):
+            content = rng.choice(CONTENTS)
+            map_[key] = flagged(rng, content, False) if chance(rng, 0.4) else content
+        if chance(rng, 0.3):
+            map_["additional_special_tokens"] = rng.sample(CONTENTS, rng.randrange(0, 3))
+        if chance(rng, 0.2):
+            map_["extra_special_tokens"] = rng.sample(CONTENTS, rng.randrange(0, 3))
+        (folder / "special_tokens_map.json").write_text(json.dumps(map_))
+    if chance(rng, 0.3):
+        (folder / "added_tokens.json").write_text(json.dumps(
+            {c: size + i for i, c in enumerate(rng.sample([c for c in CONTENTS if "\0" not in c], rng.randrange(0, 4)))}))
+    if config or chance(rng, 0.5):
+        (folder / "tokenizer_config.json").write_text(json.dumps(config, ensure_ascii=chance(rng, 0.5)))
+    if model_type:
+        (folder / "config.json").write_text(json.dumps({"model_type": model_type, "vocab_size": size}))
+
+
+def texts_of(rng, folder):
+    told = " ".join(p.read_text() for p in folder.glob("*.json") if p.name not in ("vocab.json", "tokenizer.json"))
+    mine = [c for c in CONTENTS if c in told or json.dumps(c)[1:-1] in told] or CONTENTS
+    bits = mine * 3 + WORDS + CONTENTS[:14] + [" ", "  ", "\n", "\0", "\t", "▁", "\u00a0", "don't", "(a+b)", "<tool>", "1 2 3", "INST]"]
+    texts = ["".join(rng.choice(bits) + rng.choice(["", "", " ", "  "]) for _ in range(rng.randrange(1, 9))) for _ in range(22)]
+    return ["", " ", "the tide", " the  tide "] + texts
+
+
+# ---- comparing ----
+
+
+def expected(folder, texts):
+    """(ids without, ids with special tokens, reason why there are none)."""
+    try:
+        t = AutoTokenizer.from_pretrained(str(folder))
+        size = t._tokenizer.get_vocab_size(with_added_tokens=False)
+        if size < size_of(folder) - 1:
+            return None, f"{type(t).__name__} does not read its files"
+        name = type(t).__name__
+        if (folder / "tokenizer.model").exists() and name in LEVEL:
+            return None, f"{name} makes nothing of a tokenizer.model"
+    except BaseException as e:
+        if isinstance(e, KeyboardInterrupt):
+            raise
+        return None, f"{type(e).__name__}: {str(e).splitlines()[0][:60] if str(e) else ''}"
+    rows = []
+    for text in texts:
+        try:
+            rows.append((t.encode(text, add_special_tokens=False), t.encode(text, add_special_tokens=True)))
+        except BaseException as e:
+            if isinstance(e, KeyboardInterrupt):
+                raise
+            rows.append(None)
+    return rows, type(t).__name__
+
+
+def gradus(command, folder, texts, flags):
+    lines = "".join(json.dumps({"text": text}) + "\n" for text in texts)
+    p = subprocess.run([command, "tokenize", str(folder), "--jsonl", "--allow-special", *flags], input=lines.encode(),
+                       capture_output=True)
+    if p.returncode:
+        return p.stderr.decode(errors="replace").strip()
+    return [json.loads(line)["ids"] for line in p.stdout.decode().splitlines()]
+
+
+def one(options, i, totals):
+    rng = random.Random(f"{options.seed} {i}")
+    kind = options.only or rng.choice(["merges", "merges", "model", "model", "json"])
+    with tempfile.TemporaryDirectory() as name:
+        folder = pathlib.Path(name)
+        {"merges": write_merges, "model": write_model, "json": write_json}[kind](rng, folder)
+        write_beside(rng, folder, kind)
+        if kind != "json" and not (folder / "config.json").exists() and not (folder / "tokenizer_config.json").exists():
+            return # AutoTokenizer cannot; Gradus takes the two files for GPT-2's
+        texts = texts_of(rng, folder)
+        rows, what = expected(folder, texts)
+        bad = []
+        if rows is None:
+            answer = gradus(options.gradus, folder, texts[:1], [])
+            totals["refused by both" if isinstance(answer, str) else "taken by Gradus alone"] += 1
+            if not isinstance(answer, str):
+                bad = [("AutoTokenizer fails: " + what, None, None, None)]
+        else:
+            totals[f"{kind} {what}"] += 1
+            good = [(text, row) for text, row in zip(texts, rows) if row]
+            for which, flags in ((0, []), (1, ["--special"])):
+                answer = gradus(options.gradus, folder, [text for text, _ in good], flags)
+                if isinstance(answer, str):
+                    bad.append((what + " --special" * which, answer, None, None))
+                    continue
+                totals["texts"] += len(answer)
+                bad += [(what + " --special" * which, text, row[which], ids)
+                        for (text, row), ids in zip(good, answer) if ids != row[which]]
+        if bad:
+            totals["directories that differ"] += 1
+            print(f"{i} {kind}: {len(bad)} differences, first: {bad[0][0]} of {ascii(bad[0][1])}\n    theirs {bad[0][2]}\n    ours   {bad[0][3]}")
+            for path in sorted(folder.glob("*.json")):
+                if path.name not in ("vocab.json", "tokenizer.json"):
+                    print("    ", path.name, ascii(path.read_text())[:700])
+            if options.keep:
+                shutil.copytree(folder, pathlib.Path(options.keep, f"{options.seed}-{i}"), dirs_exist_ok=True)
+            sys.stdout.flush()
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("gradus")
+    parser.add_argument("--count", type=int, default=2000)
+    parser.add_argument("--first", type=int, default=0)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--only", choices=["merges", "model", "json"])
+    parser.add_argument("--keep")
+    options = parser.parse_args()
+    totals = collections.Counter()
+    for i in range(options.first, options.first + options.count):
+        one(options, i, totals)
+    print(f"{options.count} directories: {totals['directories that differ']} differ; {dict(sorted(totals.items()))}")
+    return totals["directories that differ"] > 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
