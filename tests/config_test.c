@@ -96,16 +96,19 @@ TEST(every_key_is_read)
 TEST(dangerous_keys)
 {
     gr_device *device = open_device();
-    const char *bad[][2] = {{"quantization_config", "{\"bits\": 4}"},
-                            {"attn_logit_softcapping", "50.0"},
-                            {"logit_scale", "0.25"},
-                            {"embedding_multiplier", "12"},
-                            {"num_local_experts", "8"},
-                            {"use_parallel_residual", "true"},
-                            {"alibi", "true"},
-                            {"clip_qkv", "8"},
-                            {"is_encoder_decoder", "true"},
-                            {"add_cross_attention", "true"}};
+    const char *bad[][2] = {
+        {"quantization_config", "{\"bits\": 4}"}, {"quantization", "{\"bits\": 8}"}, {"is_causal", "false"}};
+    /* What transformers' classes do not read: the logits are the same with it and without (check_keys.py). */
+    const char *foreign[][2] = {{"logit_scale", "0.25"},
+                                {"embedding_multiplier", "12"},
+                                {"num_local_experts", "8"},
+                                {"use_parallel_residual", "true"},
+                                {"alibi", "true"},
+                                {"clip_qkv", "8"},
+                                {"is_encoder_decoder", "true"},
+                                {"add_cross_attention", "true"},
+                                {"qkv_bias", "true"},
+                                {"rotary_pct", "0.25"}};
     const char *fine[][2] = {
         {"quantization_config", "null"}, {"attn_logit_softcapping", "null"}, {"logit_scale", "1.0"},
         {"num_local_experts", "0"},      {"use_parallel_residual", "false"}, {"clip_qkv", "null"},
@@ -116,10 +119,44 @@ TEST(dangerous_keys)
             refused(device, archs[a]->model_type, bad[i][0], bad[i][1]);
         for (size_t i = 0; i < sizeof fine / sizeof fine[0]; i++)
             accepted(device, archs[a]->model_type, fine[i][0], fine[i][1], 0);
+        for (size_t i = 0; i < sizeof foreign / sizeof foreign[0]; i++) {
+            accepted(device, archs[a]->model_type, foreign[i][0], foreign[i][1], 1);
+            CHECK(strstr(heard.last, "of other architectures") && strstr(heard.last, foreign[i][0]));
+        }
         accepted(device, archs[a]->model_type, "frobnication", "3", 1);
         CHECK(strstr(heard.last, "frobnication"));
         accepted(device, archs[a]->model_type, "max_length min_length", "3", 1); /* no key of its own */
     }
+    close_device(device);
+}
+
+/* Keys that some classes read: the others leave them alone. */
+TEST(keys_of_some_architectures)
+{
+    gr_device *device = open_device();
+    const char *other[][3] = {{"llama", "sliding_window", "8"},
+                              {"llama", "use_sliding_window", "true"},
+                              {"llama", "layer_types", "[\"full_attention\", \"sliding_attention\"]"},
+                              {"llama", "partial_rotary_factor", "0.5"},
+                              {"llama", "rope_scaling", "{\"type\": \"default\", \"mrope_section\": [2, 2]}"},
+                              {"llama", "use_bidirectional_attention", "true"},
+                              {"llama", "attn_logit_softcapping", "50.0"},
+                              {"olmo2", "sliding_window", "8"},
+                              {"mistral", "layer_types", "[\"full_attention\", \"sliding_attention\"]"},
+                              {"mistral", "attention_bias", "true"},
+                              {"phi3", "mlp_bias", "true"},
+                              {"qwen2", "rope_local_base_freq", "100"},
+                              {"gpt2", "sliding_window", "8"},
+                              {"gpt2", "attention_bias", "true"}};
+    for (size_t i = 0; i < sizeof other / sizeof other[0]; i++)
+        accepted(device, other[i][0], other[i][1], other[i][2], 1);
+    accepted(device, "llama", "layer_types", "[\"full_attention\", \"full_attention\"]", 0);
+    accepted(device, "olmo2", "layer_types", "[]", 0);
+    accepted(device, "qwen3", "layer_types", "[\"attention\", \"full_attention\"]", 0);
+    refused(device, "gemma3_text", "use_bidirectional_attention", "true");
+    refused(device, "gemma3_text", "attn_logit_softcapping", "50.0");
+    refused(device, "llama", "rope_parameters",
+            "{\"rope_type\": \"linear\", \"factor\": 2, \"partial_rotary_factor\": 0.5}");
     close_device(device);
 }
 
@@ -133,14 +170,10 @@ TEST(values_out_of_range)
         {"llama", "hidden_act", "\"prelu\""},
         {"llama", "head_dim", "3"},
         {"llama", "pad_token_id", "31"},
-        {"llama", "sliding_window", "8"},
-        {"llama", "layer_types", "[\"full_attention\"]"},
-        {"llama", "layer_types", "[\"full_attention\", \"sliding_attention\"]"},
-        {"llama", "partial_rotary_factor", "0.5"},
+        {"qwen3", "layer_types", "[\"full_attention\"]"},
         {"llama", "rope_scaling", "{\"rope_type\": \"spiral\", \"factor\": 2.0}"},
         {"llama", "rope_scaling", "{\"rope_type\": \"linear\"}"},
         {"llama", "rope_scaling", "{\"type\": \"linear\", \"factor\": 0}"},
-        {"llama", "rope_scaling", "{\"type\": \"default\", \"mrope_section\": [2, 2]}"},
         {"llama", "rope_scaling", "\"linear\""},
         {"llama", "rope_scaling",
          "{\"rope_type\": \"llama3\", \"factor\": 8, \"low_freq_factor\": 4, \"high_freq_factor\": 4}"},

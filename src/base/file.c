@@ -80,6 +80,33 @@ static gr_status fail_to_map(const char *path)
     return gr_fail(GR_ERR_FILE, "mapping %s: not a regular file\ncopy it to a file first", path);
 }
 
+/* Whether all of a file is a pointer of Git LFS, which git leaves in place of a large file where git-lfs is missing. */
+static bool is_pointer(const char *text, size_t size)
+{
+    static const char *const versions[] = {"version https://git-lfs.github.com/spec/",
+                                           "version https://hawser.github.com/"};
+    for (size_t i = 0; size < 1024 && i < sizeof versions / sizeof *versions; i++)
+        if (size > strlen(versions[i]) && memcmp(text, versions[i], strlen(versions[i])) == 0)
+            return true;
+    return false;
+}
+
+gr_status gr_refuse_pointer(const char *path, const void *data, size_t size)
+{
+    static const char key[] = "\nsize ", hint[] = "fetch the file itself: git lfs pull in its folder";
+    char text[1024];
+    if (!is_pointer(data, size))
+        return GR_OK;
+    memcpy(text, data, size);
+    text[size] = '\0';
+    const char *line = strstr(text, key), *digits = line ? line + sizeof key - 1 : "";
+    size_t n = strspn(digits, "0123456789");
+    if (n == 0 || n > 20)
+        return gr_fail(GR_ERR_FILE, "%s: a Git LFS pointer in place of the file\n%s", path, hint);
+    return gr_fail(GR_ERR_FILE, "%s: a Git LFS pointer in place of the file, which has %.*s bytes\n%s", path, (int)n,
+                   digits, hint);
+}
+
 gr_status gr_map_open(const char *path, gr_map *out)
 {
     static const uint8_t nothing[1]; /* mmap refuses 0 bytes, and data is never NULL */
@@ -107,6 +134,8 @@ gr_status gr_map_open(const char *path, gr_map *out)
             *out = (gr_map){p, (size_t)info.st_size};
     }
     close(fd); /* the mapping keeps the file */
+    if (status == GR_OK && (status = gr_refuse_pointer(path, out->data, out->size)) != GR_OK)
+        gr_map_close(out);
     return status;
 }
 
@@ -155,6 +184,8 @@ char *gr_file_read(const char *path, size_t limit, size_t *size)
     if (status == GR_OK)
         status = read_to_end(fd, path, limit, &text, &cap, &used);
     close(fd);
+    if (status == GR_OK)
+        status = gr_refuse_pointer(path, text, used);
     if (status != GR_OK) {
         gr_free(text);
         return NULL;

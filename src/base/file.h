@@ -13,8 +13,11 @@ typedef struct gr_map {
     size_t size;
 } gr_map;
 
-gr_status gr_map_open(const char *path, gr_map *out); /* an empty file maps to size 0; data is not NULL */
+/* An empty file maps to size 0; data is not NULL. A pointer of Git LFS is refused, here and by gr_file_read. */
+gr_status gr_map_open(const char *path, gr_map *out);
 void gr_map_close(gr_map *m);
+/* For what is read in pieces: GR_ERR_FILE when the `size` bytes are all of a file, and are a pointer of Git LFS. */
+gr_status gr_refuse_pointer(const char *path, const void *data, size_t size);
 
 /* The whole file plus a NUL behind it, at most `limit` bytes; caller frees with gr_free. NULL: gr_error().
  * Pipes can be read too; size may be NULL. */

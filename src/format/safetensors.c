@@ -71,12 +71,16 @@ static void check_metadata(gr_json metadata)
         gr_json_as_text(it.value, NULL);
 }
 
-static void read_dtype(gr_json v, gr_dtype *out)
+static void read_dtype(gr_json v, gr_safetensor *t)
 {
     const char *name = gr_json_as_text(v, NULL);
     char shown[32];
-    if (gr_json_check(v.doc) == GR_OK && !gr_dtype_from_safetensors(name, out))
-        gr_json_fail(v, "dtype %s is not supported\nsupported are F64, F32, F16, BF16, I64, I32, U8 and BOOL",
+    if (gr_json_check(v.doc) != GR_OK || gr_dtype_from_safetensors(name, &t->dtype))
+        return;
+    t->dtype = GR_U8;
+    t->stored = gr_stored_dtype_find(name);
+    if (!t->stored)
+        gr_json_fail(v, "there is no dtype %s in safetensors files\nthe file is damaged, or made by a newer program",
                      gr_printable(name, strlen(name), shown, sizeof shown));
 }
 
@@ -91,8 +95,7 @@ static void read_shape(gr_json v, gr_safetensor *t, size_t *bytes)
         gr_json_fail(v, "%zu dims, more than the %d supported", n, GR_MAX_DIMS);
         return;
     }
-    const gr_dtype_info *info = gr_dtype_get(t->dtype);
-    size_t total = (size_t)info->bytes;
+    size_t total = t->stored ? (size_t)t->stored->bits : 8 * (size_t)gr_dtype_get(t->dtype)->bytes; /* bits */
     bool fits = true, empty = false;
     t->ndim = (int)n;
     for (int i = 0; i < t->ndim; i++) {
@@ -104,7 +107,9 @@ static void read_shape(gr_json v, gr_safetensor *t, size_t *bytes)
     }
     if (!fits || total > INT64_MAX)
         gr_json_fail(v, "the product of the dims overflows");
-    *bytes = empty ? 0 : total;
+    else if (total % 8 && !empty)
+        gr_json_fail(v, "%zu bits of %s are no whole bytes", total, t->stored->safetensors);
+    *bytes = empty ? 0 : total / 8;
 }
 
 /* One entry of the header. Fails into the document. */
@@ -114,7 +119,7 @@ static void read_tensor(const gr_safetensors *st, const gr_json_iter *it, gr_saf
     size_t need, room = st->size - st->header_size;
     gr_json offsets = gr_json_get(info, "data_offsets");
     t->name = it->key;
-    read_dtype(gr_json_get(info, "dtype"), &t->dtype);
+    read_dtype(gr_json_get(info, "dtype"), t);
     if (gr_json_check(it->object.doc) != GR_OK)
         return;
     read_shape(gr_json_get(info, "shape"), t, &need);
@@ -413,18 +418,6 @@ static gr_status write_file(const char *path, const gr_safetensors_spec *spec, c
     gr_status s = gr_error_status();
     gr_writer_cancel(w);
     return s;
-}
-
-void gr_safetensor_to_f32(const gr_safetensor *t, float *to)
-{
-    const gr_dtype_info *d = gr_dtype_get(t->dtype);
-    double piece[1024]; /* aligned for any dtype */
-    size_t most = sizeof piece / (size_t)d->bytes, n = t->bytes / (size_t)d->bytes;
-    for (size_t at = 0; at < n; at += most) {
-        size_t m = n - at < most ? n - at : most;
-        memcpy(piece, (const char *)t->data + at * (size_t)d->bytes, m * (size_t)d->bytes);
-        d->to_f32(piece, to + at, (int64_t)m);
-    }
 }
 
 gr_status gr_safetensors_write(const char *path, const gr_safetensors_spec *spec)

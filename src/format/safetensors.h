@@ -6,6 +6,13 @@
 
 #include "format/json.h"
 
+/* A dtype that files have and no tensor here: 8-bit floats, and integers of other widths. */
+typedef struct gr_stored_dtype {
+    const char *safetensors; /* "F8_E4M3" */
+    int bits;
+    void (*to_f32)(const void *src, float *to, size_t n); /* NULL: is not turned into numbers */
+} gr_stored_dtype;
+
 /* One tensor. In a file of strangers `data` may stand at any address: copy, do not dereference as numbers. */
 typedef struct gr_safetensor {
     const char *name;
@@ -14,10 +21,18 @@ typedef struct gr_safetensor {
     int64_t shape[GR_MAX_DIMS];
     const void *data;
     size_t bytes;
+    const gr_stored_dtype *stored; /* the dtype, where it is none of gr_dtype's (`dtype` is GR_U8 then); else NULL */
 } gr_safetensor;
 
-/* A float tensor's values as f32, wherever its bytes stand. */
+/* A tensor's values as f32, rounded where they must be, wherever its bytes stand. */
 void gr_safetensor_to_f32(const gr_safetensor *t, float *to);
+/* Can they be had? Of 8-bit floats and of integers as well, not of complex numbers or parts of bytes. */
+bool gr_safetensor_is_number(const gr_safetensor *t);
+size_t gr_safetensor_values(const gr_safetensor *t);
+const char *gr_safetensor_dtype_name(const gr_safetensor *t); /* "f32", "F8_E4M3" */
+
+/* By its name in files; NULL: there is none. */
+const gr_stored_dtype *gr_stored_dtype_find(const char *safetensors);
 
 /* ---- reading one file ---- */
 

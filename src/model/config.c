@@ -110,7 +110,7 @@ gr_status gr_model_read_config(gr_model *m, const char *name, const char *text, 
                          arch_names(names, sizeof names));
     if (s == GR_OK) {
         m->arch->read(c, &m->h);
-        gr_model_check_keys(m->arch, c);
+        gr_model_check_keys(m->arch, name, c);
         s = gr_json_check(doc);
     }
     if (s == GR_OK)

@@ -6,7 +6,7 @@
 #include <string.h>
 
 static const char keys[] =
-    "hidden_activation attention_bias sliding_window sliding_window_pattern rope_local_base_freq "
+    "hidden_activation attention_bias layer_types sliding_window sliding_window_pattern rope_local_base_freq "
     "query_pre_attn_scalar final_logit_softcapping";
 
 /* Settings by layer type, or the old keys, in which rope_scaling is of the layers that see everything. */
@@ -89,7 +89,10 @@ static gr_tensor *block(gr_build *b, gr_tensor *x) /* [B, T, C] */
 const gr_arch gr_arch_gemma3_text = {
     .model_type = "gemma3_text",
     .class_name = "Gemma3ForCausalLM",
+    .refuses = "use_bidirectional_attention attn_logit_softcapping",
     .prefix = "model.",
+    .embedding = "embed_tokens.weight",
+    .last_norm = "norm.weight",
     .keys = {gr_llama_keys, keys},
     .read = read_config,
     .write = write_config,

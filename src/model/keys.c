@@ -1,6 +1,7 @@
 /* Nothing in a config.json is silently ignored. A key is one that the architecture honours, or one known to change no
- * number of a forward pass, or one that changes them elsewhere and must be at the value at which it does not, or
- * unknown, and then a remark says so. */
+ * number of a forward pass, or one that changes them whatever the architecture and must be at the value at which it does
+ * not, or one of other architectures or unknown, and then a remark says so. tools/oracle/check_keys.py asks
+ * transformers. */
 #include "model/model.h"
 
 #include "base/log.h"
@@ -25,11 +26,20 @@ static const char harmless[] =
     "begin_suppress_tokens cache_implementation max_new_tokens model_max_length max_sequence_length "
     "router_aux_loss_coef z_loss_coefficient pad_token_id";
 
-/* Other layers, positions, windows, scales and caps. Of null, false, 0, "", [] and {} they change nothing. */
-static const char off_when_empty[] =
-    "quantization_config quantization compression_config pruned_heads is_encoder_decoder add_cross_attention "
-    "cross_attention_hidden_size vision_config audio_config text_config sliding_window use_sliding_window "
-    "sliding_window_pattern layer_types attention_chunk_size no_rope_layers no_rope_layer_interval alibi "
+/* What transformers heeds in every class: of null, false, 0, "", [] and {} these change nothing. */
+static const char off_when_empty[] = "quantization_config quantization";
+
+/* The same of null, true and 1. */
+static const char off_when_one[] = "is_causal";
+
+/* Layers, positions, windows, scales and caps that only other architectures have: transformers' class of this one does not
+ * read them, and neither has the model been made with them. They are said when they are more than null, false, 0, "", []
+ * and {}; */
+static const char foreign[] =
+    "compression_config is_encoder_decoder add_cross_attention cross_attention_hidden_size pruned_heads vision_config "
+    "audio_config text_config sliding_window use_sliding_window "
+    "max_window_layers sliding_window_pattern layer_types attention_chunk_size no_rope_layers no_rope_layer_interval "
+    "alibi "
     "use_alibi rope_interleaved rotary_dim rotary_emb_base rope_local_base_freq mrope_section use_mrope "
     "use_bidirectional_attention attn_temperature_tuning use_position_embedding use_dynamic_ntk use_logn_attn "
     "attn_logit_softcapping final_logit_softcapping attention_multiplier query_pre_attn_scalar scale_depth "
@@ -39,10 +49,10 @@ static const char off_when_empty[] =
     "attention_out_bias mlp_bias qkv_bias use_bias use_qkv_bias lm_head_bias qk_norm use_qk_norm qk_layernorm "
     "layernorm_1p num_kv_shared_layers hidden_size_per_layer_input";
 
-/* Factors, and what is usual: of null, true and 1 they change nothing. */
-static const char off_when_one[] =
-    "rotary_pct is_causal logit_scale logits_scaling output_multiplier_scale embedding_multiplier "
-    "embedding_scale residual_multiplier scale_emb scale_attn_weights";
+/* and these when they are more than null, true and 1. */
+static const char foreign_factors[] =
+    "rotary_pct logit_scale logits_scaling output_multiplier_scale embedding_multiplier embedding_scale "
+    "residual_multiplier scale_emb scale_attn_weights";
 
 /* Whether a list, its words separated by single spaces, has this one. */
 static bool has_word(const char *list, const char *word)
@@ -71,6 +81,16 @@ static bool is_neutral(gr_json v, bool one)
     }
 }
 
+/* The usual attention in all layers is what a model has that knows no other. */
+static bool is_all_full(const char *key, gr_json v)
+{
+    size_t n = gr_json_size(v), full = 0;
+    for (size_t i = 0; strcmp(key, "layer_types") == 0 && i < n; i++)
+        full += gr_json_type_of(gr_json_item(v, i)) == GR_JSON_TEXT &&
+                strcmp(gr_json_as_text(gr_json_item(v, i), NULL), "full_attention") == 0;
+    return n && full == n;
+}
+
 static bool is_honoured(const gr_arch *arch, const char *key)
 {
     for (int i = 0; arch->keys[i]; i++)
@@ -79,18 +99,31 @@ static bool is_honoured(const gr_arch *arch, const char *key)
     return false;
 }
 
-void gr_model_check_keys(const gr_arch *arch, gr_json config)
+/* One key that the architecture does not honour. */
+static void check_key(const gr_arch *arch, const char *file, const char *key, gr_json value)
 {
-    char key[64];
-    for (gr_json_iter it = gr_json_first(config); it.key; gr_json_next(&it)) {
+    char shown[64];
+    bool one = has_word(off_when_one, key) || has_word(foreign_factors, key);
+    bool heeded =
+        has_word(off_when_one, key) || has_word(off_when_empty, key) || (arch->refuses && has_word(arch->refuses, key));
+    bool known = heeded || has_word(foreign, key) || has_word(foreign_factors, key);
+    gr_printable(key, strlen(key), shown, sizeof shown);
+    if (!known)
+        gr_remark(GR_LOG_WARN, "%s: key \"%s\" is unknown to a %s model and not looked at", file, shown,
+                  arch->model_type);
+    else if (heeded && !is_neutral(value, one))
+        gr_json_fail(value, "changes the numbers, and is not supported for model_type \"%s\"", arch->model_type);
+    else if (!is_neutral(value, one) && !is_all_full(key, value))
+        gr_remark(GR_LOG_WARN,
+                  "%s: key \"%s\" is of other architectures: a %s model has nothing like it, and it is not "
+                  "looked at",
+                  file, shown, arch->model_type);
+}
+
+void gr_model_check_keys(const gr_arch *arch, const char *file, gr_json config)
+{
+    for (gr_json_iter it = gr_json_first(config); it.key; gr_json_next(&it))
         /* What begins with _ is a note of transformers'. */
-        if (is_honoured(arch, it.key) || has_word(harmless, it.key) || it.key[0] == '_')
-            continue;
-        bool one = has_word(off_when_one, it.key);
-        if (!one && !has_word(off_when_empty, it.key))
-            gr_remark(GR_LOG_WARN, "config.json: key \"%s\" is unknown to a %s model and not looked at",
-                      gr_printable(it.key, strlen(it.key), key, sizeof key), arch->model_type);
-        else if (!is_neutral(it.value, one))
-            gr_json_fail(it.value, "changes the numbers, and is not supported for model_type \"%s\"", arch->model_type);
-    }
+        if (!is_honoured(arch, it.key) && !has_word(harmless, it.key) && it.key[0] != '_')
+            check_key(arch, file, it.key, it.value);
 }

@@ -7,8 +7,8 @@
 const char gr_llama_keys[] = "vocab_size max_position_embeddings hidden_size num_hidden_layers num_attention_heads "
                              "num_key_value_heads head_dim intermediate_size rms_norm_eps initializer_range "
                              "tie_word_embeddings rope_parameters rope_scaling rope_theta partial_rotary_factor "
-                             "original_max_position_embeddings layer_types pad_token_id";
-const char gr_llama_window_keys[] = "use_sliding_window sliding_window max_window_layers";
+                             "original_max_position_embeddings pad_token_id";
+const char gr_llama_window_keys[] = "use_sliding_window sliding_window max_window_layers layer_types";
 
 int64_t gr_llama_int(gr_json c, const char *key, int64_t absent, int64_t null, int64_t min, int64_t max)
 {
@@ -50,7 +50,7 @@ static bool is_sliding(gr_json type, bool has_window)
 {
     const char *name = gr_json_as_text(type, NULL);
     bool sliding = strcmp(name, "sliding_attention") == 0;
-    if (!sliding && strcmp(name, "full_attention") != 0)
+    if (!sliding && strcmp(name, "full_attention") != 0 && strcmp(name, "attention") != 0) /* its old name */
         gr_json_fail(type,
                      "layers of the type \"%s\" are not supported\nsupported are full_attention and "
                      "sliding_attention",
@@ -78,18 +78,11 @@ static bool from(int64_t layer, int64_t first)
     return layer >= first;
 }
 
-void gr_llama_no_windows(gr_json c, gr_hparams *h)
-{
-    gr_llama_layer_types(c, h, from, 0); /* without a window, they must be full_attention */
-}
-
 void gr_llama_same_window(gr_json c, gr_hparams *h, int64_t usual)
 {
     h->window = gr_llama_int(c, "sliding_window", usual, 0, 1, INT64_MAX);
-    gr_llama_layer_types(c, h, from, 0);
     for (int64_t i = 0; h->window && i < h->layers; i++)
-        if (!(h->sliding[i / 8] >> i % 8 & 1))
-            gr_json_fail(gr_json_get(c, "layer_types"), "this model_type has the same window in every layer");
+        h->sliding[i / 8] |= (unsigned char)(1 << i % 8);
 }
 
 void gr_llama_qwen_windows(gr_json c, gr_hparams *h)
@@ -116,7 +109,6 @@ static void read_config(gr_json c, gr_hparams *h)
     gr_llama_read_rope(c, h);
     h->qkv_bias = h->out_bias = gr_json_bool(c, "attention_bias", false);
     h->mlp_bias = gr_json_bool(c, "mlp_bias", false);
-    gr_llama_no_windows(c, h);
 }
 
 /* Two thirds of four times the width, as in the paper, rounded up to a multiple of 32. */
@@ -222,6 +214,8 @@ const gr_arch gr_arch_llama = {
     .model_type = "llama",
     .class_name = "LlamaForCausalLM",
     .prefix = "model.",
+    .embedding = "embed_tokens.weight",
+    .last_norm = "norm.weight",
     .keys = {gr_llama_keys, keys},
     .read = read_config,
     .write = write_config,

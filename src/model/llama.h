@@ -24,8 +24,6 @@ void gr_llama_read_rope(gr_json c, gr_hparams *h);
 int64_t gr_llama_int(gr_json c, const char *key, int64_t absent, int64_t null, int64_t min, int64_t max);
 /* Which layers slide: by layer_types where it is given, else those for which `slides` is true. */
 void gr_llama_layer_types(gr_json c, gr_hparams *h, bool (*slides)(int64_t layer, int64_t argument), int64_t argument);
-/* None slides, and layer_types may say so. */
-void gr_llama_no_windows(gr_json c, gr_hparams *h);
 /* sliding_window, of every layer alike. */
 void gr_llama_same_window(gr_json c, gr_hparams *h, int64_t usual);
 /* use_sliding_window, sliding_window, max_window_layers and layer_types, as Qwen has them. */

@@ -1,22 +1,37 @@
-/* Loading a model directory: config.json, and weights that must be exactly those it asks for. */
-#include "model/model.h"
+/* Loading a model directory: config.json, and of the weights those that it asks for. */
+#include "model/names.h"
 
 #include "base/dtype.h"
 #include "base/error.h"
 #include "base/file.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "program/store.h"
 
+#include <math.h>
+#include <stdio.h>
 #include <string.h>
 
-/* Some files name the body's tensors without the prefix that transformers adds now. */
-static const char *prefix_of(const gr_weights *w, const gr_arch *arch)
+#define HEAD "lm_head.weight"
+
+/* ---- one tensor --------------------------------------------------------------------------------------------- */
+
+static bool is_kept(const gr_safetensor *t)
 {
-    size_t n = strlen(arch->prefix);
-    for (int i = 0; i < gr_weights_count(w); i++)
-        if (strncmp(gr_weights_entry(w, i)->name, arch->prefix, n) == 0)
-            return arch->prefix;
-    return "";
+    return !t->stored && (t->dtype == GR_F32 || t->dtype == GR_F16 || t->dtype == GR_BF16);
+}
+
+/* A finite f64 that no f32 can hold would be infinite without a word. */
+static gr_status check_range(const char *name, const gr_safetensor *t, const float *wide)
+{
+    for (size_t i = 0; !t->stored && t->dtype == GR_F64 && i < gr_safetensor_values(t); i++) {
+        double value;
+        memcpy(&value, (const char *)t->data + i * sizeof value, sizeof value);
+        if (isinf(wide[i]) && isfinite(value))
+            return gr_fail(GR_ERR_NUMBER, "tensor \"%s\": value %zu, %g, is too large for f32, in which models run",
+                           name, i, value);
+    }
+    return GR_OK;
 }
 
 static gr_status load_tensor(gr_model *m, int index, const gr_entry *e, const gr_safetensor *t, bool own)
@@ -25,62 +40,260 @@ static gr_status load_tensor(gr_model *m, int index, const gr_entry *e, const gr
     gr_spec is = {.dtype = t->dtype, .ndim = t->ndim}, must = {.dtype = e->dtype, .ndim = e->ndim};
     memcpy(is.shape, t->shape, sizeof is.shape);
     memcpy(must.shape, e->shape, sizeof must.shape);
-    bool known = t->dtype == GR_F32 || t->dtype == GR_F16 || t->dtype == GR_BF16;
-    if (!gr_spec_same_shape(&is, &must) || !known)
+    if (!gr_spec_same_shape(&is, &must))
         return gr_fail(GR_ERR_FILE,
-                       "tensor \"%s\" is %s, config.json asks for %s\nconfig.json and weights do not belong "
-                       "together; weights are f32, f16 or bf16",
-                       e->name, gr_spec_text(&is, have, sizeof have), gr_spec_text(&must, want, sizeof want));
-    if (t->dtype == e->dtype)
+                       "tensor \"%s\" is %s%s, config.json asks for %s\nconfig.json and weights do not belong together",
+                       e->name, gr_spec_text(&is, have, sizeof have), t->stored ? " packed" : "",
+                       gr_spec_text(&must, want, sizeof want));
+    if (!gr_safetensor_is_number(t))
+        return gr_fail(GR_ERR_FILE, "tensor \"%s\" is of %s, which no model here runs in\nwrite it as f32, f16 or bf16",
+                       e->name, gr_safetensor_dtype_name(t));
+    if (!t->stored && t->dtype == e->dtype)
         return own ? gr_store_write(m->store, e->name, t->data, t->bytes) : gr_store_map(m->store, index, t->data);
     float *wide = gr_alloc(e->bytes);
     if (!wide)
         return GR_ERR_MEMORY;
     gr_safetensor_to_f32(t, wide);
-    gr_status s = gr_store_write(m->store, e->name, wide, e->bytes);
+    gr_status s = check_range(e->name, t, wide);
+    if (s == GR_OK)
+        s = gr_store_write(m->store, e->name, wide, e->bytes);
     gr_free(wide);
     return s;
 }
 
-/* A head that the file has besides the embedding it is tied to must be the same: one of the two would be ignored. */
-static gr_status check_tied(const gr_model *m, const gr_weights *w, const gr_safetensor *head)
+/* ---- all that are asked for --------------------------------------------------------------------------------- */
+
+/* Up to MOST_SHOWN names: "a", "b" and 7 more. */
+enum { MOST_SHOWN = 4 };
+typedef struct name_list {
+    int n;
+    char text[640];
+} name_list;
+
+static void list_name(name_list *l, const char *name)
 {
-    gr_entry e;
-    gr_status s = gr_store_entry(m->store, m->tied_to, &e);
-    const gr_safetensor *t = s == GR_OK ? gr_weights_find(w, e.name) : NULL;
-    if (t && (t->dtype != head->dtype || t->bytes != head->bytes || memcmp(t->data, head->data, t->bytes) != 0))
-        s = gr_fail(GR_ERR_FILE,
-                    "tensor \"%s\" differs from \"%s\", and config.json ties the two\nset tie_word_embeddings to "
-                    "false in config.json if the head is to be used",
-                    head->name, e.name);
-    return s;
+    char shown[120];
+    size_t used = strlen(l->text);
+    if (l->n++ < MOST_SHOWN)
+        snprintf(l->text + used, sizeof l->text - used, "%s\"%s\"", used ? ", " : "",
+                 gr_printable(name, strlen(name), shown, sizeof shown));
 }
 
-static gr_status load_all(gr_model *m, const gr_weights *w, bool own)
+static const char *list_end(name_list *l)
+{
+    size_t used = strlen(l->text);
+    if (l->n > MOST_SHOWN)
+        snprintf(l->text + used, sizeof l->text - used, " and %d more", l->n - MOST_SHOWN);
+    return l->text;
+}
+
+/* Nothing of the model lies in this tensor. */
+static bool is_extra(const gr_model *m, const gr_names *names, int i)
+{
+    return !gr_names_is_first(names, i) || gr_store_find(m->store, names->items[i].tensor.name) < 0;
+}
+
+/* How alike two names are: what they begin and end with alike. */
+static size_t likeness(const char *a, const char *b)
+{
+    size_t n = strlen(a), m = strlen(b), most = n < m ? n : m, begin = 0, end = 0;
+    while (begin < most && a[begin] == b[begin])
+        begin++;
+    while (end < most - begin && a[n - 1 - end] == b[m - 1 - end])
+        end++;
+    return begin + end;
+}
+
+/* The names in the file that nobody asks for and that are most like this one. */
+static void nearest(const gr_model *m, const gr_names *names, const char *name, name_list *out)
+{
+    size_t best[2] = {strlen(name) / 2, strlen(name) / 2};
+    const char *found[2] = {NULL, NULL};
+    for (int i = 0; i < names->count; i++) {
+        const char *other = names->items[i].in_file;
+        size_t like = is_extra(m, names, i) ? likeness(name, other) : 0;
+        int at = like > best[0] ? 0 : like > best[1] ? 1 : 2;
+        if (at == 0) {
+            best[1] = best[0];
+            found[1] = found[0];
+        }
+        if (at < 2) {
+            best[at] = like;
+            found[at] = other;
+        }
+    }
+    for (int i = 0; i < 2 && found[i]; i++)
+        list_name(out, found[i]);
+}
+
+static gr_status fail_missing(const gr_model *m, const gr_names *names)
+{
+    name_list missing = {0}, near = {0};
+    gr_entry e, first = {0};
+    for (int i = 0; i < gr_store_count(m->store); i++)
+        if (gr_store_entry(m->store, i, &e) == GR_OK && !gr_names_find(names, e.name)) {
+            list_name(&missing, e.name);
+            first = missing.n == 1 ? e : first;
+        }
+    nearest(m, names, first.name, &near);
+    return gr_fail(GR_ERR_FILE, "tensor%s %s %s missing\n%s%s%sconfig.json and weights do not belong together",
+                   missing.n == 1 ? "" : "s", list_end(&missing), missing.n == 1 ? "is" : "are",
+                   near.n ? "nearest in the file: " : "", near.text, near.n ? "; " : "");
+}
+
+/* Numbers of few bits mean something with the scales that are beside them only. */
+static gr_status check_quantized(const gr_model *m, const gr_names *names, const gr_safetensor *t)
+{
+    size_t dot = (size_t)(strrchr(t->name, '.') ? strrchr(t->name, '.') - t->name + 1 : 0);
+    for (int i = 0; i < names->count; i++)
+        if (dot && is_extra(m, names, i) && strncmp(names->items[i].tensor.name, t->name, dot) == 0)
+            return gr_fail(GR_ERR_UNSUPPORTED,
+                           "tensor \"%s\" is of %s, with \"%s\" beside it: quantized weights are not supported\ntake "
+                           "the model in f32, f16 or bf16, or dequantize it with the program that quantized it",
+                           t->name, gr_safetensor_dtype_name(t), names->items[i].in_file);
+    return GR_OK;
+}
+
+/* What is turned into f32, of which dtypes. */
+typedef struct turned_list {
+    int n;
+    const char *dtypes[3];
+} turned_list;
+
+static void note_turned(turned_list *c, const gr_safetensor *t)
+{
+    const char *name = gr_safetensor_dtype_name(t);
+    c->n++;
+    for (size_t i = 0; i < sizeof c->dtypes / sizeof *c->dtypes; i++) {
+        if (c->dtypes[i] && strcmp(c->dtypes[i], name) != 0)
+            continue;
+        c->dtypes[i] = name;
+        return;
+    }
+}
+
+static gr_status load_asked(gr_model *m, const gr_names *names, bool own, turned_list *turned)
 {
     gr_entry e;
     gr_status s = GR_OK;
     for (int i = 0; s == GR_OK && i < gr_store_count(m->store); i++) {
         s = gr_store_entry(m->store, i, &e);
-        const gr_safetensor *t = s == GR_OK ? gr_weights_find(w, e.name) : NULL;
-        if (s == GR_OK && !t)
-            s = gr_fail(GR_ERR_FILE, "tensor \"%s\" is missing\nconfig.json and weights do not belong together",
-                        e.name);
-        if (t)
+        const gr_safetensor *t = s == GR_OK ? gr_names_find(names, e.name) : NULL;
+        if (s != GR_OK)
+            return s;
+        if (!t)
+            return fail_missing(m, names);
+        if (t->stored || !gr_dtype_get(t->dtype)->is_float)
+            s = check_quantized(m, names, t);
+        if (s == GR_OK)
             s = load_tensor(m, i, &e, t, own);
-    }
-    for (int i = 0; s == GR_OK && i < gr_weights_count(w); i++) {
-        const char *name = gr_weights_entry(w, i)->name;
-        if (gr_store_find(m->store, name) >= 0 || (m->arch->ignores && m->arch->ignores(name)))
-            continue;
-        if (m->h.tied && strcmp(name, "lm_head.weight") == 0)
-            s = check_tied(m, w, gr_weights_entry(w, i));
-        else
-            s = gr_fail(GR_ERR_FILE, "tensor \"%s\" is no part of a %s model with this config.json", name,
-                        m->arch->model_type);
+        if (!is_kept(t))
+            note_turned(turned, t);
     }
     return s;
 }
+
+static void tell_turned(const char *dir, const turned_list *c)
+{
+    const char *const *d = c->dtypes;
+    if (c->n)
+        gr_remark(GR_LOG_WARN, "%s: %d tensor%s of %s%s%s%s%s: rounded to f32", dir, c->n, c->n == 1 ? "" : "s", d[0],
+                  d[1] ? ", " : "", d[1] ? d[1] : "", d[2] ? ", " : "", d[2] ? d[2] : "");
+}
+
+/* What of the file nobody asked for. A head that is the embedding again is none. */
+static void tell_extra(const gr_model *m, const gr_names *names, const char *dir)
+{
+    name_list extra = {0};
+    for (int i = 0; i < names->count; i++) {
+        const char *name = names->items[i].tensor.name;
+        bool known = (m->arch->ignores && m->arch->ignores(name)) || (m->h.tied && strcmp(name, HEAD) == 0);
+        if (is_extra(m, names, i) && (!known || !gr_names_is_first(names, i)))
+            list_name(&extra, names->items[i].in_file);
+    }
+    if (extra.n)
+        gr_remark(GR_LOG_WARN, "%s: %d tensor%s that config.json does not ask for %s left out: %s", dir, extra.n,
+                  extra.n == 1 ? "" : "s", extra.n == 1 ? "is" : "are", list_end(&extra));
+}
+
+static gr_status load_all(gr_model *m, const gr_names *names, const char *dir, bool own)
+{
+    turned_list turned = {0};
+    gr_status s = load_asked(m, names, own, &turned);
+    if (s == GR_OK) {
+        tell_turned(dir, &turned);
+        tell_extra(m, names, dir);
+    }
+    return s;
+}
+
+/* ---- the head ----------------------------------------------------------------------------------------------- */
+
+static bool same_values(const gr_safetensor *a, const gr_safetensor *b)
+{
+    enum { PIECE = 1024 };
+    size_t n = gr_safetensor_values(a), each_a = n ? a->bytes / n : 0, each_b = n ? b->bytes / n : 0;
+    float x[PIECE], y[PIECE];
+    if (a->ndim != b->ndim || memcmp(a->shape, b->shape, (size_t)a->ndim * sizeof *a->shape) != 0)
+        return false;
+    if (a->dtype == b->dtype && a->stored == b->stored)
+        return memcmp(a->data, b->data, a->bytes) == 0;
+    if (!gr_safetensor_is_number(a) || !gr_safetensor_is_number(b))
+        return false;
+    for (size_t at = 0; at < n; at += PIECE) {
+        size_t m = n - at < PIECE ? n - at : PIECE;
+        gr_safetensor p = *a, q = *b;
+        p.data = (const char *)a->data + at * each_a;
+        q.data = (const char *)b->data + at * each_b;
+        p.bytes = m * each_a;
+        q.bytes = m * each_b;
+        gr_safetensor_to_f32(&p, x);
+        gr_safetensor_to_f32(&q, y);
+        for (size_t i = 0; i < m; i++)
+            if (x[i] < y[i] || x[i] > y[i])
+                return false;
+    }
+    return true;
+}
+
+/* From here on the model is one whose config.json does not tie the two. */
+static gr_status untie(gr_model *m)
+{
+    gr_json_doc *doc = gr_json_parse("config.json", m->config, strlen(m->config));
+    gr_json_put_bool(gr_json_root(doc), "tie_word_embeddings", false);
+    char *text = doc ? gr_json_format(doc, true, NULL) : NULL;
+    gr_json_free(doc);
+    if (!text)
+        return gr_error_status();
+    gr_free(m->config);
+    m->config = text;
+    m->h.tied = m->info.tied = false;
+    return GR_OK;
+}
+
+/* Of a head and the embedding that config.json ties it to a file may have either, as transformers reads it; or both, and
+ * where they differ the head is one of its own. */
+static gr_status settle_head(gr_model *m, gr_names *names, const char *dir)
+{
+    char embedding[128];
+    snprintf(embedding, sizeof embedding, "%s%s", m->prefix, m->arch->embedding);
+    const gr_safetensor *head = gr_names_find(names, HEAD), *embedded = gr_names_find(names, embedding);
+    if (!m->h.tied || !head)
+        return GR_OK;
+    if (!embedded) {
+        gr_remark(GR_LOG_WARN, "%s: \"%s\" is not there, and read from \"" HEAD "\", which config.json ties it to", dir,
+                  embedding);
+        return gr_names_change(names, HEAD, embedding);
+    }
+    if (same_values(head, embedded))
+        return GR_OK;
+    gr_remark(GR_LOG_WARN,
+              "%s: \"" HEAD "\" differs from \"%s\", which config.json ties it to; the file's head is used", dir,
+              embedding);
+    return untie(m);
+}
+
+/* ---- all of it ---------------------------------------------------------------------------------------------- */
 
 /* Files that nothing lies in any more are not held. */
 static void release_files(gr_model *m)
@@ -92,17 +305,27 @@ static void release_files(gr_model *m)
     m->files = NULL;
 }
 
+static gr_status load_named(gr_model *m, gr_names *names, const char *dir, const gr_load_options *o)
+{
+    gr_status s = gr_names_open(names, dir, m->files, m->arch);
+    m->prefix = names->bare ? "" : m->arch->prefix;
+    if (s == GR_OK)
+        s = settle_head(m, names, dir);
+    m->like = o->widen ? NULL : names;
+    if (s == GR_OK)
+        s = gr_model_declare(m);
+    m->like = NULL;
+    return s == GR_OK && !o->declare_only ? load_all(m, names, dir, o->widen) : s;
+}
+
 static gr_status load_weights(gr_model *m, const char *dir, const gr_load_options *o)
 {
-    gr_weights *w = m->files = gr_weights_open(dir);
-    if (!w)
+    gr_names names = {0};
+    m->files = gr_weights_open(dir);
+    if (!m->files)
         return gr_error_status();
-    m->prefix = prefix_of(w, m->arch);
-    m->like = o->widen ? NULL : w;
-    gr_status s = gr_model_declare(m);
-    m->like = NULL;
-    if (s == GR_OK && !o->declare_only)
-        s = load_all(m, w, o->widen);
+    gr_status s = load_named(m, &names, dir, o);
+    gr_names_close(&names);
     release_files(m);
     return s == GR_OK ? s : gr_fail_in("%s", dir);
 }

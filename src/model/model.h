@@ -39,9 +39,11 @@ typedef enum gr_init { GR_INIT_NORMAL, GR_INIT_ZEROS, GR_INIT_ONES } gr_init;
 
 /* An architecture: one file, one record. */
 typedef struct gr_arch {
-    const char *model_type; /* of config.json */
-    const char *class_name; /* its first "architectures" */
-    const char *prefix;     /* of the body's tensors: "transformer." */
+    const char *model_type;            /* of config.json */
+    const char *class_name;            /* its first "architectures" */
+    const char *prefix;                /* of the body's tensors: "transformer." */
+    const char *embedding, *last_norm; /* the body's first and last, behind the prefix: by them it is found in files */
+    const char *refuses;               /* keys that transformers' class heeds, and that read() does not; NULL: none */
     const char *keys[4]; /* of config.json, that read() honours: "vocab_size n_positions"; NULL behind the last list */
     /* config.json to hyperparameters; what it does not support it refuses by gr_json_fail. */
     void (*read)(gr_json config, gr_hparams *h);
@@ -80,10 +82,10 @@ struct gr_model {
     const char *prefix;   /* arch->prefix, or "" for files that go without */
     gr_param_init *inits; /* [gr_store_count(store)] */
     size_t n_inits, inits_capacity;
-    int tied_to;                /* the embedding in the store that a tied head reads */
-    const gr_weights *like;     /* while it is loaded: parameters get the dtypes they have there; NULL: f32 */
-    gr_weights *files;          /* what the store's tensors may lie in, open as long as the model; NULL: no files */
-    struct gr_adapter *adapter; /* NULL: none (lora.h) */
+    int tied_to;                 /* the embedding in the store that a tied head reads */
+    const struct gr_names *like; /* while it is loaded: parameters get the dtypes they have there; NULL: f32 */
+    gr_weights *files;           /* what the store's tensors may lie in, open as long as the model; NULL: no files */
+    struct gr_adapter *adapter;  /* NULL: none (lora.h) */
 };
 
 /* Builds the model's smallest graph, to see what is in it. */
@@ -92,8 +94,9 @@ gr_status gr_model_trace(gr_model *m);
 /* The two halves of making a model: config.json read, its parameters declared. */
 gr_model *gr_model_undeclared(const char *name, const char *text, size_t size, gr_device *device);
 gr_status gr_model_declare(gr_model *m);
-/* Refuses what changes numbers and is not honoured; a remark on what nobody knows. */
-void gr_model_check_keys(const gr_arch *arch, gr_json config);
+/* Refuses what changes numbers and is not honoured; a remark on what is of other architectures, or nobody knows. `file` is
+ * what remarks call it. */
+void gr_model_check_keys(const gr_arch *arch, const char *file, gr_json config);
 /* Fills in arch, h and info from the text of a config.json; `name` is what errors call it. */
 gr_status gr_model_read_config(gr_model *m, const char *name, const char *text, size_t size);
 

@@ -1,5 +1,6 @@
 /* Layers. */
 #include "model/lora.h"
+#include "model/names.h"
 
 #include "base/dtype.h"
 #include "base/mem.h"
@@ -11,11 +12,11 @@
 
 /* ---- parameters --------------------------------------------------------------------------------------------- */
 
-/* What is no float of the supported kinds is told when it is loaded, with its name. */
+/* What is no f16 or bf16 is read as f32. */
 static gr_dtype dtype_in_file(const gr_model *m, const char *name)
 {
-    const gr_safetensor *t = m->like ? gr_weights_find(m->like, name) : NULL;
-    return t && (t->dtype == GR_F16 || t->dtype == GR_BF16) ? t->dtype : GR_F32;
+    const gr_safetensor *t = m->like ? gr_names_find(m->like, name) : NULL;
+    return t && !t->stored && (t->dtype == GR_F16 || t->dtype == GR_BF16) ? t->dtype : GR_F32;
 }
 
 static gr_status declare(gr_build *b, const char *name, gr_init init, float std, int ndim, const int64_t *shape)

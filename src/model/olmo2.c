@@ -20,7 +20,6 @@ static void read_config(gr_json c, gr_hparams *h)
     gr_llama_read_rope(c, h);
     h->qkv_bias = h->out_bias = gr_json_bool(c, "attention_bias", false);
     h->qk_norm = GR_WHOLE_NORM;
-    gr_llama_no_windows(c, h);
 }
 
 static void write_config(const gr_model_info *i, gr_json c)
@@ -40,6 +39,8 @@ const gr_arch gr_arch_olmo2 = {
     .model_type = "olmo2",
     .class_name = "Olmo2ForCausalLM",
     .prefix = "model.",
+    .embedding = "embed_tokens.weight",
+    .last_norm = "norm.weight",
     .keys = {gr_llama_keys, keys},
     .read = read_config,
     .write = write_config,

@@ -229,23 +229,30 @@ static void check_keys(gr_json rope, const kind *k)
             known = known || strcmp(common[i], it.key) == 0;
         for (int i = 0; k->keys[i]; i++)
             known = known || strcmp(k->keys[i], it.key) == 0;
-        if (gr_json_type_of(it.value) == GR_JSON_OBJECT || strcmp(it.key, "mrope_section") == 0)
-            gr_json_fail(it.value, "is not supported for this model_type");
+        if (gr_json_type_of(it.value) == GR_JSON_OBJECT)
+            gr_json_fail(it.value, "settings for a kind of layer: this model_type has one kind");
         else if (!known)
             gr_remark(GR_LOG_WARN, "config.json: key \"%s\" is not one of rope type \"%s\": it is not looked at",
                       it.key, k->name);
     }
 }
 
-/* How many dims of a head turn. */
-static int64_t turning(const reader *x)
+/* How many dims of a head turn. Whole heads where the architecture knows nothing else, and the default kind does not ask;
+ * the other kinds do, and would not fit the heads. */
+static int64_t turning(const reader *x, bool is_default)
 {
     const char *key = "partial_rotary_factor";
     double share = gr_json_real(x->config, key, 1, 1e-6, 1);
     share = gr_json_real(x->rope, key, share, 1e-6, 1);
-    if (share != 1 && !x->m->partial)
-        gr_json_fail(gr_json_get(has(x, key) ? x->rope : x->config, key),
-                     "this model_type turns whole heads\nit must be 1");
+    if (share != 1 && !x->m->partial) {
+        if (is_default)
+            gr_remark(GR_LOG_WARN,
+                      "config.json: key \"%s\": this model_type turns whole heads, and it is not looked at", key);
+        else
+            gr_json_fail(gr_json_get(has(x, key) ? x->rope : x->config, key),
+                         "this model_type turns whole heads\nit must be 1");
+        share = 1;
+    }
     return (int64_t)((double)x->m->head_dim * share);
 }
 
@@ -255,12 +262,12 @@ void gr_rope_read_one(gr_json rope, gr_json config, const gr_rope_model *m, bool
         gr_json_as_object(rope);
     reader x = {.rope = rope, .config = config, .m = m, .nested = nested, .r = r};
     x.theta = gr_json_real(rope, "rope_theta", gr_json_real(config, m->theta_key, m->theta, 1, most), 1, most);
-    x.dim = turning(&x);
-    r->scale = 1;
-    r->pairs = (x.dim + 1) / 2;
     const kind *k = kind_of(rope);
     if (!k)
         return;
+    x.dim = turning(&x, strcmp(k->name, "default") == 0);
+    r->scale = 1;
+    r->pairs = (x.dim + 1) / 2;
     check_keys(rope, k);
     if (m->head_dim % 2 || r->pairs < 1 || r->pairs > GR_ROPE_MAX_PAIRS) {
         gr_json_fail(gr_json_get(config, "head_dim"),

@@ -52,6 +52,8 @@ static gr_status count_stream(gr_tokenizer_trainer *t, FILE *in, const char *nam
         end = got < want;
         if (end && ferror(in))
             status = gr_fail_errno("reading", name);
+        if (first && end && !status)
+            status = gr_refuse_pointer(name, text.data, text.size);
         if (first && in == stdin)
             jsonl = looks_like_jsonl(&text);
         if (first && jsonl)
