@@ -135,9 +135,8 @@ gr_status gr_tokenizer_run(const gr_tokenizer *t, gr_tokenizer_scratch *s, const
         text = "";                                     /* NULL is fine then */
     if (!s->model.cache || gr_ids_reserve(&s->ids, 1)) /* even no ids are at an address */
         return GR_ERR_MEMORY;
-    if (!(flags & GR_ADD_SPECIAL))
-        return encode_text(t, s, text, size, flags);
-    for (size_t i = 0; i < t->posts && !status; i++)
-        status = t->post[i].is_text ? encode_text(t, s, text, size, flags) : gr_ids_add(&s->ids, t->post[i].id);
+    const gr_post *post = flags & GR_ADD_SPECIAL ? &t->post : &t->bare;
+    for (size_t i = 0; i < post->n && !status; i++)
+        status = post->item[i].is_text ? encode_text(t, s, text, size, flags) : gr_ids_add(&s->ids, post->item[i].id);
     return status;
 }

@@ -29,7 +29,7 @@ typedef struct job {
 static bool may_cut(const gr_tokenizer *t, unsigned flags)
 {
     if (flags & GR_ADD_SPECIAL || !t->byte_level || !gr_pretokenizer_scanner(t->pretokenizer) ||
-        !gr_normalizer_is_empty(t->normalizer))
+        !gr_normalizer_is_empty(t->normalizer) || t->bare.n != 1)
         return false;
     for (size_t id = 0; id < t->added.rows; id++) {
         const gr_added_token *a = &t->added.token[id];

@@ -42,13 +42,12 @@ void gr_tokenizer_clear(gr_tokenizer *t)
     gr_pretokenizer_free(t->pretokenizer);
     gr_decoder_free(t->decoder);
     gr_added_free(&t->added);
-    gr_free(t->post);
+    gr_post_free(&t->post);
+    gr_post_free(&t->bare);
     t->model = NULL;
     t->normalizer = NULL;
     t->pretokenizer = NULL;
     t->decoder = NULL;
-    t->post = NULL;
-    t->posts = t->posts_cap = 0;
 }
 
 void gr_tokenizer_free(gr_tokenizer *t)

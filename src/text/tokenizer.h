@@ -6,6 +6,7 @@
 #include "text/files/classes.h"
 #include "text/stages/decode.h"
 #include "text/stages/normalize.h"
+#include "text/stages/post_process.h"
 #include "text/stages/pretokenize.h"
 #include "text/stages/token_model.h"
 
@@ -19,11 +20,6 @@ typedef struct gr_tokenizer_scratch {
     gr_bytes text;
 } gr_tokenizer_scratch;
 
-typedef struct gr_post_item { /* of a template: the text's ids, or a token */
-    bool is_text;
-    int32_t id;
-} gr_post_item;
-
 struct gr_tokenizer {
     char *json; /* as it was read: what is saved is what was loaded */
     size_t json_size;
@@ -31,8 +27,7 @@ struct gr_tokenizer {
     gr_added added;
     gr_normalizer *normalizer;     /* NULL: none */
     gr_pretokenizer *pretokenizer; /* NULL: none */
-    gr_post_item *post;            /* NULL: none */
-    size_t posts, posts_cap;
+    gr_post post, bare;            /* with special tokens and without */
     gr_decoder *decoder;
     bool byte_level; /* the model's pieces are raw bytes */
     int32_t bos, eos;

@@ -2,6 +2,7 @@
 #include "text/tokenizer.h"
 #include "text/files/large_parts.h"
 #include "text/stages/unigram.h"
+#include "text/stages/word_piece.h"
 #include "base/error.h"
 #include "base/log.h"
 
@@ -140,6 +141,21 @@ static gr_token_model *read_word_level(gr_json value, const gr_large_parts *larg
     return NULL;
 }
 
+static gr_token_model *read_word_piece(gr_json value, const gr_large_parts *large)
+{
+    gr_vocab vocab = {0};
+    const char *unk = gr_json_text(value, "unk_token", "[UNK]");
+    const char *prefix = gr_json_text(value, "continuing_subword_prefix", "##");
+    int64_t longest = gr_json_int(value, "max_input_chars_per_word", 100, 0, INT64_MAX);
+    gr_status status = gr_json_check(value.doc);
+    if (!status)
+        status = take_vocab(value, large, &vocab);
+    if (!status)
+        return gr_word_piece_new(&vocab, gr_vocab_find(&vocab, unk, strlen(unk)), prefix, (size_t)longest);
+    gr_vocab_free(&vocab);
+    return NULL;
+}
+
 /* Older files do not say what they are: then it shows in what they have. */
 static const char *type_of_model(gr_json value)
 {
@@ -148,6 +164,8 @@ static const char *type_of_model(gr_json value)
         return type;
     if (gr_json_is(gr_json_get(value, "merges")))
         return "BPE";
+    if (gr_json_is(gr_json_get(value, "max_input_chars_per_word")))
+        return "WordPiece";
     return gr_json_type_of(gr_json_get(value, "vocab")) == GR_JSON_ARRAY ? "Unigram" : "";
 }
 
@@ -163,6 +181,8 @@ static gr_token_model *read_model(gr_json value, const gr_large_parts *large, bo
         return read_unigram(value, large);
     if (strcmp(type, "WordLevel") == 0)
         return read_word_level(value, large);
+    if (strcmp(type, "WordPiece") == 0)
+        return read_word_piece(value, large);
     gr_json_fail(value, "model \"%s\" is not supported", type);
     return NULL;
 }
@@ -269,91 +289,6 @@ static gr_status read_added(gr_tokenizer *t, gr_json list)
     return status ? status : gr_tokenizer_prepare_added(t);
 }
 
-/* ---- post-processor ---- */
-
-static gr_status add_post(gr_tokenizer *t, gr_post_item item)
-{
-    gr_status status = gr_grow(&t->post, &t->posts_cap, t->posts + 1, sizeof *t->post);
-    if (!status)
-        t->post[t->posts++] = item;
-    return status;
-}
-
-/* Puts what stands so far (the text, with what earlier processors put around it) behind the items made now. */
-static gr_status add_inner(gr_tokenizer *t, const gr_post_item *inner, size_t n)
-{
-    gr_status status = GR_OK;
-    for (size_t i = 0; i < n && !status; i++)
-        status = add_post(t, inner[i]);
-    return status;
-}
-
-static gr_status read_template_item(gr_tokenizer *t, gr_json template, gr_json item, const gr_post_item *inner,
-                                    size_t n)
-{
-    gr_json special = gr_json_get(item, "SpecialToken");
-    if (gr_json_is(gr_json_get(item, "Sequence")))
-        return add_inner(t, inner, n);
-    const char *name = gr_json_text(special, "id", "");
-    gr_json ids = gr_json_get(gr_json_get(gr_json_get(template, "special_tokens"), name), "ids");
-    gr_json_as_array(ids);
-    gr_status status = gr_json_check(item.doc);
-    for (size_t i = 0; i < gr_json_size(ids) && !status; i++) {
-        int32_t id = (int32_t)gr_json_as_int(gr_json_item(ids, i), 0, INT32_MAX - 1);
-        status = gr_json_check(item.doc);
-        if (!status)
-            status = add_post(t, (gr_post_item){false, id});
-    }
-    return status;
-}
-
-static gr_status read_template(gr_tokenizer *t, gr_json value, const gr_post_item *inner, size_t n)
-{
-    gr_json items = gr_json_get(value, "single");
-    gr_json_as_array(items);
-    gr_status status = gr_json_check(value.doc);
-    for (size_t i = 0; i < gr_json_size(items) && !status; i++)
-        status = read_template_item(t, value, gr_json_item(items, i), inner, n);
-    return status;
-}
-
-/* [CLS] text [SEP]: "cls" and "sep" are ["[CLS]", id]. */
-static gr_status read_cls_sep(gr_tokenizer *t, gr_json value, const gr_post_item *inner, size_t n)
-{
-    int32_t cls = (int32_t)gr_json_as_int(gr_json_item(gr_json_get(value, "cls"), 1), 0, INT32_MAX - 1);
-    int32_t sep = (int32_t)gr_json_as_int(gr_json_item(gr_json_get(value, "sep"), 1), 0, INT32_MAX - 1);
-    gr_status status = gr_json_check(value.doc);
-    if (!status)
-        status = add_post(t, (gr_post_item){false, cls});
-    if (!status)
-        status = add_inner(t, inner, n);
-    return status ? status : add_post(t, (gr_post_item){false, sep});
-}
-
-static gr_status read_post(gr_tokenizer *t, gr_json value, int depth)
-{
-    const char *type = gr_json_text(value, "type", "");
-    gr_status status = gr_json_check(value.doc);
-    if (status || strcmp(type, "ByteLevel") == 0)
-        return status; /* moves offsets, never ids */
-    if (strcmp(type, "Sequence") == 0 && depth < 8) {
-        gr_json list = gr_json_get(value, "processors");
-        for (size_t i = 0; i < gr_json_size(list) && !status; i++)
-            status = read_post(t, gr_json_item(list, i), depth + 1);
-        return status;
-    }
-    bool template = strcmp(type, "TemplateProcessing") == 0;
-    if (!template && strcmp(type, "BertProcessing") != 0 && strcmp(type, "RobertaProcessing") != 0)
-        return gr_json_fail(value, "post-processor \"%s\" is not supported", type);
-    gr_post_item *inner = t->post;
-    size_t n = t->posts;
-    t->post = NULL;
-    t->posts = t->posts_cap = 0;
-    status = template ? read_template(t, value, inner, n) : read_cls_sep(t, value, inner, n);
-    gr_free(inner);
-    return status;
-}
-
 /* ---- all of it ---- */
 
 /* Truncation and padding shape batches; they are kept for others, but never applied: nothing is cut off unasked. */
@@ -371,9 +306,9 @@ static gr_status read_parts(gr_tokenizer *t, gr_json root, const gr_large_parts 
         return gr_error_status();
     gr_status status = read_added(t, gr_json_get(root, "added_tokens"));
     if (!status)
-        status = add_post(t, (gr_post_item){true, 0});
-    if (!status && gr_json_is(post))
-        status = read_post(t, post, 0);
+        status = gr_post_read(post, true, &t->post);
+    if (!status)
+        status = gr_post_read(post, false, &t->bare);
     return status ? status : gr_json_check(root.doc);
 }
 

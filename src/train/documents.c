@@ -33,10 +33,10 @@ static gr_status read_post(builder *b)
     const gr_tokenizer *t = b->tokenizer;
     bool behind = false;
     gr_status s = GR_OK;
-    for (size_t i = 0; s == GR_OK && i < t->posts; i++) {
-        behind = behind || t->post[i].is_text;
-        if (!t->post[i].is_text)
-            s = gr_ids_add(behind ? &b->back : &b->front, t->post[i].id);
+    for (size_t i = 0; s == GR_OK && i < t->post.n; i++) {
+        behind = behind || t->post.item[i].is_text;
+        if (!t->post.item[i].is_text)
+            s = gr_ids_add(behind ? &b->back : &b->front, t->post.item[i].id);
     }
     if (s == GR_OK && b->eos >= 0 && !(b->back.size && b->back.data[b->back.size - 1] == b->eos))
         s = gr_ids_add(&b->back, b->eos);

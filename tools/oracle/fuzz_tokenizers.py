@@ -20,6 +20,7 @@ import tempfile
 import unicodedata
 
 os.environ["RUST_BACKTRACE"] = "0"
+from charsmap import charsmap, real_charsmap
 from make_tokenizers import LLAMA3, O200K, TEXT
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 
@@ -86,13 +87,33 @@ def pieces_of(tokenizer, rng):
 # ---- pipelines ----
 
 
+def a_charsmap(rng):
+    """Rules for characters, clusters and what is neither; some to nothing. Or one of SentencePiece's own tables."""
+    if rng.random() < 0.4:
+        return real_charsmap(rng.choice(["nmt_nfkc", "nfkc", "nmt_nfkc_cf", "nfkc_cf"]))
+    bits = BITS + [chr(c) for c in range(0x20, 0x7F)] + ["e\u0301", "a\u0300\u0323", "\r\n", "\r", "\n", "\t", "\u0600a", "©", "©\u200d", "\u1100\u1161",
+                                                        "क", "क्", "क्त", "\u0e33", "\u200d", "\u0600", "🙂", "\u00ad", " "]
+    rules = {}
+    for _ in range(rng.randrange(1, 60)):
+        key = rng.choice(bits) if rng.random() < 0.7 else characters(rng)[:rng.randrange(1, 3)]
+        if "\x00" not in key and key:
+            rules[key] = rng.choice(["", " ", "x", "ab", "é", "日本", "▁", rng.choice(BITS).replace("\x00", "")])
+    return charsmap(rules or {"a": "b"})
+
+
+def a_bert_normalizer(rng):
+    return normalizers.BertNormalizer(clean_text=rng.random() < 0.8, handle_chinese_chars=rng.random() < 0.8,
+                                      strip_accents=rng.choice([None, None, True, False]), lowercase=rng.random() < 0.6)
+
+
 def a_normalizer(rng, depth=0):
     n = normalizers
     kinds = [n.NFC, n.NFD, n.NFKC, n.NFKD, n.Lowercase, n.StripAccents, n.Nmt, lambda: n.Strip(rng.random() < 0.6, rng.random() < 0.6),
              lambda: n.Replace(rng.choice([" ", "a", "  ", "é", "ab"]), rng.choice(["▁", "", "_", "xy", " "])),
              lambda: n.Replace(Regex(rng.choice([r"\s+", r"[aeiou]", r" {2,}", r"\p{M}", r"^\s", r"(?i)THE", r"\d{1,3}", r"[^\S ]"])),
                                rng.choice(["", " ", "#", "▁"])),
-             lambda: n.Prepend(rng.choice(["▁", " ", "x"]))]
+             lambda: n.Prepend(rng.choice(["▁", " ", "x"])), lambda: n.Precompiled(a_charsmap(rng)),
+             lambda: n.Precompiled(a_charsmap(rng)), lambda: a_bert_normalizer(rng), lambda: a_bert_normalizer(rng)]
     if depth < 2 and rng.random() < 0.4:
         return n.Sequence([a_normalizer(rng, depth + 1) for _ in range(rng.randrange(1, 4))])
     return rng.choice(kinds)()
@@ -128,11 +149,12 @@ def a_decoder(rng, level, depth=0):
     d = decoders
     if level and rng.random() < 0.8:
         return d.ByteLevel()
-    kinds = [d.ByteLevel, d.ByteFallback, d.Fuse, d.Metaspace, d.BPEDecoder, lambda: d.WordPiece(cleanup=rng.random() < 0.5),
+    kinds = [d.ByteLevel, d.ByteFallback, d.Fuse, d.Metaspace, d.BPEDecoder, lambda: d.WordPiece(rng.choice(["##", "##", "@", "", "a"]), cleanup=rng.random() < 0.5),
              lambda: d.Metaspace(prepend_scheme=rng.choice(["always", "first", "never"])),
              lambda: d.Strip(rng.choice([" ", "a", "▁"]), rng.randrange(3), rng.randrange(3)),
              lambda: d.Replace(rng.choice(["▁", " ", "a"]), rng.choice([" ", "", "xx"])),
-             lambda: d.Replace(Regex(r"\s+"), " "), d.CTC]
+             lambda: d.Replace(Regex(r"\s+"), " "), d.CTC,
+             lambda: d.CTC(rng.choice(["<pad>", "a"]), rng.choice(["|", "e", " "]), rng.random() < 0.5)]
     if depth < 2 and rng.random() < 0.4:
         return d.Sequence([a_decoder(rng, False, depth + 1) for _ in range(rng.randrange(1, 4))])
     return rng.choice(kinds)()
@@ -145,7 +167,10 @@ def a_model(rng, level):
     if kind == "wordlevel":
         return models.WordLevel(unk_token="<unk>"), trainers.WordLevelTrainer(special_tokens=["<unk>"], **corpus), {}
     if kind == "wordpiece":
-        return models.WordPiece(unk_token="<unk>"), trainers.WordPieceTrainer(special_tokens=["<unk>"], **corpus), {}
+        prefix, longest = rng.choice(["##", "##", "##", "@", "é#"]), rng.choice([100, 100, 100, 1, 4, 20])
+        return (models.WordPiece(unk_token="<unk>", continuing_subword_prefix=prefix, max_input_chars_per_word=longest),
+                trainers.WordPieceTrainer(special_tokens=["<unk>"], continuing_subword_prefix=prefix, **corpus),
+                {"continuing_subword_prefix": rng.choice(["##", "", "a"])} if rng.random() < 0.1 else {})
     bytes_ = [f"<0x{i:02X}>" for i in range(256) if i != rng.choice((300, 300, 195))]
     if kind == "unigram":
         edit = {"byte_fallback": True} if rng.random() < 0.4 else {}
@@ -176,14 +201,24 @@ def added_tokens(rng):
                                        "a b", " x", "aa", "aaa", "\n\n", "İ", "12"], rng.randrange(0, 6))]
 
 
+def a_template(rng, t, have):
+    some = lambda most: [rng.choice(have) for _ in range(rng.randrange(0, most))]
+    pair = some(2) + ["$A"] + some(3) + ["$B:1"] + some(2) if rng.random() < 0.8 else some(2) + rng.choice([["$B"], ["$B", "$A"], ["$A"]])
+    single = some(3) + ["$A"] + some(2) if rng.random() < 0.95 else rng.choice([["$A", "$A"], some(2) + [have[0]]])
+    return processors.TemplateProcessing(single=" ".join(single), pair=" ".join(pair),
+                                         special_tokens=[(token, t.token_to_id(token)) for token in have])
+
+
 def a_postprocessor(rng, t):
     have = [token for token in ("<s>", "</s>", "<unk>", "<mask>") if t.token_to_id(token) is not None]
     if not have:
         return rng.choice([None, processors.ByteLevel()])
-    parts = [rng.choice(have) for _ in range(rng.randrange(0, 3))]
-    template = processors.TemplateProcessing(single=" ".join(parts + ["$A"] + [rng.choice(have) for _ in range(rng.randrange(0, 2))]),
-                                             special_tokens=[(token, t.token_to_id(token)) for token in have])
-    return rng.choice([template, template, processors.Sequence([processors.ByteLevel(), template])])
+    ends = [(token, t.token_to_id(token)) for token in (rng.choice(have), rng.choice(have))]
+    kinds = [lambda: a_template(rng, t, have), lambda: a_template(rng, t, have), processors.ByteLevel,
+             lambda: processors.BertProcessing(*ends), lambda: processors.RobertaProcessing(*ends)]
+    if rng.random() < 0.5:
+        return rng.choice(kinds)()
+    return processors.Sequence([rng.choice(kinds)() for _ in range(rng.randrange(1, 4))])
 
 
 def a_pipeline(rng):

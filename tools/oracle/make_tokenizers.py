@@ -7,6 +7,7 @@ import pathlib
 import random
 import sys
 
+from charsmap import charsmap
 from tokenizers import (AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers)
 
 TEXT = [
@@ -109,6 +110,45 @@ def repeating(t):
     return Tokenizer.from_str(json.dumps(data))
 
 
+RULES = {"ａ": "a", "Ｂ": "b", "①": "1", "⑳": "20", "…": "...", "\u00ad": "", "\u200b": " ", "\t": " ", "\n": " ", "\r": " ", "e\u0301": "é", "É": "e",
+         "ﬁ": "fi", "ﷺ": "صلى الله", "　": " ", "क्": "k", "क": "ka", "©": "(c)", "\u1100": "g", "か\u3099": "が", "\u0600": "", "x": "y"}
+
+
+def precompiled(rules, model="unigram"):
+    """A table of SentencePiece's before the model it mostly comes with, and before one that looks at where a text begins."""
+    t = Tokenizer(models.Unigram() if model == "unigram" else models.WordLevel(unk_token="<unk>"))
+    t.normalizer = normalizers.Sequence([normalizers.Precompiled(charsmap(rules)), normalizers.Replace(Regex(" {2,}"), " ")])
+    scheme = "always" if model == "unigram" else "first"
+    t.pre_tokenizer, t.decoder = pre_tokenizers.Metaspace(prepend_scheme=scheme), decoders.Metaspace(prepend_scheme=scheme)
+    trainer = trainers.UnigramTrainer if model == "unigram" else trainers.WordLevelTrainer
+    options = {"unk_token": "<unk>"} if model == "unigram" else {}
+    t.train_from_iterator(TEXT, trainer(vocab_size=300, show_progress=False, special_tokens=["<unk>", "</s>"], **options))
+    return t
+
+
+def bert(prefix="##", longest=100, normalizer=None, vocab=500):
+    t = Tokenizer(models.WordPiece(unk_token="[UNK]", continuing_subword_prefix=prefix, max_input_chars_per_word=longest))
+    t.normalizer, t.pre_tokenizer = normalizer or normalizers.BertNormalizer(), pre_tokenizers.BertPreTokenizer()
+    t.decoder = decoders.WordPiece(prefix, cleanup=longest == 100)
+    special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+    t.train_from_iterator(TEXT, trainers.WordPieceTrainer(vocab_size=vocab, show_progress=False, special_tokens=special,
+                                                          continuing_subword_prefix=prefix))
+    t.post_processor = processors.BertProcessing(("[SEP]", 3), ("[CLS]", 2))
+    return t
+
+
+def two_templates(t, single):
+    """The second template takes what the first one made for a pair: a token and the text."""
+    t.add_special_tokens(["<s>", "</s>", "<x>"])
+    tokens = [(token, t.token_to_id(token)) for token in ("<s>", "</s>", "<x>")]
+    template = processors.TemplateProcessing
+    t.post_processor = processors.Sequence([
+        template(single=single, special_tokens=tokens), processors.ByteLevel(),
+        template(single="$A </s>", pair="<x> $B:0 </s> $A:0", special_tokens=tokens),
+        processors.RobertaProcessing(tokens[1], tokens[0])])
+    return t
+
+
 def with_marks(t):
     t.add_tokens(MARKS)
     t.add_special_tokens(["<s>"])
@@ -153,6 +193,17 @@ def tokenizers():
     yield "unigram", with_marks(unigram(False))
     yield "unigram-bytes", unigram(True)
     yield "word-level", word_level(pre_tokenizers.Whitespace())
+    yield "precompiled", with_marks(precompiled(RULES))
+    yield "precompiled-first", precompiled({key: value for key, value in RULES.items() if len(key) == 1}, "words")
+    yield "precompiled-clusters", precompiled({"a": "A", "\u0301": "", "\r\n": "\n", "©\u200d": "c", "\u0600a": "b", "が": "ga", "ß": "ss", "ç": "",
+                                              "👍": "+"})
+    yield "bert", bert()
+    yield "bert-cased", with_marks(bert("#", 7, normalizers.BertNormalizer(lowercase=False, handle_chinese_chars=False)))
+    yield "bert-accents", bert("##", 100, normalizers.BertNormalizer(strip_accents=False, clean_text=False), 400)
+    yield "bert-strip", bert("", 20, normalizers.BertNormalizer(strip_accents=True, lowercase=False), 350)
+    yield "templates", two_templates(byte_bpe(level(add_prefix_space=False), 400), "<s> $A")
+    yield "templates-alone", two_templates(byte_bpe(level(add_prefix_space=False), 400), "$A")
+    yield "templates-twice", two_templates(byte_bpe(level(add_prefix_space=False), 400), "$A $A")
     # What the fuzzer has found.
     yield "scripts", with_marks(char_bpe(chain([pre_tokenizers.UnicodeScripts(), pre_tokenizers.FixedLength(7),
                                                 pre_tokenizers.Metaspace(prepend_scheme="always", replacement="_"),

@@ -109,4 +109,5 @@ def main():
     table("gr_lower", lower())
 
 
-main()
+if __name__ == "__main__":
+    main()

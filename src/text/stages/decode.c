@@ -265,6 +265,102 @@ static gr_status run_bpe(const step *s, const gr_strings *in, gr_strings *out)
     return status;
 }
 
+/* What cleaning up replaces, in this order; WordPiece decodes texts whose words and marks were cut apart. */
+static const char *const clean_ups[][2] = {
+    {" .", "."},   {" ?", "?"},           {" !", "!"},   {" ,", ","},     {" ' ", "'"},    {" n't", "n't"},
+    {" 'm", "'m"}, {" do not", " don't"}, {" 's", "'s"}, {" 've", "'ve"}, {" 're", "'re"},
+};
+
+/* *text becomes what cleaning makes of it; *spare is used up. */
+static gr_status clean_up(gr_bytes *text, gr_bytes *spare)
+{
+    gr_status status = GR_OK;
+    for (size_t i = 0; i < sizeof clean_ups / sizeof *clean_ups && !status; i++) {
+        gr_pattern from = {(char *)clean_ups[i][0], strlen(clean_ups[i][0]), NULL};
+        spare->size = 0;
+        replacing r = {spare, clean_ups[i][1], strlen(clean_ups[i][1])};
+        if (text->size)
+            status = gr_pattern_walk(&from, text->data, text->size, replace_part, &r);
+        gr_bytes swap = *text;
+        *text = *spare;
+        *spare = swap;
+    }
+    return status;
+}
+
+static gr_status read_word_piece(step *s, gr_json value)
+{
+    const char *prefix = gr_json_text(value, "prefix", "##");
+    s->flag = gr_json_bool(value, "cleanup", true);
+    return gr_pattern_set(&s->a, prefix, strlen(prefix));
+}
+
+/* A token with the prefix goes to what is before it, others have a space between. */
+static gr_status run_word_piece(const step *s, const gr_strings *in, gr_strings *out)
+{
+    gr_bytes word = {0}, spare = {0};
+    gr_status status = GR_OK;
+    for (size_t i = 0; i < in->n && !status; i++) {
+        size_t size, n = s->a.size;
+        const char *text = gr_strings_at(in, i, &size);
+        bool joins = size >= n && (!n || memcmp(text, s->a.text, n) == 0);
+        word.size = 0;
+        if (i && joins)
+            status = gr_bytes_add(&word, text + n, size - n);
+        else
+            status = i && gr_bytes_add(&word, " ", 1) ? GR_ERR_MEMORY : gr_bytes_add(&word, text, size);
+        if (!status && s->flag)
+            status = clean_up(&word, &spare);
+        if (!status)
+            status = gr_strings_add(out, word.data, word.size);
+    }
+    gr_bytes_free(&word);
+    gr_bytes_free(&spare);
+    return status;
+}
+
+static gr_status read_ctc(step *s, gr_json value)
+{
+    const char *pad = gr_json_text(value, "pad_token", "<pad>"),
+               *delimiter = gr_json_text(value, "word_delimiter_token", "|");
+    s->flag = gr_json_bool(value, "cleanup", true);
+    gr_status status = gr_pattern_set(&s->a, pad, strlen(pad));
+    return status ? status : gr_pattern_set(&s->b, delimiter, strlen(delimiter));
+}
+
+/* Tokens that repeat are one, and padding is nothing; cleaning up takes the delimiter of words for a space. */
+static gr_status run_ctc(const step *s, const gr_strings *in, gr_strings *out)
+{
+    gr_bytes word = {0}, spare = {0};
+    gr_status status = GR_OK;
+    size_t last_size = 0;
+    const char *last = NULL;
+    for (size_t i = 0; i < in->n && !status; i++) {
+        size_t size;
+        const char *text = gr_strings_at(in, i, &size);
+        if (last && size == last_size && memcmp(text, last, size) == 0)
+            continue;
+        last = text;
+        last_size = size;
+        replacing r = {&word, "", 0};
+        word.size = 0;
+        status = gr_pattern_walk(&s->a, text, size, replace_part, &r);
+        if (!status && s->flag)
+            status = clean_up(&word, &spare);
+        if (!status && s->flag) {
+            spare.size = 0;
+            r = (replacing){&spare, " ", 1};
+            status = word.size ? gr_pattern_walk(&s->b, word.data, word.size, replace_part, &r) : GR_OK;
+        }
+        const gr_bytes *made = s->flag ? &spare : &word;
+        if (!status && made->size)
+            status = gr_strings_add(out, made->data, made->size);
+    }
+    gr_bytes_free(&word);
+    gr_bytes_free(&spare);
+    return status;
+}
+
 static const kind kinds[] = {
     {"ByteLevel", read_nothing, run_byte_level},
     {"ByteFallback", read_nothing, run_byte_fallback},
@@ -273,6 +369,8 @@ static const kind kinds[] = {
     {"Replace", read_replace, run_replace},
     {"Metaspace", read_metaspace, run_metaspace},
     {"BPEDecoder", read_bpe, run_bpe},
+    {"WordPiece", read_word_piece, run_word_piece},
+    {"CTC", read_ctc, run_ctc},
 };
 
 /* ---- the chain ---- */

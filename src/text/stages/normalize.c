@@ -1,6 +1,9 @@
 #include "text/stages/normalize.h"
+#include "text/stages/normalize_bert.h"
 #include "text/stages/pattern.h"
 #include "text/unicode/unicode.h"
+#include "text/vocab/charsmap.h"
+#include "base/base64.h"
 
 typedef struct step step;
 
@@ -15,6 +18,8 @@ struct step {
     const kind *kind;
     gr_pattern a, b; /* what is replaced by what */
     bool left, right;
+    unsigned bert;    /* GR_BERT_ */
+    gr_charsmap *map; /* Precompiled */
 };
 
 struct gr_normalizer {
@@ -188,6 +193,44 @@ static gr_status run_prepend(const step *s, const char *text, size_t size, gr_by
     return status ? status : gr_bytes_add(out, text, size);
 }
 
+/* Accents go with the case where nothing else is said. */
+static gr_status read_bert(step *s, gr_json value)
+{
+    bool lower = gr_json_bool(value, "lowercase", true);
+    s->bert = (gr_json_bool(value, "clean_text", true) ? GR_BERT_CLEAN : 0) |
+              (gr_json_bool(value, "handle_chinese_chars", true) ? GR_BERT_PAD : 0) |
+              (gr_json_bool(value, "strip_accents", lower) ? GR_BERT_STRIP : 0) | (lower ? GR_BERT_LOWER : 0);
+    return s->bert & (GR_BERT_STRIP | GR_BERT_LOWER) ? read_form(s, value) : GR_OK;
+}
+
+static gr_status run_bert(const step *s, const char *text, size_t size, gr_bytes *out)
+{
+    return gr_bert_normalize(s->bert, text, size, out);
+}
+
+static gr_status read_charsmap(step *s, gr_json value)
+{
+    size_t size, n;
+    gr_json map = gr_json_get(value, "precompiled_charsmap");
+    const char *text = gr_json_as_text(map, &size);
+    if (gr_json_check(value.doc))
+        return gr_error_status();
+    unsigned char *data = gr_alloc(size / 4 * 3 + 3);
+    s->map = gr_alloc_zero(1, sizeof *s->map);
+    gr_status status = data && s->map ? GR_OK : GR_ERR_MEMORY;
+    if (!status && !gr_base64_decode(text, size, data, &n))
+        status = gr_json_fail(map, "expected base64");
+    if (!status && gr_charsmap_read(data, n, s->map))
+        status = gr_fail_in("normalizer");
+    gr_free(data);
+    return status;
+}
+
+static gr_status run_charsmap(const step *s, const char *text, size_t size, gr_bytes *out)
+{
+    return gr_charsmap_run(s->map, text, size, out);
+}
+
 static const kind kinds[] = {
     {"NFC", read_form, run_form, GR_NFC},
     {"NFD", read_form, run_form, GR_NFD},
@@ -199,6 +242,8 @@ static const kind kinds[] = {
     {"Nmt", read_nothing, run_nmt, GR_NFC},
     {"Replace", read_replace, run_replace, GR_NFC},
     {"Prepend", read_prepend, run_prepend, GR_NFC},
+    {"BertNormalizer", read_bert, run_bert, GR_NFC},
+    {"Precompiled", read_charsmap, run_charsmap, GR_NFC},
 };
 
 static gr_status read_step(gr_normalizer *d, gr_json value, int depth)
@@ -240,6 +285,9 @@ void gr_normalizer_free(gr_normalizer *n)
     for (size_t i = 0; n && i < n->n; i++) {
         gr_pattern_free(&n->step[i].a);
         gr_pattern_free(&n->step[i].b);
+        if (n->step[i].map)
+            gr_charsmap_free(n->step[i].map);
+        gr_free(n->step[i].map);
     }
     if (n)
         gr_free(n->step);

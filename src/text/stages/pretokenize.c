@@ -240,6 +240,25 @@ static gr_status run_whitespace(const step *s, const gr_piece *piece, gr_pieces 
     return status;
 }
 
+/* Words between white space, which is dropped, and punctuation characters. */
+static gr_status run_bert(const step *s, const gr_piece *piece, gr_pieces *out)
+{
+    const char *p = piece->text, *end = p + piece->size, *start = p;
+    gr_status status = GR_OK;
+    (void)s;
+    for (int n; p < end && !status; p += n) {
+        unsigned class = gr_class(gr_utf8_read(p, end, &n)) & (GR_CLASS_PUNCTUATION | GR_CLASS_SPACE);
+        if (!class)
+            continue;
+        if (p > start)
+            status = add_part(out, piece, (size_t)(start - piece->text), (size_t)(p - piece->text));
+        if (!status && !(class & GR_CLASS_SPACE))
+            status = add_part(out, piece, (size_t)(p - piece->text), (size_t)(p + n - piece->text));
+        start = p + n;
+    }
+    return status ? status : add_part(out, piece, (size_t)(start - piece->text), piece->size);
+}
+
 /* Bytes appended to out->own, which has room. */
 static void put(gr_pieces *out, const char *text, size_t size)
 {
@@ -383,9 +402,8 @@ static const kind kinds[] = {
     {"Metaspace", read_metaspace, run_metaspace, 4, 4},
     {"UnicodeScripts", read_nothing, run_scripts, 0, 0},
     {"FixedLength", read_fixed_length, run_fixed_length, 0, 0},
-    {"BertPreTokenizer", read_whitespace_split, run_split, 0, 0},
+    {"BertPreTokenizer", read_nothing, run_bert, 0, 0},
 };
-static const kind punctuation = {"BertPreTokenizer", read_punctuation, run_split, 0, 0}; /* its second half */
 static const kind alphabet = {"ByteLevel", NULL, run_alphabet, 2, 0};
 
 /* ---- the chain ---- */
@@ -421,8 +439,6 @@ static gr_status read_step(gr_pretokenizer *p, gr_json value, int depth)
             status = gr_json_check(value.doc);
         if (!status && kinds[i].run == run_byte_level)
             status = add_step(p, &alphabet, &s);
-        if (!status && strcmp(type, punctuation.type) == 0)
-            status = add_step(p, &punctuation, &s) ? gr_error_status() : punctuation.read(s, value);
         return status;
     }
     return status ? status : gr_json_fail(value, "pre-tokenizer \"%s\" is not supported", type);

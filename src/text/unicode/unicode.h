@@ -39,7 +39,11 @@ extern const gr_range gr_marks[];   /* combining marks */
 extern const gr_range gr_inert[];   /* what normal forms leave alone */
 extern const gr_range gr_lower[];   /* newer than Unicode 14: value + code point is its lower case */
 extern const gr_range gr_scripts[]; /* what the pre-tokenizer UnicodeScripts tells apart: value is a script's number */
+extern const gr_range gr_bert_dropped[]; /* what BertNormalizer cleans away: an older Unicode's control characters */
+extern const gr_range gr_bert_marks[];   /* and what it takes for accents */
+extern const gr_range gr_bert_padded[];  /* Chinese characters: words of their own to it */
 extern const int gr_recent_count, gr_marks_count, gr_inert_count, gr_lower_count, gr_scripts_count;
+extern const int gr_bert_dropped_count, gr_bert_marks_count, gr_bert_padded_count;
 
 /* The range that holds c, or NULL. */
 static inline const gr_range *gr_range_find(const gr_range *table, int count, uint32_t c)

@@ -1,0 +1,13 @@
+/* Base64 (RFC 4648, the standard alphabet); the padding may be missing. */
+#ifndef GR_BASE_BASE64_H
+#define GR_BASE_BASE64_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* Decodes into out, which has room for 3 bytes of every 4 characters begun; false: it is no base64. *out_size are the
+ * bytes written. */
+bool gr_base64_decode(const char *text, size_t size, unsigned char *out, size_t *out_size);
+
+#endif

@@ -1,0 +1,161 @@
+#include <string.h>
+#include "text/stages/post_process.h"
+#include "base/mem.h"
+
+/* Hugging Face's processors hand on a list of encodings. A template makes an encoding of each of its items and can take
+ * one ("single") or two ("pair") of them, whatever they are; BERT's and RoBERTa's put tokens around each. */
+typedef struct parts {
+    gr_post *at;
+    size_t n, cap;
+} parts;
+
+typedef struct reading {
+    bool special;
+    parts now;
+} reading;
+
+static gr_status add_item(gr_post *p, gr_post_item item)
+{
+    gr_status status = gr_grow(&p->item, &p->cap, p->n + 1, sizeof *p->item);
+    if (!status)
+        p->item[p->n++] = item;
+    return status;
+}
+
+static gr_status add_items(gr_post *p, const gr_post *more)
+{
+    gr_status status = GR_OK;
+    for (size_t i = 0; i < more->n && !status; i++)
+        status = add_item(p, more->item[i]);
+    return status;
+}
+
+static gr_status new_part(parts *p, gr_post **out)
+{
+    gr_status status = gr_grow(&p->at, &p->cap, p->n + 1, sizeof *p->at);
+    if (status)
+        return status;
+    *out = &p->at[p->n++];
+    **out = (gr_post){0};
+    return GR_OK;
+}
+
+static void free_parts(parts *p)
+{
+    for (size_t i = 0; i < p->n; i++)
+        gr_post_free(&p->at[i]);
+    gr_free(p->at);
+    *p = (parts){0};
+}
+
+/* The ids of a special token, by its name in the template's own list. */
+static gr_status add_special(gr_json template, gr_json special, gr_post *to)
+{
+    const char *name = gr_json_text(special, "id", "");
+    gr_json ids = gr_json_get(gr_json_get(gr_json_get(template, "special_tokens"), name), "ids");
+    gr_json_as_array(ids);
+    gr_status status = gr_json_check(special.doc);
+    for (size_t i = 0; i < gr_json_size(ids) && !status; i++) {
+        int32_t id = (int32_t)gr_json_as_int(gr_json_item(ids, i), 0, INT32_MAX - 1);
+        status = gr_json_check(special.doc);
+        if (!status)
+            status = add_item(to, (gr_post_item){false, id});
+    }
+    return status;
+}
+
+static gr_status read_template_item(reading *r, gr_json template, gr_json item, parts *out)
+{
+    gr_json sequence = gr_json_get(item, "Sequence");
+    gr_post *to;
+    if (!gr_json_is(sequence) && !r->special)
+        return GR_OK;
+    const char *which = gr_json_text(sequence, "id", "A");
+    gr_status status = gr_json_check(item.doc);
+    if (!status)
+        status = new_part(out, &to);
+    if (status)
+        return status;
+    if (!gr_json_is(sequence))
+        return add_special(template, gr_json_get(item, "SpecialToken"), to);
+    bool second = strcmp(which, "B") == 0;
+    if (second && r->now.n < 2)
+        return gr_json_fail(sequence, "there is no second text here");
+    return add_items(to, &r->now.at[second]);
+}
+
+static gr_status read_template(reading *r, gr_json value)
+{
+    parts made = {0};
+    gr_json items = gr_json_get(value, r->now.n == 2 ? "pair" : "single");
+    if (r->now.n == 0 || r->now.n > 2)
+        return gr_json_fail(value, "a template cannot be put around the %zu parts that processors before it make",
+                            r->now.n);
+    gr_json_as_array(items);
+    gr_status status = gr_json_check(value.doc);
+    for (size_t i = 0; i < gr_json_size(items) && !status; i++)
+        status = read_template_item(r, value, gr_json_item(items, i), &made);
+    free_parts(&r->now);
+    r->now = made;
+    return status;
+}
+
+/* [CLS] first [SEP] second [SEP]; RoBERTa's second has the separator before it too. "cls" and "sep" are ["[CLS]", id]. */
+static gr_status read_cls_sep(reading *r, gr_json value, bool roberta)
+{
+    int32_t cls = (int32_t)gr_json_as_int(gr_json_item(gr_json_get(value, "cls"), 1), 0, INT32_MAX - 1);
+    int32_t sep = (int32_t)gr_json_as_int(gr_json_item(gr_json_get(value, "sep"), 1), 0, INT32_MAX - 1);
+    gr_status status = gr_json_check(value.doc);
+    for (size_t i = 0; i < r->now.n && r->special && !status; i++) {
+        gr_post with = {0};
+        if (i == 0 || roberta)
+            status = add_item(&with, (gr_post_item){false, i ? sep : cls});
+        if (!status)
+            status = add_items(&with, &r->now.at[i]);
+        if (!status)
+            status = add_item(&with, (gr_post_item){false, sep});
+        gr_post_free(&r->now.at[i]);
+        r->now.at[i] = with;
+    }
+    return status;
+}
+
+static gr_status read_processor(reading *r, gr_json value, int depth)
+{
+    const char *type = gr_json_text(value, "type", "");
+    gr_status status = gr_json_check(value.doc);
+    if (status || strcmp(type, "ByteLevel") == 0)
+        return status; /* moves offsets, never ids */
+    if (strcmp(type, "Sequence") == 0 && depth < 8) {
+        gr_json list = gr_json_get(value, "processors");
+        for (size_t i = 0; i < gr_json_size(list) && !status; i++)
+            status = read_processor(r, gr_json_item(list, i), depth + 1);
+        return status;
+    }
+    if (strcmp(type, "TemplateProcessing") == 0)
+        return read_template(r, value);
+    if (strcmp(type, "BertProcessing") == 0 || strcmp(type, "RobertaProcessing") == 0)
+        return read_cls_sep(r, value, *type == 'R');
+    return gr_json_fail(value, "post-processor \"%s\" is not supported", type);
+}
+
+gr_status gr_post_read(gr_json value, bool special, gr_post *out)
+{
+    reading r = {.special = special};
+    gr_post *text;
+    gr_status status = new_part(&r.now, &text);
+    if (!status)
+        status = add_item(text, (gr_post_item){true, 0});
+    if (!status && gr_json_is(value))
+        status = read_processor(&r, value, 0);
+    for (size_t i = 0; i < r.now.n && !status; i++)
+        status = add_items(out, &r.now.at[i]);
+    free_parts(&r.now);
+    return status;
+}
+
+void gr_post_free(gr_post *p)
+{
+    gr_free(p->item);
+    *p = (gr_post){0};
+}
