@@ -203,15 +203,16 @@ static gr_status put_tokens(gr_tokenizer *t, const gr_tokenizer_class *c, const 
 
 static gr_status set_post(gr_tokenizer *t, const gr_told_token *before, const gr_told_token *after)
 {
-    t->posts = 0;
-    gr_status status = gr_grow(&t->post, &t->posts_cap, 3, sizeof *t->post);
+    gr_post *p = &t->post;
+    p->n = 0;
+    gr_status status = gr_grow(&p->item, &p->cap, 3, sizeof *p->item);
     if (status)
         return status;
     if (before)
-        t->post[t->posts++] = (gr_post_item){false, (int32_t)gr_tokenizer_find(t, before->content, before->size)};
-    t->post[t->posts++] = (gr_post_item){true, 0};
+        p->item[p->n++] = (gr_post_item){false, (int32_t)gr_tokenizer_find(t, before->content, before->size)};
+    p->item[p->n++] = (gr_post_item){true, 0};
     if (after)
-        t->post[t->posts++] = (gr_post_item){false, (int32_t)gr_tokenizer_find(t, after->content, after->size)};
+        p->item[p->n++] = (gr_post_item){false, (int32_t)gr_tokenizer_find(t, after->content, after->size)};
     return GR_OK;
 }
 
