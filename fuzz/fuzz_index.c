@@ -7,7 +7,7 @@
 #include <unistd.h>
 
 #include "base/file.h"
-#include "format/safetensors.h"
+#include "format/weights.h"
 
 #define INDEX "model.safetensors.index.json"
 
@@ -44,7 +44,7 @@ static void check(const gr_weights *w)
     gr_json map = gr_json_get(gr_json_root(doc), "weight_map");
     int held = 0;
     for (int f = 0; f < gr_weights_files(w); f++)
-        held += gr_safetensors_count(gr_weights_file(w, f));
+        held += gr_weights_file(w, f)->count;
     if (!doc || held != gr_weights_count(w) || (size_t)held != gr_json_size(map))
         __builtin_trap();
     for (int i = 0; i < gr_weights_count(w); i++) {

@@ -9,7 +9,7 @@
 #include "base/file.h"
 #include "base/mem.h"
 #include "check.h"
-#include "format/safetensors.h"
+#include "format/weights.h"
 
 static char folder[] = "format_test.XXXXXX";
 
@@ -620,11 +620,11 @@ static void test_folders(void)
     static const struct {
         const char *name, *file, *expected;
     } cases[] = {
-        {"pickle", "pytorch_model.bin", "the weights are in pytorch_model.bin, a pickle"},
-        {"pickles", "pytorch_model-00001-of-00002.bin", "a pickle"},
-        {"checkpoint of PyTorch", "model.pth", "the weights are in model.pth, a pickle"},
+        {"pickle", "pytorch_model.bin", "pytorch_model.bin: no file of torch.save"},
+        {"pickles", "pytorch_model-00001-of-00002.bin", "in this directory, but pytorch_model-00001-of-00002.bin"},
+        {"checkpoint of PyTorch", "model.pth", "in this directory, but model.pth"},
         {"other name", "consolidated.safetensors", "in this directory, but consolidated.safetensors"},
-        {"nothing", "README.md", "no model.safetensors and no model.safetensors.index.json in this directory\n"},
+        {"nothing", "README.md", "no index of shards of either in this directory\n"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         KEEP(dir, cases[i].name);

@@ -575,7 +575,9 @@ TEST(what_is_no_model_directory)
     check_refused(&f, test_dir(), "the first release of LLaMA");
     write_files(&f, test_dir(), 0);
     CHECK_OK(gr_dir_remove(test_join(test_dir(), "model.safetensors")));
+    CHECK_OK(gr_file_write(test_join(test_dir(), "model.gguf"), "x", 1));
+    check_refused(&f, test_dir(), "in this directory, but model.gguf");
     CHECK_OK(gr_file_write(test_join(test_dir(), "pytorch_model.bin"), "x", 1));
-    check_refused(&f, test_dir(), "the weights are in pytorch_model.bin, a pickle");
+    check_refused(&f, test_dir(), "pytorch_model.bin: no file of torch.save");
     free_files(&f);
 }

@@ -3,7 +3,7 @@
 #include "tiny.h"
 
 #include "base/dtype.h"
-#include "format/safetensors.h"
+#include "format/weights.h"
 #include "program/store.h"
 
 enum { ROWS = 2, LENGTH = 7, N_DEVICES = 3 };

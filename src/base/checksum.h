@@ -1,10 +1,13 @@
-/* 64-bit checksum of bytes: XXH64 with seed 0 (https://github.com/Cyan4973/xxHash, doc/xxhash_spec.md). */
+/* Checksums of bytes. */
 #ifndef GR_BASE_CHECKSUM_H
 #define GR_BASE_CHECKSUM_H
 
 #include <stddef.h>
 #include <stdint.h>
 
+/* XXH64 with seed 0 (https://github.com/Cyan4973/xxHash, doc/xxhash_spec.md): what we write. */
 uint64_t gr_checksum(const void *data, size_t size);
+/* CRC-32 as zip archives and PNG have it: polynomial 0x04C11DB7, reflected. */
+uint32_t gr_crc32(const void *data, size_t size);
 
 #endif

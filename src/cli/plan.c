@@ -10,7 +10,7 @@
 #include "cli/train_flags.h"
 #include "cli/verbs.h"
 #include "format/checkpoint.h"
-#include "format/safetensors.h"
+#include "format/weights.h"
 
 /* Peak memory by kind, in bytes. */
 typedef struct plan {

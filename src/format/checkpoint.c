@@ -408,12 +408,7 @@ bool gr_checkpoint_is_adapter(const char *dir)
 
 gr_weights *gr_checkpoint_weights(const char *dir)
 {
-    if (!gr_checkpoint_is_adapter(dir))
-        return gr_weights_open(dir);
-    char *path = gr_path_join(dir, GR_ADAPTER_WEIGHTS);
-    gr_weights *w = path ? gr_weights_open(path) : NULL;
-    gr_free(path);
-    return w;
+    return gr_checkpoint_is_adapter(dir) ? gr_weights_open_adapter(dir) : gr_weights_open(dir);
 }
 
 gr_status gr_checkpoint_open(const char *dir, gr_checkpoint *out)

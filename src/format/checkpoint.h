@@ -15,7 +15,7 @@
 #define GR_FORMAT_CHECKPOINT_H
 
 #include "format/json.h"
-#include "format/safetensors.h"
+#include "format/weights.h"
 
 /* The two files of an adapter, which a LoRA run's checkpoints hold in place of config.json and model.safetensors. */
 #define GR_ADAPTER_CONFIG "adapter_config.json"

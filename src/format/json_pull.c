@@ -50,7 +50,7 @@ static bool is_tail(unsigned char c)
     return (c & 0xC0) == 0x80;
 }
 
-/* Well-formed UTF-8 (Unicode 3.9, table 3-7). The text ends in a quote, so reading ahead stays inside. */
+/* Well-formed UTF-8 (Unicode 3.9, table 3-7). */
 static bool is_utf8(const unsigned char *p, const unsigned char *end)
 {
     while (p < end) {
@@ -73,6 +73,11 @@ static bool is_utf8(const unsigned char *p, const unsigned char *end)
                 return false;
     }
     return true;
+}
+
+bool gr_is_utf8(const char *text, size_t size)
+{
+    return is_utf8((const unsigned char *)text, (const unsigned char *)text + size);
 }
 
 static int hex4(const char *p)

@@ -244,6 +244,26 @@ gr_safetensors *gr_safetensors_parse(const char *name, const void *data, size_t 
     return open_bytes(name, (gr_map){0}, data, size);
 }
 
+static void close_source(void *self)
+{
+    gr_safetensors_close(self);
+}
+
+gr_status gr_safetensors_source(const char *path, gr_source *out)
+{
+    gr_safetensors *st = gr_safetensors_open(path);
+    *out = (gr_source){0};
+    if (!st)
+        return gr_error_status();
+    *out = (gr_source){.path = st->name,
+                       .format = "safetensors",
+                       .tensors = st->tensors,
+                       .count = st->count,
+                       .self = st,
+                       .close = close_source};
+    return GR_OK;
+}
+
 void gr_safetensors_close(gr_safetensors *st)
 {
     if (!st)

@@ -1,28 +1,12 @@
 /* safetensors files (https://github.com/huggingface/safetensors): 8 bytes header length, a JSON header, the tensors'
- * bytes back to back. Read by mapping, nothing copied; written under Hugging Face's rules. And gr_weights: the tensors
- * of a model directory, be they in one file or in shards with an index. */
+ * bytes back to back. Read by mapping, nothing copied; written under Hugging Face's rules. */
 #ifndef GR_FORMAT_SAFETENSORS_H
 #define GR_FORMAT_SAFETENSORS_H
 
 #include "format/json.h"
+#include "format/source.h"
 
-/* A dtype that files have and no tensor here: 8-bit floats, and integers of other widths. */
-typedef struct gr_stored_dtype {
-    const char *safetensors; /* "F8_E4M3" */
-    int bits;
-    void (*to_f32)(const void *src, float *to, size_t n); /* NULL: is not turned into numbers */
-} gr_stored_dtype;
-
-/* One tensor. In a file of strangers `data` may stand at any address: copy, do not dereference as numbers. */
-typedef struct gr_safetensor {
-    const char *name;
-    gr_dtype dtype;
-    int ndim;
-    int64_t shape[GR_MAX_DIMS];
-    const void *data;
-    size_t bytes;
-    const gr_stored_dtype *stored; /* the dtype, where it is none of gr_dtype's (`dtype` is GR_U8 then); else NULL */
-} gr_safetensor;
+typedef gr_weight gr_safetensor;
 
 /* A tensor's values as f32, rounded where they must be, wherever its bytes stand. */
 void gr_safetensor_to_f32(const gr_safetensor *t, float *to);
@@ -44,6 +28,8 @@ gr_safetensors *gr_safetensors_open(const char *path);
 /* The same over bytes that the caller keeps; `name` is what errors call them. */
 gr_safetensors *gr_safetensors_parse(const char *name, const void *data, size_t size);
 void gr_safetensors_close(gr_safetensors *st); /* NULL is fine */
+/* As gr_safetensors_open, as one format of weights among others. */
+gr_status gr_safetensors_source(const char *path, gr_source *out);
 const char *gr_safetensors_name(const gr_safetensors *st);
 
 int gr_safetensors_count(const gr_safetensors *st);
@@ -71,25 +57,5 @@ typedef struct gr_safetensors_spec {
 /* Atomic and durable. The file depends on names, shapes and values alone: tensors stand by falling element size, then
  * by name; the data starts at a multiple of 64 bytes, so every tensor is aligned to its elements. */
 gr_status gr_safetensors_write(const char *path, const gr_safetensors_spec *spec);
-
-/* ---- the weights of a model ---- */
-
-typedef struct gr_weights gr_weights;
-
-/* A directory (model.safetensors, or model.safetensors.index.json and its shards), a .safetensors file or an index.
- * Index and shards must agree on every tensor. */
-gr_weights *gr_weights_open(const char *path);
-bool gr_weights_are_in(const char *dir); /* is there something that gr_weights_open would open? */
-void gr_weights_close(gr_weights *w);    /* NULL is fine */
-int gr_weights_count(const gr_weights *w);
-const gr_safetensor *gr_weights_entry(const gr_weights *w, int i); /* sorted by name */
-const gr_safetensor *gr_weights_find(const gr_weights *w, const char *name);
-/* The files: one, or the shards in order of their names. */
-int gr_weights_files(const gr_weights *w);
-const gr_safetensors *gr_weights_file(const gr_weights *w, int i);
-
-/* Writes dir/model.safetensors; with more than `shard_bytes` of tensors (0: no limit) model-00001-of-0000N.safetensors
- * and the index, filled in the order of spec->tensors as Hugging Face does. */
-gr_status gr_weights_save(const char *dir, const gr_safetensors_spec *spec, size_t shard_bytes);
 
 #endif

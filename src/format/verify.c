@@ -168,6 +168,20 @@ static void verify_sums(verifier *v, const char *sums_path)
     gr_json_free(doc);
 }
 
+/* A file of weights that is whole; some formats have checksums of their own. */
+static void verify_source(verifier *v, const gr_source *source)
+{
+    const char *slash = strrchr(source->path, '/'), *file = slash ? slash + 1 : source->path;
+    char what[64];
+    if (source->check && source->check(source->self) != GR_OK) {
+        note_error(v, file);
+        return;
+    }
+    snprintf(what, sizeof what, "a whole %s file%s", source->format,
+             source->check ? "; what CRCs it has are right" : "");
+    note(v, GR_VERIFY_UNCHECKED, file, NULL, what);
+}
+
 /* A directory of Hugging Face's, or a bare file: there is nothing to compare with, but what can be read must make
  * sense. */
 static void verify_unsigned(verifier *v, bool is_dir)
@@ -175,10 +189,8 @@ static void verify_unsigned(verifier *v, bool is_dir)
     v->totals.dirs_unchecked++;
     note(v, GR_VERIFY_UNCHECKED, NULL, NULL, "no checksums here, only the structure is checked");
     gr_weights *w = gr_checkpoint_weights(v->dir);
-    for (int i = 0; w && i < gr_weights_files(w); i++) {
-        const char *file = gr_safetensors_name(gr_weights_file(w, i)), *slash = strrchr(file, '/');
-        note(v, GR_VERIFY_UNCHECKED, slash ? slash + 1 : file, NULL, "a whole safetensors file");
-    }
+    for (int i = 0; w && i < gr_weights_files(w); i++)
+        verify_source(v, gr_weights_file(w, i));
     if (!w)
         note_error(v, NULL);
     gr_weights_close(w);

@@ -1,5 +1,5 @@
-/* The tensors of a model directory: one safetensors file, or shards that an index lists. */
-#include "format/safetensors.h"
+/* The tensors of a model directory: one file, or shards that an index lists, of whatever format their names tell. */
+#include "format/weights.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -8,28 +8,55 @@
 #include "base/dtype.h"
 #include "base/file.h"
 #include "base/mem.h"
+#include "format/torch.h"
 
 #define SINGLE "model.safetensors"
 #define INDEX "model.safetensors.index.json"
 
 struct gr_weights {
-    gr_safetensors **files;
+    gr_source *files;
     size_t file_count, file_cap;
-    const gr_safetensor **by_name;
-    int count;
+    const gr_weight **by_name;
+    const gr_not_weight **others;
+    int count, others_count;
 };
 
 /* ---- reading ---- */
 
+static bool ends_with(const char *text, const char *end)
+{
+    size_t n = strlen(text), m = strlen(end);
+    return n >= m && strcmp(text + n - m, end) == 0;
+}
+
+/* The formats, by how their files' names end. */
+typedef gr_status (*opener)(const char *path, gr_source *out);
+
+static opener opener_of(const char *name)
+{
+    static const struct {
+        const char *end;
+        opener open;
+    } formats[] = {
+        {".safetensors", gr_safetensors_source},
+        {".bin", gr_torch_open},
+        {".pt", gr_torch_open},
+        {".pth", gr_torch_open},
+    };
+    for (size_t i = 0; i < sizeof formats / sizeof *formats; i++)
+        if (ends_with(name, formats[i].end))
+            return formats[i].open;
+    return NULL;
+}
+
 static gr_status add_file(gr_weights *w, const char *path)
 {
+    opener open = opener_of(path);
     if (gr_grow(&w->files, &w->file_cap, w->file_count + 1, sizeof *w->files) != GR_OK)
         return gr_error_status();
-    gr_safetensors *st = gr_safetensors_open(path);
-    if (!st)
-        return gr_error_status();
-    w->files[w->file_count++] = st;
-    return GR_OK;
+    gr_status s = (open ? open : gr_safetensors_source)(path, &w->files[w->file_count]);
+    w->file_count += s == GR_OK;
+    return s;
 }
 
 static int compare_text(const void *a, const void *b)
@@ -39,37 +66,36 @@ static int compare_text(const void *a, const void *b)
 
 static int compare_tensor(const void *a, const void *b)
 {
-    return strcmp((*(const gr_safetensor *const *)a)->name, (*(const gr_safetensor *const *)b)->name);
+    return strcmp((*(const gr_weight *const *)a)->name, (*(const gr_weight *const *)b)->name);
 }
 
-/* The list of all tensors by name, over all files. */
+/* The lists of all tensors by name, and of what is none, over all files. */
 static gr_status collect(gr_weights *w)
 {
-    size_t total = 0;
-    for (size_t f = 0; f < w->file_count; f++)
-        total += (size_t)gr_safetensors_count(w->files[f]);
+    size_t total = 0, others = 0;
+    for (size_t f = 0; f < w->file_count; f++) {
+        total += (size_t)w->files[f].count;
+        others += (size_t)w->files[f].others_count;
+    }
     w->by_name = gr_alloc_zero(total + 1, sizeof *w->by_name);
-    if (!w->by_name)
+    w->others = gr_alloc_zero(others + 1, sizeof *w->others);
+    if (!w->by_name || !w->others)
         return gr_error_status();
-    for (size_t f = 0; f < w->file_count; f++)
-        for (int i = 0; i < gr_safetensors_count(w->files[f]); i++)
-            w->by_name[w->count++] = gr_safetensors_entry(w->files[f], i);
+    for (size_t f = 0; f < w->file_count; f++) {
+        const gr_source *file = &w->files[f];
+        for (int i = 0; i < file->count; i++)
+            w->by_name[w->count++] = &file->tensors[i];
+        for (int i = 0; i < file->others_count; i++)
+            w->others[w->others_count++] = &file->others[i];
+    }
     qsort(w->by_name, (size_t)w->count, sizeof *w->by_name, compare_tensor);
     return GR_OK;
-}
-
-static bool ends_with(const char *text, const char *end)
-{
-    size_t n = strlen(text), m = strlen(end);
-    return n >= m && strcmp(text + n - m, end) == 0;
 }
 
 /* A shard is named by a stranger's file: nothing but a plain name in the index's own directory will do. */
 static bool is_plain_name(const char *name)
 {
-    if (name[0] == '.' || !ends_with(name, ".safetensors"))
-        return false;
-    return !strpbrk(name, "/\\:");
+    return name[0] != '.' && opener_of(name) && !strpbrk(name, "/\\:");
 }
 
 /* The shards' names, each once, sorted, in *out (caller frees the array; the strings are the document's). */
@@ -82,7 +108,8 @@ static gr_status shard_names(gr_json map, const char ***out, size_t *count)
     for (gr_json_iter it = gr_json_first(map); it.key; gr_json_next(&it)) {
         names[n] = gr_json_as_text(it.value, NULL);
         if (!is_plain_name(names[n]))
-            gr_json_fail(it.value, "a shard must be a .safetensors file in the index's own directory, without a path");
+            gr_json_fail(it.value,
+                         "a shard must be a .safetensors or .bin file in the index's own directory, without a path");
         n++;
     }
     if (gr_json_check(map.doc) != GR_OK) {
@@ -109,9 +136,9 @@ static gr_status check_agreement(const gr_weights *w, const char *path, gr_json 
 {
     char shown[160];
     for (size_t f = 0; f < w->file_count; f++) {
-        const char *file = base_name(gr_safetensors_name(w->files[f]));
-        for (int i = 0; i < gr_safetensors_count(w->files[f]); i++) {
-            const char *name = gr_safetensors_entry(w->files[f], i)->name;
+        const char *file = base_name(w->files[f].path);
+        for (int i = 0; i < w->files[f].count; i++) {
+            const char *name = w->files[f].tensors[i].name;
             const char *listed = gr_json_text(map, name, NULL);
             gr_printable(name, strlen(name), shown, sizeof shown);
             if (!listed)
@@ -179,42 +206,47 @@ static bool is_there(const char *path)
 /* Says what stands in a directory in place of the weights. */
 static void fail_without_weights(const char *dir)
 {
-    static const char *const others[] = {".bin",         ".bin.index.json", ".pth", ".pt",
-                                         ".safetensors", ".gguf",           ".h5",  ".msgpack"};
+    static const char *const others[] = {".bin.index.json", ".bin",  ".pth", ".pt",
+                                         ".safetensors",    ".gguf", ".h5",  ".msgpack"};
     char **names, shown[160] = "";
     size_t n;
-    bool is_pickle = false;
     if (gr_dir_list(dir, &names, &n) != GR_OK)
         return;
     for (size_t k = 0; !shown[0] && k < sizeof others / sizeof *others; k++)
         for (size_t i = 0; !shown[0] && i < n; i++)
-            if (ends_with(names[i], others[k])) {
+            if (ends_with(names[i], others[k]))
                 gr_printable(names[i], strlen(names[i]), shown, sizeof shown);
-                is_pickle = k < 4;
-            }
     gr_names_free(names, n);
-    if (is_pickle)
-        gr_fail(GR_ERR_FILE,
-                "%s: the weights are in %s, a pickle, which is a program and not only data\nwrite safetensors with "
-                "transformers: AutoModelForCausalLM.from_pretrained(DIR).save_pretrained(NEW)",
-                dir, shown);
-    else
-        gr_fail(GR_ERR_FILE,
-                "%s: no " SINGLE " and no " INDEX " in this directory%s%s\ngive a directory in Hugging Face "
-                "layout",
-                dir, shown[0] ? ", but " : "", shown);
+    gr_fail(GR_ERR_FILE,
+            "%s: no " SINGLE ", no pytorch_model.bin and no index of shards of either in this directory%s%s\ngive a "
+            "directory in Hugging Face layout",
+            dir, shown[0] ? ", but " : "", shown);
+}
+
+/* The first of the names that is there; caller frees. *found false: none is, and the path is that of the first. */
+static char *find_first(const char *dir, const char *const *names, size_t n, bool *found)
+{
+    *found = false;
+    for (size_t i = 0; i < n; i++) {
+        char *path = gr_path_join(dir, names[i]);
+        if (!path || is_there(path)) {
+            *found = path != NULL;
+            return path;
+        }
+        gr_free(path);
+    }
+    return gr_path_join(dir, names[0]);
 }
 
 /* What in a directory holds its weights; caller frees. */
 static char *find_in_folder(const char *dir)
 {
-    static const char *const names[] = {SINGLE, INDEX};
-    for (int i = 0; i < 2; i++) {
-        char *path = gr_path_join(dir, names[i]);
-        if (!path || is_there(path))
-            return path;
-        gr_free(path);
-    }
+    static const char *const names[] = {SINGLE, INDEX, "pytorch_model.bin", "pytorch_model.bin.index.json"};
+    bool found;
+    char *path = find_first(dir, names, sizeof names / sizeof *names, &found);
+    if (found || !path)
+        return path;
+    gr_free(path);
     fail_without_weights(dir);
     return NULL;
 }
@@ -228,22 +260,34 @@ bool gr_weights_are_in(const char *dir)
     return path != NULL;
 }
 
-gr_weights *gr_weights_open(const char *path)
+/* A file or an index; takes the path over, which may be NULL. */
+static gr_weights *open_file(char *path)
 {
-    gr_weights *w = gr_alloc_zero(1, sizeof *w);
-    char *file = !w ? NULL : gr_path_is_dir(path) ? find_in_folder(path) : gr_strdup(path);
-    gr_status s = file ? GR_OK : gr_error_status();
+    gr_weights *w = path ? gr_alloc_zero(1, sizeof *w) : NULL;
+    gr_status s = w ? GR_OK : gr_error_status();
     if (s == GR_OK) {
-        if (ends_with(file, ".json"))
-            s = open_index(w, file);
-        else if ((s = add_file(w, file)) == GR_OK)
+        if (ends_with(path, ".json"))
+            s = open_index(w, path);
+        else if ((s = add_file(w, path)) == GR_OK)
             s = collect(w);
     }
-    gr_free(file);
+    gr_free(path);
     if (s == GR_OK)
         return w;
     gr_weights_close(w);
     return NULL;
+}
+
+gr_weights *gr_weights_open(const char *path)
+{
+    return open_file(gr_path_is_dir(path) ? find_in_folder(path) : gr_strdup(path));
+}
+
+gr_weights *gr_weights_open_adapter(const char *dir)
+{
+    static const char *const names[] = {"adapter_model.safetensors", "adapter_model.bin"};
+    bool found;
+    return open_file(find_first(dir, names, 2, &found));
 }
 
 void gr_weights_close(gr_weights *w)
@@ -251,9 +295,10 @@ void gr_weights_close(gr_weights *w)
     if (!w)
         return;
     for (size_t i = 0; i < w->file_count; i++)
-        gr_safetensors_close(w->files[i]);
+        w->files[i].close(w->files[i].self);
     gr_free(w->files);
     gr_free(w->by_name);
+    gr_free(w->others);
     gr_free(w);
 }
 
@@ -262,16 +307,26 @@ int gr_weights_count(const gr_weights *w)
     return w->count;
 }
 
-const gr_safetensor *gr_weights_entry(const gr_weights *w, int i)
+const gr_weight *gr_weights_entry(const gr_weights *w, int i)
 {
     return w->by_name[i];
 }
 
-const gr_safetensor *gr_weights_find(const gr_weights *w, const char *name)
+const gr_weight *gr_weights_find(const gr_weights *w, const char *name)
 {
-    const gr_safetensor wanted = {.name = name}, *key = &wanted;
-    const gr_safetensor **found = bsearch(&key, w->by_name, (size_t)w->count, sizeof *w->by_name, compare_tensor);
+    const gr_weight wanted = {.name = name}, *key = &wanted;
+    const gr_weight **found = bsearch(&key, w->by_name, (size_t)w->count, sizeof *w->by_name, compare_tensor);
     return found ? *found : NULL;
+}
+
+int gr_weights_others(const gr_weights *w)
+{
+    return w->others_count;
+}
+
+const gr_not_weight *gr_weights_other(const gr_weights *w, int i)
+{
+    return w->others[i];
 }
 
 int gr_weights_files(const gr_weights *w)
@@ -279,9 +334,9 @@ int gr_weights_files(const gr_weights *w)
     return (int)w->file_count;
 }
 
-const gr_safetensors *gr_weights_file(const gr_weights *w, int i)
+const gr_source *gr_weights_file(const gr_weights *w, int i)
 {
-    return w->files[i];
+    return &w->files[i];
 }
 
 /* ---- writing ---- */

@@ -258,25 +258,25 @@ static gr_status is_copy(const gr_model *m, const gr_safetensor *t, bool *copy)
     return s;
 }
 
-static gr_status load_tensors(const gr_model *m, const gr_safetensors *file)
+static gr_status load_tensors(const gr_model *m, const gr_weights *file)
 {
     gr_store *store = m->adapter->store;
     gr_entry e;
     gr_status s = GR_OK;
     for (int i = 0; s == GR_OK && i < gr_store_count(store); i++) {
         s = gr_store_entry(store, i, &e);
-        const gr_safetensor *t = s == GR_OK ? gr_safetensors_find(file, e.name) : NULL;
+        const gr_safetensor *t = s == GR_OK ? gr_weights_find(file, e.name) : NULL;
         if (s == GR_OK && !t)
             s = gr_fail(GR_ERR_FILE, "tensor \"%s\" is missing\nadapter and model do not belong together", e.name);
         if (t)
             s = load_tensor(store, &e, t);
     }
-    for (int i = 0; s == GR_OK && i < gr_safetensors_count(file); i++) {
+    for (int i = 0; s == GR_OK && i < gr_weights_count(file); i++) {
         char shown[200];
-        const char *name = gr_safetensors_entry(file, i)->name;
+        const char *name = gr_weights_entry(file, i)->name;
         bool known = gr_store_find(store, name) >= 0;
         if (!known)
-            s = is_copy(m, gr_safetensors_entry(file, i), &known);
+            s = is_copy(m, gr_weights_entry(file, i), &known);
         if (s == GR_OK && !known)
             s = gr_fail(GR_ERR_FILE,
                         "tensor \"%s\" is no LoRA of a linear layer that the config names and the model has\nonly "
@@ -288,19 +288,11 @@ static gr_status load_tensors(const gr_model *m, const gr_safetensors *file)
 
 static gr_status load_weights(gr_model *m, const char *dir)
 {
-    char *path = gr_path_join(dir, GR_ADAPTER_WEIGHTS), *pickle = gr_path_join(dir, "adapter_model.bin");
-    if (path && pickle && !gr_path_is_file(path) && gr_path_is_file(pickle)) {
-        gr_fail(GR_ERR_UNSUPPORTED, "%s: a pickle is not read\nsave the adapter as safetensors", pickle);
-        gr_free(path);
-        path = NULL;
-    }
-    gr_safetensors *file = path && pickle ? gr_safetensors_open(path) : NULL;
+    gr_weights *file = gr_weights_open_adapter(dir);
     gr_status s = file ? load_tensors(m, file) : gr_error_status();
     if (file && s != GR_OK)
-        gr_fail_in("%s", path);
-    gr_safetensors_close(file);
-    gr_free(path);
-    gr_free(pickle);
+        gr_fail_in("%s", gr_weights_file(file, 0)->path);
+    gr_weights_close(file);
     return s;
 }
 

@@ -2,7 +2,7 @@
 #ifndef GR_MODEL_MODEL_H
 #define GR_MODEL_MODEL_H
 
-#include "format/safetensors.h"
+#include "format/weights.h"
 #include "graph/graph.h"
 #include "model/archs.h"
 #include "model/rope.h"

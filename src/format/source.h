@@ -1,0 +1,44 @@
+/* What weights come from, whatever the format: a file is a list of named tensors whose bytes lie somewhere in memory.
+ * Each format has an opener that fills a gr_source; weights.c picks one by the file's name and puts files together. */
+#ifndef GR_FORMAT_SOURCE_H
+#define GR_FORMAT_SOURCE_H
+
+#include "gradus.h"
+
+/* A dtype that files have and no tensor here: 8-bit floats, and integers of other widths. */
+typedef struct gr_stored_dtype {
+    const char *safetensors; /* "F8_E4M3" */
+    int bits;
+    void (*to_f32)(const void *src, float *to, size_t n); /* NULL: is not turned into numbers */
+} gr_stored_dtype;
+
+/* One tensor. In a file of strangers `data` may stand at any address: copy, do not dereference as numbers. */
+typedef struct gr_weight {
+    const char *name;
+    gr_dtype dtype;
+    int ndim;
+    int64_t shape[GR_MAX_DIMS];
+    const void *data;
+    size_t bytes;
+    const gr_stored_dtype *stored; /* the dtype, where it is none of gr_dtype's (`dtype` is GR_U8 then); else NULL */
+} gr_weight;
+
+/* What a file has under a name besides tensors; `what` says it for a message: "a number". */
+typedef struct gr_not_weight {
+    const char *name, *what;
+} gr_not_weight;
+
+/* An open file. Everything in it lives until close. */
+typedef struct gr_source {
+    const char *path, *format; /* format: "safetensors" */
+    const gr_weight *tensors;
+    int count;
+    const gr_not_weight *others;
+    int others_count;
+    void *self;
+    /* Reads all bytes and compares them with the checksums that the format keeps; NULL: it keeps none. */
+    gr_status (*check)(const void *self);
+    void (*close)(void *self);
+} gr_source;
+
+#endif
