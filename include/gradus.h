@@ -687,8 +687,16 @@ typedef struct gr_run_event {
     bool is_best;                                /* of an evaluation: the lowest loss so far */
     const char *line; /* what was written to metrics.jsonl, without newline; of a save: the checkpoint's path */
 } gr_run_event;
+/* The right to write a run: one process at a time has it, and loses it with its end. Makes the directory; NULL when another
+ * process has it (GR_ERR_ARGUMENT, who it is in the message) or it cannot be made. close removes the directory again if
+ * open made it and it is empty. */
+typedef struct gr_run_lock gr_run_lock;
+GR_API gr_run_lock *gr_run_lock_open(const char *dir);
+GR_API void gr_run_lock_close(gr_run_lock *lock); /* NULL is fine */
+
 typedef struct gr_run_options {
     const char *dir;
+    gr_run_lock *lock; /* of dir, when the caller has it already; NULL: taken for the time of the call */
     gr_train_options train;
     bool shuffle;            /* rows in random order; else sequential (docs/data.md) */
     int64_t rows;            /* of the data in all: what steps have room for behind them is empty; 0: no end */
@@ -705,7 +713,9 @@ typedef struct gr_run_options {
     bool (*stop)(void *user); /* asked after every step: true finishes it, saves and ends; may be NULL */
     void *user;
 } gr_run_options;
-/* GR_OK when all steps are done, GR_ERR_INTERRUPTED when stopped (and saved). eval may be NULL. */
+/* GR_OK when all steps are done, GR_ERR_INTERRUPTED when stopped (and saved). eval may be NULL. A run that is written by
+ * another process is GR_ERR_ARGUMENT; one whose checkpoints are gone is GR_ERR_FILE. What fails before the first step
+ * leaves nothing behind. */
 GR_API gr_status gr_train_run(gr_model *model, const gr_data *data, const gr_data *eval, const gr_run_options *options);
 
 /* ---- generation --------------------------------------------------------------------------------------------- */

@@ -25,6 +25,8 @@ static const char *hint(int error)
     case ENOSPC:
     case EDQUOT:
         return "free space on that disk, or use another";
+    case EFBIG:
+        return "raise the limit on file sizes (ulimit -f), or write to another disk";
     case EMFILE:
     case ENFILE:
         return "raise the limit of open files (ulimit -n)";

@@ -109,6 +109,7 @@ gr_status gr_write_model(gr_args *args, const gr_write_flags *f, const gr_opened
                          .cancel = gr_interrupted};
     gr_saved saved;
     gr_interrupt_watch();
+    gr_broken_pipe_watch();
     gr_progress_start(args->verb->name, 0, 1);
     gr_status s = gr_model_save(on->model, f->out, &o, &saved);
     gr_progress_end();

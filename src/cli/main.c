@@ -1,5 +1,7 @@
 /* gradus: finds the verb, parses its flags, runs it, and turns what happened into an exit code. Everything a verb is
  * stands in its own file. */
+#include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 #include <unistd.h>
 #include "cli/help.h"
@@ -39,7 +41,8 @@ static const char *default_hint(gr_status status, bool is_usage)
 static int report(gr_status status, bool is_usage)
 {
     gr_progress_end();
-    if (status != GR_OK)
+    bool is_told = status != GR_ERR_INTERRUPTED || *gr_error(); /* a broken pipe ends quietly */
+    if (status != GR_OK && is_told)
         gr_print_error(gr_error(), default_hint(status, is_usage));
     return exit_code(status, is_usage);
 }
@@ -114,8 +117,18 @@ static int generate(const char *what, const char *shell)
     return report(gr_out_finish(), false);
 }
 
+/* A file opened later must not become stdout: text would be written into it. What is closed stays without use. */
+static void hold_standard_files(void)
+{
+    for (int fd = 0; fd <= STDERR_FILENO; fd++)
+        if (fcntl(fd, F_GETFD) < 0 && errno == EBADF)
+            (void)!open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY);
+}
+
 int main(int argc, char **argv)
 {
+    hold_standard_files();
+    gr_signals_start();
     gr_term_start(false);
     gr_set_log(on_log, NULL);
     int count = argc - 1, used;

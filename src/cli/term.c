@@ -14,6 +14,8 @@
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static bool colours_out, colours_err, is_utf8, draws_bar, write_failed;
 
+static atomic_bool is_pipe_broken; /* whoever read stdout or stderr is gone */
+
 static struct {
     bool is_active, is_drawn;
     char label[64], beside[160];
@@ -304,7 +306,12 @@ gr_status gr_out_json(gr_json_doc *doc)
 
 gr_status gr_out_finish(void)
 {
-    if (fflush(stdout) != 0 || ferror(stdout) || write_failed)
+    bool failed = fflush(stdout) != 0 || ferror(stdout) || write_failed;
+    if (failed && atomic_load(&is_pipe_broken)) { /* whoever read has seen enough: nothing to be said */
+        gr_error_clear();
+        return GR_ERR_INTERRUPTED;
+    }
+    if (failed)
         return gr_fail(GR_ERR_FILE, "stdout: cannot be written\nCheck that the disk it goes to is not full.");
     return GR_OK;
 }
@@ -324,34 +331,75 @@ void gr_print_error(const char *message, const char *default_hint)
     pthread_mutex_unlock(&lock);
 }
 
-/* ---- Ctrl-C ------------------------------------------------------------------------------------------------- */
+/* ---- signals ------------------------------------------------------------------------------------------------ */
 
-static atomic_int interrupts;
+static atomic_int is_asked;       /* somebody wants this to end */
+static atomic_llong first_ctrl_c; /* when it came, in milliseconds and not 0; 0: it did not */
+enum { SAME_CTRL_C = 100 };       /* milliseconds: wrappers pass on what the terminal sends as well */
 
-/* Only what POSIX allows in a handler: atomics, write, _exit. */
+static void say_stopping(void)
+{
+    static const char text[] = "\ngradus: stopping as soon as the work is safe; Ctrl-C again stops at once\n";
+    ssize_t written = write(STDERR_FILENO, text, sizeof text - 1);
+    (void)written;
+}
+
+/* Only what POSIX allows in a handler: atomics, clock_gettime, write, _exit. */
 static void on_signal(int number)
 {
-    static const char first[] = "\ngradus: stopping as soon as the work is safe; Ctrl-C again stops at once\n";
-    (void)number;
-    if (atomic_fetch_add(&interrupts, 1) > 0)
+    long long at = (long long)(now() * 1e3) + 1, none = 0;
+    bool is_first = number != SIGINT || atomic_compare_exchange_strong(&first_ctrl_c, &none, at);
+    if (!is_first && at - none >= SAME_CTRL_C)
         _exit(130);
-    ssize_t written = write(STDERR_FILENO, first, sizeof first - 1);
-    (void)written;
+    /* What is sent a second time without a hand on the keyboard asks for the same: timeout sends to the process and to
+     * its group, a shell that hangs up after the terminal did. */
+    if (atomic_exchange(&is_asked, 1) == 0 && number != SIGPIPE)
+        say_stopping();
+}
+
+/* The message would go where nobody reads. */
+static void on_broken_pipe(int number)
+{
+    atomic_store(&is_pipe_broken, true);
+    on_signal(number);
+}
+
+static void watch(int number, void (*handler)(int))
+{
+    struct sigaction action = {0};
+    action.sa_handler = handler;
+    /* Reads and writes go on: the flag is looked at between steps. */
+    action.sa_flags = SA_RESTART;
+    sigemptyset(&action.sa_mask);
+    sigaction(number, &action, NULL);
 }
 
 void gr_interrupt_watch(void)
 {
-    struct sigaction action = {0};
-    action.sa_handler = on_signal;
-    /* Reads and writes go on: the flag is looked at between steps. */
-    action.sa_flags = SA_RESTART;
-    sigemptyset(&action.sa_mask);
-    sigaction(SIGINT, &action, NULL);
-    sigaction(SIGTERM, &action, NULL);
+    static const int others[] = {SIGHUP, SIGXCPU, SIGUSR1, SIGUSR2};
+    struct sigaction was;
+    watch(SIGINT, on_signal);
+    watch(SIGTERM, on_signal);
+    /* Left ignored where the caller ignores them, as nohup does. */
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++)
+        if (sigaction(others[i], NULL, &was) == 0 && was.sa_handler == SIG_DFL)
+            watch(others[i], on_signal);
+}
+
+void gr_broken_pipe_watch(void)
+{
+    watch(SIGPIPE, on_broken_pipe);
+}
+
+void gr_signals_start(void)
+{
+    /* Whoever started this may have left it ignored, and then `| head` would not end it. */
+    signal(SIGPIPE, SIG_DFL);
+    signal(SIGXFSZ, SIG_IGN); /* write() tells: EFBIG */
 }
 
 bool gr_interrupted(void *unused)
 {
     (void)unused;
-    return atomic_load(&interrupts) > 0;
+    return atomic_load(&is_asked) > 0;
 }

@@ -43,8 +43,13 @@ void gr_progress_update(double done, const char *fmt, ...) GR_PRINTF(2, 3);
 /* Takes the bar away. */
 void gr_progress_end(void);
 
-/* From here on the first Ctrl-C (or SIGTERM) only makes gr_interrupted true; the second ends the process with 130. */
+/* For main: a broken pipe ends the process, whatever was inherited; a limit on file sizes is an error of write(). */
+void gr_signals_start(void);
+/* From here on the first Ctrl-C only makes gr_interrupted true; the second ends the process with 130. So do SIGTERM,
+ * SIGHUP, SIGXCPU, SIGUSR1 and SIGUSR2, however often they come. */
 void gr_interrupt_watch(void);
+/* And a broken pipe of stdout or stderr, for work that is to be saved. */
+void gr_broken_pipe_watch(void);
 /* To give to engines as their `stop` callback. */
 bool gr_interrupted(void *unused);
 

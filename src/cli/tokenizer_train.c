@@ -117,6 +117,7 @@ static gr_status run(gr_args *args)
     if (trainer == NULL)
         return gr_args_blame(args, gr_error_status());
     gr_interrupt_watch();
+    gr_broken_pipe_watch();
     gr_progress_start("reading", 0, 0);
     gr_status status = read_texts(args, trainer, &s);
     gr_tokenizer *tokenizer = status == GR_OK ? gr_tokenizer_trainer_finish(trainer) : NULL;

@@ -8,6 +8,7 @@
 #include "cli/train_flags.h"
 #include "cli/verbs.h"
 #include "format/checkpoint.h"
+#include "train/run.h"
 
 /* ---- run.json: the flags of a run, to go on with ------------------------------------------------------------- */
 
@@ -73,6 +74,19 @@ static gr_status restore_model(gr_args *args, gr_json o)
     return gr_json_check(o.doc);
 }
 
+/* There is no run to go on with. A whole command begins one, so that it can be given again and again. */
+static gr_status begin_with_resume(const gr_args *args, size_t n_data)
+{
+    const gr_train_flags *f = args->options;
+    bool is_dir = gr_path_is_dir(f->out);
+    if (n_data == 0 && is_dir)
+        return gr_fail(GR_ERR_FILE, "--resume: %s holds no run: there is no run.json in it\ncheck the name", f->out);
+    if (n_data == 0)
+        return gr_fail(GR_ERR_FILE, "--resume: there is no run of the name %s\ncheck the name", f->out);
+    gr_warn("--resume: there is no run of the name %s yet: it begins", f->out);
+    return GR_OK;
+}
+
 /* Gives the flags and the data their values of run.json. Values live in *doc. */
 static gr_status restore_flags(gr_args *args, gr_json_doc **doc, const char **data, size_t *n_data)
 {
@@ -81,7 +95,7 @@ static gr_status restore_flags(gr_args *args, gr_json_doc **doc, const char **da
     *doc = there ? gr_json_read(path, 1 << 20) : NULL;
     gr_free(path);
     if (!there)
-        return GR_OK; /* nothing yet: from the start */
+        return GR_OK; /* it begins */
     if (!*doc)
         return gr_error_status();
     gr_json o = gr_json_root(*doc), list = gr_json_as_array(gr_json_get(o, "data"));
@@ -173,19 +187,20 @@ static gr_status add_files(const gr_args *args, const gr_train_job *job, gr_run_
     return GR_OK;
 }
 
+/* What has a step that was saved is not begun again. */
 static gr_status refuse_other_run(gr_args *args)
 {
     const gr_train_flags *f = args->options;
-    char *path = run_path(args);
-    bool there = path && gr_path_is_file(path);
-    gr_free(path);
-    if (there && !f->resume)
+    gr_run_state state;
+    int64_t step;
+    gr_status s = f->resume ? GR_OK : gr_run_look(f->out, &state, &step);
+    if (s == GR_OK && !f->resume && (state == GR_RUN_SAVED || state == GR_RUN_LOST))
         return gr_args_fail(args, "--out: %s already holds a run\n--resume goes on with it, another --out starts anew",
                             f->out);
-    return GR_OK;
+    return s;
 }
 
-static gr_status train(gr_args *args, gr_train_job *job, const char **data, size_t n_data)
+static gr_status train(gr_args *args, gr_train_job *job, gr_run_lock *lock, const char **data, size_t n_data)
 {
     const gr_train_flags *f = args->options;
     screen s = {.args = args};
@@ -194,8 +209,6 @@ static gr_status train(gr_args *args, gr_train_job *job, const char **data, size
     if (st == GR_OK)
         st = add_files(args, job, &job->run, generation, sizeof generation);
     if (st == GR_OK)
-        st = gr_dir_make(f->out);
-    if (st == GR_OK)
         st = write_run_json(args, job, data, n_data);
     if (st != GR_OK)
         return st;
@@ -203,15 +216,53 @@ static gr_status train(gr_args *args, gr_train_job *job, const char **data, size
     gr_note("%s with %s parameters, %s tokens of data, %lld steps of %lld x %lld x %lld tokens", i->arch,
             gr_human_count((double)i->parameters).s, gr_human_count((double)gr_data_count(job->data)).s,
             (long long)job->run.train.steps, (long long)f->accumulate, (long long)f->batch, (long long)f->context);
+    job->run.lock = lock;
     job->run.event = on_event;
     job->run.user = &s;
     job->run.stop = gr_interrupted;
     gr_interrupt_watch();
+    gr_broken_pipe_watch();
     st = gr_train_run(job->on.model, job->data, job->eval, &job->run);
     gr_progress_end();
     if (st == GR_OK)
         gr_note("done: %s", f->out);
     return st;
+}
+
+static bool has_record(const gr_args *args)
+{
+    char *path = run_path(args);
+    bool there = path && gr_path_is_file(path);
+    gr_free(path);
+    return there;
+}
+
+/* The right to write RUN, which is made. --resume alone makes none. */
+static gr_status take_run(gr_args *args, size_t n_data, gr_run_lock **lock)
+{
+    const gr_train_flags *f = args->options;
+    if (f->resume && !has_record(args)) {
+        gr_status s = begin_with_resume(args, n_data);
+        if (s != GR_OK)
+            return s;
+    }
+    *lock = gr_run_lock_open(f->out);
+    return *lock ? GR_OK : gr_error_status();
+}
+
+/* A run that failed before its first step leaves nothing that would stand in the way of the next try. */
+static gr_status forget_start(const gr_args *args, gr_status failed)
+{
+    char why[2048];
+    gr_run_state state = GR_RUN_SAVED;
+    int64_t step;
+    snprintf(why, sizeof why, "%s", gr_error());
+    gr_status s = gr_run_look(((const gr_train_flags *)args->options)->out, &state, &step);
+    char *path = s == GR_OK && state == GR_RUN_NONE ? run_path(args) : NULL;
+    if (path)
+        remove(path);
+    gr_free(path);
+    return gr_fail(failed, "%s", why);
 }
 
 gr_status gr_train_verb_run(gr_args *args)
@@ -222,16 +273,23 @@ gr_status gr_train_verb_run(gr_args *args)
     size_t first = takes_model && args->count > 0, n_data = args->count - first;
     gr_json_doc *doc = NULL;
     gr_train_job job = {0};
+    gr_run_lock *lock = NULL;
     if (n_data > 256)
         return gr_args_fail(args, "DATA: at most 256 files\ngive a directory");
     for (size_t i = 0; i < n_data; i++)
         data[i] = args->positional[first + i];
     f->model = first ? args->positional[0] : NULL;
-    gr_status s = f->resume ? restore_flags(args, &doc, data, &n_data) : refuse_other_run(args);
+    gr_status s = take_run(args, n_data, &lock);
+    bool is_new = s == GR_OK && !has_record(args);
+    if (s == GR_OK)
+        s = f->resume ? restore_flags(args, &doc, data, &n_data) : refuse_other_run(args);
     if (s == GR_OK && takes_model && !f->model)
         s = gr_args_fail(args, "MODEL is missing\nGive the directory of a model.");
     if (s == GR_OK)
-        s = train(args, &job, data, n_data);
+        s = train(args, &job, lock, data, n_data);
+    if (s != GR_OK && is_new && lock)
+        s = forget_start(args, s);
+    gr_run_lock_close(lock);
     gr_train_job_close(&job);
     gr_json_free(doc);
     return s;

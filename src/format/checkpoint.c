@@ -1,4 +1,4 @@
-/* Checkpoints: writing, naming, pruning, opening. Verifying and choosing a good one are in verify.c. */
+/* Checkpoints: writing, pruning, opening. Verifying and choosing a good one are in verify.c, latest and best in marks.c. */
 #include "format/checkpoint.h"
 
 #include <stdio.h>
@@ -9,7 +9,6 @@
 #include "base/file.h"
 #include "base/mem.h"
 
-#define STEP "step-"
 /* A checkpoint that is replaced is for a moment without its name. These say what gr_checkpoint_clean is to do. */
 #define NEW ".new-"     /* complete, about to get its name */
 #define OLD ".old-"     /* lost its name to the new one; comes back if that never came */
@@ -19,15 +18,14 @@
 
 char *gr_checkpoint_path(const char *run, int64_t step)
 {
-    return gr_strfmt("%s/checkpoints/" STEP "%lld", run, (long long)step);
+    return gr_strfmt("%s/checkpoints/" GR_STEP "%lld", run, (long long)step);
 }
 
-/* The N of "step-N" as this file writes it. */
-static bool parse_step(const char *name, int64_t *step)
+bool gr_checkpoint_step_of(const char *name, int64_t *step)
 {
-    const size_t prefix = sizeof STEP - 1;
+    const size_t prefix = sizeof GR_STEP - 1;
     int64_t n = 0;
-    if (strncmp(name, STEP, prefix) != 0 || !name[prefix] || (name[prefix] == '0' && name[prefix + 1]))
+    if (strncmp(name, GR_STEP, prefix) != 0 || !name[prefix] || (name[prefix] == '0' && name[prefix + 1]))
         return false;
     for (const char *c = name + prefix; *c; c++) {
         if (*c < '0' || *c > '9' || n > (INT64_MAX - 9) / 10)
@@ -67,38 +65,12 @@ gr_status gr_checkpoint_list(const char *run, int64_t **steps, size_t *count)
     if (s == GR_OK && !*steps)
         s = gr_error_status();
     for (size_t i = 0; i < n && s == GR_OK; i++)
-        *count += parse_step(names[i], *steps + *count);
+        *count += gr_checkpoint_step_of(names[i], *steps + *count);
     if (s == GR_OK)
         qsort(*steps, *count, sizeof **steps, compare_steps);
     gr_names_free(names, n);
     gr_free(folder);
     return s;
-}
-
-gr_status gr_checkpoint_mark(const char *run, const char *name, int64_t step)
-{
-    char *path = gr_path_join(run, name);
-    char *target = gr_strfmt("checkpoints/" STEP "%lld", (long long)step);
-    gr_status s = path && target ? gr_link_write(path, target) : gr_error_status();
-    gr_free(path);
-    gr_free(target);
-    return s;
-}
-
-gr_status gr_checkpoint_marked(const char *run, const char *name, int64_t *step)
-{
-    static const char folder[] = "checkpoints/";
-    const size_t prefix = sizeof folder - 1;
-    char *path = gr_path_join(run, name), target[64];
-    *step = -1;
-    if (!path)
-        return gr_error_status();
-    /* Whatever else stands under that name is not ours and points at nothing. */
-    if (!gr_path_is_dir(path) || gr_link_read(path, target, sizeof target) != GR_OK ||
-        strncmp(target, folder, prefix) != 0 || !parse_step(target + prefix, step))
-        *step = -1;
-    gr_free(path);
-    return GR_OK;
 }
 
 /* ---- writing ---- */
@@ -309,15 +281,23 @@ gr_status gr_checkpoint_write(const char *run, int64_t step, const gr_checkpoint
 /* ---- removing ---- */
 
 /* The name goes first, so that nobody sees half a checkpoint. */
-static gr_status remove_step(const char *run, int64_t step)
+gr_status gr_checkpoint_trash(const char *run, const char *path, int64_t step)
 {
-    char *path = gr_checkpoint_path(run, step), *trash = path ? beside(path, TRASH) : NULL;
+    char *home = gr_checkpoint_path(run, step), *trash = home ? beside(home, TRASH) : NULL;
     gr_status s = trash ? gr_dir_remove(trash) : gr_error_status();
     if (s == GR_OK)
         s = gr_path_move(path, trash);
     if (s == GR_OK)
         s = gr_dir_remove(trash);
     gr_free(trash);
+    gr_free(home);
+    return s;
+}
+
+static gr_status remove_step(const char *run, int64_t step)
+{
+    char *path = gr_checkpoint_path(run, step);
+    gr_status s = path ? gr_checkpoint_trash(run, path, step) : gr_error_status();
     gr_free(path);
     return s;
 }
@@ -347,9 +327,9 @@ static gr_status clean_entry(const char *folder, const char *name)
 {
     const size_t prefix = sizeof NEW - 1;
     int64_t step;
-    bool replaced =
-        (strncmp(name, NEW, prefix) == 0 || strncmp(name, OLD, prefix) == 0) && parse_step(name + prefix, &step);
-    bool trash = strncmp(name, TRASH, sizeof TRASH - 1) == 0 && parse_step(name + sizeof TRASH - 1, &step);
+    bool replaced = (strncmp(name, NEW, prefix) == 0 || strncmp(name, OLD, prefix) == 0) &&
+                    gr_checkpoint_step_of(name + prefix, &step);
+    bool trash = strncmp(name, TRASH, sizeof TRASH - 1) == 0 && gr_checkpoint_step_of(name + sizeof TRASH - 1, &step);
     if (!replaced && !trash)
         return GR_OK;
     char *path = gr_path_join(folder, name), *home = replaced ? gr_path_join(folder, name + prefix) : NULL;
@@ -366,6 +346,8 @@ gr_status gr_checkpoint_clean(const char *run)
     char *folder, **names;
     size_t count;
     gr_status s = list_folder(run, &folder, &names, &count);
+    if (s == GR_OK)
+        s = gr_checkpoint_adopt(run);
     for (size_t i = 0; i < count && s == GR_OK; i++) /* sorted: .new- comes before .old- */
         s = clean_entry(folder, names[i]);
     /* What writers left that died before they were done. */

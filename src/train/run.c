@@ -24,6 +24,7 @@ typedef struct run {
     const gr_run_options *o;
     gr_carried carried; /* files of options.source, held so that it may go away meanwhile */
     gr_history history;
+    gr_run_lock *lock; /* taken here; NULL: the caller's */
     char *metrics_path, *plot_path;
     int64_t *tokens, *targets, *segments; /* [accumulate · batch, context]; segments NULL: the data is a stream */
     int64_t step_tokens;
@@ -360,11 +361,22 @@ static bool due(int64_t every, int64_t step)
     return every > 0 && step % every == 0;
 }
 
+static gr_status make_folder(const char *dir)
+{
+    char *folder = gr_path_join(dir, "checkpoints");
+    gr_status s = folder ? gr_dir_make(folder) : GR_ERR_MEMORY;
+    gr_free(folder);
+    return s;
+}
+
 static gr_status loop(run *r)
 {
     const gr_run_options *o = r->o;
     gr_status s = GR_OK;
     bool stopped = false;
+    if (gr_trainer_steps(r->trainer) <
+        o->train.steps) /* that there is no checkpoint yet must be seen of a killed run */
+        s = make_folder(o->dir);
     while (s == GR_OK && !stopped && gr_trainer_steps(r->trainer) < o->train.steps) {
         s = one_step(r);
         int64_t step = gr_trainer_steps(r->trainer);
@@ -417,10 +429,28 @@ static gr_status find_start(run *r, int64_t *step)
     return s;
 }
 
+/* Is there something to go on from, or nothing that is lost by beginning anew? */
+static gr_status check_state(const run *r)
+{
+    const gr_run_options *o = r->o;
+    gr_run_state state;
+    int64_t step;
+    gr_status s = gr_run_look(o->dir, &state, &step);
+    bool is_lost = state == GR_RUN_LOST || (state == GR_RUN_BEGUN && o->save_every > 0 && step > o->save_every);
+    if (s == GR_OK && is_lost)
+        return gr_run_fail_lost(o->dir, step);
+    if (s == GR_OK && state == GR_RUN_BEGUN)
+        gr_remark(GR_LOG_WARN, "%s: it ended at step %lld, before its first checkpoint: it begins anew", o->dir,
+                  (long long)step);
+    return s;
+}
+
 static gr_status rewind_run(run *r)
 {
     int64_t step = 0;
     gr_status s = gr_checkpoint_clean(r->o->dir);
+    if (s == GR_OK)
+        s = check_state(r);
     if (s == GR_OK)
         s = find_start(r, &step);
     if (s == GR_OK)
@@ -477,8 +507,8 @@ static gr_status open_run(run *r)
     s = gr_history_open(&r->history, t->steps, r->o->eval_every);
     if (s == GR_OK && r->o->source)
         s = gr_carried_open(&r->carried, r->o->source);
-    if (s == GR_OK)
-        s = gr_dir_make(r->o->dir);
+    if (s == GR_OK && !r->o->lock && !(r->lock = gr_run_lock_open(r->o->dir)))
+        s = gr_error_status();
     return s == GR_OK ? rewind_run(r) : s;
 }
 
@@ -489,6 +519,10 @@ gr_status gr_train_run(gr_model *model, const gr_data *data, const gr_data *eval
     gr_status s = open_run(&r);
     if (s == GR_OK)
         s = loop(&r);
+    bool has_lock = r.lock || options->lock;
+    if (s != GR_OK && has_lock && (!r.trainer || gr_trainer_steps(r.trainer) == 0))
+        gr_run_tidy(options->dir);
+    gr_run_lock_close(r.lock);
     gr_history_close(&r.history);
     gr_carried_close(&r.carried);
     gr_trainer_free(r.trainer);

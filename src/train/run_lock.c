@@ -1,0 +1,160 @@
+/* One writer a run. The right to write is a lock of the system (flock) on RUN/run.lock: it ends with the process that has
+ * it, however that ends, so a name that is left behind locks nobody out. Linux makes it a lock of the server on NFS. The
+ * file says who has it, for people. */
+#include "train/run.h"
+
+#include "base/file.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "format/json.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#define NAME "run.lock"
+
+struct gr_run_lock {
+    int fd;
+    char *dir, *path;
+    size_t was_there; /* of dir: this much of the path was there before */
+};
+
+/* The length of the part of the path that is there. */
+static size_t length_there(char *path)
+{
+    size_t there = 0;
+    for (size_t i = 1; i <= strlen(path); i++) {
+        char old = path[i];
+        if (old != '/' && old != '\0')
+            continue;
+        path[i] = '\0';
+        there = gr_path_is_dir(path) ? i : there;
+        path[i] = old;
+    }
+    return there;
+}
+
+/* Takes the folders away again that were made here, as far as they are empty. */
+static void remove_made(gr_run_lock *l)
+{
+    for (size_t n = strlen(l->dir); n > l->was_there; n--) {
+        if (l->dir[n] != '\0' && l->dir[n] != '/')
+            continue;
+        l->dir[n] = '\0';
+        if (rmdir(l->dir) != 0 && errno != ENOENT)
+            break;
+    }
+}
+
+/* ---- who has it --------------------------------------------------------------------------------------------- */
+
+static void write_holder(const gr_run_lock *l)
+{
+    char text[400], host[128] = "", when[40] = "";
+    time_t now = time(NULL);
+    struct tm utc;
+    gethostname(host, sizeof host - 1);
+    if (gmtime_r(&now, &utc))
+        strftime(when, sizeof when, "%Y-%m-%d %H:%M:%S UTC", &utc);
+    int n = snprintf(text, sizeof text, "process %ld on %s since %s\n", (long)getpid(), host, when);
+    if (ftruncate(l->fd, 0) == 0)
+        (void)!pwrite(l->fd, text, (size_t)n, 0); /* the lock is what counts, not what is said of it */
+}
+
+static gr_status refuse(const gr_run_lock *l)
+{
+    char raw[400], text[400] = "";
+    ssize_t n = pread(l->fd, raw, sizeof raw - 1, 0);
+    if (n > 0) {
+        raw[n] = '\0';
+        gr_printable(raw, strcspn(raw, "\n"), text, sizeof text);
+    }
+    return gr_fail(GR_ERR_ARGUMENT,
+                   "%s: another process writes this run: %s\nwait for its end or end it, or train elsewhere: nothing "
+                   "was touched",
+                   l->dir, *text ? text : "one that has just begun");
+}
+
+/* ---- taking it ---------------------------------------------------------------------------------------------- */
+
+/* Is the name still that of the file that was opened? Who ends a run removes it. */
+static bool is_named(const gr_run_lock *l)
+{
+    struct stat open_one, named_one;
+    return fstat(l->fd, &open_one) == 0 && stat(l->path, &named_one) == 0 && open_one.st_ino == named_one.st_ino &&
+           open_one.st_dev == named_one.st_dev;
+}
+
+/* One try. *again: somebody ended at the same moment. */
+static gr_status try_lock(gr_run_lock *l, bool *again)
+{
+    gr_status s = gr_dir_make(l->dir);
+    if (s != GR_OK)
+        return s;
+    l->fd = open(l->path, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0666);
+    *again = l->fd < 0 && (errno == ENOENT || errno == EINTR);
+    if (l->fd < 0)
+        return *again ? GR_OK : gr_fail_errno("making", l->path);
+    int result;
+    do
+        result = flock(l->fd, LOCK_EX | LOCK_NB);
+    while (result != 0 && errno == EINTR);
+    if (result != 0 && errno == EWOULDBLOCK)
+        return refuse(l);
+    if (result != 0)
+        gr_remark(GR_LOG_WARN, "%s: this file system has no locks (%s): see to it that nothing else writes the run",
+                  l->dir, strerror(errno));
+    *again = !is_named(l);
+    return GR_OK;
+}
+
+gr_run_lock *gr_run_lock_open(const char *dir)
+{
+    enum { TRIES = 1000 };
+    gr_run_lock *l = gr_alloc_zero(1, sizeof *l);
+    if (!l)
+        return NULL;
+    l->fd = -1;
+    l->dir = gr_strdup(dir);
+    l->path = l->dir ? gr_path_join(dir, NAME) : NULL;
+    gr_status s = l->path ? GR_OK : GR_ERR_MEMORY;
+    bool again = s == GR_OK;
+    l->was_there = again ? length_there(l->dir) : 0;
+    for (int i = 0; s == GR_OK && again && i < TRIES; i++) {
+        if (l->fd >= 0)
+            close(l->fd);
+        s = try_lock(l, &again);
+    }
+    if (s == GR_OK && again)
+        s = gr_fail(GR_ERR_FILE, "%s: its name changes all the time\nfind out what else works there", l->path);
+    if (s == GR_OK) {
+        write_holder(l);
+        return l;
+    }
+    if (l->fd >= 0)
+        close(l->fd);
+    else if (l->path)
+        remove_made(l);
+    gr_free(l->path);
+    gr_free(l->dir);
+    gr_free(l);
+    return NULL;
+}
+
+void gr_run_lock_close(gr_run_lock *l)
+{
+    if (!l)
+        return;
+    unlink(l->path); /* while it is held: nobody else has it */
+    close(l->fd);
+    remove_made(l);
+    gr_free(l->path);
+    gr_free(l->dir);
+    gr_free(l);
+}
