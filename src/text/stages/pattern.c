@@ -22,7 +22,7 @@ gr_status gr_pattern_read(gr_json value, gr_pattern *out)
     gr_status status = gr_json_check(value.doc);
     if (!status)
         status = gr_pattern_set(out, text, size);
-    if (status || plain)
+    if (status || plain || !size)
         return status;
     out->regex = gr_regex_new(text, size);
     return out->regex ? GR_OK : gr_error_status();
@@ -35,13 +35,25 @@ void gr_pattern_free(gr_pattern *p)
     *p = (gr_pattern){0};
 }
 
-/* Hugging Face compiles strings to escaped regexes, so an empty one matches between all characters; nobody writes it,
- * and here it matches nothing. */
+/* Nothing is found before, between and behind all characters. */
+static gr_status walk_nothing(const char *text, size_t size, gr_part_fn each, void *ctx)
+{
+    gr_status status = size ? each(ctx, text, 0, 0, true) : GR_OK;
+    int n;
+    for (size_t at = 0; at < size && !status; at += (size_t)n) {
+        gr_utf8_read(text + at, text + size, &n);
+        status = each(ctx, text, at, at + (size_t)n, false);
+        if (!status)
+            status = each(ctx, text, at + (size_t)n, at + (size_t)n, true);
+    }
+    return status;
+}
+
 static gr_status walk_string(const gr_pattern *p, const char *text, size_t size, gr_part_fn each, void *ctx)
 {
     const char *at = text, *end = text + size, *done = text;
     gr_status status = GR_OK;
-    while (!status && p->size && (at = memmem(at, (size_t)(end - at), p->text, p->size))) {
+    while (!status && (at = memmem(at, (size_t)(end - at), p->text, p->size))) {
         if (at > done)
             status = each(ctx, text, (size_t)(done - text), (size_t)(at - text), false);
         done = at + p->size;
@@ -86,5 +98,9 @@ static gr_status walk_regex(const gr_pattern *p, const char *text, size_t size, 
 
 gr_status gr_pattern_walk(const gr_pattern *p, const char *text, size_t size, gr_part_fn each, void *ctx)
 {
-    return p->regex ? walk_regex(p, text, size, each, ctx) : walk_string(p, text, size, each, ctx);
+    if (!size)
+        return GR_OK;
+    if (p->regex)
+        return walk_regex(p, text, size, each, ctx);
+    return p->size ? walk_string(p, text, size, each, ctx) : walk_nothing(text, size, each, ctx);
 }

@@ -17,7 +17,8 @@ gr_status gr_pattern_set(gr_pattern *out, const char *text, size_t size);
 void gr_pattern_free(gr_pattern *p);
 
 /* Calls each(ctx, start, stop, is_match) for all parts of a text in order: matches, and what lies between them. Empty
- * parts between matches are left out, empty matches are not. */
+ * parts between matches are left out, empty matches are not; an empty text has none. An empty pattern matches between
+ * all characters. */
 typedef gr_status (*gr_part_fn)(void *ctx, const char *text, size_t start, size_t stop, bool is_match);
 gr_status gr_pattern_walk(const gr_pattern *p, const char *text, size_t size, gr_part_fn each, void *ctx);
 

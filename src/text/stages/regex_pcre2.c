@@ -11,6 +11,7 @@ enum { match_limit = 10 * 1000 * 1000, heap_limit_kib = 1 << 20, stack_most = 16
 struct gr_regex {
     pcre2_general_context *memory;
     pcre2_code *code;
+    bool stand_ins; /* new characters are shown as older ones */
 };
 
 static void *take(size_t size, void *user)
@@ -32,15 +33,15 @@ static gr_status compile(gr_regex *r, const char *pattern, size_t size)
     int error = 0;
     PCRE2_SIZE at = 0;
     PCRE2_UCHAR message[128];
-    gr_status status = gr_regex_translate(pattern, size, &translated);
+    gr_status status = gr_regex_translate(pattern, size, &translated, &r->stand_ins);
     pcre2_compile_context *context = status ? NULL : pcre2_compile_context_create(r->memory);
     if (!status && !context)
         status = GR_ERR_MEMORY;
     if (!status) {
         pcre2_set_newline(context, PCRE2_NEWLINE_LF);
-        pcre2_set_parens_nest_limit(context, 100);
-        r->code = pcre2_compile((PCRE2_SPTR)translated.data, translated.size, PCRE2_UTF | PCRE2_UCP | PCRE2_MULTILINE,
-                                &error, &at, context);
+        pcre2_set_parens_nest_limit(context, 250);
+        r->code = pcre2_compile((PCRE2_SPTR)(translated.data ? translated.data : ""), translated.size,
+                                PCRE2_UTF | PCRE2_UCP | PCRE2_MULTILINE, &error, &at, context);
     }
     if (!status && !r->code) {
         pcre2_get_error_message(error, message, sizeof message);
@@ -86,12 +87,12 @@ struct gr_regex_search {
 };
 
 /* What the library is shown in place of a character: U+001A for an invalid byte, and for code points newer than the
- * library's Unicode an older one of the same kind and size. */
-static uint32_t stand_in(uint32_t c)
+ * library's Unicode an older one of the same kind and size, unless the pattern tells them apart. */
+static uint32_t stand_in(const gr_regex *regex, uint32_t c)
 {
-    const gr_range *r = gr_range_find(gr_recent, gr_recent_count, c);
     if (c >= GR_INVALID_BYTE)
         return 0x1A;
+    const gr_range *r = regex->stand_ins ? gr_range_find(gr_recent, gr_recent_count, c) : NULL;
     return r ? (uint32_t)r->value : c;
 }
 
@@ -100,7 +101,7 @@ static gr_status make_shadow(gr_regex_search *s)
     const char *text = s->text, *end = text + s->size;
     for (const char *p = text; p < end;) {
         int n;
-        uint32_t c = gr_utf8_read(p, end, &n), shown = c < 0x800 ? c : stand_in(c);
+        uint32_t c = gr_utf8_read(p, end, &n), shown = c < 0x800 ? c : stand_in(s->regex, c);
         if (shown != c && !s->shadow) {
             s->shadow = gr_alloc(s->size);
             if (!s->shadow)

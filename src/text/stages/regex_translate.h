@@ -4,8 +4,9 @@
 
 #include "text/unicode/buffer.h"
 
-/* Appends the PCRE2 pattern (with PCRE2_UTF and PCRE2_MULTILINE) that means what `pattern` means to Oniguruma with Ruby's
- * syntax. What has no equal there is refused by name. */
-gr_status gr_regex_translate(const char *pattern, size_t size, gr_bytes *out);
+/* Appends the PCRE2 pattern (with PCRE2_UTF and PCRE2_MULTILINE) that means what `pattern` means to Oniguruma with its own
+ * syntax. What has no equal there is refused by name and place. *stand_ins: characters of gr_recent are to be shown to it
+ * as the older ones that stand for them. */
+gr_status gr_regex_translate(const char *pattern, size_t size, gr_bytes *out, bool *stand_ins);
 
 #endif
