@@ -483,8 +483,8 @@ TEST(bombs)
 
     size_t n = 0;
     memcpy(pickle, "](]q\0", 5);
-    for (n = 5; n < 9 * 200; n += 9)
-        memcpy(pickle + n, "](h\0h\0eq", 9), pickle[n++ + 9] = 0;
+    for (n = 5; n < 5 + 9 * 200; n += 9)
+        memcpy(pickle + n, "](h\0h\0eq", 9); /* with the NUL at its end */
     memcpy(pickle + n, "e.", 2);
     n += 2;
     a = with_pickle(pickle, n);

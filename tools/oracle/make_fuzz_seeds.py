@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
-"""Writes the seeds of the fuzz targets for safetensors, indexes of shards, config.json, checkpoints and training data:
+"""Writes the seeds of the fuzz targets for safetensors, torch's files, indexes of shards, config.json, checkpoints and training data:
 fuzz/corpus/TARGET/KIND, one file for every kind of hostile input, and a few good ones. Plain Python; run from the repository's root."""
 import json
 import os
 import struct
+import zipfile
 
 CORPUS = os.path.join(os.path.dirname(__file__), "..", "..", "fuzz", "corpus")
 
@@ -246,8 +247,52 @@ def data():
         put("fuzz_data", kind, bytes_of)
 
 
+def pickles():
+    """Archives of torch.save, and pickles for archives that the target makes itself (storages 0, 1, 2 of 24, 4, 0 bytes)."""
+    torch_files = os.path.join(os.path.dirname(__file__), "..", "..", "tests", "data", "torch")
+    for name in ("shared", "packed", "big-endian", "deflated", "script"):
+        with open(os.path.join(torch_files, name + ".bin"), "rb") as f:
+            put("fuzz_pickle", "file_" + name, f.read())
+    for name in ("dtypes", "views", "parameters", "others", "module", "protocol4", "protocol5", "nested", "runs"):
+        with zipfile.ZipFile(os.path.join(torch_files, name + ".bin")) as z:
+            put("fuzz_pickle", name, z.read(name + "/data.pkl"))
+
+    text = lambda t: b"X" + struct.pack("<I", len(t)) + t
+    storage = lambda kind=b"FloatStorage", key=b"0", n=b"K\6": (
+        b"((" + text(b"storage") + b"ctorch\n" + kind + b"\n" + text(key) + text(b"cpu") + n + b"tQ")
+    tensor = lambda *parts: b"ctorch._utils\n_rebuild_tensor_v2\n" + b"".join(parts) + b"\x89}tR"
+    named = lambda value: b"\x80\2}" + text(b"a") + value + b"s."
+    large = b"\x8a\x08\0\0\0\0\0\0\0\x40"
+    shape, steps = b"K\2K\3\x86", b"K\3K\1\x86"
+    kinds = {
+        "good": named(tensor(storage(), b"K\0", shape, steps)),
+        "turned": named(tensor(storage(), b"K\0", b"K\3K\2\x86", b"K\1K\3\x86")),
+        "system": named(b"cos\nsystem\n" + text(b"id") + b"\x85R"),
+        "stack_global": b"\x80\4\x8c\x08builtins\x8c\4eval\x93.",
+        "memo_2_31": b"\x80\2}r\xff\xff\xff\x7f.",
+        "depth": b"]" * 3000 + b"a" * 2999 + b".",
+        "marks": b"(" * 3000,
+        "doubling": b"](]q\0" + b"](h\0h\0eq\0" * 60 + b"e.",
+        "in_itself": b"\x80\2}q\0" + text(b"a") + b"h\0s.",
+        "id_of_program": named(tensor(b"((" + text(b"program") + b"K\1tQ", b"K\0", shape, steps)),
+        "key_out": named(tensor(storage(key=b"../0"), b"K\0", shape, steps)),
+        "key_gone": named(tensor(storage(key=b"9"), b"K\0", shape, steps)),
+        "short": named(tensor(storage(key=b"1", n=b"K\1"), b"K\0", shape, steps)),
+        "numel": named(tensor(storage(n=large), b"K\0", shape, steps)),
+        "offset": named(tensor(storage(), large, shape, steps)),
+        "size": named(tensor(storage(), b"K\0", large + b"K\3\x86", steps)),
+        "stride": named(tensor(storage(), b"K\0", b"K\7K\3\x86", large + b"K\1\x86")),
+        "expanded": named(tensor(storage(), b"K\0", b"M\xff\xffM\xff\xff\x86", b"K\0K\0\x86")),
+        "negative": named(tensor(storage(), b"J\xff\xff\xff\xff", shape, steps)),
+        "list": named(tensor(storage(), b"K\0", b"](K\2K\3e", steps)),
+    }
+    for kind, bytes_of in kinds.items():
+        put("fuzz_pickle", kind, bytes_of)
+
+
 if __name__ == "__main__":
     data()
+    pickles()
     safetensors()
     index()
     config()
