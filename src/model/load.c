@@ -211,9 +211,13 @@ static void tell_extra(const gr_model *m, const gr_names *names, const char *dir
         if (is_extra(m, names, i) && (!known || !gr_names_is_first(names, i)))
             list_name(&extra, names->items[i].in_file);
     }
+    int others = gr_weights_others(m->files);
+    for (int i = 0; i < others; i++)
+        list_name(&extra, gr_weights_other(m->files, i)->name);
+    const char *one = others ? "entry" : "tensor", *more = others ? "entries" : "tensors";
     if (extra.n)
-        gr_remark(GR_LOG_WARN, "%s: %d tensor%s that config.json does not ask for %s left out: %s", dir, extra.n,
-                  extra.n == 1 ? "" : "s", extra.n == 1 ? "is" : "are", list_end(&extra));
+        gr_remark(GR_LOG_WARN, "%s: %d %s that config.json does not ask for %s left out: %s", dir, extra.n,
+                  extra.n == 1 ? one : more, extra.n == 1 ? "is" : "are", list_end(&extra));
 }
 
 static gr_status load_all(gr_model *m, const gr_names *names, const char *dir, bool own)

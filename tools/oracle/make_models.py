@@ -137,13 +137,19 @@ def difference(a, b):
     return kinds
 
 
+def names_in(directory):
+    if (directory / "model.safetensors").exists():
+        return load_file(directory / "model.safetensors").keys()
+    return {name for path in directory.glob("pytorch_model*.bin") for name in torch.load(path, weights_only=True)}
+
+
 def load(directory, dtype):
     """The model in a directory, and the renaming from its parameters to the names in its file."""
     model = transformers.AutoModelForCausalLM.from_pretrained(directory, dtype=dtype, attn_implementation="eager")
     for module in model.modules():  # GPT-2's other order of the same sum exists in f32 only
         if dtype != torch.float32 and hasattr(module, "reorder_and_upcast_attn"):
             module.reorder_and_upcast_attn = False
-    stored = load_file(directory / "model.safetensors")
+    stored = names_in(directory)
     prefix = model.base_model_prefix + "."
 
     def rename(name):

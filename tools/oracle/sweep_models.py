@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Random configurations against transformers: logits, loss, every gradient and greedy ids of the command `gradus`.
 
-    sweep_models.py [--gradus build/gradus] [--count 200] [--seed 1] [--only llama,qwen3] [--device cpu] [--keep DIR]
+    sweep_models.py [--gradus build/gradus] [--count 200] [--seed 1] [--only llama,qwen3] [--device cpu] [--bin] [--keep DIR]
 
 Every configuration is one of the supported model types with switches drawn at random: widths, heads, biases, norms, ties,
 activations, windows, kinds of rotary positions, old and new keys. A difference is one of more than 2e-5 (of logits and
@@ -24,6 +24,7 @@ import transformers
 from safetensors.torch import load_file
 
 import make_models
+import make_torch
 
 VOCAB = 61
 ACTIVATIONS = [
@@ -190,6 +191,24 @@ def write(r, config, directory):
     path.write_text(json.dumps(stored, indent=2))
 
 
+def as_torch_files(r, directory):
+    """The same weights as pytorch_model.bin, whole or in shards; some of them as views that are not contiguous."""
+    state = {}
+    for path in directory.glob("model*.safetensors"):
+        state |= load_file(path)
+        path.unlink()
+    (directory / "model.safetensors.index.json").unlink(missing_ok=True)
+    for name, t in state.items():
+        if t.dim() == 2 and r.random() < 0.3:
+            state[name] = t.t().contiguous().t()
+        if r.random() < 0.3:
+            state[name] = torch.nn.Parameter(state[name], requires_grad=t.dim() == 2)
+    if r.random() < 0.5:
+        make_torch.save_shards(state, directory, min(r.choice([2, 3]), len(state)))
+    else:
+        torch.save(collections.OrderedDict(state), directory / "pytorch_model.bin")
+
+
 # ---- both sides ------------------------------------------------------------------------------------------------------
 
 def reference(directory, ids, dtype):
@@ -291,6 +310,8 @@ def one(options, seed, directory):
     family = r.choice(options.only)
     config = FAMILIES[family](r)
     write(r, config, directory)
+    if options.bin:
+        as_torch_files(random.Random(seed), directory)
     context = config.max_position_embeddings
     longest = context if family == "gpt2" or r.random() < 0.6 else 2 * context
     rows, length = r.choice([1, 2, 3]), r.randint(2, longest)
@@ -315,6 +336,7 @@ def main():
     parser.add_argument("--only", type=lambda text: text.split(","), default=list(FAMILIES))
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--beyond", type=float, default=1, help="generate up to so many contexts")
+    parser.add_argument("--bin", action="store_true", help="weights in torch's files, whole or in shards")
     parser.add_argument("--keep", type=pathlib.Path, help="where directories that differ are copied to")
     options = parser.parse_args()
     torch.set_num_threads(1)
