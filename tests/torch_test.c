@@ -753,6 +753,18 @@ TEST(shards)
     }
 }
 
+TEST(names_of_weights)
+{
+    static const char *const yes[] = {"model.safetensors", "pytorch_model.bin", "pytorch_model-00001-of-00002.bin",
+                                      "pytorch_model.bin.index.json", "model.safetensors.index.json"};
+    static const char *const no[] = {"training.safetensors", "tokenizer.model", "model.json", "adapter_model.bin",
+                                     "model"};
+    for (int i = 0; i < 5; i++) {
+        CHECK(gr_weights_have_name(yes[i]));
+        CHECK(!gr_weights_have_name(no[i]));
+    }
+}
+
 TEST(adapters)
 {
     const char *dir = test_dir();

@@ -75,18 +75,15 @@ static void print_text(const gr_write_flags *f, const gr_saved *saved)
 /* What MODEL has besides and PATH has not. */
 static gr_status tell_left_out(const char *from, const char *to)
 {
-    static const char *const ours[] = {"config.json", "checksums.json", "training.json", "training.safetensors",
-                                       "model.safetensors.index.json"};
+    static const char *const ours[] = {"config.json", "checksums.json", "training.json", "training.safetensors"};
     char **names;
     size_t n;
     gr_status s = gr_dir_list(from, &names, &n);
     for (size_t i = 0; s == GR_OK && i < n; i++) {
-        bool known = gr_is_carried(names[i]) || names[i][0] == '.';
+        bool known = gr_is_carried(names[i]) || gr_weights_have_name(names[i]) || names[i][0] == '.';
         for (size_t k = 0; k < sizeof ours / sizeof *ours; k++)
             known |= strcmp(names[i], ours[k]) == 0;
         size_t length = strlen(names[i]);
-        known |=
-            strncmp(names[i], "model", 5) == 0 && length > 12 && strcmp(names[i] + length - 12, ".safetensors") == 0;
         char shown[300];
         if (!known)
             gr_note("%s: not carried over to %s", gr_printable(names[i], length, shown, sizeof shown), to);

@@ -251,6 +251,13 @@ static char *find_in_folder(const char *dir)
     return NULL;
 }
 
+bool gr_weights_have_name(const char *name)
+{
+    bool ours = strncmp(name, "model", 5) == 0 || strncmp(name, "pytorch_model", 13) == 0;
+    return ours &&
+           (opener_of(name) || ends_with(name, ".safetensors.index.json") || ends_with(name, ".bin.index.json"));
+}
+
 bool gr_weights_are_in(const char *dir)
 {
     char *path = find_in_folder(dir);

@@ -14,7 +14,9 @@ gr_weights *gr_weights_open(const char *path);
 /* An adapter's directory: adapter_model.safetensors, or adapter_model.bin. */
 gr_weights *gr_weights_open_adapter(const char *dir);
 bool gr_weights_are_in(const char *dir); /* is there something that gr_weights_open would open? */
-void gr_weights_close(gr_weights *w);    /* NULL is fine */
+bool gr_weights_have_name(
+    const char *name);                /* may a file of this name be weights of a model's directory, or an index? */
+void gr_weights_close(gr_weights *w); /* NULL is fine */
 int gr_weights_count(const gr_weights *w);
 const gr_weight *gr_weights_entry(const gr_weights *w, int i); /* sorted by name */
 const gr_weight *gr_weights_find(const gr_weights *w, const char *name);
