@@ -1,25 +1,10 @@
-# The CBLAS library behind f32 matmul: Accelerate on macOS, else OpenBLAS; without one our own plain loops.
-set(blas absent)
-if(GRADUS_BLAS AND APPLE AND EXISTS "${PROJECT_SOURCE_DIR}/src/backend/cpu/blas_accelerate.c")
-    set(blas accelerate)
-    target_link_libraries(gradus_dependencies INTERFACE "-framework Accelerate")
-    set(gradus_private_frameworks " -framework Accelerate")
-elseif(GRADUS_BLAS)
-    # Debian keeps the header in an architecture folder, Fedora, Arch and Alpine in openblas/, Homebrew in its own prefix.
-    set(openblas_hints /opt/homebrew/opt/openblas /usr/local/opt/openblas)
-    find_path(OPENBLAS_INCLUDE_DIR NAMES cblas.h HINTS ${openblas_hints}
-              PATH_SUFFIXES openblas include/openblas "${CMAKE_LIBRARY_ARCHITECTURE}" include)
-    find_library(OPENBLAS_LIBRARY NAMES openblas HINTS ${openblas_hints} PATH_SUFFIXES lib)
-    if(OPENBLAS_INCLUDE_DIR AND OPENBLAS_LIBRARY)
-        set(blas openblas)
-        gradus_depend(openblas "${OPENBLAS_LIBRARY}" "${OPENBLAS_INCLUDE_DIR}")
+# OpenBLAS behind f32 matmul on machines without AVX2: opened at run time where it is there, never linked.
+if(GRADUS_BLAS)
+    gradus_part(blas dynamic)
+    if(CMAKE_LIBRARY_ARCHITECTURE)
+        set_source_files_properties(src/backend/cpu/blas_dynamic.c PROPERTIES
+                                    COMPILE_DEFINITIONS "GR_MULTIARCH=\"${CMAKE_LIBRARY_ARCHITECTURE}\"")
     endif()
+else()
+    gradus_part(blas absent)
 endif()
-if(GRADUS_BLAS STREQUAL "ON" AND blas STREQUAL "absent")
-    message(FATAL_ERROR "GRADUS_BLAS is ON but no OpenBLAS was found: run tools/setup, or configure with GRADUS_BLAS=OFF")
-endif()
-if(GRADUS_BLAS AND blas STREQUAL "absent")
-    message(NOTICE "Gradus: no OpenBLAS here, so f32 matmul is our own plain loops, several times slower. "
-                   "tools/setup installs it.")
-endif()
-gradus_part(blas ${blas})

@@ -1,4 +1,4 @@
-# Dependencies. Jansson is always needed. Every other one is optional, sits behind one file of ours and has a stand-in
+# Dependencies. None but the C library is needed. Each of the others is optional, sits behind one file of ours and has a stand-in
 # named *_absent.c: gradus_part() picks the file, so the code needs no #ifdef.
 #
 # gradus_dependencies collects what the library links; gradus_private_libraries says the same, by name, to programs that
@@ -30,15 +30,6 @@ endmacro()
 if(GRADUS_PORTABLE)
     set(CMAKE_FIND_LIBRARY_SUFFIXES .a)
 endif()
-
-find_path(JANSSON_INCLUDE_DIR jansson.h)
-find_library(JANSSON_LIBRARY jansson)
-if(NOT JANSSON_INCLUDE_DIR OR NOT JANSSON_LIBRARY)
-    message(FATAL_ERROR "Jansson (a JSON library) is missing. Run tools/setup, or install libjansson-dev "
-                        "(Debian), jansson-devel (Fedora), jansson (Arch, Homebrew) or jansson-dev (Alpine). "
-                        "A portable build needs the archive, libjansson.a, which Debian's package has.")
-endif()
-gradus_depend(jansson "${JANSSON_LIBRARY}" "${JANSSON_INCLUDE_DIR}")
 
 # gradus_part(name implementation): of src/**/<name>_*.c keep <name>_<implementation>.c, drop the other choices.
 set(gradus_parts "")

@@ -60,7 +60,6 @@ TEST(broken_large_files_are_refused_by_name)
         const char *in_vocab, *in_merges, *behind, *says;
     } broken[] = {
         {", \"x\": 7", "", "}", "id 7"},
-        {", \"t\": 5000", "", "}", "not valid JSON: duplicate object key"},
         {", \"x\": -1", "", "}", "key \"model.vocab.x\""},
         {", \"x\": 1.5", "", "}", "key \"model.vocab.x\""},
         {", \"x\": \"y\"", "", "}", "key \"model.vocab.x\""},
@@ -71,7 +70,6 @@ TEST(broken_large_files_are_refused_by_name)
         {", \"\\ud800x\": 3000", "", "}", "not valid JSON"},
         {", \"a\nb\": 3000", "", "}", "not valid JSON"},
         {", \"\\q\": 3000", "", "}", "not valid JSON"},
-        {", \"\\u0000\": 3000", "", "}", "not valid JSON"},
         {", \"far\": 2147483646", "", "}", "2147483646"},
         {"", ", [\"t\", \"zz\"]", "}", "model.merges[1]: token 'zz' is not in the vocabulary"},
         {"", ", [\"t0\", \"t0\"]", "}", "model.merges[1]: the merged 't0t0'"},
@@ -82,7 +80,7 @@ TEST(broken_large_files_are_refused_by_name)
         {"", ",", "}", "not valid JSON"},
         {"", "", "", "not valid JSON"},
         {"", "", "} x", "not valid JSON"},
-        {"", "", ", \"model\": {}}", "not valid JSON: duplicate object key"},
+        {"", "", ", \"model\": {}}", "key \"model"},
         {"", "", ", \"normalizer\": {\"type\": \"Magic\"}}", "normalizer \"Magic\""},
     };
     for (size_t i = 0; i < sizeof broken / sizeof *broken; i++) {
@@ -98,8 +96,18 @@ TEST(broken_large_files_are_refused_by_name)
 /* Forms that only the slower way takes, and escapes, which both do. */
 TEST(unusual_large_files_are_read)
 {
-    char *json = large(", \"x\\u00e9\\ud83d\\ude42\\\"\": 3e3, \"\\u0074\\/\": 3001",
-                       ", \"t t0\", [\"t\", \"\\u0074\\u002f\"]", "}");
+    char *json = large(", \"t\": 5000, \"a\\u0000b\": 3000", "", "}");
+    gr_tokenizer *last = made(json);
+    CHECK_MADE(last);
+    CHECK_EQ_INT(gr_tokenizer_id(last, "t"), 5000);
+    const char *text = NULL;
+    size_t length = 0;
+    CHECK_OK(gr_tokenizer_decode(last, (int32_t[]){3000}, 1, 0, &text, &length));
+    CHECK(length == 3 && memcmp(text, "a\0b", 3) == 0);
+    gr_tokenizer_free(last);
+    free(json);
+    json = large(", \"x\\u00e9\\ud83d\\ude42\\\"\": 3e3, \"\\u0074\\/\": 3001",
+                 ", \"t t0\", [\"t\", \"\\u0074\\u002f\"]", "}");
     gr_tokenizer *t = made(json);
     CHECK(!t);
     CHECK_ERROR(GR_ERR_FILE, "the merged 'tt0'");

@@ -75,7 +75,7 @@ static gr_status print_json(const work *w, const piece *p, const gr_generated *g
     put_ids(o, "prompt_ids", w->prompts.ids[p->prompt], w->prompts.n[p->prompt]);
     put_ids(o, "ids", g->ids, g->n);
     if (w->on.tokenizer)
-        gr_json_put_text(o, "text", g->text);
+        gr_json_put_bytes(o, "text", g->text, g->size);
     else
         gr_json_put_null(o, "text");
     gr_json_put_text(o, "stop", stops[g->stop]);

@@ -1,108 +1,155 @@
-/* JSON documents over Jansson: messages · documents · looking · reading · building · writing. The parsing is Jansson's;
- * the writing is ours, because numbers have to come out short and still read back exactly, whatever the locale. */
-#include "format/json.h"
-
-#include <jansson.h>
+/* JSON documents: arena · messages · documents · looking · reading. Parsing is json_parse.c's, building and writing
+ * json_write.c's. */
 #include <math.h>
-#include <pthread.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/file.h"
 #include "base/mem.h"
+#include "format/json_node.h"
 
-/* ---- memory ----
- * A tokenizer.json is a million small blocks. While a text is parsed they are cut from chunks that go with the document;
- * single blocks, for what is built later, come from base/mem.h one by one. */
+/* ---- arena ----
+ * A tokenizer.json is a million small values: they are cut from chunks. */
 
-typedef struct chunk {
-    struct chunk *next;
-    size_t size, used; /* of the bytes behind this header */
-} chunk;
-
-/* Stands in front of every block of Jansson's. */
-typedef union block {
-    bool in_chunk; /* freed with its chunk, not alone */
-    max_align_t align;
-} block;
-
-struct gr_json_doc {
-    char *name; /* what messages call it */
-    json_t *root;
-    chunk *chunks;
-    bool has_blocks;  /* outside of the chunks, to be given back one by one */
-    gr_status status; /* the first failure, and its message */
-    char error[1024];
-};
-
-/* Jansson's allocation functions know no context, so the parse that this thread is in stands here. */
-static _Thread_local chunk **parsing; /* NULL: none */
-static _Thread_local size_t chunk_size;
-
-/* Jansson does not say that a failure was for want of memory. Set by its allocations, reset before its calls. */
-static _Thread_local bool out_of_memory;
-
-static void *take_from_chunk(size_t size)
+void *gr_json_take(gr_json_doc *doc, size_t size)
 {
-    chunk *c = *parsing;
+    gr_json_chunk *c = doc->chunks;
+    size = (size + sizeof(max_align_t) - 1) / sizeof(max_align_t) * sizeof(max_align_t);
     if (!c || c->size - c->used < size) {
-        size_t room = size > chunk_size ? size : chunk_size;
-        c = gr_alloc(sizeof(block) + sizeof(chunk) + room);
-        if (!c)
+        size_t room = size > doc->chunk_size ? size : doc->chunk_size;
+        if (!(c = gr_alloc(sizeof(max_align_t) + sizeof *c + room)))
             return NULL;
-        *c = (chunk){*parsing, room, 0};
-        *parsing = c;
+        *c = (gr_json_chunk){doc->chunks, room, 0};
+        doc->chunks = c;
+        if (doc->chunk_size < (size_t)1 << 20)
+            doc->chunk_size *= 4;
     }
-    /* The first block stands behind the header, on the next border of max_align_t. */
-    uintptr_t start = ((uintptr_t)(c + 1) + sizeof(block) - 1) / sizeof(block) * sizeof(block);
-    void *p = (char *)start + c->used;
+    /* The first value stands behind the header, on the next border of max_align_t. */
+    uintptr_t start = ((uintptr_t)(c + 1) + sizeof(max_align_t) - 1) / sizeof(max_align_t) * sizeof(max_align_t);
     c->used += size;
-    return p;
+    return (char *)start + (c->used - size);
 }
 
-static void *json_alloc(size_t size)
+gr_json_node *gr_json_node_new(gr_json_doc *doc, gr_json_type type)
 {
-    block *b = NULL;
-    if (size <= SIZE_MAX / 2) {
-        size = (size + 2 * sizeof *b - 1) / sizeof *b * sizeof *b;
-        b = parsing ? take_from_chunk(size) : gr_alloc(size);
-    }
-    out_of_memory |= !b;
-    if (!b)
+    gr_json_node *node = gr_json_take(doc, sizeof *node);
+    if (node)
+        *node = (gr_json_node){.type = (uint8_t)type};
+    return node;
+}
+
+const char *gr_json_keep(gr_json_doc *doc, const char *bytes, size_t size)
+{
+    char *kept = gr_json_take(doc, size + 1);
+    if (!kept)
         return NULL;
-    b->in_chunk = parsing != NULL;
-    return b + 1;
+    if (size)
+        memcpy(kept, bytes, size);
+    kept[size] = 0;
+    return kept;
 }
 
-static void json_give_back(void *p)
+/* ---- keys ---- */
+
+static int compare_keys(const char *a, size_t a_size, const char *b, size_t b_size)
 {
-    block *b = p ? (block *)p - 1 : NULL;
-    if (b && !b->in_chunk)
-        gr_free(b);
+    int order = memcmp(a, b, a_size < b_size ? a_size : b_size);
+    return order ? order : (a_size > b_size) - (a_size < b_size);
 }
 
-static void free_chunks(chunk *c)
+uint32_t gr_json_place(const gr_json_node *object, const char *key, size_t size, bool *found)
 {
-    while (c) {
-        chunk *next = c->next;
-        gr_free(c);
-        c = next;
+    uint32_t low = 0, high = object->as.list.n;
+    *found = false;
+    while (low < high) {
+        uint32_t middle = low + (high - low) / 2;
+        const gr_json_node *item = object->as.list.items[object->as.list.order[middle]];
+        int order = compare_keys(item->key, item->key_size, key, size);
+        if (order == 0) {
+            *found = true;
+            return middle;
+        }
+        if (order < 0)
+            low = middle + 1;
+        else
+            high = middle;
     }
+    return low;
 }
 
-static void route_memory(void)
+/* Merges runs that double in length. Equal keys keep their order. The result is in one of the two. */
+static uint32_t *sort_keys(gr_json_node **items, uint32_t n, uint32_t *from, uint32_t *to)
 {
-    json_set_alloc_funcs(json_alloc, json_give_back);
+    for (uint32_t i = 0; i < n; i++)
+        from[i] = i;
+    for (uint64_t run = 1; run < n; run *= 2) {
+        for (uint64_t start = 0; start < n; start += 2 * run) {
+            uint64_t a = start, middle = start + run < n ? start + run : n, b = middle,
+                     stop = start + 2 * run < n ? start + 2 * run : n;
+            for (uint64_t i = start; i < stop; i++) {
+                const gr_json_node *x = a < middle ? items[from[a]] : NULL, *y = b < stop ? items[from[b]] : NULL;
+                bool first = x && (!y || compare_keys(x->key, x->key_size, y->key, y->key_size) <= 0);
+                to[i] = first ? from[a++] : from[b++];
+            }
+        }
+        uint32_t *swap = from;
+        from = to;
+        to = swap;
+    }
+    return from;
 }
 
-/* Before anything of Jansson's is made; it keeps the functions in globals. */
-static void jansson_ready(void)
+/* Drops items that are NULL, and counts `order` anew. */
+static void close_gaps(gr_json_node *object, uint32_t *now)
 {
-    static pthread_once_t once = PTHREAD_ONCE_INIT;
-    pthread_once(&once, route_memory);
+    uint32_t n = 0, ordered = 0;
+    for (uint32_t i = 0; i < object->as.list.n; i++)
+        if (object->as.list.items[i]) {
+            now[i] = n;
+            object->as.list.items[n++] = object->as.list.items[i];
+        } else {
+            now[i] = UINT32_MAX;
+        }
+    for (uint32_t i = 0; i < object->as.list.n; i++)
+        if (now[object->as.list.order[i]] != UINT32_MAX)
+            object->as.list.order[ordered++] = now[object->as.list.order[i]];
+    object->as.list.n = n;
+}
+
+gr_status gr_json_seal(gr_json_doc *doc, gr_json_node *object)
+{
+    uint32_t n = object->as.list.n;
+    gr_json_node **items = object->as.list.items;
+    uint32_t *order = gr_json_take(doc, n * sizeof *order), *other = gr_alloc(n * sizeof *other);
+    if (!order || !other) {
+        gr_free(other);
+        return gr_error_status();
+    }
+    uint32_t *sorted = sort_keys(items, n, order, other);
+    if (sorted != order && n)
+        memcpy(order, sorted, n * sizeof *order);
+    object->as.list.order = order;
+    bool twice = false;
+    for (uint32_t i = 0, first = 0; i < n; i++) {
+        gr_json_node *a = items[order[first]], *b = items[order[i]];
+        if (i == first || compare_keys(a->key, a->key_size, b->key, b->key_size) != 0) {
+            first = i;
+            continue;
+        }
+        items[order[first]] = b; /* at the first one's place; the last value stays there */
+        items[order[i]] = NULL;
+        if (!twice && !doc->twice) {
+            doc->twice = object;
+            doc->twice_key = b->key;
+        }
+        twice = true;
+    }
+    if (twice)
+        close_gaps(object, other);
+    gr_free(other);
+    return GR_OK;
 }
 
 /* ---- messages ---- */
@@ -142,33 +189,26 @@ static void path_push(path_text *p, const char *key, size_t index)
     p->size = n < 0 ? p->size : (size_t)n < room ? p->size + (size_t)n : sizeof p->text - 1;
 }
 
+static bool is_list(const gr_json_node *node)
+{
+    return node && (node->type == GR_JSON_ARRAY || node->type == GR_JSON_OBJECT);
+}
+
 /* The way from `at` to a container, searched only when a message needs it. Containers are never shared, so the first
  * one found is the one meant; depth is bounded by GR_JSON_DEPTH. */
-static bool path_find(json_t *at, const json_t *target, path_text *p)
+static bool path_find(const gr_json_node *at, const gr_json_node *target, path_text *p)
 {
     if (at == target)
         return true;
-    size_t size = p->size, i;
-    const char *key;
-    json_t *child;
-    if (json_is_object(at)) {
-        json_object_foreach(at, key, child)
-        {
-            path_push(p, key, 0);
-            if (path_find(child, target, p))
-                return true;
-            p->text[p->size = size] = 0;
-        }
-    } else if (json_is_array(at)) {
-        json_array_foreach(at, i, child)
-        {
-            if (!json_is_object(child) && !json_is_array(child))
-                continue;
-            path_push(p, NULL, i);
-            if (path_find(child, target, p))
-                return true;
-            p->text[p->size = size] = 0;
-        }
+    size_t size = p->size;
+    for (uint32_t i = 0; is_list(at) && i < at->as.list.n; i++) {
+        const gr_json_node *child = at->as.list.items[i];
+        if (!is_list(child))
+            continue;
+        path_push(p, child->key, i);
+        if (path_find(child, target, p))
+            return true;
+        p->text[p->size = size] = 0;
     }
     return false;
 }
@@ -193,99 +233,31 @@ gr_status gr_json_fail(gr_json at, const char *fmt, ...)
     return doc->status;
 }
 
-/* Makes an allocation's failure, whose message is set, the document's. */
-static void remember(gr_json_doc *doc)
-{
-    if (doc->status != GR_OK)
-        return;
-    doc->status = gr_fail_in("%s", doc->name);
-    snprintf(doc->error, sizeof doc->error, "%s", gr_error());
-}
-
 gr_status gr_json_check(const gr_json_doc *doc)
 {
     return doc->status == GR_OK ? GR_OK : gr_fail(doc->status, "%s", doc->error);
 }
 
+gr_status gr_json_unique(gr_json_doc *doc)
+{
+    if (doc->status != GR_OK || !doc->twice)
+        return gr_json_check(doc);
+    const gr_json at = {.doc = doc, .parent = (void *)doc->twice, .key = doc->twice_key};
+    return gr_json_fail(at, "the key stands there twice");
+}
+
 /* ---- documents ---- */
 
-/* Line and column (from 1, in bytes) of a position. */
-static void locate(const char *text, size_t position, int *line, int *column)
+/* An empty document; NULL: no memory. */
+static gr_json_doc *make_doc(const char *name, size_t chunk_size)
 {
-    *line = *column = 1;
-    for (size_t i = 0; i < position; i++) {
-        *column = text[i] == '\n' ? 1 : *column + 1;
-        *line += text[i] == '\n';
-    }
-}
-
-/* Jansson's parser calls itself for every level, so depth is bounded before it starts. Brackets inside strings do not
- * count; what is not JSON at all is left for the parser to refuse. */
-static gr_status check_depth(const char *name, const char *text, size_t size)
-{
-    int depth = 0;
-    bool in_string = false;
-    for (size_t i = 0; i < size; i++) {
-        char c = text[i];
-        if (in_string) {
-            if (c == '\\')
-                i++;
-            else if (c == '"')
-                in_string = false;
-        } else if (c == '"') {
-            in_string = true;
-        } else if (c == '{' || c == '[') {
-            if (++depth > GR_JSON_DEPTH) {
-                int line, column;
-                locate(text, i, &line, &column);
-                return gr_fail(GR_ERR_FILE, "%s: more than %d nested arrays and objects (line %d, column %d)", name,
-                               GR_JSON_DEPTH, line, column);
-            }
-        } else if (c == '}' || c == ']') {
-            depth--;
-        }
-    }
-    return GR_OK;
-}
-
-/* The parsed root, or NULL with gr_error() set. Its blocks are in *chunks either way. */
-static json_t *load(const char *name, const char *text, size_t size, chunk **chunks)
-{
-    const size_t flags = JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL;
-    json_error_t error = {0};
-    out_of_memory = false;
-    parsing = chunks;
-    chunk_size = size < 1024 ? 4096 : size < (1 << 18) ? 4 * size : 1 << 20;
-    json_t *root = json_loadb(text, size, flags, &error);
-    /* Integers past 64 bits stand in many tokenizer_config.json (10^30 for "no limit"): read numbers as f64 then. */
-    if (!root && json_error_code(&error) == json_error_numeric_overflow && strstr(error.text, "integer"))
-        root = json_loadb(text, size, flags | JSON_DECODE_INT_AS_REAL, &error);
-    parsing = NULL;
-    /* Jansson's lexer drops the bytes it has no memory for and goes on: then what it gives is not what stands there. */
-    if (out_of_memory) {
-        json_decref(root);
-        gr_fail_in("%s", name);
+    gr_json_doc *doc = gr_alloc_zero(1, sizeof *doc);
+    if (!doc || !(doc->name = gr_strdup(name))) {
+        gr_free(doc);
         return NULL;
     }
-    if (root)
-        return root;
-    char why[JSON_ERROR_TEXT_LENGTH];
-    gr_printable(error.text, strlen(error.text), why, sizeof why);
-    gr_fail(GR_ERR_FILE,
-            "%s: not valid JSON: %s (line %d, column %d)\nthe file is damaged or is not JSON; fetch it again", name,
-            why, error.line, error.column);
-    return NULL;
-}
-
-/* An empty document; NULL: no memory. */
-static gr_json_doc *make_doc(const char *name)
-{
-    jansson_ready();
-    gr_json_doc *doc = gr_alloc_zero(1, sizeof *doc);
-    if (doc && (doc->name = gr_strdup(name)))
-        return doc;
-    gr_free(doc);
-    return NULL;
+    doc->chunk_size = chunk_size;
+    return doc;
 }
 
 gr_json_doc *gr_json_parse(const char *name, const char *text, size_t size)
@@ -294,9 +266,11 @@ gr_json_doc *gr_json_parse(const char *name, const char *text, size_t size)
         gr_fail(GR_ERR_FILE, "%s: %zu bytes of JSON, more than the limit of %zu", name, size, GR_JSON_LIMIT);
         return NULL;
     }
-    gr_json_doc *doc = check_depth(name, text, size) == GR_OK ? make_doc(name) : NULL;
-    if (doc && (doc->root = load(name, text, size, &doc->chunks)))
+    gr_json_doc *doc = make_doc(name, size < 1024 ? 1024 : size < (1 << 18) ? 2 * size : 1 << 19);
+    if (doc && (doc->root = gr_json_parse_into(doc, text, size)))
         return doc;
+    if (gr_error_status() == GR_ERR_MEMORY)
+        gr_fail_in("%s", name);
     gr_json_free(doc);
     return NULL;
 }
@@ -312,11 +286,9 @@ gr_json_doc *gr_json_read(const char *path, size_t limit)
 
 gr_json_doc *gr_json_new(const char *name)
 {
-    gr_json_doc *doc = make_doc(name);
-    if (doc && (doc->root = json_object())) {
-        doc->has_blocks = true;
+    gr_json_doc *doc = make_doc(name, 1024);
+    if (doc && (doc->root = gr_json_node_new(doc, GR_JSON_OBJECT)))
         return doc;
-    }
     gr_json_free(doc);
     return NULL;
 }
@@ -325,9 +297,11 @@ void gr_json_free(gr_json_doc *doc)
 {
     if (!doc)
         return;
-    if (doc->has_blocks)
-        json_decref(doc->root);
-    free_chunks(doc->chunks);
+    for (gr_json_chunk *c = doc->chunks; c;) {
+        gr_json_chunk *next = c->next;
+        gr_free(c);
+        c = next;
+    }
     gr_free(doc->name);
     gr_free(doc);
 }
@@ -341,66 +315,64 @@ gr_json gr_json_root(gr_json_doc *doc)
 
 gr_json_type gr_json_type_of(gr_json v)
 {
-    if (!v.value)
-        return GR_JSON_ABSENT;
-    switch (json_typeof((json_t *)v.value)) {
-    case JSON_NULL:
-        return GR_JSON_NULL;
-    case JSON_TRUE:
-    case JSON_FALSE:
-        return GR_JSON_BOOL;
-    case JSON_INTEGER:
-        return GR_JSON_INT;
-    case JSON_REAL:
-        return GR_JSON_REAL;
-    case JSON_STRING:
-        return GR_JSON_TEXT;
-    case JSON_ARRAY:
-        return GR_JSON_ARRAY;
-    case JSON_OBJECT:
-        return GR_JSON_OBJECT;
-    }
-    return GR_JSON_ABSENT;
+    return v.value ? (gr_json_type)v.value->type : GR_JSON_ABSENT;
 }
 
 bool gr_json_is(gr_json v)
 {
-    return v.value && !json_is_null((json_t *)v.value);
+    return v.value && v.value->type != GR_JSON_NULL;
 }
 
 gr_json gr_json_get(gr_json object, const char *key)
 {
-    return (gr_json){object.doc, json_object_get(object.value, key), object.value, key, 0};
+    gr_json at = {object.doc, NULL, object.value, key, 0};
+    bool found = false;
+    if (gr_json_type_of(object) == GR_JSON_OBJECT) {
+        uint32_t place = gr_json_place(object.value, key, strlen(key), &found);
+        if (found)
+            at.value = object.value->as.list.items[object.value->as.list.order[place]];
+    }
+    return at;
 }
 
 gr_json gr_json_item(gr_json array, size_t i)
 {
-    return (gr_json){array.doc, json_array_get(array.value, i), array.value, NULL, i};
+    bool is = gr_json_type_of(array) == GR_JSON_ARRAY && i < array.value->as.list.n;
+    return (gr_json){array.doc, is ? array.value->as.list.items[i] : NULL, array.value, NULL, i};
 }
 
 size_t gr_json_size(gr_json v)
 {
-    return json_is_object((json_t *)v.value) ? json_object_size(v.value) : json_array_size(v.value);
+    return is_list(v.value) ? v.value->as.list.n : 0;
 }
 
 /* Fills in key and value from the position. */
 static void iter_load(gr_json_iter *it)
 {
-    it->key = it->at ? json_object_iter_key(it->at) : NULL;
-    it->value = (gr_json){it->object.doc, it->at ? json_object_iter_value(it->at) : NULL, it->object.value, it->key, 0};
+    const gr_json_node *object = it->object.value;
+    bool is = object && object->type == GR_JSON_OBJECT && it->at < object->as.list.n;
+    gr_json_node *item = is ? object->as.list.items[it->at] : NULL;
+    it->key = item ? item->key : NULL;
+    it->key_size = item ? item->key_size : 0;
+    it->value = (gr_json){it->object.doc, item, it->object.value, it->key, 0};
 }
 
 gr_json_iter gr_json_first(gr_json object)
 {
-    gr_json_iter it = {.object = object, .at = json_object_iter(object.value)};
+    gr_json_iter it = {.object = object};
     iter_load(&it);
     return it;
 }
 
 void gr_json_next(gr_json_iter *it)
 {
-    it->at = json_object_iter_next(it->object.value, it->at);
+    it->at++;
     iter_load(it);
+}
+
+bool gr_json_named(const gr_json_iter *it, const char *key)
+{
+    return it->key && it->key_size == strlen(key) && memcmp(it->key, key, it->key_size) == 0;
 }
 
 /* ---- reading ---- */
@@ -425,12 +397,12 @@ int64_t gr_json_as_int(gr_json v, int64_t min, int64_t max)
     int64_t x;
     const double exact = 9007199254740992.0; /* 2^53: up to here an f64 holds every integer */
     if (gr_json_type_of(v) == GR_JSON_INT) {
-        x = json_integer_value(v.value);
-    } else if (gr_json_type_of(v) == GR_JSON_REAL && fabs(json_real_value(v.value)) <= exact &&
-               json_real_value(v.value) == floor(json_real_value(v.value))) {
-        x = (int64_t)json_real_value(v.value);
+        x = v.value->as.i;
+    } else if (gr_json_type_of(v) == GR_JSON_REAL && fabs(v.value->as.r) <= exact &&
+               v.value->as.r == floor(v.value->as.r)) {
+        x = (int64_t)v.value->as.r;
     } else if (gr_json_type_of(v) == GR_JSON_REAL) {
-        gr_json_fail(v, "expected an integer, found %.17g", json_real_value(v.value));
+        gr_json_fail(v, "expected an integer, found %.17g", v.value->as.r);
         return min;
     } else {
         fail_type(v, "an integer");
@@ -448,11 +420,12 @@ int64_t gr_json_as_int(gr_json v, int64_t min, int64_t max)
 
 double gr_json_as_real(gr_json v, double min, double max)
 {
-    if (!json_is_number((json_t *)v.value)) {
+    gr_json_type type = gr_json_type_of(v);
+    if (type != GR_JSON_INT && type != GR_JSON_REAL) {
         fail_type(v, "a number");
         return min;
     }
-    double x = json_number_value(v.value);
+    double x = type == GR_JSON_INT ? (double)v.value->as.i : v.value->as.r;
     if (x >= min && x <= max)
         return x;
     gr_json_fail(v, "expected a number from %g to %g, found %g", min, max, x);
@@ -463,15 +436,18 @@ bool gr_json_as_bool(gr_json v)
 {
     if (gr_json_type_of(v) != GR_JSON_BOOL)
         fail_type(v, "true or false");
-    return json_is_true((json_t *)v.value);
+    return gr_json_type_of(v) == GR_JSON_BOOL && v.value->truth;
 }
 
 const char *gr_json_as_text(gr_json v, size_t *size)
 {
-    const char *text = json_string_value(v.value);
-    size_t length = json_string_length(v.value);
+    bool is_text = gr_json_type_of(v) == GR_JSON_TEXT;
+    const char *text = is_text ? v.value->as.text.bytes : NULL;
+    size_t length = is_text ? v.value->as.text.size : 0;
     if (!text)
         fail_type(v, "a string");
+    else if (v.value->is_bytes)
+        gr_json_fail(v, "half of a surrogate pair, which is no text");
     else if (!size && memchr(text, 0, length))
         gr_json_fail(v, "a NUL character inside the string");
     else {
@@ -481,6 +457,16 @@ const char *gr_json_as_text(gr_json v, size_t *size)
     }
     if (size)
         *size = 0;
+    return "";
+}
+
+const char *gr_json_as_path(gr_json v)
+{
+    if (gr_json_type_of(v) != GR_JSON_TEXT || !v.value->is_bytes)
+        return gr_json_as_text(v, NULL);
+    if (!memchr(v.value->as.text.bytes, 0, v.value->as.text.size))
+        return v.value->as.text.bytes;
+    gr_json_fail(v, "a NUL character inside a path");
     return "";
 }
 
@@ -536,292 +522,4 @@ const char *gr_json_text(gr_json object, const char *key, const char *fallback)
         return fallback;
     const char *x = gr_json_as_text(v, NULL);
     return object.doc->status == GR_OK ? x : fallback;
-}
-
-/* ---- building ---- */
-
-/* Takes `value` over (NULL: no memory for it). `into` is what put_object or put_array gave. */
-static gr_json put(gr_json into, const char *key, json_t *value)
-{
-    gr_json at = {into.doc, value, into.value, key, key ? 0 : json_array_size(into.value)};
-    if (!into.doc || into.doc->status != GR_OK || !into.value) {
-        json_decref(value);
-        at.value = NULL;
-        return at;
-    }
-    if (!value) {
-        remember(into.doc);
-        return at;
-    }
-    into.doc->has_blocks = true;
-    out_of_memory = false;
-    if (key ? json_object_set_new(into.value, key, value) : json_array_append_new(into.value, value)) {
-        if (out_of_memory)
-            remember(into.doc);
-        else
-            gr_json_fail(at, "cannot be put here: not a place of that kind, or the key is not UTF-8");
-        at.value = NULL;
-    }
-    return at;
-}
-
-gr_json gr_json_put_object(gr_json into, const char *key)
-{
-    return put(into, key, json_object());
-}
-
-gr_json gr_json_put_array(gr_json into, const char *key)
-{
-    return put(into, key, json_array());
-}
-
-void gr_json_put_null(gr_json into, const char *key)
-{
-    put(into, key, json_null());
-}
-
-void gr_json_put_bool(gr_json into, const char *key, bool x)
-{
-    put(into, key, json_boolean(x));
-}
-
-void gr_json_put_int(gr_json into, const char *key, int64_t x)
-{
-    put(into, key, json_integer(x));
-}
-
-void gr_json_put_real(gr_json into, const char *key, double x)
-{
-    if (isfinite(x))
-        put(into, key, json_real(x));
-    else
-        gr_json_fail((gr_json){into.doc, NULL, into.value, key, 0}, "JSON has no number for %g", x);
-}
-
-void gr_json_put_f32(gr_json into, const char *key, float x)
-{
-    if (!isfinite(x)) {
-        put(into, key, json_null());
-        return;
-    }
-    /* Stored as the f64 nearest to the short decimal, whose own shortest decimal is that same one. */
-    char text[40];
-    for (int digits = 6; digits <= 9; digits++) {
-        snprintf(text, sizeof text, "%.*g", digits, (double)x);
-        if (strtof(text, NULL) == x)
-            break;
-    }
-    put(into, key, json_real(strtod(text, NULL)));
-}
-
-void gr_json_put_text(gr_json into, const char *key, const char *text)
-{
-    out_of_memory = false;
-    json_t *value = json_string(text);
-    if (!value && !out_of_memory)
-        gr_json_fail((gr_json){into.doc, NULL, into.value, key, 0}, "the text is not UTF-8");
-    else
-        put(into, key, value);
-}
-
-void gr_json_put_copy(gr_json into, const char *key, gr_json value)
-{
-    if (value.value)
-        put(into, key, json_deep_copy(value.value));
-    else
-        gr_json_fail((gr_json){into.doc, NULL, into.value, key, 0}, "there is nothing to copy");
-}
-
-/* ---- writing ---- */
-
-typedef struct output {
-    char *data;
-    size_t size, cap;
-    bool pretty;
-} output;
-
-static gr_status emit(output *o, const char *bytes, size_t n)
-{
-    size_t need;
-    if (!gr_add_size(o->size, n + 1, &need))
-        return gr_fail(GR_ERR_MEMORY, "JSON text too large");
-    if (need > o->cap && gr_grow(&o->data, &o->cap, need, 1) != GR_OK)
-        return GR_ERR_MEMORY;
-    memcpy(o->data + o->size, bytes, n);
-    o->size += n;
-    o->data[o->size] = 0;
-    return GR_OK;
-}
-
-static gr_status emit_text(output *o, const char *text, size_t n)
-{
-    if (emit(o, "\"", 1) != GR_OK)
-        return GR_ERR_MEMORY;
-    size_t start = 0;
-    for (size_t i = 0; i <= n; i++) {
-        unsigned char c = i < n ? (unsigned char)text[i] : 0;
-        if (i < n && c >= 0x20 && c != '"' && c != '\\')
-            continue;
-        /* What needs no escape goes out in one piece. */
-        if (emit(o, text + start, i - start) != GR_OK)
-            return GR_ERR_MEMORY;
-        start = i + 1;
-        if (i == n)
-            break;
-        char escape[8] = {'\\', (char)c, 0};
-        if (c == '\n' || c == '\t' || c == '\r')
-            escape[1] = c == '\n' ? 'n' : c == '\t' ? 't' : 'r';
-        else if (c < 0x20)
-            snprintf(escape, sizeof escape, "\\u%04x", c);
-        if (emit(o, escape, strlen(escape)) != GR_OK)
-            return GR_ERR_MEMORY;
-    }
-    return emit(o, "\"", 1);
-}
-
-/* The shortest of 15 to 17 digits that reads back as x. */
-static gr_status emit_real(output *o, double x)
-{
-    char text[48], clean[48];
-    for (int digits = 15; digits <= 17; digits++) {
-        snprintf(text, sizeof text, "%.*g", digits, x);
-        if (strtod(text, NULL) == x)
-            break;
-    }
-    /* printf writes the locale's decimal point, which may be several bytes. */
-    size_t n = 0;
-    bool is_real = false;
-    for (const char *c = text; *c && n + 3 < sizeof clean; c++) {
-        if (strchr("+-0123456789e", *c)) {
-            clean[n++] = *c;
-            is_real |= *c == 'e';
-        } else if (!is_real) {
-            clean[n++] = '.';
-            is_real = true;
-        }
-    }
-    if (!is_real) { /* 1.0 stays a number with a point, so that its type reads back too */
-        clean[n++] = '.';
-        clean[n++] = '0';
-    }
-    return emit(o, clean, n);
-}
-
-static gr_status emit_break(output *o, int depth)
-{
-    static const char spaces[] = "\n                                                                ";
-    int n = 1 + 2 * depth < (int)sizeof spaces ? 1 + 2 * depth : (int)sizeof spaces - 1;
-    return o->pretty ? emit(o, spaces, (size_t)n) : GR_OK;
-}
-
-static gr_status emit_value(output *o, json_t *v, int depth);
-
-/* The comma and the line break before an item; the break alone before a closing bracket. */
-static gr_status emit_gap(output *o, bool comma, int depth)
-{
-    if (comma && emit(o, ",", 1) != GR_OK)
-        return GR_ERR_MEMORY;
-    if (comma && !o->pretty)
-        return emit(o, " ", 1);
-    return emit_break(o, depth);
-}
-
-static gr_status emit_object(output *o, json_t *v, int depth)
-{
-    const char *key;
-    json_t *child;
-    bool any = false;
-    gr_status s = emit(o, "{", 1);
-    json_object_foreach(v, key, child)
-    {
-        if (s == GR_OK)
-            s = emit_gap(o, any, depth + 1);
-        if (s == GR_OK)
-            s = emit_text(o, key, strlen(key));
-        if (s == GR_OK)
-            s = emit(o, ": ", 2);
-        if (s == GR_OK)
-            s = emit_value(o, child, depth + 1);
-        any = true;
-    }
-    if (s == GR_OK && any)
-        s = emit_break(o, depth);
-    return s == GR_OK ? emit(o, "}", 1) : s;
-}
-
-/* Numbers and short words read better on one line: only arrays that hold arrays or objects are broken up. */
-static gr_status emit_array(output *o, json_t *v, int depth)
-{
-    size_t i;
-    json_t *child;
-    bool nested = false, was = o->pretty;
-    json_array_foreach(v, i, child) nested |= json_is_array(child) || json_is_object(child);
-    gr_status s = emit(o, "[", 1);
-    o->pretty = was && nested;
-    json_array_foreach(v, i, child)
-    {
-        if (s == GR_OK)
-            s = emit_gap(o, i > 0, depth + 1);
-        if (s == GR_OK)
-            s = emit_value(o, child, depth + 1);
-    }
-    if (s == GR_OK && i > 0)
-        s = emit_break(o, depth);
-    o->pretty = was;
-    return s == GR_OK ? emit(o, "]", 1) : s;
-}
-
-static gr_status emit_value(output *o, json_t *v, int depth)
-{
-    char number[32];
-    if (depth > GR_JSON_DEPTH)
-        return gr_fail(GR_ERR_ARGUMENT, "more than %d nested arrays and objects", GR_JSON_DEPTH);
-    switch (json_typeof(v)) {
-    case JSON_OBJECT:
-        return emit_object(o, v, depth);
-    case JSON_ARRAY:
-        return emit_array(o, v, depth);
-    case JSON_STRING:
-        return emit_text(o, json_string_value(v), json_string_length(v));
-    case JSON_INTEGER:
-        snprintf(number, sizeof number, "%lld", (long long)json_integer_value(v));
-        return emit(o, number, strlen(number));
-    case JSON_REAL:
-        return emit_real(o, json_real_value(v));
-    case JSON_TRUE:
-        return emit(o, "true", 4);
-    case JSON_FALSE:
-        return emit(o, "false", 5);
-    case JSON_NULL:
-        return emit(o, "null", 4);
-    }
-    return GR_OK;
-}
-
-char *gr_json_format(const gr_json_doc *doc, bool pretty, size_t *size)
-{
-    output o = {.pretty = pretty};
-    gr_status s = gr_json_check(doc);
-    if (s == GR_OK)
-        s = emit_value(&o, doc->root, 0);
-    if (s == GR_OK && pretty)
-        s = emit(&o, "\n", 1);
-    if (s == GR_OK) {
-        if (size)
-            *size = o.size;
-        return o.data;
-    }
-    if (doc->status == GR_OK)
-        gr_fail_in("%s", doc->name);
-    gr_free(o.data);
-    return NULL;
-}
-
-gr_status gr_json_write(const gr_json_doc *doc, const char *path)
-{
-    size_t size;
-    char *text = gr_json_format(doc, true, &size);
-    gr_status s = text ? gr_file_write(path, text, size) : gr_error_status();
-    gr_free(text);
-    return s;
 }

@@ -1,4 +1,5 @@
-/* JSON: config.json, tokenizer.json, run.json, safetensors headers. The one door to Jansson.
+/* JSON: config.json, tokenizer.json, run.json, safetensors headers. A document with everything in it; json_pull.h reads
+ * straight from a text.
  *
  *     gr_json_doc *doc = gr_json_read("config.json", GR_JSON_LIMIT);
  *     int64_t heads = gr_json_int(gr_json_root(doc), "n_head", 12, 1, 1 << 16);
@@ -6,8 +7,7 @@
  *     if (gr_json_check(doc) != GR_OK) ...        "config.json: key "n_head": expected an integer, found a string"
  *
  * A document remembers its first failure, so a reader is straight lines and is checked once; what fails yields its
- * fallback. Strings and values live as long as their document. All of Jansson's memory comes from base/mem.h; because
- * that is a setting of the process, a host that uses Jansson itself must not free what it made before our first call.
+ * fallback. Strings and values live as long as their document.
  */
 #ifndef GR_FORMAT_JSON_H
 #define GR_FORMAT_JSON_H
@@ -22,8 +22,8 @@ typedef struct gr_json_doc gr_json_doc;
 /* One value and where it stands, for messages. Passed by value; nothing to free. */
 typedef struct gr_json {
     gr_json_doc *doc;
-    void *value, *parent; /* value NULL: not there */
-    const char *key;      /* in an object; else NULL and `index` counts */
+    struct gr_json_node *value, *parent; /* value NULL: not there */
+    const char *key;                     /* in an object; else NULL and `index` counts */
     size_t index;
 } gr_json;
 
@@ -40,8 +40,9 @@ typedef enum gr_json_type {
 
 /* ---- documents ---- */
 
-/* Reads a file of at most `limit` bytes. NULL: gr_error() names file, line and column. Duplicate keys, bytes that are
- * not UTF-8, NaN, and nesting past GR_JSON_DEPTH are refused. */
+/* Reads a file of at most `limit` bytes. NULL: gr_error() names file, line and column. As in Python's json NaN,
+ * Infinity and -Infinity are numbers, and of a key that stands twice in an object the last value counts. Bytes that are not
+ * UTF-8, half surrogate pairs, and nesting past GR_JSON_DEPTH are refused. */
 gr_json_doc *gr_json_read(const char *path, size_t limit);
 /* The same from memory; `name` is what errors call it. */
 gr_json_doc *gr_json_parse(const char *name, const char *text, size_t size);
@@ -51,6 +52,8 @@ void gr_json_free(gr_json_doc *doc); /* NULL is fine */
 gr_json gr_json_root(gr_json_doc *doc);
 /* GR_OK, or the document's first failure, its message set again as gr_error(). */
 gr_status gr_json_check(const gr_json_doc *doc);
+/* For formats that allow no key twice in one object: the document's failure if there is one. */
+gr_status gr_json_unique(gr_json_doc *doc);
 /* For readers' own checks: records "file: key "a.b": message". */
 gr_status gr_json_fail(gr_json at, const char *fmt, ...) GR_PRINTF(2, 3);
 
@@ -65,11 +68,13 @@ size_t gr_json_size(gr_json v); /* of an array or object; else 0 */
 /* for (gr_json_iter it = gr_json_first(object); it.key; gr_json_next(&it)) ...   in the order of the file */
 typedef struct gr_json_iter {
     gr_json object, value;
-    const char *key;
-    void *at;
+    const char *key; /* NULL at the end */
+    size_t key_size; /* a NUL may stand inside */
+    size_t at;
 } gr_json_iter;
 gr_json_iter gr_json_first(gr_json object);
 void gr_json_next(gr_json_iter *it);
+bool gr_json_named(const gr_json_iter *it, const char *key);
 
 /* ---- reading: a wrong type or range is the document's failure; `fallback` where the key is absent or null ---- */
 
@@ -84,6 +89,7 @@ int64_t gr_json_as_int(gr_json v, int64_t min, int64_t max);
 double gr_json_as_real(gr_json v, double min, double max);
 bool gr_json_as_bool(gr_json v);
 const char *gr_json_as_text(gr_json v, size_t *size);
+const char *gr_json_as_path(gr_json v); /* what gr_json_put_path put */
 gr_json gr_json_as_array(gr_json v);
 gr_json gr_json_as_object(gr_json v);
 
@@ -98,6 +104,10 @@ void gr_json_put_real(gr_json into, const char *key, double x); /* NaN and infin
 /* The shortest decimal that reads back as the same f32; NaN and infinity become null. */
 void gr_json_put_f32(gr_json into, const char *key, float x);
 void gr_json_put_text(gr_json into, const char *key, const char *text);
+/* A path may be any bytes. Those that are not UTF-8 are written as "\udc80" to "\udcff", as Python's os.fsdecode (PEP 383)
+ * gives them to json. */
+void gr_json_put_path(gr_json into, const char *key, const char *path);
+void gr_json_put_bytes(gr_json into, const char *key, const char *text, size_t size); /* NUL may stand inside */
 void gr_json_put_copy(gr_json into, const char *key, gr_json value);
 
 /* ---- writing: numbers read back as the same numbers, keys stand in the order they were put ---- */

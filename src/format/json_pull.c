@@ -1,7 +1,8 @@
 #include "format/json_pull.h"
-#include <stdlib.h>
+
 #include <string.h>
 #include "base/mem.h"
+#include "base/number.h"
 
 void gr_pull_free(gr_pull *r)
 {
@@ -116,12 +117,17 @@ static char *put_utf8(char *to, uint32_t c)
     return to;
 }
 
-/* \uXXXX, p behind the u; surrogates come in pairs. NUL is left to others. */
-static bool unescape_point(const char **p, const char *end, char **to)
+/* \uXXXX, p behind the u; surrogates come in pairs. */
+static bool unescape_point(gr_pull *r, const char **p, const char *end, char **to)
 {
     int high = end - *p >= 4 ? hex4(*p) : -1;
     *p += 4;
-    if (high <= 0 || (high >= 0xDC00 && high < 0xE000))
+    if (r->allow_bytes && high >= 0xDC80 && high < 0xDD00) {
+        *(*to)++ = (char)(high - 0xDC00);
+        r->has_bytes = true;
+        return true;
+    }
+    if (high < 0 || (high >= 0xDC00 && high < 0xE000))
         return false;
     if (high < 0xD800 || high >= 0xE000) {
         *to = put_utf8(*to, (uint32_t)high);
@@ -162,17 +168,18 @@ static bool unescape(gr_pull *r, const char *start, const char *p, const char **
         const char *at = letter ? strchr(letters, letter) : NULL;
         if (at)
             *to++ = values[at - letters];
-        else if (letter != 'u' || !unescape_point(&p, close, &to))
+        else if (letter != 'u' || !unescape_point(r, &p, close, &to))
             return false;
     }
     r->p = close + 1;
     *text = r->buffer;
     *size = (size_t)(to - r->buffer);
-    return is_utf8((const unsigned char *)r->buffer, (const unsigned char *)to);
+    return r->has_bytes || is_utf8((const unsigned char *)r->buffer, (const unsigned char *)to);
 }
 
 bool gr_pull_text(gr_pull *r, const char **text, size_t *size)
 {
+    r->has_bytes = false;
     if (!gr_pull_char(r, '"'))
         return false;
     const char *start = r->p, *p = start;
@@ -233,7 +240,7 @@ bool gr_pull_real(gr_pull *r, double *x)
             return false;
     }
     char *stop;
-    *x = strtod(start, &stop); /* in a locale with another decimal point it ends too early */
+    *x = gr_read_f64(start, &stop);
     r->p = p;
     return stop == p && p <= r->end && *x >= -1e300 && *x <= 1e300;
 }

@@ -1,6 +1,6 @@
 /* Reading JSON straight from its text, without a document: for lists of a hundred thousand entries, which a document
  * would make a million blocks of. It takes nothing that gr_json_parse refuses, but refuses some that it takes (numbers
- * in unusual form, NUL in a string): then the caller reads the whole text by gr_json_parse, which takes it or says what
+ * in unusual form): then the caller reads the whole text by gr_json_parse, which takes it or says what
  * is wrong. */
 #ifndef GR_FORMAT_JSON_PULL_H
 #define GR_FORMAT_JSON_PULL_H
@@ -12,6 +12,9 @@ typedef struct gr_pull {
     char *buffer;        /* of strings with escapes; freed by gr_pull_free */
     size_t cap;
     size_t strings; /* that gr_pull_skip has passed */
+    bool
+        allow_bytes; /* a string may have "\\udc80" to "\\udcff" alone, which stand for the bytes 0x80 to 0xff (PEP 383); */
+    bool has_bytes; /* the last one had */
     bool no_memory; /* why something failed */
 } gr_pull;
 

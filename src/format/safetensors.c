@@ -206,7 +206,7 @@ static gr_status read_header(gr_safetensors *st)
         else
             read_tensor(st, &it, &st->tensors[st->count++]);
     }
-    if (gr_json_check(st->header) != GR_OK)
+    if (gr_json_unique(st->header) != GR_OK)
         return gr_error_status();
     qsort(st->tensors, (size_t)st->count, sizeof *st->tensors, compare_place);
     for (int i = 0; i < st->count; i++)

@@ -15,7 +15,7 @@ static gr_status read_vocab(gr_json object, gr_vocab *vocab)
     for (gr_json_iter it = gr_json_first(object); it.key && !status; gr_json_next(&it)) {
         int64_t id = gr_json_as_int(it.value, 0, INT32_MAX - 1);
         status = gr_json_check(object.doc);
-        if (!status && gr_vocab_add(vocab, it.key, strlen(it.key), (uint32_t)id))
+        if (!status && gr_vocab_add(vocab, it.key, it.key_size, (uint32_t)id))
             status = gr_fail_in("model.vocab");
     }
     return status;

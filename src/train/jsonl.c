@@ -33,14 +33,14 @@ static unsigned kind_of(gr_reader *r, gr_json object)
 {
     unsigned there = 0;
     for (gr_json_iter it = gr_json_first(object); it.key; gr_json_next(&it)) {
-        unsigned bit = strcmp(it.key, "text") == 0         ? TEXT
-                       : strcmp(it.key, "prompt") == 0     ? PROMPT
-                       : strcmp(it.key, "completion") == 0 ? COMPLETION
-                                                           : 0;
+        unsigned bit = gr_json_named(&it, "text")         ? TEXT
+                       : gr_json_named(&it, "prompt")     ? PROMPT
+                       : gr_json_named(&it, "completion") ? COMPLETION
+                                                          : 0;
         if (!gr_json_is(it.value))
             continue;
         there |= bit;
-        if (strcmp(it.key, "messages") == 0)
+        if (gr_json_named(&it, "messages"))
             refuse_messages(it.value);
         else if (!bit)
             note_key(r, it.key);

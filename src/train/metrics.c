@@ -1,6 +1,7 @@
 /* metrics.jsonl and the loss curve. */
 #include "train/run.h"
 
+#include "base/number.h"
 #include "base/file.h"
 #include "base/mem.h"
 #include "format/json.h"
@@ -47,8 +48,10 @@ void gr_history_add_eval(gr_history *h, int64_t step, double loss)
 static int put(char *at, size_t size, const char *name, double x, const char *fmt)
 {
     char number[40] = "null";
-    if (isfinite(x))
+    if (isfinite(x)) {
         snprintf(number, sizeof number, fmt, x);
+        gr_point(number);
+    }
     return snprintf(at, size, ",\"%s\":%s", name, number);
 }
 

@@ -7,7 +7,7 @@ bool gr_blas_present(void)
 
 const char *gr_blas_name(void)
 {
-    return "none";
+    return "no OpenBLAS";
 }
 
 bool gr_blas_fits(int64_t m, int64_t n, int64_t k, int64_t lda, int64_t ldb, int64_t ldc)

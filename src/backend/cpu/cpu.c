@@ -12,8 +12,9 @@ static gr_status open_device(gr_device *d, int threads)
     if (!d->pool)
         return gr_error_status();
     static const char *const levels[GR_ISA_COUNT] = {"no vector extensions known", "AVX2", "AVX-512"};
-    snprintf(d->description, sizeof d->description, "%s, %d threads, %s", levels[gr_isa_detect()],
-             gr_pool_threads(d->pool), gr_blas_present() ? gr_blas_name() : "no BLAS");
+    gr_isa level = gr_isa_detect();
+    snprintf(d->description, sizeof d->description, "%s, %d threads%s%s", levels[level], gr_pool_threads(d->pool),
+             level == GR_ISA_GENERIC ? ", " : "", level == GR_ISA_GENERIC ? gr_blas_name() : "");
     return GR_OK;
 }
 

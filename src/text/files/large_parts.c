@@ -31,8 +31,10 @@ static bool walk_members(gr_pull *r, member_fn each, void *ctx)
 static bool take_model_member(void *ctx, gr_pull *r, const char *key, size_t size)
 {
     gr_large_parts *parts = ctx;
-    bool is_vocab = is_key(key, size, "vocab") && !parts->vocab.start && (gr_pull_sees(r, '{') || gr_pull_sees(r, '['));
-    bool is_merges = is_key(key, size, "merges") && !parts->merges.start && gr_pull_sees(r, '[');
+    bool is_vocab = is_key(key, size, "vocab") && (gr_pull_sees(r, '{') || gr_pull_sees(r, '['));
+    bool is_merges = is_key(key, size, "merges") && gr_pull_sees(r, '[');
+    if ((is_vocab && parts->vocab.start) || (is_merges && parts->merges.start))
+        return false; /* which one counts is for a document to say */
     gr_part_of_text value;
     size_t before = r->strings;
     if (!gr_pull_skip(r, &value.start, &value.stop))
@@ -48,6 +50,9 @@ static bool take_model_member(void *ctx, gr_pull *r, const char *key, size_t siz
 static bool take_member(void *ctx, gr_pull *r, const char *key, size_t size)
 {
     gr_part_of_text value;
+    gr_large_parts *parts = ctx;
+    if (is_key(key, size, "model") && parts->vocab.start)
+        return false;
     if (is_key(key, size, "model") && gr_pull_sees(r, '{'))
         return walk_members(r, take_model_member, ctx);
     return gr_pull_skip(r, &value.start, &value.stop);
