@@ -397,8 +397,8 @@ static void test_json_numbers(void)
     CHECK(gr_read_f64(mark, &end) == 1.25 && strcmp(end, ",5") == 0, "%s", end);
     CHECK(gr_read_f32(number, &end) == 2.5f && strcmp(end, " x") == 0, "%s", end);
     gr_pull r = {.p = "0.5]", .end = r.p + 4};
-    double x = 0;
-    CHECK(gr_pull_real(&r, &x) && x == 0.5 && *r.p == ']', "%g", x);
+    double half = 0;
+    CHECK(gr_pull_real(&r, &half) && half == 0.5 && *r.p == ']', "%g", half);
     uint64_t state = 1;
     for (int round = 0; round < 50; round++) {
         gr_json_doc *doc = gr_json_new("numbers");
