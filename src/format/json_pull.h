@@ -12,9 +12,8 @@ typedef struct gr_pull {
     char *buffer;        /* of strings with escapes; freed by gr_pull_free */
     size_t cap;
     size_t strings; /* that gr_pull_skip has passed */
-    bool
-        allow_bytes; /* a string may have "\\udc80" to "\\udcff" alone, which stand for the bytes 0x80 to 0xff (PEP 383); */
-    bool has_bytes; /* the last one had */
+    /* A string may have "\udc80" to "\udcff" alone, which stand for the bytes 0x80 to 0xff (PEP 383); the last one had. */
+    bool allow_bytes, has_bytes;
     bool no_memory; /* why something failed */
 } gr_pull;
 
