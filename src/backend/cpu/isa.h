@@ -8,7 +8,9 @@
 #ifndef GR_BACKEND_CPU_ISA_H
 #define GR_BACKEND_CPU_ISA_H
 
-#include "gradus.h"
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
 
 /* Ordered: a machine that has a level has every lower one. The compiler flags of each are in cmake/library.cmake. */
 typedef enum gr_isa { GR_ISA_GENERIC, GR_ISA_AVX2, GR_ISA_AVX512, GR_ISA_COUNT } gr_isa;
