@@ -503,8 +503,8 @@ GR_API gr_lora_options gr_lora_defaults(void);
 /* A new adapter, initialized as peft does: A random, B zero, so that it adds nothing yet. A model has one at most; it
  * is part of every graph built from then on, and what is trained. */
 GR_API gr_status gr_model_add_adapter(gr_model *model, const gr_lora_options *options);
-/* An adapter in peft's files: dir/adapter_config.json and adapter_model.safetensors. What of it is not supported is a
- * named error, as is a tensor that is missing, left over or of a wrong shape; the model is then as it was. */
+/* An adapter in peft's files: dir/adapter_config.json and adapter_model.safetensors or .bin. What of it is not supported is
+ * a named error, as is a tensor that is missing, left over or of a wrong shape; the model is then as it was. */
 GR_API gr_status gr_model_load_adapter(gr_model *model, const char *dir);
 /* Writes these two files; `dir` is made if it is not there. */
 GR_API gr_status gr_model_save_adapter(gr_model *model, const char *dir);

@@ -249,7 +249,8 @@ const gr_verb gr_verb_generate = {
     .summary = "continues a prompt",
     .positional = "MODEL",
     .about =
-        "MODEL is a directory with config.json, model.safetensors and tokenizer.json, or a run of gradus train.\n"
+        "MODEL is a directory with config.json, weights (safetensors or pytorch_model.bin) and tokenizer.json, or a "
+        "run of gradus train.\n"
         "Text appears as it is made. Without tokenizer.json, --ids gives a prompt and ids come out.\n"
         "Several texts, of several prompts or --samples, are made side by side, and appear one after the other.\n"
         "\n"
