@@ -1,6 +1,6 @@
 """Random texts through `gradus tokenize` and Hugging Face's `tokenizers`: ids, ids with special tokens, decoded text.
 
-    python tools/oracle/fuzz_tokenizers.py build/gradus [--count N] [--seed N] [--random N] [--keep DIR] [tokenizer.json ...]
+    python tools/oracle/fuzz_tokenizers.py build/gradus [--count N] [--seed N] [--random N] [--regexes N] [--keep DIR] [tokenizer.json ...]
 
 Half of the texts go through the tokenizers given (default: those of tests/data/tokenizers, and ../shared/data/tokenizers if
 there), half through --random pipelines composed and trained here: normalizers x pre-tokenizers x models x decoders x added
@@ -21,6 +21,7 @@ import unicodedata
 
 os.environ["RUST_BACKTRACE"] = "0"
 from charsmap import charsmap, real_charsmap
+import fuzz_regexes
 from make_tokenizers import LLAMA3, O200K, TEXT
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 
@@ -360,6 +361,7 @@ def main():
     parser.add_argument("files", nargs="*")
     parser.add_argument("--count", type=int, default=1000000)
     parser.add_argument("--random", type=int, default=200)
+    parser.add_argument("--regexes", type=int, default=100000, help="texts of the stage of fuzz_regexes.py, beside --count")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--keep")
     options = parser.parse_args()
@@ -387,7 +389,8 @@ def main():
     print(f"{totals['tokenizers']} tokenizers, {totals['texts']} texts, {totals['bytes'] / 2**20:.0f} MiB, each encoded with and "
           f"without special tokens and decoded with and without them: {totals['bad']} differences; Unicode "
           f"{unicodedata.unidata_version}; refused: {dict(totals['refused'])}")
-    return totals["bad"] > 0
+    found = fuzz_regexes.run(options.gradus, options.regexes, 40, options.seed) if options.regexes else 0
+    return totals["bad"] > 0 or found > 0
 
 
 if __name__ == "__main__":

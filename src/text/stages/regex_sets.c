@@ -5,7 +5,7 @@
 #include "text/stages/regex_reader.h"
 #include "text/unicode/unicode.h"
 
-enum { few = 16 }; /* ranges that are written as they are */
+enum { few = 16, unassigned = 0x378 }; /* so many ranges are written as they are */
 
 void gr_regex_sets_free(gr_regex_sets *s)
 {
@@ -181,10 +181,14 @@ gr_status gr_regex_put_set(gr_regex_reader *r, gr_points *set)
         status = gr_bytes_add_string(r->out, is_empty(set) ? "(?!)" : "(?s:.)");
         done = true;
     }
+    /* What has unassigned characters is mostly short as what does not match. The other way is tried when that is not so. */
+    bool turned = gr_points_has(set, unassigned);
     if (!status && !done)
-        status = spell(&r->sets, set, &in);
-    if (!status && !done)
-        status = spell(&r->sets, &other, &not_in);
+        status = turned ? spell(&r->sets, &other, &not_in) : spell(&r->sets, set, &in);
+    if (!status && !done && (turned ? not_in.cost : in.cost) <= 2 * few)
+        (turned ? &in : &not_in)->cost = SIZE_MAX;
+    else if (!status && !done)
+        status = turned ? spell(&r->sets, set, &in) : spell(&r->sets, &other, &not_in);
     if (!status && !done && in.cost > 60 && not_in.cost > 60)
         status = write_around_han(r, set, in.cost < not_in.cost ? in.cost : not_in.cost, &done);
     if (!status && !done)
