@@ -28,6 +28,7 @@ TEST(broken_files_are_refused_by_name)
         {BPE("\"\\ud800\": 0", ""), "tokenizer.json"},
         {"{\"normalizer\": {\"type\": \"Magic\"}}", "normalizer \"Magic\""},
         {"{\"pre_tokenizer\": {\"type\": \"Magic\"}}", "pre-tokenizer \"Magic\""},
+        {"{\"pre_tokenizer\": {\"type\": \"CharDelimiterSplit\", \"delimiter\": \"\"}}", "expected one character"},
         {"{\"decoder\": {\"type\": \"Magic\"}}", "decoder \"Magic\""},
         {"{\"model\": {\"type\": \"BPE\", \"dropout\": 0.5, \"vocab\": {}, \"merges\": []}}", "dropout"},
         {"{\"model\": {\"type\": \"Unigram\", \"unk_id\": 7, \"vocab\": [[\"a\", 0]]}}", "unk_id"},

@@ -259,6 +259,8 @@ static gr_status run_bpe(const step *s, const gr_strings *in, gr_strings *out)
         const char *text = gr_strings_at(in, i, &size);
         replacing r = {&out->text, " ", i + 1 < in->n};
         status = gr_pattern_walk(&s->a, text, size, replace_part, &r);
+        if (!status && !s->a.size && !size) /* an empty suffix is found in an empty token, too */
+            status = gr_bytes_add(r.out, r.with, r.size);
         if (!status)
             status = close_string(out);
     }

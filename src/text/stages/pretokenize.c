@@ -208,7 +208,12 @@ static gr_status read_whitespace_split(step *s, gr_json value)
 static gr_status read_delimiter(step *s, gr_json value)
 {
     size_t size;
+    int n;
     const char *text = gr_json_as_text(gr_json_get(value, "delimiter"), &size);
+    if (gr_json_check(value.doc))
+        return gr_error_status();
+    if (!size || gr_utf8_read(text, text + size, &n) >= GR_INVALID_BYTE || (size_t)n != size)
+        return gr_json_fail(gr_json_get(value, "delimiter"), "expected one character");
     s->how = REMOVED;
     return gr_pattern_set(&s->pattern, text, size);
 }
