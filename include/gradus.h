@@ -699,7 +699,8 @@ typedef struct gr_run_options {
     gr_run_lock *lock; /* of dir, when the caller has it already; NULL: taken for the time of the call */
     gr_train_options train;
     bool shuffle;            /* rows in random order; else sequential (docs/data.md) */
-    int64_t rows;            /* of the data in all: what steps have room for behind them is empty; 0: no end */
+    int64_t rows;            /* of the data in all: what steps have room for behind them is empty, and a step takes
+                                no more of them than an epoch has; 0: no end */
     int64_t eval_every;      /* steps between evaluations; 0: at the end only */
     int64_t eval_tokens;     /* of the evaluation data at most; 0: all */
     int64_t save_every;      /* steps between checkpoints; 0: at the end only */

@@ -1,6 +1,10 @@
 /* Training killed by SIGKILL at random instants and resumed, over and over, ends as training that was never killed.
- * Every other kill strikes while a checkpoint is being written. KILLS=100 kills that often (default 12). */
+ * Every other kill strikes while a checkpoint is being written. Ended by a signal that can be heeded it loses nothing but
+ * the step under way, and of two that are started at once one writes. KILLS=100 does each that often (default 12). */
 #include "test.h"
+
+#include "format/checkpoint.h"
+#include "train/run.h"
 
 #include <fcntl.h>
 #include <signal.h>
@@ -45,10 +49,10 @@ static void pause_for(double seconds)
         "--save-every", "3", "--keep", "2", "--eval-fraction", "0.1", "--eval-every", "5", "--dropout", "0.1",         \
         "--warmup", "5", "--seed", "3"
 
-/* base NULL: train; else finetune. */
-static pid_t start(const char *base, const char *data, const char *run)
+/* base NULL: train; else finetune. `name`: of the file for stderr. */
+static pid_t start(const char *base, const char *data, const char *run, const char *name)
 {
-    const char *bin = executable(), *errors = test_join(test_dir(), "stderr");
+    const char *bin = executable(), *errors = test_join(test_dir(), name);
     pid_t pid = fork();
     CHECK(pid >= 0);
     if (pid)
@@ -196,20 +200,25 @@ static void write_text(const char *path)
     CHECK_OK(gr_file_write(path, text, sizeof text));
 }
 
-static void kill_often(const char *base, const char *data, const char *whole)
+static int how_often(void)
 {
     const char *wanted = getenv("KILLS");
-    int kills = 0, most = wanted && *wanted ? atoi(wanted) : 12, runs = 0;
+    return wanted && *wanted ? atoi(wanted) : 12;
+}
+
+static void kill_often(const char *base, const char *data, const char *whole)
+{
+    int kills = 0, most = how_often(), runs = 0;
     char run[300];
     double before = now();
-    CHECK(finish(start(base, data, whole)));
+    CHECK(finish(start(base, data, whole, "stderr")));
     double took = now() - before;
     while (kills < most) {
         snprintf(run, sizeof run, "%s/run-%d", test_dir(), runs++);
         for (bool done = false; !done;) {
             NOTE("kill %d, run %d", kills, runs);
             double seconds = took / 3 * random_below(1000) / 1000;
-            pid_t pid = start(base, data, run);
+            pid_t pid = start(base, data, run, "stderr");
             done = kills < most ? kill_after(pid, run, seconds, kills % 2) : finish(pid);
             kills += !done;
         }
@@ -228,4 +237,100 @@ TEST(kills)
     write_text(data);
     kill_often(NULL, data, whole);
     kill_often(whole, data, lora);
+}
+
+/* ---- signals that are heeded -------------------------------------------------------------------------------------- */
+
+/* Every step of metrics.jsonl is in a checkpoint, or not one was done. */
+static void check_nothing_lost(const char *run)
+{
+    gr_run_state state;
+    int64_t step, *steps;
+    size_t count;
+    CHECK_OK(gr_run_look(run, &state, &step));
+    CHECK_OK(gr_checkpoint_list(run, &steps, &count));
+    CHECK(state == GR_RUN_SAVED || state == GR_RUN_NONE);
+    CHECK_EQ_INT(count ? steps[count - 1] : -1, step);
+    gr_free(steps);
+}
+
+/* Sends the signal, as often as impatient senders do, and waits. True when the process had done all of its work. */
+static bool end_by(pid_t pid, int number, const char *run)
+{
+    int status;
+    for (int i = 0; i < 3; i++)
+        kill(pid, number);
+    CHECK_EQ_INT(waitpid(pid, &status, 0), pid);
+    if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
+        return true;
+    bool is_ended = WIFSIGNALED(status) ? WTERMSIG(status) == number /* before training began */
+                                        : WEXITSTATUS(status) == 130;
+    if (!is_ended)
+        FAIL("signal %d: the process ends with status %#x", number, (unsigned)status);
+    if (gr_path_is_dir(run))
+        check_nothing_lost(run);
+    return false;
+}
+
+TEST(heeded_signals_lose_nothing)
+{
+    static const int signals[] = {SIGHUP, SIGTERM, SIGPIPE, SIGXCPU, SIGUSR1};
+    char data[300], whole[300];
+    snprintf(data, sizeof data, "%s/text", test_dir());
+    snprintf(whole, sizeof whole, "%s/whole", test_dir());
+    write_text(data);
+    double before = now();
+    CHECK(finish(start(NULL, data, whole, "stderr")));
+    double took = now() - before;
+    int ends = 0, most = how_often();
+    for (int runs = 0; ends < most; runs++) {
+        char run[300];
+        snprintf(run, sizeof run, "%s/ended-%d", test_dir(), runs);
+        for (bool done = false; !done;) {
+            NOTE("end %d, run %d", ends, runs);
+            pid_t pid = start(NULL, data, run, "stderr");
+            if (ends >= most) {
+                done = finish(pid);
+                continue;
+            }
+            pause_for(took * random_below(1000) / 1000);
+            done = end_by(pid, signals[ends % 5], run);
+            ends += !done;
+        }
+        check_same_run(run, whole, false);
+        CHECK_OK(gr_dir_remove(run));
+    }
+}
+
+/* Both give the whole command with --resume: the one that comes late is told who writes, or finds all done. */
+TEST(two_at_once)
+{
+    char data[300], whole[300];
+    snprintf(data, sizeof data, "%s/text", test_dir());
+    snprintf(whole, sizeof whole, "%s/whole", test_dir());
+    write_text(data);
+    CHECK(finish(start(NULL, data, whole, "stderr")));
+    int refused = 0, most = how_often();
+    for (int i = 0; i < most; i++) {
+        char run[300];
+        int status[2];
+        NOTE("pair %d", i);
+        snprintf(run, sizeof run, "%s/pair-%d", test_dir(), i);
+        pid_t pids[] = {start(NULL, data, run, "stderr-0"), start(NULL, data, run, "stderr-1")};
+        for (int k = 0; k < 2; k++)
+            CHECK_EQ_INT(waitpid(pids[k], &status[k], 0), pids[k]);
+        for (int k = 0; k < 2; k++) {
+            char *said = gr_file_read(test_join(test_dir(), k ? "stderr-1" : "stderr-0"), 100000, NULL);
+            CHECK_MADE(said);
+            bool is_refused = status[k] != 0;
+            CHECK(!is_refused || (WIFEXITED(status[k]) && WEXITSTATUS(status[k]) == 1));
+            CHECK(!is_refused || strstr(said, "another process writes this run"));
+            refused += is_refused;
+            gr_free(said);
+        }
+        CHECK(status[0] == 0 || status[1] == 0);
+        check_same_run(run, whole, false);
+        CHECK_OK(gr_dir_remove(run));
+    }
+    CHECK(refused > most / 2);
 }

@@ -1,6 +1,7 @@
 /* loss.svg: well-formed and small whatever the run, and an error when memory or the disk is full. */
 #include "test.h"
 #include "train/plot.h"
+#include "train/run.h"
 
 enum { MOST = 200000 };
 static double step[MOST], loss[MOST], eval_step[MOST], eval_loss[MOST];
@@ -30,13 +31,26 @@ static size_t count_of(const char *text, const char *what)
     return n;
 }
 
+static gr_history history_of(size_t n, size_t n_eval)
+{
+    gr_history h;
+    CHECK_OK(gr_history_open(&h, (int64_t)n, n_eval ? (int64_t)(n / n_eval) : 0));
+    for (size_t i = 0; i < n; i++)
+        gr_curve_add(&h.loss, (int64_t)step[i], loss[i]);
+    for (size_t i = 0; i < n_eval; i++)
+        gr_curve_add(&h.eval, (int64_t)eval_step[i], eval_loss[i]);
+    return h;
+}
+
 /* Draws, and reads the file back; caller frees. */
 static char *draw(size_t n, size_t n_eval, const char *title)
 {
     const char *path = test_join(test_dir(), "loss.svg");
     size_t size = 0;
     NOTE("%zu steps, %zu evaluations", n, n_eval);
-    CHECK(gr_plot_loss(path, step, loss, n, eval_step, eval_loss, n_eval, title) == GR_OK);
+    gr_history h = history_of(n, n_eval);
+    CHECK_OK(gr_plot_loss(path, &h, title));
+    gr_history_close(&h);
     char *text = gr_file_read(path, 1 << 20, &size);
     CHECK(text != NULL && size < 50000);
     CHECK(strncmp(text, "<svg ", 5) == 0 && strcmp(text + size - 7, "</svg>\n") == 0);
@@ -96,7 +110,16 @@ TEST(title_is_escaped)
 
 static gr_status draw_again(void *ctx)
 {
-    return gr_plot_loss(ctx, step, loss, 3000, eval_step, eval_loss, 30, "after");
+    gr_history h;
+    gr_status s = gr_history_open(&h, 3000, 100);
+    for (size_t i = 0; s == GR_OK && i < 3000; i++)
+        gr_curve_add(&h.loss, (int64_t)step[i], loss[i]);
+    for (size_t i = 0; s == GR_OK && i < 30; i++)
+        gr_curve_add(&h.eval, (int64_t)eval_step[i], eval_loss[i]);
+    if (s == GR_OK)
+        s = gr_plot_loss(ctx, &h, "after");
+    gr_history_close(&h);
+    return s;
 }
 
 /* Every allocation and every write fails once: an error, and the old picture stays. */
@@ -116,4 +139,59 @@ TEST(failures_keep_the_old_picture)
     gr_free(before);
     CHECK(SWEEP_ALLOCATIONS(draw_again, (void *)path) > 3);
     CHECK(SWEEP_WRITES(draw_again, (void *)path) > 1);
+}
+
+/* Whatever is joined, nothing is lost of what is drawn: extremes and where they are, the mean, the newest. */
+TEST(a_long_curve_keeps_its_shape)
+{
+    static const int64_t lengths[] = {7, 8, 9, 100, 1023, 1024, 1025, 50000, MOST};
+    for (size_t k = 0; k < sizeof lengths / sizeof *lengths; k++) {
+        gr_curve c;
+        size_t n = (size_t)lengths[k];
+        NOTE("%zu steps", n);
+        make_run(n, 0, 4, 0.3);
+        loss[n / 3] = -7;
+        loss[n / 2] = 99;
+        loss[n - 1] = NAN;
+        CHECK_OK(gr_curve_open(&c, lengths[k], 1000));
+        double low = INFINITY, high = -INFINITY, sum = 0, at_low = 0, before = 0, exact = 0;
+        int64_t count = 0;
+        for (size_t i = 0; i < n; i++) {
+            gr_curve_add(&c, (int64_t)step[i], loss[i]);
+            exact += isfinite(loss[i]) ? loss[i] : 0;
+        }
+        CHECK(c.n <= c.capacity && c.capacity <= 1002 && (n <= 1000 ? c.n == n : c.n >= 500));
+        for (size_t i = 0; i < c.n; i++) {
+            const gr_curve_point *p = &c.points[i];
+            CHECK(p->step > before);
+            before = p->step;
+            count += p->count;
+            sum += p->count ? p->sum : 0;
+            at_low = p->count && p->low < low ? p->at_low : at_low;
+            low = p->count ? fmin(low, p->low) : low;
+            high = p->count ? fmax(high, p->high) : high;
+        }
+        CHECK_EQ_INT(count, n - 1);
+        CHECK_NEAR(low, -7, 0);
+        CHECK_NEAR(at_low, step[n / 3], 0);
+        CHECK_NEAR(high, 99, 0);
+        CHECK_NEAR(sum, exact, 1e-6 * fabs(exact));
+        CHECK_NEAR(before, step[n - 1], 0);
+        CHECK(isnan(c.points[c.n - 1].last));
+        gr_curve_close(&c);
+    }
+}
+
+/* The room is that of some thousand steps, however many are asked for. */
+TEST(room_does_not_grow_with_steps)
+{
+    static const int64_t steps[] = {10000, 4000000000, 10000000000000, INT64_MAX};
+    for (size_t i = 0; i < sizeof steps / sizeof *steps; i++) {
+        CHECK_EQ_INT(gr_history_bytes(steps[i], 0), gr_history_bytes(10000, 0));
+        CHECK(gr_history_bytes(steps[i], 1) < 1000000);
+        gr_history h;
+        CHECK_OK(gr_history_open(&h, steps[i], 1));
+        gr_curve_add(&h.loss, steps[i], 1);
+        gr_history_close(&h);
+    }
 }

@@ -2,6 +2,7 @@
 #include "tiny.h"
 
 #include "format/checkpoint.h"
+#include "train/run.h"
 
 /* ---- helpers ---------------------------------------------------------------------------------------------------- */
 
@@ -13,9 +14,11 @@ typedef struct trial {
     uint64_t seed;           /* of the weights that a new run begins with */
     bool poisoned;           /* a weight is NaN from the start */
     bool apart;              /* the data is documents kept apart */
+    bool few;                /* two of them: one to train on */
     int64_t stop_at;         /* step after which to stop; 0: never */
     int steps, evals, saves; /* events */
     int64_t last_step;
+    double last_loss; /* of training */
     char dir[300];
 } trial;
 
@@ -35,6 +38,7 @@ static void count_event(void *user, const gr_run_event *e)
     t->evals += e->kind == GR_EVENT_EVAL;
     t->saves += e->kind == GR_EVENT_SAVE;
     t->last_step = e->step;
+    t->last_loss = e->kind == GR_EVENT_STEP ? e->loss : t->last_loss;
 }
 
 static bool stops(void *user)
@@ -60,11 +64,11 @@ static trial new_trial(const char *arch, const char *dir)
 }
 
 /* Prompts of letters with one letter more as completion, a line each; some of them longer than a row. */
-static gr_data *documents(const char *dir)
+static gr_data *documents(const char *dir, int n)
 {
     static const char letters[] = "abcdefghijklmnopqrstuvwxyz";
     char text[4096], *at = text;
-    for (int i = 0; i < 40; i++)
+    for (int i = 0; i < n; i++)
         at += sprintf(at, "{\"prompt\": \"%.*s\", \"completion\": \"%.*s\"}\n", 1 + i % 12, letters + i % 14,
                       1 + i * i % 3, letters + i * 5 % 20);
     CHECK_OK(gr_dir_make(dir));
@@ -84,7 +88,7 @@ static gr_status session(trial *t, bool resume)
     gr_device *device = gr_device_open("cpu", 1);
     gr_model_info info = tiny_info(t->arch, false);
     gr_model *m = tiny_model_of(&info, device, t->seed);
-    gr_data *data = t->apart ? documents(t->dir) : gr_data_from_ids(ids, N_IDS), *eval;
+    gr_data *data = t->apart ? documents(t->dir, t->few ? 2 : 40) : gr_data_from_ids(ids, N_IDS), *eval;
     t->options.train.segments = t->apart;
     CHECK_MADE(m);
     CHECK_MADE(data);
@@ -204,7 +208,7 @@ TEST(a_mismatch_of_data_and_trainer_is_refused)
     tiny_ids(ids, N_IDS);
     gr_device *device = gr_device_open("cpu", 1);
     gr_model *m = tiny_model("gpt2", device);
-    gr_data *stream = gr_data_from_ids(ids, N_IDS), *apart = documents(test_join(test_dir(), "data"));
+    gr_data *stream = gr_data_from_ids(ids, N_IDS), *apart = documents(test_join(test_dir(), "data"), 40);
     t.options.dir = t.dir;
     t.options.train.segments = true;
     CHECK_STATUS(gr_train_run(m, stream, NULL, &t.options), GR_ERR_ARGUMENT);
@@ -395,4 +399,269 @@ TEST(a_run_that_never_works)
     CHECK_ERROR(GR_ERR_NUMBER, "transformer.ln_f.weight");
     CHECK_EQ_INT(t.steps, 20);
     CHECK_EQ_INT(t.saves, 0);
+}
+
+/* ---- one writer -------------------------------------------------------------------------------------------------- */
+
+TEST(a_run_has_one_writer)
+{
+    trial t = new_trial("gpt2", test_join(test_dir(), "run"));
+    t.stop_at = 6;
+    CHECK_STATUS(session(&t, false), GR_ERR_INTERRUPTED);
+    gr_run_lock *lock = gr_run_lock_open(t.dir);
+    CHECK_MADE(lock);
+    char pid[40];
+    snprintf(pid, sizeof pid, "process %ld on ", (long)getpid());
+    for (int resume = 0; resume < 2; resume++) {
+        CHECK_STATUS(session(&t, resume), GR_ERR_ARGUMENT);
+        CHECK_ERROR(GR_ERR_ARGUMENT, "another process writes this run");
+        CHECK_ERROR(GR_ERR_ARGUMENT, pid);
+        CHECK_ERROR(GR_ERR_ARGUMENT, "since 20");
+        CHECK_EQ_INT(t.steps, 0);
+    }
+    CHECK(gr_run_lock_open(t.dir) == NULL);
+    CHECK_EQ_INT(count_lines(t.dir, "\"loss\""), 6);
+    t.options.lock = lock; /* whoever has it may train */
+    t.stop_at = 8;
+    CHECK_STATUS(session(&t, true), GR_ERR_INTERRUPTED);
+    t.options.lock = NULL;
+    gr_run_lock_close(lock);
+    t.stop_at = 0;
+    CHECK_OK(session(&t, true));
+    CHECK(!gr_path_is_file(test_join(t.dir, "run.lock")));
+}
+
+/* The name that a killed process leaves locks nobody out, whatever is in it. */
+TEST(a_lock_left_behind_is_none)
+{
+    const char *texts[] = {"", "process 1 on elsewhere since 1999\n", "\x1b[2J\xff\xfe"};
+    for (int i = 0; i < 3; i++) {
+        char dir[300];
+        snprintf(dir, sizeof dir, "%s/%d", test_dir(), i);
+        CHECK_OK(gr_dir_make(dir));
+        CHECK_OK(gr_file_write(test_join(dir, "run.lock"), texts[i], strlen(texts[i])));
+        gr_run_lock *lock = gr_run_lock_open(dir);
+        CHECK_MADE(lock);
+        CHECK(gr_run_lock_open(dir) == NULL);
+        gr_run_lock_close(lock);
+        CHECK(gr_path_is_dir(dir)); /* it was there before */
+        CHECK(!gr_path_is_file(test_join(dir, "run.lock")));
+    }
+}
+
+static gr_status open_lock(void *ctx)
+{
+    gr_run_lock *lock = gr_run_lock_open(ctx);
+    gr_run_lock_close(lock);
+    return lock ? GR_OK : gr_error_status();
+}
+
+TEST(a_lock_makes_and_takes_away_its_folders)
+{
+    const char *dirs[] = {"a", "b/c/d", "e//f/"};
+    for (int i = 0; i < 3; i++) {
+        char dir[300];
+        snprintf(dir, sizeof dir, "%s/%s", test_dir(), dirs[i]);
+        gr_run_lock *lock = gr_run_lock_open(dir);
+        CHECK_MADE(lock);
+        CHECK(gr_path_is_dir(dir));
+        gr_run_lock_close(lock);
+        char **names;
+        size_t n;
+        CHECK_OK(gr_dir_list(test_dir(), &names, &n));
+        CHECK_EQ_INT(n, 0);
+        gr_names_free(names, n);
+    }
+    char dir[300];
+    snprintf(dir, sizeof dir, "%s/g/h", test_dir());
+    CHECK(SWEEP_ALLOCATIONS(open_lock, dir) > 2);
+    CHECK(!gr_path_is_dir(test_join(test_dir(), "g")));
+}
+
+/* ---- starts that fail, and what is missing ----------------------------------------------------------------------- */
+
+/* The very first line of metrics.jsonl cannot be written: as before, down to the folders. */
+TEST(a_failed_start_leaves_nothing)
+{
+    for (int i = 0; i < 3; i++) {
+        char top[280], dir[300];
+        snprintf(top, sizeof top, "%s/%s", test_dir(), i == 0 ? "top" : i == 1 ? "empty" : "kept");
+        snprintf(dir, sizeof dir, "%s%s", top, i == 0 ? "/deep/run" : "");
+        if (i > 0)
+            CHECK_OK(gr_dir_make(dir));
+        if (i == 2)
+            CHECK_OK(gr_file_write(test_join(dir, "notes.txt"), "mine", 4));
+        trial t = new_trial("gpt2", dir);
+        gr_file_fail_at(1);
+        CHECK_STATUS(session(&t, false), GR_ERR_FILE);
+        CHECK_ERROR(GR_ERR_FILE, "metrics.jsonl");
+        CHECK(gr_path_is_dir(top) == (i > 0));
+        char **names = NULL;
+        size_t n = 0;
+        if (i > 0)
+            CHECK_OK(gr_dir_list(dir, &names, &n));
+        CHECK_EQ_INT(n, i == 2);
+        gr_names_free(names, n);
+        CHECK_OK(session(&t, false)); /* the same again */
+    }
+}
+
+static gr_status look(const char *dir, gr_run_state *state)
+{
+    int64_t step;
+    return gr_run_look(dir, state, &step);
+}
+
+TEST(lost_checkpoints_are_missed)
+{
+    trial whole = new_trial("gpt2", test_join(test_dir(), "whole"));
+    CHECK_OK(session(&whole, false));
+    for (int i = 0; i < 4; i++) {
+        NOTE("way %d", i);
+        char dir[300], folder[320], away[320];
+        snprintf(dir, sizeof dir, "%s/%d", test_dir(), i);
+        snprintf(folder, sizeof folder, "%s/checkpoints", dir);
+        snprintf(away, sizeof away, "%s-away", dir);
+        trial t = new_trial("gpt2", dir);
+        t.stop_at = 12;
+        CHECK_STATUS(session(&t, false), GR_ERR_INTERRUPTED);
+        CHECK_OK(gr_path_move(folder, away));
+        if (i % 2)
+            CHECK_OK(gr_dir_make(folder));
+        if (i >= 2) { /* nothing but metrics.jsonl tells */
+            CHECK_OK(gr_dir_remove(test_join(dir, "latest")));
+            CHECK_OK(gr_dir_remove(test_join(dir, "best")));
+        }
+        t.stop_at = 0;
+        for (int resume = 0; resume < 2; resume++) {
+            CHECK_STATUS(session(&t, resume), GR_ERR_FILE);
+            CHECK_ERROR(GR_ERR_FILE, "are gone");
+            CHECK_EQ_INT(count_lines(dir, "\"loss\""), 12);
+        }
+        CHECK_OK(gr_dir_remove(folder));
+        CHECK_OK(gr_path_move(away, folder));
+        CHECK_OK(session(&t, true));
+        check_same_run(&whole, &t);
+    }
+}
+
+/* Killed at step 3, the first checkpoint being due at 5: nothing is lost by beginning anew. */
+TEST(killed_before_the_first_checkpoint)
+{
+    trial whole = new_trial("gpt2", test_join(test_dir(), "whole"));
+    CHECK_OK(session(&whole, false));
+    for (int resume = 0; resume < 2; resume++) {
+        char dir[300];
+        gr_run_state state;
+        snprintf(dir, sizeof dir, "%s/%d", test_dir(), resume);
+        trial t = new_trial("gpt2", dir);
+        const char *lines = "{\"step\":1,\"loss\":3}\n{\"step\":2,\"loss\":3}\n{\"step\":3,\"loss\":3}\n{\"st";
+        CHECK_OK(gr_dir_make(test_join(dir, "checkpoints")));
+        CHECK_OK(gr_file_write(test_join(dir, "metrics.jsonl"), lines, strlen(lines)));
+        CHECK_OK(look(dir, &state));
+        CHECK_EQ_INT(state, GR_RUN_BEGUN);
+        CHECK_OK(session(&t, resume));
+        CHECK(strstr(log_text, "it ended at step 3, before its first checkpoint"));
+        check_same_run(&whole, &t);
+        CHECK_OK(look(dir, &state));
+        CHECK_EQ_INT(state, GR_RUN_SAVED);
+    }
+}
+
+/* ---- latest and best that are no links --------------------------------------------------------------------------- */
+
+static void stop_at_12(trial *t, const char *name)
+{
+    *t = new_trial("gpt2", test_join(test_dir(), name));
+    t->stop_at = 12;
+    CHECK_STATUS(session(t, false), GR_ERR_INTERRUPTED);
+    t->stop_at = 0;
+}
+
+TEST(a_checkpoint_that_stands_as_latest)
+{
+    trial whole = new_trial("gpt2", test_join(test_dir(), "whole")), t;
+    CHECK_OK(session(&whole, false));
+    stop_at_12(&t, "run");
+    char latest[320], step[340];
+    int64_t named;
+    snprintf(latest, sizeof latest, "%s/latest", t.dir);
+    snprintf(step, sizeof step, "%s/checkpoints/step-12", t.dir);
+    CHECK_OK(gr_dir_remove(latest));
+    CHECK_OK(gr_path_move(step, latest));
+    CHECK_OK(session(&t, true)); /* goes on at 12, not at 10 */
+    CHECK_EQ_INT(t.steps, 8);
+    check_same_run(&whole, &t);
+    CHECK_OK(gr_checkpoint_marked(t.dir, "latest", &named));
+    CHECK_EQ_INT(named, STEPS);
+}
+
+TEST(links_that_became_texts)
+{
+    const char *texts[] = {"checkpoints/step-12", "checkpoints/step-12\r\n", "/elsewhere/run/checkpoints/step-12"};
+    for (int i = 0; i < 3; i++) {
+        trial t;
+        char name[20];
+        int64_t step;
+        snprintf(name, sizeof name, "run-%d", i);
+        stop_at_12(&t, name);
+        CHECK_OK(gr_file_write(test_join(t.dir, "aside"), texts[i], strlen(texts[i])));
+        CHECK_OK(gr_dir_remove(test_join(t.dir, "latest")));
+        CHECK_OK(gr_path_move(test_join(t.dir, "aside"), test_join(t.dir, "latest")));
+        CHECK_OK(gr_checkpoint_marked(t.dir, "latest", &step));
+        CHECK_EQ_INT(step, 12);
+        CHECK_OK(session(&t, true));
+        CHECK_OK(gr_checkpoint_marked(t.dir, "latest", &step));
+        CHECK_EQ_INT(step, STEPS);
+        CHECK(gr_path_is_dir(test_join(t.dir, "latest"))); /* a link again */
+    }
+}
+
+TEST(what_is_not_ours_is_moved_aside)
+{
+    for (int i = 0; i < 3; i++) {
+        trial t;
+        char name[20];
+        snprintf(name, sizeof name, "run-%d", i);
+        stop_at_12(&t, name);
+        CHECK_OK(gr_dir_remove(test_join(t.dir, "latest")));
+        if (i == 1)
+            CHECK_OK(gr_file_write(test_join(t.dir, "latest"), "my notes", 8));
+        else
+            CHECK_OK(gr_dir_make(test_join(t.dir, "latest")));
+        if (i == 2)
+            CHECK_OK(gr_file_write(test_join(t.dir, "latest/training.json"), "{\"step\": 10}", 12));
+        CHECK_OK(session(&t, true));
+        CHECK(strstr(log_text, "is named"));
+        CHECK(gr_path_is_dir(test_join(t.dir, "latest.old-1")) == (i != 1));
+        CHECK(gr_path_is_file(test_join(t.dir, "latest.old-1")) == (i == 1));
+        CHECK_OK(gr_checkpoint_verify(t.dir, NULL, NULL, NULL));
+    }
+}
+
+/* ---- an epoch that is less than a step --------------------------------------------------------------------------- */
+
+/* The rows of an epoch, once each: as with a batch that they fill, whatever more has room. */
+TEST(a_step_takes_an_epoch_at_most)
+{
+    static const int64_t batches[][2] = {{1, 1}, {2, 1}, {4, 2}, {3, 3}};
+    double losses[4];
+    for (int i = 0; i < 4; i++) {
+        char dir[300];
+        snprintf(dir, sizeof dir, "%s/%d", test_dir(), i);
+        trial t = new_trial("llama", dir);
+        t.apart = true;
+        t.options.train.dropout = 0;
+        t.options.train.context = 8;
+        t.options.rows = 6; /* six epochs of one row, or what is left of that */
+        t.options.train.batch = batches[i][0];
+        t.options.train.accumulate = batches[i][1];
+        t.options.eval_every = 0;
+        t.few = true;
+        t.options.train.steps = 6;
+        CHECK_OK(session(&t, false));
+        CHECK_EQ_INT(t.steps, 6);
+        losses[i] = t.last_loss;
+        CHECK_NEAR(losses[i], losses[0], 1e-5);
+    }
 }

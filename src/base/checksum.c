@@ -97,3 +97,17 @@ uint32_t gr_crc32(const void *data, size_t size)
         crc = crc >> 8 ^ table[0][(crc ^ *p) & 0xFF];
     return ~crc;
 }
+
+uint64_t gr_checksum_words(const uint64_t *words, size_t n)
+{
+    uint64_t sum = n;
+    for (size_t i = 0; i < n; i++) {
+        uint8_t bytes[16];
+        for (int k = 0; k < 8; k++) {
+            bytes[k] = (uint8_t)(sum >> 8 * k);
+            bytes[8 + k] = (uint8_t)(words[i] >> 8 * k);
+        }
+        sum = gr_checksum(bytes, sizeof bytes);
+    }
+    return sum;
+}

@@ -7,6 +7,8 @@
 
 /* XXH64 with seed 0 (https://github.com/Cyan4973/xxHash, doc/xxhash_spec.md): what we write. */
 uint64_t gr_checksum(const void *data, size_t size);
+/* Of numbers, the same on every machine. */
+uint64_t gr_checksum_words(const uint64_t *words, size_t n);
 /* CRC-32 as zip archives and PNG have it: polynomial 0x04C11DB7, reflected. */
 uint32_t gr_crc32(const void *data, size_t size);
 

@@ -14,6 +14,8 @@ const gr_flag gr_finetune_flag_table[] = {
      .help = "directory of the run: checkpoints, metrics.jsonl, loss.svg, run.json"},
     {"resume", GR_SWITCH(gr_train_flags, resume),
      .help = "go on from RUN's newest good checkpoint; flags, model and data come from its run.json"},
+    {"data-changed", GR_SWITCH(gr_train_flags, data_changed),
+     .help = "with --resume: go on although the bytes of MODEL or DATA have changed; run.json notes it"},
     {GR_HEADING("What is trained")},
     {"full", GR_SWITCH(gr_train_flags, full),
      .help = "all weights, in f32, instead of a LoRA adapter; --lr is 2e-5 then"},

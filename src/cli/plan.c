@@ -11,6 +11,7 @@
 #include "cli/verbs.h"
 #include "format/checkpoint.h"
 #include "format/weights.h"
+#include "train/run.h"
 
 /* Peak memory by kind, in bytes. */
 typedef struct plan {
@@ -95,25 +96,25 @@ static gr_status print(const gr_args *args, const plan *p)
 
 /* What the loop of training keeps besides: a step's tokens and targets, twice for evaluation, and the curve; with
  * segments these and positions. */
-static size_t loop_bytes(const gr_train_options *o)
+static size_t loop_bytes(const gr_train_options *o, int64_t eval_every)
 {
     size_t row = (size_t)(o->batch * o->context) * (o->segments ? 3 : 2) * sizeof(int64_t);
-    return row * (size_t)(o->accumulate + 1) + (size_t)o->steps * 2 * sizeof(double);
+    return row * (size_t)(o->accumulate + 1) + gr_history_bytes(o->steps, eval_every);
 }
 
-static gr_status plan_options(gr_model *model, const gr_train_options *o, plan *out)
+static gr_status plan_options(gr_model *model, const gr_train_options *o, int64_t eval_every, plan *out)
 {
     gr_trainer *t = gr_trainer_new(model, o);
     if (!t)
         return gr_error_status();
     gr_memory m = gr_trainer_memory(t);
-    *out = plan_of(&m, loop_bytes(o));
+    *out = plan_of(&m, loop_bytes(o, eval_every));
     gr_trainer_free(t);
     return GR_OK;
 }
 
 /* Halves the batch, then the context, until the plan fits; accumulation keeps the tokens of a step what they were. */
-static gr_status advise_training(gr_model *model, const gr_train_options *given, plan *p)
+static gr_status advise_training(gr_model *model, const gr_train_options *given, int64_t eval_every, plan *p)
 {
     gr_train_options o = *given;
     plan smaller = *p;
@@ -123,7 +124,7 @@ static gr_status advise_training(gr_model *model, const gr_train_options *given,
         o.batch = halves_batch ? o.batch / 2 : 1;
         o.context = halves_batch ? o.context : o.context / 2;
         o.accumulate = (rows + o.batch - 1) / o.batch;
-        gr_status s = plan_options(model, &o, &smaller);
+        gr_status s = plan_options(model, &o, eval_every, &smaller);
         if (s != GR_OK)
             return s;
     }
@@ -168,9 +169,9 @@ static gr_status run_train(gr_args *args)
     if (s == GR_OK)
         s = gr_train_job_open(args, args->positional + model, args->count - model, false, &job);
     if (s == GR_OK)
-        s = plan_options(job.on.model, &job.run.train, &p);
+        s = plan_options(job.on.model, &job.run.train, job.run.eval_every, &p);
     if (s == GR_OK && !fits(&p))
-        s = advise_training(job.on.model, &job.run.train, &p);
+        s = advise_training(job.on.model, &job.run.train, job.run.eval_every, &p);
     if (s == GR_OK)
         s = print(args, &p);
     gr_train_job_close(&job);

@@ -4,123 +4,12 @@
 #include "base/file.h"
 #include "base/mem.h"
 #include "cli/human.h"
+#include "cli/run_json.h"
 #include "cli/term.h"
 #include "cli/train_flags.h"
 #include "cli/verbs.h"
 #include "format/checkpoint.h"
 #include "train/run.h"
-
-/* ---- run.json: the flags of a run, to go on with ------------------------------------------------------------- */
-
-static char *run_path(const gr_args *args)
-{
-    return gr_path_join(((const gr_train_flags *)args->options)->out, "run.json");
-}
-
-/* Flags that may differ when a run goes on. */
-static bool is_of_session(const char *name)
-{
-    static const char *const names[] = {"out", "resume", "device", "threads", "json", "quiet", "help"};
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-        if (strcmp(names[i], name) == 0)
-            return true;
-    return false;
-}
-
-static gr_status write_run_json(const gr_args *args, const gr_train_job *job, const char **data, size_t n_data)
-{
-    gr_json_doc *doc = gr_json_new("run.json");
-    if (!doc)
-        return gr_error_status();
-    gr_json o = gr_json_root(doc), list, flags;
-    gr_json_put_text(o, "verb", args->verb->name);
-    gr_json_put_text(o, "version", gr_version());
-    if (((const gr_train_flags *)args->options)->model)
-        gr_json_put_text(o, "model", ((const gr_train_flags *)args->options)->model);
-    gr_json_put_text(o, "device", gr_device_describe(job->on.device));
-    gr_json_put_int(o, "parameters", gr_model_describe(job->on.model)->parameters);
-    gr_json_put_int(o, "tokens", gr_data_count(job->data));
-    list = gr_json_put_array(o, "data");
-    for (size_t i = 0; i < n_data; i++)
-        gr_json_put_text(list, NULL, data[i]);
-    flags = gr_json_put_object(o, "flags");
-    for (size_t i = 0; i < args->slot_count; i++) {
-        const gr_slot *slot = &args->slots[i];
-        char *value = is_of_session(slot->flag->name) ? NULL : gr_args_value(slot);
-        if (value && *value && (slot->given || slot->initial))
-            gr_json_put_text(flags, slot->flag->name, value);
-        gr_free(value);
-    }
-    char *path = run_path(args);
-    gr_status s = path ? gr_json_write(doc, path) : GR_ERR_MEMORY;
-    gr_free(path);
-    gr_json_free(doc);
-    return s;
-}
-
-/* MODEL of finetune: the run's, which the command line need not repeat. */
-static gr_status restore_model(gr_args *args, gr_json o)
-{
-    gr_train_flags *f = args->options;
-    if (!gr_is_finetune(args))
-        return GR_OK;
-    const char *was = gr_json_as_text(gr_json_get(o, "model"), NULL);
-    if (f->model && strcmp(f->model, was) != 0)
-        return gr_args_fail(args,
-                            "MODEL is not %s, which the run was started with\nLeave MODEL and DATA out: run.json "
-                            "knows them.",
-                            was);
-    f->model = was;
-    return gr_json_check(o.doc);
-}
-
-/* There is no run to go on with. A whole command begins one, so that it can be given again and again. */
-static gr_status begin_with_resume(const gr_args *args, size_t n_data)
-{
-    const gr_train_flags *f = args->options;
-    bool is_dir = gr_path_is_dir(f->out);
-    if (n_data == 0 && is_dir)
-        return gr_fail(GR_ERR_FILE, "--resume: %s holds no run: there is no run.json in it\ncheck the name", f->out);
-    if (n_data == 0)
-        return gr_fail(GR_ERR_FILE, "--resume: there is no run of the name %s\ncheck the name", f->out);
-    gr_warn("--resume: there is no run of the name %s yet: it begins", f->out);
-    return GR_OK;
-}
-
-/* Gives the flags and the data their values of run.json. Values live in *doc. */
-static gr_status restore_flags(gr_args *args, gr_json_doc **doc, const char **data, size_t *n_data)
-{
-    char *path = run_path(args);
-    bool there = path && gr_path_is_file(path);
-    *doc = there ? gr_json_read(path, 1 << 20) : NULL;
-    gr_free(path);
-    if (!there)
-        return GR_OK; /* it begins */
-    if (!*doc)
-        return gr_error_status();
-    gr_json o = gr_json_root(*doc), list = gr_json_as_array(gr_json_get(o, "data"));
-    gr_json flags = gr_json_as_object(gr_json_get(o, "flags"));
-    gr_status s = gr_json_check(*doc);
-    const char *verb = gr_json_text(o, "verb", args->verb->name);
-    if (s == GR_OK && strcmp(verb, args->verb->name) != 0)
-        return gr_args_fail(args, "--resume: the run was started with gradus %s\nGo on with that.", verb);
-    if (s == GR_OK)
-        s = restore_model(args, o);
-    for (gr_json_iter it = gr_json_first(flags); s == GR_OK && it.key; gr_json_next(&it))
-        s = gr_args_restore(args, it.key, gr_json_as_text(it.value, NULL));
-    if (s != GR_OK)
-        return gr_args_blame(args, s);
-    bool same = *n_data == 0 || *n_data == gr_json_size(list);
-    for (size_t i = 0; same && i < gr_json_size(list) && i < 256; i++) {
-        const char *was = gr_json_as_text(gr_json_item(list, i), NULL);
-        same = *n_data == 0 || strcmp(data[i], was) == 0;
-        data[i] = was;
-    }
-    if (!same)
-        return gr_args_fail(args, "DATA is not what the run was started with\nleave DATA out: run.json knows it");
-    *n_data = gr_json_size(list) < 256 ? gr_json_size(list) : 256;
-    return gr_json_check(*doc);
-}
 
 /* ---- events ------------------------------------------------------------------------------------------------- */
 
@@ -200,16 +89,18 @@ static gr_status refuse_other_run(gr_args *args)
     return s;
 }
 
-static gr_status train(gr_args *args, gr_train_job *job, gr_run_lock *lock, const char **data, size_t n_data)
+static gr_status train(gr_args *args, gr_train_job *job, const gr_run_record *record, gr_run_lock *lock,
+                       const char **data, size_t n_data)
 {
     const gr_train_flags *f = args->options;
     screen s = {.args = args};
     char generation[256];
     gr_status st = gr_train_job_open(args, data, n_data, true, job);
+    if (st != GR_OK)
+        return gr_run_json_explain(args, record, job, st);
+    st = add_files(args, job, &job->run, generation, sizeof generation);
     if (st == GR_OK)
-        st = add_files(args, job, &job->run, generation, sizeof generation);
-    if (st == GR_OK)
-        st = write_run_json(args, job, data, n_data);
+        st = gr_run_json_write(args, record, job, data, n_data);
     if (st != GR_OK)
         return st;
     const gr_model_info *i = gr_model_describe(job->on.model);
@@ -229,19 +120,24 @@ static gr_status train(gr_args *args, gr_train_job *job, gr_run_lock *lock, cons
     return st;
 }
 
-static bool has_record(const gr_args *args)
+/* There is no run to go on with. A whole command begins one, so that it can be given again and again. */
+static gr_status begin_with_resume(const gr_args *args, size_t n_data)
 {
-    char *path = run_path(args);
-    bool there = path && gr_path_is_file(path);
-    gr_free(path);
-    return there;
+    const gr_train_flags *f = args->options;
+    bool is_dir = gr_path_is_dir(f->out);
+    if (n_data == 0 && is_dir)
+        return gr_fail(GR_ERR_FILE, "--resume: %s holds no run: there is no run.json in it\ncheck the name", f->out);
+    if (n_data == 0)
+        return gr_fail(GR_ERR_FILE, "--resume: there is no run of the name %s\ncheck the name", f->out);
+    gr_warn("--resume: there is no run of the name %s yet: it begins", f->out);
+    return GR_OK;
 }
 
 /* The right to write RUN, which is made. --resume alone makes none. */
 static gr_status take_run(gr_args *args, size_t n_data, gr_run_lock **lock)
 {
     const gr_train_flags *f = args->options;
-    if (f->resume && !has_record(args)) {
+    if (f->resume && !gr_run_json_is_there(args)) {
         gr_status s = begin_with_resume(args, n_data);
         if (s != GR_OK)
             return s;
@@ -258,7 +154,7 @@ static gr_status forget_start(const gr_args *args, gr_status failed)
     int64_t step;
     snprintf(why, sizeof why, "%s", gr_error());
     gr_status s = gr_run_look(((const gr_train_flags *)args->options)->out, &state, &step);
-    char *path = s == GR_OK && state == GR_RUN_NONE ? run_path(args) : NULL;
+    char *path = s == GR_OK && state == GR_RUN_NONE ? gr_run_json_path(args) : NULL;
     if (path)
         remove(path);
     gr_free(path);
@@ -268,30 +164,30 @@ static gr_status forget_start(const gr_args *args, gr_status failed)
 gr_status gr_train_verb_run(gr_args *args)
 {
     gr_train_flags *f = args->options;
-    const char *data[256];
+    const char *data[GR_MOST_DATA];
     bool takes_model = gr_is_finetune(args);
     size_t first = takes_model && args->count > 0, n_data = args->count - first;
-    gr_json_doc *doc = NULL;
+    gr_run_record record = {0};
     gr_train_job job = {0};
     gr_run_lock *lock = NULL;
-    if (n_data > 256)
-        return gr_args_fail(args, "DATA: at most 256 files\ngive a directory");
+    if (n_data > GR_MOST_DATA)
+        return gr_args_fail(args, "DATA: at most %d files\ngive a directory", GR_MOST_DATA);
     for (size_t i = 0; i < n_data; i++)
         data[i] = args->positional[first + i];
     f->model = first ? args->positional[0] : NULL;
     gr_status s = take_run(args, n_data, &lock);
-    bool is_new = s == GR_OK && !has_record(args);
+    bool is_new = s == GR_OK && !gr_run_json_is_there(args);
     if (s == GR_OK)
-        s = f->resume ? restore_flags(args, &doc, data, &n_data) : refuse_other_run(args);
+        s = f->resume ? gr_run_json_restore(args, &record, data, &n_data) : refuse_other_run(args);
     if (s == GR_OK && takes_model && !f->model)
         s = gr_args_fail(args, "MODEL is missing\nGive the directory of a model.");
     if (s == GR_OK)
-        s = train(args, &job, lock, data, n_data);
+        s = train(args, &job, &record, lock, data, n_data);
     if (s != GR_OK && is_new && lock)
         s = forget_start(args, s);
     gr_run_lock_close(lock);
     gr_train_job_close(&job);
-    gr_json_free(doc);
+    gr_run_json_close(&record);
     return s;
 }
 

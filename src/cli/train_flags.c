@@ -20,6 +20,8 @@ const gr_flag gr_train_flag_table[] = {
     {"out", TEXT(out), .value = "RUN", .help = "directory of the run: checkpoints, metrics.jsonl, loss.svg, run.json"},
     {"resume", GR_SWITCH(gr_train_flags, resume),
      .help = "go on from RUN's newest good checkpoint; flags and data come from its run.json"},
+    {"data-changed", GR_SWITCH(gr_train_flags, data_changed),
+     .help = "with --resume: go on although the bytes of DATA have changed; run.json notes it"},
     {GR_HEADING("Model")},
     {"arch", TEXT(arch), .value = "TYPE", .initial = "gpt2",
      .help = "architecture of a new model:" GR_ARCHS(SPACED) "; docs/models.md"},
@@ -131,7 +133,7 @@ static gr_status open_tokenizer(gr_args *args, gr_train_job *job)
     const gr_train_flags *f = args->options;
     if (!f->tokenizer && job->on.tokenizer)
         return GR_OK;
-    const char *kind = f->tokenizer ? f->tokenizer : "byte";
+    const char *kind = f->vocabulary ? f->vocabulary : f->tokenizer ? f->tokenizer : "byte";
     bool is_bpe = strncmp(kind, "bpe:", 4) == 0;
     gr_tokenizer_free(job->on.tokenizer);
     job->on.tokenizer = NULL;
@@ -245,24 +247,30 @@ static gr_status open_data(const gr_args *args, const char **data, size_t n_data
     return job->eval ? GR_OK : gr_error_status();
 }
 
-/* Steps of the epochs. Of documents an epoch is whole rows, each once: the last step may not be full. */
+/* Steps of the epochs. Of documents an epoch is whole rows, each once: the last step may not be full. An epoch that is
+ * less than a step has one of its own, of documents and of a stream. */
 static gr_status count_steps(const gr_train_flags *f, gr_train_job *job)
 {
     gr_train_options *t = &job->run.train;
-    int64_t step_rows = t->batch * t->accumulate;
+    int64_t room = t->batch * t->accumulate;
     t->steps = f->steps > 0 ? f->steps : 1;
     if (f->epochs <= 0 || !job->data)
         return GR_OK;
-    if (!is_apart(f)) {
-        t->steps = (int64_t)(f->epochs * (double)gr_data_count(job->data) / (double)(step_rows * t->context));
-        t->steps = t->steps > 0 ? t->steps : 1;
-        return GR_OK;
-    }
     gr_rows *rows = gr_rows_new(job->data, t->context, job->run.shuffle, t->seed);
     if (!rows)
         return gr_error_status();
-    job->run.rows = gr_rows_of_epochs(rows, f->epochs);
-    t->steps = (job->run.rows + step_rows - 1) / step_rows;
+    int64_t epoch = gr_rows_describe(rows).rows, step = epoch < room ? epoch : room;
+    if (is_apart(f) || epoch < room) {
+        job->run.rows = gr_rows_of_epochs(rows, f->epochs);
+        t->steps = job->run.rows / step + (job->run.rows % step != 0);
+    } else {
+        double steps = f->epochs * (double)gr_data_count(job->data) / ((double)room * (double)t->context);
+        t->steps = steps < 1 ? 1 : steps < 9e18 ? (int64_t)steps : INT64_MAX;
+    }
+    if (epoch < room)
+        gr_note("an epoch is %lld row%s, less than the %lld of a step: each step is an epoch, and its other rows stay "
+                "empty; a smaller --batch does the same in less time",
+                (long long)epoch, epoch == 1 ? "" : "s", (long long)room);
     gr_rows_free(rows);
     return GR_OK;
 }
@@ -310,7 +318,11 @@ gr_status gr_train_job_open(gr_args *args, const char **data, size_t n_data, boo
         return gr_args_fail(args, "DATA is missing\ngive text files, .jsonl files or directories of them");
     bool text = n_data && needs_text(f);
     job->corpus = text ? gr_corpus_load(data, (int)n_data) : NULL;
-    gr_status s = job->corpus || !text ? open_model(args, initialize, job) : gr_error_status();
+    gr_status s = job->corpus || !text ? GR_OK : gr_error_status();
+    if (s == GR_OK && text)
+        s = gr_inputs_copy(&job->read, &job->corpus->inputs);
+    if (s == GR_OK)
+        s = open_model(args, initialize, job);
     if (s == GR_OK && n_data)
         s = open_data(args, data, n_data, job);
     if (s == GR_OK)
@@ -326,5 +338,6 @@ void gr_train_job_close(gr_train_job *job)
     gr_data_free(job->data);
     gr_corpus_free(job->corpus);
     gr_corpus_free(job->eval_corpus);
+    gr_inputs_free(&job->read);
     gr_close_opened(&job->on);
 }

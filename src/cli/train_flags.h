@@ -3,6 +3,7 @@
 #define GR_CLI_TRAIN_FLAGS_H
 
 #include "cli/open.h"
+#include "train/data.h"
 
 typedef struct gr_train_flags {
     const char *out, *arch, *config, *tokenizer, *init, *eval_data;
@@ -12,7 +13,8 @@ typedef struct gr_train_flags {
     int schedule, optimizer, precision, order, documents;
     double eval_fraction;
     int64_t eval_every, eval_tokens, save_every, keep;
-    bool resume;
+    bool resume, data_changed;
+    const char *vocabulary; /* a tokenizer.json in place of what --tokenizer would make; NULL: none */
     /* of finetune */
     const char *model; /* MODEL; NULL: train */
     bool full, rslora;
@@ -34,6 +36,7 @@ typedef struct gr_train_job {
     gr_opened on; /* device, model, tokenizer */
     gr_corpus *corpus, *eval_corpus;
     gr_data *data, *eval;
+    gr_inputs read; /* of DATA as far as it got: a failure may come from its having changed */
     gr_run_options run;
 } gr_train_job;
 

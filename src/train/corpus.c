@@ -86,6 +86,8 @@ gr_status gr_reader_begin(gr_reader *r, const char *name)
 
 static gr_status take_text(gr_reader *r, const char *text, size_t size, bool jsonl)
 {
+    if (gr_inputs_add(&r->inputs, r->files[r->n_files - 1], text, size, jsonl) != GR_OK)
+        return gr_error_status();
     if (jsonl)
         return gr_read_jsonl(r, text, size);
     return gr_reader_take(r, &(gr_document_text){.text = text, .size = size, .file = r->n_files - 1});
@@ -185,6 +187,7 @@ void gr_corpus_free(gr_corpus *c)
     if (!c)
         return;
     gr_files_free(c->files, c->n_files);
+    gr_inputs_free(&c->inputs);
     gr_free(c->text);
     gr_free(c->documents);
     gr_free(c);
@@ -239,6 +242,7 @@ gr_corpus *gr_corpus_load(const char *const *paths, int n)
     gr_status s = gr_read_documents(&r, paths, n);
     c->files = r.files;
     c->n_files = r.n_files;
+    c->inputs = r.inputs;
     if (s == GR_OK)
         return c;
     gr_corpus_free(c);

@@ -9,6 +9,7 @@ void gr_data_free(gr_data *d)
         gr_free(d->ids);
         gr_free(d->documents);
         gr_files_free(d->files, d->n_files);
+        gr_inputs_free(&d->inputs);
     }
     gr_free(d);
 }

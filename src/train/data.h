@@ -5,6 +5,24 @@
 
 #include "base/error.h"
 
+/* ---- what was read ---- */
+
+typedef struct gr_input_file {
+    char *name;
+    int64_t bytes;
+    uint64_t checksum;
+    bool is_jsonl; /* by its name */
+} gr_input_file;
+typedef struct gr_inputs {
+    gr_input_file *list; /* [n] in the order of reading */
+    size_t n, cap;
+} gr_inputs;
+gr_status gr_inputs_add(gr_inputs *l, const char *name, const void *data, size_t size, bool is_jsonl);
+gr_status gr_inputs_copy(gr_inputs *to, const gr_inputs *from); /* free in any case */
+void gr_inputs_free(gr_inputs *l);
+/* Of all of them, names left out; *bytes is their sum. */
+uint64_t gr_inputs_digest(const gr_inputs *l, int64_t *bytes);
+
 /* ---- reading ---- */
 
 /* A document as it was read. */
@@ -31,6 +49,7 @@ typedef struct gr_reader {
     void *user;
     char **files; /* [n_files] the names of the files read so far; the owner's to free with gr_files_free */
     size_t n_files, files_cap;
+    gr_inputs inputs;         /* what they held; the owner's to free */
     int64_t documents, bytes; /* given to take */
     gr_left_out empty_text, empty_completion;
     char keys[GR_MOST_KEYS][32]; /* of .jsonl objects, that mean nothing here; "": none */
@@ -59,6 +78,7 @@ struct gr_corpus {
     size_t n, documents_cap;
     char **files; /* [n_files] */
     size_t n_files;
+    gr_inputs inputs;
 };
 
 /* ---- ids ---- */
@@ -79,6 +99,7 @@ struct gr_data {
     int64_t n_documents;
     char **files; /* [n_files] that documents name */
     size_t n_files;
+    gr_inputs inputs;     /* none: of ids */
     const gr_data *whole; /* of a part: whose all these are */
 };
 
@@ -117,6 +138,9 @@ struct gr_rows {
 void gr_rows_empty(int64_t context, int64_t *tokens, int64_t *targets, int64_t *segments);
 /* pack.c: fills in pieces, first, count and info. */
 gr_status gr_pack(gr_rows *r);
+/* Rows of the data that a step with room for so many takes: of a run that has an end (gr_run_options.rows) at most those of
+ * an epoch, so that no row is in a step twice and each epoch has a step. */
+int64_t gr_rows_of_step(const gr_rows *r, int64_t room, int64_t rows);
 /* Which of the rows of an epoch row k is. */
 int64_t gr_rows_index(const gr_rows *r, int64_t k);
 

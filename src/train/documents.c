@@ -280,6 +280,7 @@ static gr_data *close_builder(builder *b, gr_status s)
         d->bytes = b->reader.bytes;
         d->files = b->reader.files;
         d->n_files = b->reader.n_files;
+        d->inputs = b->reader.inputs;
     }
     gr_bytes_free(&b->text);
     gr_free(b->waiting);
@@ -309,6 +310,8 @@ gr_data *gr_data_documents_of(const gr_corpus *c, gr_tokenizer *tokenizer, int64
     size_t at = 0;
     b.reader.take = take;
     b.reader.user = &b;
+    if (s == GR_OK)
+        s = gr_inputs_copy(&b.reader.inputs, &c->inputs);
     for (size_t i = 0; s == GR_OK && i < c->n_files; i++)
         s = gr_reader_begin(&b.reader, c->files[i]);
     for (size_t i = 0; s == GR_OK && i < c->n; at += c->documents[i++].size) {

@@ -3,45 +3,36 @@
 
 #include "base/number.h"
 #include "base/file.h"
-#include "base/mem.h"
 #include "format/json.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
 
+/* Some points for each column of loss.svg. */
+enum { LOSSES = 8192, EVALS = 4096 };
+
+static int64_t evals_of(int64_t steps, int64_t eval_every)
+{
+    return eval_every > 0 ? steps / eval_every : 0; /* and one at the end, for which there is room */
+}
+
 gr_status gr_history_open(gr_history *h, int64_t steps, int64_t eval_every)
 {
-    size_t n = (size_t)steps + 1, evals = eval_every > 0 ? (size_t)(steps / eval_every) + 2 : 2;
-    *h = (gr_history){.capacity = n, .eval_capacity = evals};
-    h->step = gr_alloc(2 * (n + evals) * sizeof *h->step);
-    if (!h->step)
-        return GR_ERR_MEMORY;
-    h->loss = h->step + n;
-    h->eval_step = h->loss + n;
-    h->eval_loss = h->eval_step + evals;
-    return GR_OK;
+    *h = (gr_history){0};
+    gr_status s = gr_curve_open(&h->loss, steps, LOSSES);
+    return s == GR_OK ? gr_curve_open(&h->eval, evals_of(steps, eval_every), EVALS) : s;
+}
+
+size_t gr_history_bytes(int64_t steps, int64_t eval_every)
+{
+    return gr_curve_bytes(steps, LOSSES) + gr_curve_bytes(evals_of(steps, eval_every), EVALS);
 }
 
 void gr_history_close(gr_history *h)
 {
-    gr_free(h->step);
-}
-
-void gr_history_add(gr_history *h, int64_t step, double loss)
-{
-    if (h->n == h->capacity)
-        return;
-    h->step[h->n] = (double)step;
-    h->loss[h->n++] = loss;
-}
-
-void gr_history_add_eval(gr_history *h, int64_t step, double loss)
-{
-    if (h->n_eval == h->eval_capacity)
-        return;
-    h->eval_step[h->n_eval] = (double)step;
-    h->eval_loss[h->n_eval++] = loss;
+    gr_curve_close(&h->loss);
+    gr_curve_close(&h->eval);
 }
 
 /* ,"name":1.25 */
@@ -83,29 +74,31 @@ static bool take_line(const char *line, size_t size, int64_t step, gr_history *h
     int64_t at = gr_json_int(o, "step", -1, 0, INT64_MAX);
     bool keep = gr_json_check(doc) == GR_OK && at >= 0 && at <= step;
     if (keep && gr_json_is(gr_json_get(o, "eval_loss")))
-        gr_history_add_eval(h, at, gr_json_real(o, "eval_loss", NAN, -1e300, 1e300));
+        gr_curve_add(&h->eval, at, gr_json_real(o, "eval_loss", NAN, -1e300, 1e300));
     else if (keep)
-        gr_history_add(h, at, gr_json_real(o, "loss", NAN, -1e300, 1e300));
+        gr_curve_add(&h->loss, at, gr_json_real(o, "loss", NAN, -1e300, 1e300));
     gr_json_free(doc);
     return keep;
 }
 
 gr_status gr_metrics_rewind(const char *path, int64_t step, gr_history *h)
 {
+    gr_map map;
     if (!gr_path_is_file(path))
         return GR_OK;
-    size_t size, kept = 0;
-    char *text = gr_file_read(path, SIZE_MAX - 1, &size);
-    if (!text)
-        return gr_error_status();
-    for (size_t at = 0; at < size;) {
-        const char *end = memchr(text + at, '\n', size - at);
-        if (!end || !take_line(text + at, (size_t)(end - text) - at, step, h))
+    gr_status s = gr_map_open(path, &map);
+    if (s != GR_OK)
+        return s;
+    const char *text = (const char *)map.data;
+    size_t kept = 0;
+    while (kept < map.size) {
+        const char *end = memchr(text + kept, '\n', map.size - kept);
+        if (!end || !take_line(text + kept, (size_t)(end - text) - kept, step, h))
             break;
-        at = kept = (size_t)(end - text) + 1;
+        kept = (size_t)(end - text) + 1;
     }
     gr_error_clear(); /* a line cut short by a kill is no error */
-    gr_status s = kept < size ? gr_file_write(path, text, kept) : GR_OK;
-    gr_free(text);
+    s = kept < map.size ? gr_file_write(path, text, kept) : GR_OK;
+    gr_map_close(&map);
     return s;
 }

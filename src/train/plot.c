@@ -101,35 +101,30 @@ static int compare(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-static size_t keep_finite(const double *from, size_t n, double *to)
-{
-    size_t kept = 0;
-    for (size_t i = 0; i < n; i++)
-        if (isfinite(from[i]))
-            to[kept++] = from[i];
-    return kept;
-}
-
 /* The vertical range: all evaluations, and of the training losses the first and all but the largest hundredth. */
-static gr_status set_range(picture *p, const double *loss, size_t n, const double *eval_loss, size_t n_eval)
+static gr_status set_range(picture *p, const gr_curve *loss, const gr_curve *eval)
 {
-    double *sorted = gr_alloc_zero(n + n_eval + 1, sizeof *sorted);
+    double *sorted = gr_alloc_zero(loss->n + 1, sizeof *sorted);
     if (sorted == NULL)
         return GR_ERR_MEMORY;
     double low = INFINITY, high = -INFINITY;
-    size_t kept = keep_finite(loss, n, sorted);
+    size_t kept = 0;
+    for (size_t i = 0; i < loss->n; i++)
+        if (loss->points[i].count) {
+            low = fmin(low, loss->points[i].low);
+            sorted[kept++] = loss->points[i].high;
+        }
     if (kept > 0) {
         high = sorted[0];
         qsort(sorted, kept, sizeof *sorted, compare);
-        low = sorted[0];
         high = fmax(high, sorted[(kept - 1) - kept / 100]);
     }
-    kept = keep_finite(eval_loss, n_eval, sorted);
-    for (size_t i = 0; i < kept; i++) {
-        low = fmin(low, sorted[i]);
-        high = fmax(high, sorted[i]);
-    }
     gr_free(sorted);
+    for (size_t i = 0; i < eval->n; i++)
+        if (eval->points[i].count) {
+            low = fmin(low, eval->points[i].low);
+            high = fmax(high, eval->points[i].high);
+        }
     if (!(low <= high)) { /* nothing to draw yet */
         low = 0;
         high = 1;
@@ -145,10 +140,15 @@ static gr_status set_range(picture *p, const double *loss, size_t n, const doubl
     return GR_OK;
 }
 
-static void set_steps(picture *p, const double *step, size_t n, const double *eval_step, size_t n_eval)
+static double newest_step(const gr_curve *c)
+{
+    return c->n > 0 ? c->points[c->n - 1].step : 0;
+}
+
+static void set_steps(picture *p, const gr_curve *loss, const gr_curve *eval)
 {
     p->x0 = 0;
-    p->x1 = fmax(n > 0 ? step[n - 1] : 0, n_eval > 0 ? eval_step[n_eval - 1] : 0);
+    p->x1 = fmax(newest_step(loss), newest_step(eval));
     if (p->x1 < 1)
         p->x1 = 1;
 }
@@ -220,22 +220,23 @@ typedef struct column {
 } column;
 
 /* Gathers the losses by columns; returns how many columns have any. They come first in the array. */
-static int fill_columns(const picture *p, const double *step, const double *loss, size_t n, column *columns)
+static int fill_columns(const picture *p, const gr_curve *curve, column *columns)
 {
     int used = 0;
-    for (size_t i = 0; i < n; i++) {
-        if (!isfinite(loss[i]))
+    for (size_t i = 0; i < curve->n; i++) {
+        const gr_curve_point *from = &curve->points[i];
+        if (from->count == 0)
             continue;
-        double part = (step[i] - p->x0) / (p->x1 - p->x0);
+        double part = (from->step - p->x0) / (p->x1 - p->x0);
         int at = (int)(fmin(fmax(part, 0), 1) * (COLUMNS - 1) + 0.5);
         if (used == 0 || columns[used - 1].at < at) /* steps rise */
-            columns[used++] = (column){.low = loss[i], .high = loss[i], .at = at};
+            columns[used++] = (column){.low = from->low, .high = from->high, .at = at};
         column *c = &columns[used - 1];
-        c->low = fmin(c->low, loss[i]);
-        c->high = fmax(c->high, loss[i]);
+        c->low = fmin(c->low, from->low);
+        c->high = fmax(c->high, from->high);
         /* A spike past the edge must not lift the average for long either. */
-        c->sum += fmin(loss[i], p->y1);
-        c->count++;
+        c->sum += fmin(from->sum / (double)from->count, p->y1) * (double)from->count;
+        c->count += (size_t)from->count;
     }
     return used;
 }
@@ -280,25 +281,26 @@ static void draw_train(picture *p, const column *columns, int used)
 }
 
 /* The evaluations: a line, dots where they are few, a ring around the best. Returns the best, or n. */
-static size_t draw_eval(picture *p, const double *step, const double *loss, size_t n)
+static size_t draw_eval(picture *p, const gr_curve *eval)
 {
-    size_t best = n, every = n / COLUMNS + 1;
+    const gr_curve_point *at = eval->points;
+    size_t n = eval->n, best = n, every = n / COLUMNS + 1;
     for (size_t i = 0; i < n; i++)
-        if (isfinite(loss[i]) && (best == n || loss[i] < loss[best]))
+        if (at[i].count && (best == n || at[i].low < at[best].low))
             best = i;
     if (best == n)
         return n;
     put(p, "<path class=\"eval\" d=\"M");
     for (size_t i = 0; i < n; i++)
-        if (isfinite(loss[i]) && (i % every == 0 || i == best || i == n - 1))
-            put_point(p, map_x(p, step[i]), map_y(p, loss[i]));
+        if (at[i].count && (i % every == 0 || i == best || i == n - 1))
+            put_point(p, map_x(p, at[i].at_low), map_y(p, at[i].low));
     put(p, "\"/>\n");
     for (size_t i = 0; i < n && n <= 60; i++)
-        if (isfinite(loss[i]))
-            put(p, "<circle class=\"dot\" cx=\"%s\" cy=\"%s\" r=\"3.2\"/>\n", fixed(map_x(p, step[i]), 1).s,
-                fixed(map_y(p, loss[i]), 1).s);
-    put(p, "<circle class=\"best\" cx=\"%s\" cy=\"%s\" r=\"6.5\"/>\n", fixed(map_x(p, step[best]), 1).s,
-        fixed(map_y(p, loss[best]), 1).s);
+        if (at[i].count)
+            put(p, "<circle class=\"dot\" cx=\"%s\" cy=\"%s\" r=\"3.2\"/>\n", fixed(map_x(p, at[i].at_low), 1).s,
+                fixed(map_y(p, at[i].low), 1).s);
+    put(p, "<circle class=\"best\" cx=\"%s\" cy=\"%s\" r=\"6.5\"/>\n", fixed(map_x(p, at[best].at_low), 1).s,
+        fixed(map_y(p, at[best].low), 1).s);
     return best;
 }
 
@@ -332,8 +334,10 @@ static void draw_head(picture *p, const char *title)
 }
 
 /* The lines' names and last values, under the title. */
-static void draw_legend(picture *p, const column *last, const double *step, const double *eval, size_t n, size_t best)
+static void draw_legend(picture *p, const column *last, const gr_curve *eval, size_t best)
 {
+    const gr_curve_point *at = eval->points;
+    size_t n = eval->n;
     int x = LEFT;
     if (last != NULL) {
         put(p, "<path class=\"train\" d=\"M%d 52h18\"/><text x=\"%d\" y=\"52\" dy=\".35em\">training loss %s</text>\n",
@@ -344,29 +348,28 @@ static void draw_legend(picture *p, const column *last, const double *step, cons
         put(p,
             "<path class=\"eval\" d=\"M%d 52h18\"/><circle class=\"dot\" cx=\"%d\" cy=\"52\" r=\"3.2\"/>"
             "<text x=\"%d\" y=\"52\" dy=\".35em\">evaluation loss %s, best %s at step %s</text>\n",
-            x, x + 9, x + 26, isfinite(eval[n - 1]) ? fixed(eval[n - 1], 3).s : "not finite", fixed(eval[best], 3).s,
-            fixed(step[best], 0).s);
+            x, x + 9, x + 26, isfinite(at[n - 1].last) ? fixed(at[n - 1].last, 3).s : "not finite",
+            fixed(at[best].low, 3).s, fixed(at[best].at_low, 0).s);
     if (last == NULL && best == n)
         put(p, "<text class=\"tick\" x=\"%d\" y=\"%d\" text-anchor=\"middle\">nothing to draw yet</text>\n",
             (LEFT + RIGHT) / 2, (TOP + BOTTOM) / 2);
 }
 
-gr_status gr_plot_loss(const char *path, const double *step, const double *loss, size_t n, const double *eval_step,
-                       const double *eval_loss, size_t n_eval, const char *title)
+gr_status gr_plot_loss(const char *path, const gr_history *h, const char *title)
 {
     picture p = {0};
     column *columns = gr_alloc_zero(COLUMNS, sizeof *columns);
-    gr_status status = columns ? set_range(&p, loss, n, eval_loss, n_eval) : GR_ERR_MEMORY;
+    gr_status status = columns ? set_range(&p, &h->loss, &h->eval) : GR_ERR_MEMORY;
     if (status == GR_OK) {
-        set_steps(&p, step, n, eval_step, n_eval);
-        int used = fill_columns(&p, step, loss, n, columns);
+        set_steps(&p, &h->loss, &h->eval);
+        int used = fill_columns(&p, &h->loss, columns);
         smooth_columns(columns, used);
         draw_head(&p, title);
         draw_y_axis(&p);
         draw_x_axis(&p);
         draw_train(&p, columns, used);
-        size_t best = draw_eval(&p, eval_step, eval_loss, n_eval);
-        draw_legend(&p, used ? &columns[used - 1] : NULL, eval_step, eval_loss, n_eval, best);
+        size_t best = draw_eval(&p, &h->eval);
+        draw_legend(&p, used ? &columns[used - 1] : NULL, &h->eval, best);
         put(&p, "</svg>\n");
         status = p.failed ? GR_ERR_MEMORY : gr_file_write(path, p.text, p.size);
     }

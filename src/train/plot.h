@@ -2,11 +2,10 @@
 #ifndef GR_TRAIN_PLOT_H
 #define GR_TRAIN_PLOT_H
 
-#include "base/error.h"
+#include "train/run.h"
 
-/* Draws n training losses and n_eval evaluation losses over their steps (rising) and writes the file atomically. Values
- * that are not finite are left out. However long the run, the file stays under 50 KB. n and n_eval may be 0. */
-gr_status gr_plot_loss(const char *path, const double *step, const double *loss, size_t n, const double *eval_step,
-                       const double *eval_loss, size_t n_eval, const char *title);
+/* Draws the losses over their steps (rising) and writes the file atomically. Values that are not finite are left out.
+ * However long the run, the file stays under 50 KB. Curves may be empty. */
+gr_status gr_plot_loss(const char *path, const gr_history *h, const char *title);
 
 #endif

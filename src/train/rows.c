@@ -167,3 +167,8 @@ int64_t gr_rows_of_epochs(const gr_rows *r, double epochs)
     double rows = ceil(epochs * (double)r->count);
     return rows < 1 ? 1 : rows < 9e18 ? (int64_t)rows : INT64_MAX;
 }
+
+int64_t gr_rows_of_step(const gr_rows *r, int64_t room, int64_t rows)
+{
+    return rows > 0 && r->count < room ? r->count : room;
+}

@@ -28,6 +28,7 @@ typedef struct run {
     char *metrics_path, *plot_path;
     int64_t *tokens, *targets, *segments; /* [accumulate · batch, context]; segments NULL: the data is a stream */
     int64_t step_tokens;
+    int64_t step_rows;        /* of the data; with o->rows at most an epoch */
     double seconds;           /* of training, earlier sessions included */
     double best;              /* lowest evaluation loss; infinity before the first */
     int64_t best_step;        /* where it was */
@@ -56,7 +57,7 @@ static gr_json_doc *state_json(const run *r)
     int64_t step = gr_trainer_steps(r->trainer);
     gr_json_put_text(o, "version", gr_version());
     gr_json_put_int(o, "step", step);
-    gr_json_put_int(o, "next_row", step * r->o->train.accumulate * r->o->train.batch); /* of the data */
+    gr_json_put_int(o, "next_row", step * r->step_rows); /* of the data */
     gr_json_put_int(o, "seed", (int64_t)r->o->train.seed);
     gr_json_put_text(o, "optimizer", r->o->train.optimizer == GR_ADAMW ? "adamw" : "sgd");
     gr_json_put_real(o, "seconds", r->seconds);
@@ -278,7 +279,7 @@ static gr_status evaluate(run *r)
     tell(r, (gr_run_event){.kind = GR_EVENT_EVAL, .eval_loss = loss, .is_best = best, .line = line});
     strcat(line, "\n");
     s = gr_file_append(r->metrics_path, line, strlen(line));
-    gr_history_add_eval(&r->history, step, loss);
+    gr_curve_add(&r->history.eval, step, loss);
     if (s == GR_OK && best) { /* the best is kept as a checkpoint of its own */
         s = save(r);
         if (s == GR_OK)
@@ -291,9 +292,7 @@ static gr_status evaluate(run *r)
 
 static gr_status plot(run *r)
 {
-    gr_history *h = &r->history;
-    return gr_plot_loss(r->plot_path, h->step, h->loss, h->n, h->eval_step, h->eval_loss, h->n_eval,
-                        gr_model_describe(r->model)->arch);
+    return gr_plot_loss(r->plot_path, &r->history, gr_model_describe(r->model)->arch);
 }
 
 /* ---- steps -------------------------------------------------------------------------------------------------- */
@@ -301,9 +300,9 @@ static gr_status plot(run *r)
 static void fill_batch(run *r)
 {
     const gr_train_options *t = &r->o->train;
-    int64_t rows = t->accumulate * t->batch, first = gr_trainer_steps(r->trainer) * rows, end = r->o->rows;
-    for (int64_t i = 0; i < rows; i++)
-        if (end <= 0 || first + i < end)
+    int64_t first = gr_trainer_steps(r->trainer) * r->step_rows, end = r->o->rows;
+    for (int64_t i = 0; i < t->accumulate * t->batch; i++)
+        if (i < r->step_rows && (end <= 0 || first + i < end))
             fill_row(r, r->rows, first + i, i);
         else
             empty_row(r, i);
@@ -350,7 +349,7 @@ static gr_status one_step(run *r)
                            .grad_norm = s.grad_norm,
                            .tokens_per_s = m.tokens_per_s,
                            .line = line});
-    gr_history_add(&r->history, s.step, s.loss);
+    gr_curve_add(&r->history.loss, s.step, s.loss);
     strcat(line, "\n");
     st = gr_file_append(r->metrics_path, line, strlen(line));
     return st == GR_OK ? judge(r, &s) : st;
@@ -455,7 +454,8 @@ static gr_status rewind_run(run *r)
         s = find_start(r, &step);
     if (s == GR_OK)
         s = gr_metrics_rewind(r->metrics_path, step, &r->history);
-    if (r->history.n_eval && r->history.eval_step[r->history.n_eval - 1] == (double)step)
+    const gr_curve *evals = &r->history.eval;
+    if (evals->n && evals->points[evals->n - 1].step == (double)step)
         r->evaluated = step;
     return s == GR_OK && step == r->o->train.steps ? plot(r) : s;
 }
@@ -475,6 +475,7 @@ static gr_status open_rows(run *r)
     if (!r->rows || (r->eval && apart && !r->eval_rows))
         return gr_error_status();
     gr_rows_info i = gr_rows_describe(r->rows);
+    r->step_rows = gr_rows_of_step(r->rows, t->accumulate * t->batch, r->o->rows);
     if (i.cut > 0)
         gr_remark(GR_LOG_INFO, "%lld of %lld documents are longer than a row of %lld tokens and cut, into %lld pieces",
                   (long long)i.cut, (long long)i.documents, (long long)t->context,
@@ -520,7 +521,7 @@ gr_status gr_train_run(gr_model *model, const gr_data *data, const gr_data *eval
     if (s == GR_OK)
         s = loop(&r);
     bool has_lock = r.lock || options->lock;
-    if (s != GR_OK && has_lock && (!r.trainer || gr_trainer_steps(r.trainer) == 0))
+    if (s != GR_OK && has_lock)
         gr_run_tidy(options->dir);
     gr_run_lock_close(r.lock);
     gr_history_close(&r.history);

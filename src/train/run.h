@@ -21,16 +21,35 @@ void gr_run_tidy(const char *dir);
 
 /* ---- measured ---- */
 
-/* What has been measured: the curve, and the lines of metrics.jsonl. Room for a whole run is taken at once. */
+/* Values over steps. A point is one of them, or in a long run several that follow one another. */
+typedef struct gr_curve_point {
+    double step;           /* of the newest in it */
+    double low, high, sum; /* of those that are finite */
+    double at_low;         /* step of the lowest */
+    double last;           /* the newest, finite or not */
+    int64_t count;         /* of those that are finite */
+} gr_curve_point;
+
+typedef struct gr_curve {
+    gr_curve_point *points; /* [capacity] */
+    size_t n, capacity;
+    int64_t per, in_last; /* values in a point, and in the newest */
+} gr_curve;
+
+/* Takes room for so many values, or for `most` points. */
+gr_status gr_curve_open(gr_curve *c, int64_t values, size_t most);
+size_t gr_curve_bytes(int64_t values, size_t most); /* that it takes */
+void gr_curve_close(gr_curve *c);
+void gr_curve_add(gr_curve *c, int64_t step, double value);
+
+/* What has been measured. Its room does not depend on the length of the run, beyond a few thousand steps. */
 typedef struct gr_history {
-    double *step, *loss, *eval_step, *eval_loss;
-    size_t n, n_eval, capacity, eval_capacity;
+    gr_curve loss, eval;
 } gr_history;
 
 gr_status gr_history_open(gr_history *h, int64_t steps, int64_t eval_every);
+size_t gr_history_bytes(int64_t steps, int64_t eval_every);
 void gr_history_close(gr_history *h);
-void gr_history_add(gr_history *h, int64_t step, double loss);
-void gr_history_add_eval(gr_history *h, int64_t step, double loss);
 
 /* One line of metrics.jsonl, without its newline. Numbers that are not finite become null. */
 typedef struct gr_metrics {

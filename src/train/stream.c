@@ -120,7 +120,7 @@ static gr_status join_some(joiner *j, size_t first, size_t *end)
 gr_data *gr_data_from_corpus(const gr_corpus *c, gr_tokenizer *tokenizer, int threads)
 {
     joiner j = {.corpus = c, .tokenizer = tokenizer, .threads = threads, .data = gr_alloc_zero(1, sizeof *j.data)};
-    gr_status s = j.data ? GR_OK : GR_ERR_MEMORY;
+    gr_status s = j.data ? gr_inputs_copy(&j.data->inputs, &c->inputs) : GR_ERR_MEMORY;
     for (size_t i = 0; s == GR_OK && i < c->n;)
         s = join_some(&j, i, &i);
     if (s == GR_OK && j.data->n < 2)
