@@ -78,7 +78,34 @@ cmp -s run/latest/training.safetensors again/latest/training.safetensors || fail
 [ "$(sed 's/,"tokens_per_s.*//' run/metrics.jsonl)" = "$(sed 's/,"tokens_per_s.*//' again/metrics.jsonl)" ] ||
     fail 'a resumed run has other metrics'
 run 2 finetune --resume --out again --lora-rank 5
-run 2 finetune base/latest --resume --out again
+run 0 finetune base/latest --resume --out again # the same base, by another name
+# The model that the adapter is for is known by its bytes, when it has been read.
+refused() {
+    "$g" "$@" >out 2>err </dev/null
+    got=$?
+    [ $got = 3 ] || fail "gradus $*: exit code $got, expected 3: $(cat err)"
+}
+mkdir same
+cp base/latest/* same
+run 0 finetune same --resume --out again
+cp same/model.safetensors bytes
+printf '\377' | dd of=same/model.safetensors bs=1 seek=5000 conv=notrunc 2>/dev/null
+refused finetune same --resume --out again
+says 'not the model that the run was begun with' err
+run 0 finetune same --resume --data-changed --out again
+says '"input": "model"' again/run.json
+cp bytes same/model.safetensors
+refused finetune --resume --out again # now it is the other one that is known
+cp -r base/latest/. same
+run 0 finetune same --resume --data-changed --out again
+run 0 finetune base --resume --out again
+# So is the data.
+cp data.jsonl copy.jsonl
+run 0 finetune base "$PWD/copy.jsonl" --resume --out again
+sed 's/lazy/eager/' data.jsonl >copy.jsonl
+refused finetune --resume --out again
+says 'copy.jsonl' err
+run 0 finetune base data.jsonl --resume --out again
 run 2 train --resume --out again
 says 'gradus finetune' err
 # The base goes away.
