@@ -52,6 +52,24 @@ for wrong in '--batch 10000000000' '--tokenizer nowhere.json' '--context 1000000
     [ ! -e new ] || fail "$wrong leaves $(find new)"
 done
 
+# ---- killed before its first checkpoint: the same command again, with --resume or without ----
+for again in '' '--resume'; do
+    # shellcheck disable=SC2086
+    run 0 train a.txt $small --steps 4 --out early
+    rm -r early/checkpoints/* early/latest
+    # shellcheck disable=SC2086
+    run 0 train a.txt $small --steps 4 $again --out early
+    says 'before its first checkpoint' err
+    [ "$(lines early)" = 4 ] || fail "begun anew: $(lines early) steps"
+    # shellcheck disable=SC2086
+    run 2 train a.txt $small --steps 4 --out early
+    says 'already holds a run' err
+    rm -r early/checkpoints early/latest early/metrics.jsonl # not one step
+    # shellcheck disable=SC2086
+    run 0 train a.txt $small --steps 4 $again --out early
+    rm -r early
+done
+
 # ---- the same bytes are the same data, wherever they lie ----
 mkdir home
 cp a.txt b.txt eval.txt home
