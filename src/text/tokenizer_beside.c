@@ -12,8 +12,9 @@
 typedef struct pending {
     const gr_told_token **at;
     size_t n, cap;
-    gr_vocab contents; /* of those in `at`; a content has the place of its first */
-    gr_vocab named;    /* contents of all that have a name */
+    gr_vocab told;  /* contents of the decoder's, which are not asked for again, whatever their flags */
+    gr_vocab place; /* contents of the others; the id is the place of the first in `at` */
+    gr_vocab named; /* contents of all that have a name */
 } pending;
 
 static gr_status remember(gr_vocab *v, const gr_told_token *t)
@@ -34,14 +35,15 @@ static gr_status append(pending *p, const gr_told_token *t)
 /* A token that nothing has yet; the same content with other flags comes again, and its flags count. */
 static gr_status append_missing(pending *p, const gr_tokenizer *t, const gr_told_token *token)
 {
-    int32_t before = gr_vocab_find(&p->contents, token->content, token->size);
-    if (!token->content || gr_vocab_find(&t->added.vocab, token->content, token->size) >= 0)
+    if (gr_vocab_find(&t->added.vocab, token->content, token->size) >= 0 ||
+        gr_vocab_find(&p->told, token->content, token->size) >= 0)
         return GR_OK;
-    if (before >= 0 && ((size_t)before < p->n ? gr_told_same_flags(p->at[before], token) : true))
+    int32_t before = gr_vocab_find(&p->place, token->content, token->size);
+    if (before >= 0 && gr_told_same_flags(p->at[before], token))
         return GR_OK;
     gr_status status = append(p, token);
     if (!status && before < 0)
-        status = gr_vocab_add(&p->contents, token->content, token->size, (uint32_t)(p->n - 1));
+        status = gr_vocab_add(&p->place, token->content, token->size, (uint32_t)(p->n - 1));
     return status;
 }
 
@@ -106,11 +108,10 @@ static gr_status collect(const gr_tokenizer *t, const gr_beside *b, const names 
     const gr_told_list *extra = b->extra.told ? &b->extra : &b->additional;
     gr_status status = GR_OK;
     for (size_t i = 0; i < b->decoder.n && !status; i++) {
-        status = remember(&p->contents, &b->decoder.at[i]);
+        status = remember(&p->told, &b->decoder.at[i]);
         if (!status)
             status = append(p, &b->decoder.at[i]);
     }
-    /* what the decoder has is not asked for again, whatever its flags */
     if (!status)
         status = each_name(n, collect_name, &(collecting){p, t});
     for (size_t i = 0; i < extra->n && !status; i++)
@@ -125,6 +126,7 @@ static gr_status put_token(gr_tokenizer *t, const gr_told_token *token, gr_added
 {
     int32_t id = gr_vocab_find(&t->added.vocab, token->content, token->size);
     const gr_added_token *old = id >= 0 ? &t->added.token[id] : NULL;
+    flags.special |= old && old->special; /* once a control token, always one */
     if (!token->size ||
         (old && old->special == flags.special && old->normalized == flags.normalized && old->lstrip == flags.lstrip &&
          old->rstrip == flags.rstrip && old->single_word == flags.single_word))
@@ -194,7 +196,8 @@ static gr_status put_tokens(gr_tokenizer *t, const gr_tokenizer_class *c, const 
     if (!status)
         remark_ids(t, b);
     gr_free(p.at);
-    gr_vocab_free(&p.contents);
+    gr_vocab_free(&p.told);
+    gr_vocab_free(&p.place);
     gr_vocab_free(&p.named);
     return status;
 }
@@ -323,25 +326,26 @@ static gr_status make_post(gr_tokenizer *t, const gr_tokenizer_class *c, const g
                            gr_bytes *json)
 {
     const gr_told_token *before = NULL, *after = NULL;
+    if (b->add_bos == GR_TOLD_YES && n->standard[GR_NAMED_BOS].content)
+        before = &n->standard[GR_NAMED_BOS];
+    if (b->add_eos == GR_TOLD_YES && n->standard[GR_NAMED_EOS].content)
+        after = &n->standard[GR_NAMED_EOS];
+    gr_status status = check_in_template(before);
+    if (!status)
+        status = check_in_template(after);
+    if (status)
+        return status;
     if (c->post == GR_POST_ROBERTA) {
         before = &n->standard[GR_NAMED_CLS];
         after = &n->standard[GR_NAMED_SEP];
         if (!before->size || !after->size)
             return gr_fail(GR_ERR_FILE, "tokenizer_config.json: %s needs a cls_token and a sep_token", c->name);
-        gr_status status = set_post(t, before, after);
+        status = set_post(t, before, after);
         return status ? status : add_roberta(t, before, after, b->add_prefix_space == GR_TOLD_YES, json);
     }
-    if (b->add_bos == GR_TOLD_YES && n->standard[GR_NAMED_BOS].content)
-        before = &n->standard[GR_NAMED_BOS];
-    if (b->add_eos == GR_TOLD_YES && n->standard[GR_NAMED_EOS].content)
-        after = &n->standard[GR_NAMED_EOS];
     if (!before && !after)
         return GR_OK;
-    gr_status status = check_in_template(before);
-    if (!status)
-        status = check_in_template(after);
-    if (!status)
-        status = set_post(t, before, after);
+    status = set_post(t, before, after);
     return status ? status : add_template(t, before, after, json);
 }
 

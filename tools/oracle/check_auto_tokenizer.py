@@ -45,7 +45,7 @@ CLASSES = {
 NAMED = ["bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token"]
 CONTENTS = ["<|im_start|>", "<|im_end|>", "<|user|>", "[TURN]", "[/TURN]", "<s>", "</s>", "<pad>", "<unk>", "<mask>", "<bos>", "<eos>",
             "<|endoftext|>", "the", "tide", "a", "日本", "é", " x", "<a b>", "<c:d>", "fi", "▁tide", "\u00c5", "<extra_0>", "aa",
-            "\n\n", "İ", "<|im", "1024", "$A", "<tool\u0000>"]
+            "\n\n", "İ", "<|im", "1024", "$x", "<tool\u0000>"]
 
 
 def chance(rng, p):
@@ -162,7 +162,7 @@ def write_beside(rng, folder, kind):
         config[rng.choice(["additional_special_tokens", "extra_special_tokens"])] = [
             flagged(rng, c, True) if chance(rng, 0.3) else c for c in rng.sample(CONTENTS, rng.randrange(0, 4))]
     if chance(rng, 0.1):
-        config["extra_special_tokens"] = {f"{c}_name": flagged(rng, c, True) if chance(rng, 0.3) else c for c in rng.sample(CONTENTS, 2)}
+        config["extra_special_tokens"] = {f"name_{k}": flagged(rng, c, True) if chance(rng, 0.3) else c for k, c in enumerate(rng.sample(CONTENTS, 2))}
     if chance(rng, 0.4):
         ids = [rng.randrange(size) for _ in range(rng.randrange(0, 3))] + [size + i for i in range(rng.randrange(0, 4))]
         if chance(rng, 0.15):
@@ -215,7 +215,8 @@ def expected(folder, texts):
     rows = []
     for text in texts:
         try:
-            rows.append((t.encode(text, add_special_tokens=False), t.encode(text, add_special_tokens=True)))
+            ids = t.encode(text, add_special_tokens=True)
+            rows.append((t.encode(text, add_special_tokens=False), ids, t.decode(ids), t.decode(ids, skip_special_tokens=True)))
         except BaseException as e:
             if isinstance(e, KeyboardInterrupt):
                 raise
@@ -223,13 +224,13 @@ def expected(folder, texts):
     return rows, type(t).__name__
 
 
-def gradus(command, folder, texts, flags):
-    lines = "".join(json.dumps({"text": text}) + "\n" for text in texts)
+def gradus(command, folder, rows, key, flags):
+    lines = "".join(json.dumps(row) + "\n" for row in rows)
     p = subprocess.run([command, "tokenize", str(folder), "--jsonl", "--allow-special", *flags], input=lines.encode(),
                        capture_output=True)
     if p.returncode:
         return p.stderr.decode(errors="replace").strip()
-    return [json.loads(line)["ids"] for line in p.stdout.decode().splitlines()]
+    return [json.loads(line)[key] for line in p.stdout.decode().split("\n")[:-1]]
 
 
 def one(options, i, totals):
@@ -245,21 +246,23 @@ def one(options, i, totals):
         rows, what = expected(folder, texts)
         bad = []
         if rows is None:
-            answer = gradus(options.gradus, folder, texts[:1], [])
+            answer = gradus(options.gradus, folder, [{"text": texts[0]}], "ids", [])
             totals["refused by both" if isinstance(answer, str) else "taken by Gradus alone"] += 1
             if not isinstance(answer, str):
                 bad = [("AutoTokenizer fails: " + what, None, None, None)]
         else:
             totals[f"{kind} {what}"] += 1
             good = [(text, row) for text, row in zip(texts, rows) if row]
-            for which, flags in ((0, []), (1, ["--special"])):
-                answer = gradus(options.gradus, folder, [text for text, _ in good], flags)
+            runs = [("ids", "text", 0, []), ("ids", "text", 1, ["--special"]), ("text", "ids", 2, []), ("text", "ids", 3, ["--skip-special"])]
+            for key, given, which, flags in runs:
+                inputs = [{given: row[1] if given == "ids" else text} for text, row in good]
+                answer = gradus(options.gradus, folder, inputs, key, flags)
                 if isinstance(answer, str):
-                    bad.append((what + " --special" * which, answer, None, None))
+                    bad.append((what, answer, None, None))
                     continue
-                totals["texts"] += len(answer)
-                bad += [(what + " --special" * which, text, row[which], ids)
-                        for (text, row), ids in zip(good, answer) if ids != row[which]]
+                totals["texts"] += len(answer) * (which == 0)
+                bad += [(" ".join([what, key] + flags), text, row[which], got)
+                        for (text, row), got in zip(good, answer) if got != row[which]]
         if bad:
             totals["directories that differ"] += 1
             print(f"{i} {kind}: {len(bad)} differences, first: {bad[0][0]} of {ascii(bad[0][1])}\n    theirs {bad[0][2]}\n    ours   {bad[0][3]}")
