@@ -54,12 +54,14 @@ typedef struct names {
     const gr_beside *beside;
 } names;
 
-static names names_of(const gr_tokenizer_class *c, const gr_beside *b)
+/* The class's names count where the files tell none. Beside a tokenizer.json they are only those that its vocabulary
+ * has: it grows by what is told alone. */
+static names names_of(const gr_tokenizer *t, const gr_tokenizer_class *c, const gr_beside *b, bool has_json)
 {
     names n = {.beside = b};
     for (int i = 0; i < GR_NAMED_COUNT; i++) {
         n.standard[i] = b->named[i];
-        if (b->named_told[i] || !c->named[i])
+        if (b->named_told[i] || !c->named[i] || (has_json && gr_tokenizer_id(t, c->named[i]) < 0))
             continue;
         n.standard[i] = (gr_told_token){.content = (char *)c->named[i], .size = strlen(c->named[i]), .plain = true};
     }
@@ -120,6 +122,12 @@ static gr_status collect(const gr_tokenizer *t, const gr_beside *b, const names 
 }
 
 /* ---- putting them in ---- */
+
+static bool same_flags(const gr_added_token *a, const gr_added_token *b)
+{
+    return a->special == b->special && a->normalized == b->normalized && a->lstrip == b->lstrip &&
+           a->rstrip == b->rstrip && a->single_word == b->single_word;
+}
 
 /* Adds it, if it is not there with these flags. */
 static gr_status put_token(gr_tokenizer *t, const gr_told_token *token, gr_added_token flags, bool *changed)
@@ -321,32 +329,64 @@ static gr_status check_in_template(const gr_told_token *token)
                    gr_printable(token->content, token->size, shown, sizeof shown));
 }
 
-/* As the class and the switches say; nothing is appended where the files' own post-processor stays. */
-static gr_status make_post(gr_tokenizer *t, const gr_tokenizer_class *c, const gr_beside *b, const names *n,
-                           gr_bytes *json)
+typedef struct around {
+    const gr_told_token *before, *after; /* NULL: nothing */
+} around;
+
+/* As the class and the switches say. Beside a tokenizer.json transformers does not heed the switches. */
+static gr_status choose_around(const gr_tokenizer_class *c, const gr_beside *b, const names *n, bool has_json,
+                               around *a)
 {
-    const gr_told_token *before = NULL, *after = NULL;
-    if (b->add_bos == GR_TOLD_YES && n->standard[GR_NAMED_BOS].content)
-        before = &n->standard[GR_NAMED_BOS];
-    if (b->add_eos == GR_TOLD_YES && n->standard[GR_NAMED_EOS].content)
-        after = &n->standard[GR_NAMED_EOS];
-    gr_status status = check_in_template(before);
+    const gr_told_token *standard = n->standard;
+    if (b->add_bos == GR_TOLD_YES && standard[GR_NAMED_BOS].content && !has_json)
+        a->before = &standard[GR_NAMED_BOS];
+    if (b->add_eos == GR_TOLD_YES && standard[GR_NAMED_EOS].content && !has_json)
+        a->after = &standard[GR_NAMED_EOS];
+    gr_status status = check_in_template(a->before);
     if (!status)
-        status = check_in_template(after);
+        status = check_in_template(a->after);
+    if (status || c->post != GR_POST_ROBERTA)
+        return status;
+    a->before = &standard[GR_NAMED_CLS];
+    a->after = &standard[GR_NAMED_SEP];
+    if (!a->before->size || !a->after->size)
+        return gr_fail(GR_ERR_FILE, "tokenizer_config.json: %s needs a cls_token and a sep_token", c->name);
+    return GR_OK;
+}
+
+static bool is_around(const gr_tokenizer *t, const around *a)
+{
+    const gr_post *p = &t->post;
+    size_t n = 0;
+    bool same = true;
+    if (a->before)
+        same = n < p->n && !p->item[n].is_text &&
+               p->item[n].id == gr_tokenizer_find(t, a->before->content, a->before->size),
+        n++;
+    same = same && n < p->n && p->item[n++].is_text;
+    if (same && a->after)
+        same =
+            n < p->n && !p->item[n].is_text && p->item[n].id == gr_tokenizer_find(t, a->after->content, a->after->size),
+        n++;
+    return same && n == p->n;
+}
+
+/* Puts it into the tokenizer, and appends it to json where it was otherwise. */
+static gr_status make_post(gr_tokenizer *t, const gr_tokenizer_class *c, const gr_beside *b, const names *n,
+                           bool has_json, gr_bytes *json)
+{
+    around a = {NULL, NULL};
+    if (has_json && c->post == GR_POST_SWITCHES)
+        return GR_OK;
+    gr_status status = choose_around(c, b, n, has_json, &a);
+    if (status || is_around(t, &a))
+        return status;
+    status = set_post(t, a.before, a.after);
     if (status)
         return status;
-    if (c->post == GR_POST_ROBERTA) {
-        before = &n->standard[GR_NAMED_CLS];
-        after = &n->standard[GR_NAMED_SEP];
-        if (!before->size || !after->size)
-            return gr_fail(GR_ERR_FILE, "tokenizer_config.json: %s needs a cls_token and a sep_token", c->name);
-        status = set_post(t, before, after);
-        return status ? status : add_roberta(t, before, after, b->add_prefix_space == GR_TOLD_YES, json);
-    }
-    if (!before && !after)
-        return GR_OK;
-    status = set_post(t, before, after);
-    return status ? status : add_template(t, before, after, json);
+    if (c->post == GR_POST_ROBERTA)
+        return add_roberta(t, a.before, a.after, b->add_prefix_space == GR_TOLD_YES, json);
+    return add_template(t, a.before, a.after, json);
 }
 
 /* ---- the text ---- */
@@ -405,19 +445,48 @@ static void set_ends(gr_tokenizer *t, const gr_beside *b, const names *n)
         t->eos = eos->content ? (int32_t)gr_tokenizer_find(t, eos->content, eos->size) : -1;
 }
 
+static bool same_tokens(const gr_added *a, const gr_added *b)
+{
+    bool same = a->rows == b->rows;
+    for (size_t id = 0; same && id < a->rows; id++) {
+        size_t x_size = 0, y_size = 0;
+        const char *x = gr_vocab_text(&a->vocab, (int64_t)id, &x_size),
+                   *y = gr_vocab_text(&b->vocab, (int64_t)id, &y_size);
+        same = a->token[id].present == b->token[id].present && !x == !y && x_size == y_size &&
+               (!x || memcmp(x, y, x_size) == 0) && same_flags(&a->token[id], &b->token[id]);
+    }
+    return same;
+}
+
+/* Without those of a tokenizer.json, whose class takes only what is told. */
+static gr_status put_tokens_anew(gr_tokenizer *t, const gr_tokenizer_class *c, const gr_beside *b, const names *n,
+                                 bool *changed)
+{
+    gr_added old = t->added;
+    t->added = (gr_added){0};
+    gr_status status = put_tokens(t, c, b, n, changed);
+    *changed = !same_tokens(&old, &t->added);
+    if (!status && !*changed) {
+        gr_added_free(&t->added);
+        t->added = old;
+        return GR_OK;
+    }
+    gr_added_free(&old);
+    return status;
+}
+
 gr_status gr_tokenizer_add_beside(gr_tokenizer *t, const gr_tokenizer_class *c, const gr_beside *b, bool has_json)
 {
-    static const gr_tokenizer_class nothing = {.name = ""};
     gr_bytes post = {0};
-    bool changed = false;
-    names n = names_of(has_json ? &nothing : c, b);
-    gr_status status = put_tokens(t, has_json ? &nothing : c, b, &n, &changed);
+    bool changed = false, anew = has_json && c->anew && b->decoder.told;
+    names n = names_of(t, c, b, has_json);
+    gr_status status = anew ? put_tokens_anew(t, c, b, &n, &changed) : put_tokens(t, c, b, &n, &changed);
     if (!status && changed)
         status = gr_tokenizer_prepare_added(t);
     if (!status && changed)
         status = write_added_tokens(t);
-    if (!status && !has_json)
-        status = make_post(t, c, b, &n, &post);
+    if (!status)
+        status = make_post(t, c, b, &n, has_json, &post);
     if (!status && post.size)
         status = replace(t, "post_processor", &post);
     gr_bytes_free(&post);

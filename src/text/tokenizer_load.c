@@ -1,5 +1,6 @@
 /* Loading from a path, and which tokens begin and end a text. */
 #include "text/files/convert.h"
+#include "text/files/told_stages.h"
 #include "text/tokenizer.h"
 #include "base/error.h"
 #include "base/file.h"
@@ -107,12 +108,29 @@ static gr_tokenizer *load_parts(const char *dir, const char *const *path, const 
     return NULL;
 }
 
+static gr_tokenizer *load_json(const char *path, const gr_tokenizer_class *c, const gr_beside *b)
+{
+    size_t size;
+    char *json = gr_file_read(path, GR_JSON_LIMIT, &size);
+    if (!json)
+        return NULL;
+    gr_status status = gr_apply_told_stages(c, b, &json, &size);
+    gr_tokenizer *t = status ? NULL : gr_tokenizer_of(json, size);
+    if (status)
+        gr_free(json);
+    if (!t)
+        gr_fail_in("%s", path);
+    return t;
+}
+
 /* tokenizer.json, and what the files beside it add; else what the class makes of older files. */
 static gr_tokenizer *load_told(const char *dir, const char *const *path, gr_beside *b)
 {
     bool has_json = gr_path_is_file(path[JSON]);
-    const gr_tokenizer_class *c = has_json ? NULL : gr_class_of(b);
-    gr_tokenizer *t = has_json ? load_file(path[JSON]) : c ? load_parts(dir, path, c, b) : NULL;
+    const gr_tokenizer_class *c = gr_tokenizer_class_of(b, has_json);
+    if (!c)
+        gr_fail_in("%s", dir);
+    gr_tokenizer *t = !c ? NULL : has_json ? load_json(path[JSON], c, b) : load_parts(dir, path, c, b);
     if (t && gr_tokenizer_add_beside(t, c, b, has_json)) {
         gr_fail_in("%s", dir);
         gr_tokenizer_free(t);

@@ -122,6 +122,38 @@ def write_model(rng, folder):
     (folder / "tokenizer.model").write_bytes(m.SerializeToString())
 
 
+def write_saved(rng, folder):
+    """What a class of transformers saves, then changed by hand: tokens and switches that only tokenizer_config.json has."""
+    with tempfile.TemporaryDirectory() as name:
+        source = pathlib.Path(name)
+        level = chance(rng, 0.5)
+        class_ = rng.choice(sorted(LEVEL) if level else ["LlamaTokenizer", "LlamaTokenizer", "GemmaTokenizer"])
+        (write_merges if level else write_model)(rng, source)
+        config = {"tokenizer_class": class_, "extra_special_tokens": rng.sample(CONTENTS[:12], rng.randrange(0, 3))}
+        for key in ("add_prefix_space", "legacy", "add_bos_token", "add_eos_token"):
+            if chance(rng, 0.3):
+                config[key] = chance(rng, 0.5)
+        (source / "tokenizer_config.json").write_text(json.dumps(config))
+        AutoTokenizer.from_pretrained(str(source)).save_pretrained(str(folder))
+    data = json.loads((folder / "tokenizer.json").read_text())
+    config = json.loads((folder / "tokenizer_config.json").read_text())
+    size = len(data["model"]["vocab"])
+    decoder = {str(t["id"]): {k: v for k, v in t.items() if k != "id"} for t in data["added_tokens"]}
+    for i, content in enumerate(rng.sample(CONTENTS, rng.randrange(0, 3))):
+        if content not in [t["content"] for t in decoder.values()]:
+            decoder[str(max([size - 1] + [int(k) for k in decoder]) + 1)] = flagged(rng, content, False)
+    config["added_tokens_decoder"] = decoder
+    if chance(rng, 0.5):
+        data["added_tokens"] = [t for t in data["added_tokens"] if chance(rng, 0.5)]
+    for key in ("add_prefix_space", "legacy"):
+        if chance(rng, 0.3):
+            config[key] = chance(rng, 0.5)
+    if class_ == "LlamaTokenizer":  # which transformers forgets when it saves
+        config.setdefault("legacy", data["pre_tokenizer"].get("prepend_scheme") == "always")
+    (folder / "tokenizer.json").write_text(json.dumps(data, ensure_ascii=False))
+    (folder / "tokenizer_config.json").write_text(json.dumps(config))
+
+
 def flagged(rng, content, typed):
     token = {"content": content, "lstrip": chance(rng, 0.2), "rstrip": chance(rng, 0.2), "single_word": chance(rng, 0.15),
              "special": chance(rng, 0.6), "normalized": chance(rng, 0.4)}
@@ -235,11 +267,12 @@ def gradus(command, folder, rows, key, flags):
 
 def one(options, i, totals):
     rng = random.Random(f"{options.seed} {i}")
-    kind = options.only or rng.choice(["merges", "merges", "model", "model", "json"])
+    kind = options.only or rng.choice(["merges", "merges", "model", "model", "json", "saved"])
     with tempfile.TemporaryDirectory() as name:
         folder = pathlib.Path(name)
-        {"merges": write_merges, "model": write_model, "json": write_json}[kind](rng, folder)
-        write_beside(rng, folder, kind)
+        {"merges": write_merges, "model": write_model, "json": write_json, "saved": write_saved}[kind](rng, folder)
+        if kind != "saved":
+            write_beside(rng, folder, kind)
         if kind != "json" and not (folder / "config.json").exists() and not (folder / "tokenizer_config.json").exists():
             return # AutoTokenizer cannot; Gradus takes the two files for GPT-2's
         texts = texts_of(rng, folder)
@@ -280,7 +313,7 @@ def main():
     parser.add_argument("--count", type=int, default=2000)
     parser.add_argument("--first", type=int, default=0)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--only", choices=["merges", "model", "json"])
+    parser.add_argument("--only", choices=["merges", "model", "json", "saved"])
     parser.add_argument("--keep")
     options = parser.parse_args()
     totals = collections.Counter()

@@ -156,6 +156,7 @@ static gr_status read_named(gr_beside *b, int which, gr_json value, bool of_map)
     gr_told_token t;
     const char *content = read_token(value, true, &t, &size);
     t.special |= of_map && !t.plain;
+    t.late = !of_map && !t.plain;
     gr_status status = gr_json_check(value.doc);
     if (!status)
         status = own_strings(&t, NULL, content, size);
@@ -198,6 +199,7 @@ static gr_status put_value(gr_told_list *list, const char *key, gr_json value, b
     gr_told_token t;
     const char *content = read_token(value, false, &t, &size);
     t.special |= of_map && !t.plain;
+    t.late = !of_map && !t.plain;
     gr_status status = gr_json_check(value.doc);
     return status ? status : put(list, key, content, size, t);
 }
@@ -226,6 +228,7 @@ static gr_status read_list(gr_told_list *list, gr_json value, bool of_map)
         const char *content = read_token(gr_json_item(value, i), false, &t, &size);
         bool there = false;
         t.special |= of_map && !t.plain;
+        t.late = !of_map && !t.plain;
         if ((status = gr_json_check(value.doc)))
             break;
         if (of_map && list->n == most_listed)
@@ -394,7 +397,7 @@ static gr_status collect_special(const gr_beside *b, gr_vocab *special)
     gr_status status = GR_OK;
     for (size_t i = 0; i < GR_NAMED_COUNT + b->extra.n && !status; i++) {
         const gr_told_token *t = i < GR_NAMED_COUNT ? &b->named[i] : &b->extra.at[i - GR_NAMED_COUNT];
-        if (t->content && gr_vocab_find(special, t->content, t->size) < 0)
+        if (t->content && !t->late && gr_vocab_find(special, t->content, t->size) < 0)
             status = gr_vocab_add(special, t->content, t->size, (uint32_t)special->count);
     }
     return status;

@@ -34,6 +34,7 @@ typedef struct gr_told_token {
     size_t order;
     bool plain; /* a string without flags: special, and matched as it is */
     bool special, lstrip, rstrip, single_word;
+    bool late;          /* an object in tokenizer_config.json: transformers reads it behind added_tokens.json */
     gr_told normalized; /* not told: unless special */
 } gr_told_token;
 

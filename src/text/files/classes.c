@@ -13,9 +13,11 @@ static const gr_tokenizer_class backend = {
 static const gr_tokenizer_class classes[] = {
     {.name = "GPT2Tokenizer",
      .aliases = " ",
+     .anew = true,
      .named = {[GR_NAMED_BOS] = END_OF_TEXT, [GR_NAMED_EOS] = END_OF_TEXT, [GR_NAMED_UNK] = END_OF_TEXT}},
     {.name = "Qwen2Tokenizer",
      .aliases = " ",
+     .anew = true,
      .named = {[GR_NAMED_EOS] = END_OF_TEXT, [GR_NAMED_UNK] = END_OF_TEXT, [GR_NAMED_PAD] = END_OF_TEXT},
      .normalizer = "{\"type\": \"NFC\"}",
      .split = "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\\\r\\\\n\\\\p{L}\\\\p{N}]?\\\\p{L}+|\\\\p{N}| "
@@ -23,23 +25,28 @@ static const gr_tokenizer_class classes[] = {
      .names_again = true},
     {.name = "RobertaTokenizer",
      .aliases = " BartTokenizer LEDTokenizer MvpTokenizer ",
+     .anew = true,
      .post = GR_POST_ROBERTA,
      .named = {"<s>", "</s>", "<unk>", "</s>", "<pad>", "<s>", "<mask>"}},
     {.name = "CodeGenTokenizer",
      .aliases = " ",
-     .post = GR_POST_NONE,
+     .anew = true,
      .named = {[GR_NAMED_BOS] = END_OF_TEXT, [GR_NAMED_EOS] = END_OF_TEXT, [GR_NAMED_UNK] = END_OF_TEXT}},
     {.name = "GPTNeoXTokenizer",
      .aliases = " ",
+     .anew = true,
+     .post = GR_POST_SWITCHES_ALWAYS,
      .named = {END_OF_TEXT, END_OF_TEXT, END_OF_TEXT, [GR_NAMED_PAD] = "<|padding|>"},
      .normalizer = "{\"type\": \"NFC\"}"},
     {.name = "LlamaTokenizer",
      .aliases = " Phi3Tokenizer ",
+     .anew = true,
      .reads = GR_READS_SENTENCEPIECE,
      .named = {"<s>", "</s>", "<unk>"},
      .way = GR_SPM_LLAMA},
     {.name = "GemmaTokenizer",
      .aliases = " ",
+     .anew = true,
      .reads = GR_READS_SENTENCEPIECE,
      .named = {"<bos>", "<eos>", "<unk>", [GR_NAMED_PAD] = "<pad>", [GR_NAMED_MASK] = "<mask>"},
      .way = GR_SPM_GEMMA},
@@ -110,14 +117,14 @@ static bool is_foreign(const char *name, size_t size)
     return lists(known, name, size);
 }
 
-static const gr_tokenizer_class *class_called(const char *name)
+static const gr_tokenizer_class *class_called(const char *name, bool has_json)
 {
     size_t size = size_of_name(name);
     for (size_t i = 0; i < sizeof classes / sizeof *classes; i++)
         if ((strlen(classes[i].name) == size && memcmp(classes[i].name, name, size) == 0) ||
             lists(classes[i].aliases, name, size))
             return &classes[i];
-    if (!is_foreign(name, size))
+    if (has_json || !is_foreign(name, size))
         return &backend;
     char shown[80];
     gr_fail(GR_ERR_UNSUPPORTED,
@@ -127,13 +134,13 @@ static const gr_tokenizer_class *class_called(const char *name)
     return NULL;
 }
 
-const gr_tokenizer_class *gr_class_of(const gr_beside *b)
+const gr_tokenizer_class *gr_tokenizer_class_of(const gr_beside *b, bool has_json)
 {
     const char *told = b->tokenizer_class && *b->tokenizer_class ? b->tokenizer_class : b->model_class;
     if (!b->any)
-        return &classes[0]; /* the two files alone are GPT-2's */
+        return has_json ? &backend : &classes[0]; /* vocab.json and merges.txt alone are GPT-2's */
     for (size_t i = 0; b->model_type && i < sizeof types / sizeof *types; i++)
         if (lists(types[i].types, b->model_type, strlen(b->model_type)))
-            return class_called(told && *told && !types[i].fixed ? told : types[i].class);
-    return told && *told ? class_called(told) : &backend;
+            return class_called(told && *told && !types[i].fixed ? told : types[i].class, has_json);
+    return told && *told ? class_called(told, has_json) : &backend;
 }

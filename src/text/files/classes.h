@@ -6,16 +6,16 @@
 
 #include "text/files/beside.h"
 
-typedef enum gr_class_reads {
+typedef enum gr_reads {
     GR_READS_MERGES,        /* vocab.json with merges.txt */
     GR_READS_SENTENCEPIECE, /* tokenizer.model */
-} gr_class_reads;
+} gr_reads;
 
-typedef enum gr_class_post {
-    GR_POST_SWITCHES, /* bos and eos as add_bos_token and add_eos_token say */
-    GR_POST_ROBERTA,  /* cls and sep, always */
-    GR_POST_NONE,     /* nothing, unless a switch is told */
-} gr_class_post;
+typedef enum gr_post_kind {
+    GR_POST_SWITCHES,        /* bos and eos as add_bos_token and add_eos_token say */
+    GR_POST_ROBERTA,         /* cls and sep, always */
+    GR_POST_SWITCHES_ALWAYS, /* also in place of what a tokenizer.json says */
+} gr_post_kind;
 
 typedef enum gr_spm_way {                 /* around a tokenizer.model */
                           GR_SPM_ITS_OWN, /* as the file's own settings say */
@@ -26,15 +26,17 @@ typedef enum gr_spm_way {                 /* around a tokenizer.model */
 typedef struct gr_tokenizer_class {
     const char *name;
     const char *aliases; /* other names, with a space around each */
-    gr_class_reads reads;
-    gr_class_post post;
+    gr_reads reads;
+    gr_post_kind post;
+    bool anew; /* a tokenizer.json gives it the model; added tokens are only those told beside it, where they are */
     const char *named[GR_NAMED_COUNT]; /* NULL: none */
     const char *normalizer, *split;    /* JSON of the normalizer, of a regex in place of GPT-2's pattern; NULL: none */
     bool names_again;                  /* named tokens lose other flags than `special` */
     gr_spm_way way;
 } gr_tokenizer_class;
 
-/* The class of a directory. NULL: gr_error() names the class that is not supported, and what to do. */
-const gr_tokenizer_class *gr_class_of(const gr_beside *b);
+/* The class of a directory. has_json: a tokenizer.json is there, which runs as it is written for classes that are not
+ * known here; else NULL: gr_error() names the class that is not supported, and what to do. */
+const gr_tokenizer_class *gr_tokenizer_class_of(const gr_beside *b, bool has_json);
 
 #endif

@@ -21,4 +21,10 @@ typedef struct gr_file_text {
 gr_status gr_convert_merges(const gr_tokenizer_class *c, const gr_beside *b, gr_file_text vocab, gr_file_text merges,
                             gr_bytes *json);
 
+/* The stages of a class as an object with "normalizer", "pre_tokenizer" and "decoder". */
+gr_status gr_add_level_stages(const gr_tokenizer_class *c, const gr_beside *b, gr_bytes *json);
+gr_status gr_add_llama_stages(const gr_beside *b, gr_bytes *json);
+/* Where LLaMA's class puts a space: "always" before each part between added tokens, "first", "never". */
+const char *gr_told_scheme(const gr_beside *b);
+
 #endif

@@ -30,11 +30,10 @@ static gr_status add_strings(gr_bytes *json, const char *const *strings, size_t 
     return status;
 }
 
-/* The pattern of the class, then bytes. */
-static gr_status add_stages(const gr_tokenizer_class *c, bool prefix, gr_bytes *json)
+gr_status gr_add_level_stages(const gr_tokenizer_class *c, const gr_beside *b, gr_bytes *json)
 {
     const char *text[] = {
-        "{\"version\": \"1.0\", \"added_tokens\": [],\n\"normalizer\": ",
+        "{\"normalizer\": ",
         c->normalizer ? c->normalizer : "null",
         ",\n\"pre_tokenizer\": ",
         c->split ? "{\"type\": \"Sequence\", \"pretokenizers\": [{\"type\": \"Split\", \"pattern\": {\"Regex\": \""
@@ -42,11 +41,11 @@ static gr_status add_stages(const gr_tokenizer_class *c, bool prefix, gr_bytes *
         c->split ? c->split : "",
         c->split ? "\"}, \"behavior\": \"Isolated\", \"invert\": false}, " : "",
         "{\"type\": \"ByteLevel\", \"add_prefix_space\": ",
-        prefix ? "true" : "false",
+        b->add_prefix_space == GR_TOLD_YES ? "true" : "false",
         ", \"trim_offsets\": true, \"use_regex\": ",
         c->split ? "false}]}" : "true}",
-        ",\n\"post_processor\": null,\n\"decoder\": {\"type\": \"ByteLevel\", \"add_prefix_space\": true, "
-        "\"trim_offsets\": true, \"use_regex\": true},\n\"model\": {\"type\": \"BPE\", \"vocab\": ",
+        ",\n\"decoder\": {\"type\": \"ByteLevel\", \"add_prefix_space\": true, \"trim_offsets\": true, "
+        "\"use_regex\": true}}",
     };
     return add_strings(json, text, sizeof text / sizeof *text);
 }
@@ -61,7 +60,12 @@ gr_status gr_convert_merges(const gr_tokenizer_class *c, const gr_beside *b, gr_
     gr_status status = gr_json_check(doc);
     gr_json_free(doc);
     if (!status)
-        status = add_stages(c, b->add_prefix_space == GR_TOLD_YES, json);
+        status = gr_add_level_stages(c, b, json);
+    if (!status) { /* go on inside of the stages' object */
+        json->size--;
+        status = gr_bytes_add_string(json, ",\n\"version\": \"1.0\", \"added_tokens\": [], \"post_processor\": null,\n"
+                                           "\"model\": {\"type\": \"BPE\", \"vocab\": ");
+    }
     if (!status)
         status = gr_bytes_add(json, vocab.data, vocab.size);
     if (!status)

@@ -65,11 +65,24 @@ static bool find_member(const char *json, size_t size, const char *key, const ch
     return good;
 }
 
+static gr_status fail_unusual(const char *key)
+{
+    return gr_fail(GR_ERR_UNSUPPORTED, "tokenizer.json: written in an unusual way, no place found for \"%s\"", key);
+}
+
+gr_status gr_json_copy_member(gr_bytes *out, const char *json, size_t size, const char *key)
+{
+    const char *start, *stop;
+    if (!find_member(json, size, key, &start, &stop) || !start)
+        return fail_unusual(key);
+    return gr_bytes_add(out, start, (size_t)(stop - start));
+}
+
 gr_status gr_json_add_replaced(gr_bytes *out, const char *json, size_t size, const char *key, const gr_bytes *value)
 {
     const char *start, *stop, *end = json + size;
     if (!find_member(json, size, key, &start, &stop))
-        return gr_fail(GR_ERR_UNSUPPORTED, "tokenizer.json: written in an unusual way, no place found for \"%s\"", key);
+        return fail_unusual(key);
     if (start) {
         gr_status status = gr_bytes_add(out, json, (size_t)(start - json));
         if (!status)

@@ -10,6 +10,8 @@ gr_status gr_json_add_text(gr_bytes *out, const char *text, size_t size);
 gr_status gr_json_add_added_token(gr_bytes *out, int64_t id, const char *content, size_t size, bool special);
 gr_status gr_json_add_flagged_token(gr_bytes *out, int64_t id, const char *content, size_t size,
                                     const gr_added_token *flags);
+/* Appends the value of a key of the object `json`, which has it. */
+gr_status gr_json_copy_member(gr_bytes *out, const char *json, size_t size, const char *key);
 /* Appends the object `json` with the value of `key` replaced, or put first where it is missing. */
 gr_status gr_json_add_replaced(gr_bytes *out, const char *json, size_t size, const char *key, const gr_bytes *value);
 

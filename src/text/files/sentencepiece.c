@@ -510,12 +510,14 @@ static gr_status add_user_defined(const model *m, gr_bytes *json)
     return status ? status : gr_bytes_add_string(json, "}, \"behavior\": \"Isolated\", \"invert\": false}");
 }
 
-static const char *const prefix_always =
-    "{\"type\": \"Metaspace\", \"replacement\": \"\xE2\x96\x81\", \"prepend_scheme\": \"always\", \"split\": false}";
-static const char *const prefix_first =
-    "{\"type\": \"Metaspace\", \"replacement\": \"\xE2\x96\x81\", \"prepend_scheme\": \"first\", \"split\": false}";
-static const char *const prefix_never =
-    "{\"type\": \"Metaspace\", \"replacement\": \"\xE2\x96\x81\", \"prepend_scheme\": \"never\", \"split\": false}";
+static gr_status add_metaspace(gr_bytes *json, const char *scheme)
+{
+    gr_status status = gr_bytes_add_string(
+        json, "{\"type\": \"Metaspace\", \"replacement\": \"\xE2\x96\x81\", \"prepend_scheme\": \"");
+    if (!status)
+        status = gr_bytes_add_string(json, scheme);
+    return status ? status : gr_bytes_add_string(json, "\", \"split\": false}");
+}
 
 /* Parts of a list, those that are wanted. */
 typedef struct part {
@@ -569,7 +571,7 @@ static gr_status add_own_stages(const model *m, const gr_beside *b, gr_bytes *js
     if (!status)
         status = gr_bytes_add_string(json, "]},\n\"pre_tokenizer\": {\"type\": \"Sequence\", \"pretokenizers\": [");
     if (!status && m->add_prefix)
-        status = gr_bytes_add_string(json, legacy ? prefix_always : prefix_first);
+        status = add_metaspace(json, legacy ? "always" : "first");
     if (!status && isolate && m->add_prefix)
         status = gr_bytes_add_string(json, ", ");
     if (!status && isolate)
@@ -579,21 +581,34 @@ static gr_status add_own_stages(const model *m, const gr_beside *b, gr_bytes *js
     return status ? status : add_decoders(json, m->byte_fallback, m->add_prefix || m->byte_fallback, m->add_prefix);
 }
 
-static gr_status add_class_stages(const gr_tokenizer_class *c, const gr_beside *b, gr_bytes *json)
+const char *gr_told_scheme(const gr_beside *b)
 {
-    bool prefix = b->add_prefix_space != GR_TOLD_NO;
-    if (c->way == GR_SPM_GEMMA) {
-        gr_status status = gr_bytes_add_string(
-            json, "\"normalizer\": {\"type\": \"Replace\", \"pattern\": {\"String\": \" \"}, \"content\": "
-                  "\"\xE2\x96\x81\"},\n\"pre_tokenizer\": {\"type\": \"Split\", \"pattern\": {\"String\": \" \"}, "
-                  "\"behavior\": \"MergedWithPrevious\", \"invert\": false}");
-        return status ? status : add_decoders(json, true, true, false);
-    }
-    const char *scheme = !prefix ? prefix_never : b->legacy == GR_TOLD_YES ? prefix_always : prefix_first;
+    return b->add_prefix_space == GR_TOLD_NO ? "never" : b->legacy == GR_TOLD_YES ? "always" : "first";
+}
+
+static gr_status add_gemma_stages(gr_bytes *json)
+{
+    gr_status status = gr_bytes_add_string(
+        json, "\"normalizer\": {\"type\": \"Replace\", \"pattern\": {\"String\": \" \"}, \"content\": "
+              "\"\xE2\x96\x81\"},\n\"pre_tokenizer\": {\"type\": \"Split\", \"pattern\": {\"String\": \" \"}, "
+              "\"behavior\": \"MergedWithPrevious\", \"invert\": false}");
+    return status ? status : add_decoders(json, true, true, false);
+}
+
+static gr_status add_llama_stages(const gr_beside *b, gr_bytes *json)
+{
     gr_status status = gr_bytes_add_string(json, "\"normalizer\": null,\n\"pre_tokenizer\": ");
     if (!status)
-        status = gr_bytes_add_string(json, scheme);
-    return status ? status : add_decoders(json, true, true, prefix);
+        status = add_metaspace(json, gr_told_scheme(b));
+    return status ? status : add_decoders(json, true, true, b->add_prefix_space != GR_TOLD_NO);
+}
+
+gr_status gr_add_llama_stages(const gr_beside *b, gr_bytes *json)
+{
+    gr_status status = gr_bytes_add_string(json, "{");
+    if (!status)
+        status = add_llama_stages(b, json);
+    return status ? status : gr_bytes_add_string(json, "\"added_tokens\": []}");
 }
 
 /* A piece that added_tokens_decoder calls otherwise gets that name, unless another piece has it and keeps it. */
@@ -687,7 +702,7 @@ static gr_status convert_class(const gr_tokenizer_class *c, gr_beside *b, const 
         unk = told->content ? (piece){.text = told->content, .size = told->size} : (piece){.text = "<unk>", .size = 5};
     gr_status status = tell_pieces(m, true, b);
     if (!status)
-        status = add_class_stages(c, b, json);
+        status = c->way == GR_SPM_GEMMA ? add_gemma_stages(json) : add_llama_stages(b, json);
     return status ? status : add_bpe(m, c, &unk, json);
 }
 
