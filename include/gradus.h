@@ -358,7 +358,8 @@ GR_API double gr_item(gr_tensor *t);
 typedef struct gr_tokenizer gr_tokenizer;
 
 /* From a tokenizer.json, a SentencePiece tokenizer.model, or a directory that has one of them or vocab.json and
- * merges.txt; its tokenizer_config.json then names bos and eos. */
+ * merges.txt. Of a directory also the files beside them count (tokenizer_config.json, special_tokens_map.json,
+ * added_tokens.json, config.json's model_type), as for AutoTokenizer of transformers: docs/tokenizers.md. */
 GR_API gr_tokenizer *gr_tokenizer_load(const char *path);
 GR_API gr_tokenizer *gr_tokenizer_from_json(const char *json, size_t size);
 /* 256 tokens, one a byte, id = byte, and <|endoftext|>, 256. */

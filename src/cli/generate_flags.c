@@ -133,7 +133,8 @@ static gr_status check_ids(gr_args *args, const gr_opened *on, const int64_t *id
                                                (long long)ids[i], (long long)vocab)
                                 : gr_fail(GR_ERR_FILE,
                                           "%s: its tokenizer made the id %lld, its model knows %lld\n"
-                                          "tokenizer.json and config.json do not belong together",
+                                          "the tokenizer and config.json do not belong together, or tokens were added "
+                                          "to the tokenizer alone",
                                           on->path, (long long)ids[i], (long long)vocab);
     return GR_OK;
 }

@@ -1,12 +1,14 @@
 #include <stdlib.h>
 #include <string.h>
 #include "base/file.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "cli/human.h"
 #include "cli/term.h"
 #include "cli/train_flags.h"
 #include "format/checkpoint.h"
 #include "model/archs.h"
+#include "text/tokenizer.h"
 #include "train/data.h"
 
 #define SPACED(type) " " #type
@@ -187,6 +189,27 @@ static gr_status model_of_config(const char *path, gr_train_job *job)
     return job->on.model ? GR_OK : gr_error_status();
 }
 
+/* Tokens that were added to the tokenizer alone have no row in the model: harmless while no text has them. */
+static gr_status check_vocab(const gr_train_job *job)
+{
+    const gr_tokenizer *t = job->on.tokenizer;
+    int64_t vocab = gr_model_describe(job->on.model)->vocab, needed = gr_tokenizer_vocab_size(t);
+    size_t size = 0;
+    const char *first = needed > vocab ? gr_tokenizer_token(t, vocab, &size) : NULL;
+    char shown[80];
+    if (needed <= vocab)
+        return GR_OK;
+    if ((int64_t)t->model->vocab.rows > vocab || gr_tokenizer_eos(t) >= vocab)
+        return gr_fail(GR_ERR_ARGUMENT,
+                       "the tokenizer has %lld tokens, the model knows %lld\nuse the model's own tokenizer",
+                       (long long)needed, (long long)vocab);
+    gr_remark(GR_LOG_WARN,
+              "the tokenizer has %lld tokens, the model knows %lld: added tokens from %s on have no row in it, and a "
+              "text that has one cannot be trained on",
+              (long long)needed, (long long)vocab, gr_printable(first ? first : "", size, shown, sizeof shown));
+    return GR_OK;
+}
+
 static gr_status open_model(gr_args *args, bool initialize, gr_train_job *job)
 {
     const gr_train_flags *f = args->options;
@@ -204,11 +227,8 @@ static gr_status open_model(gr_args *args, bool initialize, gr_train_job *job)
         s = f->config ? model_of_config(f->config, job) : model_of_flags(args, job);
     if (s != GR_OK)
         return s;
-    int64_t vocab = gr_model_describe(job->on.model)->vocab, needed = gr_tokenizer_vocab_size(job->on.tokenizer);
-    if (needed > vocab)
-        return gr_fail(GR_ERR_ARGUMENT,
-                       "the tokenizer has %lld tokens, the model knows %lld\nuse the model's own tokenizer",
-                       (long long)needed, (long long)vocab);
+    if ((s = check_vocab(job)) != GR_OK)
+        return s;
     return initialize && is_new ? gr_model_init(job->on.model, (uint64_t)args->common.seed) : GR_OK;
 }
 

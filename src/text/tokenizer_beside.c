@@ -51,6 +51,7 @@ static gr_status append_missing(pending *p, const gr_tokenizer *t, const gr_told
 
 typedef struct names {
     gr_told_token standard[GR_NAMED_COUNT]; /* content NULL: none; strings are the class's or the files' */
+    bool told[GR_NAMED_COUNT];
     const gr_beside *beside;
 } names;
 
@@ -61,9 +62,17 @@ static names names_of(const gr_tokenizer *t, const gr_tokenizer_class *c, const 
     names n = {.beside = b};
     for (int i = 0; i < GR_NAMED_COUNT; i++) {
         n.standard[i] = b->named[i];
+        n.told[i] = b->named_told[i];
         if (b->named_told[i] || !c->named[i] || (has_json && gr_tokenizer_id(t, c->named[i]) < 0))
             continue;
         n.standard[i] = (gr_told_token){.content = (char *)c->named[i], .size = strlen(c->named[i]), .plain = true};
+    }
+    for (size_t i = 0; i < b->own.n; i++) {
+        int which = gr_named_of(b->own.at[i].key);
+        if (which >= 0) { /* told as extra_special_tokens: {"eos_token": "<e>"} */
+            n.standard[which] = b->own.at[i];
+            n.told[which] = true;
+        }
     }
     return n;
 }
@@ -88,7 +97,7 @@ static gr_status each_name(const names *n, gr_status (*each)(void *ctx, const gr
         status = each(ctx, later ? later : &b->own_first.at[i]);
     }
     for (size_t i = 0; i < b->own.n && !status; i++)
-        if (!own_called(&b->own_first, b->own.at[i].key))
+        if (!own_called(&b->own_first, b->own.at[i].key) && gr_named_of(b->own.at[i].key) < 0)
             status = each(ctx, &b->own.at[i]);
     return status;
 }
@@ -436,13 +445,20 @@ static gr_status write_added_tokens(gr_tokenizer *t)
 
 /* ---- all of it ---- */
 
-static void set_ends(gr_tokenizer *t, const gr_beside *b, const names *n)
+/* A name of the class that the model does not know ends no text: it was only added. */
+static void set_end(const gr_tokenizer *t, const gr_told_token *token, bool told, int32_t *id)
 {
-    const gr_told_token *bos = &n->standard[GR_NAMED_BOS], *eos = &n->standard[GR_NAMED_EOS];
-    if (b->named_told[GR_NAMED_BOS] || bos->content)
-        t->bos = bos->content ? (int32_t)gr_tokenizer_find(t, bos->content, bos->size) : -1;
-    if (b->named_told[GR_NAMED_EOS] || eos->content)
-        t->eos = eos->content ? (int32_t)gr_tokenizer_find(t, eos->content, eos->size) : -1;
+    const char *content = token->content;
+    if (content && (told || gr_vocab_find(&t->model->vocab, content, token->size) >= 0))
+        *id = (int32_t)gr_tokenizer_find(t, content, token->size);
+    else if (told)
+        *id = -1;
+}
+
+static void set_ends(gr_tokenizer *t, const names *n)
+{
+    set_end(t, &n->standard[GR_NAMED_BOS], n->told[GR_NAMED_BOS], &t->bos);
+    set_end(t, &n->standard[GR_NAMED_EOS], n->told[GR_NAMED_EOS], &t->eos);
 }
 
 static bool same_tokens(const gr_added *a, const gr_added *b)
@@ -491,6 +507,6 @@ gr_status gr_tokenizer_add_beside(gr_tokenizer *t, const gr_tokenizer_class *c, 
         status = replace(t, "post_processor", &post);
     gr_bytes_free(&post);
     if (!status)
-        set_ends(t, b, &n);
+        set_ends(t, &n);
     return status;
 }

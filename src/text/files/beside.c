@@ -7,7 +7,7 @@ static const char *const standard[GR_NAMED_COUNT] = {"bos_token", "eos_token", "
 
 enum { most_listed = 1 << 14 }; /* where each is compared with those before it */
 
-static int standard_of(const char *key)
+int gr_named_of(const char *key)
 {
     for (int i = 0; i < GR_NAMED_COUNT; i++)
         if (strcmp(key, standard[i]) == 0)
@@ -264,7 +264,7 @@ static gr_status read_names(gr_beside *b, gr_json root)
 {
     gr_status status = gr_json_check(root.doc);
     for (gr_json_iter it = gr_json_first(root); it.key && !status; gr_json_next(&it)) {
-        int which = standard_of(it.key);
+        int which = gr_named_of(it.key);
         gr_json_type type = gr_json_type_of(it.value);
         if (which >= 0)
             status = read_named(b, which, it.value, false);
@@ -377,7 +377,7 @@ static gr_status read_special_map(gr_beside *b, gr_json root)
     read_switches(b, root);
     gr_status status = gr_json_check(root.doc);
     for (gr_json_iter it = gr_json_first(root); it.key && !status; gr_json_next(&it)) {
-        int which = standard_of(it.key);
+        int which = gr_named_of(it.key);
         gr_json_type type = gr_json_type_of(it.value);
         if (which >= 0)
             status = read_named(b, which, it.value, true);

@@ -61,6 +61,8 @@ typedef struct gr_beside {
 gr_status gr_beside_read(const char *dir, gr_beside *b);
 void gr_beside_free(gr_beside *b);
 
+/* Which of the names "bos_token" is, or -1. */
+int gr_named_of(const char *key);
 /* Appends a token; the strings are copied. key may be NULL. */
 gr_status gr_told_add(gr_told_list *list, const char *key, const char *content, size_t size, gr_told_token flags);
 void gr_told_free(gr_told_list *list);
