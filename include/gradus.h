@@ -471,13 +471,16 @@ GR_API void gr_text_free(char *text); /* text that the library made for its call
 GR_API gr_model *gr_model_new(const char *name, const char *config_json, size_t size, gr_device *device);
 typedef struct gr_load_options {
     bool widen;        /* weights are f32, in memory of their own: to train all of them */
-    bool declare_only; /* weights are declared as they would be, but not read: to plan with */
+    bool declare_only; /* weights are declared as they would be, but not loaded: to plan with */
 } gr_load_options;
 /* Loads a directory in Hugging Face layout: config.json, model.safetensors or its shards. Weights keep the dtype they
  * have there, f32, f16 or bf16; activations are f32 all the same. Where the device can ("cpu", "ref") they are not
  * copied but read where they lie in the files, mapped as long as the model lives: files may be replaced meanwhile, not
- * cut short or overwritten. Such weights gr_store_write replaces, but no effect can write them. A tensor that is missing,
- * left over, or of a wrong shape or dtype is a named error. options may be NULL: none set. */
+ * cut short or overwritten. Such weights gr_store_write replaces, but no effect can write them. A tensor that is missing
+ * or of a wrong shape is a named error. What else a directory may be like is read with a remark, as docs/files.md tells:
+ * other names, tensors too many, f64, 8-bit floats and integers, which become f32. A head that differs from the embedding
+ * it is tied to makes the model one that is not tied (gr_model_config says so). An adapter in the same directory is not
+ * looked at: gr_model_load_adapter puts it on. options may be NULL: none set. */
 GR_API gr_model *gr_model_load(const char *dir, const gr_load_options *options, gr_device *device);
 GR_API void gr_model_free(gr_model *model); /* after the programs that use it; NULL is fine */
 /* Random weights as transformers initializes the architecture: a function of the seed alone. */

@@ -69,6 +69,36 @@ with=$(field weights)
 run 0 plan generate base --json
 [ $((with - $(field weights))) = $((5120 * 4)) ] || fail "plan generate: the adapter is $((with - $(field weights))) bytes"
 
+# An adapter beside the weights goes on them; --adapter none leaves it out, and another one goes before it.
+cp -r base/latest/ both
+cp run/latest/adapter_* both
+run 0 generate both -p 'who? ' -n 12 --temperature 0
+says '--adapter none' err
+[ "$(text_of both -p 'who? ')" = 'the lazy fox' ] || fail 'an adapter beside the weights'
+[ "$(text_of both --adapter none -p 'who? ')" = "$(text_of base -p 'who? ')" ] || fail '--adapter none'
+[ "$(text_of run --adapter none -p 'who? ')" = "$(text_of base -p 'who? ')" ] || fail '--adapter none of an adapter'
+[ "$(text_of both --adapter run -p 'who? ')" = 'the lazy fox' ] || fail 'another adapter than the one beside'
+run 0 plan generate both --json
+[ "$(field weights)" = "$with" ] || fail 'plan: an adapter beside the weights'
+run 0 plan generate both --adapter none --json
+[ "$(field weights)" != "$with" ] || fail 'plan --adapter none'
+run 0 info both
+says 'rank         4' out
+says 'layers       2' out
+run 0 verify both
+run 1 convert both --to hf --out converted
+says 'gradus merge folds it in' err
+run 0 convert both --to hf --adapter none --out converted
+cmp -s converted/model.safetensors base/latest/model.safetensors || fail 'convert --adapter none'
+run 0 merge both --out folded
+run 0 merge base run --out folded2
+cmp -s folded/model.safetensors folded2/model.safetensors || fail 'merge of an adapter beside the weights'
+"$g" finetune both data.jsonl --full --out whole --steps 1 2>err && fail 'finetune --full of a model with an adapter'
+says 'gradus merge, or leave it out: --adapter none' err
+run 2 train text.txt --init both --out whole --steps 1
+says 'gradus convert --adapter none' err
+rm -r both converted folded folded2
+
 # ---- going on ----
 cp -r run again
 rm -r again/checkpoints/step-40 again/checkpoints/step-60 again/latest again/best

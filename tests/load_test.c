@@ -581,3 +581,38 @@ TEST(what_is_no_model_directory)
     check_refused(&f, test_dir(), "pytorch_model.bin: no file of torch.save");
     free_files(&f);
 }
+
+/* Every path that reading names, heads and dtypes takes, without memory at each place. */
+typedef struct loading {
+    gr_device *device;
+    const char *dir;
+} loading;
+
+static gr_status load_again(void *ctx)
+{
+    loading *l = ctx;
+    gr_model *m = gr_model_load(l->dir, NULL, l->device);
+    gr_model_free(m);
+    return m ? GR_OK : gr_error_status();
+}
+
+TEST(failing_allocations)
+{
+    files f = files_of("llama", true);
+    written = &f;
+    float *head = add(&f, "lm_head.weight", "model.embed_tokens.weight");
+    head[3] = 7;
+    add(&f, "model.extra", "model.norm.weight");
+    write_files(&f, test_dir(), 0);
+    rename_all(&f, "module._orig_mod.", "module.");
+    write_as(&f, "F64", 8, as_f64);
+    loading l = {f.device, test_dir()};
+    CHECK(SWEEP_ALLOCATIONS(load_again, &l) > 60);
+    free_files(&f);
+    f = files_of("gpt2", true);
+    f.t[find(&f, "transformer.wte.weight")].name = "lm_head.weight";
+    write_files(&f, test_dir(), 0);
+    l.device = f.device;
+    CHECK(SWEEP_ALLOCATIONS(load_again, &l) > 60);
+    free_files(&f);
+}

@@ -237,6 +237,73 @@ TEST(files_of_the_source_are_carried_over)
     gr_device_close(device);
 }
 
+/* Templates in a folder of their own, and whatever else is a tokenizer's or a licence; and they are in the checksums. */
+TEST(templates_and_licences_of_all_names)
+{
+    static const char *const kept[] = {"additional_chat_templates/rag.jinja",
+                                       "additional_chat_templates/tool_use.jinja",
+                                       "LICENCE",
+                                       "License-llama.txt",
+                                       "COPYING",
+                                       "NOTICE.md",
+                                       "USE_POLICY.md",
+                                       "tokenizer.model.v3",
+                                       "vocab.txt",
+                                       "tekken.json",
+                                       "qwen.tiktoken",
+                                       "chat_template_rag.jinja",
+                                       "spiece.model"};
+    static const char *const left[] = {"additional_chat_templates/.hidden.jinja", "additional_chat_templates/x.txt",
+                                       "README.md", "licensed.txt", "handler.py"};
+    enum { KEPT = sizeof kept / sizeof *kept, LEFT = sizeof left / sizeof *left };
+    gr_device *device = gr_device_open("cpu", 1);
+    gr_model *m = tiny_model("llama", device);
+    char source[1024], path[1024];
+    snprintf(source, sizeof source, "%s/source", test_dir());
+    snprintf(path, sizeof path, "%s/out", test_dir());
+    CHECK_OK(gr_dir_make(test_join(source, "additional_chat_templates")));
+    CHECK_OK(gr_dir_make(test_join(source, "NOTICE"))); /* a folder is no licence */
+    for (int i = 0; i < KEPT; i++)
+        put(source, kept[i], kept[i]);
+    for (int i = 0; i < LEFT; i++)
+        put(source, left[i], left[i]);
+    gr_saved saved;
+    CHECK_OK(gr_model_save(m, path, &(gr_save_options){.source = source}, &saved));
+    CHECK_EQ_INT(saved.other_files, KEPT + 1); /* config.json */
+    for (int i = 0; i < KEPT; i++) {
+        char *text = read_text(path, kept[i]);
+        CHECK_EQ_STR(text, kept[i]);
+        gr_free(text);
+    }
+    for (int i = 0; i < LEFT; i++)
+        CHECK(!gr_path_is_file(test_join(path, left[i])));
+    gr_verify_totals totals;
+    CHECK_OK(gr_checkpoint_verify(path, NULL, NULL, &totals));
+    CHECK_EQ_INT(totals.unchecked, 0);
+    put(path, kept[1], "another");
+    CHECK_STATUS(gr_checkpoint_verify(path, NULL, NULL, NULL), GR_ERR_FILE);
+    CHECK_ERROR(GR_ERR_FILE, "additional_chat_templates/tool_use.jinja");
+    put(path, kept[1], kept[1]);
+    put(path, "additional_chat_templates/new.jinja", "new");
+    CHECK_OK(gr_checkpoint_verify(path, NULL, NULL, &totals));
+    CHECK_EQ_INT(totals.unchecked, 1);
+    gr_model_free(m);
+    gr_device_close(device);
+}
+
+TEST(a_pointer_is_not_carried_over)
+{
+    gr_device *device = gr_device_open("cpu", 1);
+    gr_model *m = tiny_model("llama", device);
+    const char *source = test_join(test_dir(), "source");
+    put(source, "tokenizer.model", "version https://git-lfs.github.com/spec/v1\noid sha256:12\nsize 499723\n");
+    CHECK_STATUS(gr_model_save(m, test_join(test_dir(), "out"), &(gr_save_options){.source = source}, NULL),
+                 GR_ERR_FILE);
+    CHECK_ERROR(GR_ERR_FILE, "tokenizer.model: a Git LFS pointer");
+    gr_model_free(m);
+    gr_device_close(device);
+}
+
 /* ---- what goes wrong ---------------------------------------------------------------------------------------- */
 
 static int asked;

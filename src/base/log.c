@@ -7,6 +7,7 @@
 /* Set once before threads start (gradus.h says so), so they are plain variables. */
 static void (*log_function)(void *user, gr_log_level level, const char *message);
 static void *log_user;
+static _Thread_local int paused;
 
 void gr_set_log(void (*log)(void *user, gr_log_level level, const char *message), void *user)
 {
@@ -16,7 +17,7 @@ void gr_set_log(void (*log)(void *user, gr_log_level level, const char *message)
 
 void gr_remark(gr_log_level level, const char *fmt, ...)
 {
-    if (!log_function)
+    if (!log_function || paused)
         return;
     char text[1024];
     va_list args;
@@ -24,4 +25,14 @@ void gr_remark(gr_log_level level, const char *fmt, ...)
     vsnprintf(text, sizeof text, fmt, args);
     va_end(args);
     log_function(log_user, level, text);
+}
+
+void gr_remarks_pause(void)
+{
+    paused++;
+}
+
+void gr_remarks_resume(void)
+{
+    paused--;
 }

@@ -11,8 +11,9 @@
 
 static const gr_flag adapter_flags[] = {
     {GR_HEADING("Adapter")},
-    {"adapter", GR_TEXT(gr_common, adapter), .value = "DIR",
-     .help = "a LoRA adapter in peft's files, or a run of finetune, to put on MODEL"},
+    {"adapter", GR_TEXT(gr_common, adapter), .value = "DIR|none",
+     .help = "a LoRA adapter in peft's files, or a run of finetune, to put on MODEL; none: not even the one that lies "
+             "beside its weights"},
     {0},
 };
 static const gr_flag compute_heading[] = {{GR_HEADING("Computing")}, {0}};

@@ -72,8 +72,8 @@ static void print_text(const gr_write_flags *f, const gr_saved *saved)
                gr_human_integer(saved->texts).s);
 }
 
-/* What MODEL has besides and PATH has not. */
-static gr_status tell_left_out(const char *from, const char *to)
+/* What MODEL has besides and PATH has not. An adapter that was folded in it has. */
+static gr_status tell_left_out(const char *from, const char *to, bool folded)
 {
     static const char *const ours[] = {"config.json", "checksums.json", "training.json", "training.safetensors"};
     char **names;
@@ -81,6 +81,7 @@ static gr_status tell_left_out(const char *from, const char *to)
     gr_status s = gr_dir_list(from, &names, &n);
     for (size_t i = 0; s == GR_OK && i < n; i++) {
         bool known = gr_is_carried(names[i]) || gr_weights_have_name(names[i]) || names[i][0] == '.';
+        known |= folded && (strcmp(names[i], GR_ADAPTER_CONFIG) == 0 || strncmp(names[i], "adapter_model.", 14) == 0);
         for (size_t k = 0; k < sizeof ours / sizeof *ours; k++)
             known |= strcmp(names[i], ours[k]) == 0;
         size_t length = strlen(names[i]);
@@ -112,7 +113,7 @@ gr_status gr_write_model(gr_args *args, const gr_write_flags *f, const gr_opened
     gr_progress_end();
     if (s != GR_OK)
         return gr_args_blame(args, s);
-    s = tell_left_out(on->path, f->out);
+    s = tell_left_out(on->path, f->out, on->adapter != NULL);
     if (args->common.json && s == GR_OK)
         s = print_json(f, o.cast ? gr_dtype_name(o.dtype) : "keep", &saved);
     else if (s == GR_OK)
@@ -127,7 +128,11 @@ static gr_status work_on(gr_args *args, gr_opened *on)
     if (s == GR_OK)
         s = gr_find_model(args, args->positional[0], on);
     if (s == GR_OK && on->adapter)
-        s = gr_fail(GR_ERR_ARGUMENT, "%s: an adapter, no model\ngradus merge folds it into its base", on->adapter);
+        s = gr_fail(GR_ERR_ARGUMENT,
+                    strcmp(on->adapter, on->path) == 0
+                        ? "%s: a model with an adapter\ngradus merge folds it in, --adapter none leaves it out"
+                        : "%s: an adapter, no model\ngradus merge folds it into its base",
+                    on->adapter);
     if (s != GR_OK)
         return s;
     on->model = gr_model_load(on->path, NULL, on->device); /* its tokenizer may be one that we cannot run */
@@ -157,7 +162,7 @@ const gr_verb gr_verb_convert = {
     .flags = flags,
     .more_flags = gr_write_flag_table,
     .needs = {"to", "out"},
-    .common = GR_WITH_DEVICE | GR_WITH_JSON,
+    .common = GR_WITH_ADAPTER | GR_WITH_DEVICE | GR_WITH_JSON,
     .examples = {{"the best checkpoint of a run, for transformers", "gradus convert run --to hf --out my-model"},
                  {"half the size, in files of 2 GB",
                   "gradus convert model --to hf --dtype bf16 --shard-size 2G --out small"}},

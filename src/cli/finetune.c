@@ -111,7 +111,7 @@ static void tell(const gr_train_flags *f, const gr_train_job *job)
     for (int i = 0; w && i < gr_weights_count(w); i++)
         if (gr_weights_entry(w, i)->dtype != GR_F32) {
             gr_note("the weights are %s; they are trained, and saved, as f32",
-                    gr_dtype_name(gr_weights_entry(w, i)->dtype));
+                    gr_safetensor_dtype_name(gr_weights_entry(w, i)));
             break;
         }
     gr_weights_close(w);
@@ -133,7 +133,8 @@ static gr_status settle(gr_args *args, const gr_opened *on)
             return gr_args_fail(args, "--%s: is of a new adapter, and %s\nLeave it out.", lora[i],
                                 f->full ? "--full trains none" : "there is one already");
     if (f->full && on->adapter)
-        return gr_args_fail(args, "--full: trains no adapter, and there is one\nMerge it first: gradus merge.");
+        return gr_args_fail(args, "--full: trains no adapter, and there is one\nMerge it first, with gradus merge, or "
+                                  "leave it out: --adapter none.");
     if (f->full && !gr_args_given(args, "lr"))
         f->lr = 2e-5;
     if (!gr_args_given(args, "lora-alpha"))

@@ -79,7 +79,10 @@ static gr_status config_part(const char *dir, gr_json into)
     char *path = gr_path_join(dir, "config.json");
     char *text = path ? gr_file_read(path, GR_JSON_LIMIT, &size) : NULL;
     gr_device *device = text ? gr_device_open("ref", 1) : NULL;
-    gr_model *model = device ? gr_model_new(path, text, size, device) : NULL;
+    const gr_load_options declared = {.declare_only = true}; /* a head of its own is in the weights only */
+    gr_model *model = !device                  ? NULL
+                      : gr_weights_are_in(dir) ? gr_model_load(dir, &declared, device)
+                                               : gr_model_new(path, text, size, device);
     gr_json_doc *doc = model ? gr_json_parse(path, text, size) : NULL;
     gr_status status = doc ? GR_OK : gr_error_status();
     if (doc != NULL) {
@@ -114,6 +117,22 @@ static gr_status adapter_part(const char *dir, gr_json into)
     return status;
 }
 
+static void put_dtype(gr_json dtypes, const char *name, int64_t tensors, int64_t bytes)
+{
+    gr_json entry = gr_json_put_object(dtypes, name);
+    gr_json_put_int(entry, "tensors", tensors);
+    gr_json_put_int(entry, "bytes", bytes);
+}
+
+/* One more of a dtype that only files have. */
+static void count_stored(gr_json dtypes, const gr_safetensor *t)
+{
+    gr_json before = gr_json_get(dtypes, t->stored->safetensors);
+    int64_t tensors = gr_json_int(before, "tensors", 0, 0, INT64_MAX),
+            bytes = gr_json_int(before, "bytes", 0, 0, INT64_MAX);
+    put_dtype(dtypes, t->stored->safetensors, tensors + 1, bytes + (int64_t)t->bytes);
+}
+
 /* Tensors and bytes of each dtype. */
 static gr_status weights_part(const char *dir, gr_json into)
 {
@@ -121,19 +140,17 @@ static gr_status weights_part(const char *dir, gr_json into)
     gr_weights *weights = gr_checkpoint_weights(dir);
     if (weights == NULL)
         return gr_error_status();
+    gr_json dtypes = gr_json_put_object(into, "weights");
     for (int i = 0; i < gr_weights_count(weights); i++) {
         const gr_safetensor *t = gr_weights_entry(weights, i);
-        tensors[t->dtype]++;
-        bytes[t->dtype] += (int64_t)t->bytes;
+        if (t->stored)
+            count_stored(dtypes, t);
+        tensors[t->dtype] += !t->stored;
+        bytes[t->dtype] += t->stored ? 0 : (int64_t)t->bytes;
     }
-    gr_json dtypes = gr_json_put_object(into, "weights");
-    for (int d = 0; d < GR_DTYPE_COUNT; d++) {
-        if (tensors[d] == 0)
-            continue;
-        gr_json entry = gr_json_put_object(dtypes, gr_dtype_name((gr_dtype)d));
-        gr_json_put_int(entry, "tensors", tensors[d]);
-        gr_json_put_int(entry, "bytes", bytes[d]);
-    }
+    for (int d = 0; d < GR_DTYPE_COUNT; d++)
+        if (tensors[d])
+            put_dtype(dtypes, gr_dtype_name((gr_dtype)d), tensors[d], bytes[d]);
     gr_json_put_int(into, "weight_files", gr_weights_files(weights));
     gr_weights_close(weights);
     return GR_OK;
@@ -205,7 +222,10 @@ gr_status gr_info_model(const char *path, gr_json into)
     if (dir == NULL)
         return gr_error_status();
     gr_json_put_text(into, "path", dir);
-    gr_status status = gr_checkpoint_is_adapter(dir) ? adapter_part(dir, into) : config_part(dir, into);
+    bool is_adapter = gr_checkpoint_is_adapter(dir);
+    gr_status status = is_adapter ? GR_OK : config_part(dir, into);
+    if (status == GR_OK && gr_checkpoint_has_adapter(dir))
+        status = adapter_part(dir, into);
     if (status == GR_OK)
         status = weights_part(dir, into);
     if (status == GR_OK)

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <string.h>
 #include <unistd.h>
+#include "base/checksum.h"
 #include "cli/help.h"
 #include "cli/term.h"
 #include "cli/verbs.h"
@@ -47,13 +48,29 @@ static int report(gr_status status, bool is_usage)
     return exit_code(status, is_usage);
 }
 
+/* Whether this very message came before: what is opened twice is remarked on once. Some are remembered, as many as files
+ * have. */
+static bool is_repeated(const char *message)
+{
+    enum { MOST = 256 };
+    static uint64_t said[MOST];
+    static int n;
+    uint64_t sum = gr_checksum(message, strlen(message));
+    for (int i = 0; i < n; i++)
+        if (said[i] == sum)
+            return true;
+    if (n < MOST)
+        said[n++] = sum;
+    return false;
+}
+
 /* The library's remarks. Debug ones are for people with a debugger. */
 static void on_log(void *user, gr_log_level level, const char *message)
 {
     (void)user;
     if (level == GR_LOG_INFO)
         gr_note("%s", message);
-    if (level == GR_LOG_WARN)
+    if (level == GR_LOG_WARN && !is_repeated(message))
         gr_warn("%s", message);
 }
 

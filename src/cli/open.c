@@ -42,24 +42,43 @@ static char *base_of(const char *adapter)
     return base;
 }
 
+/* MODEL is an adapter alone: it goes on its base, or stays away from it. */
+static gr_status find_base(const gr_args *args, const char *model, bool leave_out, gr_opened *o)
+{
+    if (args->common.adapter && !leave_out)
+        return gr_args_fail((gr_args *)args, "--adapter: %s is an adapter itself\nGive its base as MODEL.", model);
+    o->adapter = o->path;
+    o->path = base_of(o->adapter);
+    if (leave_out) {
+        gr_free(o->adapter);
+        o->adapter = NULL;
+    }
+    return o->path ? GR_OK : gr_error_status();
+}
+
 gr_status gr_find_model(const gr_args *args, const char *model, gr_opened *o)
 {
+    const char *given = args->common.adapter;
+    bool leave_out = given && strcmp(given, "none") == 0;
     o->path = gr_checkpoint_resolve(model);
     if (!o->path)
         return gr_error_status();
-    bool is_adapter = gr_checkpoint_is_adapter(o->path);
-    if (is_adapter && args->common.adapter)
-        return gr_args_fail((gr_args *)args, "--adapter: %s is an adapter itself\nGive its base as MODEL.", model);
-    if (is_adapter) {
-        o->adapter = o->path;
-        o->path = base_of(o->adapter);
-        return o->path ? GR_OK : gr_error_status();
-    }
-    if (args->common.adapter) {
-        o->adapter = gr_checkpoint_resolve(args->common.adapter);
-        return o->adapter ? GR_OK : gr_error_status();
-    }
-    return GR_OK;
+    if (gr_checkpoint_is_adapter(o->path))
+        return find_base(args, model, leave_out, o);
+    bool beside = gr_checkpoint_has_adapter(o->path);
+    if (beside && given && !leave_out)
+        gr_warn("%s: an adapter is there beside the weights, and %s is put on them instead", o->path, given);
+    if (leave_out || (!given && !beside))
+        return GR_OK;
+    o->adapter = given ? gr_checkpoint_resolve(given) : gr_strdup(o->path);
+    return o->adapter ? GR_OK : gr_error_status();
+}
+
+void gr_tell_adapter(const gr_args *args, const gr_opened *o)
+{
+    if (o->adapter && strcmp(o->adapter, o->path) == 0 && args->verb->common & GR_WITH_ADAPTER)
+        gr_warn("%s: an adapter is there beside the weights, and is put on them; --adapter none leaves it out",
+                o->path);
 }
 
 static gr_status has_tokenizer(const char *dir, bool *there)
@@ -96,6 +115,7 @@ gr_status gr_open_model(const gr_args *args, const char *model, const gr_load_op
         s = gr_find_model(args, model, o);
     if (s != GR_OK)
         return s;
+    gr_tell_adapter(args, o);
     o->model = gr_model_load(o->path, options, o->device);
     if (!o->model)
         return gr_error_status();

@@ -241,6 +241,7 @@ static gr_status describe_model(const gr_args *args, gr_opened *on)
     s = gr_find_model(args, args->positional[0], on);
     if (s != GR_OK)
         return s;
+    gr_tell_adapter(args, on);
     on->model = model_of(on->path, on->device);
     if (on->model && on->adapter && (s = gr_model_load_adapter(on->model, on->adapter)) != GR_OK)
         return s;

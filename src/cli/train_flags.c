@@ -219,8 +219,13 @@ static gr_status open_model(gr_args *args, bool initialize, gr_train_job *job)
                             : gr_open_device(args, &job->on);
     bool is_new = !f->model && !f->init;
     if (s == GR_OK && f->init && job->on.adapter)
-        s = gr_args_fail(args, "--init: %s is an adapter\nMerge it into its model first, or train it with finetune.",
-                         f->init);
+        s = gr_args_fail(
+            args,
+            strcmp(job->on.adapter, job->on.path) == 0
+                ? "--init: %s has an adapter beside its weights\nMerge it first with gradus merge, or take "
+                  "the weights alone: gradus convert --adapter none."
+                : "--init: %s is an adapter\nMerge it into its model first, or train it with finetune.",
+            f->init);
     if (s == GR_OK && !f->model)
         s = open_tokenizer(args, job);
     if (s == GR_OK && is_new)

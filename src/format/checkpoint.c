@@ -75,10 +75,23 @@ gr_status gr_checkpoint_list(const char *run, int64_t **steps, size_t *count)
 
 /* ---- writing ---- */
 
+bool gr_checkpoint_may_hold(const char *name)
+{
+    static const char folder[] = GR_CHAT_TEMPLATES "/";
+    if (strncmp(name, folder, sizeof folder - 1) == 0)
+        name += sizeof folder - 1;
+    return name[0] && name[0] != '.' && !strchr(name, '/');
+}
+
 static gr_status write_in(const char *dir, const char *name, const void *data, size_t size)
 {
-    char *path = gr_path_join(dir, name);
-    gr_status s = path ? gr_file_write(path, data, size) : gr_error_status();
+    char *path = gr_path_join(dir, name), *folder = strchr(name, '/') ? gr_path_join(dir, GR_CHAT_TEMPLATES) : NULL;
+    gr_status s = !path || (strchr(name, '/') && !folder) ? gr_error_status() : GR_OK;
+    if (s == GR_OK && folder)
+        s = gr_dir_make(folder);
+    if (s == GR_OK)
+        s = gr_file_write(path, data, size);
+    gr_free(folder);
     gr_free(path);
     return s;
 }
@@ -152,7 +165,7 @@ static gr_status write_files(const char *dir, const gr_checkpoint_spec *spec)
 {
     for (int i = 0; i < spec->file_count; i++) {
         const gr_checkpoint_file *f = &spec->files[i];
-        if (strchr(f->name, '/') || f->name[0] == '.')
+        if (!gr_checkpoint_may_hold(f->name))
             return gr_fail(GR_ERR_ARGUMENT, "a file of a checkpoint cannot be named \"%s\"", f->name);
         if (write_in(dir, f->name, f->data, f->size) != GR_OK)
             return gr_error_status();
@@ -165,29 +178,39 @@ static gr_status write_files(const char *dir, const gr_checkpoint_spec *spec)
     return s;
 }
 
-/* Everything in the directory that has no checksum yet: what is not safetensors. */
-static gr_status checksum_rest(const char *dir, gr_json files)
+static gr_status checksum_file(const char *dir, const char *name, gr_json files)
 {
-    char **names;
-    size_t count;
-    if (gr_dir_list(dir, &names, &count) != GR_OK)
-        return gr_error_status();
-    gr_status s = GR_OK;
+    char *path = gr_path_join(dir, name);
+    gr_map map = {0};
+    gr_status s = path ? gr_map_open(path, &map) : gr_error_status();
+    if (s == GR_OK) {
+        gr_json entry = gr_json_put_object(files, name);
+        gr_json_put_int(entry, "size", (int64_t)map.size);
+        put_checksum(entry, "xxh64", gr_checksum(map.data, map.size));
+        gr_map_close(&map);
+    }
+    gr_free(path);
+    return s;
+}
+
+/* Everything in the directory, or in the folder of templates, that has no checksum yet: what is not safetensors. */
+static gr_status checksum_rest(const char *dir, const char *folder, gr_json files)
+{
+    char **names = NULL, *whole = folder ? gr_path_join(dir, folder) : NULL;
+    size_t count = 0;
+    gr_status s = folder && !whole ? gr_error_status() : gr_dir_list(folder ? whole : dir, &names, &count);
     for (size_t i = 0; i < count && s == GR_OK; i++) {
-        if (gr_json_is(gr_json_get(files, names[i])))
-            continue;
-        char *path = gr_path_join(dir, names[i]);
-        gr_map map = {0};
-        s = path ? gr_map_open(path, &map) : gr_error_status();
-        if (s == GR_OK) {
-            gr_json entry = gr_json_put_object(files, names[i]);
-            gr_json_put_int(entry, "size", (int64_t)map.size);
-            put_checksum(entry, "xxh64", gr_checksum(map.data, map.size));
-            gr_map_close(&map);
-        }
-        gr_free(path);
+        char *name = folder ? gr_path_join(folder, names[i]) : NULL;
+        if (folder && !name)
+            s = gr_error_status();
+        else if (!folder && strcmp(names[i], GR_CHAT_TEMPLATES) == 0)
+            s = checksum_rest(dir, GR_CHAT_TEMPLATES, files);
+        else if (!gr_json_is(gr_json_get(files, names[i])))
+            s = checksum_file(dir, folder ? name : names[i], files);
+        gr_free(name);
     }
     gr_names_free(names, count);
+    gr_free(whole);
     return s;
 }
 
@@ -203,7 +226,7 @@ static gr_status fill(const char *dir, const gr_checkpoint_spec *spec)
         if (s == GR_OK)
             s = write_tensors(dir, spec, files);
         if (s == GR_OK)
-            s = checksum_rest(dir, files);
+            s = checksum_rest(dir, NULL, files);
         if (s == GR_OK)
             s = gr_json_write(sums, path);
     }
@@ -383,9 +406,14 @@ static bool has_file(const char *dir, const char *name)
     return there;
 }
 
+bool gr_checkpoint_has_adapter(const char *dir)
+{
+    return has_file(dir, GR_ADAPTER_CONFIG);
+}
+
 bool gr_checkpoint_is_adapter(const char *dir)
 {
-    return has_file(dir, GR_ADAPTER_CONFIG) && !has_file(dir, "config.json");
+    return gr_checkpoint_has_adapter(dir) && (!has_file(dir, "config.json") || !gr_weights_are_in(dir));
 }
 
 gr_weights *gr_checkpoint_weights(const char *dir)

@@ -21,6 +21,11 @@
 #define GR_ADAPTER_CONFIG "adapter_config.json"
 #define GR_ADAPTER_WEIGHTS "adapter_model.safetensors"
 
+/* The folder in which transformers keeps chat templates but the default one; the only one that a checkpoint has. */
+#define GR_CHAT_TEMPLATES "additional_chat_templates"
+/* May a file of a checkpoint be called so? A plain name, or one in that folder. */
+bool gr_checkpoint_may_hold(const char *name);
+
 /* ---- writing ---- */
 
 typedef struct gr_checkpoint_file {
@@ -81,8 +86,10 @@ gr_status gr_checkpoint_newest_good(const char *run, char **path, int64_t *step)
  * NULL: gr_error(). */
 char *gr_checkpoint_resolve(const char *path);
 
-/* Is this the directory of an adapter, without a model of its own? */
+/* Is this the directory of an adapter, without a model of its own? (Programs leave the base's config.json there.) */
 bool gr_checkpoint_is_adapter(const char *dir);
+/* Is an adapter in it, alone or beside a whole model? */
+bool gr_checkpoint_has_adapter(const char *dir);
 /* The weights in a directory: a model's, or an adapter's. */
 gr_weights *gr_checkpoint_weights(const char *dir);
 

@@ -118,7 +118,7 @@ static void verify_safetensors(verifier *v, const char *path, const char *file, 
 static void verify_listed(verifier *v, gr_json files)
 {
     for (gr_json_iter it = gr_json_first(files); it.key && v->fatal == GR_OK; gr_json_next(&it)) {
-        if (strchr(it.key, '/') || it.key[0] == '.' || !it.key[0]) {
+        if (!gr_checkpoint_may_hold(it.key)) {
             gr_json_fail(it.value, "names a file outside of the checkpoint");
             return;
         }
@@ -133,19 +133,26 @@ static void verify_listed(verifier *v, gr_json files)
     }
 }
 
-/* What lies in the directory beside it. */
-static void note_unlisted(verifier *v, gr_json files)
+/* What lies in the directory beside it; and in the folder of templates. */
+static void note_unlisted(verifier *v, const char *folder, gr_json files)
 {
-    char **names;
-    size_t count;
-    if (gr_dir_list(v->dir, &names, &count) != GR_OK) {
+    char **names = NULL, *whole = folder ? gr_path_join(v->dir, folder) : NULL;
+    size_t count = 0;
+    if ((folder && !whole) || gr_dir_list(folder ? whole : v->dir, &names, &count) != GR_OK)
         note_error(v, NULL);
-        return;
+    for (size_t i = 0; i < count; i++) {
+        char *name = folder ? gr_path_join(folder, names[i]) : NULL;
+        const char *listed = folder ? name : names[i];
+        if (!listed)
+            note_error(v, NULL);
+        else if (!folder && strcmp(listed, GR_CHAT_TEMPLATES) == 0)
+            note_unlisted(v, GR_CHAT_TEMPLATES, files);
+        else if (!gr_json_is(gr_json_get(files, listed)) && strcmp(listed, SUMS) != 0)
+            note(v, GR_VERIFY_UNCHECKED, listed, NULL, "not listed in " SUMS);
+        gr_free(name);
     }
-    for (size_t i = 0; i < count; i++)
-        if (!gr_json_is(gr_json_get(files, names[i])) && strcmp(names[i], SUMS) != 0)
-            note(v, GR_VERIFY_UNCHECKED, names[i], NULL, "not listed in " SUMS);
     gr_names_free(names, count);
+    gr_free(whole);
 }
 
 static void verify_sums(verifier *v, const char *sums_path)
@@ -164,7 +171,7 @@ static void verify_sums(verifier *v, const char *sums_path)
     if (v->fatal == GR_OK && gr_json_check(doc) != GR_OK)
         note_error(v, SUMS);
     else if (v->fatal == GR_OK)
-        note_unlisted(v, files);
+        note_unlisted(v, NULL, files);
     gr_json_free(doc);
 }
 
@@ -182,18 +189,25 @@ static void verify_source(verifier *v, const gr_source *source)
     note(v, GR_VERIFY_UNCHECKED, file, NULL, what);
 }
 
+/* Takes the weights over; NULL is their failure. */
+static void verify_weights(verifier *v, gr_weights *w)
+{
+    for (int i = 0; w && i < gr_weights_files(w); i++)
+        verify_source(v, gr_weights_file(w, i));
+    if (!w)
+        note_error(v, NULL);
+    gr_weights_close(w);
+}
+
 /* A directory of Hugging Face's, or a bare file: there is nothing to compare with, but what can be read must make
  * sense. */
 static void verify_unsigned(verifier *v, bool is_dir)
 {
     v->totals.dirs_unchecked++;
     note(v, GR_VERIFY_UNCHECKED, NULL, NULL, "no checksums here, only the structure is checked");
-    gr_weights *w = gr_checkpoint_weights(v->dir);
-    for (int i = 0; w && i < gr_weights_files(w); i++)
-        verify_source(v, gr_weights_file(w, i));
-    if (!w)
-        note_error(v, NULL);
-    gr_weights_close(w);
+    verify_weights(v, gr_checkpoint_weights(v->dir));
+    if (is_dir && gr_checkpoint_has_adapter(v->dir) && !gr_checkpoint_is_adapter(v->dir))
+        verify_weights(v, gr_weights_open_adapter(v->dir));
     char *config = is_dir ? gr_path_join(v->dir, "config.json") : NULL;
     if (config && gr_path_is_file(config)) {
         gr_json_doc *doc = gr_json_read(config, GR_JSON_LIMIT);

@@ -89,7 +89,7 @@ static gr_tensor *block(gr_build *b, gr_tensor *x) /* [B, T, C] */
 const gr_arch gr_arch_gemma3_text = {
     .model_type = "gemma3_text",
     .class_name = "Gemma3ForCausalLM",
-    .refuses = "use_bidirectional_attention attn_logit_softcapping",
+    .refuses = "use_bidirectional_attention",
     .prefix = "model.",
     .embedding = "embed_tokens.weight",
     .last_norm = "norm.weight",

@@ -1,6 +1,7 @@
 /* Saving: a directory in Hugging Face layout that is read again and compared before it gets its name. */
 #include "model/save.h"
 
+#include "base/log.h"
 #include "base/mem.h"
 #include "base/philox.h"
 #include "graph/graph.h"
@@ -242,7 +243,10 @@ static gr_status compare_tokenizers(saving *w, const char *dir)
         "<|endoftext|><s></s>"};
     if (!has_tokenizer(w))
         return GR_OK;
-    gr_tokenizer *is = gr_tokenizer_load(dir), *must = is && w->o->source ? gr_tokenizer_load(w->o->source) : NULL;
+    gr_remarks_pause();
+    gr_tokenizer *is = gr_tokenizer_load(dir);
+    gr_remarks_resume();
+    gr_tokenizer *must = is && w->o->source ? gr_tokenizer_load(w->o->source) : NULL;
     gr_status s = is && (must || !w->o->source) ? GR_OK : gr_error_status();
     for (size_t i = 0; s == GR_OK && must && i < sizeof texts / sizeof *texts; i++) {
         s = compare_text(w, must, is, texts[i], 0);
@@ -301,7 +305,9 @@ static gr_status check_saved(void *user, const char *dir)
         s = compare_generation(w);
     if (s == GR_OK)
         s = compare_tensors(w, dir);
+    gr_remarks_pause();
     gr_model *saved = s == GR_OK ? gr_model_load(dir, NULL, w->m->device) : NULL;
+    gr_remarks_resume();
     if (s == GR_OK)
         s = saved ? compare_logits(w, saved) : gr_error_status();
     gr_model_free(saved);

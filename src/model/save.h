@@ -13,19 +13,17 @@ gr_status gr_model_tensors(gr_model *m, const gr_dtype *as, gr_store_tensors *ou
  * is changed, and the class's name put in where it is missing. Caller frees. */
 char *gr_model_saved_config(const gr_model *m, const gr_dtype *as);
 
-/* Files of a model directory that belong to any model made of it: tokenizer, chat template, generation settings,
+/* Files of a model directory that belong to any model made of it: tokenizer, chat templates, generation settings,
  * licence. Their bytes are mapped. */
 typedef struct gr_carried {
     gr_checkpoint_file *files; /* [count]; names and bytes live until close */
     int count;
-    char **names; /* [n_names] of all that is in the directory */
-    size_t n_names;
     gr_map *maps;
     size_t files_cap, maps_cap;
 } gr_carried;
 gr_status gr_carried_open(gr_carried *c, const char *dir); /* close in any case */
 void gr_carried_close(gr_carried *c);
-/* Would a file of this name be carried over? */
+/* Would a file of this name be carried over, or a folder with what is in it? */
 bool gr_is_carried(const char *name);
 
 #endif

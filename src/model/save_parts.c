@@ -70,6 +70,31 @@ char *gr_model_saved_config(const gr_model *m, const gr_dtype *as)
 
 /* ---- other files -------------------------------------------------------------------------------------------- */
 
+static bool starts_with(const char *name, const char *start)
+{
+    return strncmp(name, start, strlen(start)) == 0;
+}
+
+static bool ends_with(const char *name, const char *end)
+{
+    size_t n = strlen(name), m = strlen(end);
+    return n >= m && strcmp(name + n - m, end) == 0;
+}
+
+/* "LICENSE", "license.md", "Notice-of-x.txt" */
+static bool is_licence(const char *name)
+{
+    static const char *const words[] = {"license", "licence", "notice", "copying", "use_policy"};
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
+        size_t n = strlen(words[i]), same = 0;
+        while (same < n && name[same] && (name[same] | 0x20) == (words[i][same] | 0x20))
+            same++;
+        if (same == n && (!name[n] || strchr(".-_", name[n])))
+            return true;
+    }
+    return false;
+}
+
 bool gr_is_carried(const char *name)
 {
     static const char *const names[] = {
@@ -78,59 +103,93 @@ bool gr_is_carried(const char *name)
         "special_tokens_map.json",
         "added_tokens.json",
         "vocab.json",
+        "vocab.txt",
         "merges.txt",
-        "tokenizer.model",
-        "chat_template.jinja",
+        "spiece.model",
+        "sentencepiece.bpe.model",
+        "tiktoken.model",
+        "tekken.json",
         "chat_template.json",
-        "LICENSE",
-        "LICENSE.txt",
         "generation_config.json",
-        "LICENSE.md",
-        "NOTICE",
-        "USE_POLICY.md",
+        GR_CHAT_TEMPLATES,
     };
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         if (strcmp(name, names[i]) == 0)
             return true;
-    return false;
+    /* tokenizer.model and its versions, as tokenizer.model.v3 */
+    return starts_with(name, "tokenizer.model") || ends_with(name, ".tiktoken") || ends_with(name, ".jinja") ||
+           is_licence(name);
 }
 
-static gr_status carry(gr_carried *c, const char *dir, const char *name)
+/* Takes the name over. */
+static gr_status carry(gr_carried *c, const char *dir, char *name)
 {
     gr_map map;
     size_t n = (size_t)c->count;
-    char *path = gr_path_join(dir, name);
+    char *path = name ? gr_path_join(dir, name) : NULL;
     gr_status s = path ? gr_grow(&c->files, &c->files_cap, n + 1, sizeof *c->files) : GR_ERR_MEMORY;
     if (s == GR_OK)
         s = gr_grow(&c->maps, &c->maps_cap, n + 1, sizeof *c->maps);
     if (s == GR_OK)
         s = gr_map_open(path, &map);
     gr_free(path);
-    if (s != GR_OK)
+    if (s != GR_OK) {
+        gr_free(name);
         return s;
+    }
     c->maps[n] = map;
     c->files[n] = (gr_checkpoint_file){name, map.data, map.size};
     c->count++;
     return GR_OK;
 }
 
+/* The templates in a folder: what there is of it, by names that a checkpoint may have. */
+static gr_status carry_templates(gr_carried *c, const char *dir)
+{
+    char **names = NULL, *folder = gr_path_join(dir, GR_CHAT_TEMPLATES);
+    size_t n = 0;
+    gr_status s = folder ? gr_dir_list(folder, &names, &n) : GR_ERR_MEMORY;
+    for (size_t i = 0; s == GR_OK && i < n; i++)
+        if (ends_with(names[i], ".jinja") && names[i][0] != '.')
+            s = carry(c, dir, gr_path_join(GR_CHAT_TEMPLATES, names[i]));
+    gr_names_free(names, n);
+    gr_free(folder);
+    return s;
+}
+
+static gr_status carry_entry(gr_carried *c, const char *dir, const char *name)
+{
+    char *path = gr_path_join(dir, name);
+    bool is_dir = path && gr_path_is_dir(path);
+    gr_free(path);
+    if (!path)
+        return GR_ERR_MEMORY;
+    if (strcmp(name, GR_CHAT_TEMPLATES) == 0)
+        return is_dir ? carry_templates(c, dir) : GR_OK;
+    return is_dir ? GR_OK : carry(c, dir, gr_strdup(name));
+}
+
 gr_status gr_carried_open(gr_carried *c, const char *dir)
 {
+    char **names;
     size_t n;
     *c = (gr_carried){0};
-    gr_status s = gr_dir_list(dir, &c->names, &n);
-    c->n_names = s == GR_OK ? n : 0;
+    gr_status s = gr_dir_list(dir, &names, &n);
+    if (s != GR_OK)
+        return s;
     for (size_t i = 0; s == GR_OK && i < n; i++)
-        if (gr_is_carried(c->names[i]))
-            s = carry(c, dir, c->names[i]);
+        if (gr_is_carried(names[i]) && names[i][0] != '.')
+            s = carry_entry(c, dir, names[i]);
+    gr_names_free(names, n);
     return s;
 }
 
 void gr_carried_close(gr_carried *c)
 {
-    for (int i = 0; i < c->count; i++)
+    for (int i = 0; i < c->count; i++) {
         gr_map_close(&c->maps[i]);
-    gr_names_free(c->names, c->n_names);
+        gr_free((char *)c->files[i].name);
+    }
     gr_free(c->files);
     gr_free(c->maps);
     *c = (gr_carried){0};
