@@ -44,7 +44,8 @@ VALUES = {
     "transformers_version": ["4.30.0"], "n_embd": [32], "n_head": [4, 2], "n_layer": [2, 1], "n_positions": [32], "n_ctx": [32],
     "id2label": [{"0": "a"}], "label2id": [{"a": 0}], "task_specific_params": [{"a": {}}], "auto_map": [{"AutoModel": "a.B"}],
     "tokenizer_class": ["LlamaTokenizer"], "partial_rotary_factor": [0.5, 1],
-    "attention_bias": [True], "mlp_bias": [True],
+    "attention_bias": [True], "mlp_bias": [True], "sliding_window_pattern": [2, 3],
+    "rope_local_base_freq": [100.0], "attn_logit_softcapping": [0.5, 30.0],
 }
 
 

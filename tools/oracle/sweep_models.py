@@ -4,8 +4,9 @@
     sweep_models.py [--gradus build/gradus] [--count 200] [--seed 1] [--only llama,qwen3] [--device cpu] [--bin] [--keep DIR]
 
 Every configuration is one of the supported model types with switches drawn at random: widths, heads, biases, norms, ties,
-activations, windows, kinds of rotary positions, old and new keys. A difference is one of more than 2e-5 (of logits and
-loss; of gradients relative to each tensor's largest), or another greedy id. Where PyTorch in f32 is itself that far from
+activations, windows, kinds of rotary positions, old and new keys; and of its files: names behind foreign prefixes, tensors
+too many, f64, heads that differ from the embedding they are tied to, shards, torch's zip files (--bin: all of them). A
+difference is one of more than 2e-5 (of logits and loss; of gradients relative to each tensor's largest), or another greedy id. Where PyTorch in f32 is itself that far from
 f64, three times its own distance is allowed, and counted as noise; so are errors below 1e-6 of the model's largest gradient
 where all of a tensor's are a thousand times smaller than that (queries of attention that has made up its mind). Not part of any test: it takes a second each.
 """
@@ -21,7 +22,7 @@ import tempfile
 
 import torch
 import transformers
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 import make_models
 import make_torch
@@ -179,6 +180,82 @@ def rename_sizes(r, config):
             config[new] = config.pop(old)
 
 
+PREFIXES = ["_orig_mod.", "module.", "module._orig_mod.", "base_model.model.", "language_model.", "policy."]
+
+
+def rename_all(r, weights, body):
+    """Names of compiled and wrapped models, and of models that were part of another one; `body` is what they begin with."""
+    kind = r.randrange(3)
+    if kind == 0:
+        prefix = r.choice(PREFIXES)
+        return {prefix + name: tensor for name, tensor in weights.items()}
+    if kind == 1:  # each layer compiled
+        out = {}
+        for name, tensor in weights.items():
+            parts = name.split(".")
+            if len(parts) > 3 and parts[2].isdigit():
+                parts.insert(3, "_orig_mod")
+            out[".".join(parts)] = tensor
+        return out
+    inner = r.choice(["language_model.", "_orig_mod.", "text_model."])  # the body alone, the head beside it
+    return {name.replace(body, body + inner, 1) if name.startswith(body) else name: tensor for name, tensor in weights.items()}
+
+
+def add_tensors(r, weights, body):
+    extra = {"v_head.summary.weight": torch.randn(1, 8), "v_head.summary.bias": torch.zeros(1), "score.weight": torch.randn(2, 8),
+             "step": torch.tensor([7]), body + "position_ids": torch.arange(4), "mask": torch.ones(3, 3, dtype=torch.bool)}
+    for name, tensor in list(weights.items()):
+        parts = name.split(".")
+        if len(parts) > 3 and parts[2] == "0":
+            extra[".".join([*parts[:2], "77", *parts[3:]])] = tensor.clone()
+    for name in r.sample(sorted(extra), r.randint(1, len(extra))):
+        weights[name] = extra[name]
+
+
+def save_weights(r, weights, directory):
+    shards = r.choice([1, 1, 2, 3])
+    binary = r.random() < 0.3
+    stem, end = ("pytorch_model", ".bin") if binary else ("model", ".safetensors")
+    def save(part, path):
+        if binary:
+            torch.save(part, path)
+        else:
+            save_file(part, path, metadata={"format": "pt"})
+    if shards == 1:
+        save(weights, directory / (stem + end))
+        return
+    names, index = sorted(weights), {}
+    for k in range(shards):
+        file = f"{stem}-{k + 1:05}-of-{shards:05}{end}"
+        part = {name: weights[name] for name in names[k::shards]}
+        index |= dict.fromkeys(part, file)
+        save(part, directory / file)
+    (directory / f"{stem}{end}.index.json").write_text(json.dumps({"metadata": {"total_size": 0}, "weight_map": index}))
+
+
+def as_found(r, config, directory):
+    """The same model in a directory as people have them; transformers reads the first."""
+    path = directory / "model.safetensors"
+    weights = load_file(path)
+    body = "transformer." if config.model_type == "gpt2" else "model."
+    embedding = body + ("wte.weight" if config.model_type == "gpt2" else "embed_tokens.weight")
+    if config.tie_word_embeddings and r.random() < 0.4:
+        weights["lm_head.weight"] = weights[embedding] * r.choice([0.5, -1.0, 1.25]) + 0.01
+        save_file(weights, path, metadata={"format": "pt"})
+    found = directory / "found"
+    found.mkdir()
+    shutil.copy(directory / "config.json", found)
+    if r.random() < 0.3:
+        some = [name for name in weights if r.random() < r.choice([0.3, 1.0])]
+        weights |= {name: weights[name].double() for name in some}
+    if r.random() < 0.4:
+        add_tensors(r, weights, body)
+    if r.random() < 0.5:
+        weights = rename_all(r, weights, body)
+    save_weights(r, {name: tensor.contiguous() for name, tensor in weights.items()}, found)
+    return found
+
+
 def write(r, config, directory):
     torch.manual_seed(r.randrange(1 << 30))
     model = transformers.AutoModelForCausalLM.from_config(config, dtype=torch.float32, attn_implementation="eager")
@@ -202,7 +279,7 @@ def as_torch_files(r, directory):
         if t.dim() == 2 and r.random() < 0.3:
             state[name] = t.t().contiguous().t()
         if r.random() < 0.3:
-            state[name] = torch.nn.Parameter(state[name], requires_grad=t.dim() == 2)
+            state[name] = torch.nn.Parameter(state[name], requires_grad=t.dim() == 2 and t.is_floating_point())
     if r.random() < 0.5:
         make_torch.save_shards(state, directory, min(r.choice([2, 3]), len(state)))
     else:
@@ -236,11 +313,11 @@ def command(arguments):
     return done.stdout
 
 
-def compare_numbers(options, directory, ids):
+def compare_numbers(options, directory, found, ids):
     """The number of tensors compared, of those within noise only, and what differs."""
     text = ";".join(",".join(str(i) for i in row) for row in ids.tolist())
     out = directory / "ours.safetensors"
-    command([options.gradus, "dump", str(directory), "--ids", text, "--what", "logits,loss,grads", "--out", str(out), "--quiet",
+    command([options.gradus, "dump", str(found), "--ids", text, "--what", "logits,loss,grads", "--out", str(out), "--quiet",
              "--device", options.device])
     ours, (model, want) = load_file(out), reference(directory, ids, torch.float32)
     if ours.keys() != want.keys():
@@ -286,11 +363,11 @@ def continuation(model, prompt, new):
     return out[0, prompt.shape[1]:].tolist()
 
 
-def compare_greedy(options, directory, model, ids, new):
+def compare_greedy(options, found, model, ids, new):
     prompt = ids[:1]
     with torch.no_grad():
         want = continuation(model, prompt, new)
-    line = command([options.gradus, "generate", str(directory), "--ids", ",".join(map(str, prompt[0].tolist())), "-n", str(new),
+    line = command([options.gradus, "generate", str(found), "--ids", ",".join(map(str, prompt[0].tolist())), "-n", str(new),
                     "--temperature", "0", "--ignore-eos", "--json", "--quiet", "--device", options.device])
     have = json.loads(line)["ids"]
     if have == want:
@@ -310,20 +387,21 @@ def one(options, seed, directory):
     family = r.choice(options.only)
     config = FAMILIES[family](r)
     write(r, config, directory)
-    if options.bin:
-        as_torch_files(random.Random(seed), directory)
+    found = as_found(random.Random(f"files {seed}"), config, directory)
+    if options.bin and list(found.glob("model*.safetensors")):
+        as_torch_files(random.Random(seed), found)
     context = config.max_position_embeddings
     longest = context if family == "gpt2" or r.random() < 0.6 else 2 * context
     rows, length = r.choice([1, 2, 3]), r.randint(2, longest)
     ids = torch.randint(0, VOCAB, (rows, length), generator=torch.Generator().manual_seed(seed))
-    model, tensors, noise, wrong = compare_numbers(options, directory, ids)
+    model, tensors, noise, wrong = compare_numbers(options, directory, found, ids)
     tie = tokens = 0
     limit = options.beyond * context if family != "gpt2" else context
     if family == "phi3":  # transformers reads everything anew where its frequencies change
         limit = min(limit, by_length(config))
     if length < limit:
         tokens = min(12, int(limit) - length)
-        tie, differs = compare_greedy(options, directory, model, ids, tokens)
+        tie, differs = compare_greedy(options, found, model, ids, tokens)
         wrong += differs
     return family, tensors, noise, tokens, tie, wrong
 
