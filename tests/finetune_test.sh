@@ -97,7 +97,26 @@ cmp -s folded/model.safetensors folded2/model.safetensors || fail 'merge of an a
 says 'gradus merge, or leave it out: --adapter none' err
 run 2 train text.txt --init both --out whole --steps 1
 says 'gradus convert --adapter none' err
-rm -r both converted folded folded2
+# A pointer of Git LFS in place of any of its files.
+for file in config.json model.safetensors tokenizer.json generation_config.json adapter_config.json adapter_model.safetensors; do
+    [ -s both/$file ] || fail "no $file to put a pointer in place of"
+    cp both/$file kept
+    printf 'version https://git-lfs.github.com/spec/v1\noid sha256:%064d\nsize 7654321\n' 1 >both/$file
+    "$g" generate both -p x 2>err && fail "generate with a pointer as $file"
+    says "both/$file: a Git LFS pointer in place of the file, which has 7654321 bytes" err
+    says 'git lfs pull' err
+    mv kept both/$file
+done
+printf 'version https://git-lfs.github.com/spec/v1\noid sha256:%064d\nsize 7654321\n' 1 >pointer.txt
+run 3 eval base --data pointer.txt
+says 'Git LFS' err
+run 3 tokenizer train pointer.txt --vocab 300 --out tokenizer.json
+says 'Git LFS' err
+# An adapter alone may have its base's config.json beside it.
+cp -r run/latest/ alone
+cp base/latest/config.json alone
+[ "$(text_of alone -p 'who? ')" = 'the lazy fox' ] || fail 'an adapter with the config.json of its base'
+rm -r both converted folded folded2 alone
 
 # ---- going on ----
 cp -r run again

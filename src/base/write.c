@@ -504,7 +504,8 @@ gr_status gr_link_read(const char *path, char *target, size_t cap)
     if (n < 0)
         return gr_fail_errno("reading", path);
     if ((size_t)n >= cap)
-        return gr_fail(GR_ERR_FILE, "reading %s: the link's target is longer than %zu bytes", path, cap - 1);
+        return gr_fail(GR_ERR_FILE, "reading %s: the link's target is longer than %zu bytes\nuse a shorter name", path,
+                       cap - 1);
     target[n] = '\0';
     return GR_OK;
 }

@@ -27,7 +27,9 @@ static const char *default_hint(gr_status status, bool is_usage)
         return "gradus --help lists the verbs, gradus help VERB the flags of one.";
     switch (status) {
     case GR_ERR_FILE:
-        return "Check that the file is there, whole, and may be read or written.";
+        return "Correct what it names in the file, or take the file anew from where it came.";
+    case GR_ERR_NUMBER:
+        return "gradus dump writes what the model computes; gradus verify reads its files.";
     case GR_ERR_MEMORY:
         return "Use a smaller batch, a shorter context or a smaller model, or free memory.";
     case GR_ERR_UNSUPPORTED:

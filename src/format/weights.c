@@ -12,6 +12,7 @@
 
 #define SINGLE "model.safetensors"
 #define INDEX "model.safetensors.index.json"
+#define OTHERS "\nindex and shards are of different versions; fetch all of them again"
 
 struct gr_weights {
     gr_source *files;
@@ -142,15 +143,16 @@ static gr_status check_agreement(const gr_weights *w, const char *path, gr_json 
             const char *listed = gr_json_text(map, name, NULL);
             gr_printable(name, strlen(name), shown, sizeof shown);
             if (!listed)
-                return gr_fail(GR_ERR_FILE, "%s: tensor \"%s\" of shard %s is not in the index", path, shown, file);
-            if (strcmp(listed, file) != 0)
-                return gr_fail(GR_ERR_FILE, "%s: tensor \"%s\" should be in shard %s but is in %s", path, shown, listed,
+                return gr_fail(GR_ERR_FILE, "%s: tensor \"%s\" of shard %s is not in the index" OTHERS, path, shown,
                                file);
+            if (strcmp(listed, file) != 0)
+                return gr_fail(GR_ERR_FILE, "%s: tensor \"%s\" should be in shard %s but is in %s" OTHERS, path, shown,
+                               listed, file);
         }
     }
     for (gr_json_iter it = gr_json_first(map); it.key; gr_json_next(&it))
         if (!gr_weights_find(w, it.key))
-            return gr_json_fail(it.value, "shard %s does not hold this tensor", gr_json_as_text(it.value, NULL));
+            return gr_json_fail(it.value, "shard %s does not hold this tensor" OTHERS, gr_json_as_text(it.value, NULL));
     return GR_OK;
 }
 

@@ -58,7 +58,8 @@ static void read_config(gr_json c, gr_hparams *h)
     h->logit_cap = (float)gr_json_real(c, "final_logit_softcapping", 0, 1e-6, 1e12);
     h->window = gr_llama_int(c, "sliding_window", 4096, 0, 1, INT64_MAX);
     if (h->window == 0)
-        gr_json_fail(gr_json_get(c, "sliding_window"), "this model_type needs a window");
+        gr_json_fail(gr_json_get(c, "sliding_window"),
+                     "this model_type needs a window\nset it to the number of tokens that sliding layers see");
     gr_llama_layer_types(c, h, is_no_last, gr_json_int(c, "sliding_window_pattern", 6, 1, INT64_MAX));
 }
 

@@ -112,7 +112,11 @@ static void check_key(const gr_arch *arch, const char *file, const char *key, gr
         gr_remark(GR_LOG_WARN, "%s: key \"%s\" is unknown to a %s model and not looked at", file, shown,
                   arch->model_type);
     else if (heeded && !is_neutral(value, one))
-        gr_json_fail(value, "changes the numbers, and is not supported for model_type \"%s\"", arch->model_type);
+        gr_json_fail(
+            value,
+            "changes the numbers, and is not supported for model_type \"%s\"\nif the model was made without it, "
+            "remove it from config.json; else the model cannot be run here",
+            arch->model_type);
     else if (!is_neutral(value, one) && !is_all_full(key, value))
         gr_remark(GR_LOG_WARN,
                   "%s: key \"%s\" is of other architectures: a %s model has nothing like it, and it is not "

@@ -56,7 +56,9 @@ static bool is_sliding(gr_json type, bool has_window)
                      "sliding_attention",
                      name);
     if (sliding && !has_window)
-        gr_json_fail(type, "a layer with a sliding window, and no window");
+        gr_json_fail(
+            type, "a layer with a sliding window, and no window\nset sliding_window in config.json, or make the layer "
+                  "full_attention");
     return sliding;
 }
 
@@ -65,7 +67,8 @@ void gr_llama_layer_types(gr_json c, gr_hparams *h, bool (*slides)(int64_t, int6
     gr_json types = gr_json_get(c, "layer_types");
     bool given = gr_json_is(types);
     if (given && gr_json_size(gr_json_as_array(types)) != (size_t)h->layers) {
-        gr_json_fail(types, "%zu types for %lld layers", gr_json_size(types), (long long)h->layers);
+        gr_json_fail(types, "%zu types for %lld layers\ngive one for each layer, or remove layer_types",
+                     gr_json_size(types), (long long)h->layers);
         return;
     }
     for (int64_t i = 0; i < h->layers; i++)

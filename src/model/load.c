@@ -28,8 +28,11 @@ static gr_status check_range(const char *name, const gr_safetensor *t, const flo
         double value;
         memcpy(&value, (const char *)t->data + i * sizeof value, sizeof value);
         if (isinf(wide[i]) && isfinite(value))
-            return gr_fail(GR_ERR_NUMBER, "tensor \"%s\": value %zu, %g, is too large for f32, in which models run",
-                           name, i, value);
+            return gr_fail(
+                GR_ERR_NUMBER,
+                "tensor \"%s\": value %zu, %g, is too large for f32, in which models run\nthe file is damaged, or its "
+                "numbers are not a model's",
+                name, i, value);
     }
     return GR_OK;
 }
