@@ -96,7 +96,8 @@ static const char ending[] =
     ".SH EXIT STATUS\n"
     ".TP\n.B 0\ndone\n.TP\n.B 1\nthe work failed\n.TP\n.B 2\nthe command line is wrong\n"
     ".TP\n.B 3\na file is missing or broken\n.TP\n.B 4\nout of memory, planned or real\n"
-    ".TP\n.B 130\ninterrupted: the first Ctrl\\-C ends after the step in work, the second at once\n";
+    ".TP\n.B 130\ninterrupted: the first Ctrl\\-C ends after the step in work, the second at once; "
+    "SIGTERM and SIGHUP do as the first, and where work is saved a broken pipe does\n";
 
 void gr_manual_print(FILE *to)
 {
