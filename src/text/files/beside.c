@@ -411,7 +411,7 @@ static gr_status read_added_tokens(gr_beside *b, gr_json root)
     if (!status)
         status = collect_special(b, &specials);
     for (gr_json_iter it = gr_json_first(root); it.key && !status; gr_json_next(&it)) {
-        size_t size = strlen(it.key);
+        size_t size = it.key_size;
         bool special = gr_vocab_find(&specials, it.key, size) >= 0;
         gr_told_token t = {.id = gr_json_as_int(it.value, -INT32_MAX, INT32_MAX),
                            .order = b->decoder.n,
