@@ -1,5 +1,5 @@
 /* JSON text to nodes. The grammar is RFC 8259's, and besides NaN, Infinity and -Infinity, which Python's json writes.
- * Why not a library: docs/decisions/ on JSON. */
+ * Why not a library: docs/decisions/0010-own-json.md. */
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
