@@ -138,6 +138,9 @@ static void test_printable(void)
     CHECK(strcmp(gr_printable("a\nb\x1b", 4, b, sizeof b), "a?b?") == 0, "%s", b);
     CHECK(strcmp(gr_printable("abcdefgh", 8, b, sizeof b), "abcde") == 0, "%s", b);
     CHECK(strcmp(gr_printable("abcd\xc3\xa9", 6, b, sizeof b), "abcd") == 0, "half a character: %s", b);
+    CHECK(strcmp(gr_printable("\xff\xc3\xa9\xe2\x82", 5, b, sizeof b), "?\xc3\xa9??") == 0, "no UTF-8: %s", b);
+    CHECK(strcmp(gr_printable("\xe2\x82\xac\xc3\xa9", 5, b, sizeof b), "\xe2\x82\xac\xc3\xa9") == 0, "two: %s", b);
+    CHECK(strcmp(gr_printable("\xf0\x9f\x98\x80\x80", 5, b, sizeof b), "\xf0\x9f\x98\x80?") == 0, "four: %s", b);
 }
 
 /* `depth` opening brackets and as many closing ones; caller frees. */

@@ -43,7 +43,7 @@ static gr_status print_json(const gr_write_flags *f, const char *dtype, const gr
     if (!doc)
         return gr_error_status();
     gr_json root = gr_json_root(doc);
-    gr_json_put_text(root, "path", f->out);
+    gr_json_put_path(root, "path", f->out);
     gr_json_put_text(root, "dtype", dtype);
     gr_json_put_int(root, "tensors", saved->tensors);
     gr_json_put_int(root, "bytes", saved->bytes);

@@ -221,7 +221,7 @@ gr_status gr_info_model(const char *path, gr_json into)
     char *dir = gr_checkpoint_resolve(path);
     if (dir == NULL)
         return gr_error_status();
-    gr_json_put_text(into, "path", dir);
+    gr_json_put_path(into, "path", dir);
     bool is_adapter = gr_checkpoint_is_adapter(dir);
     gr_status status = is_adapter ? GR_OK : config_part(dir, into);
     if (status == GR_OK && gr_checkpoint_has_adapter(dir))

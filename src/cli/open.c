@@ -22,7 +22,8 @@ static char *base_of(const char *adapter)
 {
     char *path = gr_path_join(adapter, GR_ADAPTER_CONFIG), *base = NULL;
     gr_json_doc *doc = path ? gr_json_read(path, GR_JSON_LIMIT) : NULL;
-    const char *name = doc ? gr_json_text(gr_json_root(doc), "base_model_name_or_path", "") : NULL;
+    gr_json at = doc ? gr_json_get(gr_json_root(doc), "base_model_name_or_path") : (gr_json){0};
+    const char *name = gr_json_is(at) ? gr_json_as_path(at) : "";
     if (doc && gr_json_check(doc) == GR_OK) {
         if (gr_path_is_dir(name))
             base = gr_checkpoint_resolve(name);

@@ -112,12 +112,12 @@ static const char *find(gr_run_record *r, const gr_args *args, int which, size_t
     gr_json then = gr_json_get(gr_json_root(r->doc), "place");
     if (!gr_json_is(places) || k >= gr_json_size(places))
         return was;
-    const char *place = gr_json_as_text(gr_json_item(places, k), NULL);
+    const char *place = gr_json_as_path(gr_json_item(places, k));
     if (!place || !*place || is_there(place))
         return place && *place ? place : was;
     if (is_there(was) || !gr_json_is(then))
         return was;
-    const char *moved = hold(r, moved_along(place, gr_json_as_text(then, NULL), flags_of(args)->out));
+    const char *moved = hold(r, moved_along(place, gr_json_as_path(then), flags_of(args)->out));
     return moved && is_there(moved) ? moved : was;
 }
 
@@ -177,7 +177,7 @@ static gr_status restore_model(gr_args *args, gr_run_record *r)
     gr_train_flags *f = args->options;
     if (!gr_is_finetune(args))
         return GR_OK;
-    const char *was = gr_json_as_text(gr_json_get(gr_json_root(r->doc), "model"), NULL);
+    const char *was = gr_json_as_path(gr_json_get(gr_json_root(r->doc), "model"));
     if (gr_json_check(r->doc) != GR_OK)
         return gr_error_status();
     if (f->model && strcmp(f->model, was) != 0 && !gr_json_is(recorded(r, MODEL)))
@@ -197,7 +197,7 @@ static gr_status restore_data(gr_args *args, gr_run_record *r, const char **data
     if (is_given && gr_json_is(recorded(r, DATA)))
         return GR_OK; /* its bytes are compared */
     for (size_t i = 0; same && i < n && i < GR_MOST_DATA; i++) {
-        const char *was = gr_json_as_text(gr_json_item(list, i), NULL);
+        const char *was = gr_json_as_path(gr_json_item(list, i));
         same = !is_given || strcmp(data[i], was) == 0;
         data[i] = find(r, args, DATA, i, was);
     }
@@ -242,7 +242,7 @@ gr_status gr_run_json_restore(gr_args *args, gr_run_record *r, const char **data
     if (s == GR_OK)
         s = refuse_more(args, flags);
     for (gr_json_iter it = gr_json_first(flags); s == GR_OK && it.key; gr_json_next(&it)) {
-        const char *was = gr_json_as_text(it.value, NULL);
+        const char *was = gr_json_as_path(it.value);
         s = was ? restore_flag(args, r, it.key, was) : gr_json_check(r->doc);
     }
     if (s != GR_OK)
@@ -321,6 +321,12 @@ static bool is_same_file(gr_json was, const gr_input_file *is)
     return gr_json_int(was, "bytes", -1, 0, INT64_MAX) == is->bytes && strcmp(gr_json_text(was, "xxh64", ""), sum) == 0;
 }
 
+static const char *name_of(gr_json file)
+{
+    gr_json name = gr_json_get(file, "name");
+    return gr_json_is(name) ? gr_json_as_path(name) : "a file";
+}
+
 /* Names what has changed of an input. */
 static void describe(char *text, size_t size, int which, gr_json was, const input *in)
 {
@@ -332,7 +338,7 @@ static void describe(char *text, size_t size, int which, gr_json was, const inpu
             continue;
         snprintf(text, size, "%.500s: %lld bytes, and others than those the run was begun with (%lld of %.300s)",
                  in->files->list[i].name, (long long)in->files->list[i].bytes,
-                 (long long)gr_json_int(file, "bytes", -1, 0, INT64_MAX), gr_json_text(file, "name", "a file"));
+                 (long long)gr_json_int(file, "bytes", -1, 0, INT64_MAX), name_of(file));
         return;
     }
     const char *path = in->n_paths ? in->paths[0] : "that of the model";
@@ -389,7 +395,7 @@ static void put_place(gr_json into, const char *key, const char *path)
 {
     char whole[PATH_MAX];
     bool is_one = strcmp(path, "-") != 0 && realpath(path, whole);
-    gr_json_put_text(into, key, is_one ? whole : "");
+    gr_json_put_path(into, key, is_one ? whole : "");
 }
 
 static void put_input(gr_json into, const char *name, const input *in)
@@ -403,7 +409,7 @@ static void put_input(gr_json into, const char *name, const input *in)
     gr_json files = gr_json_put_array(o, "files");
     for (size_t i = 0; i < in->files->n; i++) {
         gr_json file = gr_json_put_object(files, NULL);
-        gr_json_put_text(file, "name", in->files->list[i].name);
+        gr_json_put_path(file, "name", in->files->list[i].name);
         put_digest(file, in->files->list[i].bytes, in->files->list[i].checksum);
     }
 }
@@ -440,14 +446,14 @@ static gr_status put_all(gr_json o, const gr_args *args, const gr_run_record *r,
     gr_json_put_text(o, "verb", args->verb->name);
     gr_json_put_text(o, "version", gr_version());
     if (f->model)
-        gr_json_put_text(o, "model", f->model);
+        gr_json_put_path(o, "model", f->model);
     gr_json_put_text(o, "device", gr_device_describe(job->on.device));
     gr_json_put_int(o, "parameters", gr_model_describe(job->on.model)->parameters);
     gr_json_put_int(o, "tokens", gr_data_count(job->data));
     put_place(o, "place", f->out);
     gr_json list = gr_json_put_array(o, "data");
     for (size_t i = 0; i < in[DATA].n_paths; i++)
-        gr_json_put_text(list, NULL, in[DATA].paths[i]);
+        gr_json_put_path(list, NULL, in[DATA].paths[i]);
     gr_json inputs = gr_json_put_object(o, "inputs");
     for (int i = 0; i < N_INPUTS; i++)
         if (in[i].is_known)
@@ -457,7 +463,7 @@ static gr_status put_all(gr_json o, const gr_args *args, const gr_run_record *r,
         const gr_slot *slot = &args->slots[i];
         char *value = is_of_session(slot->flag->name) ? NULL : gr_args_value(slot);
         if (value && *value && (slot->given || slot->initial))
-            gr_json_put_text(flags, slot->flag->name, value);
+            gr_json_put_path(flags, slot->flag->name, value);
         gr_free(value);
     }
     return put_changes(o, f->out, r, in);

@@ -86,7 +86,7 @@ static gr_status write_result(const gr_args *args, const gr_tokenizer *tokenizer
     }
     gr_json_doc *doc = gr_json_new("result");
     gr_json root = gr_json_root(doc);
-    gr_json_put_text(root, "out", o->out);
+    gr_json_put_path(root, "out", o->out);
     gr_json_put_int(root, "tokens", tokens);
     gr_json_put_int(root, "words", s->last.words);
     gr_json_put_int(root, "bytes", s->last.bytes);

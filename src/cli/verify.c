@@ -31,13 +31,13 @@ static gr_status print_json(const gr_verify_item *item)
         return GR_ERR_MEMORY;
     gr_json root = gr_json_root(doc);
     gr_json_put_text(root, "state", states[item->state]);
-    gr_json_put_text(root, "dir", item->dir);
+    gr_json_put_path(root, "dir", item->dir);
     if (item->file != NULL)
-        gr_json_put_text(root, "file", item->file);
+        gr_json_put_path(root, "file", item->file);
     if (item->tensor != NULL)
         gr_json_put_text(root, "tensor", item->tensor);
     if (item->problem != NULL)
-        gr_json_put_text(root, "problem", item->problem);
+        gr_json_put_path(root, "problem", item->problem);
     return gr_out_json(doc);
 }
 

@@ -9,6 +9,7 @@
 #include "base/file.h"
 #include "base/mem.h"
 #include "format/json_node.h"
+#include "format/json_pull.h"
 
 /* ---- arena ----
  * A tokenizer.json is a million small values: they are cut from chunks. */
@@ -154,19 +155,25 @@ gr_status gr_json_seal(gr_json_doc *doc, gr_json_node *object)
 
 /* ---- messages ---- */
 
+/* One character of several bytes. */
+static bool is_character(const char *text, size_t size)
+{
+    return (unsigned char)*text >= 0xc0 && ((unsigned char)text[1] & 0xc0) == 0x80 && gr_is_utf8(text, size) &&
+           (size == 2 || !gr_is_utf8(text, size - 1)) && (size < 4 || !gr_is_utf8(text, size - 2));
+}
+
 const char *gr_printable(const char *text, size_t size, char *buffer, size_t cap)
 {
     size_t n = 0;
-    for (size_t i = 0; i < size && n + 1 < cap; i++) {
+    for (size_t i = 0, length; i < size && n + 1 < cap; i += length) {
         unsigned char c = (unsigned char)text[i];
-        /* Letters outside ASCII stay; a sequence cut at the buffer's end is dropped below. */
-        buffer[n++] = c < 0x20 || c == 0x7f || c >= 0xf8 ? '?' : (char)c;
-    }
-    if (n + 1 == cap && n < size) {
-        while (n && ((unsigned char)buffer[n - 1] & 0xc0) == 0x80)
-            n--;
-        if (n && (unsigned char)buffer[n - 1] >= 0xc0)
-            n--;
+        for (length = size - i < 4 ? size - i : 4; length > 1 && !is_character(text + i, length);)
+            length--;
+        if (length >= cap - n)
+            break;
+        bool stays = length > 1 || (c >= 0x20 && c < 0x7f);
+        memcpy(buffer + n, stays ? text + i : "?", length);
+        n += length;
     }
     buffer[n] = 0;
     return buffer;

@@ -117,7 +117,7 @@ void gr_json_put_copy(gr_json into, const char *key, gr_json value);
 char *gr_json_format(const gr_json_doc *doc, bool pretty, size_t *size);
 gr_status gr_json_write(const gr_json_doc *doc, const char *path); /* indented, atomic and durable */
 
-/* UTF-8 text from a file made fit for a message: control characters as '?', cut to less than cap bytes between two
+/* Text from a file, or a path, made fit for a message: control characters and what is no UTF-8 as '?', cut to less than cap bytes between two
  * characters. Returns buffer. */
 const char *gr_printable(const char *text, size_t size, char *buffer, size_t cap);
 
