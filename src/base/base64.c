@@ -30,3 +30,19 @@ bool gr_base64_decode(const char *text, size_t size, unsigned char *out, size_t 
     uint32_t rest = size % 4 == 2 ? word & 15 : size % 4 == 3 ? word & 3 : 0; /* bits that belong to no byte */
     return size % 4 != 1 && !rest;
 }
+
+size_t gr_base64_encode(const void *data, size_t size, char *out)
+{
+    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    const unsigned char *p = data;
+    size_t n = 0;
+    for (size_t i = 0; i < size; i += 3) {
+        size_t more = size - i < 3 ? size - i : 3;
+        uint32_t word = 0;
+        for (size_t k = 0; k < 3; k++)
+            word = word << 8 | (k < more ? p[i + k] : 0u);
+        for (size_t k = 0; k < 4; k++)
+            out[n++] = k <= more ? digits[word >> (18 - 6 * k) & 63] : '=';
+    }
+    return n;
+}

@@ -84,7 +84,8 @@ void gr_tell_adapter(const gr_args *args, const gr_opened *o)
 
 static gr_status has_tokenizer(const char *dir, bool *there)
 {
-    static const char *const files[] = {"tokenizer.json", "vocab.json", "tokenizer.model"};
+    static const char *const files[] = {"tokenizer.json", "vocab.json",  "tokenizer.model",
+                                        "tiktoken.model", "tekken.json", "vocab.txt"};
     *there = false;
     for (size_t i = 0; dir && !*there && i < sizeof files / sizeof *files; i++) {
         char *path = gr_path_join(dir, files[i]);

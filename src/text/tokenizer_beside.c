@@ -308,20 +308,25 @@ static gr_status add_template(const gr_tokenizer *t, const gr_told_token *before
     return status ? status : gr_bytes_add_string(json, "}}");
 }
 
-static gr_status add_roberta(const gr_tokenizer *t, const gr_told_token *cls, const gr_told_token *sep, bool prefix,
-                             gr_bytes *json)
+/* RoBERTa's and BERT's, which differ for two texts. */
+static gr_status add_cls_sep(const gr_tokenizer *t, bool roberta, const gr_told_token *cls, const gr_told_token *sep,
+                             bool prefix, gr_bytes *json)
 {
     char number[120];
     snprintf(number, sizeof number, ", %lld], \"cls\": [", (long long)gr_tokenizer_find(t, sep->content, sep->size));
-    gr_status status = gr_bytes_add_string(json, "{\"type\": \"RobertaProcessing\", \"sep\": [");
+    gr_status status = gr_bytes_add_string(json, roberta ? "{\"type\": \"RobertaProcessing\", \"sep\": ["
+                                                         : "{\"type\": \"BertProcessing\", \"sep\": [");
     if (!status)
         status = gr_json_add_text(json, sep->content, sep->size);
     if (!status)
         status = gr_bytes_add_string(json, number);
     if (!status)
         status = gr_json_add_text(json, cls->content, cls->size);
-    snprintf(number, sizeof number, ", %lld], \"trim_offsets\": true, \"add_prefix_space\": %s}",
-             (long long)gr_tokenizer_find(t, cls->content, cls->size), prefix ? "true" : "false");
+    snprintf(number, sizeof number, ", %lld]%s%s}", (long long)gr_tokenizer_find(t, cls->content, cls->size),
+             !roberta ? "" : ", \"trim_offsets\": true, \"add_prefix_space\": ",
+             !roberta ? ""
+             : prefix ? "true"
+                      : "false");
     return status ? status : gr_bytes_add_string(json, number);
 }
 
@@ -354,7 +359,7 @@ static gr_status choose_around(const gr_tokenizer_class *c, const gr_beside *b, 
     gr_status status = check_in_template(a->before);
     if (!status)
         status = check_in_template(a->after);
-    if (status || c->post != GR_POST_ROBERTA)
+    if (status || (c->post != GR_POST_ROBERTA && c->post != GR_POST_BERT))
         return status;
     a->before = &standard[GR_NAMED_CLS];
     a->after = &standard[GR_NAMED_SEP];
@@ -393,8 +398,8 @@ static gr_status make_post(gr_tokenizer *t, const gr_tokenizer_class *c, const g
     status = set_post(t, a.before, a.after);
     if (status)
         return status;
-    if (c->post == GR_POST_ROBERTA)
-        return add_roberta(t, a.before, a.after, b->add_prefix_space == GR_TOLD_YES, json);
+    if (c->post == GR_POST_ROBERTA || c->post == GR_POST_BERT)
+        return add_cls_sep(t, c->post == GR_POST_ROBERTA, a.before, a.after, b->add_prefix_space == GR_TOLD_YES, json);
     return add_template(t, a.before, a.after, json);
 }
 

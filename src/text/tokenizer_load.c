@@ -5,7 +5,7 @@
 #include "base/error.h"
 #include "base/file.h"
 
-enum { JSON, VOCAB, MERGES, MODEL, FILES }; /* of a directory */
+enum { JSON, VOCAB, MERGES, MODEL, TIKTOKEN, TEKKEN, WORDS, FILES }; /* of a directory */
 
 static bool ends_with(const char *text, const char *end)
 {
@@ -46,14 +46,40 @@ static gr_tokenizer *load_file(const char *path)
     return t;
 }
 
-static gr_tokenizer *load_sentencepiece(const char *path)
+/* A tokenizer.model alone: what it is shows in its bytes. */
+static gr_tokenizer *load_model_alone(const char *path)
 {
     size_t size;
     gr_bytes json = {0};
     char *data = gr_file_read(path, GR_JSON_LIMIT, &size);
     if (!data)
         return NULL;
-    gr_status status = gr_convert_sentencepiece("tokenizer.model", data, size, &json);
+    gr_status status = gr_is_tiktoken(data, size) ? gr_convert_tiktoken(NULL, "tokenizer.model", data, size, &json)
+                                                  : gr_convert_sentencepiece("tokenizer.model", data, size, &json);
+    gr_free(data);
+    return from_json(path, status, &json);
+}
+
+static gr_tokenizer *load_tekken(const char *path, bool with_bos)
+{
+    size_t size;
+    gr_bytes json = {0};
+    char *data = gr_file_read(path, GR_JSON_LIMIT, &size);
+    if (!data)
+        return NULL;
+    gr_status status = gr_convert_tekken(data, size, with_bos, &json);
+    gr_free(data);
+    return from_json(path, status, &json);
+}
+
+static gr_tokenizer *load_words(const char *path, const gr_tokenizer_class *c, const gr_beside *b)
+{
+    size_t size;
+    gr_bytes json = {0};
+    char *data = gr_file_read(path, GR_JSON_LIMIT, &size);
+    if (!data)
+        return NULL;
+    gr_status status = gr_convert_vocab_txt(c, b, (gr_file_text){data, size}, &json);
     gr_free(data);
     return from_json(path, status, &json);
 }
@@ -73,39 +99,64 @@ static gr_tokenizer *load_merges(const char *dir, const char *const *path, const
     return from_json(dir, status, &json);
 }
 
-static gr_tokenizer *load_model(const char *path, const gr_tokenizer_class *c, gr_beside *b)
+/* Files of this kind that the class cannot read. */
+static gr_tokenizer *refuse(const char *dir, const gr_tokenizer_class *c, const char *files, const char *classes)
+{
+    gr_fail(GR_ERR_UNSUPPORTED,
+            "%s: the tokenizer's class is %s, which cannot read %s\nname the class that made them, as "
+            "\"tokenizer_class\" of tokenizer_config.json (%s), or put its tokenizer.json there",
+            dir, c->name, files, classes);
+    return NULL;
+}
+
+static gr_tokenizer *load_model(const char *dir, const char *path, const gr_tokenizer_class *c, gr_beside *b)
 {
     size_t size;
     gr_bytes json = {0};
     char *data = gr_file_read(path, GR_JSON_LIMIT, &size);
     if (!data)
         return NULL;
-    gr_status status = gr_convert_sentencepiece_of(c, b, "tokenizer.model", data, size, &json);
+    bool lines = gr_is_tiktoken(data, size);
+    if (!lines && c->reads != GR_READS_SENTENCEPIECE) {
+        gr_free(data);
+        return refuse(dir, c, "tokenizer.model", "LlamaTokenizer, GemmaTokenizer, TokenizersBackend");
+    }
+    gr_status status = lines ? gr_convert_tiktoken(b, "tokenizer.model", data, size, &json)
+                             : gr_convert_sentencepiece_of(c, b, "tokenizer.model", data, size, &json);
     gr_free(data);
     return from_json(path, status, &json);
 }
 
-/* The files that the class reads; others there are not its own. */
+/* The files that the class reads, or that every class reads; others there are not its own. */
 static gr_tokenizer *load_parts(const char *dir, const char *const *path, const gr_tokenizer_class *c, gr_beside *b)
 {
-    bool merges = gr_path_is_file(path[VOCAB]) && gr_path_is_file(path[MERGES]), model = gr_path_is_file(path[MODEL]);
+    bool merges = gr_path_is_file(path[VOCAB]) && gr_path_is_file(path[MERGES]);
     if (merges && c->reads == GR_READS_MERGES)
         return load_merges(dir, path, c, b);
-    if (model && c->reads == GR_READS_SENTENCEPIECE)
-        return load_model(path[MODEL], c, b);
-    if (!merges && !model)
-        gr_fail(GR_ERR_FILE,
-                "%s: no tokenizer here: neither tokenizer.json, nor vocab.json and merges.txt, nor "
-                "tokenizer.model\nsave the tokenizer beside the model",
-                dir);
-    else
-        gr_fail(GR_ERR_UNSUPPORTED,
-                "%s: the tokenizer's class is %s, which cannot read %s\nname the class that made them, as "
-                "\"tokenizer_class\" of tokenizer_config.json (%s), or put its tokenizer.json there",
-                dir, c->name, merges ? "vocab.json and merges.txt" : "tokenizer.model",
-                merges ? "GPT2Tokenizer, Qwen2Tokenizer, GPTNeoXTokenizer, RobertaTokenizer, CodeGenTokenizer"
-                       : "LlamaTokenizer, GemmaTokenizer, TokenizersBackend");
+    if (gr_path_is_file(path[WORDS]) && c->reads == GR_READS_WORD_PIECE)
+        return load_words(path[WORDS], c, b);
+    if (gr_path_is_file(path[TEKKEN]))
+        return load_tekken(path[TEKKEN], false);
+    if (gr_path_is_file(path[MODEL]) || gr_path_is_file(path[TIKTOKEN]))
+        return load_model(dir, gr_path_is_file(path[MODEL]) ? path[MODEL] : path[TIKTOKEN], c, b);
+    if (merges)
+        return refuse(dir, c, "vocab.json and merges.txt",
+                      "GPT2Tokenizer, Qwen2Tokenizer, GPTNeoXTokenizer, RobertaTokenizer, CodeGenTokenizer");
+    if (gr_path_is_file(path[WORDS]))
+        return refuse(dir, c, "vocab.txt", "BertTokenizer");
+    gr_fail(GR_ERR_FILE,
+            "%s: no tokenizer here: neither tokenizer.json, nor vocab.json and merges.txt, nor tokenizer.model, "
+            "tekken.json or vocab.txt\nsave the tokenizer beside the model",
+            dir);
     return NULL;
+}
+
+/* vocab.txt and nothing that says otherwise: BERT's. */
+static bool is_bert(const char *const *path, const gr_beside *b)
+{
+    bool told = (b->tokenizer_class && *b->tokenizer_class) || (b->model_class && *b->model_class);
+    return !told && gr_path_is_file(path[WORDS]) && !gr_path_is_file(path[VOCAB]) && !gr_path_is_file(path[MODEL]) &&
+           !gr_path_is_file(path[TEKKEN]) && !gr_path_is_file(path[TIKTOKEN]);
 }
 
 static gr_tokenizer *load_json(const char *path, const gr_tokenizer_class *c, const gr_beside *b)
@@ -127,7 +178,12 @@ static gr_tokenizer *load_json(const char *path, const gr_tokenizer_class *c, co
 static gr_tokenizer *load_told(const char *dir, const char *const *path, gr_beside *b)
 {
     bool has_json = gr_path_is_file(path[JSON]);
-    const gr_tokenizer_class *c = gr_tokenizer_class_of(b, has_json);
+    bool merges = gr_path_is_file(path[VOCAB]) && gr_path_is_file(path[MERGES]);
+    if (!has_json && !merges && gr_path_is_file(path[TEKKEN]) && gr_class_is_mistral(b))
+        return load_tekken(path[TEKKEN], true);
+    if (!has_json && !merges && !b->any && gr_path_is_file(path[MODEL]))
+        return load_model_alone(path[MODEL]);
+    const gr_tokenizer_class *c = !has_json && is_bert(path, b) ? gr_class_bert() : gr_tokenizer_class_of(b, has_json);
     if (!c)
         gr_fail_in("%s", dir);
     gr_tokenizer *t = !c ? NULL : has_json ? load_json(path[JSON], c, b) : load_parts(dir, path, c, b);
@@ -141,7 +197,8 @@ static gr_tokenizer *load_told(const char *dir, const char *const *path, gr_besi
 
 static gr_tokenizer *load_dir(const char *dir)
 {
-    static const char *const names[] = {"tokenizer.json", "vocab.json", "merges.txt", "tokenizer.model"};
+    static const char *const names[] = {"tokenizer.json", "vocab.json",  "merges.txt", "tokenizer.model",
+                                        "tiktoken.model", "tekken.json", "vocab.txt"};
     char *path[FILES] = {0};
     gr_beside beside = {0};
     gr_tokenizer *t = NULL;
@@ -160,5 +217,9 @@ gr_tokenizer *gr_tokenizer_load(const char *path)
 {
     if (gr_path_is_dir(path))
         return load_dir(path);
-    return ends_with(path, ".model") ? load_sentencepiece(path) : load_file(path);
+    if (ends_with(path, ".model") || ends_with(path, ".tiktoken"))
+        return load_model_alone(path);
+    if (ends_with(path, "tekken.json"))
+        return load_tekken(path, true);
+    return load_file(path);
 }

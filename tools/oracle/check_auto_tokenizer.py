@@ -2,7 +2,8 @@
 
     python tools/oracle/check_auto_tokenizer.py build/gradus [--count N] [--seed N] [--keep DIR] [--only KIND]
 
-A directory is vocab.json with merges.txt, a tokenizer.model, or a tokenizer.json, and beside it, at random: config.json with a
+A directory is vocab.json with merges.txt, a tokenizer.model (SentencePiece's, some with a normalization table, or lines of
+tiktoken's), a tekken.json, a vocab.txt, or a tokenizer.json, and beside it, at random: config.json with a
 model_type, tokenizer_config.json with a class, switches, named tokens and added tokens, special_tokens_map.json,
 added_tokens.json. Texts contain the added tokens, spaces around them, NUL and Unicode. Where AutoTokenizer fails, Gradus must
 refuse too; where it makes a tokenizer without the vocabulary (a class that does not read the files that are there), Gradus
@@ -10,6 +11,7 @@ must refuse. Directories whose tokenizer.json AutoTokenizer throws away for a cl
 tokenizer.json as it is written.
 """
 import argparse
+import base64
 import collections
 import json
 import os
@@ -25,6 +27,7 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["TRANSFORMERS_VERBOSITY"] = "critical"
 os.environ["RUST_BACKTRACE"] = "0"
 warnings.filterwarnings("ignore")
+from charsmap import charsmap, real_charsmap
 from sentencepiece import sentencepiece_model_pb2
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import AutoTokenizer
@@ -40,6 +43,9 @@ CLASSES = {
                "LlamaTokenizer", "NobodysTokenizer", None],
     "model": ["LlamaTokenizer", "LlamaTokenizer", "LlamaTokenizerFast", "GemmaTokenizer", "TokenizersBackend",
               "PreTrainedTokenizerFast", "NobodysTokenizer", "Phi3Tokenizer", None, None],
+    "words": ["BertTokenizer", "BertTokenizer", "BertTokenizerFast", "DistilBertTokenizer", "ElectraTokenizer", "GPT2Tokenizer"],
+    "lines": ["PreTrainedTokenizerFast", "LlamaTokenizer", "TokenizersBackend", "TikTokenTokenizer", "Qwen2Tokenizer",
+              "GPT2Tokenizer", None],
     "json": ["PreTrainedTokenizerFast", "TokenizersBackend", "PreTrainedTokenizer", None],
 }
 NAMED = ["bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token"]
@@ -72,6 +78,56 @@ def write_merges(rng, folder):
     (folder / "vocab.json").write_text(json.dumps(model["vocab"], ensure_ascii=chance(rng, 0.5)))
     lines = ["#version: 0.2"] * chance(rng, 0.7) + [" ".join(pair) for pair in model["merges"]]
     (folder / "merges.txt").write_text("\n".join(lines) + "\n")
+
+
+def ranks(rng):
+    """Byte strings in the order of their merging."""
+    model = json.loads(level_tokenizer(rng).to_str())["model"]
+    printable = [*range(33, 127), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
+    others = [b for b in range(256) if b not in printable]
+    byte_of = {chr(b): b for b in printable} | {chr(256 + i): b for i, b in enumerate(others)}
+    tokens = [bytes(byte_of[c] for c in token) for token, _ in sorted(model["vocab"].items(), key=lambda x: x[1]) if "<" not in token]
+    return [bytes([i]) for i in range(256)] + [token for token in tokens if len(token) > 1]
+
+
+def write_lines(rng, folder):
+    lines = [base64.b64encode(token).decode() + f" {rank}" for rank, token in enumerate(ranks(rng))]
+    (folder / rng.choice(["tokenizer.model", "tokenizer.model", "tiktoken.model"])).write_text("\n".join(lines) + "\n" * rng.randrange(3))
+
+
+TEKKEN = (r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+"
+          r"[\p{Ll}\p{Lm}\p{Lo}\p{M}]*|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+")
+
+
+def write_tekken(rng, folder):
+    tokens, version = ranks(rng), rng.choice(["v3", "v7", "v11", "v13"])
+    names = ["<unk>", "<s>", "</s>"] + rng.sample(["[INST]", "[/INST]", "<pad>", "[TURN]", "<tool>", "[IMG]"], rng.randrange(5))
+    special = [{"rank": i, "token_str": name, "is_control": True} for i, name in enumerate(names)]
+    count = len(names) + rng.choice([0, 3, 20])
+    data = {"config": {"pattern": TEKKEN, "num_vocab_tokens": len(tokens) + 500, "default_num_special_tokens": count, "version": version,
+                       "default_vocab_size": count + len(tokens) - rng.choice([0, 10])},
+            "vocab": [{"rank": i, "token_bytes": base64.b64encode(token).decode(), "token_str": token.decode(errors="ignore") or None}
+                      for i, token in enumerate(tokens)], "special_tokens": special}
+    if version in ("v3", "v7") and chance(rng, 0.5):
+        del data["special_tokens"]
+        data["config"]["default_num_special_tokens"] = 25
+        data["config"]["default_vocab_size"] = 25 + len(tokens)
+    (folder / "tekken.json").write_text(json.dumps(data))
+
+
+def write_words(rng, folder):
+    words = [w for word in WORDS for w in word.split()] + ["kite", "hill", "Straße", "strasse", "naive", "мир", "日", "本", "a", "b", "i", "e"]
+    tokens = rng.sample(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"], rng.choice([5, 5, 5, 4])) + ["[unused1]"] * chance(rng, 0.3)
+    if "[UNK]" not in tokens:
+        tokens.append("[UNK]")
+    for word in rng.sample(words, 30):
+        cut = rng.randrange(1, len(word) + 1)
+        tokens += [word.lower() if chance(rng, 0.5) else word, word[:cut]] + ["##" + word[cut:]] * (cut < len(word))
+    tokens += ["##" + c for c in "abcdefghijklmnopqrstuvwxyz"] + [rng.choice(tokens), rng.choice([" x", "x ", "\u3000", "", "##"])]
+    if chance(rng, 0.8):
+        tokens = list(dict.fromkeys(token.rstrip() for token in tokens))
+    end = rng.choice(["\n", "\n", "\r\n"])
+    (folder / "vocab.txt").write_bytes((end.join(tokens) + end * rng.randrange(2)).encode())
 
 
 def write_json(rng, folder):
@@ -119,6 +175,9 @@ def write_model(rng, folder):
     norm.remove_extra_whitespaces = chance(rng, 0.3)
     if chance(rng, 0.1):
         norm.escape_whitespaces = False
+    if chance(rng, 0.4):
+        rules = {rng.choice(letters + ["ﬁ", "\t", "\r\n", "\u00a0", "e\u0301"]): rng.choice(["", " ", "a", "xy", "é", "▁"]) for _ in range(9)}
+        norm.precompiled_charsmap = real_charsmap(rng.choice(["nmt_nfkc", "nfkc_cf"])) if chance(rng, 0.3) else charsmap(rules)
     (folder / "tokenizer.model").write_bytes(m.SerializeToString())
 
 
@@ -172,15 +231,32 @@ def size_of(folder):
         return len(json.loads((folder / "vocab.json").read_text()))
     if (folder / "tokenizer.json").exists():
         return len(json.loads((folder / "tokenizer.json").read_text())["model"]["vocab"])
+    if (folder / "vocab.txt").exists():
+        return len(set(line.rstrip() for line in (folder / "vocab.txt").read_text().split("\n")))
+    if (folder / "tekken.json").exists():
+        return json.loads((folder / "tekken.json").read_text())["config"]["default_vocab_size"]
+    for name in ("tokenizer.model", "tiktoken.model"):
+        if is_lines(folder / name):
+            return len((folder / name).read_bytes().split())  // 2
     m = sentencepiece_model_pb2.ModelProto()
     m.ParseFromString((folder / "tokenizer.model").read_bytes())
     return len(m.pieces)
 
 
+def is_lines(path):
+    return path.exists() and path.read_bytes().startswith(b"AA== 0")
+
+
 def write_beside(rng, folder, kind):
     size, config = size_of(folder), {}
-    model_type = rng.choice([None, "llama", "mistral", "olmo2", "phi3"]) if kind == "json" else rng.choice(TYPES)
-    class_ = rng.choice(CLASSES[kind])
+    model_type = rng.choice([None, "llama", "mistral", "olmo2", "phi3"]) if kind in ("json", "tekken") else rng.choice(TYPES)
+    if kind == "words":
+        model_type = rng.choice(["gpt2", "bert", "llama", None])
+        config |= {key: chance(rng, 0.5) for key in ("do_lower_case", "tokenize_chinese_chars", "do_basic_tokenize", "strip_accents")
+                   if chance(rng, 0.4)}
+        if chance(rng, 0.1):
+            config["strip_accents"] = None
+    class_ = rng.choice(CLASSES["json" if kind == "tekken" else kind])
     if class_:
         config["tokenizer_class"] = class_
     for key, p in (("add_bos_token", 0.35), ("add_eos_token", 0.35), ("add_prefix_space", 0.3), ("legacy", 0.3)):
@@ -213,6 +289,12 @@ def write_beside(rng, folder, kind):
     if chance(rng, 0.3):
         (folder / "added_tokens.json").write_text(json.dumps(
             {c: size + i for i, c in enumerate(rng.sample([c for c in CONTENTS if "\0" not in c], rng.randrange(0, 4)))}))
+    if kind == "words": # whatever BERT's class does with them, its own template counts
+        config = {key: value for key, value in config.items() if key not in ("add_bos_token", "add_eos_token")}
+    if kind == "lines": # transformers takes nothing but strings here
+        for key in ("additional_special_tokens", "extra_special_tokens"):
+            if isinstance(config.get(key), list):
+                config[key] = [c if isinstance(c, str) else c["content"] for c in config[key]]
     if config or chance(rng, 0.5):
         (folder / "tokenizer_config.json").write_text(json.dumps(config, ensure_ascii=chance(rng, 0.5)))
     if model_type:
@@ -234,11 +316,13 @@ def expected(folder, texts):
     """(ids without, ids with special tokens, reason why there are none)."""
     try:
         t = AutoTokenizer.from_pretrained(str(folder))
+        if type(t).__name__ == "MistralCommonBackend":
+            return [(t.encode(text, add_special_tokens=False), t.encode(text, add_special_tokens=True)) for text in texts], "mistral"
         size = t._tokenizer.get_vocab_size(with_added_tokens=False)
         if size < size_of(folder) - 1:
             return None, f"{type(t).__name__} does not read its files"
         name = type(t).__name__
-        if (folder / "tokenizer.model").exists() and name in LEVEL:
+        if (folder / "tokenizer.model").exists() and name in LEVEL and not is_lines(folder / "tokenizer.model"):
             return None, f"{name} makes nothing of a tokenizer.model"
     except BaseException as e:
         if isinstance(e, KeyboardInterrupt):
@@ -258,7 +342,7 @@ def expected(folder, texts):
 
 def gradus(command, folder, rows, key, flags):
     lines = "".join(json.dumps(row) + "\n" for row in rows)
-    p = subprocess.run([command, "tokenize", str(folder), "--jsonl", "--allow-special", *flags], input=lines.encode(),
+    p = subprocess.run([command, "tokenize", str(folder), "--jsonl", *flags], input=lines.encode(),
                        capture_output=True)
     if p.returncode:
         return p.stderr.decode(errors="replace").strip()
@@ -267,10 +351,11 @@ def gradus(command, folder, rows, key, flags):
 
 def one(options, i, totals):
     rng = random.Random(f"{options.seed} {i}")
-    kind = options.only or rng.choice(["merges", "merges", "model", "model", "json", "saved"])
+    kind = options.only or rng.choice(["merges", "merges", "model", "model", "json", "saved", "words", "lines", "tekken"])
     with tempfile.TemporaryDirectory() as name:
         folder = pathlib.Path(name)
-        {"merges": write_merges, "model": write_model, "json": write_json, "saved": write_saved}[kind](rng, folder)
+        {"merges": write_merges, "model": write_model, "json": write_json, "saved": write_saved, "words": write_words,
+         "lines": write_lines, "tekken": write_tekken}[kind](rng, folder)
         if kind != "saved":
             write_beside(rng, folder, kind)
         if kind != "json" and not (folder / "config.json").exists() and not (folder / "tokenizer_config.json").exists():
@@ -279,14 +364,17 @@ def one(options, i, totals):
         rows, what = expected(folder, texts)
         bad = []
         if rows is None:
-            answer = gradus(options.gradus, folder, [{"text": texts[0]}], "ids", [])
+            answer = gradus(options.gradus, folder, [{"text": texts[0]}], "ids", ["--allow-special"])
             totals["refused by both" if isinstance(answer, str) else "taken by Gradus alone"] += 1
             if not isinstance(answer, str):
                 bad = [("AutoTokenizer fails: " + what, None, None, None)]
         else:
             totals[f"{kind} {what}"] += 1
             good = [(text, row) for text, row in zip(texts, rows) if row]
-            runs = [("ids", "text", 0, []), ("ids", "text", 1, ["--special"]), ("text", "ids", 2, []), ("text", "ids", 3, ["--skip-special"])]
+            parse = ["--allow-special"] * (what != "mistral") # Mistral's program takes no text for a special token
+            runs = [("ids", "text", 0, parse), ("ids", "text", 1, parse + ["--special"])]
+            if what != "mistral":
+                runs += [("text", "ids", 2, []), ("text", "ids", 3, ["--skip-special"])]
             for key, given, which, flags in runs:
                 inputs = [{given: row[1] if given == "ids" else text} for text, row in good]
                 answer = gradus(options.gradus, folder, inputs, key, flags)
@@ -313,7 +401,7 @@ def main():
     parser.add_argument("--count", type=int, default=2000)
     parser.add_argument("--first", type=int, default=0)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--only", choices=["merges", "model", "json", "saved"])
+    parser.add_argument("--only", choices=["merges", "model", "json", "saved", "words", "lines", "tekken"])
     parser.add_argument("--keep")
     options = parser.parse_args()
     totals = collections.Counter()

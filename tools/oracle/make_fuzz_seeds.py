@@ -1,10 +1,13 @@
 #!/usr/bin/env python3
 """Writes the seeds of the fuzz targets for safetensors, torch's files, indexes of shards, config.json, checkpoints and training data:
 fuzz/corpus/TARGET/KIND, one file for every kind of hostile input, and a few good ones. Plain Python; run from the repository's root."""
+import base64
 import json
 import os
 import struct
 import zipfile
+
+from charsmap import charsmap
 
 CORPUS = os.path.join(os.path.dirname(__file__), "..", "..", "fuzz", "corpus")
 
@@ -290,7 +293,72 @@ def pickles():
         put("fuzz_pickle", kind, bytes_of)
 
 
+def charsmaps():
+    table = charsmap({"a": "x", "e\u0301": "é", "\r": " ", "\u00ad": "", "か": "ga"})
+    size, text = len(table), "bae\u0301\r\n\u00adか\u3099z".encode()
+    units = lambda *values: struct.pack(f"<I{len(values)}I", 4 * len(values), *values)
+    kinds = {
+        "good": table,
+        "empty": b"",
+        "no_trie": struct.pack("<I", 0) + b"x\0",
+        "cut": table[:size // 2],
+        "trie_longer_than_file": struct.pack("<I", 2**32 - 4) + table[4:],
+        "odd_trie_size": struct.pack("<I", 1023) + table[4:],
+        "offset_out_of_range": units(0x3FFFFF << 10 | 1 << 9) + b"x\0",
+        "value_out_of_range": units(1 << 10, *[0] * 95, 1 << 8 | 0x61 | 1 << 10, 2**31 | 10**6) + b"x\0",
+        "root_leads_to_itself": units(0, *[0x61] * 255) + b"x\0",
+        "no_nul_at_the_end": table.rstrip(b"\0"),
+        "not_utf8": table + b"\xff\0",
+    }
+    for kind, data in kinds.items():
+        put("fuzz_charsmap", kind, struct.pack("<H", len(data)) + data + text)
+
+
+def tekken():
+    bytes_ = [{"rank": i, "token_bytes": base64.b64encode(bytes([i])).decode(), "token_str": None} for i in range(256)]
+    more = [{"rank": 256, "token_bytes": base64.b64encode(b"ab").decode(), "token_str": "ab"}]
+    special = [{"rank": i, "token_str": name, "is_control": True} for i, name in enumerate(["<unk>", "<s>", "</s>"])]
+    config = {"pattern": r"\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+|\s+", "num_vocab_tokens": 257, "default_vocab_size": 262,
+              "default_num_special_tokens": 5, "version": "v3"}
+    good = {"config": config, "vocab": bytes_ + more, "special_tokens": special}
+    kinds = {
+        "good": good,
+        "usual_special": {"config": dict(config, default_num_special_tokens=21, default_vocab_size=278), "vocab": bytes_ + more},
+        "no_special_v11": {"config": dict(config, version="v11"), "vocab": bytes_ + more},
+        "ranks_with_gap": dict(good, vocab=bytes_ + [dict(more[0], rank=257)]),
+        "special_twice": dict(good, special_tokens=special + [dict(special[0], rank=3)]),
+        "special_is_filler": dict(good, special_tokens=special + [dict(special[0], rank=3, token_str="<SPECIAL_4>")]),
+        "special_rank_twice": dict(good, special_tokens=special + [dict(special[0], token_str="x")]),
+        "bytes_out_of_order": dict(good, vocab=[bytes_[1], bytes_[0]] + bytes_[2:]),
+        "vocab_size_too_large": dict(good, config=dict(config, default_vocab_size=2**31 - 1)),
+        "many_special": dict(good, config=dict(config, default_num_special_tokens=2**31)),
+        "bad_pattern": dict(good, config=dict(config, pattern="(")),
+        "bad_base64": dict(good, vocab=bytes_ + [dict(more[0], token_bytes="a$==")]),
+        "token_twice": dict(good, vocab=bytes_ + more + [dict(more[0], rank=257)], config=dict(config, default_vocab_size=263)),
+    }
+    for kind, data in kinds.items():
+        put("fuzz_tekken", kind, b"t" + json.dumps(data, separators=(",", ":")).encode())
+    lines = [base64.b64encode(bytes([i])) + b" %d" % i for i in range(256)]
+    texts = {
+        "lines": lines + [b"YWI= 256"],
+        "lines_rank_twice": [b"YQ== 0", b"Yg== 0"],
+        "lines_token_twice": [b"YQ== 0", b"YQ== 1"],
+        "lines_gap": [b"YQ== 0", b"Yg== 70000", b"YWI= 70001"],
+        "lines_far": [b"YQ== 0", b"Yg== 2147483646"],
+        "lines_rank_2_31": [b"YQ== 2147483648"],
+        "lines_no_rank": [b"YQ=="],
+        "lines_garbage": [b"Y$== 0"],
+        "lines_crlf": [b"YQ== 0\r", b"\r", b"Yg==\t1\r"],
+    }
+    for kind, rows in texts.items():
+        put("fuzz_tekken", kind, b"l" + b"\n".join(rows) + b"\n")
+    put("fuzz_tekken", "words", b"v[PAD]\n[UNK]\n[CLS]\n[SEP]\na\n##b\r\n a \n\na\n\xe3\x80\x80")
+    put("fuzz_tekken", "words_not_utf8", b"v[UNK]\na\xff\n")
+
+
 if __name__ == "__main__":
+    charsmaps()
+    tekken()
     data()
     pickles()
     safetensors()

@@ -256,6 +256,9 @@ static void read_switches(gr_beside *b, gr_json root)
     b->add_eos = read_switch(root, "add_eos_token", b->add_eos);
     b->add_prefix_space = read_switch(root, "add_prefix_space", b->add_prefix_space);
     b->legacy = read_switch(root, "legacy", b->legacy);
+    b->lower_case = read_switch(root, "do_lower_case", b->lower_case);
+    b->chinese = read_switch(root, "tokenize_chinese_chars", b->chinese);
+    b->strip_accents = read_switch(root, "strip_accents", b->strip_accents);
 }
 
 /* ---- tokenizer_config.json ---- */
@@ -338,6 +341,19 @@ static gr_status read_decoder(gr_beside *b, gr_json value)
     return status;
 }
 
+/* "auto_map": {"AutoTokenizer": ["module.Class", null]}, or the list alone. */
+static gr_status read_own_code(gr_beside *b, gr_json map)
+{
+    gr_json list = gr_json_type_of(map) == GR_JSON_OBJECT ? gr_json_get(map, "AutoTokenizer") : map;
+    gr_status status = GR_OK;
+    for (size_t i = gr_json_size(list); i-- > 0 && !b->own_code && !status;) {
+        gr_json item = gr_json_item(list, i);
+        if (gr_json_type_of(item) == GR_JSON_TEXT && !(b->own_code = gr_strdup(gr_json_as_text(item, &(size_t){0}))))
+            status = GR_ERR_MEMORY;
+    }
+    return status;
+}
+
 static gr_status read_tokenizer_config(gr_beside *b, gr_json root)
 {
     gr_json_as_object(root);
@@ -350,6 +366,8 @@ static gr_status read_tokenizer_config(gr_beside *b, gr_json root)
         status = GR_ERR_MEMORY;
     if (!status)
         status = read_names(b, root);
+    if (!status)
+        status = read_own_code(b, gr_json_get(root, "auto_map"));
     if (!status)
         status = read_lists(b, root);
     if (!status && gr_json_type_of(decoder) != GR_JSON_ABSENT)
@@ -461,6 +479,7 @@ void gr_beside_free(gr_beside *b)
     gr_free(b->model_type);
     gr_free(b->model_class);
     gr_free(b->tokenizer_class);
+    gr_free(b->own_code);
     for (int i = 0; i < GR_NAMED_COUNT; i++)
         free_token(&b->named[i]);
     for (size_t i = 0; i < sizeof lists / sizeof *lists; i++)

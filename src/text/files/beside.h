@@ -55,6 +55,8 @@ typedef struct gr_beside {
     gr_told_list extra;          /* extra_special_tokens */
     gr_told_list additional;     /* additional_special_tokens, void where extra_special_tokens is told */
     gr_told add_bos, add_eos, add_prefix_space, legacy;
+    gr_told lower_case, chinese, strip_accents; /* BERT's: do_lower_case, tokenize_chinese_chars, strip_accents */
+    char *own_code;                             /* "auto_map": the program that makes the tokenizer; NULL: none */
 } gr_beside;
 
 /* Reads what the directory has of them. */

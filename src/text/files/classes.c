@@ -52,6 +52,15 @@ static const gr_tokenizer_class classes[] = {
      .way = GR_SPM_GEMMA},
 };
 
+static const gr_tokenizer_class bert = {
+    .name = "BertTokenizer",
+    .aliases = " DistilBertTokenizer ElectraTokenizer MobileBertTokenizer SqueezeBertTokenizer LxmertTokenizer "
+               "LayoutLMTokenizer ",
+    .reads = GR_READS_WORD_PIECE,
+    .post = GR_POST_BERT,
+    .named = {NULL, NULL, "[UNK]", "[SEP]", "[PAD]", "[CLS]", "[MASK]"},
+};
+
 /* Which class a model_type has in transformers; those with names that are no class here are there to be refused by
  * name. `fixed`: whatever tokenizer_config.json says. */
 static const struct {
@@ -105,10 +114,10 @@ static size_t size_of_name(const char *name)
 static bool is_foreign(const char *name, size_t size)
 {
     static const char known[] =
-        " CodeLlamaTokenizer CohereTokenizer Qwen3_5Tokenizer BertTokenizer DistilBertTokenizer T5Tokenizer "
+        " CodeLlamaTokenizer CohereTokenizer Qwen3_5Tokenizer T5Tokenizer "
         "AlbertTokenizer "
         "BarthezTokenizer BigBirdTokenizer BlenderbotTokenizer CamembertTokenizer CLIPTokenizer DebertaTokenizer "
-        "DebertaV2Tokenizer ElectraTokenizer FNetTokenizer FunnelTokenizer GPTSw3Tokenizer HerbertTokenizer "
+        "DebertaV2Tokenizer FNetTokenizer FunnelTokenizer GPTSw3Tokenizer HerbertTokenizer "
         "LayoutLMv2Tokenizer LayoutLMv3Tokenizer LayoutXLMTokenizer LukeTokenizer M2M100Tokenizer MarianTokenizer "
         "MBartTokenizer MBart50Tokenizer MPNetTokenizer NllbTokenizer NougatTokenizer OpenAIGPTTokenizer "
         "PegasusTokenizer ReformerTokenizer RemBertTokenizer SeamlessM4TTokenizer SiglipTokenizer SplinterTokenizer "
@@ -124,6 +133,9 @@ static const gr_tokenizer_class *class_called(const char *name, bool has_json)
         if ((strlen(classes[i].name) == size && memcmp(classes[i].name, name, size) == 0) ||
             lists(classes[i].aliases, name, size))
             return &classes[i];
+    if (!has_json &&
+        ((strlen(bert.name) == size && memcmp(bert.name, name, size) == 0) || lists(bert.aliases, name, size)))
+        return &bert;
     if (has_json || !is_foreign(name, size))
         return &backend;
     char shown[80];
@@ -132,6 +144,18 @@ static const gr_tokenizer_class *class_called(const char *name, bool has_json)
             "AutoTokenizer.from_pretrained(DIR).save_pretrained(DIR)",
             gr_printable(name, strlen(name), shown, sizeof shown));
     return NULL;
+}
+
+bool gr_class_is_mistral(const gr_beside *b)
+{
+    static const char names[] =
+        " mistral mistral3 mistral_large4 mixtral ministral ministral3 pixtral voxtral voxtral_realtime ";
+    return !b->any || (b->model_type && lists(names, b->model_type, strlen(b->model_type)));
+}
+
+const gr_tokenizer_class *gr_class_bert(void)
+{
+    return &bert;
 }
 
 const gr_tokenizer_class *gr_tokenizer_class_of(const gr_beside *b, bool has_json)

@@ -9,11 +9,13 @@
 typedef enum gr_reads {
     GR_READS_MERGES,        /* vocab.json with merges.txt */
     GR_READS_SENTENCEPIECE, /* tokenizer.model */
+    GR_READS_WORD_PIECE,    /* vocab.txt */
 } gr_reads;
 
 typedef enum gr_post_kind {
     GR_POST_SWITCHES,        /* bos and eos as add_bos_token and add_eos_token say */
     GR_POST_ROBERTA,         /* cls and sep, always */
+    GR_POST_BERT,            /* the same */
     GR_POST_SWITCHES_ALWAYS, /* also in place of what a tokenizer.json says */
 } gr_post_kind;
 
@@ -38,5 +40,9 @@ typedef struct gr_tokenizer_class {
 /* The class of a directory. has_json: a tokenizer.json is there, which runs as it is written for classes that are not
  * known here; else NULL: gr_error() names the class that is not supported, and what to do. */
 const gr_tokenizer_class *gr_tokenizer_class_of(const gr_beside *b, bool has_json);
+/* Whether a tekken.json is read as Mistral's own program reads it, which nothing beside it changes. */
+bool gr_class_is_mistral(const gr_beside *b);
+/* BertTokenizer. */
+const gr_tokenizer_class *gr_class_bert(void);
 
 #endif

@@ -17,6 +17,14 @@ typedef struct gr_file_text {
     size_t size;
 } gr_file_text;
 
+/* Whether a tokenizer.model is no SentencePiece model but tiktoken's lines of base64 and rank. */
+bool gr_is_tiktoken(const void *data, size_t size);
+/* Appends those with the pattern that stands for them: LLaMA 3's, or Kimi's where its program is named. b NULL: alone. */
+gr_status gr_convert_tiktoken(const gr_beside *b, const char *name, const void *data, size_t size, gr_bytes *json);
+/* Appends Mistral's tekken.json; with_bos: with "<s>" before every text. */
+gr_status gr_convert_tekken(const char *data, size_t size, bool with_bos, gr_bytes *json);
+/* Appends BERT's vocab.txt. */
+gr_status gr_convert_vocab_txt(const gr_tokenizer_class *c, const gr_beside *b, gr_file_text file, gr_bytes *json);
 /* Appends what the class makes of vocab.json and merges.txt. */
 gr_status gr_convert_merges(const gr_tokenizer_class *c, const gr_beside *b, gr_file_text vocab, gr_file_text merges,
                             gr_bytes *json);

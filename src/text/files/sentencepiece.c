@@ -6,6 +6,7 @@
 #include "text/files/json_text.h"
 #include "text/unicode/utf8.h"
 #include "text/vocab/vocab.h"
+#include "base/base64.h"
 #include "base/error.h"
 
 /* ---- protocol buffers: fields of tag << 3 | type ---- */
@@ -85,7 +86,8 @@ typedef struct model {
     size_t n, cap;
     gr_vocab vocab;
     int type;
-    bool byte_fallback, add_prefix, has_table, remove_spaces, escape_spaces;
+    bool byte_fallback, add_prefix, remove_spaces, escape_spaces;
+    field table; /* precompiled_charsmap; size 0: none */
     int64_t unk, bos, eos;
     field unk_piece, bos_piece, eos_piece; /* what the trainer calls them; size 0: as usual */
 } model;
@@ -149,7 +151,7 @@ static gr_status read_normalizer(model *m, message in)
     for (field f; in.p < in.end && !status;) {
         status = read_field(&in, &f);
         if (!status && f.number == 2 && f.type == 2)
-            m->has_table = f.size > 0;
+            m->table = f;
         if (!status && f.number == 3 && f.type == 0)
             m->add_prefix = f.value != 0;
         if (!status && f.number == 4 && f.type == 0)
@@ -186,11 +188,12 @@ static gr_status read_model(model *m, const char *data, size_t size)
 /* LLaMA's and Gemma's classes make BPE of any model and leave its table out, like transformers' own. */
 static gr_status check_kind(const model *m)
 {
-    if ((m->type == UNIGRAM || m->type == BPE) && !m->has_table)
+    if (m->type == UNIGRAM || m->type == BPE)
         return GR_OK;
     return gr_fail(GR_ERR_UNSUPPORTED,
-                   "%s: %s is not supported\nlet transformers make a tokenizer.json of it, and use that", m->name,
-                   m->has_table ? "a normalization table (precompiled_charsmap)" : "a word or character model");
+                   "%s: a word or character model is not supported\nlet transformers make a tokenizer.json of it, and "
+                   "use that",
+                   m->name);
 }
 
 static model new_model(const char *name)
@@ -430,23 +433,6 @@ static gr_status add_unigram(const model *m, gr_bytes *json)
     return status ? status : gr_bytes_add_string(json, "]}}\n");
 }
 
-gr_status gr_convert_sentencepiece(const char *name, const void *data, size_t size, gr_bytes *json)
-{
-    model m = new_model(name);
-    gr_status status = read_model(&m, data, size);
-    if (!status)
-        status = check_kind(&m);
-    if (!status)
-        status = add_added(&m, json);
-    if (!status)
-        status = add_stages(&m, json);
-    if (!status)
-        status = m.type == BPE ? add_bpe(&m, NULL, &m.piece[m.unk], json) : add_unigram(&m, json);
-    gr_vocab_free(&m.vocab);
-    gr_free(m.piece);
-    return status;
-}
-
 /* ---- as transformers' classes make it ---- */
 
 /* Python's re.escape: what is special in a regex gets a backslash. */
@@ -554,7 +540,17 @@ static gr_status add_decoders(gr_bytes *json, bool byte_fallback, bool fuse, boo
     return status ? status : gr_bytes_add_string(json, "]},\n");
 }
 
-/* SentencePiece's own steps in its order: extra spaces go, spaces become U+2581, one is put before the text. */
+static gr_status add_table(const field *table, gr_bytes *json)
+{
+    gr_status status = gr_bytes_add_string(json, "{\"type\": \"Precompiled\", \"precompiled_charsmap\": \"");
+    if (!status)
+        status = gr_bytes_reserve(json, table->size / 3 * 4 + 4);
+    if (!status)
+        json->size += gr_base64_encode(table->data, table->size, json->data + json->size);
+    return status ? status : gr_bytes_add_string(json, "\"}");
+}
+
+/* SentencePiece's own steps in its order: its table, extra spaces go, spaces become U+2581, one is put before the text. */
 static gr_status add_own_stages(const model *m, const gr_beside *b, gr_bytes *json)
 {
     bool legacy = b->legacy == GR_TOLD_NOT || b->legacy == GR_TOLD_YES, isolate = has_type(m, USER_DEFINED);
@@ -566,6 +562,10 @@ static gr_status add_own_stages(const model *m, const gr_beside *b, gr_bytes *js
                                   "\"content\": \"\xE2\x96\x81\xE2\x96\x81\"}"},
     };
     gr_status status = gr_bytes_add_string(json, "\"normalizer\": {\"type\": \"Sequence\", \"normalizers\": [");
+    if (!status && m->table.size)
+        status = add_table(&m->table, json);
+    if (!status && m->table.size && (parts[0].wanted || parts[1].wanted || parts[2].wanted))
+        status = gr_bytes_add_string(json, ", ");
     if (!status)
         status = add_parts(json, parts, sizeof parts / sizeof *parts);
     if (!status)
@@ -715,6 +715,25 @@ gr_status gr_convert_sentencepiece_of(const gr_tokenizer_class *c, gr_beside *b,
         status = gr_bytes_add_string(json, "{\"version\": \"1.0\", \"added_tokens\": [], \"post_processor\": null,\n");
     if (!status)
         status = c->way == GR_SPM_ITS_OWN ? convert_own(c, b, &m, json) : convert_class(c, b, &m, json);
+    gr_vocab_free(&m.vocab);
+    gr_free(m.piece);
+    return status;
+}
+
+gr_status gr_convert_sentencepiece(const char *name, const void *data, size_t size, gr_bytes *json)
+{
+    model m = new_model(name);
+    gr_status status = read_model(&m, data, size);
+    if (!status)
+        status = check_kind(&m);
+    if (!status)
+        status = add_added(&m, json);
+    if (!status)
+        status = m.table.size ? add_own_stages(&m, &(gr_beside){0}, json) : add_stages(&m, json);
+    if (!status && m.table.size && m.bos >= 0 && m.type == BPE)
+        status = add_template(&m.piece[m.bos], m.bos, json);
+    if (!status)
+        status = m.type == BPE ? add_bpe(&m, NULL, &m.piece[m.unk], json) : add_unigram(&m, json);
     gr_vocab_free(&m.vocab);
     gr_free(m.piece);
     return status;

@@ -22,4 +22,29 @@ struct gr_token_model {
     gr_vocab vocab;
 };
 
+/* A piece by way of the words seen before; `cut` is what the model does with one that is new. The scratch has a cache. */
+static inline gr_status gr_encode_seen(const gr_token_model *self, gr_token_scratch *s, const char *piece, size_t size,
+                                       gr_ids *out,
+                                       gr_status (*cut)(const gr_token_model *self, gr_token_scratch *s,
+                                                        const char *piece, size_t size, gr_ids *out))
+{
+    if (size > GR_CACHE_WORD || !size)
+        return cut(self, s, piece, size, out);
+    gr_word_key key = gr_word_key_of(piece, size);
+    const gr_cached_word *seen = gr_word_find(s->cache, key);
+    gr_status status = gr_ids_reserve(out, GR_CACHE_IDS);
+    if (status)
+        return status;
+    if (seen) {
+        for (size_t i = 0; i < GR_CACHE_IDS && seen->id[i] >= 0; i++)
+            out->data[out->size++] = seen->id[i];
+        return GR_OK;
+    }
+    size_t first = out->size;
+    status = cut(self, s, piece, size, out);
+    if (!status && out->size - first <= GR_CACHE_IDS)
+        gr_word_put(s->cache, key, out->data + first, out->size - first);
+    return status;
+}
+
 #endif

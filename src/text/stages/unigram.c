@@ -91,7 +91,7 @@ static gr_status collect(const unigram *u, const char *piece, size_t size, node 
     return status;
 }
 
-static gr_status encode(const gr_token_model *self, gr_token_scratch *s, const char *piece, size_t size, gr_ids *out)
+static gr_status cut(const gr_token_model *self, gr_token_scratch *s, const char *piece, size_t size, gr_ids *out)
 {
     const unigram *u = (const unigram *)self;
     size_t need;
@@ -101,6 +101,11 @@ static gr_status encode(const gr_token_model *self, gr_token_scratch *s, const c
     if (!status)
         status = find_paths(u, piece, size, s->links);
     return status ? status : collect(u, piece, size, s->links, out);
+}
+
+static gr_status encode(const gr_token_model *self, gr_token_scratch *s, const char *piece, size_t size, gr_ids *out)
+{
+    return gr_encode_seen(self, s, piece, size, out, cut);
 }
 
 static void unigram_free(gr_token_model *self)

@@ -31,10 +31,12 @@ static gr_status add_unknown(const word_piece *w, const char *piece, size_t size
     return gr_ids_add(out, w->unk);
 }
 
-static gr_status cut(const word_piece *w, const char *piece, size_t size, gr_ids *out)
+static gr_status cut(const gr_token_model *self, gr_token_scratch *s, const char *piece, size_t size, gr_ids *out)
 {
+    const word_piece *w = (const word_piece *)self;
     size_t first = out->size;
     gr_status status = GR_OK;
+    (void)s;
     if (is_too_long(w, piece, size))
         return add_unknown(w, piece, size, out);
     for (const char *p = piece, *end = piece + size; p < end && !status;) {
@@ -52,24 +54,7 @@ static gr_status cut(const word_piece *w, const char *piece, size_t size, gr_ids
 
 static gr_status encode(const gr_token_model *self, gr_token_scratch *s, const char *piece, size_t size, gr_ids *out)
 {
-    const word_piece *w = (const word_piece *)self;
-    if (size > GR_CACHE_WORD || !size)
-        return cut(w, piece, size, out);
-    gr_word_key key = gr_word_key_of(piece, size);
-    const gr_cached_word *seen = gr_word_find(s->cache, key);
-    gr_status status = gr_ids_reserve(out, GR_CACHE_IDS);
-    if (status)
-        return status;
-    if (seen) {
-        for (size_t i = 0; i < GR_CACHE_IDS && seen->id[i] >= 0; i++)
-            out->data[out->size++] = seen->id[i];
-        return GR_OK;
-    }
-    size_t first = out->size;
-    status = cut(w, piece, size, out);
-    if (!status && out->size - first <= GR_CACHE_IDS)
-        gr_word_put(s->cache, key, out->data + first, out->size - first);
-    return status;
+    return gr_encode_seen(self, s, piece, size, out, cut);
 }
 
 static void word_piece_free(gr_token_model *self)

@@ -30,7 +30,7 @@ static size_t value_of(uint32_t unit)
 static gr_status check_units(const gr_charsmap *m)
 {
     for (size_t i = 0; i < m->units; i++) {
-        if (is_value(m->unit[i]))
+        if (i && is_value(m->unit[i])) /* the root is where a walk begins, whatever it says */
             continue;
         size_t to = i ^ offset_of(m->unit[i]);
         if (to >= m->units)
