@@ -214,8 +214,7 @@ static gr_status compare_text(saving *w, gr_tokenizer *must, gr_tokenizer *is, c
 /* Is there a tokenizer that we could load? */
 static bool has_tokenizer(const saving *w)
 {
-    return has_file(w, "tokenizer.json") || has_file(w, "tokenizer.model") || has_file(w, "tiktoken.model") ||
-           has_file(w, "tekken.json") || has_file(w, "vocab.txt") ||
+    return has_file(w, "tokenizer.json") || has_file(w, "tokenizer.model") ||
            (has_file(w, "vocab.json") && has_file(w, "merges.txt"));
 }
 
