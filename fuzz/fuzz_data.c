@@ -1,14 +1,16 @@
-/* Training data of hostile bytes: lines of .jsonl are refused with their number, or are whole documents; and documents of
+/* Training data of hostile bytes: lines of .jsonl and records of an array are refused with their number, or are whole
+ * documents; and documents of
  * any lengths make rows in which every token that is learned is a target once. */
 #include <string.h>
 
 #include "base/mem.h"
+#include "format/content.h"
 #include "train/data.h"
 
 static gr_status look(void *user, const gr_document_text *d)
 {
     size_t *bytes = user;
-    if (d->prompt >= d->size || d->line < 1)
+    if (d->prompt >= d->size || d->line == 0)
         __builtin_trap();
     for (size_t i = 0; i < d->size; i++)
         *bytes += d->text[i] == 0;
@@ -22,9 +24,14 @@ static void read_lines(const char *text, size_t size)
     gr_error_clear();
     if (gr_reader_begin(&r, "data.jsonl") != GR_OK)
         __builtin_trap();
-    gr_looks_like_jsonl(text, size);
+    gr_records_of(text, size);
+    gr_looks_like_json(text, size);
+    gr_refuse_content("data.jsonl", text, size);
     gr_status s = gr_read_jsonl(&r, text, size);
     if (s != GR_OK && strncmp(gr_error(), "data.jsonl: line ", 17) != 0)
+        __builtin_trap();
+    s = gr_read_json_array(&r, text, size);
+    if (s != GR_OK && strncmp(gr_error(), "data.jsonl: ", 12) != 0)
         __builtin_trap();
     gr_free(r.pair);
     gr_files_free(r.files, r.n_files);

@@ -17,7 +17,9 @@
  * H heads, G key/value heads, D head width, V vocabulary. Element-wise ops broadcast as NumPy does.
  * A function that makes something returns NULL on failure, one that does something a gr_status; gr_error() then tells
  * what failed, on what, and what to do. Ops given a NULL tensor return NULL and a graph remembers its first failure, so
- * a forward pass is written as plain formulas and checked once. Strings given are copied. Objects are used by one
+ * a forward pass is written as plain formulas and checked once. NULL in place of any other pointer is what is said beside
+ * the function (options: the defaults), else GR_ERR_ARGUMENT; a function that gives a number then gives -1, or zeros, and
+ * one without a result does nothing. Strings given are copied. Objects are used by one
  * thread at a time; different objects may be used by different threads.
  */
 #ifndef GRADUS_H
@@ -86,7 +88,7 @@ GR_API const char *gr_dtype_name(gr_dtype dtype);
 typedef struct gr_device gr_device;
 
 /* Opens "ref" (slow and obviously right), "cpu", "far" (a test device: cpu kernels on memory the host must not touch)
- * or "auto". threads: workers, 0 = one per core. Results do not depend on it. Close with gr_device_close. */
+ * or "auto" (so does NULL). threads: workers, 0 = one per core. Results do not depend on it. Close with gr_device_close. */
 GR_API gr_device *gr_device_open(const char *name, int threads);
 GR_API void gr_device_close(gr_device *device); /* after everything made for it is freed; NULL is fine */
 GR_API const char *gr_device_name(const gr_device *device);
@@ -107,7 +109,7 @@ GR_API gr_status gr_graph_check(const gr_graph *graph);
 /* One line a node ("%7 h.0.attn.softmax = softmax f32[2,4,8,8] %5"), to `write` in order. */
 GR_API void gr_graph_print(const gr_graph *graph, void (*write)(void *user, const char *line), void *user);
 
-/* Tensors are read with these; all need a tensor that is not NULL. Pointers live as long as the graph. */
+/* Tensors are read with these. Pointers live as long as the graph. Of NULL the dtype is GR_DTYPE_COUNT. */
 GR_API gr_dtype gr_tensor_dtype(const gr_tensor *t);
 GR_API int gr_tensor_ndim(const gr_tensor *t);
 GR_API const int64_t *gr_tensor_shape(const gr_tensor *t);
@@ -250,7 +252,7 @@ GR_API gr_tensor *gr_rms_norm(gr_tensor *x, gr_tensor *weight, float eps);
  * (Hugging Face's half-split), or (2r, 2r + 1) when interleaved. `scale` multiplies cos and sin (YaRN's attention factor; 1: none). */
 GR_API gr_tensor *gr_rope(gr_tensor *x, gr_tensor *positions, gr_tensor *inv_freq, bool interleaved, float scale);
 
-/* What an attention looks at. Zero it, then set what differs. */
+/* What an attention looks at. Zero it, then set what differs; NULL is all zeros. */
 typedef struct gr_attention_options {
     float scale;        /* of the scores; 0 = 1/sqrt(D) */
     bool causal;        /* a query sees keys at positions up to its own */
@@ -375,7 +377,7 @@ GR_API const char *gr_tokenizer_json(const gr_tokenizer *tokenizer, size_t *size
 GR_API int64_t gr_tokenizer_vocab_size(const gr_tokenizer *tokenizer);
 /* The id of a token as it is spelled in the vocabulary ("<|endoftext|>", "\u0120the"); -1: there is none. */
 GR_API int64_t gr_tokenizer_id(const gr_tokenizer *tokenizer, const char *token);
-/* The spelling of an id, not NUL-terminated; NULL: there is none. */
+/* The spelling of an id, not NUL-terminated; NULL: there is none. size may be NULL. */
 GR_API const char *gr_tokenizer_token(const gr_tokenizer *tokenizer, int64_t id, size_t *size);
 /* The tokens that begin and end a text; -1: there is none. */
 GR_API int64_t gr_tokenizer_bos(const gr_tokenizer *tokenizer);
@@ -403,7 +405,7 @@ typedef struct gr_encoded {
  * on failure, with gr_encoded_free. */
 GR_API gr_status gr_tokenizer_encode_all(const gr_tokenizer *tokenizer, const gr_span *texts, size_t n, unsigned flags,
                                          int threads, gr_encoded *out);
-GR_API void gr_encoded_free(gr_encoded *encoded);
+GR_API void gr_encoded_free(gr_encoded *encoded); /* NULL is fine */
 /* *text, *size: the text of the ids, NUL-terminated, valid until the next call with this tokenizer. Bytes that make no
  * character are U+FFFD; ids without a token are left out, negative ones an error. */
 GR_API gr_status gr_tokenizer_decode(gr_tokenizer *tokenizer, const int32_t *ids, size_t n, unsigned flags,
@@ -431,7 +433,7 @@ GR_API gr_tokenizer_trainer *gr_tokenizer_trainer_new(const gr_tokenizer_trainin
 GR_API void gr_tokenizer_trainer_free(gr_tokenizer_trainer *trainer); /* NULL is fine */
 GR_API gr_status gr_tokenizer_trainer_feed(gr_tokenizer_trainer *trainer, const char *text, size_t size);
 /* Feeds a text file, a .jsonl file ({"text": ...}, or {"prompt": ..., "completion": ...}, each string a text), the .txt
- * and .jsonl files of a directory, or "-", stdin; never more than a part of it in memory. */
+ * and .jsonl files of a directory, or "-", stdin; never more than a part of it in memory, but for an array of records. */
 GR_API gr_status gr_tokenizer_trainer_feed_file(gr_tokenizer_trainer *trainer, const char *path);
 /* GR_ERR_INTERRUPTED when progress said stop. */
 GR_API gr_tokenizer *gr_tokenizer_trainer_finish(gr_tokenizer_trainer *trainer);
@@ -467,7 +469,7 @@ typedef struct gr_model_info {
 GR_API char *gr_model_config_json(const gr_model_info *info);
 GR_API void gr_text_free(char *text); /* text that the library made for its caller; NULL is fine */
 /* A model of this config.json, weights declared but not set: gr_model_init or gr_store_write them. `name` is what
- * errors call the text. */
+ * errors call the text; NULL: "config.json". */
 GR_API gr_model *gr_model_new(const char *name, const char *config_json, size_t size, gr_device *device);
 typedef struct gr_load_options {
     bool widen;        /* weights are f32, in memory of their own: to train all of them */
@@ -504,7 +506,8 @@ typedef struct gr_lora_options {
 } gr_lora_options;
 /* Rank 8, alpha 16, no dropout, peft's targets. */
 GR_API gr_lora_options gr_lora_defaults(void);
-/* A new adapter, initialized as peft does: A random, B zero, so that it adds nothing yet. A model has one at most; it
+/* A new adapter, initialized as peft does: A random, B zero, so that it adds nothing yet. options NULL: gr_lora_defaults.
+ * A model has one at most; it
  * is part of every graph built from then on, and what is trained. */
 GR_API gr_status gr_model_add_adapter(gr_model *model, const gr_lora_options *options);
 /* An adapter in peft's files: dir/adapter_config.json and adapter_model.safetensors or .bin. What of it is not supported is
@@ -570,7 +573,7 @@ typedef struct gr_saved {
 /* Writes a directory that transformers loads. It must not be there yet, or be empty (GR_ERR_ARGUMENT); it gets its name
  * when all of it is on the disk, has been read again and compared: every tensor bit for bit (rounded, if cast), logits of
  * a few prompts, token ids of a few texts, generation settings. Differences, and numbers too large for the dtype, are
- * GR_ERR_NUMBER. After any failure there is nothing. out may be NULL. */
+ * GR_ERR_NUMBER. After any failure there is nothing. options and out may be NULL. */
 GR_API gr_status gr_model_save(gr_model *model, const char *dir, const gr_save_options *options, gr_saved *out);
 
 /* ---- training ----------------------------------------------------------------------------------------------- */
@@ -596,12 +599,12 @@ typedef struct gr_train_options {
 /* AdamW with lr 1e-3 to 1e-4 (0.9, 0.95, 1e-8), decay 0.1, clip 1, cosine with 100 steps of warmup, batch 12 x 64, 2000
  * steps, seed 0. */
 GR_API gr_train_options gr_train_defaults(void);
-/* The learning rate of step s = 0, 1, … */
+/* The learning rate of step s = 0, 1, …; options NULL: the defaults. */
 GR_API double gr_learning_rate(const gr_train_options *options, int64_t step);
 
 /* Compiled training steps for a model, and the optimizer's moments. */
 typedef struct gr_trainer gr_trainer;
-/* Compiles; takes no memory for tensors before the first step. The model must outlive it. */
+/* Compiles; takes no memory for tensors before the first step. The model must outlive it. options NULL: the defaults. */
 GR_API gr_trainer *gr_trainer_new(gr_model *model, const gr_train_options *options);
 GR_API void gr_trainer_free(gr_trainer *trainer); /* NULL is fine */
 typedef struct gr_step_report {
@@ -618,7 +621,7 @@ typedef struct gr_step_report {
 typedef struct gr_batch {
     const int64_t *tokens, *targets, *segments;
 } gr_batch;
-/* One optimizer step on the mean loss over all targets that are not ignored; all ignored is an error. */
+/* One optimizer step on the mean loss over all targets that are not ignored; all ignored is an error. report may be NULL. */
 GR_API gr_status gr_trainer_step(gr_trainer *trainer, const gr_batch *batch, gr_step_report *report);
 /* The sum of the losses of a micro-batch, arrays [batch, context], and how many targets it is over; none is fine. */
 GR_API gr_status gr_trainer_eval_batch(gr_trainer *trainer, const gr_batch *batch, double *sum, int64_t *count);
@@ -632,12 +635,13 @@ GR_API gr_store *gr_trainer_store(gr_trainer *trainer);
 GR_API int64_t gr_trainer_steps(const gr_trainer *trainer);
 GR_API void gr_trainer_set_steps(gr_trainer *trainer, int64_t steps);
 
-/* Text to train on: documents from text files, .jsonl files, directories of both, or "-", stdin. A line of a .jsonl file
- * is {"text": ...} or {"prompt": ..., "completion": ...}; docs/data.md. Errors name file and line. */
+/* Text to train on: documents from text files, .jsonl files, directories of both, or "-", stdin; records are found under
+ * any name, and what is no text (compressed, UTF-16, weights) is refused. A line of a .jsonl file is {"text": ...} or
+ * {"prompt": ..., "completion": ...}; docs/data.md. Errors name file and line. */
 typedef struct gr_corpus gr_corpus;
 GR_API gr_corpus *gr_corpus_load(const char *const *paths, int n);
 GR_API void gr_corpus_free(gr_corpus *corpus); /* NULL is fine */
-/* All documents, one behind the other; lives as long as the corpus. */
+/* All documents, one behind the other; lives as long as the corpus. size may be NULL. */
 GR_API const char *gr_corpus_text(const gr_corpus *corpus, size_t *size);
 GR_API int64_t gr_corpus_documents(const gr_corpus *corpus);
 /* Feeds all documents to the training of a tokenizer. */
@@ -663,7 +667,8 @@ GR_API int64_t gr_data_documents(const gr_data *data);  /* kept apart; 0: a stre
 GR_API const int32_t *gr_data_ids(const gr_data *data); /* of a stream */
 
 /* The rows of `context` tokens that data is trained on in, numbered from 0 through all epochs. Which tokens are in row k
- * is a function of the data, these arguments and k alone. The data must outlive it. docs/data.md */
+ * is a function of the data, these arguments and k alone. The data must outlive it. A stream must have more than `context`
+ * tokens. docs/data.md */
 typedef struct gr_rows gr_rows;
 GR_API gr_rows *gr_rows_new(const gr_data *data, int64_t context, bool shuffle, uint64_t seed);
 GR_API void gr_rows_free(gr_rows *rows); /* NULL is fine */
@@ -741,7 +746,8 @@ typedef struct gr_sampling {
 /* Temperature 0.8, top-p 0.95, the rest off, seed 0. */
 GR_API gr_sampling gr_sampling_defaults(void);
 /* Draws from logits [vocab], given the n tokens so far, of which the first `prompt` were given and not made; a function of
- * its arguments alone (draw number n of the seed). -1 when the logits are not numbers, or without memory. */
+ * its arguments alone (draw number n of the seed); sampling NULL: the defaults. -1 when the logits are not numbers, or
+ * without memory. */
 GR_API int64_t gr_sample_token(const gr_sampling *sampling, const float *logits, int64_t vocab, const int64_t *tokens,
                                int64_t n, int64_t prompt);
 
@@ -816,7 +822,7 @@ typedef struct gr_evaluate_options {
     void *user;
 } gr_evaluate_options;
 /* Mean loss of predicting each of tokens[1..n) once, from at least context - stride tokens before it in its window (as
- * many as there are, near the start; one at least). */
+ * many as there are, near the start; one at least). options NULL: all zero. */
 GR_API gr_status gr_evaluate(gr_model *model, const int32_t *tokens, int64_t n, const gr_evaluate_options *options,
                              double *loss);
 

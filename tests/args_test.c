@@ -28,7 +28,7 @@ static const gr_flag flags[] = {
     {"what", GR_SET(options, what), .value = "logits|loss|grads", .initial = "logits", .help = "what"},
     {"stop", GR_LIST(options, stop), .value = "TEXT", .help = "stop"},
     {"ids", GR_IDS(options, ids), .value = "IDS", .help = "ids"},
-    {"epochs", GR_FLOAT(options, epochs), .value = "X", .group = 'l', .help = "epochs"},
+    {"epochs", GR_FLOAT(options, epochs), .value = "X", .group = 'l', .positive = true, .help = "epochs"},
     {0},
 };
 static const gr_default defaults[] = {{"lr", "2e-4"}, {0}};
@@ -164,6 +164,26 @@ TEST(numbers)
     CHECK(opts->lr == 0.5);
     REFUSED("at most 10", "--lr", "11");
     REFUSED("too large", "--lr", "1e999");
+    gr_args_free(&args);
+}
+
+TEST(numbers_that_must_be_more_than_0)
+{
+    for (size_t i = 0; i < 3; i++)
+        REFUSED("--epochs '0", "--epochs", ((const char *[]){"0", "0.0", "0e5"})[i]);
+    REFUSED("must be more than 0", "--epochs=0");
+    TAKEN("--epochs", "1e-9");
+    CHECK(opts->epochs == 1e-9);
+    REFUSED("the number is too large\nGive a smaller", "--steps", "1e30");
+    REFUSED("the number is too large", "--steps", "9007199254740993Gi");
+    REFUSED("expected a whole number", "--steps", "2.5");
+    /* What a run wrote for "not given" comes back. */
+    CHECK_OK(parse("m", NULL));
+    CHECK_OK(gr_args_restore(&args, "epochs", "0"));
+    CHECK_OK(gr_args_restore(&args, "steps", "0"));
+    CHECK(opts->epochs == 0 && opts->steps == 0);
+    CHECK_STATUS(gr_args_restore(&args, "lr", "much"), GR_ERR_ARGUMENT);
+    CHECK_ERROR(GR_ERR_ARGUMENT, "--lr 'much'");
     gr_args_free(&args);
 }
 

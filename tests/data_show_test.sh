@@ -99,6 +99,75 @@ printf '{"messages": [{"role": "user", "content": "hi"}]}\n' >messages.jsonl
 run 3 data show alone messages.jsonl
 says 'messages.jsonl: line 1: key "messages": chat templates are not applied here' err
 
+# ---- records under other names, and what is no text ----
+run 0 data show alone chats.jsonl --context 32 --order sequential --rows 1
+sed 's/chats.jsonl: line/X: Y/' out >expected
+(echo '['; sed '$!s/$/,/' chats.jsonl; echo ']') >array.json
+cp chats.jsonl chats.JSONL && cp chats.jsonl chats.jsonl.txt && cp chats.jsonl noname
+for name in chats.JSONL chats.jsonl.txt noname; do
+    run 0 data show alone $name --context 32 --order sequential --rows 1
+    sed "s/$name: line/X: Y/" out >found
+    is found
+done
+says 'noname begins as a .jsonl file does, and is read as one' err
+run 0 data show alone array.json --context 32 --order sequential --rows 1
+sed 's/array.json: record/X: Y/' out >found
+is found
+says 'array.json is an array of records' err
+tr '\n' ' ' <array.json >one-line.txt
+"$g" data show alone - --context 32 --order sequential --rows 1 <one-line.txt 2>err | sed 's/standard input: record/X: Y/' >found
+is found
+printf '[{"prompt": "a"}, {"prompt": "b", "completion": "c"}]' >bad.json
+run 3 data show alone bad.json
+says 'bad.json: record 1: ' err
+printf '[{"text": "a"}, {"text": "b"}, {"text": 7}]' >bad.json
+run 3 data show alone bad.json
+says 'bad.json: record 3: key "text"' err
+printf '[{"text": "a"}, {"text"' >bad.json
+run 3 data show alone bad.json
+printf '{"question": "a", "answer": "b"}\n{"question": "c", "answer": "d"}\n' >qa.json
+run 0 data show alone qa.json --context 8
+says 'qa.json: byte 0: begins JSON that is read as text' err
+printf 'caf\351 cr\350me\n' >latin.txt
+run 0 data show alone latin.txt --context 4
+says 'latin.txt: byte 3: is not UTF-8' err
+cp latin.txt latin2.txt
+run 0 data show alone latin.txt latin2.txt --context 4
+[ "$(grep -c UTF-8 err)" = 1 ] && says 'so it is with 1 more file' err
+printf 'a\000b and more of it\n' >nul.txt
+run 0 data show alone nul.txt --context 4
+says 'nul.txt: byte 1: is NUL' err
+printf '\357\273\277marked text\n' >mark.txt
+run 0 data show alone mark.txt --context 4
+says 'mark.txt: byte 0: is a byte order mark' err
+printf 'to be or not to be, to be sure\n' >plain.txt
+run 0 data show alone plain.txt --context 4
+[ ! -s err ] || fail "said of plain text: $(cat err)"
+printf '\377\376t\000o\000 \000b\000e\000\n\000' >wide.txt
+printf 't\000o\000 \000b\000e\000 \000o\000r\000 \000n\000o\000t\000' >wide2.txt
+gzip -c plain.txt >packed.txt && cp packed.txt packed.jsonl
+printf 'PK\003\004\024\000' >zip.txt
+cp "$GRADUS_SOURCE/tests/data/models/gpt2/model.safetensors" weights.txt
+mkdir some && cp plain.txt some/a.txt && cp packed.txt some/b.txt
+for bad in wide.txt wide2.txt packed.txt packed.jsonl zip.txt weights.txt some; do
+    run 3 data show alone $bad --context 4
+    says 'is no text, but ' err
+    run 3 tokenizer train $bad --vocab 260 --out t.json
+    says 'is no text, but ' err
+    run 3 tokenize alone --data $bad --count
+done
+"$g" tokenize alone <packed.txt >out 2>err && fail 'tokenize took a gzip file from stdin'
+says 'stdin: is no text, but compressed by gzip' err
+"$g" tokenizer train - --vocab 260 --out t.json <wide.txt >out 2>err && fail 'tokenizer train took UTF-16 from stdin'
+[ ! -e t.json ] || fail 'a refused tokenizer train left a file'
+run 0 tokenizer train nul.txt --vocab 260 --out t0.json
+says 'nul.txt: byte 1: is NUL' err
+run 0 tokenizer train array.json --vocab 260 --out t1.json
+run 0 tokenizer train chats.jsonl --vocab 260 --out t2.json
+cmp -s t1.json t2.json || fail 'tokenizer train: an array is not its lines'
+run 0 tokenizer train latin.txt latin2.txt --vocab 260 --out t3.json
+[ "$(grep -c 'latin.txt: byte 3: is not UTF-8' err)" = 1 ] && [ "$(grep -c UTF-8 err)" = 1 ] || fail "tokenizer train of Latin-1: $(cat err)"
+
 # ---- training on them ----
 i=0
 while [ $i -lt 20 ]; do printf '{"prompt": "%d is ", "completion": "%s"}\n' $i $((i % 3)); i=$((i + 1)); done >sums.jsonl

@@ -1,6 +1,7 @@
 /* Files and folders; that a failed or killed write loses nothing and leaves nothing behind. */
 #include "test.h"
 
+#include <fcntl.h>
 #include <signal.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -151,6 +152,52 @@ TEST(replacing_keeps_permissions)
     struct stat info;
     CHECK(stat(path, &info) == 0);
     CHECK_EQ_INT(info.st_mode & 0777, 0640);
+}
+
+TEST(links_stay_links)
+{
+    char real[600], link[600], far[600];
+    snprintf(real, sizeof real, "%s", test_join(test_dir(), "real"));
+    snprintf(link, sizeof link, "%s", test_join(test_dir(), "link"));
+    snprintf(far, sizeof far, "%s", test_join(test_dir(), "far"));
+    CHECK_OK(gr_dir_make(test_join(test_dir(), "deep")));
+    CHECK_OK(gr_file_write(real, "old", 3));
+    CHECK(symlink("real", link) == 0 && symlink(link, far) == 0);
+    CHECK_OK(gr_file_write(link, "new", 3));
+    check_text(real, "new");
+    CHECK_OK(gr_file_write(far, "newer", 5)); /* over two links, one of them with a whole path */
+    check_text(real, "newer");
+    struct stat info;
+    CHECK(lstat(link, &info) == 0 && S_ISLNK(info.st_mode) && lstat(far, &info) == 0 && S_ISLNK(info.st_mode));
+    /* A link to nothing makes what it names, in the folder that is meant. */
+    CHECK(symlink("deep/made", test_join(test_dir(), "ahead")) == 0);
+    CHECK_OK(gr_file_write(test_join(test_dir(), "ahead"), "made", 4));
+    check_text(test_join(test_dir(), "deep/made"), "made");
+    /* A circle is an error, and stays. */
+    CHECK(symlink("ring", test_join(test_dir(), "ring")) == 0);
+    CHECK_STATUS(gr_file_write(test_join(test_dir(), "ring"), "x", 1), GR_ERR_FILE);
+    check_names(test_dir(), "ahead deep far link real ring");
+}
+
+TEST(a_pipe_is_written_to)
+{
+    char pipe[600], got[64];
+    snprintf(pipe, sizeof pipe, "%s", test_join(test_dir(), "pipe"));
+    CHECK(mkfifo(pipe, 0600) == 0);
+    int reader = open(pipe, O_RDWR); /* so that nobody waits */
+    CHECK(reader >= 0);
+    CHECK_OK(gr_file_write(pipe, "through", 7));
+    CHECK(read(reader, got, sizeof got) == 7 && memcmp(got, "through", 7) == 0);
+    gr_writer *w = gr_writer_open(pipe);
+    CHECK_MADE(w);
+    gr_writer_cancel(w); /* removes no pipe */
+    struct stat info;
+    CHECK(lstat(pipe, &info) == 0 && S_ISFIFO(info.st_mode));
+    close(reader);
+    check_names(test_dir(), "pipe");
+    CHECK_OK(gr_file_write("/dev/null", "away", 4));
+    CHECK(stat("/dev/null", &info) == 0 && S_ISCHR(info.st_mode));
+    CHECK_STATUS(gr_file_write(test_dir(), "x", 1), GR_ERR_FILE);
 }
 
 TEST(append_is_all_or_nothing)

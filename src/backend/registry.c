@@ -14,6 +14,7 @@ const gr_backend *gr_backend_list(int i)
 
 gr_device *gr_device_open(const char *name, int threads)
 {
+    name = name ? name : "auto";
     bool any = strcmp(name, "auto") == 0; /* the list begins with the fastest */
     const gr_backend *b;
     for (int i = 0; (b = gr_backend_list(i)); i++)
@@ -46,10 +47,14 @@ void gr_device_close(gr_device *d)
 
 const char *gr_device_name(const gr_device *d)
 {
+    if (gr_lacks(d, "gr_device_name: device"))
+        return NULL;
     return d->backend->name;
 }
 
 const char *gr_device_describe(const gr_device *d)
 {
+    if (gr_lacks(d, "gr_device_describe: device"))
+        return NULL;
     return d->description;
 }

@@ -62,6 +62,18 @@ gr_status gr_fail_in(const char *fmt, ...)
     return last_status;
 }
 
+bool gr_lacks(const void *p, const char *what)
+{
+    if (!p)
+        gr_fail(GR_ERR_ARGUMENT, "%s is NULL\ngive one; include/gradus.h says where NULL stands for something", what);
+    return !p;
+}
+
+bool gr_lacks_made(const void *p, const char *what)
+{
+    return !p && (last_status != GR_OK || gr_lacks(p, what));
+}
+
 const char *gr_error(void)
 {
     return last_text;

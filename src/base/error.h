@@ -17,4 +17,10 @@ gr_status gr_fail(gr_status code, const char *fmt, ...) GR_PRINTF(2, 3);
 /* Puts "prefix: " in front of the thread's message, keeping code and hint; for callers that know the file or tensor. */
 gr_status gr_fail_in(const char *fmt, ...) GR_PRINTF(1, 2);
 
+/* A public function was given NULL where it needs something: fails with GR_ERR_ARGUMENT, naming `what` ("gr_run: program").
+ * False, and no error, when p is there. */
+bool gr_lacks(const void *p, const char *what);
+/* The same of what another call should have made: an error that is there already tells more, and stays. */
+bool gr_lacks_made(const void *p, const char *what);
+
 #endif

@@ -37,6 +37,10 @@ static const char *hint(int error)
     case EEXIST:
     case ENOTEMPTY:
         return "choose another name, or remove what is there";
+    case EPIPE:
+        return "whoever reads it has gone: start it again, or write to a file";
+    case ELOOP:
+        return "a link leads to itself: name the file";
     case ENOMEM:
         return "free memory and try again";
     default:

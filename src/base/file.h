@@ -35,7 +35,8 @@ char *gr_path_join(const char *dir, const char *name); /* caller frees */
 /* Atomic durable write: bytes go to a temporary file beside `path`; commit makes them durable (fsync of file and
  * directory) and gives them the name in one step; cancel leaves nothing behind. When a write has failed, commit fails
  * too, so the writes in between need no checks. When commit fails, `path` is what it was; only if the very last step,
- * the fsync of the directory, fails, is it the whole new file that may be lost with the power. */
+ * the fsync of the directory, fails, is it the whole new file that may be lost with the power. A link stays one: what it
+ * leads to is written. So does a pipe or a device, which the bytes go to as they come; a block device is refused. */
 typedef struct gr_writer gr_writer;
 gr_writer *gr_writer_open(const char *path);
 gr_status gr_writer_write(gr_writer *w, const void *data, size_t size);

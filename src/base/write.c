@@ -1,6 +1,6 @@
 /* Writing. What has its final name is complete and on the disk: bytes go to a temporary name in the same folder, are
  * made durable, and get the name in one step. The temporary is locked (flock) while its maker lives, so leftovers of a
- * killed process can be told from work in progress. */
+ * killed process can be told from work in progress. A node that is no file, as a pipe, is never replaced. */
 #include "base/file.h"
 
 #include "base/error.h"
@@ -163,7 +163,8 @@ static gr_status temp_open(temp *t, const char *final, bool folder)
 static void temp_discard(temp *t)
 {
     if (t->fd >= 0) {
-        unlinkat(AT_FDCWD, t->path, 0);
+        if (t->path)
+            unlinkat(AT_FDCWD, t->path, 0);
         close(t->fd);
     }
     temp_free(t);
@@ -191,6 +192,63 @@ static void keep_mode(const temp *t)
         (void)!fchmod(t->fd, old.st_mode & 07777);
 }
 
+/* What the link `path` leads to in the end, there or not; caller frees. NULL: no memory, or a circle. */
+static char *end_of_links(const char *path)
+{
+    enum { MOST_LINKS = 40, LONGEST = 4096 };
+    char *at = gr_strdup(path), target[LONGEST];
+    for (int i = 0; at && i < MOST_LINKS; i++) {
+        ssize_t n = readlink(at, target, sizeof target);
+        if (n < 0 || n == LONGEST)
+            return at; /* no link, or what follows tells */
+        char *parent = target[0] == '/' ? gr_strdup("") : parent_of(at);
+        char *next = parent ? gr_strfmt("%s%s%.*s", parent, *parent ? "/" : "", (int)n, target) : NULL;
+        gr_free(parent);
+        gr_free(at);
+        at = next;
+    }
+    if (at) {
+        errno = ELOOP;
+        gr_fail_errno("writing", path);
+    }
+    gr_free(at);
+    return NULL;
+}
+
+/* Opens a node that is there and no file, to write to it as it is. */
+static gr_status open_node(temp *t, const char *path, mode_t mode)
+{
+    *t = (temp){.fd = -1, .final = gr_strdup(path)};
+    if (!t->final)
+        return GR_ERR_MEMORY;
+    if (S_ISBLK(mode))
+        return gr_fail(GR_ERR_FILE, "writing %s: it is a block device\nname a file", path);
+    t->fd = open(path, O_WRONLY | O_NOCTTY | O_CLOEXEC);
+    return t->fd >= 0 ? GR_OK : gr_fail_errno("opening", path);
+}
+
+/* The temporary of a file, or the node itself. */
+static gr_status open_target(temp *t, const char *path)
+{
+    struct stat is, led_to;
+    bool there = stat(path, &is) == 0;
+    *t = (temp){.fd = -1};
+    if (there && !S_ISREG(is.st_mode) && !S_ISDIR(is.st_mode))
+        return open_node(t, path, is.st_mode);
+    bool is_link = lstat(path, &led_to) == 0 && S_ISLNK(led_to.st_mode);
+    char *end = is_link ? end_of_links(path) : NULL;
+    if (is_link && !end)
+        return gr_error_status();
+    /* /dev/stdout may lead to a file whose name is gone. */
+    bool lost =
+        is_link && there && (stat(end, &led_to) != 0 || led_to.st_ino != is.st_ino || led_to.st_dev != is.st_dev);
+    gr_status status = lost ? open_node(t, path, is.st_mode) : temp_open(t, end ? end : path, false);
+    gr_free(end);
+    if (status == GR_OK && t->path)
+        keep_mode(t);
+    return status;
+}
+
 gr_writer *gr_writer_open(const char *path)
 {
     gr_writer *w = gr_alloc(sizeof *w);
@@ -198,12 +256,11 @@ gr_writer *gr_writer_open(const char *path)
         return NULL;
     w->used = 0;
     w->status = GR_OK;
-    if (temp_open(&w->temp, path, false) != GR_OK) {
+    if (open_target(&w->temp, path) != GR_OK) {
         temp_free(&w->temp);
         gr_free(w);
         return NULL;
     }
-    keep_mode(&w->temp);
     return w;
 }
 
@@ -236,14 +293,15 @@ gr_status gr_writer_commit(gr_writer *w)
     gr_status status = flush(w);
     if (status == GR_OK)
         status = sync_fd(t->fd, t->final);
-    if (status == GR_OK)
+    if (status == GR_OK && t->path)
         status = temp_rename(t);
     if (status != GR_OK) {
         gr_writer_cancel(w);
         return status;
     }
     close(t->fd);
-    status = sync_path(t->parent);
+    if (t->path)
+        status = sync_path(t->parent);
     temp_free(t);
     gr_free(w);
     return status;

@@ -342,6 +342,19 @@ char *gr_args_value(const gr_slot *slot)
     return gr_value_format(slot->flag, slot->field);
 }
 
+/* What a verb wrote may be outside of what is taken from people: a 0 that stands for "not given". */
+static gr_status set_as_written(gr_args *args, gr_slot *slot, const char *value)
+{
+    gr_flag wide = *slot->flag;
+    wide.min = wide.min < 0 ? wide.min : 0;
+    wide.max = 0;
+    wide.positive = false;
+    gr_status status = gr_value_parse(&wide, value, slot->field);
+    if (status == GR_ERR_ARGUMENT)
+        gr_fail_in("--%s '%.60s'", slot->flag->name, value);
+    return gr_args_blame(args, status);
+}
+
 gr_status gr_args_restore(gr_args *args, const char *name, const char *value)
 {
     gr_slot *slot = find_slot(args, name, strlen(name));
@@ -350,7 +363,7 @@ gr_status gr_args_restore(gr_args *args, const char *name, const char *value)
                        args->verb->name, name);
     if (!slot->given) {
         slot->given = *value != 0; /* for what depends on it: it was, when the run began */
-        return *value ? set(args, slot, value) : GR_OK;
+        return *value ? set_as_written(args, slot, value) : GR_OK;
     }
     char *given = gr_value_format(slot->flag, slot->field);
     if (given == NULL)

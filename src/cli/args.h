@@ -45,6 +45,7 @@ typedef struct gr_flag {
     const char *unit;    /* "tokens" */
     const char *help;    /* one phrase, no full stop */
     double min, max;     /* of a number; max 0: no limit */
+    bool positive;       /* 0 is none of its values */
 } gr_flag;
 
 /* Kind and field in one: {"batch", GR_INT(options, batch), .value = "N", ...}. */

@@ -4,6 +4,7 @@
 #include "base/mem.h"
 #include "cli/convert.h"
 #include "cli/human.h"
+#include "cli/output.h"
 #include "cli/term.h"
 #include "cli/verbs.h"
 #include "format/json.h"
@@ -124,7 +125,9 @@ gr_status gr_write_model(gr_args *args, const gr_write_flags *f, const gr_opened
 static gr_status work_on(gr_args *args, gr_opened *on)
 {
     const options *f = args->options;
-    gr_status s = gr_open_device(args, on);
+    gr_status s = gr_check_output_folder(args, "out", f->write.out);
+    if (s == GR_OK)
+        s = gr_open_device(args, on);
     if (s == GR_OK)
         s = gr_find_model(args, args->positional[0], on);
     if (s == GR_OK && on->adapter)

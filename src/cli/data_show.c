@@ -1,4 +1,5 @@
 /* gradus data show: the rows that training reads, made by the functions that training calls. */
+#include <stdlib.h>
 #include <string.h>
 #include "base/file.h"
 #include "base/mem.h"
@@ -33,12 +34,13 @@ static const gr_flag flags[] = {
      .help = "one stream of text, as train has it, or documents that never see each other, as finetune has them"},
     {"eval-fraction", GR_FLOAT(options, eval_fraction), .value = "X", .max = 0.9, .shown = "0",
      .help = "leave out this last part of the data, as training would"},
-    {"epochs", GR_FLOAT(options, epochs), .value = "X", .shown = "no end",
+    {"epochs", GR_FLOAT(options, epochs), .value = "X", .positive = true, .shown = "no end",
      .help = "passes over the data: rows behind them are empty, as they are in the last step of training"},
-    {"first", GR_INT(options, first), .value = "N", .initial = "1", .min = 1, .help = "the first step to show"},
-    {"steps", GR_INT(options, steps), .value = "N", .initial = "1", .group = 'n', .min = 1,
+    {"first", GR_INT(options, first), .value = "N", .initial = "1", .min = 1, .max = 1e6,
+     .help = "the first step to show"},
+    {"steps", GR_INT(options, steps), .value = "N", .initial = "1", .group = 'n', .min = 1, .max = 1e6,
      .help = "how many steps to show"},
-    {"rows", GR_INT(options, rows), .value = "N", .group = 'n', .shown = "those of the steps",
+    {"rows", GR_INT(options, rows), .value = "N", .group = 'n', .max = 1e15, .shown = "those of the steps",
      .help = "how many rows to show; 0: the summary alone"},
     {"borders", GR_SWITCH(options, borders), .help = "a | between tokens"},
     {0},
@@ -94,9 +96,10 @@ static gr_status open_data(show *s)
         s->corpus = gr_corpus_load(data, n);
         s->data = s->corpus ? gr_data_from_corpus(s->corpus, s->on.tokenizer, (int)s->args->common.threads) : NULL;
     }
-    if (s->data && s->o->eval_fraction > 0)
-        return gr_data_split(s->data, s->o->eval_fraction, &s->eval);
-    return s->data ? GR_OK : gr_error_status();
+    if (!s->data)
+        return gr_error_status();
+    gr_status status = s->o->eval_fraction > 0 ? gr_data_split(s->data, s->o->eval_fraction, &s->eval) : GR_OK;
+    return status == GR_ERR_ARGUMENT ? gr_args_fail((gr_args *)s->args, "--eval-fraction: %.900s", gr_error()) : status;
 }
 
 static gr_status open_rows(show *s)
@@ -107,6 +110,15 @@ static gr_status open_rows(show *s)
         return gr_args_fail((gr_args *)s->args, "--context: %lld, the model's is %lld\nGive a smaller one.",
                             (long long)s->context, (long long)most);
     s->context = s->context < most ? s->context : most;
+    int64_t n = gr_data_count(s->data);
+    bool is_short = gr_data_documents(s->data) == 0 && n <= s->context;
+    if (is_short && gr_args_given(s->args, "context"))
+        return gr_args_fail(
+            (gr_args *)s->args,
+            "--context: a row of %lld tokens needs %lld, and the data has %lld\nGive more text, or a smaller "
+            "--context.",
+            (long long)s->context, (long long)s->context + 1, (long long)n);
+    s->context = is_short ? n - 1 : s->context;
     s->rows = gr_rows_new(s->data, s->context, s->o->order == 0, (uint64_t)s->args->common.seed);
     s->stream = gr_text_stream_new(s->on.tokenizer, 0);
     s->tokens = gr_alloc(3 * (size_t)s->context * sizeof *s->tokens);
@@ -318,7 +330,7 @@ static gr_status add_document(show *s, const part *p)
     gr_status status = gr_bytes_add_string(&s->out, p->from ? ", {\"file\": " : "{\"file\": ");
     if (status == GR_OK)
         status = gr_json_add_text(&s->out, name, strlen(name));
-    snprintf(number, sizeof number, ", \"line\": %lld}", (long long)p->document->line);
+    snprintf(number, sizeof number, ", \"line\": %lld}", (long long)llabs(p->document->line));
     return status == GR_OK ? gr_bytes_add_string(&s->out, number) : status;
 }
 
@@ -454,7 +466,8 @@ const gr_verb gr_verb_data_show = {
         "stand outside of them. Behind the rows stands a summary of an epoch.\n"
         "\n"
         "With --json a row is an object: ids, targets (-100: not learned), segments (the documents of the row, counted "
-        "from 0), text (what each id adds), documents (file and line of each segment; line 0 is a whole file). The "
+        "from 0), text (what each id adds), documents (file and line of each segment; line 0 is a whole file, and of "
+        "an array lines are records). The "
         "summary is an object too, with --rows 0.",
     .flags = flags,
     .common = GR_WITH_THREADS | GR_WITH_SEED | GR_WITH_JSON,

@@ -6,6 +6,7 @@
 #include "base/mem.h"
 #include "cli/human.h"
 #include "cli/open.h"
+#include "cli/output.h"
 #include "cli/term.h"
 #include "cli/verbs.h"
 #include "format/safetensors.h"
@@ -25,7 +26,8 @@ static const gr_flag flags[] = {
     {"ids", GR_IDS(options, ids), .value = "IDS", .help = "token ids: 1,2,3; rows of equal length are split by ;"},
     {"what", GR_SET(options, what), .value = "logits|loss|grads|activations", .initial = "logits,loss",
      .help = "what to write, split by commas"},
-    {"out", GR_TEXT(options, out), .value = "FILE", .help = "the .safetensors file to write"},
+    {"out", GR_TEXT(options, out), .value = "FILE",
+     .help = "the .safetensors file to write; only one of an earlier dump is replaced"},
     {0},
 };
 
@@ -160,10 +162,21 @@ static gr_status compute(dump *d)
     return s;
 }
 
+static const char mark[] = "gr_dump";
+
+/* The mark stands in the metadata, which begin the file. */
+static bool is_own(const char *head, size_t size)
+{
+    for (size_t i = 0; i + sizeof mark - 1 <= size; i++)
+        if (memcmp(head + i, mark, sizeof mark - 1) == 0)
+            return true;
+    return false;
+}
+
 static gr_status write_file(dump *d)
 {
-    static const char *const format[][2] = {{"format", "pt"}};
-    gr_safetensors_spec spec = {.tensors = d->files, .count = d->n, .metadata = format, .metadata_count = 1};
+    static const char *const format[][2] = {{"format", "pt"}, {"producer", mark}};
+    gr_safetensors_spec spec = {.tensors = d->files, .count = d->n, .metadata = format, .metadata_count = 2};
     gr_status s = gr_safetensors_write(d->f->out, &spec);
     if (s == GR_OK)
         gr_note("%s: %s tensors", d->f->out, gr_human_integer(d->n).s);
@@ -179,8 +192,8 @@ static gr_status check(gr_args *args, const dump *d)
     size_t t = ids->count / ids->rows;
     for (size_t i = 0; i < ids->count; i++)
         if (ids->ids[i] >= info->vocab)
-            return gr_args_fail(args, "--ids: token id %lld is not in the vocabulary of %lld", (long long)ids->ids[i],
-                                (long long)info->vocab);
+            return gr_args_fail(args, "--ids: token id %lld is not in the vocabulary of %lld\nIds begin with 0.",
+                                (long long)ids->ids[i], (long long)info->vocab);
     if (info->limit && t > (size_t)info->limit)
         return gr_args_fail(args, "--ids: rows of %zu ids, the model's context is %lld\nGive shorter rows.", t,
                             (long long)info->limit);
@@ -195,6 +208,9 @@ static gr_status work_on(gr_args *args, dump *d)
     /* A gradient has its weight's dtype, and what is written is f32. */
     const gr_load_options o = {.widen = d->f->what & GRADS};
     gr_status s = gr_open_model(args, args->positional[0], &o, &d->on);
+    const char *const inputs[] = {args->positional[0], d->on.path, d->on.adapter};
+    if (s == GR_OK)
+        s = gr_check_output_file(args, "out", d->f->out, inputs, 3, is_own);
     if (s == GR_OK)
         s = check(args, d);
     if (s == GR_OK)

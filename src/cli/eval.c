@@ -17,9 +17,10 @@ typedef struct options {
 static const gr_flag flags[] = {
     {"data", GR_TEXT(options, data), .value = "DATA",
      .help = "a text file, a .jsonl file, a directory, or - for stdin"},
-    {"context", GR_INT(options, context), .value = "N", .shown = "the model's", .min = 2, .unit = "tokens",
-     .help = "of a window"},
-    {"stride", GR_INT(options, stride), .value = "N", .shown = "as --context", .min = 1, .unit = "tokens",
+    {"context", GR_INT(options, context), .value = "N", .shown = "the model's", .min = 2, .max = 1 << 24,
+     .unit = "tokens", .help = "of a window"},
+    {"stride", GR_INT(options, stride), .value = "N", .shown = "as --context", .min = 1, .max = 1 << 24,
+     .unit = "tokens",
      .help = "from window to window; less than --context gives every token more to go by, and takes longer"},
     {0},
 };

@@ -21,8 +21,8 @@ const gr_flag gr_finetune_flag_table[] = {
      .help = "all weights, in f32, instead of a LoRA adapter; --lr is 2e-5 then"},
     {"lora-rank", GR_INT(gr_train_flags, lora_rank), .value = "N", .initial = "8", .min = 1, .max = 65536,
      .help = "rank of the adapter's matrices"},
-    {"lora-alpha", GR_FLOAT(gr_train_flags, lora_alpha), .value = "X", .shown = "twice the rank",
-     .help = "what the adapter adds is scaled by alpha / rank"},
+    {"lora-alpha", GR_FLOAT(gr_train_flags, lora_alpha), .value = "X", .positive = true, .max = 1e30,
+     .shown = "twice the rank", .help = "what the adapter adds is scaled by alpha / rank"},
     {"lora-targets", GR_TEXT(gr_train_flags, lora_targets), .value = "LIST",
      .shown = "as peft: q_proj,v_proj, in gpt2 c_attn",
      .help = "layers with an adapter, by name, split by commas; all-linear: all but the head"},
@@ -126,7 +126,6 @@ static gr_status settle(gr_args *args, const gr_opened *on)
 {
     static const char *const lora[] = {"lora-rank", "lora-alpha", "lora-targets", "lora-dropout", "rslora"};
     gr_train_flags *f = args->options;
-    int64_t context = gr_model_describe(on->model)->context;
     bool no_new = (f->full || on->adapter) && !f->resume;
     for (size_t i = 0; no_new && i < sizeof lora / sizeof *lora; i++)
         if (gr_args_given(args, lora[i]))
@@ -141,8 +140,6 @@ static gr_status settle(gr_args *args, const gr_opened *on)
         f->lora_alpha = 2 * (double)f->lora_rank;
     if (gr_args_given(args, "steps") && !gr_args_given(args, "epochs"))
         f->epochs = 0;
-    if (!gr_args_given(args, "context") && f->context > context)
-        f->context = context;
     return GR_OK;
 }
 

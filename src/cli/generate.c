@@ -196,7 +196,7 @@ static gr_status make_texts(work *w, int64_t first, int64_t n)
     for (int64_t i = 0; i < n; i++) {
         int64_t prompt = (first + i) / w->f->samples, sample = (first + i) % w->f->samples;
         pieces[i] = (piece){.work = w, .prompt = (size_t)prompt, .live = i == 0};
-        pieces[i].seed = (uint64_t)(w->args->common.seed + sample);
+        pieces[i].seed = (uint64_t)w->args->common.seed + (uint64_t)sample;
         options[i] = w->o;
         options[i].sampling.seed = pieces[i].seed;
         options[i].user = &pieces[i];

@@ -2,6 +2,7 @@
 #include <string.h>
 #include "base/file.h"
 #include "cli/generate.h"
+#include "format/content.h"
 #include "text/unicode/buffer.h"
 
 #define INT(field) GR_INT(gr_generate_flags, field)
@@ -14,9 +15,9 @@ const gr_flag gr_generate_flag_table[] = {
     {"prompt-file", LIST(prompt_files), .group = 'p', .value = "FILE", .help = "the same from a file, byte for byte"},
     {"ids", GR_IDS(gr_generate_flags, ids), .group = 'p', .value = "IDS",
      .help = "token ids to continue: 1,2,3; of several prompts 1,2,3;4,5,6"},
-    {"tokens", INT(tokens), .letter = 'n', .value = "N", .initial = "128", .min = 1, .unit = "tokens",
+    {"tokens", INT(tokens), .letter = 'n', .value = "N", .initial = "128", .min = 1, .max = 1e15, .unit = "tokens",
      .help = "new ones at most"},
-    {"samples", INT(samples), .value = "N", .initial = "1", .min = 1,
+    {"samples", INT(samples), .value = "N", .initial = "1", .min = 1, .max = 1 << 20,
      .help = "texts to make; each has its own seed, one more than the one before"},
     {GR_HEADING("How tokens are drawn, in this order")},
     {"repeat-penalty", FLOAT(repeat_penalty), .value = "X", .initial = "1", .min = 1e-3,
@@ -64,7 +65,7 @@ static gr_status read_text(const gr_generate_flags *f, size_t which, gr_bytes *t
         return gr_bytes_add_string(text, prompt);
     text->data = gr_file_read(file, (size_t)1 << 30, &text->size);
     text->cap = text->size;
-    return text->data ? GR_OK : gr_error_status();
+    return text->data ? gr_refuse_content(file, text->data, text->size) : gr_error_status();
 }
 
 /* The model's own token for a beginning; many have only one for the end, which stands between texts. */
@@ -129,13 +130,14 @@ static gr_status check_ids(gr_args *args, const gr_opened *on, const int64_t *id
     int64_t vocab = gr_model_describe(on->model)->vocab;
     for (int64_t i = 0; i < n; i++)
         if (ids[i] >= vocab)
-            return f->ids.count ? gr_args_fail(args, "--ids: token id %lld is not in the vocabulary of %lld",
-                                               (long long)ids[i], (long long)vocab)
-                                : gr_fail(GR_ERR_FILE,
-                                          "%s: its tokenizer made the id %lld, its model knows %lld\n"
-                                          "the tokenizer and config.json do not belong together, or tokens were added "
-                                          "to the tokenizer alone",
-                                          on->path, (long long)ids[i], (long long)vocab);
+            return f->ids.count
+                       ? gr_args_fail(args, "--ids: token id %lld is not in the vocabulary of %lld\nIds begin with 0.",
+                                      (long long)ids[i], (long long)vocab)
+                       : gr_fail(GR_ERR_FILE,
+                                 "%s: its tokenizer made the id %lld, its model knows %lld\n"
+                                 "the tokenizer and config.json do not belong together, or tokens were added "
+                                 "to the tokenizer alone",
+                                 on->path, (long long)ids[i], (long long)vocab);
     return GR_OK;
 }
 

@@ -1,6 +1,7 @@
 /* gradus merge. */
 #include "base/mem.h"
 #include "cli/convert.h"
+#include "cli/output.h"
 #include "cli/term.h"
 #include "cli/verbs.h"
 
@@ -26,7 +27,9 @@ static gr_status run(gr_args *args)
     const gr_write_flags *f = args->options;
     const gr_load_options load = {.widen = f->dtype != GR_WRITE_KEEP}; /* summed up before it is rounded */
     gr_opened on = {0};
-    gr_status s = open_both(args, &load, &on);
+    gr_status s = gr_check_output_folder(args, "out", f->out);
+    if (s == GR_OK)
+        s = open_both(args, &load, &on);
     if (s == GR_OK)
         s = gr_model_merge_adapter(on.model);
     if (s == GR_OK)

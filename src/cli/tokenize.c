@@ -37,7 +37,8 @@ static gr_status decode_rows(gr_args *args, const gr_line_format *f, gr_tokenize
     gr_status status = GR_OK;
     for (size_t i = 0; i < rows->count && status == GR_OK; i++) {
         if (rows->ids[i] > INT32_MAX)
-            status = gr_fail(GR_ERR_ARGUMENT, "--decode: the tokenizer has no token %lld", (long long)rows->ids[i]);
+            status = gr_fail(GR_ERR_ARGUMENT, "--decode: the tokenizer has no token %lld\nIts ids are below %lld.",
+                             (long long)rows->ids[i], (long long)gr_tokenizer_vocab_size(f->tokenizer));
         else
             status = gr_ids_add(&narrow, (int32_t)rows->ids[i]);
     }
@@ -130,6 +131,12 @@ static gr_status run(gr_args *args)
                             args->positional[1]);
     if (o->count && o->data.count == 0)
         return gr_args_fail(args, "--count: needs --data\nGive the text whose tokens are to be counted.");
+    bool decodes = o->decode.count > 0;
+    if (decodes && (o->special || o->allow_special))
+        return gr_args_fail(args, "--%s: is for text, and --decode takes ids\nLeave it out.",
+                            o->special ? "special" : "allow-special");
+    if (o->skip_special && !decodes && !o->jsonl)
+        return gr_args_fail(args, "--skip-special: is for ids, and there are none\nGive --decode or --jsonl.");
     char *path = gr_checkpoint_resolve(args->positional[0]);
     gr_tokenizer *tokenizer = path ? gr_tokenizer_load(path) : NULL;
     f.tokenizer = tokenizer;

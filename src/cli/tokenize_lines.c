@@ -4,6 +4,7 @@
 #include "base/file.h"
 #include "cli/term.h"
 #include "cli/tokenize_lines.h"
+#include "format/content.h"
 #include "text/carried_error.h"
 #include "text/files/json_text.h"
 
@@ -211,6 +212,10 @@ static gr_status take_stdin(lines *l)
             continue;
         if (n < 0)
             status = gr_fail_errno("reading", "stdin");
+        if (n > 0 && l->line == 1 && in.size == 0)
+            status = gr_refuse_content("stdin", in.data, (size_t)n);
+        if (status != GR_OK)
+            break;
         if (n <= 0)
             break;
         size_t before = in.size, whole = in.size += (size_t)n;

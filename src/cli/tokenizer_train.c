@@ -1,8 +1,10 @@
 /* gradus tokenizer train. */
+#include <string.h>
 #include <time.h>
 #include "base/file.h"
 #include "base/mem.h"
 #include "cli/human.h"
+#include "cli/output.h"
 #include "cli/term.h"
 #include "cli/verbs.h"
 #include "format/json.h"
@@ -17,7 +19,8 @@ typedef struct options {
 static const gr_flag flags[] = {
     {"vocab", GR_INT(options, vocab), .value = "N", .min = 257, .max = INT32_MAX, .unit = "tokens",
      .help = "size of the vocabulary, 256 bytes and special tokens counted in"},
-    {"out", GR_TEXT(options, out), .value = "FILE", .help = "the tokenizer.json to write"},
+    {"out", GR_TEXT(options, out), .value = "FILE",
+     .help = "the tokenizer.json to write; only one of this verb is replaced"},
     {"min-frequency", GR_INT(options, min_frequency), .value = "N", .initial = "0",
      .help = "pairs rarer than this are not merged"},
     {"lines", GR_SWITCH(options, lines), .help = "every line is a text of its own, so that no token spans lines"},
@@ -64,7 +67,7 @@ static gr_status read_texts(const gr_args *args, gr_tokenizer_trainer *trainer, 
     for (size_t i = 0; i < args->count && status == GR_OK; i++)
         status = gr_tokenizer_trainer_feed_file(trainer, args->positional[i]);
     if (status == GR_OK && s->last.bytes == 0)
-        status = gr_fail(GR_ERR_FILE, "%s: there is no text in it", args->positional[0]);
+        status = gr_fail(GR_ERR_FILE, "%s: there is no text in it\ngive files that hold some", args->positional[0]);
     return status;
 }
 
@@ -94,6 +97,14 @@ static gr_status write_result(const gr_args *args, const gr_tokenizer *tokenizer
     return gr_out_json(doc);
 }
 
+/* What this verb writes begins so; other writers of the format set their lines otherwise. */
+static bool is_own(const char *head, size_t size)
+{
+    static const char begin[] = "{\n  \"version\": \"1.0\",\n  \"truncation\": null,\n  \"padding\": null,\n  "
+                                "\"added_tokens\": [\n    {\"id\":";
+    return size >= sizeof begin - 1 && memcmp(head, begin, sizeof begin - 1) == 0;
+}
+
 static gr_status run(gr_args *args)
 {
     const options *o = args->options;
@@ -110,16 +121,16 @@ static gr_status run(gr_args *args)
     };
     if (args->count == 0)
         return gr_args_fail(args, "DATA is missing\nGive text files, .jsonl files or directories of them.");
-    if (gr_path_is_dir(o->out))
-        return gr_args_fail(args, "--out: %s is a directory\nGive the name of a file: %s/tokenizer.json", o->out,
-                            o->out);
+    gr_status status = gr_check_output_file(args, "out", o->out, args->positional, args->count, is_own);
+    if (status != GR_OK)
+        return status;
     gr_tokenizer_trainer *trainer = gr_tokenizer_trainer_new(&training);
     if (trainer == NULL)
         return gr_args_blame(args, gr_error_status());
     gr_interrupt_watch();
     gr_broken_pipe_watch();
     gr_progress_start("reading", 0, 0);
-    gr_status status = read_texts(args, trainer, &s);
+    status = read_texts(args, trainer, &s);
     gr_tokenizer *tokenizer = status == GR_OK ? gr_tokenizer_trainer_finish(trainer) : NULL;
     gr_progress_end();
     gr_tokenizer_trainer_free(trainer);

@@ -4,6 +4,7 @@
 #include "base/file.h"
 #include "base/mem.h"
 #include "cli/human.h"
+#include "cli/output.h"
 #include "cli/run_json.h"
 #include "cli/term.h"
 #include "cli/train_flags.h"
@@ -89,6 +90,17 @@ static gr_status refuse_other_run(gr_args *args)
     return s;
 }
 
+/* What is named as MODEL may stand for other folders, so this is asked again when they are known. */
+static gr_status check_out(gr_args *args, const gr_opened *on, const char **data, size_t n_data)
+{
+    const gr_train_flags *f = args->options;
+    const char *const others[] = {f->model, f->init, f->eval_data, on ? on->path : NULL, on ? on->adapter : NULL};
+    if (f->resume)
+        return GR_OK;
+    gr_status s = gr_check_output_run(args, "out", f->out, others, sizeof others / sizeof *others);
+    return s == GR_OK ? gr_check_output_run(args, "out", f->out, data, n_data) : s;
+}
+
 static gr_status train(gr_args *args, gr_train_job *job, const gr_run_record *record, gr_run_lock *lock,
                        const char **data, size_t n_data)
 {
@@ -98,7 +110,9 @@ static gr_status train(gr_args *args, gr_train_job *job, const gr_run_record *re
     gr_status st = gr_train_job_open(args, data, n_data, true, job);
     if (st != GR_OK)
         return gr_run_json_explain(args, record, job, st);
-    st = add_files(args, job, &job->run, generation, sizeof generation);
+    st = check_out(args, &job->on, data, n_data);
+    if (st == GR_OK)
+        st = add_files(args, job, &job->run, generation, sizeof generation);
     if (st == GR_OK)
         st = gr_run_json_write(args, record, job, data, n_data);
     if (st != GR_OK)
@@ -175,7 +189,9 @@ gr_status gr_train_verb_run(gr_args *args)
     for (size_t i = 0; i < n_data; i++)
         data[i] = args->positional[first + i];
     f->model = first ? args->positional[0] : NULL;
-    gr_status s = take_run(args, n_data, &lock);
+    gr_status s = check_out(args, NULL, data, n_data);
+    if (s == GR_OK)
+        s = take_run(args, n_data, &lock);
     bool is_new = s == GR_OK && !gr_run_json_is_there(args);
     if (s == GR_OK)
         s = f->resume ? gr_run_json_restore(args, &record, data, &n_data) : refuse_other_run(args);
@@ -196,11 +212,11 @@ const gr_verb gr_verb_train = {
     .summary = "trains a model from scratch, or goes on from --init MODEL",
     .positional = "[DATA...]",
     .about =
-        "DATA is text files, .jsonl files with {\"text\": ...} lines, directories of both, or - for stdin. Lines with\n"
-        "{\"prompt\": ..., \"completion\": ...} need --documents apart; gradus data show prints what is learned. The "
-        "run's\n"
-        "directory holds checkpoints that transformers loads, metrics.jsonl, loss.svg and run.json. A run that was\n"
-        "stopped, by Ctrl-C or by a power cut, goes on with --resume as if it had not been.",
+        "DATA is text files, .jsonl files with {\"text\": ...} lines or an array of such records, directories of both, "
+        "or - for stdin. Lines with {\"prompt\": ..., \"completion\": ...} need --documents apart; gradus data show "
+        "prints "
+        "what is learned. The run's directory holds checkpoints that transformers loads, metrics.jsonl, loss.svg and "
+        "run.json. A run that was stopped, by Ctrl-C or by a power cut, goes on with --resume as if it had not been.",
     .flags = gr_train_flag_table,
     .more_flags = gr_loop_flag_table,
     .needs = {"out"},

@@ -1,11 +1,13 @@
-#include <stdlib.h>
+#include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 #include "base/file.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "cli/human.h"
 #include "cli/term.h"
 #include "cli/train_flags.h"
+#include "cli/value.h"
 #include "format/checkpoint.h"
 #include "model/archs.h"
 #include "text/tokenizer.h"
@@ -16,6 +18,7 @@
 #define INT(field) GR_INT(gr_train_flags, field)
 #define FLOAT(field) GR_FLOAT(gr_train_flags, field)
 #define TEXT(field) GR_TEXT(gr_train_flags, field)
+#define GR_LARGEST 1e38 /* what fits an f32 */
 #define CHOICE(field) GR_CHOICE(gr_train_flags, field)
 
 const gr_flag gr_train_flag_table[] = {
@@ -29,14 +32,14 @@ const gr_flag gr_train_flag_table[] = {
      .help = "architecture of a new model:" GR_ARCHS(SPACED) "; docs/models.md"},
     {"layers", INT(layers), .value = "N", .initial = "4", .min = 1, .max = 1 << 14, .help = "transformer blocks"},
     {"heads", INT(heads), .value = "N", .initial = "4", .min = 1, .max = 1 << 14, .help = "attention heads"},
-    {"kv-heads", INT(kv_heads), .value = "N", .initial = "0", .shown = "as --heads",
+    {"kv-heads", INT(kv_heads), .value = "N", .min = 1, .max = 1 << 14, .shown = "as --heads",
      .help = "key/value heads (not gpt2): fewer than heads is grouped-query attention"},
     {"embed", INT(embed), .value = "N", .initial = "128", .min = 1, .max = 1 << 20,
      .help = "width of the residual stream"},
-    {"ffn", INT(ffn), .value = "N", .initial = "0", .shown = "gpt2 4 x embed, others 8/3 x embed",
+    {"ffn", INT(ffn), .value = "N", .min = 1, .max = 1 << 24, .shown = "gpt2 4 x embed, others 8/3 x embed",
      .help = "width of the MLP"},
     {"config", TEXT(config), .value = "FILE", .shown = "made of the flags above",
-     .help = "a config.json instead of the five flags above"},
+     .help = "a config.json instead of the six flags above"},
     {"init", TEXT(init), .value = "MODEL", .shown = "random weights",
      .help = "go on from this model's weights instead of random ones"},
     {"tokenizer", TEXT(tokenizer), .value = "char|byte|bpe:N|FILE", .shown = "byte, or that of --init",
@@ -47,28 +50,36 @@ const gr_flag gr_train_flag_table[] = {
 const gr_flag gr_loop_flag_table[] = {
     {GR_HEADING("Length and size")},
     {"steps", INT(steps), .value = "N", .initial = "2000", .group = 'l', .min = 1, .help = "optimizer steps"},
-    {"epochs", FLOAT(epochs), .value = "X", .group = 'l', .shown = "as --steps says",
+    {"epochs", FLOAT(epochs), .value = "X", .group = 'l', .positive = true, .shown = "as --steps says",
      .help = "passes over the data, instead of --steps"},
-    {"batch", INT(batch), .value = "N", .initial = "12", .min = 1, .unit = "sequences", .help = "of a micro-batch"},
-    {"context", INT(context), .value = "N", .initial = "64", .min = 1, .unit = "tokens", .help = "of a sequence"},
-    {"accumulate", INT(accumulate), .value = "N", .initial = "1", .min = 1, .help = "micro-batches of a step"},
+    {"batch", INT(batch), .value = "N", .max = 1 << 20, .initial = "12", .min = 1, .unit = "sequences",
+     .help = "of a micro-batch"},
+    {"context", INT(context), .value = "N", .max = 1 << 24, .initial = "64", .min = 1, .unit = "tokens",
+     .help = "of a sequence"},
+    {"accumulate", INT(accumulate), .value = "N", .max = 1 << 20, .initial = "1", .min = 1,
+     .help = "micro-batches of a step"},
     {"order", CHOICE(order), .value = "shuffle|sequential", .initial = "shuffle",
      .help = "rows in random order, or one after the other"},
     {"documents", CHOICE(documents), .value = "joined|apart", .initial = "joined",
      .help = "one stream of text, or documents that never see each other; prompts need the latter"},
     {GR_HEADING("Optimizer")},
     {"optimizer", CHOICE(optimizer), .value = "adamw|sgd", .initial = "adamw", .help = "what moves the weights"},
-    {"lr", FLOAT(lr), .value = "X", .initial = "1e-3", .help = "highest learning rate"},
-    {"min-lr", FLOAT(min_lr), .value = "X", .shown = "a tenth of --lr", .help = "learning rate at the end"},
+    {"lr", FLOAT(lr), .value = "X", .max = GR_LARGEST, .initial = "1e-3", .help = "highest learning rate"},
+    {"min-lr", FLOAT(min_lr), .value = "X", .max = GR_LARGEST, .shown = "a tenth of --lr",
+     .help = "learning rate at the end"},
     {"warmup", INT(warmup), .value = "N", .shown = "100, at most a twentieth of the steps",
      .help = "steps in which the learning rate rises"},
     {"schedule", CHOICE(schedule), .value = "cosine|linear|wsd|constant", .initial = "cosine",
      .help = "how it falls; wsd: a plateau, then down in the last fifth"},
-    {"beta1", FLOAT(beta1), .value = "X", .initial = "0.9", .help = "decay of the first moment; momentum of sgd"},
-    {"beta2", FLOAT(beta2), .value = "X", .initial = "0.95", .help = "decay of the second moment"},
-    {"eps", FLOAT(eps), .value = "X", .initial = "1e-8", .help = "added to the root of the second moment"},
-    {"weight-decay", FLOAT(weight_decay), .value = "X", .initial = "0.1", .help = "of tensors of 2 or more dims"},
-    {"clip", FLOAT(clip), .value = "X", .initial = "1", .help = "largest global norm of the gradients; 0: no limit"},
+    {"beta1", FLOAT(beta1), .value = "X", .max = 0.9999999, .initial = "0.9",
+     .help = "decay of the first moment; momentum of sgd"},
+    {"beta2", FLOAT(beta2), .value = "X", .max = 0.9999999, .initial = "0.95", .help = "decay of the second moment"},
+    {"eps", FLOAT(eps), .value = "X", .min = 1e-38, .max = GR_LARGEST, .initial = "1e-8",
+     .help = "added to the root of the second moment"},
+    {"weight-decay", FLOAT(weight_decay), .value = "X", .max = GR_LARGEST, .initial = "0.1",
+     .help = "of tensors of 2 or more dims"},
+    {"clip", FLOAT(clip), .value = "X", .max = GR_LARGEST, .initial = "1",
+     .help = "largest global norm of the gradients; 0: no limit"},
     {"dropout", FLOAT(dropout), .value = "X", .initial = "0", .max = 0.99,
      .help = "of embeddings and of what each block adds"},
     {"precision", CHOICE(precision), .value = "f32", .initial = "f32", .help = "what is computed in"},
@@ -79,20 +90,18 @@ const gr_flag gr_loop_flag_table[] = {
      .help = "evaluate on this last part of the data, and do not train on it"},
     {"eval-every", INT(eval_every), .value = "N", .initial = "250", .unit = "steps",
      .help = "between evaluations; the end has one"},
-    {"eval-tokens", INT(eval_tokens), .value = "N", .initial = "0", .shown = "all", .unit = "tokens",
-     .help = "of an evaluation at most"},
+    {"eval-tokens", INT(eval_tokens), .value = "N", .initial = "0", .shown = "all", .max = 1e15, .unit = "tokens",
+     .help = "of an evaluation at most; 0: all"},
     {"save-every", INT(save_every), .value = "N", .initial = "500", .unit = "steps",
      .help = "between checkpoints; the end has one"},
-    {"keep", INT(keep), .value = "N", .initial = "2", .min = 1,
+    {"keep", INT(keep), .value = "N", .initial = "2", .min = 1, .max = 1 << 20,
      .help = "newest checkpoints kept; the best is kept too"},
     {0},
 };
 
 bool gr_is_one_text(const char *const *data, size_t n)
 {
-    size_t length = n == 1 ? strlen(data[0]) : 0;
-    bool is_jsonl = length >= 6 && strcmp(data[0] + length - 6, ".jsonl") == 0;
-    return n == 1 && !is_jsonl && gr_path_is_file(data[0]);
+    return n == 1 && gr_is_text_file(data[0]);
 }
 
 static bool is_apart(const gr_train_flags *f)
@@ -112,10 +121,9 @@ static bool needs_text(const gr_train_flags *f)
 /* "bpe:N": what gradus tokenizer train learns from the same documents. */
 static gr_status learn_tokenizer(gr_args *args, const char *kind, gr_train_job *job)
 {
+    static const gr_flag number = {.kind = GR_KIND_INT, .min = 257, .max = INT32_MAX};
     gr_tokenizer_training how = {.whole_texts = true, .threads = (int)args->common.threads};
-    char *end;
-    how.vocab_size = strtoll(kind + 4, &end, 10);
-    if (how.vocab_size < 257 || how.vocab_size > INT32_MAX || *end)
+    if (gr_value_parse(&number, kind + 4, &how.vocab_size) != GR_OK)
         return gr_args_fail(args,
                             "--tokenizer %.40s: expected bpe:N, N the tokens of the vocabulary\nN is at least 257: "
                             "256 bytes and <|endoftext|>.",
@@ -130,15 +138,11 @@ static gr_status learn_tokenizer(gr_args *args, const char *kind, gr_train_job *
     return GR_OK;
 }
 
-static gr_status open_tokenizer(gr_args *args, gr_train_job *job)
+static gr_status open_given_tokenizer(gr_args *args, gr_train_job *job)
 {
     const gr_train_flags *f = args->options;
-    if (!f->tokenizer && job->on.tokenizer)
-        return GR_OK;
     const char *kind = f->vocabulary ? f->vocabulary : f->tokenizer ? f->tokenizer : "byte";
     bool is_bpe = strncmp(kind, "bpe:", 4) == 0;
-    gr_tokenizer_free(job->on.tokenizer);
-    job->on.tokenizer = NULL;
     if ((strcmp(kind, "char") == 0 || is_bpe) && !job->corpus)
         return gr_args_fail(args,
                             "--tokenizer %.40s: its vocabulary is that of DATA, which is missing\nGive DATA, or "
@@ -154,8 +158,62 @@ static gr_status open_tokenizer(gr_args *args, gr_train_job *job)
         job->on.tokenizer = gr_tokenizer_byte();
     } else {
         job->on.tokenizer = gr_tokenizer_load(kind);
+        if (!job->on.tokenizer && !strpbrk(kind, "./") && access(kind, F_OK) != 0)
+            return gr_fail(GR_ERR_FILE,
+                           "--tokenizer %.40s: there is no such kind, and no such file\nGive char, byte, bpe:N "
+                           "or a tokenizer.json.",
+                           kind);
     }
     return job->on.tokenizer ? GR_OK : gr_error_status();
+}
+
+/* Do both give every id the same token, and a text the same ids? */
+static gr_status is_same_tokenizer(gr_tokenizer *a, gr_tokenizer *b, bool *out)
+{
+    static const char text[] = "The 2 quick foxes don't jump:\n\n  na\xC3\xAFve, 100 %";
+    int64_t vocab = gr_tokenizer_vocab_size(a);
+    const int32_t *of_a, *of_b;
+    size_t n, m;
+    *out = vocab == gr_tokenizer_vocab_size(b) && gr_tokenizer_eos(a) == gr_tokenizer_eos(b);
+    for (int64_t id = 0; *out && id < vocab; id++) {
+        const char *one = gr_tokenizer_token(a, id, &n), *other = gr_tokenizer_token(b, id, &m);
+        *out = one && other ? n == m && memcmp(one, other, n) == 0 : !one && !other;
+    }
+    if (!*out)
+        return GR_OK;
+    gr_status s = gr_tokenizer_encode(a, text, sizeof text - 1, GR_ADD_SPECIAL, &of_a, &n);
+    gr_status t = gr_tokenizer_encode(b, text, sizeof text - 1, GR_ADD_SPECIAL, &of_b, &m);
+    if (s == GR_OK && t == GR_OK)
+        *out = n == m && memcmp(of_a, of_b, n * sizeof *of_a) == 0;
+    return s == GR_ERR_MEMORY || t == GR_ERR_MEMORY ? GR_ERR_MEMORY : GR_OK; /* a char tokenizer may lack a letter */
+}
+
+/* --tokenizer beside --init: the model's own was learned with. */
+static gr_status check_own_tokenizer(gr_args *args, gr_tokenizer *own, gr_train_job *job)
+{
+    const gr_train_flags *f = args->options;
+    bool same = true;
+    gr_status s = own && job->on.tokenizer && !f->resume ? is_same_tokenizer(own, job->on.tokenizer, &same) : GR_OK;
+    if (s == GR_OK && !same)
+        s = gr_args_fail(
+            args,
+            "--tokenizer: %.40s is another than that of --init %.200s\nLeave it out: the model has learned "
+            "with its own.",
+            f->tokenizer, f->init);
+    return s;
+}
+
+static gr_status open_tokenizer(gr_args *args, gr_train_job *job)
+{
+    gr_tokenizer *own = job->on.tokenizer;
+    if (!((const gr_train_flags *)args->options)->tokenizer && own)
+        return GR_OK;
+    job->on.tokenizer = NULL;
+    gr_status s = open_given_tokenizer(args, job);
+    if (s == GR_OK)
+        s = check_own_tokenizer(args, own, job);
+    gr_tokenizer_free(own);
+    return s;
 }
 
 static gr_status model_of_flags(gr_args *args, gr_train_job *job)
@@ -163,10 +221,14 @@ static gr_status model_of_flags(gr_args *args, gr_train_job *job)
     const gr_train_flags *f = args->options;
     gr_model_info i = {
         .layers = f->layers, .heads = f->heads, .kv_heads = f->kv_heads, .embed = f->embed, .ffn = f->ffn};
-    if (strlen(f->arch) >= sizeof i.arch || f->embed % f->heads)
-        return gr_args_fail(args, "--heads: %lld heads do not divide --embed %lld", (long long)f->heads,
-                            (long long)f->embed);
-    strcpy(i.arch, f->arch);
+    if (f->embed % f->heads)
+        return gr_args_fail(
+            args, "--heads: %lld heads do not divide --embed %lld\nGive numbers of which one divides the other.",
+            (long long)f->heads, (long long)f->embed);
+    if (f->kv_heads && f->heads % f->kv_heads)
+        return gr_args_fail(args, "--kv-heads: %lld do not divide --heads %lld\nGive a number that does.",
+                            (long long)f->kv_heads, (long long)f->heads);
+    snprintf(i.arch, sizeof i.arch, "%s", f->arch); /* one cut short is none that there is */
     i.context = f->context;
     i.vocab = gr_tokenizer_vocab_size(job->on.tokenizer);
     i.bos = gr_tokenizer_bos(job->on.tokenizer);
@@ -174,10 +236,10 @@ static gr_status model_of_flags(gr_args *args, gr_train_job *job)
     i.tied = true;
     char *json = gr_model_config_json(&i);
     if (!json)
-        return gr_args_blame(args, gr_error_status());
+        return gr_blame_shape(args, gr_error_status());
     job->on.model = gr_model_new("config.json", json, strlen(json), job->on.device);
     gr_text_free(json);
-    return job->on.model ? GR_OK : gr_args_blame(args, gr_error_status());
+    return job->on.model ? GR_OK : gr_blame_shape(args, gr_error_status());
 }
 
 static gr_status model_of_config(const char *path, gr_train_job *job)
@@ -190,8 +252,9 @@ static gr_status model_of_config(const char *path, gr_train_job *job)
 }
 
 /* Tokens that were added to the tokenizer alone have no row in the model: harmless while no text has them. */
-static gr_status check_vocab(const gr_train_job *job)
+static gr_status check_vocab(gr_args *args, const gr_train_job *job)
 {
+    const gr_train_flags *f = args->options;
     const gr_tokenizer *t = job->on.tokenizer;
     int64_t vocab = gr_model_describe(job->on.model)->vocab, needed = gr_tokenizer_vocab_size(t);
     size_t size = 0;
@@ -200,9 +263,13 @@ static gr_status check_vocab(const gr_train_job *job)
     if (needed <= vocab)
         return GR_OK;
     if ((int64_t)t->model->vocab.rows > vocab || gr_tokenizer_eos(t) >= vocab)
-        return gr_fail(GR_ERR_ARGUMENT,
-                       "the tokenizer has %lld tokens, the model knows %lld\nuse the model's own tokenizer",
-                       (long long)needed, (long long)vocab);
+        return f->model
+                   ? gr_fail(GR_ERR_FILE,
+                             "%s: its tokenizer has %lld tokens, the model knows %lld\nits tokenizer and its "
+                             "config.json do not belong together",
+                             f->model, (long long)needed, (long long)vocab)
+                   : gr_args_fail(args, "--tokenizer: %s has %lld tokens, the model knows %lld\nGive the model's own.",
+                                  f->tokenizer ? f->tokenizer : "byte", (long long)needed, (long long)vocab);
     gr_remark(GR_LOG_WARN,
               "the tokenizer has %lld tokens, the model knows %lld: added tokens from %s on have no row in it, and a "
               "text that has one cannot be trained on",
@@ -232,7 +299,7 @@ static gr_status open_model(gr_args *args, bool initialize, gr_train_job *job)
         s = f->config ? model_of_config(f->config, job) : model_of_flags(args, job);
     if (s != GR_OK)
         return s;
-    if ((s = check_vocab(job)) != GR_OK)
+    if ((s = check_vocab(args, job)) != GR_OK || (s = gr_check_train_model(args, job->on.model)) != GR_OK)
         return s;
     return initialize && is_new ? gr_model_init(job->on.model, (uint64_t)args->common.seed) : GR_OK;
 }
@@ -247,7 +314,14 @@ static gr_data *read_documents(const char *const *data, size_t n, const gr_train
     return gr_data_load_documents(data, (int)n, job->on.tokenizer, eos, threads);
 }
 
-static gr_status open_data(const gr_args *args, const char **data, size_t n_data, gr_train_job *job)
+/* The last part of the data, to evaluate on. */
+static gr_status split(gr_args *args, gr_train_job *job)
+{
+    gr_status s = gr_data_split(job->data, ((const gr_train_flags *)args->options)->eval_fraction, &job->eval);
+    return s == GR_ERR_ARGUMENT ? gr_args_fail(args, "--eval-fraction: %.900s", gr_error()) : s;
+}
+
+static gr_status open_data(gr_args *args, const char **data, size_t n_data, gr_train_job *job)
 {
     const gr_train_flags *f = args->options;
     int threads = (int)args->common.threads;
@@ -259,7 +333,7 @@ static gr_status open_data(const gr_args *args, const char **data, size_t n_data
     if (!job->data)
         return gr_error_status();
     if (f->eval_fraction > 0)
-        return gr_data_split(job->data, f->eval_fraction, &job->eval);
+        return split(args, job);
     if (!f->eval_data)
         return GR_OK;
     if (apart) {
@@ -300,7 +374,7 @@ static gr_status count_steps(const gr_train_flags *f, gr_train_job *job)
     return GR_OK;
 }
 
-static gr_status set_options(const gr_args *args, gr_train_job *job)
+static gr_status set_options(gr_args *args, gr_train_job *job)
 {
     const gr_train_flags *f = args->options;
     gr_train_options *t = &job->run.train;
@@ -330,7 +404,7 @@ static gr_status set_options(const gr_args *args, gr_train_job *job)
     job->run.save_every = f->save_every;
     job->run.keep = f->keep;
     job->run.resume = f->resume;
-    return s;
+    return s == GR_OK ? gr_check_train_options(args, t) : s;
 }
 
 gr_status gr_train_job_open(gr_args *args, const char **data, size_t n_data, bool initialize, gr_train_job *job)
@@ -339,6 +413,11 @@ gr_status gr_train_job_open(gr_args *args, const char **data, size_t n_data, boo
     *job = (gr_train_job){0};
     if (gr_is_finetune(args) && !gr_args_given(args, "documents") && gr_is_one_text(data, n_data))
         f->documents = 0;
+    if (!f->resume) {
+        gr_status s = gr_check_train_flags(args);
+        if (s != GR_OK)
+            return s;
+    }
     if (n_data == 0 && (initialize || gr_args_given(args, "epochs")))
         return gr_args_fail(args, "DATA is missing\ngive text files, .jsonl files or directories of them");
     bool text = n_data && needs_text(f);
@@ -350,6 +429,8 @@ gr_status gr_train_job_open(gr_args *args, const char **data, size_t n_data, boo
         s = open_model(args, initialize, job);
     if (s == GR_OK && n_data)
         s = open_data(args, data, n_data, job);
+    if (s == GR_OK && n_data)
+        s = gr_check_train_data(args, job->data);
     if (s == GR_OK)
         s = set_options(args, job);
     gr_corpus_free(job->corpus); /* its ids are what is needed from here on */

@@ -48,6 +48,18 @@ void gr_train_job_close(gr_train_job *job);
  * described. */
 gr_status gr_finetune_open(gr_args *args, bool initialize, gr_train_job *job);
 
+/* train_check.c: what is given is heeded or refused. Flags among themselves: */
+gr_status gr_check_train_flags(gr_args *args);
+/* Flags that contradict the model, where --init or --config give it; a --context that was not given becomes one that the
+ * model can take. */
+gr_status gr_check_train_model(gr_args *args, const gr_model *model);
+/* A failure of the config.json that was made of flags, told as one of the flag that the key came from. */
+gr_status gr_blame_shape(gr_args *args, gr_status status);
+/* One stream of text must fill a row. A --context that finetune was not given becomes one that it fills. */
+gr_status gr_check_train_data(gr_args *args, const gr_data *data);
+/* What only the data's size tells: numbers that overflow, a warmup longer than the run. */
+gr_status gr_check_train_options(gr_args *args, const gr_train_options *options);
+
 /* Trains: what the verbs train and finetune do. */
 gr_status gr_train_verb_run(gr_args *args);
 

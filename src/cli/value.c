@@ -68,10 +68,12 @@ static gr_status expected(const char *what, const char *example)
 
 static gr_status check_range(const gr_flag *flag, double value)
 {
+    if (flag->positive && value <= 0)
+        return gr_fail(GR_ERR_ARGUMENT, "must be more than 0\nGive a larger number.");
     if (value < flag->min)
-        return gr_fail(GR_ERR_ARGUMENT, "must be at least %g\nGive a larger number.", flag->min);
+        return gr_fail(GR_ERR_ARGUMENT, "must be at least %.9g\nGive a larger number.", flag->min);
     if (flag->max != 0 && value > flag->max)
-        return gr_fail(GR_ERR_ARGUMENT, "must be at most %g\nGive a smaller number.", flag->max);
+        return gr_fail(GR_ERR_ARGUMENT, "must be at most %.9g\nGive a smaller number.", flag->max);
     return GR_OK;
 }
 
@@ -109,8 +111,10 @@ static gr_status parse_int(const gr_flag *flag, const char *text, int64_t *out)
         *out = value * factor;
     } else {
         double value = strtod(text, NULL) * (double)factor;
-        if (value != floor(value) || value > 9007199254740992.0)
+        if (value != floor(value))
             return expected("a whole number", "12, 10k or 4Ki");
+        if (value > 9007199254740992.0)
+            return gr_fail(GR_ERR_ARGUMENT, "the number is too large\nGive a smaller number.");
         *out = (int64_t)value;
     }
     return check_range(flag, (double)*out);

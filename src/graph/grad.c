@@ -204,6 +204,8 @@ static gr_status check_wrt(const gr_tensor *loss, gr_tensor *const *wrt, int n)
 
 gr_status gr_grad(gr_tensor *loss, gr_tensor *const *wrt, gr_tensor **grads, int n)
 {
+    if (gr_lacks(grads, "gr_grad: grads") || gr_lacks(wrt, "gr_grad: wrt"))
+        return GR_ERR_ARGUMENT;
     for (int i = 0; i < n; i++)
         grads[i] = NULL;
     if (!loss)

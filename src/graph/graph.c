@@ -66,6 +66,8 @@ gr_tensor *gr_graph_fail(gr_graph *g)
 
 gr_status gr_graph_check(const gr_graph *g)
 {
+    if (!g && gr_error_status() == GR_OK)
+        gr_lacks(g, "gr_graph_check: the graph");
     if (!g)
         return gr_error_status();
     if (g->failed == GR_OK)
@@ -104,6 +106,8 @@ gr_tensor *gr_name(gr_tensor *t, const char *fmt, ...)
 {
     if (!t)
         return NULL;
+    if (gr_lacks(fmt, "gr_name: fmt"))
+        return gr_graph_fail(t->graph);
     va_list args;
     va_start(args, fmt);
     int n = vsnprintf(NULL, 0, fmt, args);
@@ -160,41 +164,57 @@ bool gr_spec_same_shape(const gr_spec *a, const gr_spec *b)
 
 gr_dtype gr_tensor_dtype(const gr_tensor *t)
 {
+    if (gr_lacks(t, "gr_tensor_dtype: t"))
+        return GR_DTYPE_COUNT;
     return t->spec.dtype;
 }
 
 int gr_tensor_ndim(const gr_tensor *t)
 {
+    if (gr_lacks(t, "gr_tensor_ndim: t"))
+        return -1;
     return t->spec.ndim;
 }
 
 const int64_t *gr_tensor_shape(const gr_tensor *t)
 {
+    if (gr_lacks(t, "gr_tensor_shape: t"))
+        return NULL;
     return t->spec.shape;
 }
 
 int64_t gr_tensor_count(const gr_tensor *t)
 {
+    if (gr_lacks(t, "gr_tensor_count: t"))
+        return -1;
     return gr_spec_count(&t->spec);
 }
 
 const char *gr_tensor_name(const gr_tensor *t)
 {
+    if (gr_lacks(t, "gr_tensor_name: t"))
+        return NULL;
     return t->name ? t->name : "";
 }
 
 gr_graph *gr_tensor_graph(const gr_tensor *t)
 {
+    if (gr_lacks(t, "gr_tensor_graph: t"))
+        return NULL;
     return t->graph;
 }
 
 gr_tensor *gr_tensor_input(const gr_tensor *t, int i)
 {
+    if (gr_lacks(t, "gr_tensor_input: t"))
+        return NULL;
     return i >= 0 && i < t->n_in ? t->in[i] : NULL;
 }
 
 const void *gr_tensor_attr(const gr_tensor *t)
 {
+    if (gr_lacks(t, "gr_tensor_attr: t"))
+        return NULL;
     return t->attr;
 }
 
@@ -211,6 +231,8 @@ gr_tensor *gr_output(gr_tensor *node, int k)
 
 void gr_graph_print(const gr_graph *g, void (*write)(void *user, const char *line), void *user)
 {
+    if (gr_lacks(g, "gr_graph_print: graph") || gr_lacks(write, "gr_graph_print: write"))
+        return;
     char line[1024], spec[160];
     for (size_t i = 0; i < g->n; i++) {
         const gr_tensor *t = g->nodes[i];

@@ -10,6 +10,8 @@
 
 gr_status gr_op_fail(const gr_tensor *node, const char *fmt, ...)
 {
+    if (gr_lacks(node, "gr_op_fail: node") || gr_lacks(fmt, "gr_op_fail: fmt"))
+        return GR_ERR_ARGUMENT;
     char why[512], inputs[768] = "", spec[160];
     va_list args;
     va_start(args, fmt);
@@ -127,6 +129,8 @@ static gr_tensor *copy_into_graph(const gr_tensor *proto)
 
 gr_tensor *gr_node(gr_graph *g, const gr_op *op, gr_tensor *const *in, int n, const void *attr)
 {
+    if (gr_lacks(op, "gr_node: op") || (n > 0 && gr_lacks(in, "gr_node: in")))
+        return NULL;
     for (int i = 0; i < n && !g; i++)
         g = in[i] ? in[i]->graph : NULL;
     if (!g || g->failed != GR_OK)

@@ -34,6 +34,9 @@ static gr_status finish(gr_json_doc *doc)
 
 gr_status gr_model_eos(const gr_model *model, const char *dir, int64_t *ids, int cap, int *n)
 {
+    if (gr_lacks(model, "gr_model_eos: model") || gr_lacks(n, "gr_model_eos: n") ||
+        (cap > 0 && gr_lacks(ids, "gr_model_eos: ids")))
+        return GR_ERR_ARGUMENT;
     char *path = dir ? gr_path_join(dir, "generation_config.json") : NULL;
     if (dir && !path)
         return GR_ERR_MEMORY;

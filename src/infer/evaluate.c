@@ -26,7 +26,8 @@ static gr_status check(const scoring *s)
 {
     int64_t most = gr_model_describe(s->model)->limit, vocab = gr_model_describe(s->model)->vocab;
     if (s->n < 2)
-        return gr_fail(GR_ERR_ARGUMENT, "evaluation: needs at least 2 tokens, there are %lld", (long long)s->n);
+        return gr_fail(GR_ERR_ARGUMENT, "evaluation: needs at least 2 tokens, there are %lld\ngive more text",
+                       (long long)s->n);
     if (s->context < 2)
         return gr_fail(GR_ERR_ARGUMENT, "evaluation: a context of %lld\nat least 2 tokens are needed",
                        (long long)s->context);
@@ -120,6 +121,11 @@ static gr_status score_all(scoring *s)
 gr_status gr_evaluate(gr_model *model, const int32_t *tokens, int64_t n, const gr_evaluate_options *options,
                       double *loss)
 {
+    static const gr_evaluate_options usual;
+    options = options ? options : &usual;
+    if (gr_lacks(model, "gr_evaluate: model") || gr_lacks(tokens, "gr_evaluate: tokens") ||
+        gr_lacks(loss, "gr_evaluate: loss"))
+        return GR_ERR_ARGUMENT;
     scoring s = {.model = model, .o = options, .ids = tokens, .n = n};
     s.context = options->context ? options->context : gr_model_describe(model)->context;
     s.stride = options->stride ? options->stride : s.context;

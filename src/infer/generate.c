@@ -66,6 +66,8 @@ static gr_status allocate(gr_generator *g)
 
 gr_generator *gr_generator_new(gr_model *model, int64_t batch, int64_t capacity)
 {
+    if (gr_lacks(model, "gr_generator_new: model"))
+        return NULL;
     const gr_model_info *info = gr_model_describe(model);
     capacity = capacity ? capacity : info->context;
     if (batch < 1 || capacity < 1 || (info->limit && capacity > info->limit)) {
@@ -161,6 +163,8 @@ static gr_status aim(gr_generator *g, int64_t b)
 
 int64_t gr_generator_length(const gr_generator *g, int64_t sequence)
 {
+    if (gr_lacks(g, "gr_generator_length: generator"))
+        return -1;
     return g->length[sequence];
 }
 
@@ -186,6 +190,8 @@ int64_t gr_generator_vocab(const gr_generator *g)
 
 gr_memory gr_generator_memory(gr_generator *g)
 {
+    if (gr_lacks(g, "gr_generator_memory: generator"))
+        return (gr_memory){0};
     int64_t longest = g->capacity < CHUNK ? g->capacity : CHUNK;
     forward_program *read = reader(g, longest);
     if (!read || (g->batch > 1 && compile(g, &g->all, g->cache, g->batch, 1) != GR_OK))
@@ -222,6 +228,8 @@ static gr_status clear_all(gr_generator *g)
 
 gr_status gr_generator_reset(gr_generator *g)
 {
+    if (gr_lacks(g, "gr_generator_reset: generator"))
+        return GR_ERR_ARGUMENT;
     memset(g->length, 0, (size_t)g->batch * sizeof *g->length);
     memset(g->coming, 0, (size_t)g->batch * sizeof *g->coming);
     return clear_all(g);
@@ -290,6 +298,8 @@ static gr_status check(const gr_generator *g, const int64_t *const *tokens, cons
             return gr_fail(GR_ERR_ARGUMENT,
                            "generation: %lld more tokens behind %lld are more than the capacity of %lld",
                            (long long)count[b], (long long)g->length[b], (long long)g->capacity);
+        if (count[b] > 0 && gr_lacks(tokens[b], "gr_generator_feed: tokens of a sequence"))
+            return GR_ERR_ARGUMENT;
         for (int64_t i = 0; i < count[b]; i++)
             if (tokens[b][i] < 0 || tokens[b][i] >= g->vocab)
                 return gr_fail(GR_ERR_ARGUMENT, "generation: token id %lld, the vocabulary has %lld",
@@ -300,6 +310,9 @@ static gr_status check(const gr_generator *g, const int64_t *const *tokens, cons
 
 gr_status gr_generator_feed(gr_generator *g, const int64_t *const *tokens, const int64_t *count, float *logits)
 {
+    if (gr_lacks(g, "gr_generator_feed: generator") || gr_lacks(tokens, "gr_generator_feed: tokens") ||
+        gr_lacks(count, "gr_generator_feed: count") || gr_lacks(logits, "gr_generator_feed: logits"))
+        return GR_ERR_ARGUMENT;
     int64_t read = 0, more = 0, longest = 0;
     gr_status s = check(g, tokens, count);
     if (s != GR_OK)

@@ -347,6 +347,10 @@ gr_status gr_sampler_probabilities(gr_sampler *w, const gr_sampling *s, const fl
 int64_t gr_sample_token(const gr_sampling *s, const float *logits, int64_t vocab, const int64_t *tokens, int64_t n,
                         int64_t prompt)
 {
+    const gr_sampling usual = gr_sampling_defaults();
+    s = s ? s : &usual;
+    if (gr_lacks(logits, "gr_sample_token: logits") || (n > 0 && gr_lacks(tokens, "gr_sample_token: tokens")))
+        return -1;
     gr_sampler *w = gr_sampler_new(vocab);
     int64_t id = w ? gr_sampler_draw(w, s, logits, tokens, n, prompt) : -1;
     gr_sampler_free(w);

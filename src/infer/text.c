@@ -371,9 +371,17 @@ static gr_status open_desk(desk *d, const gr_generate_options *options, const in
 gr_status gr_generate_batch(gr_generator *generator, gr_tokenizer *tokenizer, const int64_t *const *prompts,
                             const int64_t *counts, const gr_generate_options *options, int64_t n, gr_generated *out)
 {
+    if (gr_lacks(out, "gr_generate_batch: out"))
+        return GR_ERR_ARGUMENT;
     desk d = {.generator = generator, .n = n};
     for (int64_t i = 0; i < n; i++)
         out[i] = (gr_generated){0};
+    if (gr_lacks(generator, "gr_generate: generator") || gr_lacks(options, "gr_generate: options") ||
+        gr_lacks(counts, "gr_generate: counts") || gr_lacks(prompts, "gr_generate: prompts"))
+        return GR_ERR_ARGUMENT;
+    for (int64_t i = 0; i < n; i++)
+        if (gr_lacks(prompts[i], "gr_generate: a prompt"))
+            return GR_ERR_ARGUMENT;
     gr_status s = open_desk(&d, options, counts), handed = GR_OK;
     for (int64_t i = 0; s == GR_OK && i < n; i++)
         s = begin(&d.w[i], tokenizer, prompts[i]);
@@ -395,6 +403,8 @@ gr_status gr_generate_batch(gr_generator *generator, gr_tokenizer *tokenizer, co
 gr_status gr_generate(gr_generator *generator, gr_tokenizer *tokenizer, const int64_t *prompt, int64_t n,
                       const gr_generate_options *options, gr_generated *out)
 {
+    if (gr_lacks(out, "gr_generate: out"))
+        return GR_ERR_ARGUMENT;
     return gr_generate_batch(generator, tokenizer, &prompt, &n, options, 1, out);
 }
 

@@ -298,6 +298,8 @@ static gr_status load_weights(gr_model *m, const char *dir)
 
 gr_status gr_model_load_adapter(gr_model *m, const char *dir)
 {
+    if (gr_lacks(m, "gr_model_load_adapter: model") || gr_lacks(dir, "gr_model_load_adapter: dir"))
+        return GR_ERR_ARGUMENT;
     size_t size;
     char *path = gr_path_join(dir, GR_ADAPTER_CONFIG), *text = path ? gr_file_read(path, MOST_CONFIG, &size) : NULL;
     gr_status s = text ? gr_lora_open(m, path, text, size) : gr_error_status();
@@ -335,6 +337,8 @@ static gr_status save_files(const gr_adapter *a, const char *dir)
 
 gr_status gr_model_save_adapter(gr_model *m, const char *dir)
 {
+    if (gr_lacks(m, "gr_model_save_adapter: model") || gr_lacks(dir, "gr_model_save_adapter: dir"))
+        return GR_ERR_ARGUMENT;
     if (!m->adapter)
         return gr_fail(GR_ERR_ARGUMENT, "saving an adapter: the model has none");
     if (gr_path_is_dir(dir))

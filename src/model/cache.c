@@ -22,6 +22,8 @@ static int64_t rows_of(const gr_model *m, int layer, int64_t capacity, int64_t c
 
 gr_status gr_model_add_cache(gr_model *m, gr_store *cache, int64_t batch, int64_t capacity, int64_t chunk)
 {
+    if (gr_lacks(m, "gr_model_add_cache: model") || gr_lacks(cache, "gr_model_add_cache: cache"))
+        return GR_ERR_ARGUMENT;
     const gr_hparams *h = &m->h;
     int64_t shape[] = {batch, capacity, h->kv_heads, h->head_dim};
     gr_status s = gr_store_add(cache, "cache.position", GR_CACHE, GR_I64, 2, shape);

@@ -45,6 +45,8 @@ static void put_token(gr_json c, const char *key, int64_t id)
 
 char *gr_model_config_json(const gr_model_info *info)
 {
+    if (gr_lacks(info, "gr_model_config_json: info"))
+        return NULL;
     gr_model_info i = *info;
     const gr_arch *arch = find_arch(i.arch);
     if (!arch) {

@@ -367,6 +367,8 @@ static gr_status check_is_model(const char *dir)
 
 gr_model *gr_model_load(const char *dir, const gr_load_options *options, gr_device *device)
 {
+    if (gr_lacks(dir, "gr_model_load: dir") || gr_lacks(device, "gr_model_load: device"))
+        return NULL;
     size_t size;
     char *config = check_is_model(dir) == GR_OK ? gr_path_join(dir, "config.json") : NULL;
     char *text = config ? gr_file_read(config, GR_JSON_LIMIT, &size) : NULL;

@@ -295,6 +295,10 @@ static gr_status initialize(gr_adapter *a, uint64_t seed)
 
 gr_status gr_model_add_adapter(gr_model *m, const gr_lora_options *options)
 {
+    const gr_lora_options usual = gr_lora_defaults();
+    options = options ? options : &usual;
+    if (gr_lacks(m, "gr_model_add_adapter: model"))
+        return GR_ERR_ARGUMENT;
     if (m->adapter)
         return gr_fail(GR_ERR_ARGUMENT, "the model has an adapter already\nmerge it, or load the model again");
     if (check_options(options) != GR_OK)
@@ -309,11 +313,15 @@ gr_status gr_model_add_adapter(gr_model *m, const gr_lora_options *options)
 
 gr_store *gr_model_trainable(gr_model *m)
 {
+    if (gr_lacks(m, "gr_model_trainable: model"))
+        return NULL;
     return m->adapter ? m->adapter->store : m->store;
 }
 
 const char *gr_model_adapter_config(const gr_model *m)
 {
+    if (gr_lacks(m, "gr_model_adapter_config: model"))
+        return NULL;
     return m->adapter ? m->adapter->config : NULL;
 }
 
@@ -360,6 +368,8 @@ static gr_status merge_module(gr_model *m, int i)
 
 gr_status gr_model_merge_adapter(gr_model *m)
 {
+    if (gr_lacks(m, "gr_model_merge_adapter: model"))
+        return GR_ERR_ARGUMENT;
     if (!m->adapter)
         return gr_fail(GR_ERR_ARGUMENT, "merging: the model has no adapter");
     gr_status s = GR_OK;

@@ -64,6 +64,9 @@ gr_model *gr_model_undeclared(const char *name, const char *text, size_t size, g
 
 gr_model *gr_model_new(const char *name, const char *config_json, size_t size, gr_device *device)
 {
+    if (gr_lacks(config_json, "gr_model_new: config_json") || gr_lacks(device, "gr_model_new: device"))
+        return NULL;
+    name = name ? name : "config.json";
     gr_model *m = gr_model_undeclared(name, config_json, size, device);
     if (m && gr_model_declare(m) == GR_OK)
         return m;
@@ -85,21 +88,29 @@ void gr_model_free(gr_model *m)
 
 const gr_model_info *gr_model_describe(const gr_model *m)
 {
+    if (gr_lacks(m, "gr_model_describe: model"))
+        return NULL;
     return &m->info;
 }
 
 const char *gr_model_config(const gr_model *m)
 {
+    if (gr_lacks(m, "gr_model_config: model"))
+        return NULL;
     return m->config;
 }
 
 gr_device *gr_model_device(const gr_model *m)
 {
+    if (gr_lacks(m, "gr_model_device: model"))
+        return NULL;
     return m->device;
 }
 
 gr_store *gr_model_store(gr_model *m)
 {
+    if (gr_lacks(m, "gr_model_store: model"))
+        return NULL;
     return m->store;
 }
 
@@ -166,6 +177,8 @@ static gr_status init_tensor(gr_model *m, uint64_t seed, int index, const gr_ent
 
 gr_status gr_model_init(gr_model *m, uint64_t seed)
 {
+    if (gr_lacks(m, "gr_model_init: model"))
+        return GR_ERR_ARGUMENT;
     gr_status s = GR_OK;
     gr_entry e;
     for (int i = 0; s == GR_OK && i < gr_store_count(m->store); i++) {
@@ -187,7 +200,7 @@ static gr_tensor *default_positions(gr_graph *g, const gr_tensor *tokens)
 /* Logits, and what the head read to make them. */
 static gr_tensor *forward(gr_model *m, const gr_forward *f, gr_tensor **hidden)
 {
-    if (!f->tokens)
+    if (gr_lacks_made(f->tokens, "gr_model_logits: forward.tokens"))
         return NULL;
     gr_graph *g = f->tokens->graph;
     if (f->tokens->spec.ndim != 2 || f->tokens->spec.dtype != GR_I64) {
@@ -214,12 +227,16 @@ static gr_tensor *forward(gr_model *m, const gr_forward *f, gr_tensor **hidden)
 
 gr_tensor *gr_model_logits(gr_model *m, const gr_forward *f)
 {
+    if (gr_lacks(m, "gr_model_logits: model") || gr_lacks(f, "gr_model_logits: forward"))
+        return NULL;
     gr_tensor *hidden;
     return forward(m, f, &hidden);
 }
 
 gr_tensor *gr_model_hidden(gr_model *m, const gr_forward *f)
 {
+    if (gr_lacks(m, "gr_model_hidden: model") || gr_lacks(f, "gr_model_hidden: forward"))
+        return NULL;
     gr_tensor *hidden;
     return forward(m, f, &hidden) ? hidden : NULL;
 }

@@ -358,6 +358,10 @@ static gr_status save(saving *w, const char *dir)
 
 gr_status gr_model_save(gr_model *m, const char *dir, const gr_save_options *options, gr_saved *out)
 {
+    static const gr_save_options usual;
+    options = options ? options : &usual;
+    if (gr_lacks(m, "gr_model_save: model") || gr_lacks(dir, "gr_model_save: dir"))
+        return GR_ERR_ARGUMENT;
     if (m->adapter)
         return gr_fail(GR_ERR_ARGUMENT,
                        "saving %s: the model has an adapter\nmerge it first, or save the adapter alone", dir);

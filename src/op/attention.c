@@ -281,6 +281,8 @@ const gr_op gr_op_attention_grad = {
 
 gr_tensor *gr_attention(gr_tensor *q, gr_tensor *k, gr_tensor *v, const gr_attention_options *o)
 {
+    static const gr_attention_options usual;
+    o = o ? o : &usual;
     if (!q || !k || !v)
         return NULL;
     gr_attention_attr a = {.scale = o->scale, .causal = o->causal, .window = o->window};

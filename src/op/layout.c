@@ -110,8 +110,9 @@ const gr_op gr_op_reshape = {
 static gr_shape_attr shape_attr(int ndim, const int64_t *shape)
 {
     gr_shape_attr a = {.ndim = ndim};
-    for (int i = 0; i < ndim && i < GR_MAX_DIMS; i++)
+    for (int i = 0; shape && i < ndim && i < GR_MAX_DIMS; i++)
         a.shape[i] = shape[i];
+    a.ndim = ndim > 0 && !shape ? -1 : ndim; /* refused with the node */
     return a;
 }
 
@@ -120,7 +121,7 @@ gr_tensor *gr_reshape(gr_tensor *x, int ndim, const int64_t *shape)
     if (!x)
         return NULL;
     gr_shape_attr a = shape_attr(ndim, shape);
-    if (ndim == x->spec.ndim && memcmp(a.shape, x->spec.shape, (size_t)ndim * sizeof a.shape[0]) == 0)
+    if (a.ndim == x->spec.ndim && memcmp(a.shape, x->spec.shape, (size_t)ndim * sizeof a.shape[0]) == 0)
         return x;
     return gr_node(x->graph, &gr_op_reshape, &x, 1, &a);
 }
@@ -191,6 +192,8 @@ gr_tensor *gr_permute(gr_tensor *x, const int *order)
     gr_permute_attr a = {{0}};
     if (!x)
         return NULL;
+    if (gr_lacks(order, "gr_permute: order"))
+        return gr_graph_fail(x->graph);
     memcpy(a.order, order, (size_t)x->spec.ndim * sizeof *order);
     return gr_node(x->graph, &gr_op_permute, &x, 1, &a);
 }
@@ -317,6 +320,8 @@ const gr_op gr_op_split = {
 
 bool gr_split(gr_tensor *x, int axis, const int64_t *sizes, int n, gr_tensor **out)
 {
+    if (gr_lacks(out, "gr_split: out"))
+        return false;
     for (int k = 0; k < n; k++)
         out[k] = NULL;
     if (!x)
@@ -325,6 +330,8 @@ bool gr_split(gr_tensor *x, int axis, const int64_t *sizes, int n, gr_tensor **o
         gr_fail(GR_ERR_ARGUMENT, "split: %d parts, 1 to %d are possible", n, GR_MAX_OUTPUTS);
         return gr_graph_fail(x->graph) != NULL;
     }
+    if (gr_lacks(sizes, "gr_split: sizes"))
+        return gr_graph_fail(x->graph) != NULL;
     gr_split_attr a = {.axis = axis, .n = n};
     memcpy(a.size, sizes, (size_t)n * sizeof *sizes);
     gr_tensor *node = gr_node(x->graph, &gr_op_split, &x, 1, &a);
@@ -391,6 +398,8 @@ const gr_op gr_op_concat = {
 
 gr_tensor *gr_concat(gr_tensor *const *x, int n, int axis)
 {
+    if (gr_lacks(x, "gr_concat: x"))
+        return NULL;
     for (int i = 0; i < n; i++)
         if (!x[i])
             return NULL;

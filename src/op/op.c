@@ -60,7 +60,7 @@ gr_dtype gr_accumulator(gr_dtype d)
 gr_spec gr_spec_make(gr_dtype dtype, int ndim, const int64_t *shape)
 {
     gr_spec s = {.dtype = dtype, .ndim = ndim};
-    for (int i = 0; i < ndim && i < GR_MAX_DIMS; i++)
+    for (int i = 0; shape && i < ndim && i < GR_MAX_DIMS; i++)
         s.shape[i] = shape[i];
     return s;
 }

@@ -245,7 +245,12 @@ const gr_op gr_op_global_norm = {
 /* More tensors than a node takes: the norm of the groups' norms is the norm of all. */
 gr_tensor *gr_global_norm(gr_tensor *const *x, int n)
 {
-    if (n < 1 || !x[0])
+    if (gr_lacks(x, "gr_global_norm: x"))
+        return NULL;
+    for (int i = 0; i < n; i++)
+        if (!x[i])
+            return NULL;
+    if (n < 1)
         return NULL;
     gr_tensor *norms[GR_MAX_INPUTS];
     int groups = (n + GR_MAX_INPUTS - 1) / GR_MAX_INPUTS;

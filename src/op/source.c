@@ -34,7 +34,7 @@ static gr_status infer_random(const gr_tensor *node, gr_spec *out)
 static gr_spec spec_of(gr_dtype dtype, int ndim, const int64_t *shape)
 {
     gr_spec s = gr_spec_make(dtype, ndim, shape);
-    s.ndim = ndim; /* kept even when it is too large, so that the node is refused */
+    s.ndim = ndim > 0 && !shape ? -1 : ndim; /* kept even when it is too large, so that the node is refused */
     return s;
 }
 
@@ -50,8 +50,10 @@ const gr_op gr_op_input = {
 
 gr_tensor *gr_input(gr_graph *g, const char *name, gr_dtype dtype, int ndim, const int64_t *shape)
 {
-    if (!g)
+    if (gr_lacks_made(g, "gr_input: g"))
         return NULL;
+    if (gr_lacks(name, "gr_input: name"))
+        return gr_graph_fail(g);
     gr_input_attr a = {.spec = spec_of(dtype, ndim, shape)};
     for (size_t i = 0; i < g->n; i++)
         a.index += g->nodes[i]->op == &gr_op_input;
@@ -80,7 +82,7 @@ const gr_op gr_op_constant = {
 
 gr_tensor *gr_constant(gr_graph *g, gr_dtype dtype, int ndim, const int64_t *shape, const void *data)
 {
-    if (!g)
+    if (gr_lacks_made(g, "gr_constant: g"))
         return NULL;
     gr_constant_attr a = {.spec = spec_of(dtype, ndim, shape)};
     int64_t n = gr_spec_count(&a.spec);
@@ -88,6 +90,8 @@ gr_tensor *gr_constant(gr_graph *g, gr_dtype dtype, int ndim, const int64_t *sha
     void *copy = gr_graph_alloc(g, bytes);
     if (!copy)
         return NULL;
+    if (bytes && gr_lacks(data, "gr_constant: data"))
+        return gr_graph_fail(g);
     if (bytes)
         memcpy(copy, data, bytes);
     a.data = copy;
@@ -116,6 +120,8 @@ const gr_op gr_op_fill = {
 
 gr_tensor *gr_fill(gr_graph *g, gr_dtype dtype, int ndim, const int64_t *shape, double value)
 {
+    if (gr_lacks_made(g, "gr_fill: g"))
+        return NULL;
     return gr_node(g, &gr_op_fill, NULL, 0, &(gr_fill_attr){spec_of(dtype, ndim, shape), value});
 }
 
@@ -140,6 +146,8 @@ const gr_op gr_op_iota = {
 
 gr_tensor *gr_iota(gr_graph *g, gr_dtype dtype, int64_t n)
 {
+    if (gr_lacks_made(g, "gr_iota: g"))
+        return NULL;
     return gr_node(g, &gr_op_iota, NULL, 0, &(gr_fill_attr){spec_of(dtype, 1, &n), 0});
 }
 

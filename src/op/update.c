@@ -293,6 +293,8 @@ const gr_op gr_op_adamw = {
 gr_tensor *gr_adamw(gr_tensor *param, gr_tensor *grad, gr_tensor *m, gr_tensor *v, gr_tensor *lr, gr_tensor *step,
                     gr_tensor *grad_scale, const gr_adamw_options *options)
 {
+    if (gr_lacks(options, "gr_adamw: options"))
+        return NULL;
     gr_tensor *in[] = {param, grad, m, v, lr, step, grad_scale};
     return param && grad && m && v && lr && step ? gr_node(param->graph, &gr_op_adamw, in, N_ADAMW, options) : NULL;
 }

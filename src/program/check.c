@@ -102,6 +102,8 @@ static const gr_tensor *bound_operand(const gr_step *s, int k)
 
 const char *gr_find_nonfinite(gr_program *p, const void *const *inputs)
 {
+    if (gr_lacks(p, "gr_find_nonfinite: program"))
+        return NULL;
     if (gr_program_copy_in(p, inputs) != GR_OK)
         return NULL;
     for (int i = 0; i < p->n_steps; i++) {

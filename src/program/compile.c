@@ -352,6 +352,9 @@ static gr_status compile(compiler *c, const gr_graph *g)
 
 gr_program *gr_compile(gr_graph *g, gr_tensor *const *outputs, int n, gr_device *device)
 {
+    if (gr_lacks_made(g, "gr_compile: g") || gr_lacks_made(device, "gr_compile: device") ||
+        (n > 0 && gr_lacks(outputs, "gr_compile: outputs")))
+        return NULL;
     for (int i = 0; i < n; i++)
         if (!outputs[i])
             return NULL; /* the op that failed has said why */
@@ -379,5 +382,7 @@ gr_program *gr_compile(gr_graph *g, gr_tensor *const *outputs, int n, gr_device 
 
 gr_memory gr_program_memory(const gr_program *p)
 {
+    if (gr_lacks(p, "gr_program_memory: program"))
+        return (gr_memory){0};
     return p->memory;
 }

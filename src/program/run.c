@@ -109,6 +109,8 @@ void *gr_place_pointer(const gr_program *p, const gr_place *place)
 
 gr_status gr_program_reserve(gr_program *p)
 {
+    if (gr_lacks(p, "gr_program_reserve: program"))
+        return GR_ERR_ARGUMENT;
     if (p->generation == p->device->generation + 1)
         return GR_OK; /* all is taken and bound: a run looks nothing up */
     gr_status s = grow_arena(p);
@@ -150,6 +152,8 @@ void gr_program_copy_out(gr_program *p, void *const *outputs)
 
 gr_status gr_run(gr_program *p, const void *const *inputs, void *const *outputs)
 {
+    if (gr_lacks(p, "gr_run: program"))
+        return GR_ERR_ARGUMENT;
     gr_status s = gr_program_copy_in(p, inputs);
     if (s == GR_OK)
         s = p->device->backend->run(p->device, p->steps, p->n_steps);
@@ -162,6 +166,8 @@ gr_status gr_run(gr_program *p, const void *const *inputs, void *const *outputs)
 
 gr_status gr_eval(gr_tensor *t, void *data, size_t size)
 {
+    if ((!t && gr_error_status() == GR_OK && gr_lacks(t, "gr_eval: t")) || gr_lacks(data, "gr_eval: data"))
+        return gr_error_status();
     if (!t)
         return gr_error_status();
     size_t bytes = gr_dtype_size(t->spec.dtype, gr_spec_count(&t->spec));
@@ -177,6 +183,8 @@ gr_status gr_eval(gr_tensor *t, void *data, size_t size)
 
 double gr_item(gr_tensor *t)
 {
+    if (!t && gr_error_status() == GR_OK)
+        gr_lacks(t, "gr_item: t");
     char bytes[16];
     if (t && gr_spec_count(&t->spec) != 1)
         gr_fail(GR_ERR_ARGUMENT, "gr_item: the tensor has %lld elements, not one", (long long)gr_spec_count(&t->spec));

@@ -26,6 +26,8 @@ struct gr_store {
 
 gr_store *gr_store_new(gr_device *device)
 {
+    if (gr_lacks_made(device, "gr_store_new: device"))
+        return NULL;
     gr_store *s = device ? gr_alloc_zero(1, sizeof *s) : NULL;
     if (s)
         s->device = device;
@@ -79,11 +81,15 @@ static gr_status grow_slots(gr_store *s)
 
 int gr_store_find(const gr_store *s, const char *name)
 {
+    if (gr_lacks(s, "gr_store_find: store") || gr_lacks(name, "gr_store_find: name"))
+        return -1;
     return s->n_slots ? s->slots[slot_of(s, name)] - 1 : -1;
 }
 
 int gr_store_count(const gr_store *s)
 {
+    if (gr_lacks(s, "gr_store_count: store"))
+        return 0;
     return (int)s->n;
 }
 
@@ -104,6 +110,9 @@ static gr_status check_new(const gr_store *s, const char *name, gr_dtype dtype, 
 
 gr_status gr_store_add(gr_store *s, const char *name, gr_role role, gr_dtype dtype, int ndim, const int64_t *shape)
 {
+    if (gr_lacks(s, "gr_store_add: store") || gr_lacks(name, "gr_store_add: name") ||
+        (ndim > 0 && gr_lacks(shape, "gr_store_add: shape")))
+        return GR_ERR_ARGUMENT;
     size_t bytes = 0;
     gr_status st = check_new(s, name, dtype, ndim, shape, &bytes);
     if (st == GR_OK)
@@ -125,6 +134,8 @@ gr_status gr_store_add(gr_store *s, const char *name, gr_role role, gr_dtype dty
 
 gr_status gr_store_entry(const gr_store *s, int index, gr_entry *out)
 {
+    if (gr_lacks(s, "gr_store_entry: store") || gr_lacks(out, "gr_store_entry: out"))
+        return GR_ERR_ARGUMENT;
     if (index < 0 || (size_t)index >= s->n)
         return gr_fail(GR_ERR_ARGUMENT, "store: there is no tensor number %d, it holds %zu", index, s->n);
     *out = s->entries[index].e;
@@ -219,6 +230,9 @@ static gr_status find_sized(const gr_store *s, const char *name, size_t size, in
 
 gr_status gr_store_write(gr_store *s, const char *name, const void *data, size_t size)
 {
+    if (gr_lacks(s, "gr_store_write: store") || gr_lacks(name, "gr_store_write: name") ||
+        (size && gr_lacks(data, "gr_store_write: data")))
+        return GR_ERR_ARGUMENT;
     int i;
     gr_status st = find_sized(s, name, size, &i);
     if (st == GR_OK && s->entries[i].is_mapped)
@@ -234,6 +248,9 @@ gr_status gr_store_write(gr_store *s, const char *name, const void *data, size_t
 
 gr_status gr_store_read(const gr_store *s, const char *name, void *data, size_t size)
 {
+    if (gr_lacks(s, "gr_store_read: store") || gr_lacks(name, "gr_store_read: name") ||
+        (size && gr_lacks(data, "gr_store_read: data")))
+        return GR_ERR_ARGUMENT;
     int i;
     gr_status st = find_sized(s, name, size, &i);
     if (st != GR_OK)
@@ -249,8 +266,10 @@ gr_status gr_store_read(const gr_store *s, const char *name, void *data, size_t 
 
 gr_tensor *gr_param(gr_graph *g, gr_store *store, const char *name)
 {
-    if (!g || g->failed != GR_OK)
+    if (gr_lacks_made(g, "gr_param: g") || g->failed != GR_OK)
         return NULL;
+    if (gr_lacks(store, "gr_param: store") || gr_lacks(name, "gr_param: name"))
+        return gr_graph_fail(g);
     int index = store ? gr_store_find(store, name) : -1;
     if (index < 0) {
         gr_fail(GR_ERR_ARGUMENT, "there is no tensor \"%s\" in the store", name);

@@ -158,6 +158,14 @@ static gr_status run_on(gr_pool *pool, job *j, size_t n, gr_encoded *out)
 gr_status gr_tokenizer_encode_all(const gr_tokenizer *t, const gr_span *texts, size_t n, unsigned flags, int threads,
                                   gr_encoded *out)
 {
+    if (gr_lacks(out, "gr_tokenizer_encode_all: out"))
+        return GR_ERR_ARGUMENT;
+    *out = (gr_encoded){0};
+    if (gr_lacks(t, "gr_tokenizer_encode_all: tokenizer") || (n && gr_lacks(texts, "gr_tokenizer_encode_all: texts")))
+        return GR_ERR_ARGUMENT;
+    for (size_t i = 0; i < n; i++)
+        if (texts[i].size && gr_lacks(texts[i].text, "gr_tokenizer_encode_all: a text"))
+            return GR_ERR_ARGUMENT;
     job j = {.tokenizer = t, .texts = texts, .flags = flags, .error = GR_CARRIED_NONE};
     *out = (gr_encoded){.n = n};
     gr_pool *pool = gr_pool_new(threads);
@@ -176,6 +184,8 @@ gr_status gr_tokenizer_encode_all(const gr_tokenizer *t, const gr_span *texts, s
 
 void gr_encoded_free(gr_encoded *e)
 {
+    if (!e)
+        return;
     gr_free(e->ids);
     gr_free(e->ends);
     *e = (gr_encoded){0};

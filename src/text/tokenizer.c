@@ -26,6 +26,8 @@ gr_tokenizer *gr_tokenizer_of(char *json, size_t size)
 
 gr_tokenizer *gr_tokenizer_from_json(const char *json, size_t size)
 {
+    if (gr_lacks(json, "gr_tokenizer_from_json: json"))
+        return NULL;
     char *copy = size < SIZE_MAX ? gr_alloc(size + 1) : NULL;
     if (!copy)
         return NULL;
@@ -63,12 +65,18 @@ void gr_tokenizer_free(gr_tokenizer *t)
 const char *gr_tokenizer_json(const gr_tokenizer *t, size_t *size)
 {
     if (size)
+        *size = 0;
+    if (gr_lacks(t, "gr_tokenizer_json: tokenizer"))
+        return NULL;
+    if (size)
         *size = t->json_size;
     return t->json;
 }
 
 int64_t gr_tokenizer_vocab_size(const gr_tokenizer *t)
 {
+    if (gr_lacks(t, "gr_tokenizer_vocab_size: tokenizer"))
+        return 0;
     return (int64_t)(t->added.vocab.rows > t->model->vocab.rows ? t->added.vocab.rows : t->model->vocab.rows);
 }
 
@@ -80,28 +88,42 @@ int64_t gr_tokenizer_find(const gr_tokenizer *t, const char *token, size_t size)
 
 int64_t gr_tokenizer_id(const gr_tokenizer *t, const char *token)
 {
+    if (gr_lacks(t, "gr_tokenizer_id: tokenizer") || gr_lacks(token, "gr_tokenizer_id: token"))
+        return -1;
     return gr_tokenizer_find(t, token, strlen(token));
 }
 
 const char *gr_tokenizer_token(const gr_tokenizer *t, int64_t id, size_t *size)
 {
+    size_t unasked;
+    size = size ? size : &unasked;
+    if (gr_lacks(t, "gr_tokenizer_token: tokenizer"))
+        return NULL;
     const char *text = gr_vocab_text(&t->added.vocab, id, size);
     return text ? text : gr_vocab_text(&t->model->vocab, id, size);
 }
 
 int64_t gr_tokenizer_bos(const gr_tokenizer *t)
 {
+    if (gr_lacks(t, "gr_tokenizer_bos: tokenizer"))
+        return -1;
     return t->bos;
 }
 
 int64_t gr_tokenizer_eos(const gr_tokenizer *t)
 {
+    if (gr_lacks(t, "gr_tokenizer_eos: tokenizer"))
+        return -1;
     return t->eos;
 }
 
 gr_status gr_tokenizer_encode(gr_tokenizer *t, const char *text, size_t size, unsigned flags, const int32_t **ids,
                               size_t *n)
 {
+    if (gr_lacks(t, "gr_tokenizer_encode: tokenizer") || gr_lacks(ids, "gr_tokenizer_encode: ids") ||
+        gr_lacks(n, "gr_tokenizer_encode: n") || (size && gr_lacks(text, "gr_tokenizer_encode: text")))
+        return GR_ERR_ARGUMENT;
+    text = text ? text : "";
     gr_status status = gr_tokenizer_run(t, &t->scratch, text, size, flags);
     *ids = status ? NULL : t->scratch.ids.data;
     *n = status ? 0 : t->scratch.ids.size;
@@ -148,6 +170,9 @@ gr_status gr_tokenizer_show(const gr_tokenizer *t, gr_tokenizer_scratch *s, cons
 gr_status gr_tokenizer_decode(gr_tokenizer *t, const int32_t *ids, size_t n, unsigned flags, const char **text,
                               size_t *size)
 {
+    if (gr_lacks(t, "gr_tokenizer_decode: tokenizer") || gr_lacks(text, "gr_tokenizer_decode: text") ||
+        gr_lacks(size, "gr_tokenizer_decode: size") || (n && gr_lacks(ids, "gr_tokenizer_decode: ids")))
+        return GR_ERR_ARGUMENT;
     gr_tokenizer_scratch *s = &t->scratch;
     gr_status status = gr_tokenizer_show(t, s, ids, n, flags, &s->text);
     if (!status)
@@ -174,6 +199,8 @@ struct gr_text_stream {
 
 gr_text_stream *gr_text_stream_new(const gr_tokenizer *t, unsigned flags)
 {
+    if (gr_lacks(t, "gr_text_stream_new: tokenizer"))
+        return NULL;
     gr_text_stream *s = gr_alloc_zero(1, sizeof *s);
     if (s) {
         s->tokenizer = t;
@@ -257,12 +284,18 @@ static gr_status result(gr_text_stream *s, gr_status status, const char **text, 
 
 gr_status gr_text_stream_feed(gr_text_stream *s, int64_t id, const char **text, size_t *size)
 {
+    if (gr_lacks(s, "gr_text_stream_feed: stream") || gr_lacks(text, "gr_text_stream_feed: text") ||
+        gr_lacks(size, "gr_text_stream_feed: size"))
+        return GR_ERR_ARGUMENT;
     s->out.size = 0;
     return result(s, feed(s, id > INT32_MAX ? INT32_MAX : id < 0 ? -1 : (int32_t)id), text, size);
 }
 
 gr_status gr_text_stream_end(gr_text_stream *s, const char **text, size_t *size)
 {
+    if (gr_lacks(s, "gr_text_stream_end: stream") || gr_lacks(text, "gr_text_stream_end: text") ||
+        gr_lacks(size, "gr_text_stream_end: size"))
+        return GR_ERR_ARGUMENT;
     s->out.size = 0;
     gr_status status = show_bytes(s, true);
     if (!status && s->ids.size > s->context)

@@ -215,6 +215,8 @@ static gr_tokenizer *load_dir(const char *dir)
 
 gr_tokenizer *gr_tokenizer_load(const char *path)
 {
+    if (gr_lacks(path, "gr_tokenizer_load: path"))
+        return NULL;
     if (gr_path_is_dir(path))
         return load_dir(path);
     if (ends_with(path, ".model") || ends_with(path, ".tiktoken"))

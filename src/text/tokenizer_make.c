@@ -108,6 +108,8 @@ static uint32_t *distinct(const char *text, size_t size, size_t *n)
  * vocabulary does not have, instead of dropping them. */
 gr_tokenizer *gr_tokenizer_char(const char *text, size_t size, bool end_of_text)
 {
+    if (size && gr_lacks(text, "gr_tokenizer_char: text"))
+        return NULL;
     gr_bytes json = {0};
     size_t n;
     gr_error_clear();

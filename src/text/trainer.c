@@ -43,6 +43,8 @@ static gr_status set_up(gr_tokenizer_trainer *t, const gr_tokenizer_training *op
 
 gr_tokenizer_trainer *gr_tokenizer_trainer_new(const gr_tokenizer_training *options)
 {
+    if (gr_lacks(options, "gr_tokenizer_trainer_new: options"))
+        return NULL;
     if (check_options(options))
         return NULL;
     gr_tokenizer_trainer *t = gr_alloc_zero(1, sizeof *t);
@@ -69,6 +71,9 @@ void gr_tokenizer_trainer_free(gr_tokenizer_trainer *t)
 
 gr_status gr_tokenizer_trainer_feed(gr_tokenizer_trainer *t, const char *text, size_t size)
 {
+    if (gr_lacks(t, "gr_tokenizer_trainer_feed: trainer") ||
+        (size && gr_lacks(text, "gr_tokenizer_trainer_feed: text")))
+        return GR_ERR_ARGUMENT;
     size_t used;
     return size ? gr_trainer_count_text(t, text, size, true, &used) : GR_OK;
 }
@@ -223,6 +228,8 @@ static bool go_on(void *ctx, int64_t tokens)
 
 gr_tokenizer *gr_tokenizer_trainer_finish(gr_tokenizer_trainer *t)
 {
+    if (gr_lacks(t, "gr_tokenizer_trainer_finish: trainer"))
+        return NULL;
     const gr_tokenizer_training *o = &t->options;
     gr_vocab vocab = {0};
     gr_bytes json = {0};

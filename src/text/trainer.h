@@ -11,6 +11,8 @@ struct gr_tokenizer_trainer {
     gr_pool *pool;
     gr_word_counts *counts; /* one for each thread of the pool */
     int64_t bytes;          /* counted so far */
+    bool told_of_bytes;     /* that some are no UTF-8 */
+    bool told_of_nul;
 };
 
 /* trainer_count.c: counts the words of one text, or of what is whole of one: *used bytes, up to the last place where a

@@ -4,10 +4,13 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "format/content.h"
+#include "text/unicode/utf8.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 
 /* ---- a reader ----------------------------------------------------------------------------------------------- */
 
@@ -20,8 +23,9 @@ void gr_files_free(char **files, size_t n)
 
 const char *gr_place(char *const *files, size_t file, int64_t line, char *buffer, size_t cap)
 {
-    if (line > 0)
-        snprintf(buffer, cap, "%.400s: line %lld", files[file], (long long)line);
+    if (line != 0)
+        snprintf(buffer, cap, "%.400s: %s %lld", files[file], line > 0 ? "line" : "record",
+                 (long long)(line > 0 ? line : -line));
     else
         snprintf(buffer, cap, "%.400s", files[file]);
     return buffer;
@@ -55,6 +59,17 @@ static void remark_left_out(const gr_reader *r, const gr_left_out *l, const char
                   l->count == 1 ? "" : "s", l->count == 1 ? "" : ", this is the first");
 }
 
+static void remark_odd(const gr_reader *r, const gr_left_out *o, const char *what)
+{
+    char place[500], more[60] = "";
+    if (o->count > 1)
+        snprintf(more, sizeof more, "; so it is with %lld more file%s", (long long)o->count - 1,
+                 o->count == 2 ? "" : "s");
+    if (o->count > 0)
+        gr_remark(GR_LOG_WARN, "%s: byte %zu: %s%s", gr_place(r->files, o->file, 0, place, sizeof place), o->at, what,
+                  more);
+}
+
 static void remark_keys(const gr_reader *r)
 {
     char list[GR_MOST_KEYS * 36 + 8] = "";
@@ -68,10 +83,27 @@ static void remark_keys(const gr_reader *r)
 
 /* ---- files -------------------------------------------------------------------------------------------------- */
 
-static bool ends_with(const char *s, const char *end)
+static void note_odd(gr_reader *r, gr_left_out *o, size_t at)
 {
-    size_t n = strlen(s), m = strlen(end);
-    return n >= m && strcmp(s + n - m, end) == 0;
+    if (o->count++ == 0) {
+        o->file = r->n_files - 1;
+        o->at = at;
+    }
+}
+
+/* What is odd about a text that is read as it is. */
+static void look_at_text(gr_reader *r, const char *text, size_t size)
+{
+    size_t whole = gr_utf8_prefix(text, size);
+    const char *nul = size ? memchr(text, 0, size) : NULL;
+    if (whole < size)
+        note_odd(r, &r->not_utf8, whole);
+    if (nul)
+        note_odd(r, &r->with_nul, (size_t)(nul - text));
+    if (gr_byte_order_mark(text, size))
+        note_odd(r, &r->with_mark, 0);
+    if (gr_looks_like_json(text, size))
+        note_odd(r, &r->like_json, 0);
 }
 
 gr_status gr_reader_begin(gr_reader *r, const char *name)
@@ -84,18 +116,41 @@ gr_status gr_reader_begin(gr_reader *r, const char *name)
     return GR_OK;
 }
 
+/* A file that is not called .jsonl may hold records all the same; then it is read as what it is, and that is said. */
 static gr_status take_text(gr_reader *r, const char *text, size_t size, bool jsonl)
 {
-    if (gr_inputs_add(&r->inputs, r->files[r->n_files - 1], text, size, jsonl) != GR_OK)
-        return gr_error_status();
-    if (jsonl)
+    const char *name = r->files[r->n_files - 1];
+    gr_status s = gr_refuse_content(name, text, size);
+    gr_records form = s == GR_OK && !jsonl ? gr_records_of(text, size) : GR_RECORDS_NONE;
+    if (s == GR_OK)
+        s = gr_inputs_add(&r->inputs, name, text, size, jsonl || form != GR_RECORDS_NONE);
+    if (s != GR_OK)
+        return s;
+    if (form == GR_RECORDS_LINES)
+        gr_remark(GR_LOG_INFO, "%.400s begins as a .jsonl file does, and is read as one", name);
+    if (form == GR_RECORDS_ARRAY)
+        gr_remark(GR_LOG_INFO, "%.400s is an array of records, which are read as lines of a .jsonl file are", name);
+    if (jsonl || form == GR_RECORDS_LINES)
         return gr_read_jsonl(r, text, size);
+    if (form == GR_RECORDS_ARRAY)
+        return gr_read_json_array(r, text, size);
+    look_at_text(r, text, size);
     return gr_reader_take(r, &(gr_document_text){.text = text, .size = size, .file = r->n_files - 1});
+}
+
+bool gr_is_text_file(const char *path)
+{
+    gr_map map;
+    if (gr_is_jsonl_name(path) || !gr_path_is_file(path) || gr_map_open(path, &map) != GR_OK)
+        return false;
+    bool is_text = gr_records_of((const char *)map.data, map.size) == GR_RECORDS_NONE;
+    gr_map_close(&map);
+    return is_text;
 }
 
 static gr_status read_file(gr_reader *r, const char *path)
 {
-    bool jsonl = ends_with(path, ".jsonl");
+    bool jsonl = gr_is_jsonl_name(path);
     gr_status s = gr_reader_begin(r, path);
     if (s == GR_OK && gr_path_is_file(path)) {
         gr_map map;
@@ -113,6 +168,12 @@ static gr_status read_file(gr_reader *r, const char *path)
     return s;
 }
 
+static bool is_text_name(const char *name)
+{
+    size_t n = strlen(name);
+    return gr_is_jsonl_name(name) || (n >= 4 && strcasecmp(name + n - 4, ".txt") == 0);
+}
+
 static gr_status read_directory(gr_reader *r, const char *path)
 {
     char **names;
@@ -121,7 +182,7 @@ static gr_status read_directory(gr_reader *r, const char *path)
     if (s != GR_OK)
         return s;
     for (size_t i = 0; s == GR_OK && i < n; i++) {
-        if (!ends_with(names[i], ".txt") && !ends_with(names[i], ".jsonl")) {
+        if (!is_text_name(names[i])) {
             others++;
             continue;
         }
@@ -149,12 +210,9 @@ static gr_status read_stdin(gr_reader *r)
         size += got;
     } while (got > 0);
     if (s == GR_OK && ferror(stdin))
-        s = gr_fail(GR_ERR_FILE, "standard input: cannot be read: %s", strerror(errno));
-    bool jsonl = s == GR_OK && gr_looks_like_jsonl(text, size);
-    if (jsonl)
-        gr_remark(GR_LOG_INFO, "standard input begins as a .jsonl file does, and is read as one");
+        s = gr_fail(GR_ERR_FILE, "standard input: cannot be read: %s\ngive a file", strerror(errno));
     if (s == GR_OK)
-        s = take_text(r, text, size, jsonl);
+        s = take_text(r, text, size, false);
     gr_free(text);
     return s;
 }
@@ -163,7 +221,9 @@ gr_status gr_read_documents(gr_reader *r, const char *const *paths, int n)
 {
     gr_status s = GR_OK;
     for (int i = 0; s == GR_OK && i < n; i++) {
-        if (strcmp(paths[i], "-") == 0)
+        if (gr_lacks(paths[i], "data: a path"))
+            s = GR_ERR_ARGUMENT;
+        else if (strcmp(paths[i], "-") == 0)
             s = read_stdin(r);
         else
             s = gr_path_is_dir(paths[i]) ? read_directory(r, paths[i]) : read_file(r, paths[i]);
@@ -171,12 +231,18 @@ gr_status gr_read_documents(gr_reader *r, const char *const *paths, int n)
     gr_free(r->pair);
     r->pair = NULL;
     if (s == GR_OK && r->documents == 0)
-        s = gr_fail(GR_ERR_FILE, "%s: there is no text in it", n ? paths[0] : "data");
+        s = gr_fail(GR_ERR_FILE, "%s: there is no text in it\ngive files that hold some", n ? paths[0] : "data");
     if (s != GR_OK)
         return s;
     remark_left_out(r, &r->empty_text, "text");
     remark_left_out(r, &r->empty_completion, "completion");
     remark_keys(r);
+    remark_odd(r, &r->not_utf8, "is not UTF-8, and bytes that are no characters are read as they are; iconv converts");
+    remark_odd(r, &r->with_nul, "is NUL, which is read as a character");
+    remark_odd(r, &r->with_mark, "is a byte order mark, which is read as a character");
+    remark_odd(r, &r->like_json,
+               "begins JSON that is read as text, with its braces and keys; records have \"text\", or \"prompt\" and "
+               "\"completion\"");
     return GR_OK;
 }
 
@@ -195,17 +261,26 @@ void gr_corpus_free(gr_corpus *c)
 
 const char *gr_corpus_text(const gr_corpus *c, size_t *size)
 {
+    size_t unasked;
+    size = size ? size : &unasked;
+    *size = 0;
+    if (gr_lacks(c, "gr_corpus_text: corpus"))
+        return NULL;
     *size = c->size;
     return c->text ? c->text : "";
 }
 
 int64_t gr_corpus_documents(const gr_corpus *c)
 {
+    if (gr_lacks(c, "gr_corpus_documents: corpus"))
+        return -1;
     return (int64_t)c->n;
 }
 
 gr_status gr_corpus_feed(const gr_corpus *c, gr_tokenizer_trainer *trainer)
 {
+    if (gr_lacks(c, "gr_corpus_feed: corpus") || gr_lacks(trainer, "gr_corpus_feed: trainer"))
+        return GR_ERR_ARGUMENT;
     gr_status s = GR_OK;
     size_t at = 0;
     for (size_t i = 0; s == GR_OK && i < c->n; at += c->documents[i++].size) {
@@ -235,6 +310,8 @@ static gr_status keep(void *user, const gr_document_text *d)
 
 gr_corpus *gr_corpus_load(const char *const *paths, int n)
 {
+    if (gr_lacks(paths, "gr_corpus_load: paths"))
+        return NULL;
     gr_corpus *c = gr_alloc_zero(1, sizeof *c);
     if (!c)
         return NULL;

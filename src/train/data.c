@@ -16,16 +16,22 @@ void gr_data_free(gr_data *d)
 
 int64_t gr_data_count(const gr_data *d)
 {
+    if (gr_lacks(d, "gr_data_count: data"))
+        return -1;
     return d->n;
 }
 
 const int32_t *gr_data_ids(const gr_data *d)
 {
+    if (gr_lacks(d, "gr_data_ids: data"))
+        return NULL;
     return d->ids;
 }
 
 int64_t gr_data_documents(const gr_data *d)
 {
+    if (gr_lacks(d, "gr_data_documents: data"))
+        return -1;
     return d->n_documents;
 }
 
@@ -34,8 +40,10 @@ static gr_status refuse_split(const gr_data *d, double fraction)
     if (d->n_documents == 1)
         return gr_fail(GR_ERR_ARGUMENT,
                        "data: it is one document, and of documents kept apart whole ones are cut off for "
-                       "evaluation\ngive evaluation data of its own");
-    return gr_fail(GR_ERR_ARGUMENT, "data: cannot cut %g of %lld tokens off for evaluation", fraction, (long long)d->n);
+                       "evaluation\ngive evaluation data of its own, with --eval-data");
+    return gr_fail(GR_ERR_ARGUMENT,
+                   "data: cannot cut %g of %lld tokens off for evaluation\ngive more text, or another part of it",
+                   fraction, (long long)d->n);
 }
 
 /* The last documents that together have the fraction, of the tokens; at least one, and one stays. */
@@ -49,6 +57,8 @@ static int64_t documents_of_fraction(const gr_data *d, double fraction)
 
 gr_status gr_data_split(gr_data *d, double fraction, gr_data **eval)
 {
+    if (gr_lacks(d, "gr_data_split: data") || gr_lacks(eval, "gr_data_split: eval"))
+        return GR_ERR_ARGUMENT;
     int64_t n = (int64_t)((double)d->n * fraction), documents = 0;
     *eval = NULL;
     bool apart = d->documents, enough = apart ? d->n_documents > 1 : n >= 2 && d->n - n >= 2;

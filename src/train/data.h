@@ -11,7 +11,7 @@ typedef struct gr_input_file {
     char *name;
     int64_t bytes;
     uint64_t checksum;
-    bool is_jsonl; /* by its name */
+    bool is_jsonl; /* records, by its name or its beginning */
 } gr_input_file;
 typedef struct gr_inputs {
     gr_input_file *list; /* [n] in the order of reading */
@@ -31,14 +31,15 @@ typedef struct gr_document_text {
     size_t size;
     size_t prompt; /* bytes at its beginning that are given, not learned; 0: none */
     size_t file;   /* index in gr_reader.files */
-    int64_t line;  /* of a .jsonl file; 0: the document is the whole file */
+    int64_t line;  /* of a .jsonl file; -n: record n of an array; 0: the document is the whole file */
 } gr_document_text;
 
-/* What was left out, and where first. */
+/* What was left out, or is odd, and where first. */
 typedef struct gr_left_out {
     int64_t count;
     size_t file;
     int64_t line;
+    size_t at; /* byte of the file, where that matters */
 } gr_left_out;
 
 enum { GR_MOST_KEYS = 4 };
@@ -52,8 +53,9 @@ typedef struct gr_reader {
     gr_inputs inputs;         /* what they held; the owner's to free */
     int64_t documents, bytes; /* given to take */
     gr_left_out empty_text, empty_completion;
-    char keys[GR_MOST_KEYS][32]; /* of .jsonl objects, that mean nothing here; "": none */
-    char *pair;                  /* a prompt and its completion, one behind the other */
+    gr_left_out not_utf8, with_nul, with_mark, like_json; /* files that are read as text, and may not be meant so */
+    char keys[GR_MOST_KEYS][32];                          /* of .jsonl objects, that mean nothing here; "": none */
+    char *pair;                                           /* a prompt and its completion, one behind the other */
     size_t pair_cap;
 } gr_reader;
 
@@ -62,13 +64,15 @@ gr_status gr_read_documents(gr_reader *r, const char *const *paths, int n);
 void gr_files_free(char **files, size_t n);
 /* jsonl.c: the documents of a text with an object a line; `file` is the newest of r->files. */
 gr_status gr_read_jsonl(gr_reader *r, const char *text, size_t size);
-/* Does this begin with a line of such a file? */
-bool gr_looks_like_jsonl(const char *text, size_t size);
+/* The same for an array of such objects. */
+gr_status gr_read_json_array(gr_reader *r, const char *text, size_t size);
+/* Is it a file that is read as one text, by its name and by what it holds? */
+bool gr_is_text_file(const char *path);
 /* The name of the file that is read next. */
 gr_status gr_reader_begin(gr_reader *r, const char *name);
 /* Gives r->take a document; an empty one is counted instead. */
 gr_status gr_reader_take(gr_reader *r, const gr_document_text *d);
-/* "book.txt" or "chats.jsonl: line 7". Returns buffer. */
+/* "book.txt", "chats.jsonl: line 7" or "chats.json: record 7". Returns buffer. */
 const char *gr_place(char *const *files, size_t file, int64_t line, char *buffer, size_t cap);
 
 struct gr_corpus {

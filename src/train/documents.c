@@ -294,6 +294,8 @@ static gr_data *close_builder(builder *b, gr_status s)
 
 gr_data *gr_data_load_documents(const char *const *paths, int n, gr_tokenizer *tokenizer, int64_t eos, int threads)
 {
+    if (gr_lacks(paths, "gr_data_load_documents: paths") || gr_lacks(tokenizer, "gr_data_load_documents: tokenizer"))
+        return NULL;
     builder b = open_builder(tokenizer, eos, threads);
     gr_status s = b.data ? read_post(&b) : GR_ERR_MEMORY;
     b.reader.take = take;

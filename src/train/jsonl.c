@@ -1,7 +1,8 @@
-/* .jsonl files: a document a line, {"text": ...} or {"prompt": ..., "completion": ...}. */
+/* Records: a document a line of a .jsonl file, or an item of an array, {"text": ...} or {"prompt": ..., "completion": ...}. */
 #include "train/data.h"
 
 #include "base/mem.h"
+#include "format/content.h"
 #include "format/json.h"
 
 #include <stdio.h>
@@ -54,8 +55,8 @@ static void refuse_kind(gr_json object, unsigned there)
         gr_json_fail(object, "has \"text\" and \"%s\"\na line is one or the other",
                      there & PROMPT ? "prompt" : "completion");
     else if (there)
-        gr_json_fail(object, "has a \"%s\" without a \"%s\"", there & PROMPT ? "prompt" : "completion",
-                     there & PROMPT ? "completion" : "prompt");
+        gr_json_fail(object, "has a \"%s\" without a \"%s\"\na line is a text, or has both of these",
+                     there & PROMPT ? "prompt" : "completion", there & PROMPT ? "completion" : "prompt");
     else
         gr_json_fail(object, "has neither \"text\" nor \"prompt\" and \"completion\"\nrename its keys to these");
 }
@@ -99,11 +100,6 @@ static gr_status read_line(gr_reader *r, const char *name, const char *line, siz
     return s;
 }
 
-static size_t byte_order_mark(const char *text, size_t size)
-{
-    return size >= 3 && memcmp(text, "\xEF\xBB\xBF", 3) == 0 ? 3 : 0;
-}
-
 static size_t line_length(const char *text, size_t size)
 {
     const char *end = size ? memchr(text, '\n', size) : NULL;
@@ -122,7 +118,7 @@ gr_status gr_read_jsonl(gr_reader *r, const char *text, size_t size)
 {
     gr_document_text d = {.file = r->n_files - 1, .line = 1};
     gr_status s = GR_OK;
-    for (size_t at = byte_order_mark(text, size); s == GR_OK && at < size; d.line++) {
+    for (size_t at = gr_byte_order_mark(text, size); s == GR_OK && at < size; d.line++) {
         size_t n = line_length(text + at, size - at);
         char name[500];
         if (!is_blank(text + at, n))
@@ -132,32 +128,19 @@ gr_status gr_read_jsonl(gr_reader *r, const char *text, size_t size)
     return s;
 }
 
-static const char *const keys[] = {"text", "prompt", "completion", "messages"};
-enum { N_KEYS = sizeof keys / sizeof *keys };
-
-/* {"text": and so on, whatever follows: a broken line must not pass for text. */
-static bool begins_with_key(const char *line, size_t size)
+gr_status gr_read_json_array(gr_reader *r, const char *text, size_t size)
 {
-    for (size_t i = 0; i < N_KEYS; i++) {
-        size_t n = strlen(keys[i]), at = 1;
-        while (at < size && is_blank(line + at, 1))
-            at++;
-        if (size - at > n + 2 && line[at] == '"' && memcmp(line + at + 1, keys[i], n) == 0 && line[at + n + 1] == '"')
-            return true;
+    gr_array_reader array = {.name = r->files[r->n_files - 1], .text = text, .size = size};
+    gr_document_text d = {.file = r->n_files - 1};
+    const char *item;
+    size_t length;
+    char name[500];
+    gr_status s = gr_array_next(&array, &item, &length);
+    while (s == GR_OK && item) {
+        d.line = -array.record;
+        s = read_line(r, gr_place(r->files, d.file, d.line, name, sizeof name), item, length, d);
+        if (s == GR_OK)
+            s = gr_array_next(&array, &item, &length);
     }
-    return false;
-}
-
-bool gr_looks_like_jsonl(const char *text, size_t size)
-{
-    size_t at = byte_order_mark(text, size), n = line_length(text + at, size - at);
-    bool known = false;
-    if (n == 0 || text[at] != '{')
-        return false;
-    gr_json_doc *doc = gr_json_parse("line 1", text + at, n);
-    for (size_t i = 0; doc && i < N_KEYS; i++)
-        known = known || gr_json_type_of(gr_json_get(gr_json_root(doc), keys[i])) != GR_JSON_ABSENT;
-    gr_json_free(doc);
-    gr_error_clear();
-    return known || begins_with_key(text + at, n);
+    return s;
 }

@@ -118,8 +118,17 @@ void gr_rows_empty(int64_t context, int64_t *tokens, int64_t *targets, int64_t *
 
 gr_rows *gr_rows_new(const gr_data *data, int64_t context, bool shuffle, uint64_t seed)
 {
+    if (gr_lacks(data, "gr_rows_new: data"))
+        return NULL;
     if (context < 1) {
         gr_fail(GR_ERR_ARGUMENT, "rows: %lld tokens are not possible, at least 1 is", (long long)context);
+        return NULL;
+    }
+    if (!data->documents && data->n <= context) {
+        gr_fail(GR_ERR_ARGUMENT,
+                "rows: the data has %lld tokens, a row of context %lld needs %lld\n"
+                "give more text, a shorter context, or keep documents apart, which pads",
+                (long long)data->n, (long long)context, (long long)context + 1);
         return NULL;
     }
     gr_rows *r = gr_alloc_zero(1, sizeof *r);
@@ -148,11 +157,16 @@ void gr_rows_free(gr_rows *r)
 
 gr_rows_info gr_rows_describe(const gr_rows *r)
 {
+    if (gr_lacks(r, "gr_rows_describe: rows"))
+        return (gr_rows_info){0};
     return r->info;
 }
 
 void gr_rows_fill(const gr_rows *r, int64_t k, int64_t *tokens, int64_t *targets, int64_t *segments)
 {
+    if (gr_lacks(r, "gr_rows_fill: rows") || gr_lacks(tokens, "gr_rows_fill: tokens") ||
+        gr_lacks(targets, "gr_rows_fill: targets"))
+        return;
     if (r->data->documents) {
         fill_from_documents(r, k, tokens, targets, segments);
         return;
@@ -164,6 +178,8 @@ void gr_rows_fill(const gr_rows *r, int64_t k, int64_t *tokens, int64_t *targets
 
 int64_t gr_rows_of_epochs(const gr_rows *r, double epochs)
 {
+    if (gr_lacks(r, "gr_rows_of_epochs: rows"))
+        return -1;
     double rows = ceil(epochs * (double)r->count);
     return rows < 1 ? 1 : rows < 9e18 ? (int64_t)rows : INT64_MAX;
 }

@@ -515,6 +515,9 @@ static gr_status open_run(run *r)
 
 gr_status gr_train_run(gr_model *model, const gr_data *data, const gr_data *eval, const gr_run_options *options)
 {
+    if (gr_lacks(model, "gr_train_run: model") || gr_lacks(data, "gr_train_run: data") ||
+        gr_lacks(options, "gr_train_run: options") || gr_lacks(options->dir, "gr_train_run: options.dir"))
+        return GR_ERR_ARGUMENT;
     run r = {.model = model, .data = data, .eval = eval, .o = options, .best = INFINITY, .smoothed = NAN};
     r.saved = r.evaluated = -1;
     gr_status s = open_run(&r);

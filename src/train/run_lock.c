@@ -117,6 +117,8 @@ static gr_status try_lock(gr_run_lock *l, bool *again)
 gr_run_lock *gr_run_lock_open(const char *dir)
 {
     enum { TRIES = 1000 };
+    if (gr_lacks(dir, "gr_run_lock_open: dir"))
+        return NULL;
     gr_run_lock *l = gr_alloc_zero(1, sizeof *l);
     if (!l)
         return NULL;

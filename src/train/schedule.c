@@ -42,6 +42,8 @@ static double fallen(gr_schedule schedule, double p)
 
 double gr_learning_rate(const gr_train_options *o, int64_t step)
 {
+    const gr_train_options usual = gr_train_defaults();
+    o = o ? o : &usual;
     if (step < o->warmup)
         return o->lr * (double)(step + 1) / (double)o->warmup;
     int64_t span = o->steps - o->warmup;

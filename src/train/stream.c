@@ -7,8 +7,10 @@
 
 gr_data *gr_data_from_ids(const int32_t *ids, int64_t n)
 {
+    if (gr_lacks(ids, "gr_data_from_ids: ids"))
+        return NULL;
     if (n < 2) {
-        gr_fail(GR_ERR_ARGUMENT, "data: %lld tokens, at least 2 are needed", (long long)n);
+        gr_fail(GR_ERR_ARGUMENT, "data: %lld tokens, at least 2 are needed\ngive more text", (long long)n);
         return NULL;
     }
     gr_data *d = gr_alloc_zero(1, sizeof *d);
@@ -119,12 +121,15 @@ static gr_status join_some(joiner *j, size_t first, size_t *end)
 
 gr_data *gr_data_from_corpus(const gr_corpus *c, gr_tokenizer *tokenizer, int threads)
 {
+    if (gr_lacks(c, "gr_data_from_corpus: corpus") || gr_lacks(tokenizer, "gr_data_from_corpus: tokenizer"))
+        return NULL;
     joiner j = {.corpus = c, .tokenizer = tokenizer, .threads = threads, .data = gr_alloc_zero(1, sizeof *j.data)};
     gr_status s = j.data ? gr_inputs_copy(&j.data->inputs, &c->inputs) : GR_ERR_MEMORY;
     for (size_t i = 0; s == GR_OK && i < c->n;)
         s = join_some(&j, i, &i);
     if (s == GR_OK && j.data->n < 2)
-        s = gr_fail(GR_ERR_ARGUMENT, "data: only %lld tokens, at least 2 are needed", (long long)j.data->n);
+        s = gr_fail(GR_ERR_ARGUMENT, "data: only %lld tokens, at least 2 are needed\ngive more text",
+                    (long long)j.data->n);
     if (s == GR_OK) {
         j.data->bytes = (int64_t)c->size;
         return j.data;

@@ -178,7 +178,7 @@ static gr_status check_options(const gr_model *m, const gr_train_options *o)
     if (o->batch < 1 || o->context < 1 || o->accumulate < 1 || o->steps < 1)
         return gr_fail(GR_ERR_ARGUMENT, "training: batch, context, accumulate and steps must be at least 1");
     if (o->context > info->context)
-        return gr_fail(GR_ERR_ARGUMENT, "training: a context of %lld is more than the model's %lld",
+        return gr_fail(GR_ERR_ARGUMENT, "training: a context of %lld is more than the model's %lld\ngive a smaller one",
                        (long long)o->context, (long long)info->context);
     bool sane = o->lr >= 0 && o->min_lr >= 0 && o->eps > 0 && o->weight_decay >= 0 && o->clip >= 0;
     bool betas = o->beta1 >= 0 && o->beta1 < 1 && o->beta2 >= 0 && o->beta2 < 1 && o->dropout >= 0 && o->dropout < 1;
@@ -206,6 +206,10 @@ static gr_status build(gr_trainer *t)
 
 gr_trainer *gr_trainer_new(gr_model *model, const gr_train_options *options)
 {
+    const gr_train_options usual = gr_train_defaults();
+    options = options ? options : &usual;
+    if (gr_lacks(model, "gr_trainer_new: model"))
+        return NULL;
     gr_trainer *t = gr_alloc_zero(1, sizeof *t);
     if (!t)
         return NULL;
@@ -242,21 +246,29 @@ void gr_trainer_free(gr_trainer *t)
 
 gr_store *gr_trainer_store(gr_trainer *t)
 {
+    if (gr_lacks(t, "gr_trainer_store: trainer"))
+        return NULL;
     return t->state;
 }
 
 int64_t gr_trainer_steps(const gr_trainer *t)
 {
+    if (gr_lacks(t, "gr_trainer_steps: trainer"))
+        return -1;
     return t->done;
 }
 
 void gr_trainer_set_steps(gr_trainer *t, int64_t steps)
 {
+    if (gr_lacks(t, "gr_trainer_set_steps: trainer"))
+        return;
     t->done = steps;
 }
 
 gr_memory gr_trainer_memory(const gr_trainer *t)
 {
+    if (gr_lacks(t, "gr_trainer_memory: trainer"))
+        return (gr_memory){0};
     gr_memory m = gr_program_memory(t->step);
     if (t->update) {
         gr_memory u = gr_program_memory(t->update);
@@ -297,6 +309,8 @@ static gr_status check_batch(const gr_trainer *t, const gr_batch *b, int64_t row
 {
     int64_t n = rows * t->options.context, vocab = gr_model_describe(t->model)->vocab;
     *count = 0;
+    if (gr_lacks(b->tokens, "training: batch.tokens") || gr_lacks(b->targets, "training: batch.targets"))
+        return GR_ERR_ARGUMENT;
     for (int64_t i = 0; i < n; i++) {
         bool ignored = b->targets[i] == IGNORED, bad = b->tokens[i] < 0 || b->tokens[i] >= vocab;
         *count += !ignored;
@@ -335,12 +349,17 @@ static int64_t dropout_seed(const gr_trainer *t, int64_t micro)
 
 gr_status gr_trainer_step(gr_trainer *t, const gr_batch *batch, gr_step_report *report)
 {
+    gr_step_report unasked;
+    report = report ? report : &unasked;
+    if (gr_lacks(t, "gr_trainer_step: trainer") || gr_lacks(batch, "gr_trainer_step: batch"))
+        return GR_ERR_ARGUMENT;
     const gr_train_options *o = &t->options;
     int64_t count;
     gr_status checked = check_batch(t, batch, o->accumulate * o->batch, &count);
     if (checked == GR_OK && count == 0)
         checked =
-            gr_fail(GR_ERR_ARGUMENT, "training: every target of the batch is ignored, there is nothing to train on");
+            gr_fail(GR_ERR_ARGUMENT, "training: every target of the batch is ignored, there is nothing to train on\n"
+                                     "give a batch in which at least one token is learned");
     if (checked == GR_OK && t->update)
         checked = gr_program_reserve(t->update);
     if (checked != GR_OK)
@@ -397,6 +416,9 @@ static void fill_windows(gr_trainer *t, const int32_t *ids, int64_t n, int64_t *
 
 gr_status gr_trainer_eval_batch(gr_trainer *t, const gr_batch *batch, double *sum, int64_t *count)
 {
+    if (gr_lacks(t, "gr_trainer_eval_batch: trainer") || gr_lacks(batch, "gr_trainer_eval_batch: batch") ||
+        gr_lacks(sum, "gr_trainer_eval_batch: sum") || gr_lacks(count, "gr_trainer_eval_batch: count"))
+        return GR_ERR_ARGUMENT;
     float one = 1, loss;
     const void *in[8];
     gr_status s = check_batch(t, batch, t->options.batch, count);
@@ -410,8 +432,12 @@ gr_status gr_trainer_eval_batch(gr_trainer *t, const gr_batch *batch, double *su
 
 gr_status gr_trainer_eval(gr_trainer *t, const int32_t *tokens, int64_t n, double *loss)
 {
+    if (gr_lacks(t, "gr_trainer_eval: trainer") || gr_lacks(tokens, "gr_trainer_eval: tokens") ||
+        gr_lacks(loss, "gr_trainer_eval: loss"))
+        return GR_ERR_ARGUMENT;
     if (n < 2)
-        return gr_fail(GR_ERR_ARGUMENT, "evaluation: needs at least 2 tokens, there are %lld", (long long)n);
+        return gr_fail(GR_ERR_ARGUMENT, "evaluation: needs at least 2 tokens, there are %lld\ngive more text",
+                       (long long)n);
     gr_batch batch = {.tokens = t->eval_tokens, .targets = t->eval_tokens + t->options.batch * t->options.context};
     int64_t at = 0, count;
     double total = 0, sum;

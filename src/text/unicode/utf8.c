@@ -89,18 +89,30 @@ int gr_utf8_write(uint32_t c, char *out)
     return 4;
 }
 
+size_t gr_utf8_prefix(const char *p, size_t size)
+{
+    const uint64_t high = UINT64_C(0x8080808080808080);
+    size_t at = 0;
+    while (at < size) { /* p may be NULL */
+        uint64_t eight;
+        int n;
+        if (size - at >= sizeof eight) {
+            memcpy(&eight, p + at, sizeof eight);
+            if ((eight & high) == 0) {
+                at += sizeof eight;
+                continue;
+            }
+        }
+        if (gr_utf8_read(p + at, p + size, &n) >= GR_INVALID_BYTE)
+            break;
+        at += (size_t)n;
+    }
+    return at;
+}
+
 bool gr_utf8_valid(const char *p, size_t size)
 {
-    if (!size)
-        return true; /* p may be NULL */
-    const char *end = p + size;
-    while (p < end) {
-        int n;
-        if (gr_utf8_read(p, end, &n) >= GR_INVALID_BYTE)
-            return false;
-        p += n;
-    }
-    return true;
+    return gr_utf8_prefix(p, size) == size;
 }
 
 gr_status gr_utf8_repair(const char *p, size_t size, bool more, gr_bytes *out, size_t *used)

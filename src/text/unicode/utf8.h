@@ -24,6 +24,8 @@ static inline uint32_t gr_utf8_read(const char *p, const char *end, int *size)
 int gr_utf8_write(uint32_t c, char *out);
 
 bool gr_utf8_valid(const char *p, size_t size);
+/* Bytes before the first that is no part of a character; size when all are. */
+size_t gr_utf8_prefix(const char *p, size_t size);
 
 /* Appends text with every maximal invalid part replaced by U+FFFD, as the Unicode standard recommends (3.9, table 3-8).
  * `more`: the text goes on; then an unfinished character at the end is left out and *used tells where it starts. */

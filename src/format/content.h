@@ -1,0 +1,37 @@
+/* What a file that is taken for text is in truth, told by its beginning. */
+#ifndef GR_FORMAT_CONTENT_H
+#define GR_FORMAT_CONTENT_H
+
+#include "base/error.h"
+
+/* GR_ERR_FILE when text[0, size), all of `name` or its first block, begins as what is no text: compressed, an archive,
+ * weights, a picture, UTF-16, a Git LFS pointer. The error says which, and what to do. What is only no UTF-8 passes. */
+gr_status gr_refuse_content(const char *name, const void *text, size_t size);
+
+/* How records lie in a text. */
+typedef enum gr_records {
+    GR_RECORDS_NONE,  /* it is text */
+    GR_RECORDS_LINES, /* an object a line: a .jsonl file */
+    GR_RECORDS_ARRAY, /* an array of objects */
+} gr_records;
+/* The first record must have a key of training data (text, prompt, completion, messages); a broken first line that begins
+ * with one counts, too: it must not pass for text. Leaves no error. */
+gr_records gr_records_of(const char *text, size_t size);
+/* Does the name say that it holds an object a line? ".jsonl" and ".ndjson", in any case. */
+bool gr_is_jsonl_name(const char *path);
+/* Is it other JSON: an object or an array, by its first line or all of it? Leaves no error. */
+bool gr_looks_like_json(const char *text, size_t size);
+
+/* The objects of an array, one by one. */
+typedef struct gr_array_reader {
+    const char *name, *text;
+    size_t size, at; /* at 0: before the array */
+    int64_t record;  /* of the newest: 1, 2, … */
+} gr_array_reader;
+/* The next object's text, not yet known to be JSON; *item NULL: there is no more. */
+gr_status gr_array_next(gr_array_reader *r, const char **item, size_t *length);
+
+/* Bytes of a byte order mark in front of a UTF-8 text: 3 or 0. */
+size_t gr_byte_order_mark(const char *text, size_t size);
+
+#endif

@@ -1,0 +1,576 @@
+/* Every public function with NULL for every pointer that it takes: a default where gradus.h says so, else an error, never a
+ * crash. That none is missing is checked against the header. */
+#include "tiny.h"
+
+/* The call gives NULL, or an error or another value, and the error says what was NULL or made no sense. */
+#define REFUSES(call)                                                                                                  \
+    do {                                                                                                               \
+        gr_error_clear();                                                                                              \
+        CHECK((call) == NULL);                                                                                         \
+        CHECK_EQ_INT(gr_error_status(), GR_ERR_ARGUMENT);                                                              \
+    } while (0)
+#define IS(call, value)                                                                                                \
+    do {                                                                                                               \
+        gr_error_clear();                                                                                              \
+        CHECK_EQ_INT((call), (value));                                                                                 \
+        CHECK(strstr(gr_error(), "NULL"));                                                                             \
+    } while (0)
+#define FAILS(call) IS(call, GR_ERR_ARGUMENT)
+/* A failed tensor goes through formulas in silence: gr_graph_check tells. */
+#define PASSES_NULL(call) CHECK((call) == NULL)
+
+static const int64_t shape[] = {2, 2};
+static const float four[4];
+
+typedef struct things {
+    gr_device *device;
+    gr_graph *graph;
+    gr_tensor *x;
+    gr_store *store;
+    gr_model *model;
+    gr_tokenizer *tokenizer;
+} things;
+
+static things open_things(void)
+{
+    things t = {.device = gr_device_open("cpu", 1), .graph = gr_graph_new(), .tokenizer = gr_tokenizer_byte()};
+    t.x = gr_constant(t.graph, GR_F32, 2, shape, four);
+    t.store = gr_store_new(t.device);
+    t.model = tiny_model("llama", t.device);
+    CHECK(t.device && t.x && t.store && t.model && t.tokenizer);
+    CHECK_OK(gr_store_add(t.store, "w", GR_WEIGHT, GR_F32, 2, shape));
+    return t;
+}
+
+static void close_things(things *t)
+{
+    gr_tokenizer_free(t->tokenizer);
+    gr_model_free(t->model);
+    gr_store_free(t->store);
+    gr_graph_free(t->graph);
+    gr_device_close(t->device);
+}
+
+/* Building fails a graph for good: a new one for the next. */
+static gr_tensor *again(things *t)
+{
+    gr_graph_free(t->graph);
+    t->graph = gr_graph_new();
+    t->x = gr_constant(t->graph, GR_F32, 2, shape, four);
+    CHECK_MADE(t->x);
+    return t->x;
+}
+
+TEST(what_frees_takes_null)
+{
+    gr_error_clear();
+    gr_device_close(NULL);
+    gr_graph_free(NULL);
+    gr_store_free(NULL);
+    gr_program_free(NULL);
+    gr_tokenizer_free(NULL);
+    gr_encoded_free(NULL);
+    gr_tokenizer_trainer_free(NULL);
+    gr_text_stream_free(NULL);
+    gr_text_free(NULL);
+    gr_model_free(NULL);
+    gr_trainer_free(NULL);
+    gr_corpus_free(NULL);
+    gr_data_free(NULL);
+    gr_rows_free(NULL);
+    gr_generator_free(NULL);
+    gr_generated_free(NULL);
+    gr_run_lock_close(NULL);
+    gr_set_log(NULL, NULL);
+    CHECK_EQ_INT(gr_error_status(), GR_OK);
+    CHECK_EQ_STR(gr_error(), "");
+    CHECK(*gr_version() && gr_op_list(0) && !gr_dtype_name(GR_DTYPE_COUNT));
+    gr_set_allocator(NULL, NULL); /* the system's */
+}
+
+static void write_line(void *user, const char *line)
+{
+    (void)user, (void)line;
+}
+
+TEST(graphs)
+{
+    things t = open_things();
+    gr_device *any = gr_device_open(NULL, 1);
+    CHECK_MADE(any); /* auto */
+    gr_device_close(any);
+    REFUSES(gr_device_name(NULL));
+    REFUSES(gr_device_describe(NULL));
+    IS(gr_graph_check(NULL), GR_ERR_ARGUMENT);
+    gr_graph_print(NULL, write_line, NULL);
+    gr_graph_print(t.graph, NULL, NULL);
+    IS(gr_tensor_dtype(NULL), GR_DTYPE_COUNT);
+    IS(gr_tensor_ndim(NULL), -1);
+    IS(gr_tensor_count(NULL), -1);
+    REFUSES(gr_tensor_shape(NULL));
+    REFUSES(gr_tensor_name(NULL));
+    REFUSES(gr_tensor_graph(NULL));
+    REFUSES(gr_tensor_input(NULL, 0));
+    REFUSES(gr_tensor_attr(NULL));
+    PASSES_NULL(gr_name(NULL, "x"));
+    REFUSES(gr_name(t.x, NULL));
+    REFUSES(gr_input(NULL, "x", GR_F32, 2, shape));
+    REFUSES(gr_input(t.graph, NULL, GR_F32, 2, shape));
+    again(&t);
+    REFUSES(gr_input(t.graph, "x", GR_F32, 2, NULL));
+    again(&t);
+    REFUSES(gr_param(NULL, t.store, "w"));
+    REFUSES(gr_param(t.graph, NULL, "w"));
+    again(&t);
+    REFUSES(gr_param(t.graph, t.store, NULL));
+    again(&t);
+    REFUSES(gr_constant(NULL, GR_F32, 2, shape, four));
+    REFUSES(gr_constant(t.graph, GR_F32, 2, NULL, four));
+    again(&t);
+    REFUSES(gr_constant(t.graph, GR_F32, 2, shape, NULL));
+    again(&t);
+    REFUSES(gr_fill(NULL, GR_F32, 2, shape, 0));
+    REFUSES(gr_fill(t.graph, GR_F32, 2, NULL, 0));
+    again(&t);
+    REFUSES(gr_iota(NULL, GR_I64, 3));
+    PASSES_NULL(gr_uniform(NULL, 0, GR_F32, 2, shape));
+    PASSES_NULL(gr_normal(NULL, 0, GR_F32, 2, shape));
+    gr_tensor *seed = gr_fill(t.graph, GR_I64, 0, NULL, 1);
+    CHECK_MADE(seed);
+    REFUSES(gr_uniform(seed, 0, GR_F32, 2, NULL));
+    again(&t);
+    REFUSES(gr_normal(gr_fill(t.graph, GR_I64, 0, NULL, 1), 0, GR_F32, 2, NULL));
+    again(&t);
+    REFUSES(gr_node(t.graph, NULL, &t.x, 1, NULL));
+    again(&t);
+    REFUSES(gr_node(t.graph, gr_op_list(0), NULL, 1, NULL));
+    again(&t);
+    PASSES_NULL(gr_node(NULL, gr_op_list(0), NULL, 0, NULL));
+    PASSES_NULL(gr_output(NULL, 0));
+    FAILS(gr_op_fail(NULL, "no"));
+    FAILS(gr_op_fail(t.x, NULL));
+    close_things(&t);
+}
+
+/* A failure that was told stays: a formula that goes on with NULL does not hide why. */
+TEST(the_first_error_stays)
+{
+    CHECK(!gr_device_open("abacus", 1));
+    CHECK(!gr_store_new(NULL) && strstr(gr_error(), "abacus"));
+    CHECK(!gr_compile(NULL, NULL, 0, NULL) && strstr(gr_error(), "abacus"));
+    CHECK(!gr_input(NULL, "x", GR_F32, 2, shape) && strstr(gr_error(), "abacus"));
+}
+
+TEST(ops_of_one)
+{
+    gr_tensor *(*const ops[])(gr_tensor *) = {
+        gr_neg,       gr_abs,  gr_exp,       gr_log,    gr_sqrt,    gr_rsqrt,       gr_reciprocal,
+        gr_sin,       gr_cos,  gr_tanh,      gr_erf,    gr_sigmoid, gr_relu,        gr_gelu,
+        gr_gelu_tanh, gr_silu, gr_is_finite, gr_argmax, gr_softmax, gr_log_softmax, gr_detach};
+    for (size_t i = 0; i < sizeof ops / sizeof *ops; i++)
+        PASSES_NULL(ops[i](NULL));
+    PASSES_NULL(gr_cast(NULL, GR_F32));
+    PASSES_NULL(gr_scale(NULL, 2));
+    PASSES_NULL(gr_offset(NULL, 2));
+    PASSES_NULL(gr_sum(NULL, 0, false));
+    PASSES_NULL(gr_mean(NULL, 0, false));
+    PASSES_NULL(gr_reduce_max(NULL, 0, false));
+    PASSES_NULL(gr_slice(NULL, 0, 0, 1));
+    PASSES_NULL(gr_pad(NULL, 0, 1, 1, 0));
+    PASSES_NULL(gr_clip_factor(NULL, 1));
+}
+
+TEST(ops_of_two)
+{
+    gr_tensor *(*const ops[])(gr_tensor *, gr_tensor *) = {
+        gr_add, gr_sub, gr_mul, gr_div, gr_pow,    gr_min,        gr_max,    gr_eq,    gr_ne,     gr_lt,       gr_le,
+        gr_gt,  gr_ge,  gr_mse, gr_bce, gr_assign, gr_assign_add, gr_swiglu, gr_geglu, gr_gather, gr_embedding};
+    things t = open_things();
+    for (size_t i = 0; i < sizeof ops / sizeof *ops; i++) {
+        PASSES_NULL(ops[i](NULL, NULL));
+        PASSES_NULL(ops[i](t.x, NULL));
+        again(&t);
+        PASSES_NULL(ops[i](NULL, t.x));
+        again(&t);
+    }
+    for (int i = 0; i < 3; i++) {
+        gr_tensor *a = i == 1 ? t.x : NULL, *b = i == 2 ? t.x : NULL;
+        PASSES_NULL(gr_matmul(a, b, false, false));
+        PASSES_NULL(gr_dropout(a, 0.5, b, 0));
+        PASSES_NULL(gr_cross_entropy(a, b, -100));
+        PASSES_NULL(gr_cross_entropy_rows(a, b, -100));
+        PASSES_NULL(gr_layer_norm(a, b, NULL, 1e-5f));
+        PASSES_NULL(gr_rms_norm(a, b, 1e-5f));
+        again(&t);
+    }
+    close_things(&t);
+}
+
+TEST(ops_of_more)
+{
+    things t = open_things();
+    gr_adamw_options adamw = {0.9f, 0.95f, 1e-8f, 0};
+    for (unsigned i = 0; i < 7; i++) { /* one or two of three are there */
+        gr_tensor *a = i & 1 ? t.x : NULL, *b = i & 2 ? t.x : NULL, *c = i & 4 ? t.x : NULL;
+        PASSES_NULL(gr_select(a, b, c));
+        PASSES_NULL(gr_scatter_add(a, b, c));
+        PASSES_NULL(gr_rope(a, b, c, false, 1));
+        PASSES_NULL(gr_attention(a, b, c, NULL));
+        PASSES_NULL(gr_write_rows(a, b, c));
+        PASSES_NULL(gr_sgd(a, b, NULL, c, NULL, 0, 0));
+        PASSES_NULL(gr_adamw(a, b, c, t.x, t.x, t.x, NULL, &adamw));
+        PASSES_NULL(gr_adamw(t.x, t.x, t.x, a, b, c, NULL, &adamw));
+        again(&t);
+    }
+    PASSES_NULL(gr_adamw(t.x, t.x, t.x, t.x, t.x, t.x, NULL, NULL));
+    again(&t);
+    gr_tensor *heads = gr_reshape(t.x, 4, (int64_t[]){1, 2, 1, 2});
+    CHECK_MADE(gr_attention(heads, heads, heads, NULL)); /* the options' zeroes */
+    PASSES_NULL(gr_global_norm(NULL, 2));
+    PASSES_NULL(gr_global_norm((gr_tensor *[]){t.x, NULL}, 2));
+    again(&t);
+    PASSES_NULL(gr_concat(NULL, 2, 0));
+    PASSES_NULL(gr_concat((gr_tensor *[]){t.x, NULL}, 2, 0));
+    PASSES_NULL(gr_reshape(NULL, 2, shape));
+    REFUSES(gr_reshape(t.x, 2, NULL));
+    again(&t);
+    PASSES_NULL(gr_expand(NULL, 2, shape));
+    REFUSES(gr_expand(t.x, 2, NULL));
+    again(&t);
+    PASSES_NULL(gr_permute(NULL, (int[]){1, 0}));
+    REFUSES(gr_permute(t.x, NULL));
+    again(&t);
+    gr_tensor *out[2];
+    CHECK(!gr_split(NULL, 0, (int64_t[]){1, 1}, 2, out) && !out[0]);
+    CHECK(!gr_split(t.x, 0, NULL, 2, out));
+    again(&t);
+    CHECK(!gr_split(t.x, 0, (int64_t[]){1, 1}, 2, NULL));
+    again(&t);
+    gr_tensor *grads[1], *loss = gr_sum(t.x, 0, false);
+    CHECK(gr_grad(NULL, &t.x, grads, 1) != GR_OK);
+    FAILS(gr_grad(loss, NULL, grads, 1));
+    FAILS(gr_grad(loss, &t.x, NULL, 1));
+    CHECK(gr_grad(loss, (gr_tensor *[]){NULL}, grads, 1) != GR_OK);
+    close_things(&t);
+}
+
+TEST(stores)
+{
+    things t = open_things();
+    gr_entry e;
+    float w[4];
+    gr_error_clear();
+    REFUSES(gr_store_new(NULL));
+    FAILS(gr_store_add(NULL, "w", GR_WEIGHT, GR_F32, 2, shape));
+    FAILS(gr_store_add(t.store, NULL, GR_WEIGHT, GR_F32, 2, shape));
+    CHECK(gr_store_add(t.store, "v", GR_WEIGHT, GR_F32, 2, NULL) == GR_ERR_ARGUMENT);
+    IS(gr_store_count(NULL), 0);
+    IS(gr_store_find(NULL, "w"), -1);
+    IS(gr_store_find(t.store, NULL), -1);
+    FAILS(gr_store_entry(NULL, 0, &e));
+    FAILS(gr_store_entry(t.store, 0, NULL));
+    FAILS(gr_store_write(NULL, "w", w, sizeof w));
+    FAILS(gr_store_write(t.store, NULL, w, sizeof w));
+    FAILS(gr_store_write(t.store, "w", NULL, sizeof w));
+    FAILS(gr_store_read(NULL, "w", w, sizeof w));
+    FAILS(gr_store_read(t.store, NULL, w, sizeof w));
+    FAILS(gr_store_read(t.store, "w", NULL, sizeof w));
+    close_things(&t);
+}
+
+TEST(programs)
+{
+    things t = open_things();
+    gr_tensor *in = gr_input(t.graph, "in", GR_F32, 2, shape), *y = gr_add(t.x, in);
+    gr_error_clear();
+    REFUSES(gr_compile(NULL, &y, 1, t.device));
+    REFUSES(gr_compile(t.graph, &y, 1, NULL));
+    REFUSES(gr_compile(t.graph, NULL, 1, t.device));
+    gr_error_clear();
+    PASSES_NULL(gr_compile(t.graph, (gr_tensor *[]){NULL}, 1, t.device));
+    gr_program *p = gr_compile(t.graph, &y, 1, t.device);
+    CHECK_MADE(p);
+    float out[4];
+    CHECK_EQ_INT(gr_program_memory(NULL).total, 0);
+    FAILS(gr_program_reserve(NULL));
+    FAILS(gr_run(NULL, (const void *[]){four}, (void *[]){out}));
+    FAILS(gr_run(p, NULL, (void *[]){out}));
+    FAILS(gr_run(p, (const void *[]){NULL}, (void *[]){out}));
+    CHECK_OK(gr_run(p, (const void *[]){four}, NULL)); /* nothing is copied */
+    CHECK_OK(gr_run(p, (const void *[]){four}, (void *[]){NULL}));
+    REFUSES(gr_find_nonfinite(NULL, (const void *[]){four}));
+    REFUSES(gr_find_nonfinite(p, NULL));
+    gr_program_free(p);
+    FAILS(gr_eval(NULL, out, sizeof out));
+    FAILS(gr_eval(t.x, NULL, sizeof out));
+    CHECK(isnan(gr_item(NULL)));
+    close_things(&t);
+}
+
+TEST(tokenizers)
+{
+    things t = open_things();
+    gr_tokenizer *k = t.tokenizer;
+    const int32_t *ids, three[] = {65, 66, 67};
+    const char *text;
+    size_t n;
+    REFUSES(gr_tokenizer_load(NULL));
+    REFUSES(gr_tokenizer_from_json(NULL, 0));
+    REFUSES(gr_tokenizer_from_json(NULL, 5));
+    REFUSES(gr_tokenizer_char(NULL, 5, false));
+    REFUSES(gr_tokenizer_json(NULL, &n));
+    REFUSES(gr_tokenizer_json(NULL, NULL));
+    CHECK_MADE(gr_tokenizer_json(k, NULL));
+    IS(gr_tokenizer_vocab_size(NULL), 0);
+    IS(gr_tokenizer_id(NULL, "a"), -1);
+    IS(gr_tokenizer_id(k, NULL), -1);
+    REFUSES(gr_tokenizer_token(NULL, 1, &n));
+    CHECK_MADE(gr_tokenizer_token(k, 65, NULL));
+    IS(gr_tokenizer_bos(NULL), -1);
+    IS(gr_tokenizer_eos(NULL), -1);
+    FAILS(gr_tokenizer_encode(NULL, "a", 1, 0, &ids, &n));
+    FAILS(gr_tokenizer_encode(k, NULL, 1, 0, &ids, &n));
+    FAILS(gr_tokenizer_encode(k, "a", 1, 0, NULL, &n));
+    FAILS(gr_tokenizer_encode(k, "a", 1, 0, &ids, NULL));
+    CHECK_OK(gr_tokenizer_encode(k, NULL, 0, 0, &ids, &n));
+    CHECK_EQ_INT(n, 0);
+    gr_encoded all;
+    gr_span span = {"a", 1}, broken = {NULL, 1};
+    FAILS(gr_tokenizer_encode_all(NULL, &span, 1, 0, 1, &all));
+    FAILS(gr_tokenizer_encode_all(k, NULL, 1, 0, 1, &all));
+    FAILS(gr_tokenizer_encode_all(k, &broken, 1, 0, 1, &all));
+    FAILS(gr_tokenizer_encode_all(k, &span, 1, 0, 1, NULL));
+    FAILS(gr_tokenizer_decode(NULL, three, 3, 0, &text, &n));
+    FAILS(gr_tokenizer_decode(k, NULL, 3, 0, &text, &n));
+    FAILS(gr_tokenizer_decode(k, three, 3, 0, NULL, &n));
+    FAILS(gr_tokenizer_decode(k, three, 3, 0, &text, NULL));
+    gr_tokenizer_training how = {.vocab_size = 257, .threads = 1};
+    gr_tokenizer_trainer *trainer = gr_tokenizer_trainer_new(&how);
+    CHECK_MADE(trainer);
+    REFUSES(gr_tokenizer_trainer_new(NULL));
+    FAILS(gr_tokenizer_trainer_feed(NULL, "a", 1));
+    FAILS(gr_tokenizer_trainer_feed(trainer, NULL, 1));
+    FAILS(gr_tokenizer_trainer_feed_file(NULL, "x"));
+    FAILS(gr_tokenizer_trainer_feed_file(trainer, NULL));
+    REFUSES(gr_tokenizer_trainer_finish(NULL));
+    gr_tokenizer_trainer_free(trainer);
+    gr_text_stream *s = gr_text_stream_new(k, 0);
+    REFUSES(gr_text_stream_new(NULL, 0));
+    FAILS(gr_text_stream_feed(NULL, 65, &text, &n));
+    FAILS(gr_text_stream_feed(s, 65, NULL, &n));
+    FAILS(gr_text_stream_feed(s, 65, &text, NULL));
+    FAILS(gr_text_stream_end(NULL, &text, &n));
+    FAILS(gr_text_stream_end(s, NULL, &n));
+    FAILS(gr_text_stream_end(s, &text, NULL));
+    gr_text_stream_free(s);
+    close_things(&t);
+}
+
+TEST(models)
+{
+    things t = open_things();
+    gr_model *m = t.model;
+    const char *config = gr_model_config(m);
+    const char *dir = test_source("tests/data/models/gpt2");
+    REFUSES(gr_model_config_json(NULL));
+    REFUSES(gr_model_new("x", NULL, 5, t.device));
+    REFUSES(gr_model_new("x", config, strlen(config), NULL));
+    gr_model *nameless = gr_model_new(NULL, config, strlen(config), t.device);
+    CHECK_MADE(nameless);
+    gr_model_free(nameless);
+    REFUSES(gr_model_load(NULL, NULL, t.device));
+    REFUSES(gr_model_load(dir, NULL, NULL));
+    FAILS(gr_model_init(NULL, 1));
+    REFUSES(gr_model_describe(NULL));
+    REFUSES(gr_model_config(NULL));
+    REFUSES(gr_model_device(NULL));
+    REFUSES(gr_model_store(NULL));
+    REFUSES(gr_model_trainable(NULL));
+    REFUSES(gr_model_adapter_config(NULL));
+    gr_forward none = {0}, f = {.tokens = gr_input(t.graph, "tokens", GR_I64, 2, shape)};
+    REFUSES(gr_model_logits(NULL, &f));
+    REFUSES(gr_model_logits(m, NULL));
+    REFUSES(gr_model_logits(m, &none));
+    REFUSES(gr_model_hidden(NULL, &f));
+    REFUSES(gr_model_hidden(m, NULL));
+    FAILS(gr_model_add_cache(NULL, t.store, 1, 4, 4));
+    FAILS(gr_model_add_cache(m, NULL, 1, 4, 4));
+    FAILS(gr_model_save(NULL, "x", NULL, NULL));
+    FAILS(gr_model_save(m, NULL, NULL, NULL));
+    char path[600];
+    snprintf(path, sizeof path, "%s", test_join(test_dir(), "saved"));
+    CHECK_OK(gr_model_save(m, path, NULL, NULL)); /* as it is, in one file */
+    FAILS(gr_model_add_adapter(NULL, NULL));
+    CHECK_OK(gr_model_add_adapter(m, NULL)); /* gr_lora_defaults() */
+    CHECK(strstr(gr_model_adapter_config(m), "\"r\": 8"));
+    FAILS(gr_model_save_adapter(NULL, path));
+    FAILS(gr_model_save_adapter(m, NULL));
+    FAILS(gr_model_load_adapter(NULL, path));
+    FAILS(gr_model_load_adapter(m, NULL));
+    FAILS(gr_model_merge_adapter(NULL));
+    CHECK_EQ_INT(gr_lora_defaults().rank, 8);
+    close_things(&t);
+}
+
+TEST(training)
+{
+    things t = open_things();
+    int64_t tokens[12 * 64] = {0}, count;
+    double sum;
+    gr_batch batch = {tokens, tokens, NULL};
+    CHECK(gr_learning_rate(NULL, 99) == 1e-3); /* gr_train_defaults() */
+    REFUSES(gr_trainer_new(NULL, NULL));
+    PASSES_NULL(gr_trainer_new(t.model, NULL)); /* whose context is more than the model's */
+    CHECK(strstr(gr_error(), "context of 64"));
+    gr_train_options o = tiny_options();
+    gr_trainer *k = gr_trainer_new(t.model, &o);
+    CHECK_MADE(k);
+    gr_step_report report;
+    FAILS(gr_trainer_step(NULL, &batch, &report));
+    FAILS(gr_trainer_step(k, NULL, &report));
+    FAILS(gr_trainer_step(k, &(gr_batch){NULL, tokens, NULL}, &report));
+    FAILS(gr_trainer_step(k, &(gr_batch){tokens, NULL, NULL}, &report));
+    CHECK_OK(gr_trainer_step(k, &batch, NULL)); /* nobody asks */
+    FAILS(gr_trainer_eval_batch(NULL, &batch, &sum, &count));
+    FAILS(gr_trainer_eval_batch(k, NULL, &sum, &count));
+    FAILS(gr_trainer_eval_batch(k, &batch, NULL, &count));
+    FAILS(gr_trainer_eval_batch(k, &batch, &sum, NULL));
+    int32_t ids[20] = {0};
+    FAILS(gr_trainer_eval(NULL, ids, 20, &sum));
+    FAILS(gr_trainer_eval(k, NULL, 20, &sum));
+    FAILS(gr_trainer_eval(k, ids, 20, NULL));
+    CHECK_EQ_INT(gr_trainer_memory(NULL).total, 0);
+    REFUSES(gr_trainer_store(NULL));
+    IS(gr_trainer_steps(NULL), -1);
+    gr_trainer_set_steps(NULL, 3);
+    gr_trainer_free(k);
+    close_things(&t);
+}
+
+TEST(data)
+{
+    things t = open_things();
+    char path[600];
+    snprintf(path, sizeof path, "%s", test_join(test_dir(), "book.txt"));
+    CHECK_OK(gr_file_write(path, "some text to read", 17));
+    const char *paths[] = {path, NULL};
+    REFUSES(gr_corpus_load(NULL, 1));
+    REFUSES(gr_corpus_load(paths, 2));
+    gr_corpus *c = gr_corpus_load(paths, 1);
+    CHECK_MADE(c);
+    size_t n;
+    REFUSES(gr_corpus_text(NULL, &n));
+    CHECK_MADE(gr_corpus_text(c, NULL));
+    IS(gr_corpus_documents(NULL), -1);
+    gr_tokenizer_training how = {.vocab_size = 257, .threads = 1};
+    gr_tokenizer_trainer *trainer = gr_tokenizer_trainer_new(&how);
+    FAILS(gr_corpus_feed(NULL, trainer));
+    FAILS(gr_corpus_feed(c, NULL));
+    gr_tokenizer_trainer_free(trainer);
+    REFUSES(gr_data_from_corpus(NULL, t.tokenizer, 1));
+    REFUSES(gr_data_from_corpus(c, NULL, 1));
+    REFUSES(gr_data_from_ids(NULL, 5));
+    REFUSES(gr_data_load_documents(NULL, 1, t.tokenizer, -1, 1));
+    REFUSES(gr_data_load_documents(paths, 2, t.tokenizer, -1, 1));
+    REFUSES(gr_data_load_documents(paths, 1, NULL, -1, 1));
+    gr_data *d = gr_data_from_corpus(c, t.tokenizer, 1), *eval;
+    CHECK_MADE(d);
+    FAILS(gr_data_split(NULL, 0.5, &eval));
+    FAILS(gr_data_split(d, 0.5, NULL));
+    IS(gr_data_count(NULL), -1);
+    IS(gr_data_documents(NULL), -1);
+    REFUSES(gr_data_ids(NULL));
+    REFUSES(gr_rows_new(NULL, 4, true, 1));
+    gr_rows *rows = gr_rows_new(d, 4, true, 1);
+    int64_t tokens[4], targets[4];
+    CHECK_EQ_INT(gr_rows_describe(NULL).rows, 0);
+    gr_rows_fill(NULL, 0, tokens, targets, NULL);
+    gr_rows_fill(rows, 0, NULL, targets, NULL);
+    gr_rows_fill(rows, 0, tokens, NULL, NULL);
+    IS(gr_rows_of_epochs(NULL, 1), -1);
+    gr_run_options o = {.train = tiny_options()}, of_dir = {.dir = test_join(test_dir(), "run"), .train = o.train};
+    REFUSES(gr_run_lock_open(NULL));
+    FAILS(gr_train_run(NULL, d, NULL, &of_dir));
+    FAILS(gr_train_run(t.model, NULL, NULL, &of_dir));
+    FAILS(gr_train_run(t.model, d, NULL, NULL));
+    FAILS(gr_train_run(t.model, d, NULL, &o));
+    gr_rows_free(rows);
+    gr_data_free(d);
+    gr_corpus_free(c);
+    close_things(&t);
+}
+
+TEST(generation)
+{
+    things t = open_things();
+    const float logits[3] = {0, 5, 1};
+    const int64_t seen[] = {1, 2}, counts[] = {2}, *prompts[] = {seen};
+    float out[TINY_VOCAB];
+    CHECK(gr_sample_token(NULL, logits, 3, seen, 2, 2) >= 0); /* gr_sampling_defaults() */
+    CHECK(gr_sampling_defaults().temperature > 0);
+    IS(gr_sample_token(NULL, NULL, 3, seen, 2, 2), -1);
+    IS(gr_sample_token(NULL, logits, 3, NULL, 2, 2), -1);
+    CHECK(gr_sample_token(NULL, logits, 3, NULL, 0, 0) >= 0);
+    REFUSES(gr_generator_new(NULL, 1, 0));
+    gr_generator *g = gr_generator_new(t.model, 1, 0);
+    CHECK_MADE(g);
+    FAILS(gr_generator_feed(NULL, prompts, counts, out));
+    FAILS(gr_generator_feed(g, NULL, counts, out));
+    FAILS(gr_generator_feed(g, prompts, NULL, out));
+    FAILS(gr_generator_feed(g, prompts, counts, NULL));
+    FAILS(gr_generator_feed(g, (const int64_t *[]){NULL}, counts, out));
+    IS(gr_generator_length(NULL, 0), -1);
+    FAILS(gr_generator_reset(NULL));
+    CHECK_EQ_INT(gr_generator_memory(NULL).total, 0);
+    gr_generate_options o = {.max_tokens = 2, .sampling = gr_sampling_defaults()};
+    gr_generated made;
+    FAILS(gr_generate(NULL, NULL, seen, 2, &o, &made));
+    FAILS(gr_generate(g, NULL, NULL, 2, &o, &made));
+    FAILS(gr_generate(g, NULL, seen, 2, NULL, &made));
+    FAILS(gr_generate(g, NULL, seen, 2, &o, NULL));
+    FAILS(gr_generate_batch(NULL, NULL, prompts, counts, &o, 1, &made));
+    FAILS(gr_generate_batch(g, NULL, NULL, counts, &o, 1, &made));
+    FAILS(gr_generate_batch(g, NULL, (const int64_t *[]){NULL}, counts, &o, 1, &made));
+    FAILS(gr_generate_batch(g, NULL, prompts, NULL, &o, 1, &made));
+    FAILS(gr_generate_batch(g, NULL, prompts, counts, NULL, 1, &made));
+    FAILS(gr_generate_batch(g, NULL, prompts, counts, &o, 1, NULL));
+    CHECK_OK(gr_generate(g, NULL, seen, 2, &o, &made)); /* no tokenizer, no text */
+    gr_generated_free(&made);
+    gr_generator_free(g);
+    int64_t eos[2];
+    int n;
+    FAILS(gr_model_eos(NULL, NULL, eos, 2, &n));
+    FAILS(gr_model_eos(t.model, NULL, eos, 2, NULL));
+    FAILS(gr_model_eos(t.model, NULL, NULL, 2, &n));
+    CHECK_OK(gr_model_eos(t.model, NULL, eos, 2, &n));
+    double loss;
+    const int32_t ids[] = {1, 2, 3, 4, 5};
+    FAILS(gr_evaluate(NULL, ids, 5, NULL, &loss));
+    FAILS(gr_evaluate(t.model, NULL, 5, NULL, &loss));
+    FAILS(gr_evaluate(t.model, ids, 5, NULL, NULL));
+    CHECK_OK(gr_evaluate(t.model, ids, 5, NULL, &loss)); /* the model's context */
+    close_things(&t);
+}
+
+/* This file calls all that the header declares. */
+TEST(no_function_is_missing)
+{
+    char *header = gr_file_read(test_source("include/gradus.h"), 1 << 24, NULL);
+    char *self = gr_file_read(test_source("tests/null_test.c"), 1 << 24, NULL);
+    CHECK(header && self);
+    int found = 0;
+    for (const char *at = header; (at = strstr(at, "\nGR_API ")); at++) {
+        const char *open = strchr(at, '('), *name = open;
+        while (name[-1] == '_' || (name[-1] >= 'a' && name[-1] <= 'z') || (name[-1] >= '0' && name[-1] <= '9'))
+            name--;
+        char call[80];
+        snprintf(call, sizeof call, "%.*s", (int)(open - name), name);
+        const char *use = strstr(self, call);
+        if (!use)
+            test_fail(__FILE__, __LINE__, "%s is not called with NULL", call);
+        found++;
+    }
+    CHECK(found > 200);
+    gr_free(header);
+    gr_free(self);
+}
