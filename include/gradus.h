@@ -493,30 +493,46 @@ GR_API gr_device *gr_model_device(const gr_model *model);
 GR_API gr_store *gr_model_store(gr_model *model); /* its weights, in the order of their declaration */
 
 /* LoRA (Hu et al. 2021): the output of a linear layer gets scale · B(A(x)) added, A [rank, in], B [out, rank], f32 in a
- * store of their own; the model's own weights, of any dtype, are frozen. */
+ * store of their own; an embedding's rows likewise. The model's own weights, of any dtype, are frozen. */
+typedef enum gr_lora_bias {
+    GR_BIAS_NONE,
+    GR_BIAS_LORA_ONLY, /* biases of the layers that have LoRA are trained as well */
+    GR_BIAS_ALL,       /* all biases are, those of norms too */
+} gr_lora_bias;
 typedef struct gr_lora_options {
     int64_t rank;
     double alpha;               /* scale = alpha / rank */
     bool rslora;                /* scale = alpha / sqrt(rank) (Kalajdzievski 2023) */
+    bool dora;                  /* learns the lengths of W + scale BA's rows apart (Liu et al. 2024) */
     double dropout;             /* of x on its way to A, in training */
-    const char *const *targets; /* [n_targets] names of layers ("q_proj"), or "all-linear"; none: what peft adapts, */
-    int n_targets;              /* q_proj and v_proj, in gpt2 c_attn */
-    const char *base;           /* what the files call the model (base_model_name_or_path); may be NULL */
+    gr_lora_bias bias;          /* peft's `bias` */
+    bool b_bias;                /* B has a bias (peft's `lora_bias`); not with dora, nor on embeddings */
+    const char *const *targets; /* [n_targets] names of linear layers and embeddings ("q_proj", "embed_tokens"), or */
+    int n_targets;              /* "all-linear"; none: what the architecture usually adapts */
+    const char *const
+        *modules_to_save;  /* [n_modules_to_save] modules that are trained whole, with what is in them, and */
+    int n_modules_to_save; /* saved with the adapter ("embed_tokens", "lm_head", "norm") */
+    const int64_t *tokens; /* [n_tokens] ids whose rows of the embedding are trained, and of a head that is tied */
+    int n_tokens;          /* to it (peft's `trainable_token_indices`) */
+    const char *base;      /* what the files call the model (base_model_name_or_path); may be NULL */
     uint64_t seed;
 } gr_lora_options;
-/* Rank 8, alpha 16, no dropout, peft's targets. */
+/* Rank 8, alpha 16, no dropout, the architecture's usual targets: q_proj and v_proj, or what holds them. */
 GR_API gr_lora_options gr_lora_defaults(void);
-/* A new adapter, initialized as peft does: A random, B zero, so that it adds nothing yet. options NULL: gr_lora_defaults.
- * A model has one at most; it
- * is part of every graph built from then on, and what is trained. */
+/* A new adapter, initialized as peft does: A random, B zero, all else as the model has it, so that it changes nothing
+ * yet. options NULL: gr_lora_defaults. A model has one at most; it is part of every graph built from then on, and what is
+ * trained. An embedding and a head that are one become two when either is trained alone, as in peft. */
 GR_API gr_status gr_model_add_adapter(gr_model *model, const gr_lora_options *options);
 /* An adapter in peft's files: dir/adapter_config.json and adapter_model.safetensors or .bin. What of it is not supported is
- * a named error, as is a tensor that is missing, left over or of a wrong shape; the model is then as it was. */
+ * a named error, as is a tensor that is missing, left over or of a wrong shape; the model is then as it was. Weights of
+ * the base that the file has besides are the model's from then on, when they differ from it. */
 GR_API gr_status gr_model_load_adapter(gr_model *model, const char *dir);
 /* Writes these two files; `dir` is made if it is not there. */
 GR_API gr_status gr_model_save_adapter(gr_model *model, const char *dir);
-/* Adds scale · BA to the weights, in f32 and rounded once to their dtype; the adapter is gone then. A sum that the dtype
- * cannot hold is GR_ERR_NUMBER; after a failure load the model again. Programs made before are not to be run. */
+/* Folds the adapter into the weights, in f32 and rounded once to their dtype; it is gone then. A tied head that has come
+ * to differ from the embedding becomes a tensor of its own. A number that the dtype cannot hold is GR_ERR_NUMBER, a bias
+ * of B where the layer has none GR_ERR_UNSUPPORTED; after a failure load the model again. Programs made before are not to
+ * be run. */
 GR_API gr_status gr_model_merge_adapter(gr_model *model);
 /* The text of its adapter_config.json; NULL: there is no adapter. */
 GR_API const char *gr_model_adapter_config(const gr_model *model);

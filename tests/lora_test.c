@@ -3,6 +3,7 @@
 #include "tiny.h"
 
 #include "format/safetensors.h"
+#include "model/archs.h"
 
 enum { MOST = 64, MOST_STEPS = 32 };
 
@@ -136,7 +137,7 @@ static void check_gradients(golden *g)
 
 /* ---- adapters of peft ------------------------------------------------------------------------------------------- */
 
-static void check_adapter(const char *name)
+static void check_adapter_of(const char *name, bool trained)
 {
     static const char *const devices[] = {"ref", "cpu", "far"};
     for (int i = 0; i < 3; i++) {
@@ -144,7 +145,10 @@ static void check_adapter(const char *name)
         NOTE("%s on %s", name, devices[i]);
         open_golden(&g, name, devices[i]);
         CHECK_OK(gr_model_load_adapter(g.model, g.dir));
-        check_gradients(&g);
+        if (trained)
+            check_gradients(&g);
+        else
+            check_logits(&g, "logits");
         /* what is written is read again, to the last bit */
         const char *copy = test_join(test_dir(), devices[i]);
         CHECK_OK(gr_model_save_adapter(g.model, copy));
@@ -163,6 +167,11 @@ static void check_adapter(const char *name)
         check_logits(&g, "logits");
         close_golden(&g);
     }
+}
+
+static void check_adapter(const char *name)
+{
+    check_adapter_of(name, true);
 }
 
 TEST(layers_by_name)
@@ -184,6 +193,49 @@ TEST(all_layers_but_some)
 TEST(some_layers_only)
 {
     check_adapter("gpt2-layers");
+}
+
+TEST(dora)
+{
+    check_adapter("llama-dora");
+    check_adapter("gpt2-dora-embedding");
+}
+
+TEST(biases)
+{
+    check_adapter("gpt2-biases");
+}
+
+/* Merged, a tied head and its embedding are two. */
+TEST(embeddings_and_tied_heads)
+{
+    check_adapter("qwen2-embedding");
+    check_adapter("llama-tied-head");
+}
+
+TEST(modules_saved_whole)
+{
+    check_adapter("phi3-saved");
+    check_adapter("gpt2-saved");
+}
+
+TEST(rows_of_tokens)
+{
+    check_adapter("gemma3-tokens");
+    check_adapter("olmo2-tokens");
+}
+
+/* ensure_weight_tying: run and merged, not trained. */
+TEST(a_head_that_stays_tied)
+{
+    check_adapter_of("llama-ties", false);
+    golden g;
+    open_golden(&g, "llama-ties", "cpu");
+    CHECK_OK(gr_model_load_adapter(g.model, g.dir));
+    gr_train_options o = tiny_options();
+    CHECK(!gr_trainer_new(g.model, &o));
+    CHECK_ERROR(GR_ERR_UNSUPPORTED, "ensure_weight_tying");
+    close_golden(&g);
 }
 
 /* ---- training --------------------------------------------------------------------------------------------------- */
@@ -271,6 +323,31 @@ TEST(twenty_steps_as_in_peft)
     check_training("gpt2-names");
 }
 
+TEST(twenty_steps_of_all_that_is_trained)
+{
+    static const char *const names[] = {"llama-dora",      "gpt2-dora-embedding", "gpt2-biases",
+                                        "qwen2-embedding", "llama-tied-head",     "phi3-saved",
+                                        "gpt2-saved",      "gemma3-tokens",       "olmo2-tokens"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        check_training(names[i]);
+}
+
+/* Logits of tokens 0 to 7; caller frees. */
+static float *tiny_logits(golden *g)
+{
+    int64_t ids[8] = {0, 1, 2, 3, 4, 30, 6, 7}, shape[] = {1, 8};
+    gr_graph *graph = gr_graph_new();
+    gr_forward f = {.tokens = gr_input(graph, "tokens", GR_I64, 2, shape)};
+    gr_tensor *out = gr_model_logits(g->model, &f);
+    gr_program *p = gr_compile(graph, &out, 1, g->device);
+    CHECK_MADE(p);
+    float *logits = gr_alloc((size_t)(8 * g->vocab) * sizeof *logits);
+    CHECK_OK(gr_run(p, (const void *[]){ids}, (void *[]){logits}));
+    gr_program_free(p);
+    gr_graph_free(graph);
+    return logits;
+}
+
 /* ---- new adapters ----------------------------------------------------------------------------------------------- */
 
 static gr_model *adapted(const char *arch, gr_device *device, const gr_lora_options *o)
@@ -331,13 +408,96 @@ TEST(layers_that_are_not_there)
     gr_lora_options o = gr_lora_defaults();
     o.targets = (const char *const[]){"c_attn", "q_proj"};
     o.n_targets = 2;
-    check_refused(m, o, "no linear layer \"q_proj\"");
+    check_refused(m, o, "no linear layer and no embedding \"q_proj\"");
     CHECK(strstr(gr_error(), "c_attn, c_proj, c_fc"));
     o.targets = (const char *const[]){"attn.c_fc"};
     o.n_targets = 1;
     check_refused(m, o, "names none of the model's layers");
     check_refused(m, (gr_lora_options){.rank = 0, .alpha = 1}, "the rank");
     check_refused(m, (gr_lora_options){.rank = 1, .alpha = 1, .dropout = 1}, "dropout");
+    gr_model_free(m);
+    gr_device_close(device);
+}
+
+/* Every architecture has layers that are adapted when none are named. */
+TEST(usual_layers_of_every_architecture)
+{
+#define MODEL_TYPE(type) #type,
+    static const char *const types[] = {GR_ARCHS(MODEL_TYPE)};
+    gr_device *device = gr_device_open("cpu", 1);
+    gr_lora_options o = gr_lora_defaults();
+    for (size_t i = 0; i < sizeof types / sizeof *types; i++) {
+        NOTE("%s", types[i]);
+        gr_model *m = adapted(types[i], device, &o);
+        CHECK(gr_store_count(gr_model_trainable(m)) > 0 && gr_store_count(gr_model_trainable(m)) % 4 == 0);
+        gr_model_free(m);
+    }
+    gr_device_close(device);
+}
+
+/* What a model gives, and with a new adapter gives still, whatever is trained with it; and merged as well. */
+static void check_unchanged(const char *arch, bool tied, const gr_lora_options *o)
+{
+    gr_device *device = gr_device_open("cpu", 1);
+    gr_model_info info = tiny_info(arch, tied);
+    golden g = {.device = device, .rows = 1, .length = 8, .vocab = TINY_VOCAB};
+    float *logits[3];
+    NOTE("%s", arch);
+    g.model = tiny_model_of(&info, device, 1);
+    for (int i = 0; i < 3; i++) {
+        if (i == 1)
+            CHECK_OK(gr_model_add_adapter(g.model, o));
+        else if (i == 2)
+            CHECK_OK(gr_model_merge_adapter(g.model));
+        logits[i] = tiny_logits(&g);
+        for (int k = 0; k < 8 * TINY_VOCAB; k++)
+            CHECK_NEAR(logits[i][k], logits[0][k], 1e-5);
+    }
+    CHECK(gr_model_describe(g.model)->tied == (tied && o->n_modules_to_save == 0));
+    CHECK_OK(gr_model_save(g.model, test_join(test_dir(), "untied"), &(gr_save_options){0}, NULL));
+    gr_dir_remove(test_join(test_dir(), "untied"));
+    for (int i = 0; i < 3; i++)
+        gr_free(logits[i]);
+    gr_model_free(g.model);
+    gr_device_close(device);
+}
+
+TEST(a_new_adapter_of_everything_changes_nothing)
+{
+    gr_lora_options o = gr_lora_defaults();
+    int64_t tokens[] = {30, 2, 7};
+    o.dora = true;
+    o.bias = GR_BIAS_ALL;
+    o.tokens = tokens;
+    o.n_tokens = 3;
+    check_unchanged("gpt2", true, &o);
+    check_unchanged("qwen2", false, &o);
+    check_unchanged("gemma3_text", true, &o);
+    o = gr_lora_defaults();
+    o.bias = GR_BIAS_LORA_ONLY;
+    o.b_bias = true;
+    o.modules_to_save = (const char *const[]){"wte", "ln_f", "lm_head"};
+    o.n_modules_to_save = 3;
+    check_unchanged("gpt2", true, &o);
+    o.modules_to_save = (const char *const[]){"embed_tokens"};
+    o.n_modules_to_save = 1;
+    o.b_bias = false;
+    check_unchanged("llama", true, &o);
+}
+
+/* Without a bias there is nowhere to add that of B. */
+TEST(biases_of_b_that_cannot_be_merged)
+{
+    gr_device *device = gr_device_open("cpu", 1);
+    gr_lora_options o = gr_lora_defaults();
+    o.b_bias = true;
+    gr_model *m = adapted("llama", device, &o);
+    CHECK_STATUS(gr_model_merge_adapter(m), GR_ERR_UNSUPPORTED);
+    CHECK_ERROR(GR_ERR_UNSUPPORTED, "self_attn.q_proj\" has none");
+    gr_model_free(m);
+    m = tiny_model("llama", device);
+    o.dora = true;
+    check_refused(m, o, "do not go together");
     gr_model_free(m);
     gr_device_close(device);
 }
@@ -487,14 +647,27 @@ static void write_config(const char *dir, const char *keys)
     CHECK_OK(gr_file_write(test_join(dir, "adapter_config.json"), text, strlen(text)));
 }
 
-TEST(configs_that_are_not_plain_lora)
+TEST(configs_that_are_refused)
 {
     static const char *const cases[][2] = {
-        {"\"target_modules\": [\"c_attn\"], \"use_dora\": true", "use_dora"},
-        {"\"target_modules\": [\"c_attn\"], \"bias\": \"all\"", "bias"},
-        {"\"target_modules\": [\"c_attn\"], \"lora_bias\": true", "lora_bias"},
-        {"\"target_modules\": [\"c_attn\"], \"modules_to_save\": [\"lm_head\"]", "modules_to_save"},
-        {"\"target_modules\": [\"c_attn\"], \"trainable_token_indices\": [1]", "trainable_token_indices"},
+        {"\"target_modules\": [\"c_attn\"], \"bias\": \"some\"", "supported are none, lora_only and all"},
+        {"\"target_modules\": [\"c_attn\"], \"use_dora\": 1", "use_dora"},
+        {"\"target_modules\": [\"c_attn\"], \"use_dora\": true, \"lora_bias\": true", "lora_bias"},
+        {"\"target_modules\": [\"wte\"], \"lora_bias\": true", "\"transformer.wte\" is an embedding"},
+        {"\"target_modules\": [\"c_attn\"], \"modules_to_save\": \"lm_head\"", "modules_to_save"},
+        {"\"target_modules\": [\"c_attn\"], \"modules_to_save\": [\"lm_.*\"]", "is no name of a module"},
+        {"\"target_modules\": [\"c_attn\"], \"modules_to_save\": [\"_attn\"]",
+         "in target_modules and in modules_to_save"},
+        {"\"target_modules\": [\"c_attn\"], \"trainable_token_indices\": [1, 31]",
+         "token 31, and \"transformer.wte\" has 31"},
+        {"\"target_modules\": [\"c_attn\"], \"trainable_token_indices\": [4, 4]", "token 4 is there twice"},
+        {"\"target_modules\": [\"c_attn\"], \"trainable_token_indices\": [-1]", "trainable_token_indices"},
+        {"\"target_modules\": [\"c_attn\"], \"trainable_token_indices\": {\"wte\": []}", "expected ids"},
+        {"\"target_modules\": [\"c_attn\"], \"trainable_token_indices\": {\"embed_tokens\": [1]}", "names none"},
+        {"\"target_modules\": [\"c_attn\"], \"trainable_token_indices\": {\"wpe\": [1]}", "wpe\" are not supported"},
+        {"\"target_modules\": [\"wte\"], \"trainable_token_indices\": [1]", "is trained in another way too"},
+        {"\"target_modules\": [\"c_attn\"], \"modules_to_save\": [\"wte\"], \"trainable_token_indices\": [1]",
+         "another way too"},
         {"\"target_modules\": [\"c_attn\"], \"target_parameters\": [\"x\"]", "target_parameters"},
         {"\"target_modules\": [\"c_attn\"], \"layer_replication\": [[0, 2]]", "layer_replication"},
         {"\"target_modules\": [\"c_attn\"], \"task_type\": \"SEQ_CLS\"", "task_type"},
@@ -508,9 +681,8 @@ TEST(configs_that_are_not_plain_lora)
         {"\"target_modules\": \"all-linear\", \"layers_to_transform\": [0]", "layers_to_transform"},
         {"\"target_modules\": [3]", "target_modules"},
         {"\"target_modules\": \"(\"", "target_modules"},
-        {"\"target_modules\": null", "target_modules"},
-        {"\"target_modules\": [\"wte\"]", "its linear layers are"},
-        {"\"target_modules\": [\"c_attn\"], \"exclude_modules\": [\"c_attn\"]", "its linear layers are"},
+        {"\"target_modules\": [\"ln_f\"]", "its layers are wte, wpe, c_attn"},
+        {"\"target_modules\": [\"c_attn\"], \"exclude_modules\": [\"c_attn\"]", "its layers are"},
         {"\"lora_dropout\": 2, \"target_modules\": [\"c_attn\"]", "lora_dropout"},
     };
     gr_device *device = gr_device_open("cpu", 1);
@@ -544,7 +716,7 @@ static void write_weights(const char *dir, const char *name, int64_t rows, const
     CHECK_OK(gr_safetensors_write(test_join(dir, "adapter_model.safetensors"), &spec));
 }
 
-/* peft saves embeddings, too, where an adapter is for one of them: the model's own are fine, others are not. */
+/* peft saves embeddings, too, where an adapter is for one of them: others than the model's own are used. */
 static void check_embedding(gr_model *m, const char *dir)
 {
     float weights[TINY_CONTEXT * 8], low[16] = {0};
@@ -567,6 +739,21 @@ static void check_embedding(gr_model *m, const char *dir)
     CHECK_OK(gr_model_load_adapter(m, dir));
     CHECK_OK(gr_model_merge_adapter(m));
     weights[5] += 1;
+    CHECK_OK(gr_safetensors_write(test_join(dir, "adapter_model.safetensors"), &spec));
+    CHECK_OK(gr_model_load_adapter(m, dir));
+    float is[TINY_CONTEXT * 8];
+    CHECK_OK(gr_store_read(gr_model_store(m), "transformer.wpe.weight", is, sizeof is));
+    CHECK(memcmp(is, weights, sizeof is) == 0);
+    gr_train_options train = tiny_options();
+    CHECK(!gr_trainer_new(m, &train)); /* a checkpoint would be without it */
+    CHECK_ERROR(GR_ERR_UNSUPPORTED, "weights of the base");
+    CHECK_OK(gr_model_save_adapter(m, test_join(test_dir(), "again")));
+    gr_safetensors *again = gr_safetensors_open(test_join(test_dir(), "again/adapter_model.safetensors"));
+    CHECK_MADE(again);
+    CHECK(memcmp(gr_safetensors_find(again, t[2].name)->data, weights, sizeof weights) == 0);
+    gr_safetensors_close(again);
+    CHECK_OK(gr_model_merge_adapter(m));
+    t[2].shape[0]--;
     CHECK_OK(gr_safetensors_write(test_join(dir, "adapter_model.safetensors"), &spec));
     CHECK_STATUS(gr_model_load_adapter(m, dir), GR_ERR_FILE);
     CHECK_ERROR(GR_ERR_FILE, "wpe.base_layer.weight");
@@ -604,12 +791,10 @@ TEST(tensors_that_do_not_fit)
 
 /* ---- failing memory and disks ------------------------------------------------------------------------------------ */
 
-static gr_status whole_life(void *ctx)
+static gr_status whole_life_of(gr_device *device, const gr_lora_options *o)
 {
-    gr_device *device = ctx;
     gr_model *m = tiny_model("gpt2", device);
-    gr_lora_options o = gr_lora_defaults();
-    gr_status s = m ? gr_model_add_adapter(m, &o) : gr_error_status();
+    gr_status s = m ? gr_model_add_adapter(m, o) : gr_error_status();
     const char *dir = test_join(test_dir(), "adapter");
     if (s == GR_OK)
         s = gr_model_save_adapter(m, dir);
@@ -621,11 +806,35 @@ static gr_status whole_life(void *ctx)
     return s;
 }
 
+static gr_status whole_life(void *ctx)
+{
+    gr_lora_options o = gr_lora_defaults();
+    return whole_life_of(ctx, &o);
+}
+
+/* Of an adapter with everything; what it has merged of the embedding is another base for what it saved. */
+static gr_status rich_life(void *ctx)
+{
+    gr_lora_options o = gr_lora_defaults();
+    int64_t tokens[] = {3, 30};
+    o.dora = true;
+    o.bias = GR_BIAS_ALL;
+    o.targets = (const char *const[]){"c_fc", "wpe"};
+    o.n_targets = 2;
+    o.tokens = tokens;
+    o.n_tokens = 2;
+    o.modules_to_save = (const char *const[]){"ln_f"};
+    o.n_modules_to_save = 1;
+    return whole_life_of(ctx, &o);
+}
+
 TEST(memory_that_fails)
 {
     gr_device *device = gr_device_open("ref", 1);
     CHECK_OK(whole_life(device)); /* what the device keeps is taken now */
     CHECK(SWEEP_ALLOCATIONS(whole_life, device) > 100);
+    CHECK_OK(rich_life(device));
+    CHECK(SWEEP_ALLOCATIONS(rich_life, device) > 200);
     gr_device_close(device);
 }
 

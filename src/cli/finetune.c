@@ -7,7 +7,7 @@
 #include "cli/term.h"
 #include "cli/train_flags.h"
 #include "cli/verbs.h"
-#include "model/lora.h"
+#include "model/adapter.h"
 
 const gr_flag gr_finetune_flag_table[] = {
     {"out", GR_TEXT(gr_train_flags, out), .value = "RUN",
@@ -24,11 +24,20 @@ const gr_flag gr_finetune_flag_table[] = {
     {"lora-alpha", GR_FLOAT(gr_train_flags, lora_alpha), .value = "X", .positive = true, .max = 1e30,
      .shown = "twice the rank", .help = "what the adapter adds is scaled by alpha / rank"},
     {"lora-targets", GR_TEXT(gr_train_flags, lora_targets), .value = "LIST",
-     .shown = "as peft: q_proj,v_proj, in gpt2 c_attn",
-     .help = "layers with an adapter, by name, split by commas; all-linear: all but the head"},
+     .shown = "q_proj,v_proj, or the layer that holds them",
+     .help = "linear layers and embeddings with an adapter, by name, split by commas; all-linear: all but the head"},
     {"lora-dropout", GR_FLOAT(gr_train_flags, lora_dropout), .value = "X", .initial = "0", .max = 0.99,
      .help = "of what goes into the adapter"},
     {"rslora", GR_SWITCH(gr_train_flags, rslora), .help = "scale by alpha / sqrt(rank): for high ranks"},
+    {"dora", GR_SWITCH(gr_train_flags, dora),
+     .help = "learn the lengths of the adapted weights' rows apart from their directions"},
+    {"lora-bias", GR_CHOICE(gr_train_flags, lora_bias), .value = "none|lora_only|all", .initial = "none",
+     .help = "biases of the model trained besides: those of adapted layers, or all"},
+    {"lora-b-bias", GR_SWITCH(gr_train_flags, lora_b_bias), .help = "the adapter's second matrix gets a bias"},
+    {"modules-to-save", GR_TEXT(gr_train_flags, modules_to_save), .value = "LIST", .shown = "none",
+     .help = "modules trained whole and saved with the adapter: embed_tokens,lm_head,norm"},
+    {"train-tokens", GR_TEXT(gr_train_flags, train_tokens), .value = "LIST", .shown = "none",
+     .help = "tokens whose rows of the embedding are trained, by id or as they are spelled, split by commas"},
     {0},
 };
 
@@ -38,7 +47,7 @@ const gr_default gr_finetune_defaults[] = {
     {"beta2", "0.999"}, {"weight-decay", "0"}, {0},
 };
 
-enum { MOST_TARGETS = 64 };
+enum { MOST_WORDS = 256 };
 
 bool gr_is_finetune(const gr_args *args)
 {
@@ -47,20 +56,43 @@ bool gr_is_finetune(const gr_args *args)
 
 /* ---- the adapter -------------------------------------------------------------------------------------------- */
 
-/* "a,b" in place to {"a", "b"}. */
-static gr_status split(gr_args *args, char *text, const char **out, int *n)
+/* "a,b" split. */
+typedef struct words {
+    char *text;
+    const char *list[MOST_WORDS];
+    int n;
+} words;
+
+static gr_status split(gr_args *args, const char *flag, const char *text, words *w)
 {
-    for (char *word = text; word; (*n)++) {
+    *w = (words){.text = text ? gr_strdup(text) : NULL};
+    if (text && !w->text)
+        return GR_ERR_MEMORY;
+    for (char *word = w->text; word; w->n++) {
         char *comma = strchr(word, ',');
         if (comma)
             *comma = '\0';
-        if (*n == MOST_TARGETS || !*word)
+        if (w->n == MOST_WORDS || !*word)
             return gr_args_fail(args,
-                                "--lora-targets: expected names split by commas, at most %d\nLeave it out for the "
-                                "usual layers.",
-                                MOST_TARGETS);
-        out[*n] = word;
+                                "--%s: expected names split by commas, at most %d\nLeave it out for what is usual.",
+                                flag, MOST_WORDS);
+        w->list[w->n] = word;
         word = comma ? comma + 1 : NULL;
+    }
+    return GR_OK;
+}
+
+/* Ids, and tokens as they are spelled in the vocabulary. */
+static gr_status find_tokens(gr_args *args, const gr_tokenizer *tokenizer, const words *w, int64_t *ids)
+{
+    for (int i = 0; i < w->n; i++) {
+        bool is_id = strlen(w->list[i]) < 10 && w->list[i][strspn(w->list[i], "0123456789")] == '\0';
+        ids[i] = is_id ? strtoll(w->list[i], NULL, 10) : gr_tokenizer_id(tokenizer, w->list[i]);
+        if (ids[i] < 0)
+            return gr_args_fail(args,
+                                "--train-tokens: the vocabulary has no token \"%.100s\"\nGive tokens as "
+                                "tokenizer.json spells them, or their ids.",
+                                w->list[i]);
     }
     return GR_OK;
 }
@@ -75,16 +107,32 @@ static gr_status add_adapter(gr_args *args, gr_train_job *job)
 {
     const gr_train_flags *f = args->options;
     char base[PATH_MAX];
-    const char *targets[MOST_TARGETS];
+    words targets, saved = {0}, tokens = {0};
+    int64_t ids[MOST_WORDS];
     gr_lora_options o = {.rank = f->lora_rank, .alpha = f->lora_alpha, .rslora = f->rslora, .dropout = f->lora_dropout};
+    o.dora = f->dora;
+    o.bias = (gr_lora_bias)f->lora_bias;
+    o.b_bias = f->lora_b_bias;
     o.base = whole_path(job->on.path, base);
     o.seed = (uint64_t)args->common.seed;
-    o.targets = targets;
-    char *names = f->lora_targets ? gr_strdup(f->lora_targets) : NULL;
-    gr_status s = names ? split(args, names, targets, &o.n_targets) : f->lora_targets ? GR_ERR_MEMORY : GR_OK;
+    gr_status s = split(args, "lora-targets", f->lora_targets, &targets);
+    if (s == GR_OK)
+        s = split(args, "modules-to-save", f->modules_to_save, &saved);
+    if (s == GR_OK)
+        s = split(args, "train-tokens", f->train_tokens, &tokens);
+    if (s == GR_OK)
+        s = find_tokens(args, job->on.tokenizer, &tokens, ids);
+    o.targets = targets.list;
+    o.n_targets = targets.n;
+    o.modules_to_save = saved.list;
+    o.n_modules_to_save = saved.n;
+    o.tokens = ids;
+    o.n_tokens = tokens.n;
     if (s == GR_OK)
         s = gr_args_blame(args, gr_model_add_adapter(job->on.model, &o));
-    gr_free(names);
+    gr_free(targets.text);
+    gr_free(saved.text);
+    gr_free(tokens.text);
     return s;
 }
 
@@ -124,7 +172,8 @@ static void tell(const gr_train_flags *f, const gr_train_job *job)
 /* What the flags say only together, or together with the model. */
 static gr_status settle(gr_args *args, const gr_opened *on)
 {
-    static const char *const lora[] = {"lora-rank", "lora-alpha", "lora-targets", "lora-dropout", "rslora"};
+    static const char *const lora[] = {"lora-rank", "lora-alpha", "lora-targets",    "lora-dropout", "rslora",
+                                       "dora",      "lora-bias",  "modules-to-save", "train-tokens", "lora-b-bias"};
     gr_train_flags *f = args->options;
     bool no_new = (f->full || on->adapter) && !f->resume;
     for (size_t i = 0; no_new && i < sizeof lora / sizeof *lora; i++)

@@ -17,10 +17,11 @@ typedef struct gr_train_flags {
     const char *vocabulary; /* a tokenizer.json in place of what --tokenizer would make; NULL: none */
     /* of finetune */
     const char *model; /* MODEL; NULL: train */
-    bool full, rslora;
+    bool full, rslora, dora, lora_b_bias;
+    int lora_bias; /* a gr_lora_bias */
     int64_t lora_rank;
     double lora_alpha, lora_dropout;
-    const char *lora_targets;
+    const char *lora_targets, *modules_to_save, *train_tokens;
 } gr_train_flags;
 
 /* A verb's flags are the first or the second of these, and the third. */

@@ -100,4 +100,5 @@ const gr_arch gr_arch_gemma3_text = {
     .logits = gr_llama_logits,
     .block = block,
     .ignores = gr_llama_ignores,
+    .targets = {"q_proj", "v_proj"},
 };

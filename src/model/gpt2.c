@@ -124,4 +124,6 @@ const gr_arch gr_arch_gpt2 = {
     .write = write_config,
     .logits = logits,
     .ignores = ignores,
+    .targets = {"c_attn"},
+    .fan_in_fan_out = true,
 };

@@ -263,21 +263,6 @@ static bool same_values(const gr_safetensor *a, const gr_safetensor *b)
     return true;
 }
 
-/* From here on the model is one whose config.json does not tie the two. */
-static gr_status untie(gr_model *m)
-{
-    gr_json_doc *doc = gr_json_parse("config.json", m->config, strlen(m->config));
-    gr_json_put_bool(gr_json_root(doc), "tie_word_embeddings", false);
-    char *text = doc ? gr_json_format(doc, true, NULL) : NULL;
-    gr_json_free(doc);
-    if (!text)
-        return gr_error_status();
-    gr_free(m->config);
-    m->config = text;
-    m->h.tied = m->info.tied = false;
-    return GR_OK;
-}
-
 /* Of a head and the embedding that config.json ties it to a file may have either, as transformers reads it; or both, and
  * where they differ the head is one of its own. */
 static gr_status settle_head(gr_model *m, gr_names *names, const char *dir)
@@ -297,7 +282,7 @@ static gr_status settle_head(gr_model *m, gr_names *names, const char *dir)
     gr_remark(GR_LOG_WARN,
               "%s: \"" HEAD "\" differs from \"%s\", which config.json ties it to; the file's head is used", dir,
               embedding);
-    return untie(m);
+    return gr_model_untie(m);
 }
 
 /* ---- all of it ---------------------------------------------------------------------------------------------- */

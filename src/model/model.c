@@ -1,5 +1,5 @@
 /* Models: made from a config.json, initialized or loaded, and built into graphs. */
-#include "model/lora.h"
+#include "model/adapter.h"
 
 #include "backend/backend.h"
 #include "base/dtype.h"
@@ -78,7 +78,7 @@ void gr_model_free(gr_model *m)
 {
     if (!m)
         return;
-    gr_lora_close(m);
+    gr_adapter_close(m);
     gr_store_free(m->store);
     gr_weights_close(m->files);
     gr_free(m->inits);
@@ -122,6 +122,22 @@ bool gr_model_slides(const gr_model *m, int layer)
 int64_t gr_model_window(const gr_model *m, int layer)
 {
     return gr_model_slides(m, layer) ? m->h.window : 0;
+}
+
+/* ---- untying ------------------------------------------------------------------------------------------------ */
+
+gr_status gr_model_untie(gr_model *m)
+{
+    gr_json_doc *doc = gr_json_parse("config.json", m->config, strlen(m->config));
+    gr_json_put_bool(gr_json_root(doc), "tie_word_embeddings", false);
+    char *text = doc ? gr_json_format(doc, true, NULL) : NULL;
+    gr_json_free(doc);
+    if (!text)
+        return gr_error_status();
+    gr_free(m->config);
+    m->config = text;
+    m->h.tied = m->info.tied = false;
+    return GR_OK;
 }
 
 /* ---- initializing ------------------------------------------------------------------------------------------- */

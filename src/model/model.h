@@ -35,6 +35,27 @@ typedef struct gr_hparams {
 
 struct gr_build;
 
+/* A layer with parameters while a graph is built: what an observer sees of it. */
+typedef enum gr_layer_kind { GR_LAYER_LINEAR, GR_LAYER_CONV1D, GR_LAYER_EMBEDDING, GR_LAYER_NORM } gr_layer_kind;
+
+typedef struct gr_layer {
+    gr_layer_kind kind;
+    bool tied;          /* a head that reads an embedding's weight */
+    char module[256];   /* its name in transformers: "model.layers.0.self_attn.q_proj" */
+    const char *name;   /* in the graph's scope: "self_attn.q_proj" */
+    gr_tensor *x;       /* what it reads: activations, or an embedding's ids */
+    gr_tensor *weight;  /* [out, in] of a linear layer, [in, out] of a conv1d, [rows, width] of an embedding */
+    gr_tensor *product; /* of a linear layer: without the bias */
+} gr_layer;
+
+/* Sees every layer of every graph of a model, and may change it. */
+typedef struct gr_layer_observer {
+    /* The tensor to take for the layer's "weight" or "bias", which is `own` in the model's store. */
+    gr_tensor *(*param)(struct gr_build *b, const gr_layer *l, const char *part, gr_tensor *own);
+    /* What the layer gives; y is what it would give by itself. */
+    gr_tensor *(*result)(struct gr_build *b, const gr_layer *l, gr_tensor *y);
+} gr_layer_observer;
+
 typedef enum gr_init { GR_INIT_NORMAL, GR_INIT_ZEROS, GR_INIT_ONES } gr_init;
 
 /* An architecture: one file, one record. */
@@ -52,6 +73,8 @@ typedef struct gr_arch {
     gr_tensor *(*logits)(struct gr_build *b, gr_tensor *tokens); /* [B, T] to [B, T, V] */
     gr_tensor *(*block)(struct gr_build *b, gr_tensor *x); /* for gr_llama_logits: a layer, [B, T, C] to the same */
     bool (*ignores)(const char *name);                     /* tensors of old files that are no parameters; NULL: none */
+    const char *targets[4]; /* layers that LoRA adapts when it is not told: peft's, or those that stand for the same */
+    bool fan_in_fan_out;    /* of an adapter's config: the layers are conv1d */
 } gr_arch;
 
 /* The standard deviation for a new model of this width, sqrt(2 / (5 C)) (Nguyen & Salazar 2019, "Transformers without
@@ -85,8 +108,12 @@ struct gr_model {
     int tied_to;                 /* the embedding in the store that a tied head reads */
     const struct gr_names *like; /* while it is loaded: parameters get the dtypes they have there; NULL: f32 */
     gr_weights *files;           /* what the store's tensors may lie in, open as long as the model; NULL: no files */
-    struct gr_adapter *adapter;  /* NULL: none (lora.h) */
+    struct gr_adapter *adapter;  /* NULL: none (adapter.h) */
+    const gr_layer_observer *observer; /* NULL: nobody */
 };
+
+/* From here on the model is one whose config.json does not tie head and embedding. */
+gr_status gr_model_untie(gr_model *m);
 
 /* Builds the model's smallest graph, to see what is in it. */
 gr_status gr_model_trace(gr_model *m);

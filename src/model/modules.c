@@ -29,7 +29,7 @@ static bool ends_with_pattern(const char *name, const char *key)
     return true;
 }
 
-static bool is_plain(const char *key)
+bool gr_is_module_name(const char *key)
 {
     for (const char *c = key; *c; c++)
         if (!isalnum((unsigned char)*c) && *c != '_' && *c != '.')
@@ -133,7 +133,7 @@ gr_status gr_modules_read_layers(gr_modules *m, gr_json layers, gr_json pattern)
             return s;
     }
     for (size_t i = 0; i < m->n_layer_lists; i++)
-        if (!is_plain(m->layer_lists[i]))
+        if (!gr_is_module_name(m->layer_lists[i]))
             gr_json_fail(pattern, "\"%s\" is a regex; names of lists of layers are supported", m->layer_lists[i]);
     return gr_json_check(layers.doc);
 }
@@ -216,7 +216,7 @@ gr_status gr_module_values_read(gr_module_values *v, gr_json object, double min,
         item->key = gr_strdup(it.key);
         if (!item->key)
             return GR_ERR_MEMORY;
-        if (!is_plain(it.key) && !(item->regex = whole_regex("(?:.*\\.)?", it.key)))
+        if (!gr_is_module_name(it.key) && !(item->regex = whole_regex("(?:.*\\.)?", it.key)))
             return gr_fail_in("key \"%s\"", object.key);
     }
     return gr_json_check(object.doc);

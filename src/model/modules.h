@@ -5,6 +5,9 @@
 #include "format/json.h"
 #include "text/stages/regex.h"
 
+/* Letters, digits, _ and dots: nothing special to a regex. */
+bool gr_is_module_name(const char *name);
+
 /* A module is named by its whole name or by its last parts, by a regex for the whole name, or is any but the head. */
 typedef struct gr_modules {
     bool all;

@@ -1,5 +1,6 @@
 /* Layers. */
-#include "model/lora.h"
+#include "model/nn.h"
+
 #include "model/names.h"
 
 #include "base/dtype.h"
@@ -42,12 +43,39 @@ gr_tensor *gr_nn_param(gr_build *b, const char *name, gr_init init, float std, i
     return gr_param(b->g, b->model->store, full);
 }
 
-static gr_tensor *part(gr_build *b, const char *name, const char *kind, gr_init init, float std, int ndim,
+/* ---- what an observer sees ----------------------------------------------------------------------------------- */
+
+/* A layer's name as transformers has it: files that go without the body's prefix name it "h.0.attn.c_attn". */
+static gr_layer layer_of(const gr_build *b, gr_layer_kind kind, gr_tensor *x, const char *name)
+{
+    const gr_model *m = b->model;
+    gr_layer l = {.kind = kind, .name = name, .x = x};
+    const char *scope = b->g->scope ? b->g->scope : "";
+    bool add = *m->prefix == '\0' && strcmp(name, "lm_head") != 0;
+    if (m->observer)
+        snprintf(l.module, sizeof l.module, "%s%s%s", add ? m->arch->prefix : "", scope, name);
+    return l;
+}
+
+static gr_tensor *observed(gr_build *b, const gr_layer *l, gr_tensor *y)
+{
+    const gr_layer_observer *o = b->model->observer;
+    return o && y ? o->result(b, l, y) : y;
+}
+
+/* The layer's parameter `own` of the model's store, or what an observer has in its place. */
+static gr_tensor *param_of(gr_build *b, const gr_layer *l, const char *kind, gr_tensor *own)
+{
+    const gr_layer_observer *o = b->model->observer;
+    return o && own ? o->param(b, l, kind, own) : own;
+}
+
+static gr_tensor *part(gr_build *b, const gr_layer *l, const char *kind, gr_init init, float std, int ndim,
                        const int64_t *shape)
 {
     char full[128];
-    snprintf(full, sizeof full, "%s.%s", name, kind);
-    return gr_nn_param(b, full, init, std != 0 ? std : b->h->init_std, ndim, shape);
+    snprintf(full, sizeof full, "%s.%s", l->name, kind);
+    return param_of(b, l, kind, gr_nn_param(b, full, init, std != 0 ? std : b->h->init_std, ndim, shape));
 }
 
 gr_tensor *gr_nn_f32(gr_tensor *x)
@@ -56,23 +84,28 @@ gr_tensor *gr_nn_f32(gr_tensor *x)
 }
 
 /* A parameter that takes part in f32. */
-static gr_tensor *f32_part(gr_build *b, const char *name, const char *kind, gr_init init, const int64_t *width)
+static gr_tensor *f32_part(gr_build *b, const gr_layer *l, const char *kind, gr_init init, const int64_t *width)
 {
-    return gr_nn_f32(part(b, name, kind, init, 0, 1, width));
+    return gr_nn_f32(part(b, l, kind, init, 0, 1, width));
 }
 
 /* ---- layers ------------------------------------------------------------------------------------------------- */
 
+gr_tensor *gr_nn_no_padding(gr_build *b, gr_tensor *x, gr_tensor *ids)
+{
+    if (!x || b->h->padding < 0)
+        return x;
+    gr_tensor *padding =
+        gr_eq(gr_unsqueeze(ids, ids->spec.ndim), gr_fill(b->g, GR_I64, 0, NULL, (double)b->h->padding));
+    return gr_select(padding, gr_detach(x), x);
+}
+
 gr_tensor *gr_nn_embedding(gr_build *b, gr_tensor *ids, const char *name, int64_t rows, int64_t width)
 {
-    gr_tensor *weight = part(b, name, "weight", GR_INIT_NORMAL, 0, 2, (int64_t[]){rows, width});
-    gr_tensor *x = gr_nn_f32(gr_embedding(weight, ids));
-    if (x && b->h->padding >= 0) {
-        gr_tensor *padding =
-            gr_eq(gr_unsqueeze(ids, ids->spec.ndim), gr_fill(b->g, GR_I64, 0, NULL, (double)b->h->padding));
-        x = gr_select(padding, gr_detach(x), x);
-    }
-    return gr_name(x, "%s", name);
+    gr_layer l = layer_of(b, GR_LAYER_EMBEDDING, ids, name);
+    l.weight = part(b, &l, "weight", GR_INIT_NORMAL, 0, 2, (int64_t[]){rows, width});
+    gr_tensor *x = gr_nn_no_padding(b, gr_nn_f32(gr_embedding(l.weight, ids)), ids);
+    return gr_name(observed(b, &l, x), "%s", name);
 }
 
 static gr_tensor *linear(gr_build *b, gr_tensor *x, const char *name, int64_t out, bool bias, float std, bool conv1d)
@@ -81,10 +114,12 @@ static gr_tensor *linear(gr_build *b, gr_tensor *x, const char *name, int64_t ou
         return NULL;
     int64_t in = x->spec.shape[x->spec.ndim - 1];
     int64_t shape[] = {conv1d ? in : out, conv1d ? out : in};
-    gr_tensor *y = gr_matmul(x, part(b, name, "weight", GR_INIT_NORMAL, std, 2, shape), false, !conv1d);
+    gr_layer l = layer_of(b, conv1d ? GR_LAYER_CONV1D : GR_LAYER_LINEAR, x, name);
+    l.weight = part(b, &l, "weight", GR_INIT_NORMAL, std, 2, shape);
+    gr_tensor *y = l.product = gr_matmul(x, l.weight, false, !conv1d);
     if (bias)
-        y = gr_add(y, f32_part(b, name, "bias", GR_INIT_ZEROS, &out));
-    return gr_lora_add(b, x, gr_name(y, "%s", name), name, conv1d);
+        y = gr_add(y, f32_part(b, &l, "bias", GR_INIT_ZEROS, &out));
+    return observed(b, &l, gr_name(y, "%s", name));
 }
 
 gr_tensor *gr_nn_linear(gr_build *b, gr_tensor *x, const char *name, int64_t out, bool bias, float std)
@@ -99,10 +134,15 @@ gr_tensor *gr_nn_conv1d(gr_build *b, gr_tensor *x, const char *name, int64_t out
 
 gr_tensor *gr_nn_tied_head(gr_build *b, gr_tensor *x, const char *name, int64_t rows, int64_t width)
 {
-    gr_tensor *weight = part(b, name, "weight", GR_INIT_NORMAL, 0, 2, (int64_t[]){rows, width});
-    if (weight)
-        b->model->tied_to = weight->name ? gr_store_find(b->model->store, weight->name) : -1;
-    return gr_matmul(x, weight, false, true);
+    char full[128];
+    snprintf(full, sizeof full, "%s.weight", name);
+    gr_tensor *own = gr_nn_param(b, full, GR_INIT_NORMAL, b->h->init_std, 2, (int64_t[]){rows, width});
+    if (own)
+        b->model->tied_to = own->name ? gr_store_find(b->model->store, own->name) : -1;
+    gr_layer l = {.kind = GR_LAYER_LINEAR, .tied = true, .module = "lm_head", .name = "lm_head", .x = x};
+    l.weight = param_of(b, &l, "weight", own);
+    l.product = gr_matmul(x, l.weight, false, true);
+    return observed(b, &l, l.product);
 }
 
 gr_tensor *gr_nn_layer_norm(gr_build *b, gr_tensor *x, const char *name)
@@ -110,8 +150,9 @@ gr_tensor *gr_nn_layer_norm(gr_build *b, gr_tensor *x, const char *name)
     if (!x)
         return NULL;
     const int64_t *width = &x->spec.shape[x->spec.ndim - 1];
-    gr_tensor *weight = f32_part(b, name, "weight", GR_INIT_ONES, width);
-    gr_tensor *bias = f32_part(b, name, "bias", GR_INIT_ZEROS, width);
+    gr_layer l = layer_of(b, GR_LAYER_NORM, x, name);
+    gr_tensor *weight = f32_part(b, &l, "weight", GR_INIT_ONES, width);
+    gr_tensor *bias = f32_part(b, &l, "bias", GR_INIT_ZEROS, width);
     return gr_name(gr_layer_norm(x, weight, bias, b->h->norm_eps), "%s", name);
 }
 
@@ -120,8 +161,9 @@ gr_tensor *gr_nn_rms_norm(gr_build *b, gr_tensor *x, const char *name)
     if (!x)
         return NULL;
     bool plus_one = b->h->norm_plus_one;
+    gr_layer l = layer_of(b, GR_LAYER_NORM, x, name);
     gr_tensor *weight =
-        f32_part(b, name, "weight", plus_one ? GR_INIT_ZEROS : GR_INIT_ONES, &x->spec.shape[x->spec.ndim - 1]);
+        f32_part(b, &l, "weight", plus_one ? GR_INIT_ZEROS : GR_INIT_ONES, &x->spec.shape[x->spec.ndim - 1]);
     weight = plus_one ? gr_offset(weight, 1) : weight;
     return gr_name(gr_rms_norm(x, weight, b->h->norm_eps), "%s", name);
 }

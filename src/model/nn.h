@@ -26,6 +26,8 @@ gr_tensor *gr_nn_param(gr_build *b, const char *name, gr_init init, float std, i
 /* x in f32, as all activations are; f32 itself stays as it is. For parameters that are no factor of a gr_matmul: norms'
  * weights, biases, rows of a table. */
 gr_tensor *gr_nn_f32(gr_tensor *x);
+/* x [.., C] of ids [..], through which nothing is learned about the padding token. */
+gr_tensor *gr_nn_no_padding(gr_build *b, gr_tensor *x, gr_tensor *ids);
 
 /* ---- layers ---- */
 
@@ -34,7 +36,7 @@ gr_tensor *gr_nn_embedding(gr_build *b, gr_tensor *ids, const char *name, int64_
 gr_tensor *gr_nn_linear(gr_build *b, gr_tensor *x, const char *name, int64_t out, bool bias, float std);
 /* The same with weight [in, out], as GPT-2's Conv1D has it. */
 gr_tensor *gr_nn_conv1d(gr_build *b, gr_tensor *x, const char *name, int64_t out, float std);
-/* y = x · weight^T with an embedding's weight: a tied head. */
+/* y = x · weight^T with the weight of the embedding `name`: a tied head. */
 gr_tensor *gr_nn_tied_head(gr_build *b, gr_tensor *x, const char *name, int64_t rows, int64_t width);
 gr_tensor *gr_nn_layer_norm(gr_build *b, gr_tensor *x, const char *name);
 gr_tensor *gr_nn_rms_norm(gr_build *b, gr_tensor *x, const char *name);

@@ -47,4 +47,5 @@ const gr_arch gr_arch_olmo2 = {
     .logits = gr_llama_logits,
     .block = block,
     .ignores = gr_llama_ignores,
+    .targets = {"q_proj", "v_proj"},
 };

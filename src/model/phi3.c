@@ -80,4 +80,5 @@ const gr_arch gr_arch_phi3 = {
     .logits = gr_llama_logits,
     .block = block,
     .ignores = gr_llama_ignores,
+    .targets = {"qkv_proj"},
 };

@@ -41,4 +41,5 @@ const gr_arch gr_arch_qwen2 = {
     .logits = gr_llama_logits,
     .block = gr_llama_block,
     .ignores = gr_llama_ignores,
+    .targets = {"q_proj", "v_proj"},
 };

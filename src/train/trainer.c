@@ -5,7 +5,7 @@
 #include "base/mem.h"
 #include "base/philox.h"
 #include "graph/graph.h"
-#include "model/lora.h"
+#include "model/adapter.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -192,6 +192,8 @@ static gr_status build(gr_trainer *t)
 {
     gr_status s = check_options(t->model, &t->options);
     if (s == GR_OK)
+        s = gr_adapter_check_training(t->model);
+    if (s == GR_OK)
         s = declare_state(t);
     gr_tensor **nodes = s == GR_OK ? gr_alloc_zero(2 * (size_t)t->n_params, sizeof *nodes) : NULL;
     if (!nodes)
@@ -217,7 +219,7 @@ gr_trainer *gr_trainer_new(gr_model *model, const gr_train_options *options)
     t->options = *options;
     t->trained = gr_model_trainable(model);
     t->n_params = gr_store_count(t->trained);
-    t->drops = options->dropout > 0 || gr_lora_dropout(model) > 0;
+    t->drops = options->dropout > 0 || gr_adapter_dropout(model) > 0;
     t->state = gr_store_new(gr_model_device(model));
     t->gradients = gr_store_new(gr_model_device(model));
     size_t rows = options->batch > 0 && options->context > 0 ? (size_t)(options->batch * options->context) : 0;

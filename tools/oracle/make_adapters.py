@@ -3,8 +3,8 @@
 
     make_adapters.py [--out tests/data/adapters] [NAME...]
 
-A golden directory is an adapter as peft saved it (adapter_config.json, adapter_model.safetensors), with A and B random,
-and two files more.
+A golden directory is an adapter as peft saved it (adapter_config.json, adapter_model.safetensors), with A and B random
+and what stands in place of the base's parameters moved away from them, and two files more.
 
 expected.json: the base (a directory of tests/data/models) and, where there are curves, how they were trained.
 expected.safetensors, everything in f32 on the CPU, dropout off:
@@ -12,7 +12,7 @@ expected.safetensors, everything in f32 on the CPU, dropout off:
     logits     f32 [R, T, V]  of the model with the adapter
     merged     f32 [R, T, V]  after peft's merge_and_unload
     loss       f32 []         mean over the R*(T-1) predictions
-    grad.NAME  f32            d loss / d NAME for every tensor of adapter_model.safetensors
+    grad.NAME  f32            d loss / d NAME for every tensor of adapter_model.safetensors that is trained
 and of training on `stream` for 20 steps of AdamW (decay on tensors of two dims), gradients clipped to a norm, rows of
 `context` tokens one after the other as --order sequential reads them, `accumulate` micro-batches of `batch` rows a step:
     stream     i64 [N]
@@ -30,10 +30,10 @@ import transformers
 from peft import LoraConfig, PeftModel, get_peft_model
 from safetensors.torch import load_file, save_file
 
-SEED, ROWS, TOKENS, VOCAB, STREAM, STEPS = 5, 2, 16, 96, 331, 20
+SEED, ROWS, TOKENS, STREAM, STEPS = 5, 2, 16, 331, 20
 TRAINING = {"lr": 5e-3, "betas": [0.9, 0.95], "eps": 1e-8, "weight_decay": 0.1, "clip": 1.0, "context": 16, "batch": 2}
 
-# Every way in which peft may name layers, ranks and scales; `accumulate` asks for curves.
+# Every way in which peft may name layers, ranks and scales, and all that it trains beside them; `accumulate` asks for curves.
 ADAPTERS = {
     "llama-names": ("llama", 1, dict(r=4, lora_alpha=8, target_modules=["q_proj", "v_proj"])),
     "gpt2-names": ("gpt2", 2, dict(r=3, lora_alpha=5, target_modules=["c_attn", "mlp.c_proj"], use_rslora=True)),
@@ -44,7 +44,24 @@ ADAPTERS = {
     "gpt2-all": ("gpt2-noprefix", 0, dict(r=2, lora_alpha=3, target_modules="all-linear", exclude_modules=["attn.c_proj"])),
     "gpt2-layers": ("gpt2", 0, dict(
         r=2, lora_alpha=3, target_modules=["c_fc", "transformer.h.0.attn.c_attn"], layers_to_transform=[1], layers_pattern="h")),
+    "llama-dora": ("llama", 1, dict(r=2, lora_alpha=6, target_modules=["v_proj", "down_proj"], use_dora=True, use_rslora=True)),
+    "gpt2-dora-embedding": ("gpt2-noprefix", 2, dict(
+        r=2, lora_alpha=3, target_modules=["c_attn", "wte"], rank_pattern={"wte": 3}, use_dora=True, bias="all")),
+    "gpt2-biases": ("gpt2", 1, dict(r=2, lora_alpha=3, target_modules=["c_attn", "c_fc"], bias="lora_only", lora_bias=True)),
+    "qwen2-embedding": ("qwen2", 1, dict(r=2, lora_alpha=5, target_modules=["embed_tokens", "q_proj"])),
+    "llama-tied-head": ("llama-gqa-tied", 1, dict(r=2, lora_alpha=5, target_modules=["lm_head", "o_proj"])),
+    "phi3-saved": ("phi3", 1, dict(
+        r=2, lora_alpha=5, target_modules=["qkv_proj"], modules_to_save=["embed_tokens", "lm_head", "norm"])),
+    "gpt2-saved": ("gpt2", 1, dict(r=2, lora_alpha=5, target_modules=["c_attn"], modules_to_save=["wte", "h.1.mlp"])),
+    "gemma3-tokens": ("gemma3", 1, dict(r=2, lora_alpha=5, target_modules=["q_proj"], trainable_token_indices=[30, 3, 0])),
+    "olmo2-tokens": ("olmo2", 1, dict(r=2, lora_alpha=5, target_modules=["o_proj"],
+                                      trainable_token_indices={"embed_tokens": [3, 30], "lm_head": [7]})),
+    "llama-ties": ("llama-gqa-tied", 0, dict(
+        r=2, lora_alpha=5, target_modules=["q_proj"], modules_to_save=["embed_tokens"], ensure_weight_tying=True)),
 }
+
+# So much are A and B, and so much are other trained parameters away from the base's.
+SPREAD = 0.2
 
 
 def rows_of(stream, first, n, context):
@@ -88,24 +105,28 @@ def adapted(base, directory, dtype=torch.float32, trainable=False):
 
 
 def in_file(name):
-    return name.replace(".default.", ".")
+    """A trained parameter's name in adapter_model.safetensors."""
+    for part, without in ((".modules_to_save.default.", "."), (".lora_magnitude_vector.default.weight", ".lora_magnitude_vector"),
+                          (".default.", "."), (".default", "")):
+        name = name.replace(part, without)
+    return name
 
 
 def expected_of(base, directory, ids, stream, accumulate, dtype):
     out = {"ids": ids}
     model = adapted(base, directory, dtype, trainable=True)
     logits = model(input_ids=ids, use_cache=False).logits
-    loss = torch.nn.functional.cross_entropy(logits[:, :-1].reshape(-1, VOCAB), ids[:, 1:].reshape(-1))
+    loss = torch.nn.functional.cross_entropy(logits[:, :-1].flatten(0, 1), ids[:, 1:].reshape(-1))
     loss.backward()
     out["logits"], out["loss"] = logits.detach(), loss.detach()
-    out |= {"grad." + in_file(n): p.grad for n, p in model.named_parameters() if p.requires_grad}
+    out |= {"grad." + in_file(n): p.grad for n, p in model.named_parameters() if p.grad is not None}
     with torch.no_grad():
         out["merged"] = adapted(base, directory, dtype).merge_and_unload()(input_ids=ids, use_cache=False).logits
     if accumulate:
         out["stream"] = stream
         model = adapted(base, directory, dtype, trainable=True)
         out["losses"], out["norms"] = train(model, stream, accumulate)
-        out |= {"final." + in_file(n): p.detach() for n, p in model.named_parameters() if p.requires_grad}
+        out |= {"final." + in_file(n): p.detach() for n, p in model.named_parameters() if p.grad is not None}
         full = base_model(base, dtype).requires_grad_(True)
         out["full"], _ = train(full, stream, accumulate)
     return {name: t.contiguous().clone() for name, t in out.items()}
@@ -126,14 +147,14 @@ def make(name, models, directory):
     config = LoraConfig(task_type="CAUSAL_LM", init_lora_weights=False, **options)
     model = get_peft_model(base_model(base, torch.float32), config)
     with torch.no_grad():
-        for p in model.parameters():
+        for n, p in model.named_parameters():
             if p.requires_grad:
-                p.copy_(0.2 * torch.randn(p.shape))
+                p.copy_(SPREAD * torch.randn(p.shape) + (0 if ".lora_A." in n or ".lora_B." in n else p))
     model.peft_config["default"].base_model_name_or_path = base_name
     model.save_pretrained(directory)
     (directory / "README.md").unlink(missing_ok=True)
     generator = torch.Generator().manual_seed(SEED)
-    ids = torch.randint(2, VOCAB, (ROWS, TOKENS), generator=generator)
+    ids = torch.randint(0 if "trainable_token_indices" in options else 2, model.config.vocab_size, (ROWS, TOKENS), generator=generator)
     stream = torch.randint(2, 12, (STREAM,), generator=generator)  # few tokens: there is something to learn
     f32 = expected_of(base, directory, ids, stream, accumulate, torch.float32)
     f64 = expected_of(base, directory, ids, stream, accumulate, torch.float64)
