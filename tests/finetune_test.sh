@@ -173,6 +173,60 @@ rm -r further2/checkpoints/* further2/latest
 run 0 finetune --resume --out further2
 cmp -s further/latest/adapter_model.safetensors further2/latest/adapter_model.safetensors || fail 'finetune --adapter, resumed'
 
+# ---- all that peft trains ----
+# rich NAME FLAGS...: trains, resumes to the same bits, merges to a model that says the same.
+rich() {
+    name=$1
+    shift
+    run 0 finetune base data.jsonl --out "$name" --steps 16 --save-every 8 --keep 9 --lora-rank 4 --batch 2 --context 32 --lr 2e-2 \
+        --quiet "$@"
+    first=$(step_loss "$name" 1)
+    awk -v a="$first" -v b="$(step_loss "$name" 16)" 'BEGIN { exit !(b < a - 0.2) }' || fail "$name has not learned"
+    cp -r "$name" again_rich
+    rm -r again_rich/checkpoints/step-16 again_rich/latest
+    run 0 finetune --resume --out again_rich
+    for file in adapter_model training; do
+        cmp -s "$name/latest/$file.safetensors" again_rich/latest/$file.safetensors || fail "$name: a resumed run ends elsewhere"
+    done
+    run 0 eval "$name" --data text.txt --json
+    cp out by_adapter
+    run 0 merge "$name" --out merged_rich
+    run 0 eval merged_rich --data text.txt --json
+    merged=$(field loss)
+    cp by_adapter out
+    near "$merged" "$(field loss)" 1e-4 "$name: the loss of the merged model"
+    rm -r again_rich merged_rich
+}
+rich dora --dora --lora-targets all-linear --lora-dropout 0.1
+says '"use_dora": true' dora/latest/adapter_config.json
+grep -q 'down_proj.lora_magnitude_vector' dora/latest/adapter_model.safetensors || fail 'no magnitudes'
+rich embedding --lora-targets embed_tokens,q_proj --rslora
+grep -q 'embed_tokens.lora_embedding_A' embedding/latest/adapter_model.safetensors || fail 'no LoRA of the embedding'
+rich saved --modules-to-save embed_tokens,lm_head,norm --lora-bias all
+says '"bias": "all"' saved/latest/adapter_config.json
+rich tokens --train-tokens 'q,5,?'
+id=$("$g" tokenize base 'q' 2>err | tr -dc '0-9')
+tr -d '\n ' <tokens/latest/adapter_config.json >flat
+says "\"trainable_token_indices\":[$id,5," flat
+# The embedding and the head are one in base; trained apart they become two.
+run 0 merge saved --out two
+says '"tie_word_embeddings": false' two/config.json
+run 0 merge tokens --out one
+says '"tie_word_embeddings": true' one/config.json
+run 0 finetune base data.jsonl --out b_bias --steps 2 --lora-b-bias --quiet
+run 1 merge b_bias --out nothing
+says 'lora_bias' err
+run 2 finetune base data.jsonl --out x --lora-b-bias --dora
+run 2 finetune base data.jsonl --out x --train-tokens 'q,nobody'
+says 'no token "nobody"' err
+run 2 finetune base data.jsonl --out x --train-tokens 5,5
+says 'token 5 is there twice' err
+run 2 finetune base data.jsonl --out x --train-tokens 500000
+run 2 finetune base data.jsonl --out x --train-tokens 5 --modules-to-save embed_tokens
+run 2 finetune base data.jsonl --out x --lora-bias some
+run 2 finetune base data.jsonl --out x --full --dora
+run 2 finetune dora data.jsonl --out x --modules-to-save norm
+
 # ---- merge ----
 run 0 merge run --out merged
 [ "$(text_of merged -p 'who? ')" = 'the lazy fox' ] || fail 'merged'
@@ -252,7 +306,9 @@ if [ "$GRADUS_KIND" = plain ] && /usr/bin/time -f %M true 2>kib && [ -s kib ]; t
     "$g" train text.txt --tokenizer char --arch llama --steps 1 --layers 6 --embed 512 --heads 8 --context 64 --batch 1 \
         --out run_large --quiet 2>err || fail "train: $(cat err)"
     run 0 convert run_large --to hf --out large # a run's own state would be read, to see that it is whole
-    for flags in '--lora-targets all-linear' '--lora-rank 16 --accumulate 2' '--full'; do
+    for flags in '--lora-targets all-linear' '--lora-rank 16 --accumulate 2' '--full' '--dora --lora-targets all-linear' \
+        '--modules-to-save embed_tokens,lm_head,mlp' '--lora-targets embed_tokens,lm_head' \
+        '--train-tokens 3,4,5 --lora-bias all'; do
         flags="$flags --batch 2 --context 64 --steps 3"
         rm -rf big
         # shellcheck disable=SC2086

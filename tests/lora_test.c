@@ -673,7 +673,6 @@ TEST(configs_that_are_refused)
         {"\"target_modules\": [\"c_attn\"], \"task_type\": \"SEQ_CLS\"", "task_type"},
         {"\"target_modules\": [\"c_attn\"], \"init_lora_weights\": \"pissa\"", "init_lora_weights"},
         {"\"target_modules\": [\"c_attn\"], \"what_comes_next\": 3", "what_comes_next"},
-        {"\"target_modules\": [\"c_attn\"], \"r\": 2", "adapter_config.json"},
         {"\"target_modules\": [\"c_attn\"], \"rank_pattern\": {\"c_attn\": 0}", "rank_pattern"},
         {"\"target_modules\": [\"c_attn\"], \"rank_pattern\": {\"c_attn\": 1.5}", "rank_pattern"},
         {"\"target_modules\": [\"c_attn\"], \"alpha_pattern\": [3]", "alpha_pattern"},

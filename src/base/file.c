@@ -152,6 +152,14 @@ void gr_map_close(gr_map *m)
     *m = (gr_map){0};
 }
 
+void gr_map_release(const void *data, size_t size)
+{
+    uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), from = ((uintptr_t)data + page - 1) / page * page,
+              to = ((uintptr_t)data + size) / page * page;
+    if (from < to)
+        madvise((void *)from, to - from, MADV_DONTNEED); /* only whole pages, and only a wish */
+}
+
 static gr_status too_large(const char *path, size_t limit)
 {
     return gr_fail(GR_ERR_FILE, "reading %s: larger than %zu bytes\ncheck that this is the right file", path, limit);

@@ -16,6 +16,8 @@ typedef struct gr_map {
 /* An empty file maps to size 0; data is not NULL. A pointer of Git LFS is refused, here and by gr_file_read. */
 gr_status gr_map_open(const char *path, gr_map *out);
 void gr_map_close(gr_map *m);
+/* Of a mapping: bytes that are not needed soon. Their memory is free for others; read again, they come from the file. */
+void gr_map_release(const void *data, size_t size);
 /* For what is read in pieces: GR_ERR_FILE when the `size` bytes are all of a file, and are a pointer of Git LFS. */
 gr_status gr_refuse_pointer(const char *path, const void *data, size_t size);
 

@@ -1,6 +1,7 @@
 /* What the tensors of a new adapter begin as: it changes nothing yet. */
 #include "model/adapter.h"
 
+#include "base/file.h"
 #include "base/mem.h"
 #include "base/philox.h"
 #include "program/store.h"
@@ -66,10 +67,15 @@ static gr_status set_magnitude(gr_model *m, const gr_lora *l)
     return compute(m, g, gr_dora_norm(&b, l, own_param(g, m, m->adapter->notes[l->layer].weight)), l->magnitude);
 }
 
+/* The base's own is not read again, but where something else does. */
 static gr_status copy_param(gr_model *m, const gr_override *o)
 {
+    gr_entry e;
     gr_graph *g = gr_graph_new();
-    return compute(m, g, own_param(g, m, o->param), o->entry);
+    gr_status s = compute(m, g, own_param(g, m, o->param), o->entry);
+    if (s == GR_OK && gr_store_is_mapped(m->store, o->param) && gr_store_entry(m->store, o->param, &e) == GR_OK)
+        gr_map_release(gr_store_view(m->store, o->param), e.bytes);
+    return s;
 }
 
 static gr_status copy_rows(gr_model *m, const gr_token_rows *r)

@@ -105,7 +105,6 @@ struct gr_model {
     const char *prefix;   /* arch->prefix, or "" for files that go without */
     gr_param_init *inits; /* [gr_store_count(store)] */
     size_t n_inits, inits_capacity;
-    int tied_to;                 /* the embedding in the store that a tied head reads */
     const struct gr_names *like; /* while it is loaded: parameters get the dtypes they have there; NULL: f32 */
     gr_weights *files;           /* what the store's tensors may lie in, open as long as the model; NULL: no files */
     struct gr_adapter *adapter;  /* NULL: none (adapter.h) */

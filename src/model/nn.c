@@ -137,8 +137,6 @@ gr_tensor *gr_nn_tied_head(gr_build *b, gr_tensor *x, const char *name, int64_t 
     char full[128];
     snprintf(full, sizeof full, "%s.weight", name);
     gr_tensor *own = gr_nn_param(b, full, GR_INIT_NORMAL, b->h->init_std, 2, (int64_t[]){rows, width});
-    if (own)
-        b->model->tied_to = own->name ? gr_store_find(b->model->store, own->name) : -1;
     gr_layer l = {.kind = GR_LAYER_LINEAR, .tied = true, .module = "lm_head", .name = "lm_head", .x = x};
     l.weight = param_of(b, &l, "weight", own);
     l.product = gr_matmul(x, l.weight, false, true);
