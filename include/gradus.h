@@ -509,9 +509,8 @@ typedef struct gr_lora_options {
     bool b_bias;                /* B has a bias (peft's `lora_bias`); not with dora, nor on embeddings */
     const char *const *targets; /* [n_targets] names of linear layers and embeddings ("q_proj", "embed_tokens"), or */
     int n_targets;              /* "all-linear"; none: what the architecture usually adapts */
-    const char *const
-        *modules_to_save;  /* [n_modules_to_save] modules that are trained whole, with what is in them, and */
-    int n_modules_to_save; /* saved with the adapter ("embed_tokens", "lm_head", "norm") */
+    const char *const *modules_to_save; /* [n_modules_to_save] names of modules trained whole, with what is in them: */
+    int n_modules_to_save;              /* "embed_tokens", "lm_head", "norm" */
     const int64_t *tokens; /* [n_tokens] ids whose rows of the embedding are trained, and of a head that is tied */
     int n_tokens;          /* to it (peft's `trainable_token_indices`) */
     const char *base;      /* what the files call the model (base_model_name_or_path); may be NULL */
