@@ -44,7 +44,8 @@ const gr_verb gr_verb_merge = {
     .positional = "MODEL [ADAPTER]",
     .about =
         "ADAPTER is a directory in peft's files or a run of finetune; left out when MODEL is one, whose base is then "
-        "found by its config. W + scale BA, with DoRA's lengths, is computed in f32 and rounded once, to the dtype of W or to --dtype. PATH "
+        "found by its config. W + scale BA, with DoRA's lengths, is computed in f32 and rounded once, to the dtype of "
+        "W or to --dtype. PATH "
         "is a model directory with the other files of MODEL, which is read again and compared before it gets its name.",
     .flags = gr_write_flag_table,
     .needs = {"out"},
