@@ -69,7 +69,8 @@ static gr_status find_zero(const gr_tokenizer *t, gr_tokenizer_scratch *s, const
     if (!status && replaces)
         status = gr_normalizer_run(t->normalizer, text, (size_t)(n + n_next), &two, &s->normal_spare);
     bool merged = replaces && n_next && two.size <= one.size;
-    if (!status && starts_with(normal, &one) && !merged) {
+    bool shifted = !one.size && gr_normalizer_shifts(t->normalizer);
+    if (!status && starts_with(normal, &one) && !merged && !shifted) {
         *zero = one.size;
     } else if (!status && normal->size && !replaces) {
         gr_utf8_read(normal->data, normal->data + normal->size, &n);

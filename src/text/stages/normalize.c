@@ -305,6 +305,14 @@ bool gr_normalizer_replaced(const gr_normalizer *n, const char *text, size_t siz
     return false;
 }
 
+bool gr_normalizer_shifts(const gr_normalizer *n)
+{
+    for (size_t i = 0; i < n->n; i++)
+        if (n->step[i].kind->run == run_charsmap)
+            return true;
+    return false;
+}
+
 bool gr_normalizer_is_empty(const gr_normalizer *n)
 {
     return n->n == 0;
