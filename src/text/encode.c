@@ -65,11 +65,11 @@ static gr_status find_zero(const gr_tokenizer *t, gr_tokenizer_scratch *s, const
     gr_utf8_read(text, end, &n);
     if (text + n < end)
         gr_utf8_read(text + n, end, &n_next);
-    gr_status status = gr_normalizer_run(t->normalizer, text, (size_t)n, &one, &s->normal_spare);
+    bool shifted;
+    gr_status status = gr_normalizer_run_first(t->normalizer, text, (size_t)n, &one, &s->normal_spare, &shifted);
     if (!status && replaces)
         status = gr_normalizer_run(t->normalizer, text, (size_t)(n + n_next), &two, &s->normal_spare);
     bool merged = replaces && n_next && two.size <= one.size;
-    bool shifted = !one.size && gr_normalizer_shifts(t->normalizer);
     if (!status && starts_with(normal, &one) && !merged && !shifted) {
         *zero = one.size;
     } else if (!status && normal->size && !replaces) {

@@ -305,14 +305,6 @@ bool gr_normalizer_replaced(const gr_normalizer *n, const char *text, size_t siz
     return false;
 }
 
-bool gr_normalizer_shifts(const gr_normalizer *n)
-{
-    for (size_t i = 0; i < n->n; i++)
-        if (n->step[i].kind->run == run_charsmap)
-            return true;
-    return false;
-}
-
 bool gr_normalizer_is_empty(const gr_normalizer *n)
 {
     return n->n == 0;
@@ -320,7 +312,15 @@ bool gr_normalizer_is_empty(const gr_normalizer *n)
 
 gr_status gr_normalizer_run(const gr_normalizer *n, const char *text, size_t size, gr_bytes *out, gr_bytes *spare)
 {
+    bool dropped;
+    return gr_normalizer_run_first(n, text, size, out, spare, &dropped);
+}
+
+gr_status gr_normalizer_run_first(const gr_normalizer *n, const char *text, size_t size, gr_bytes *out, gr_bytes *spare,
+                                  bool *dropped)
+{
     gr_status status = GR_OK;
+    *dropped = false;
     out->size = 0;
     if (!n->n)
         return gr_bytes_add(out, text, size);
@@ -330,7 +330,9 @@ gr_status gr_normalizer_run(const gr_normalizer *n, const char *text, size_t siz
         *out = swap;
         out->size = 0;
         const char *from = i ? spare->data : text;
-        status = n->step[i].kind->run(&n->step[i], from ? from : "", i ? spare->size : size, out);
+        size_t before = i ? spare->size : size;
+        status = n->step[i].kind->run(&n->step[i], from ? from : "", before, out);
+        *dropped |= before && !out->size && n->step[i].kind->run == run_charsmap;
     }
     return status;
 }

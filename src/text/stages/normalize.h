@@ -12,10 +12,12 @@ gr_normalizer *gr_normalizer_read(gr_json value);
 void gr_normalizer_free(gr_normalizer *n);
 /* Whether what stands at the beginning of a normalized text may be a replacement. */
 bool gr_normalizer_replaced(const gr_normalizer *n, const char *text, size_t size);
-/* Whether what is dropped at the beginning of a text counts as the first character that is left. */
-bool gr_normalizer_shifts(const gr_normalizer *n);
 bool gr_normalizer_is_empty(const gr_normalizer *n);
 /* Makes *out the normalized text; *spare is used up. Invalid bytes pass through. */
 gr_status gr_normalizer_run(const gr_normalizer *n, const char *text, size_t size, gr_bytes *out, gr_bytes *spare);
+/* The same, and whether it became nothing in a table (Precompiled): at the beginning of a text what is left then counts as
+ * the first character. */
+gr_status gr_normalizer_run_first(const gr_normalizer *n, const char *text, size_t size, gr_bytes *out, gr_bytes *spare,
+                                  bool *dropped);
 
 #endif
