@@ -184,3 +184,39 @@ TEST(where_utf8_ends)
     }
     CHECK_EQ_INT(gr_utf8_prefix(NULL, 0), 0);
 }
+
+/* Sets a byte, looks, and sets it back. */
+static bool ends_there(char *text, size_t size, size_t at, char odd, size_t wanted)
+{
+    char was = text[at];
+    text[at] = odd;
+    bool same = gr_utf8_prefix(text, size) == wanted;
+    text[at] = was;
+    return same;
+}
+
+/* A long text is looked at in blocks, of these in parts: an odd byte anywhere is found where it is. */
+TEST(where_utf8_ends_in_a_long_text)
+{
+    enum { SIZE = 50000 };
+    static const char *const kinds[] = {"a", "\xC3\xA9", "\xE7\x8B\x90", "\xF0\x9F\x98\x80", "word \xC3\xA9 "};
+    char *text = gr_alloc(SIZE);
+    CHECK_MADE(text);
+    bool good = true;
+    for (size_t kind = 0; good && kind < sizeof kinds / sizeof *kinds; kind++) {
+        size_t n = strlen(kinds[kind]), size = 0, units = SIZE / n;
+        for (; size < units * n; size += n)
+            memcpy(text + size, kinds[kind], n);
+        good = gr_utf8_prefix(text, size) == size;
+        for (size_t k = 0; good && k < units; k += 1 + k / 9) {
+            good = ends_there(text, size, k * n, (char)0xFF, k * n);
+            if (kind > 0 && kind < 4) /* a character without its end */
+                good = good && ends_there(text, size, k * n + n - 1, 'x', k * n);
+        }
+        if (kind > 0 && kind < 4)
+            good = good && gr_utf8_prefix(text, size - 1) == size - n;
+    }
+    gr_free(text);
+    CHECK(good);
+    CHECK(gr_utf8_seen_invalid());
+}

@@ -1,5 +1,7 @@
 #include "text/unicode/utf8.h"
 
+#include <stdatomic.h>
+
 static bool is_tail(unsigned char c)
 {
     return (c & 0xC0) == 0x80;
@@ -47,6 +49,19 @@ static int prefix(const char *p, const char *end, bool *whole)
     return have;
 }
 
+static atomic_bool seen_invalid;
+
+bool gr_utf8_seen_invalid(void)
+{
+    return atomic_load_explicit(&seen_invalid, memory_order_relaxed);
+}
+
+static void note_invalid(void)
+{
+    if (!gr_utf8_seen_invalid()) /* no two threads write in turn */
+        atomic_store_explicit(&seen_invalid, true, memory_order_relaxed);
+}
+
 uint32_t gr_utf8_read_long(const char *p, const char *end, int *size)
 {
     const unsigned char *u = (const unsigned char *)p;
@@ -55,8 +70,10 @@ uint32_t gr_utf8_read_long(const char *p, const char *end, int *size)
     *size = 1;
     if (u[0] < 0x80)
         return u[0];
-    if (!whole)
+    if (!whole) {
+        note_invalid();
         return GR_INVALID_BYTE + u[0];
+    }
     *size = n;
     if (n == 2)
         return (u[0] & 0x1Fu) << 6 | (u[1] & 0x3Fu);
@@ -89,25 +106,109 @@ int gr_utf8_write(uint32_t c, char *out)
     return 4;
 }
 
-size_t gr_utf8_prefix(const char *p, size_t size)
+/* Character by character. */
+static size_t short_prefix(const char *p, size_t size)
 {
-    const uint64_t high = UINT64_C(0x8080808080808080);
     size_t at = 0;
-    while (at < size) { /* p may be NULL */
-        uint64_t eight;
+    while (at < size) {
         int n;
-        if (size - at >= sizeof eight) {
-            memcpy(&eight, p + at, sizeof eight);
-            if ((eight & high) == 0) {
-                at += sizeof eight;
-                continue;
-            }
-        }
         if (gr_utf8_read(p + at, p + size, &n) >= GR_INVALID_BYTE)
             break;
         at += (size_t)n;
     }
     return at;
+}
+
+/* What may follow, as the place of its six bits in a row of the table below: each byte takes a state to the next by one
+ * shift, whatever it is. */
+enum {
+    WRONG = 0,
+    WHOLE = 6,
+    ONE = 12,
+    TWO = 18,
+    AFTER_E0 = 24,
+    AFTER_ED = 30,
+    AFTER_F0 = 36,
+    THREE = 42,
+    AFTER_F4 = 48
+};
+
+static uint64_t next_states(unsigned char c)
+{
+    static const struct {
+        uint8_t state, low, high, next;
+    } steps[] = {{WHOLE, 0x00, 0x7F, WHOLE},    {WHOLE, 0xC2, 0xDF, ONE},      {WHOLE, 0xE0, 0xE0, AFTER_E0},
+                 {WHOLE, 0xE1, 0xEC, TWO},      {WHOLE, 0xED, 0xED, AFTER_ED}, {WHOLE, 0xEE, 0xEF, TWO},
+                 {WHOLE, 0xF0, 0xF0, AFTER_F0}, {WHOLE, 0xF1, 0xF3, THREE},    {WHOLE, 0xF4, 0xF4, AFTER_F4},
+                 {ONE, 0x80, 0xBF, WHOLE},      {TWO, 0x80, 0xBF, ONE},        {AFTER_E0, 0xA0, 0xBF, ONE},
+                 {AFTER_ED, 0x80, 0x9F, ONE},   {AFTER_F0, 0x90, 0xBF, TWO},   {THREE, 0x80, 0xBF, TWO},
+                 {AFTER_F4, 0x80, 0x8F, TWO}};
+    uint64_t row = 0;
+    for (size_t i = 0; i < sizeof steps / sizeof *steps; i++)
+        if (c >= steps[i].low && c <= steps[i].high)
+            row |= (uint64_t)steps[i].next << steps[i].state;
+    return row;
+}
+
+/* Where a character begins, at `at` or a little before. */
+static size_t begin_of_character(const char *p, size_t at)
+{
+    for (int i = 0; i < 3 && at > 0 && is_tail((unsigned char)p[at]); i++)
+        at--;
+    return at;
+}
+
+/* Is p[0, n) whole characters? Four parts side by side: a state waits for the one before. */
+static bool is_whole(const uint64_t *rows, const char *p, size_t n)
+{
+    enum { PARTS = 4 };
+    const char *at[PARTS], *end[PARTS];
+    uint64_t state[PARTS], any = 0;
+    size_t least = n;
+    for (size_t i = 0; i < PARTS; i++) {
+        at[i] = i ? end[i - 1] : p;
+        end[i] = p + (i + 1 < PARTS ? begin_of_character(p, n / PARTS * (i + 1)) : n);
+        least = (size_t)(end[i] - at[i]) < least ? (size_t)(end[i] - at[i]) : least;
+        state[i] = WHOLE;
+    }
+    for (size_t k = 0; k < least; k++)
+        for (int i = 0; i < PARTS; i++)
+            state[i] = rows[(unsigned char)at[i][k]] >> (state[i] & 63);
+    for (int i = 0; i < PARTS; i++) {
+        for (const char *c = at[i] + least; c < end[i]; c++)
+            state[i] = rows[(unsigned char)*c] >> (state[i] & 63);
+        any |= (state[i] & 63) ^ WHOLE;
+    }
+    return any == 0;
+}
+
+static bool is_ascii(const char *p, size_t n)
+{
+    uint64_t word, any = 0;
+    size_t at = 0;
+    for (; at + sizeof word <= n; at += sizeof word) {
+        memcpy(&word, p + at, sizeof word);
+        any |= word;
+    }
+    for (; at < n; at++)
+        any |= (unsigned char)p[at];
+    return (any & UINT64_C(0x8080808080808080)) == 0;
+}
+
+size_t gr_utf8_prefix(const char *p, size_t size)
+{
+    enum { BLOCK = 16 << 10, LEAST = 4096 };
+    uint64_t rows[256];
+    size_t at = 0;
+    for (int c = 0; c < 256 && size >= LEAST; c++)
+        rows[c] = next_states((unsigned char)c);
+    while (size - at >= LEAST) {
+        size_t n = size - at > BLOCK ? begin_of_character(p + at, BLOCK) : size - at;
+        if (!is_ascii(p + at, n) && !is_whole(rows, p + at, n))
+            break; /* somewhere in here */
+        at += n;
+    }
+    return size > at ? at + short_prefix(p + at, size - at) : at;
 }
 
 bool gr_utf8_valid(const char *p, size_t size)

@@ -24,6 +24,9 @@ static inline uint32_t gr_utf8_read(const char *p, const char *end, int *size)
 int gr_utf8_write(uint32_t c, char *out);
 
 bool gr_utf8_valid(const char *p, size_t size);
+/* Has any text of this process had a byte that is no part of a character? Noted by whoever reads one, for good: so those
+ * who read a text anyway need not look for it. */
+bool gr_utf8_seen_invalid(void);
 /* Bytes before the first that is no part of a character; size when all are. */
 size_t gr_utf8_prefix(const char *p, size_t size);
 
