@@ -311,7 +311,7 @@ void gr_info_print_model(gr_json model)
         else if (type == GR_JSON_BOOL)
             gr_out("%-12s %s\n", it.key, gr_json_as_bool(it.value) ? "yes" : "no");
         else if (type == GR_JSON_TEXT) {
-            const char *value = gr_json_as_text(it.value, NULL);
+            const char *value = gr_json_as_path(it.value);
             gr_out("%-12s %s\n", it.key, gr_printable(value, strlen(value), text, sizeof text));
         }
     }

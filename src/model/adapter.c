@@ -107,7 +107,7 @@ gr_status gr_adapter_set_base(gr_model *m, const char *base)
     gr_json_doc *doc = gr_json_parse(GR_ADAPTER_CONFIG, a->config, strlen(a->config));
     if (!doc)
         return gr_error_status();
-    gr_json_put_text(gr_json_root(doc), "base_model_name_or_path", base);
+    gr_json_put_path(gr_json_root(doc), "base_model_name_or_path", base);
     char *text = gr_json_format(doc, true, NULL);
     gr_json_free(doc);
     if (!text)

@@ -262,7 +262,7 @@ char *gr_adapter_write_config(const gr_lora_options *o, const char *const *targe
     gr_json_put_object(c, "alpha_pattern");
     gr_json_put_null(c, "auto_mapping");
     if (o->base)
-        gr_json_put_text(c, "base_model_name_or_path", o->base);
+        gr_json_put_path(c, "base_model_name_or_path", o->base);
     else
         gr_json_put_null(c, "base_model_name_or_path");
     gr_json_put_text(c, "bias", o->bias == GR_BIAS_ALL ? "all" : o->bias == GR_BIAS_LORA_ONLY ? "lora_only" : "none");
