@@ -205,6 +205,8 @@ grep -q 'embed_tokens.lora_embedding_A' embedding/latest/adapter_model.safetenso
 rich saved --modules-to-save embed_tokens,lm_head,norm --lora-bias all
 says '"bias": "all"' saved/latest/adapter_config.json
 rich tokens --train-tokens 'q,5,?'
+run 0 info saved
+says 'saved        embed_tokens, lm_head, norm' out
 id=$("$g" tokenize base 'q' 2>err | tr -dc '0-9')
 tr -d '\n ' <tokens/latest/adapter_config.json >flat
 says "\"trainable_token_indices\":[$id,5," flat

@@ -105,13 +105,19 @@ static gr_status adapter_part(const char *dir, gr_json into)
                                           {"r", "rank"},
                                           {"lora_alpha", "alpha"},
                                           {"use_rslora", "rslora"},
-                                          {"target_modules", "targets"}};
+                                          {"use_dora", "dora"},
+                                          {"bias", "bias"},
+                                          {"target_modules", "targets"},
+                                          {"modules_to_save", "saved"},
+                                          {"trainable_token_indices", "tokens"}};
     char *path = gr_path_join(dir, GR_ADAPTER_CONFIG);
     gr_json_doc *doc = path ? gr_json_read(path, GR_JSON_LIMIT) : NULL;
     gr_status status = doc ? gr_json_check(doc) : gr_error_status();
-    for (size_t i = 0; doc && i < sizeof keys / sizeof *keys; i++)
-        if (gr_json_is(gr_json_get(gr_json_root(doc), keys[i][0])))
-            gr_json_put_copy(into, keys[i][1], gr_json_get(gr_json_root(doc), keys[i][0]));
+    for (size_t i = 0; doc && i < sizeof keys / sizeof *keys; i++) {
+        gr_json v = gr_json_get(gr_json_root(doc), keys[i][0]);
+        if (gr_json_is(v) && gr_json_type_of(v) != GR_JSON_OBJECT) /* tokens by modules' names are not shown */
+            gr_json_put_copy(into, keys[i][1], v);
+    }
     gr_json_free(doc);
     gr_free(path);
     return status;
@@ -268,8 +274,12 @@ static void print_list(const char *key, gr_json list)
     char text[100];
     gr_out("%-12s", key);
     for (size_t i = 0; i < gr_json_size(list); i++) {
-        const char *item =
-            gr_json_type_of(gr_json_item(list, i)) == GR_JSON_TEXT ? gr_json_as_text(gr_json_item(list, i), NULL) : "?";
+        gr_json v = gr_json_item(list, i);
+        if (gr_json_type_of(v) == GR_JSON_INT) {
+            gr_out("%s %lld", i ? "," : "", (long long)gr_json_as_int(v, INT64_MIN, INT64_MAX));
+            continue;
+        }
+        const char *item = gr_json_type_of(v) == GR_JSON_TEXT ? gr_json_as_text(v, NULL) : "?";
         gr_out("%s %s", i ? "," : "", gr_printable(item, strlen(item), text, sizeof text));
     }
     gr_out("\n");

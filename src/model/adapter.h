@@ -19,6 +19,7 @@ typedef struct gr_layer_note {
     bool tied;        /* a head that reads an embedding's weight */
     int weight, bias; /* in the model's store; -1: none */
     int64_t in, out;  /* of an embedding rows and width; of a norm both the width */
+    int lora;         /* of loras; -1: none */
 } gr_layer_note;
 
 /* A layer with LoRA. Entries of the adapter's store, -1: there is none. */
@@ -70,12 +71,12 @@ typedef struct gr_adapter {
     gr_token_list *tokens;
     size_t n_tokens;
 
-    gr_layer_note *notes; /* the model's layers, in the order in which they are built */
-    size_t n_notes, notes_capacity;
+    gr_layer_note *notes;               /* the model's layers, in the order in which they are built */
+    size_t n_notes, notes_capacity, at; /* at: behind the one that was found last */
 
-    gr_store *store;                    /* what is trained */
-    gr_lora *loras;                     /* in the order of their layers */
-    size_t n_loras, loras_capacity, at; /* at: where the last one was found */
+    gr_store *store; /* what is trained */
+    gr_lora *loras;  /* in the order of their layers */
+    size_t n_loras, loras_capacity;
     gr_override *overrides;
     size_t n_overrides, overrides_capacity;
     gr_token_rows rows[2]; /* of the embedding, the head */

@@ -21,7 +21,8 @@ static gr_layer_note *add_note(gr_adapter *a, const gr_layer *l)
     if (gr_grow(&a->notes, &a->notes_capacity, a->n_notes + 1, sizeof *a->notes) != GR_OK)
         return NULL;
     gr_layer_note *note = &a->notes[a->n_notes];
-    *note = (gr_layer_note){.module = gr_strdup(l->module), .kind = l->kind, .tied = l->tied, .weight = -1, .bias = -1};
+    *note = (gr_layer_note){
+        .module = gr_strdup(l->module), .kind = l->kind, .tied = l->tied, .weight = -1, .bias = -1, .lora = -1};
     if (!note->module)
         return NULL;
     a->n_notes++;
@@ -208,6 +209,8 @@ static gr_status add_lora(gr_adapter *a, int layer)
     if (s == GR_OK && a->dora)
         s = add_entry(a, l->module, "lora_magnitude_vector", 1, &l->out, &m.magnitude);
     if (s == GR_OK)
+        a->notes[layer].lora = (int)a->n_loras;
+    if (s == GR_OK)
         a->loras[a->n_loras++] = m;
     return s;
 }
@@ -244,14 +247,6 @@ static gr_status add_overrides(gr_model *m, const gr_layer_note *l, bool has_lor
     return trains_bias && l->bias >= 0 ? add_override(m, l, l->bias, has_lora ? "base_layer.bias" : "bias") : GR_OK;
 }
 
-static bool has_lora(const gr_adapter *a, int layer)
-{
-    for (size_t i = 0; i < a->n_loras; i++)
-        if (a->loras[i].layer == layer)
-            return true;
-    return false;
-}
-
 /* ---- rows of tokens ----------------------------------------------------------------------------------------- */
 
 static gr_status check_tokens(const gr_token_list *t, const gr_layer_note *l)
@@ -277,7 +272,7 @@ static gr_status add_rows(gr_adapter *a, int layer, const gr_token_list *t, int 
     const gr_layer_note *l = &a->notes[layer];
     gr_token_rows r = {
         .layer = layer, .tokens = t->tokens, .n = t->n, .entry = shared, .map = -1, .keep = -1, .place = -1};
-    if (has_lora(a, layer) || is_saved(a, l))
+    if (l->lora >= 0 || is_saved(a, l))
         return gr_fail(GR_ERR_ARGUMENT,
                        "trainable_token_indices: \"%s\" is trained in another way too\nleave it out of "
                        "target_modules and modules_to_save",

@@ -11,10 +11,8 @@
 
 static const gr_lora *lora_of(const gr_adapter *a, int layer)
 {
-    for (size_t i = 0; i < a->n_loras; i++)
-        if (a->loras[i].layer == layer)
-            return &a->loras[i];
-    return NULL;
+    int i = a->notes[layer].lora;
+    return i < 0 ? NULL : &a->loras[i];
 }
 
 static const gr_override *override_of(const gr_adapter *a, const gr_layer_note *l, int param)

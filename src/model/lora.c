@@ -77,32 +77,27 @@ static gr_tensor *add_embedding(gr_build *b, const gr_lora *m, const gr_layer *l
 
 /* ---- the observer ------------------------------------------------------------------------------------------- */
 
-static bool is_of(const gr_adapter *a, const gr_lora *l, const char *module)
+/* Graphs are built in the order in which layers were noted: it is among the next. */
+static int find(gr_adapter *a, const char *module)
 {
-    return strcmp(a->notes[l->layer].module, module) == 0;
-}
-
-/* Graphs are built in the order in which layers were noted: it is the one behind the last, or none. */
-static const gr_lora *find(gr_adapter *a, const char *module)
-{
-    for (size_t i = 0; i < a->n_loras; i++) {
-        size_t k = (a->at + i) % a->n_loras;
-        if (is_of(a, &a->loras[k], module)) {
+    for (size_t i = 0; i < a->n_notes; i++) {
+        size_t k = (a->at + i) % a->n_notes;
+        if (strcmp(a->notes[k].module, module) == 0) {
             a->at = k + 1;
-            return &a->loras[k];
+            return (int)k;
         }
     }
-    return NULL;
+    return -1;
 }
 
 static gr_tensor *result(gr_build *b, const gr_layer *l, gr_tensor *y)
 {
     gr_adapter *a = b->model->adapter;
-    const gr_lora *m = find(a, l->module);
-    if (m)
-        return l->kind == GR_LAYER_EMBEDDING ? add_embedding(b, m, l, y) : add_linear(b, m, l, y);
+    int layer = find(a, l->module), lora = layer < 0 ? -1 : a->notes[layer].lora;
+    if (lora >= 0)
+        return (l->kind == GR_LAYER_EMBEDDING ? add_embedding : add_linear)(b, &a->loras[lora], l, y);
     for (size_t i = 0; i < a->n_rows; i++)
-        if (strcmp(a->notes[a->rows[i].layer].module, l->module) == 0)
+        if (a->rows[i].layer == layer)
             return gr_token_rows_result(b, &a->rows[i], l, y);
     return y;
 }

@@ -20,15 +20,22 @@ from safetensors.torch import load_file, save_file
 
 import check_saved
 
+# By base, the flags of a run each: what they train must load in peft.
 OPTIONS = {
-    "gpt2": ["--lora-rank", "4"],
-    "gpt2-noprefix": ["--lora-targets", "all-linear", "--rslora", "--lora-rank", "6"],
-    "llama": ["--lora-rank", "2", "--lora-alpha", "3", "--lora-dropout", "0.1"],
-    "llama-tied-biases": ["--lora-targets", "all-linear"],
-    "mistral": ["--lora-targets", "o_proj,down_proj"],
-    "qwen2": [],
-    "qwen3": ["--lora-targets", "all-linear", "--rslora"],
+    "gpt2": [["--lora-rank", "4"], ["--dora", "--lora-bias", "all", "--lora-targets", "c_attn,wte"],
+             ["--lora-b-bias", "--lora-bias", "lora_only"]],
+    "gpt2-noprefix": [["--lora-targets", "all-linear", "--rslora", "--lora-rank", "6"],
+                      ["--modules-to-save", "wte,lm_head,ln_f"], ["--train-tokens", "5,17,250"]],
+    "llama": [["--lora-rank", "2", "--lora-alpha", "3", "--lora-dropout", "0.1"],
+              ["--dora", "--lora-dropout", "0.1", "--lora-targets", "all-linear"], ["--train-tokens", "7,5"]],
+    "llama-tied-biases": [["--lora-targets", "all-linear"], ["--lora-targets", "embed_tokens,lm_head", "--lora-bias", "all"]],
+    "mistral": [["--lora-targets", "o_proj,down_proj"], ["--modules-to-save", "embed_tokens,lm_head"]],
+    "qwen2": [[], ["--lora-targets", "embed_tokens,q_proj", "--dora", "--lora-bias", "lora_only"]],
+    "qwen3": [["--lora-targets", "all-linear", "--rslora"], ["--train-tokens", "42,3", "--modules-to-save", "norm"]],
 }
+# By base, what peft is asked for where both train along.
+CURVES = [dict(target_modules="all-linear"), dict(target_modules="all-linear", use_dora=True, use_rslora=True),
+          dict(modules_to_save=["mlp"]), dict(trainable_token_indices=[42, 100, 101])]
 IDS = [[5, 17, 99, 3, 42, 250, 7, 7, 130, 11, 64, 200], [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12]]
 STEPS, CONTEXT, BATCH, ACCUMULATE = 20, 16, 2, 2
 
@@ -63,11 +70,11 @@ def write_text(path):
     path.write_text("".join(f"{i} green bottles hang on the wall, {i * i % 7} fall.\n" for i in range(60)))
 
 
-def check(name, dtype, work):
+def check(name, dtype, flags, work):
     base, run, merged, text = work / "base", work / "run", work / "merged", work / "text.txt"
     check_saved.make(base, name, dtype, "1GB")
     write_text(text)
-    gradus("finetune", base, text, "--out", run, "--steps", 15, "--batch", 2, "--context", 16, "--lr", "0.02", *OPTIONS[name])
+    gradus("finetune", base, text, "--out", run, "--steps", 15, "--batch", 2, "--context", 16, "--lr", "0.02", *flags)
     ours = dumped(work, run)
     compare(name, dumped(work, base, "--adapter", run / "latest"), ours, 0)
     gradus("merge", run, "--out", merged)
@@ -76,11 +83,14 @@ def check(name, dtype, work):
     if changed < 1e-2:
         check_saved.fail(name, f"training changed the logits by {changed:.1e} only")
     adapted = PeftModel.from_pretrained(model, run / "latest")
-    alone = transformers.AutoModelForCausalLM.from_pretrained(run / "latest", dtype=torch.float32)
+    # transformers' own reader of adapters knows LoRA alone
+    plain = not {"--dora", "--modules-to-save", "--train-tokens", "--lora-bias", "--lora-b-bias"} & set(flags)
+    alone = transformers.AutoModelForCausalLM.from_pretrained(run / "latest", dtype=torch.float32) if plain else None
     whole = transformers.AutoModelForCausalLM.from_pretrained(merged, dtype=torch.float32)
     rounded = {"f32": 2e-5, "bf16": 5e-2}[dtype]  # a merged weight is rounded to its dtype
-    print(name, dtype, "peft", compare(name, logits_of(adapted), ours, 2e-5), "transformers on the adapter",
-          compare(name, logits_of(alone), ours, 2e-5), "merged", compare(name, logits_of(whole), ours, rounded),
+    by_transformers = ["transformers on the adapter", compare(name, logits_of(alone), ours, 2e-5)] if plain else []
+    print(name, dtype, *flags, "peft", compare(name, logits_of(adapted), ours, 2e-5), *by_transformers, "merged",
+          compare(name, logits_of(whole), ours, rounded),
           "merged in gradus", compare(name, dumped(work, merged), logits_of(whole), 2e-5), f"changed {changed:.2f}")
 
 
@@ -105,7 +115,9 @@ def torch_losses(model, ids, lr, decay):
     return losses
 
 
-def check_curve(name, full, work):
+def check_curve(name, options, work):
+    """options: of peft's LoraConfig; None: all weights are trained."""
+    full = options is None
     base, run, start, text = work / "base", work / "run", work / "start", work / "text.txt"
     _, tokenizer = check_saved.make(base, name, "f32", "1GB")
     write_text(text)
@@ -115,7 +127,7 @@ def check_curve(name, full, work):
     model = transformers.AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32).eval()
     words = ["--full"] if full else ["--adapter", start]
     if not full:
-        model = get_peft_model(model, LoraConfig(task_type="CAUSAL_LM", r=4, lora_alpha=8, target_modules="all-linear"))
+        model = get_peft_model(model, LoraConfig(task_type="CAUSAL_LM", r=4, lora_alpha=8, **options))
         model.save_pretrained(start)
     lr, decay = (1e-3, 0.1) if full else (1e-2, 0.01)
     gradus("finetune", base, text, "--out", run, "--order", "sequential", "--schedule", "constant", "--warmup", 0, "--clip", 0.5,
@@ -123,7 +135,7 @@ def check_curve(name, full, work):
            "--weight-decay", decay, *words)
     ours = [json.loads(line)["loss"] for line in (run / "metrics.jsonl").read_text().splitlines()]
     theirs = torch_losses(model, ids, lr, decay)
-    print(name, "full" if full else "LoRA", f"losses {theirs[0]:.4f} to {theirs[-1]:.4f}, off by",
+    print(name, "full" if full else options, f"losses {theirs[0]:.4f} to {theirs[-1]:.4f}, off by",
           compare(name, torch.tensor(ours), torch.tensor(theirs), 2e-4))
 
 
@@ -134,12 +146,13 @@ def main():
     transformers.logging.disable_progress_bar()
     torch.set_num_threads(2)
     for name in sys.argv[2:] or OPTIONS:
-        for dtype in ("f32", "bf16"):
+        for flags in OPTIONS[name]:
+            for dtype in ("f32", "bf16"):
+                with tempfile.TemporaryDirectory() as work:
+                    check(name, dtype, flags, pathlib.Path(work))
+        for options in [None, *CURVES]:
             with tempfile.TemporaryDirectory() as work:
-                check(name, dtype, pathlib.Path(work))
-        for full in (False, True):
-            with tempfile.TemporaryDirectory() as work:
-                check_curve(name, full, pathlib.Path(work))
+                check_curve(name, options, pathlib.Path(work))
 
 
 if __name__ == "__main__":
