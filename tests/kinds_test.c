@@ -94,6 +94,33 @@ TEST(vocab_txt_alone_is_berts)
     gr_tokenizer_free(t);
 }
 
+/* tokenizers' ids: those it gives count on from the number of tokens, whatever larger ids are added in between. */
+TEST(added_tokens_count_on_behind_the_vocabulary)
+{
+    static const char json[] =
+        "{\"added_tokens\": [{\"id\": 4, \"content\": \"n1\"}, {\"id\": 20, \"content\": \"x\"}, {\"id\": 5, "
+        "\"content\": \"n2\", \"special\": true}], \"model\": {\"type\": \"WordLevel\", \"unk_token\": \"u\", "
+        "\"vocab\": {\"u\": 0, \"a\": 1, \"b\": 2, \"x\": 20}}}";
+    gr_tokenizer *t = gr_tokenizer_from_json(json, sizeof json - 1);
+    CHECK_MADE(t);
+    CHECK_EQ_INT(gr_tokenizer_id(t, "n1"), 4);
+    CHECK_EQ_INT(gr_tokenizer_id(t, "x"), 20);
+    CHECK_EQ_INT(gr_tokenizer_id(t, "n2"), 5);
+    gr_tokenizer_free(t);
+}
+
+TEST(berts_ends_are_strings_of_a_template)
+{
+    folder("ends");
+    put("ends/vocab.txt", "[UNK]\n[CLS]\n[SEP]\nhe\n");
+    put("ends/tokenizer_config.json", "{\"tokenizer_class\": \"BertTokenizer\", \"cls_token\": \"<c:d>\"}");
+    CHECK(!gr_tokenizer_load(test_join(test_dir(), "ends")));
+    CHECK_ERROR(GR_ERR_UNSUPPORTED, "another cls_token");
+    put("ends/tokenizer_config.json", "{\"tokenizer_class\": \"BertTokenizer\", \"sep_token\": \" x\"}");
+    CHECK(!gr_tokenizer_load(test_join(test_dir(), "ends")));
+    CHECK_ERROR(GR_ERR_UNSUPPORTED, "' x' cannot be put");
+}
+
 /* Nothing says what cuts the texts. */
 TEST(lines_alone_are_refused)
 {

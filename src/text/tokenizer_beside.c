@@ -144,9 +144,7 @@ static gr_status put_token(gr_tokenizer *t, const gr_told_token *token, gr_added
     int32_t id = gr_vocab_find(&t->added.vocab, token->content, token->size);
     const gr_added_token *old = id >= 0 ? &t->added.token[id] : NULL;
     flags.special |= old && old->special; /* once a control token, always one */
-    if (!token->size ||
-        (old && old->special == flags.special && old->normalized == flags.normalized && old->lstrip == flags.lstrip &&
-         old->rstrip == flags.rstrip && old->single_word == flags.single_word))
+    if (!token->size || (old && same_flags(old, &flags)))
         return GR_OK;
     *changed = true;
     return gr_added_put(&t->added, &t->model->vocab, token->content, token->size, flags, &id);
@@ -204,6 +202,7 @@ static gr_status put_tokens(gr_tokenizer *t, const gr_tokenizer_class *c, const 
     pending p = {0};
     putting again = {t, changed};
     gr_status status = collect(t, b, n, &p);
+    gr_added_begin(&t->added, &t->model->vocab);
     if (!status)
         status = put_pending(t, &p, changed);
     if (!status && c->names_again)
@@ -331,7 +330,7 @@ static gr_status add_cls_sep(const gr_tokenizer *t, bool roberta, const gr_told_
 }
 
 /* transformers writes its template as a string, where these have a meaning of their own. */
-static gr_status check_in_template(const gr_told_token *token)
+static gr_status check_in_template(const gr_told_token *token, const char *hint)
 {
     char shown[80];
     if (!token || (token->size && !memchr(token->content, ' ', token->size) &&
@@ -339,33 +338,45 @@ static gr_status check_in_template(const gr_told_token *token)
         return GR_OK;
     return gr_fail(GR_ERR_UNSUPPORTED,
                    "tokenizer_config.json: '%s' cannot be put before or behind every text: spaces, colons and $ mean "
-                   "something else there\ntake add_bos_token and add_eos_token out, and put the token into the text",
-                   gr_printable(token->content, token->size, shown, sizeof shown));
+                   "something else there\n%s",
+                   gr_printable(token->content, token->size, shown, sizeof shown), hint);
 }
 
 typedef struct around {
     const gr_told_token *before, *after; /* NULL: nothing */
 } around;
 
-/* As the class and the switches say. Beside a tokenizer.json transformers does not heed the switches. */
-static gr_status choose_around(const gr_tokenizer_class *c, const gr_beside *b, const names *n, bool has_json,
-                               around *a)
+/* As the switches say. Beside a tokenizer.json transformers does not heed them. */
+static gr_status choose_switched(const gr_beside *b, const names *n, bool has_json, around *a)
 {
+    const char *hint = "take add_bos_token and add_eos_token out, and put the token into the text";
     const gr_told_token *standard = n->standard;
     if (b->add_bos == GR_TOLD_YES && standard[GR_NAMED_BOS].content && !has_json)
         a->before = &standard[GR_NAMED_BOS];
     if (b->add_eos == GR_TOLD_YES && standard[GR_NAMED_EOS].content && !has_json)
         a->after = &standard[GR_NAMED_EOS];
-    gr_status status = check_in_template(a->before);
-    if (!status)
-        status = check_in_template(a->after);
-    if (status || (c->post != GR_POST_ROBERTA && c->post != GR_POST_BERT))
+    gr_status status = check_in_template(a->before, hint);
+    return status ? status : check_in_template(a->after, hint);
+}
+
+static bool has_cls_sep(const gr_tokenizer_class *c)
+{
+    return c->post == GR_POST_ROBERTA || c->post == GR_POST_BERT;
+}
+
+static gr_status choose_around(const gr_tokenizer_class *c, const gr_beside *b, const names *n, bool has_json,
+                               around *a)
+{
+    const char *hint = "give it another cls_token or sep_token";
+    gr_status status = choose_switched(b, n, has_json, a);
+    if (status || !has_cls_sep(c))
         return status;
-    a->before = &standard[GR_NAMED_CLS];
-    a->after = &standard[GR_NAMED_SEP];
+    *a = (around){&n->standard[GR_NAMED_CLS], &n->standard[GR_NAMED_SEP]};
     if (!a->before->size || !a->after->size)
         return gr_fail(GR_ERR_FILE, "tokenizer_config.json: %s needs a cls_token and a sep_token", c->name);
-    return GR_OK;
+    if (c->post == GR_POST_BERT) /* RoBERTa's are no strings of a template */
+        status = check_in_template(a->before, hint);
+    return status || c->post != GR_POST_BERT ? status : check_in_template(a->after, hint);
 }
 
 static bool is_around(const gr_tokenizer *t, const around *a)
@@ -398,7 +409,7 @@ static gr_status make_post(gr_tokenizer *t, const gr_tokenizer_class *c, const g
     status = set_post(t, a.before, a.after);
     if (status)
         return status;
-    if (c->post == GR_POST_ROBERTA || c->post == GR_POST_BERT)
+    if (has_cls_sep(c))
         return add_cls_sep(t, c->post == GR_POST_ROBERTA, a.before, a.after, b->add_prefix_space == GR_TOLD_YES, json);
     return add_template(t, a.before, a.after, json);
 }

@@ -223,7 +223,8 @@ static gr_status fail_empty(const char *text, size_t size, gr_bytes *normal, gr_
                    gr_printable(text, size, shown, sizeof shown));
 }
 
-/* Special tokens come first in the search, as in Hugging Face's lists: of equal strings the first counts. */
+/* Of tokens that are equal behind the normalizer a special one counts, then the one of the lowest id. In Hugging Face's
+ * code it is by chance, another one from run to run. */
 static gr_status make_searches(gr_tokenizer *t)
 {
     gr_bytes normal = {0}, spare = {0};
@@ -284,6 +285,7 @@ gr_status gr_tokenizer_prepare_added(gr_tokenizer *t)
 static gr_status read_added(gr_tokenizer *t, gr_json list)
 {
     gr_status status = GR_OK;
+    gr_added_begin(&t->added, &t->model->vocab);
     for (size_t i = 0; i < gr_json_size(list) && !status; i++)
         status = read_added_token(t, gr_json_item(list, i));
     return status ? status : gr_tokenizer_prepare_added(t);

@@ -290,7 +290,8 @@ def write_beside(rng, folder, kind):
         (folder / "added_tokens.json").write_text(json.dumps(
             {c: size + i for i, c in enumerate(rng.sample([c for c in CONTENTS if "\0" not in c], rng.randrange(0, 4)))}))
     if kind == "words": # whatever BERT's class does with them, its own template counts
-        config = {key: value for key, value in config.items() if key not in ("add_bos_token", "add_eos_token")}
+        config = {key: value for key, value in config.items() if key not in ("add_bos_token", "add_eos_token")
+                  and not (key in ("cls_token", "sep_token") and value is None)} # it takes the ids 2 and 3 then, whatever they are
     if kind == "lines": # transformers takes nothing but strings here
         for key in ("additional_special_tokens", "extra_special_tokens"):
             if isinstance(config.get(key), list):

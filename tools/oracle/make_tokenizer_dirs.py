@@ -1,6 +1,6 @@
 """Small directories without tokenizer.json, with the ids that AutoTokenizer gives (mistral_common for tekken.json): NAME/.
 
-    python tools/oracle/make_tokenizer_dirs.py tests/data/tokenizer_dirs
+    python tools/oracle/make_tokenizer_dirs.py tests/data/tokenizer_dirs [NAME ...]
 """
 import json
 import pathlib
@@ -39,12 +39,21 @@ def tekken_of(version, special):
     return write
 
 
+def repeated_words(rng, folder):
+    """The largest ids lie behind the number of different lines, where added tokens begin."""
+    lines = []
+    while len(set(lines)) == len(lines):
+        auto.write_words(rng, folder)
+        lines = [line.rstrip() for line in (folder / "vocab.txt").read_text().split("\n")]
+
+
 MARKS = {"content": "<|im_start|>", "special": True}, {"content": "tide", "special": False, "normalized": True}
 DIRS = {
     "bert": (auto.write_words, "gpt2", {"tokenizer_class": "BertTokenizer"}),
     "bert-cased": (auto.write_words, "gpt2", {"tokenizer_class": "BertTokenizerFast", "do_lower_case": False, "cls_token": "<s>"}),
     "bert-accents": (auto.write_words, "bert", {"strip_accents": False, "tokenize_chinese_chars": False, "do_basic_tokenize": False}),
     "distilbert": (auto.write_words, None, {"tokenizer_class": "DistilBertTokenizer", "additional_special_tokens": ["<|user|>", "a"]}),
+    "bert-repeated": (repeated_words, "bert", {"mask_token": "##z", "pad_token": "<pad>", "extra_special_tokens": ["<s>", "##y", "[TURN]"]}),
     "tiktoken": (auto.write_lines, "llama", {"tokenizer_class": "PreTrainedTokenizerFast"}),
     "tiktoken-reserved": (auto.write_lines, "llama", {"bos_token": "<|im_start|>", "add_bos_token": True, "extra_special_tokens": ["</s>"],
                                                       "added_tokens_decoder": {"SIZE+3": MARKS[0], "SIZE+5": MARKS[1]}}),
@@ -63,6 +72,8 @@ DIRS = {
 def main():
     root = pathlib.Path(sys.argv[1])
     for name, (write, model_type, config) in DIRS.items():
+        if sys.argv[2:] and name not in sys.argv[2:]:
+            continue
         folder, rng = root / name, random.Random(name)
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
@@ -80,9 +91,9 @@ def main():
         rows, what = auto.expected(folder, texts)
         assert rows, (name, what)
         with open(folder / "cases.jsonl", "w") as out:
-            for text, (ids, special) in zip(texts, rows):
-                out.write(json.dumps({"text": text, "ids": ids, "ids_special": special}) + "\n")
-        print(name, what, size, sum(len(ids) for ids, _ in rows))
+            for text, row in zip(texts, rows):
+                out.write(json.dumps({"text": text, "ids": row[0], "ids_special": row[1]}) + "\n")
+        print(name, what, size, sum(len(row[0]) for row in rows))
 
 
 main()

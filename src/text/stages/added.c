@@ -19,20 +19,19 @@ gr_status gr_added_add(gr_added *a, const char *content, size_t size, int32_t id
     return GR_OK;
 }
 
-static int32_t id_of(const gr_added *a, const gr_vocab *model, const char *content, size_t size)
+void gr_added_begin(gr_added *a, const gr_vocab *model)
 {
-    int32_t id = gr_vocab_find(&a->vocab, content, size);
-    if (id < 0)
-        id = gr_vocab_find(model, content, size);
-    if (id >= 0)
-        return id;
-    return (int32_t)(a->rows > model->count ? a->rows : model->count);
+    a->next = a->rows > model->count ? a->rows : model->count;
 }
 
 gr_status gr_added_put(gr_added *a, const gr_vocab *model, const char *content, size_t size, gr_added_token flags,
                        int32_t *id)
 {
-    *id = id_of(a, model, content, size);
+    *id = gr_vocab_find(&a->vocab, content, size);
+    if (*id < 0)
+        *id = gr_vocab_find(model, content, size);
+    if (*id < 0)
+        *id = (int32_t)a->next++;
     return gr_added_add(a, content, size, *id, flags);
 }
 

@@ -20,13 +20,16 @@ typedef struct gr_added {
     gr_vocab vocab;        /* contents by id */
     gr_added_token *token; /* by id */
     size_t rows, cap;
+    size_t next; /* id of the next token that the model does not know */
     gr_trie raw, normalized;
 } gr_added;
 
 /* Adds a token, or replaces the flags of one that is there. */
 gr_status gr_added_add(gr_added *a, const char *content, size_t size, int32_t id, gr_added_token flags);
 /* The same with the id that Hugging Face gives, which does not believe the ids of files: a token that the model knows has
- * the model's, others count on from the vocabulary's size. */
+ * the model's, others count on from where gr_added_begin found the end of the vocabulary and of the tokens added before:
+ * a token in between whose id in the model is larger does not move them. */
+void gr_added_begin(gr_added *a, const gr_vocab *model);
 gr_status gr_added_put(gr_added *a, const gr_vocab *model, const char *content, size_t size, gr_added_token flags,
                        int32_t *id);
 void gr_added_free(gr_added *a);
