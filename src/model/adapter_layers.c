@@ -252,18 +252,21 @@ static gr_status add_overrides(gr_model *m, const gr_layer_note *l, bool has_lor
 static gr_status check_tokens(const gr_token_list *t, const gr_layer_note *l)
 {
     int64_t vocab = l->kind == GR_LAYER_EMBEDDING ? l->in : l->out;
-    for (size_t i = 0; i < t->n; i++) {
-        if (t->tokens[i] < 0 || t->tokens[i] >= vocab)
-            return gr_fail(GR_ERR_ARGUMENT,
-                           "trainable_token_indices: token %lld, and \"%s\" has %lld\nis it the adapter "
-                           "of this model?",
-                           (long long)t->tokens[i], l->module, (long long)vocab);
-        for (size_t k = 0; k < i; k++)
-            if (t->tokens[k] == t->tokens[i])
-                return gr_fail(GR_ERR_ARGUMENT, "trainable_token_indices: token %lld is there twice",
-                               (long long)t->tokens[i]);
+    bool *seen = gr_alloc_zero((size_t)vocab, sizeof *seen);
+    gr_status s = seen ? GR_OK : GR_ERR_MEMORY;
+    for (size_t i = 0; s == GR_OK && i < t->n; i++) {
+        int64_t token = t->tokens[i];
+        if (token < 0 || token >= vocab)
+            s = gr_fail(GR_ERR_ARGUMENT,
+                        "trainable_token_indices: token %lld, and \"%s\" has %lld\nis it the adapter of this model?",
+                        (long long)token, l->module, (long long)vocab);
+        else if (seen[token])
+            s = gr_fail(GR_ERR_ARGUMENT, "trainable_token_indices: token %lld is there twice", (long long)token);
+        else
+            seen[token] = true;
     }
-    return GR_OK;
+    gr_free(seen);
+    return s;
 }
 
 /* The layer's own rows; of a head with `shared` those of the embedding, an entry. */
