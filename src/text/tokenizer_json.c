@@ -278,6 +278,10 @@ gr_status gr_tokenizer_prepare_added(gr_tokenizer *t)
     gr_trie_free(&t->added.raw);
     gr_trie_free(&t->added.normalized);
     gr_status status = make_searches(t);
+    if (!status)
+        status = gr_trie_ready(&t->added.raw);
+    if (!status)
+        status = gr_trie_ready(&t->added.normalized);
     find_hidden(&t->added);
     return status;
 }

@@ -49,11 +49,24 @@ static gr_status walk_nothing(const char *text, size_t size, gr_part_fn each, vo
     return status;
 }
 
+/* Short strings are found faster byte by byte than memmem gets started. */
+static const char *find_string(const gr_pattern *p, const char *at, const char *end)
+{
+    if (p->size > 4)
+        return memmem(at, (size_t)(end - at), p->text, p->size);
+    for (; (at = memchr(at, p->text[0], (size_t)(end - at))); at++)
+        if ((size_t)(end - at) < p->size)
+            return NULL;
+        else if (memcmp(at, p->text, p->size) == 0)
+            break;
+    return at;
+}
+
 static gr_status walk_string(const gr_pattern *p, const char *text, size_t size, gr_part_fn each, void *ctx)
 {
     const char *at = text, *end = text + size, *done = text;
     gr_status status = GR_OK;
-    while (!status && (at = memmem(at, (size_t)(end - at), p->text, p->size))) {
+    while (!status && (at = find_string(p, at, end))) {
         if (at > done)
             status = each(ctx, text, (size_t)(done - text), (size_t)(at - text), false);
         done = at + p->size;

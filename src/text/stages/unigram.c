@@ -132,6 +132,8 @@ static gr_status prepare(unigram *u)
         least = !any || u->score[id] < least ? u->score[id] : least;
         any = true;
     }
+    if (!status)
+        status = gr_trie_ready(&u->trie);
     u->unk_score = least - 10;
     for (int i = 0; i < 256; i++) {
         char name[8];

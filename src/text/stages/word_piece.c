@@ -94,6 +94,10 @@ gr_token_model *gr_word_piece_new(gr_vocab *vocab, int32_t unk, const char *pref
     for (size_t id = 0; id < w->base.vocab.rows && !status; id++)
         status = add_token(w, (int32_t)id, prefix, strlen(prefix));
     if (!status)
+        status = gr_trie_ready(&w->first);
+    if (!status)
+        status = gr_trie_ready(&w->next);
+    if (!status)
         return &w->base;
     word_piece_free(&w->base);
     return NULL;

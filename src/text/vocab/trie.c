@@ -73,17 +73,51 @@ gr_status gr_trie_add(gr_trie *t, const char *text, size_t size, int32_t value)
     return GR_OK;
 }
 
-int32_t gr_trie_next(const gr_trie *t, uint32_t *node, const char **at, const char *end)
+/* Which bytes lead on from each node. */
+static void mark_children(const gr_trie *t, gr_trie_node *node)
 {
-    while (t->slots && *at < end) {
-        const gr_trie_edge *e = find_edge(t, *node, (unsigned char)*(*at)++);
-        if (!e->to)
-            break;
-        *node = e->to;
-        if (t->value[*node] >= 0)
-            return t->value[*node];
+    for (size_t i = 0; i < t->slots; i++)
+        if (t->edge[i].to)
+            node[t->edge[i].from].children[t->edge[i].byte >> 6] |= (uint64_t)1 << (t->edge[i].byte & 63);
+}
+
+/* Numbers the nodes anew, level by level, so that those of one parent follow each other. old: which one each was. */
+static void order_nodes(const gr_trie *t, const gr_trie_node *marked, uint32_t *old, gr_trie_node *node)
+{
+    uint32_t n = 1;
+    old[0] = 0;
+    for (uint32_t i = 0; i < t->nodes; i++) {
+        node[i] = marked[old[i]];
+        node[i].first = n;
+        node[i].value = t->value[old[i]];
+        for (unsigned part = 0; part < 4; part++) {
+            node[i].before[part] = (unsigned char)(n - node[i].first);
+            for (unsigned bit = 0; node[i].children[part] && bit < 64; bit++)
+                if (node[i].children[part] >> bit & 1)
+                    old[n++] = find_edge(t, old[i], (unsigned char)(part * 64 + bit))->to;
+        }
     }
-    return -1;
+}
+
+gr_status gr_trie_ready(gr_trie *t)
+{
+    if (!t->edges)
+        return GR_OK;
+    gr_trie_node *marked = gr_alloc_zero(t->nodes, sizeof *marked);
+    uint32_t *old = gr_alloc_zero(t->nodes, sizeof *old);
+    t->node = gr_alloc_zero(t->nodes, sizeof *t->node);
+    gr_status status = marked && old && t->node ? GR_OK : GR_ERR_MEMORY;
+    if (!status) {
+        mark_children(t, marked);
+        order_nodes(t, marked, old, t->node);
+        gr_free(t->edge);
+        gr_free(t->value);
+        t->edge = NULL;
+        t->value = NULL;
+    }
+    gr_free(marked);
+    gr_free(old);
+    return status;
 }
 
 int32_t gr_trie_longest(const gr_trie *t, const char *p, const char *end, size_t *size)
@@ -97,7 +131,7 @@ int32_t gr_trie_longest(const gr_trie *t, const char *p, const char *end, size_t
 
 const char *gr_trie_search(const gr_trie *t, const char *p, const char *end, int32_t *value, size_t *size)
 {
-    if (!t->slots)
+    if (!t->node)
         return NULL;
     for (; p < end; p++) {
         if (t->lone_start >= 0)
@@ -116,6 +150,7 @@ const char *gr_trie_search(const gr_trie *t, const char *p, const char *end, int
 
 void gr_trie_free(gr_trie *t)
 {
+    gr_free(t->node);
     gr_free(t->edge);
     gr_free(t->value);
     *t = (gr_trie){0};
