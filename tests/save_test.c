@@ -237,6 +237,38 @@ TEST(files_of_the_source_are_carried_over)
     gr_device_close(device);
 }
 
+/* Tokenizers of all kinds are compared by their ids, as a directory is that has the model's config.json. */
+TEST(tokenizers_of_all_kinds_are_compared)
+{
+    static const char *const dirs[] = {"bert",      "distilbert", "tiktoken",   "tiktoken-llama",
+                                       "tekken-v7", "tekken-v11", "rules-llama"};
+    gr_device *device = gr_device_open("cpu", 1);
+    gr_model *m = tiny_model("llama", device);
+    char path[1024];
+    for (size_t i = 0; i < sizeof dirs / sizeof *dirs; i++) {
+        gr_saved saved;
+        gr_save_options o = {.source = test_join(test_source("tests/data/tokenizer_dirs"), dirs[i])};
+        gr_tokenizer *t = gr_tokenizer_load(o.source);
+        if (!t && strstr(gr_error(), "this build has no"))
+            continue;
+        gr_tokenizer_free(t);
+        NOTE("%s", dirs[i]);
+        snprintf(path, sizeof path, "%s/%s", test_dir(), dirs[i]);
+        CHECK_OK(gr_model_save(m, path, &o, &saved));
+        CHECK_EQ_INT(saved.texts, 9);
+        CHECK(saved.tokens > 100);
+    }
+    NOTE("%s", "");
+    const char *files[][2] = {{"tekken.json", "{}"}};
+    gr_save_options o = {.source = test_join(test_source("tests/data/tokenizer_dirs"), "tekken-v7"),
+                         .files = (const char *const(*)[2])files,
+                         .n_files = 1};
+    CHECK_STATUS(gr_model_save(m, test_join(test_dir(), "other"), &o, NULL), GR_ERR_FILE);
+    CHECK_ERROR(GR_ERR_FILE, "tekken.json");
+    gr_model_free(m);
+    gr_device_close(device);
+}
+
 /* Templates in a folder of their own, and whatever else is a tokenizer's or a licence; and they are in the checksums. */
 TEST(templates_and_licences_of_all_names)
 {

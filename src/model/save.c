@@ -211,11 +211,13 @@ static gr_status compare_text(saving *w, gr_tokenizer *must, gr_tokenizer *is, c
     return GR_OK;
 }
 
-/* Is there a tokenizer that we could load? */
-static bool has_tokenizer(const saving *w)
+/* Is there a tokenizer that we could load? sure: these names are nothing else. */
+static bool has_tokenizer(const saving *w, bool *sure)
 {
-    return has_file(w, "tokenizer.json") || has_file(w, "tokenizer.model") ||
-           (has_file(w, "vocab.json") && has_file(w, "merges.txt"));
+    *sure = has_file(w, "tokenizer.json") || has_file(w, "tokenizer.model") ||
+            (has_file(w, "vocab.json") && has_file(w, "merges.txt"));
+    return *sure ||
+           (w->o->source && (has_file(w, "tekken.json") || has_file(w, "tiktoken.model") || has_file(w, "vocab.txt")));
 }
 
 /* A text that the tokenizer can make, whatever its vocabulary: that of some of its tokens. */
@@ -241,13 +243,16 @@ static gr_status compare_tokenizers(saving *w, const char *dir)
         "The quick brown fox jumps over the lazy dog.", "  def f(x):\n\treturn x**2  # 3.14159\r\n",
         "na\xc3\xafve caf\xc3\xa9, \xe6\xbc\xa2\xe5\xad\x97, \xd8\xb9\xd8\xb1\xd8\xa8\xd9\x8a, \xf0\x9f\x8e\x89",
         "<|endoftext|><s></s>"};
-    if (!has_tokenizer(w))
+    bool sure;
+    if (!has_tokenizer(w, &sure))
         return GR_OK;
+    gr_tokenizer *must = w->o->source ? gr_tokenizer_load(w->o->source) : NULL;
+    if (!must && !sure && gr_error_status() != GR_ERR_MEMORY)
+        return GR_OK; /* a file like others */
     gr_remarks_pause();
-    gr_tokenizer *is = gr_tokenizer_load(dir);
+    gr_tokenizer *is = must || !w->o->source ? gr_tokenizer_load(dir) : NULL;
     gr_remarks_resume();
-    gr_tokenizer *must = is && w->o->source ? gr_tokenizer_load(w->o->source) : NULL;
-    gr_status s = is && (must || !w->o->source) ? GR_OK : gr_error_status();
+    gr_status s = is ? GR_OK : gr_error_status();
     for (size_t i = 0; s == GR_OK && must && i < sizeof texts / sizeof *texts; i++) {
         s = compare_text(w, must, is, texts[i], 0);
         if (s == GR_OK)
