@@ -130,16 +130,16 @@ run 0 data show alone qa.json --context 8
 says 'qa.json: byte 0: begins JSON that is read as text' err
 printf 'caf\351 cr\350me\n' >latin.txt
 run 0 data show alone latin.txt --context 4
-says 'latin.txt: byte 3: is not UTF-8' err
+says 'latin.txt: byte 3 is not UTF-8' err
 cp latin.txt latin2.txt
 run 0 data show alone latin.txt latin2.txt --context 4
 [ "$(grep -c UTF-8 err)" = 1 ] && says 'so it is with 1 more file' err
 printf 'a\000b and more of it\n' >nul.txt
 run 0 data show alone nul.txt --context 4
-says 'nul.txt: byte 1: is NUL' err
+says 'nul.txt: byte 1 is NUL' err
 printf '\357\273\277marked text\n' >mark.txt
 run 0 data show alone mark.txt --context 4
-says 'mark.txt: byte 0: is a byte order mark' err
+says 'mark.txt: byte 0 is a byte order mark' err
 printf 'to be or not to be, to be sure\n' >plain.txt
 run 0 data show alone plain.txt --context 4
 [ ! -s err ] || fail "said of plain text: $(cat err)"
@@ -161,12 +161,12 @@ says 'stdin: is no text, but compressed by gzip' err
 "$g" tokenizer train - --vocab 260 --out t.json <wide.txt >out 2>err && fail 'tokenizer train took UTF-16 from stdin'
 [ ! -e t.json ] || fail 'a refused tokenizer train left a file'
 run 0 tokenizer train nul.txt --vocab 260 --out t0.json
-says 'nul.txt: byte 1: is NUL' err
+says 'nul.txt: byte 1 is NUL' err
 run 0 tokenizer train array.json --vocab 260 --out t1.json
 run 0 tokenizer train chats.jsonl --vocab 260 --out t2.json
 cmp -s t1.json t2.json || fail 'tokenizer train: an array is not its lines'
 run 0 tokenizer train latin.txt latin2.txt --vocab 260 --out t3.json
-[ "$(grep -c 'latin.txt: byte 3: is not UTF-8' err)" = 1 ] && [ "$(grep -c UTF-8 err)" = 1 ] || fail "tokenizer train of Latin-1: $(cat err)"
+[ "$(grep -c 'latin.txt: byte 3 is not UTF-8' err)" = 1 ] && [ "$(grep -c UTF-8 err)" = 1 ] || fail "tokenizer train of Latin-1: $(cat err)"
 
 # ---- training on them ----
 i=0

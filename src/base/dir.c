@@ -47,7 +47,7 @@ gr_status gr_dir_make(const char *path)
             int error = errno; /* some systems say EROFS or EACCES of a folder that is there */
             if (!gr_path_is_dir(part)) {
                 errno = error;
-                status = gr_fail_errno("making the folder", part);
+                status = gr_fail_errno("making the directory", part);
             }
         }
         *p = old;

@@ -19,9 +19,9 @@ static const char *hint(int error)
         return "check the path";
     case EACCES:
     case EPERM:
-        return "check the permissions, or use another folder";
+        return "check the permissions, or use another directory";
     case EROFS:
-        return "that file system is read-only: use another folder";
+        return "that file system is read-only: use another directory";
     case ENOSPC:
     case EDQUOT:
         return "free space on that disk, or use another";
@@ -33,7 +33,7 @@ static const char *hint(int error)
     case ENAMETOOLONG:
         return "use a shorter name";
     case EISDIR:
-        return "name a file, not a folder";
+        return "name a file, not a directory";
     case EEXIST:
     case ENOTEMPTY:
         return "choose another name, or remove what is there";
@@ -44,7 +44,7 @@ static const char *hint(int error)
     case ENOMEM:
         return "free memory and try again";
     default:
-        return "check that disk and path";
+        return "check the disk, and the path";
     }
 }
 
@@ -99,7 +99,7 @@ static bool is_pointer(const char *text, size_t size)
 
 gr_status gr_refuse_pointer(const char *path, const void *data, size_t size)
 {
-    static const char key[] = "\nsize ", hint[] = "fetch the file itself: git lfs pull in its folder";
+    static const char key[] = "\nsize ", hint[] = "fetch the file itself: git lfs pull in its directory";
     char text[1024];
     if (!is_pointer(data, size))
         return GR_OK;

@@ -139,8 +139,10 @@ static gr_status set_options(work *w)
     if (s == GR_OK && n == 0 && w->on.tokenizer && gr_tokenizer_eos(w->on.tokenizer) >= 0)
         w->eos[n++] = gr_tokenizer_eos(w->on.tokenizer);
     if (n > MOST_EOS)
-        return gr_fail(GR_ERR_UNSUPPORTED, "%s: %d end-of-text tokens, at most %d are supported", w->on.path, n,
-                       MOST_EOS);
+        return gr_fail(GR_ERR_UNSUPPORTED,
+                       "%s: %d end-of-text tokens, at most %d are supported\nShorten eos_token_id in "
+                       "generation_config.json or config.json.",
+                       w->on.path, n, MOST_EOS);
     w->o.eos = w->eos;
     w->o.n_eos = n;
     return s;
@@ -153,7 +155,7 @@ static gr_status open_generator(work *w)
     if (longest >= context)
         return gr_fail(GR_ERR_ARGUMENT,
                        "the prompt has %lld tokens, the model's context is %lld and new ones need room\n"
-                       "give a shorter prompt",
+                       "Give a shorter prompt.",
                        (long long)longest, (long long)context);
     int64_t wanted = longest + w->f->tokens;
     w->texts = (int64_t)w->prompts.count * w->f->samples;

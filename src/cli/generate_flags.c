@@ -80,7 +80,7 @@ static gr_status begin_text(const gr_opened *on, int64_t *id)
             return GR_OK;
         }
     return gr_fail(GR_ERR_ARGUMENT,
-                   "the prompt is empty, and %s has no token that begins a text\ngive a prompt: -p TEXT", on->path);
+                   "the prompt is empty, and %s has no token that begins a text\nGive a prompt: -p TEXT.", on->path);
 }
 
 static gr_status encode(const gr_opened *on, const gr_bytes *text, int64_t **ids, int64_t *n)

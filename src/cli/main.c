@@ -33,7 +33,7 @@ static const char *default_hint(gr_status status, bool is_usage)
     case GR_ERR_MEMORY:
         return "Use a smaller batch, a shorter context or a smaller model, or free memory.";
     case GR_ERR_UNSUPPORTED:
-        return "gradus info --ops shows what each device can do.";
+        return "This version cannot do it: leave out what is named, or give it in another form.";
     case GR_ERR_INTERRUPTED:
         return "Run the same command again to start anew.";
     default:

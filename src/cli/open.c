@@ -130,8 +130,8 @@ gr_status gr_need_tokenizer(const gr_opened *o)
 {
     if (o->tokenizer)
         return GR_OK;
-    return gr_fail(GR_ERR_FILE, "%s: has no tokenizer.json, so text cannot be read\nput one there, or give token ids",
-                   o->path);
+    return gr_fail(GR_ERR_FILE,
+                   "%s: has no tokenizer, so text cannot be read\nPut the tokenizer.json of its model there.", o->path);
 }
 
 void gr_close_opened(gr_opened *o)

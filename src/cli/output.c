@@ -136,15 +136,15 @@ gr_status gr_check_output_folder(gr_args *args, const char *flag, const char *pa
     char **names;
     size_t n;
     if (!*path)
-        return gr_args_fail(args, "--%s: the name is empty\nName a folder.", flag);
+        return gr_args_fail(args, "--%s: the name is empty\nName a directory.", flag);
     if (lstat(path, &it) != 0)
         return GR_OK; /* whoever makes it tells what is wrong with the folders above */
     if (S_ISLNK(it.st_mode) || !gr_path_is_dir(path))
-        return gr_args_fail(args, "--%s: %s is there, and no folder\nName another, or remove it.", flag, path);
+        return gr_args_fail(args, "--%s: %s is there, and is no directory\nName another, or remove it.", flag, path);
     gr_status s = gr_dir_list(path, &names, &n);
     gr_names_free(names, s == GR_OK ? n : 0);
     if (s == GR_OK && n > 0)
-        s = gr_args_fail(args, "--%s: %s holds something already\nName another folder, or remove it.", flag, path);
+        s = gr_args_fail(args, "--%s: %s holds something already\nName another directory, or remove it.", flag, path);
     return s;
 }
 
@@ -189,7 +189,7 @@ static gr_status check_holds(gr_args *args, const char *flag, const char *path, 
     }
     if (!holds)
         return GR_OK;
-    return gr_args_fail(args, "--%s: %s holds what is read (%s)\nName a folder of its own for the run.", flag, path,
+    return gr_args_fail(args, "--%s: %s holds what is read (%s)\nName a directory of its own for the run.", flag, path,
                         input);
 }
 
@@ -216,11 +216,11 @@ gr_status gr_check_output_run(gr_args *args, const char *flag, const char *path,
     struct stat it;
     gr_status s = GR_OK;
     if (!*path)
-        return gr_args_fail(args, "--%s: the name is empty\nName a folder.", flag);
+        return gr_args_fail(args, "--%s: the name is empty\nName a directory.", flag);
     if (stat(path, &it) != 0)
         return GR_OK;
     if (!S_ISDIR(it.st_mode))
-        return gr_args_fail(args, "--%s: %s is there, and no folder\nName another.", flag, path);
+        return gr_args_fail(args, "--%s: %s is there, and is no directory\nName another.", flag, path);
     for (size_t i = 0; s == GR_OK && i < n; i++)
         s = inputs[i] ? check_holds(args, flag, path, &it, inputs[i]) : GR_OK;
     bool known = false;
@@ -232,7 +232,7 @@ gr_status gr_check_output_run(gr_args *args, const char *flag, const char *path,
         s = file ? is_taken(file, &taken) : GR_ERR_MEMORY;
         if (s == GR_OK && taken)
             s = gr_args_fail(args,
-                             "--%s: %s is there, and a run would write over it\nName another folder, or remove it.",
+                             "--%s: %s is there, and a run would write over it\nName another directory, or remove it.",
                              flag, file);
         gr_free(file);
     }

@@ -202,7 +202,7 @@ static gr_status restore_data(gr_args *args, gr_run_record *r, const char **data
         data[i] = find(r, args, DATA, i, was);
     }
     if (!same)
-        return gr_args_fail(args, "DATA is not what the run was started with\nleave DATA out: run.json knows it");
+        return gr_args_fail(args, "DATA is not what the run was started with\nLeave DATA out: run.json knows it.");
     *n_data = n < GR_MOST_DATA ? n : GR_MOST_DATA;
     return gr_json_check(r->doc);
 }
@@ -367,8 +367,8 @@ static gr_status compare(const gr_args *args, const gr_run_record *r, const inpu
         describe(what, sizeof what, i, was, &in[i]);
         if (!f->data_changed)
             return gr_fail(GR_ERR_FILE, "%s\n%s", what,
-                           i <= EVAL_DATA ? "name where it lies now, or go on with these by --data-changed"
-                                          : "name where it lies now, or go on with this by --data-changed");
+                           i <= EVAL_DATA ? "Name where it lies now, or go on with these by --data-changed."
+                                          : "Name where it lies now, or go on with this by --data-changed.");
         gr_warn("%s: goes on all the same", what);
     }
     return GR_OK;

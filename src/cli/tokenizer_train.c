@@ -67,7 +67,7 @@ static gr_status read_texts(const gr_args *args, gr_tokenizer_trainer *trainer, 
     for (size_t i = 0; i < args->count && status == GR_OK; i++)
         status = gr_tokenizer_trainer_feed_file(trainer, args->positional[i]);
     if (status == GR_OK && s->last.bytes == 0)
-        status = gr_fail(GR_ERR_FILE, "%s: there is no text in it\ngive files that hold some", args->positional[0]);
+        status = gr_fail(GR_ERR_FILE, "%s: there is no text in it\nGive files that hold some.", args->positional[0]);
     return status;
 }
 

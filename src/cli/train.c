@@ -85,7 +85,7 @@ static gr_status refuse_other_run(gr_args *args)
     int64_t step;
     gr_status s = f->resume ? GR_OK : gr_run_look(f->out, &state, &step);
     if (s == GR_OK && !f->resume && (state == GR_RUN_SAVED || state == GR_RUN_LOST))
-        return gr_args_fail(args, "--out: %s already holds a run\n--resume goes on with it, another --out starts anew",
+        return gr_args_fail(args, "--out: %s already holds a run\n--resume goes on with it, another --out starts anew.",
                             f->out);
     return s;
 }
@@ -140,9 +140,12 @@ static gr_status begin_with_resume(const gr_args *args, size_t n_data)
     const gr_train_flags *f = args->options;
     bool is_dir = gr_path_is_dir(f->out);
     if (n_data == 0 && is_dir)
-        return gr_fail(GR_ERR_FILE, "--resume: %s holds no run: there is no run.json in it\ncheck the name", f->out);
+        return gr_fail(GR_ERR_FILE,
+                       "--resume: %s holds no run: there is no run.json in it\nCheck the name; a new run needs DATA.",
+                       f->out);
     if (n_data == 0)
-        return gr_fail(GR_ERR_FILE, "--resume: there is no run of the name %s\ncheck the name", f->out);
+        return gr_fail(GR_ERR_FILE, "--resume: there is no run of the name %s\nCheck the name; a new run needs DATA.",
+                       f->out);
     gr_warn("--resume: there is no run of the name %s yet: it begins", f->out);
     return GR_OK;
 }
@@ -185,7 +188,7 @@ gr_status gr_train_verb_run(gr_args *args)
     gr_train_job job = {0};
     gr_run_lock *lock = NULL;
     if (n_data > GR_MOST_DATA)
-        return gr_args_fail(args, "DATA: at most %d files\ngive a directory", GR_MOST_DATA);
+        return gr_args_fail(args, "DATA: at most %d files\nGive a directory of them.", GR_MOST_DATA);
     for (size_t i = 0; i < n_data; i++)
         data[i] = args->positional[first + i];
     f->model = first ? args->positional[0] : NULL;

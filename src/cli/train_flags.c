@@ -419,7 +419,7 @@ gr_status gr_train_job_open(gr_args *args, const char **data, size_t n_data, boo
             return s;
     }
     if (n_data == 0 && (initialize || gr_args_given(args, "epochs")))
-        return gr_args_fail(args, "DATA is missing\ngive text files, .jsonl files or directories of them");
+        return gr_args_fail(args, "DATA is missing\nGive text files, .jsonl files or directories of them.");
     bool text = n_data && needs_text(f);
     job->corpus = text ? gr_corpus_load(data, (int)n_data) : NULL;
     gr_status s = job->corpus || !text ? GR_OK : gr_error_status();

@@ -250,7 +250,7 @@ gr_status gr_json_unique(gr_json_doc *doc)
     if (doc->status != GR_OK || !doc->twice)
         return gr_json_check(doc);
     const gr_json at = {.doc = doc, .parent = (void *)doc->twice, .key = doc->twice_key};
-    return gr_json_fail(at, "the key stands there twice");
+    return gr_json_fail(at, "the key is there twice\nleave one of them out");
 }
 
 /* ---- documents ---- */
@@ -270,7 +270,8 @@ static gr_json_doc *make_doc(const char *name, size_t chunk_size)
 gr_json_doc *gr_json_parse(const char *name, const char *text, size_t size)
 {
     if (size > GR_JSON_LIMIT) {
-        gr_fail(GR_ERR_FILE, "%s: %zu bytes of JSON, more than the limit of %zu", name, size, GR_JSON_LIMIT);
+        gr_fail(GR_ERR_FILE, "%s: %zu bytes of JSON, more than the limit of %zu\ncheck that this is the right file",
+                name, size, GR_JSON_LIMIT);
         return NULL;
     }
     gr_json_doc *doc = make_doc(name, size < 1024 ? 1024 : size < (1 << 18) ? 2 * size : 1 << 19);

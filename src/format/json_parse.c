@@ -35,7 +35,8 @@ static gr_json_node *refuse(parser *p, const char *at, const char *why)
         at = p->in.end;
     locate(p->text, at, &line, &column);
     gr_fail(GR_ERR_FILE,
-            "%s: not valid JSON: %s (line %d, column %d)\nthe file is damaged or is not JSON; fetch it again",
+            "%s: not valid JSON: %s (line %d, column %d)\ncorrect it at that place, or take the file anew from where "
+            "it came",
             p->doc->name, why, line, column);
     return NULL;
 }

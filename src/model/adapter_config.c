@@ -99,7 +99,8 @@ static gr_status check_config(gr_json o)
 {
     gr_json_as_object(o);
     if (!gr_json_is(gr_json_get(o, "peft_type")))
-        gr_json_fail(o, "has no \"peft_type\": this is no adapter's config");
+        gr_json_fail(
+            o, "has no \"peft_type\": this is no adapter's config\ngive the directory of an adapter as peft saves it");
     check_word(o, "peft_type", "LORA");
     check_word(o, "task_type", "CAUSAL_LM");
     check_init(gr_json_get(o, "init_lora_weights"));
@@ -222,7 +223,8 @@ static gr_status read_config(gr_adapter *a, const gr_arch *arch, gr_json o)
     gr_json init = gr_json_get(o, "init_lora_weights");
     a->freezes_b = gr_json_type_of(init) == GR_JSON_TEXT && strcmp(gr_json_as_text(init, NULL), "mica") == 0;
     if (a->dora && a->b_bias)
-        gr_json_fail(gr_json_get(o, "lora_bias"), "does not go together with use_dora");
+        gr_json_fail(gr_json_get(o, "lora_bias"),
+                     "does not go together with use_dora, as in peft\nset one of them to false");
     s = gr_json_check(o.doc);
     if (s == GR_OK)
         s = read_layers(a, arch, o);

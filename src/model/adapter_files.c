@@ -149,7 +149,10 @@ static gr_status load_tensors(gr_model *m, const gr_weights *file)
         s = gr_store_entry(store, i, &e);
         const gr_safetensor *t = s == GR_OK ? gr_weights_find(file, e.name) : NULL;
         if (s == GR_OK && !t)
-            s = gr_fail(GR_ERR_FILE, "tensor \"%s\" is missing\nadapter and model do not belong together", e.name);
+            s = gr_fail(GR_ERR_FILE,
+                        "tensor \"%s\" is missing\nadapter and model do not belong together: give the model that it "
+                        "was trained on",
+                        e.name);
         if (t)
             s = load_tensor(store, &e, t);
     }

@@ -45,7 +45,8 @@ static gr_status load_tensor(gr_model *m, int index, const gr_entry *e, const gr
     memcpy(must.shape, e->shape, sizeof must.shape);
     if (!gr_spec_same_shape(&is, &must))
         return gr_fail(GR_ERR_FILE,
-                       "tensor \"%s\" is %s%s, config.json asks for %s\nconfig.json and weights do not belong together",
+                       "tensor \"%s\" is %s%s, config.json asks for %s\nconfig.json and weights do not belong "
+                       "together: take both from one model",
                        e->name, gr_spec_text(&is, have, sizeof have), t->stored ? " packed" : "",
                        gr_spec_text(&must, want, sizeof want));
     if (!gr_safetensor_is_number(t))
@@ -139,9 +140,11 @@ static gr_status fail_missing(const gr_model *m, const gr_names *names)
             first = missing.n == 1 ? e : first;
         }
     nearest(m, names, first.name, &near);
-    return gr_fail(GR_ERR_FILE, "tensor%s %s %s missing\n%s%s%sconfig.json and weights do not belong together",
-                   missing.n == 1 ? "" : "s", list_end(&missing), missing.n == 1 ? "is" : "are",
-                   near.n ? "nearest in the file: " : "", near.text, near.n ? "; " : "");
+    return gr_fail(
+        GR_ERR_FILE,
+        "tensor%s %s %s missing\n%s%s%sconfig.json and weights do not belong together: take both from one model",
+        missing.n == 1 ? "" : "s", list_end(&missing), missing.n == 1 ? "is" : "are",
+        near.n ? "nearest in the file: " : "", near.text, near.n ? "; " : "");
 }
 
 /* Numbers of few bits mean something with the scales that are beside them only. */

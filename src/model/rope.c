@@ -247,10 +247,10 @@ static int64_t turning(const reader *x, bool is_default)
     if (share != 1 && !x->m->partial) {
         if (is_default)
             gr_remark(GR_LOG_WARN,
-                      "config.json: key \"%s\": this model_type turns whole heads, and it is not looked at", key);
+                      "config.json: key \"%s\": this model_type rotates whole heads, and it is not looked at", key);
         else
             gr_json_fail(gr_json_get(has(x, key) ? x->rope : x->config, key),
-                         "this model_type turns whole heads\nit must be 1");
+                         "this model_type rotates whole heads\nit must be 1");
         share = 1;
     }
     return (int64_t)((double)x->m->head_dim * share);
@@ -271,7 +271,7 @@ void gr_rope_read_one(gr_json rope, gr_json config, const gr_rope_model *m, bool
     check_keys(rope, k);
     if (m->head_dim % 2 || r->pairs < 1 || r->pairs > GR_ROPE_MAX_PAIRS) {
         gr_json_fail(gr_json_get(config, "head_dim"),
-                     "rotary positions need heads of an even width from 2 to %d, these turn %lld of %lld dims",
+                     "rotary positions need heads of an even width from 2 to %d, these rotate %lld of %lld dims",
                      2 * GR_ROPE_MAX_PAIRS, (long long)x.dim, (long long)m->head_dim);
         return;
     }

@@ -207,7 +207,10 @@ static gr_status make_step(compiler *c, const gr_tensor *t, gr_step *s, int numb
     gr_operand *operands = gr_graph_alloc(c->l.graph, (size_t)(t->n_in + t->n_out) * sizeof *operands);
     const gr_kernel *k = c->p->device->backend->find(t);
     if (!operands || !k)
-        return operands ? gr_fail(GR_ERR_UNSUPPORTED, "%s: no kernel", t->op->name) : GR_ERR_MEMORY;
+        return operands ? gr_fail(GR_ERR_UNSUPPORTED,
+                                  "%s: this device has no kernel for it\ngradus info --ops shows which device has",
+                                  t->op->name)
+                        : GR_ERR_MEMORY;
     memset(operands, 0, (size_t)(t->n_in + t->n_out) * sizeof *operands);
     *s = (gr_step){.kernel = k};
     s->call = (gr_call){.op = t->op, .node = t, .attr = t->attr, .n_in = t->n_in, .n_out = t->n_out};

@@ -74,7 +74,8 @@ static gr_token_model *read_bpe(gr_json value, const gr_large_parts *large, bool
     *byte_level = *byte_level && !o.byte_fallback && !(o.prefix && *o.prefix) && !(o.suffix && *o.suffix);
     o.byte_level = *byte_level;
     if (gr_json_real(value, "dropout", 0, 0, 1) != 0)
-        gr_json_fail(gr_json_get(value, "dropout"), "random merges are for training and not supported");
+        gr_json_fail(gr_json_get(value, "dropout"),
+                     "random merges are for training, and not supported\nset it to 0 or null");
     gr_token_model *model = NULL;
     gr_status status = gr_json_check(value.doc);
     if (!status)
@@ -183,7 +184,7 @@ static gr_token_model *read_model(gr_json value, const gr_large_parts *large, bo
         return read_word_level(value, large);
     if (strcmp(type, "WordPiece") == 0)
         return read_word_piece(value, large);
-    gr_json_fail(value, "model \"%s\" is not supported", type);
+    gr_json_fail(value, "model \"%s\" is not supported\nsupported are BPE, Unigram, WordPiece and WordLevel", type);
     return NULL;
 }
 
@@ -219,7 +220,8 @@ static gr_status fail_empty(const char *text, size_t size, gr_bytes *normal, gr_
     gr_bytes_free(normal);
     gr_bytes_free(spare);
     return gr_fail(GR_ERR_UNSUPPORTED,
-                   "tokenizer.json: added token '%s' is nothing behind the normalizer: it would be found everywhere",
+                   "tokenizer.json: added token '%s' is nothing once it is normalized, so it would be found "
+                   "everywhere\nset its \"normalized\" to false, or leave it out",
                    gr_printable(text, size, shown, sizeof shown));
 }
 

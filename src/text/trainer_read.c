@@ -89,7 +89,7 @@ static gr_status look_at(const char *name, const gr_bytes *text, bool *jsonl, bo
                   *array ? "is an array of records, which are read as lines of a .jsonl file are"
                          : "begins as a .jsonl file does, and is read as one");
     else if (!status && !*jsonl && gr_looks_like_json(text->data, text->size))
-        gr_remark(GR_LOG_WARN, "%.400s: is JSON that is read as text, with its braces and keys", name);
+        gr_remark(GR_LOG_WARN, "%.400s is JSON that is read as text, with its braces and keys", name);
     return status;
 }
 
@@ -100,15 +100,15 @@ static void look_for_bytes(gr_tokenizer_trainer *t, const char *name, const char
     size_t whole = t->told_of_bytes || !gr_utf8_seen_invalid() ? size : gr_utf8_prefix(text, size);
     const char *nul = t->told_of_nul || !size ? NULL : memchr(text, 0, size);
     if (nul)
-        gr_remark(GR_LOG_WARN, "%.400s: byte %lld: is NUL, which is read as a character", name,
+        gr_remark(GR_LOG_WARN, "%.400s: byte %lld is NUL, which is read as a character", name,
                   (long long)before + (long long)(nul - text));
     t->told_of_nul |= nul != NULL;
     if (whole == size)
         return;
     t->told_of_bytes = true;
     gr_remark(GR_LOG_WARN,
-              "%.400s: byte %lld: is not UTF-8, and bytes that are no characters are read as they are; iconv converts",
-              name, (long long)before + (long long)whole);
+              "%.400s: byte %lld is not UTF-8: bytes that are no characters are read as they are; iconv converts", name,
+              (long long)before + (long long)whole);
 }
 
 /* What was read is counted up to where it can be cut; a word that fills the buffer makes it grow. */

@@ -63,10 +63,10 @@ static void remark_odd(const gr_reader *r, const gr_left_out *o, const char *wha
 {
     char place[500], more[60] = "";
     if (o->count > 1)
-        snprintf(more, sizeof more, "; so it is with %lld more file%s", (long long)o->count - 1,
+        snprintf(more, sizeof more, "; so it is in %lld more file%s", (long long)o->count - 1,
                  o->count == 2 ? "" : "s");
     if (o->count > 0)
-        gr_remark(GR_LOG_WARN, "%s: byte %zu: %s%s", gr_place(r->files, o->file, 0, place, sizeof place), o->at, what,
+        gr_remark(GR_LOG_WARN, "%s: byte %zu %s%s", gr_place(r->files, o->file, 0, place, sizeof place), o->at, what,
                   more);
 }
 
@@ -237,7 +237,7 @@ gr_status gr_read_documents(gr_reader *r, const char *const *paths, int n)
     remark_left_out(r, &r->empty_text, "text");
     remark_left_out(r, &r->empty_completion, "completion");
     remark_keys(r);
-    remark_odd(r, &r->not_utf8, "is not UTF-8, and bytes that are no characters are read as they are; iconv converts");
+    remark_odd(r, &r->not_utf8, "is not UTF-8: bytes that are no characters are read as they are; iconv converts");
     remark_odd(r, &r->with_nul, "is NUL, which is read as a character");
     remark_odd(r, &r->with_mark, "is a byte order mark, which is read as a character");
     remark_odd(r, &r->like_json,

@@ -143,8 +143,8 @@ static gr_status add_document(builder *b, const gr_document_text *d, id_span who
         s = add(&b->ids, b->back.data, b->back.size);
     out->end = (int64_t)b->ids.size;
     if (s == GR_OK && out->end - out->begin > INT32_MAX)
-        s = gr_fail(GR_ERR_FILE, "a document of %lld tokens is too long\ncut it into several",
-                    (long long)(out->end - out->begin));
+        s = gr_fail(GR_ERR_FILE, "a document of %lld tokens, the most is %d\ncut it into several",
+                    (long long)(out->end - out->begin), INT32_MAX);
     out->given = given > 1 ? (int32_t)given : 1;
     return s;
 }

@@ -74,8 +74,8 @@ static gr_json_doc *state_json(const run *r)
 static gr_status read_state(run *r, gr_json_doc *doc)
 {
     if (!doc)
-        return gr_fail(GR_ERR_FILE, "the checkpoint has no training.json, so it cannot be gone on from\n"
-                                    "start a new run from it with --init");
+        return gr_fail(GR_ERR_FILE, "the checkpoint has no training.json, so training cannot go on from it\n"
+                                    "start a new run, with it as the model");
     gr_json o = gr_json_root(doc);
     int64_t step = gr_json_as_int(gr_json_get(o, "step"), 0, INT64_MAX);
     const char *optimizer = gr_json_text(o, "optimizer", "");
@@ -85,7 +85,8 @@ static gr_status read_state(run *r, gr_json_doc *doc)
     r->best_step = gr_json_int(o, "best_step", -1, 0, INT64_MAX);
     r->smoothed = gr_json_real(o, "smoothed_loss", NAN, -1e300, 1e300);
     if (strcmp(optimizer, r->o->train.optimizer == GR_ADAMW ? "adamw" : "sgd") != 0)
-        gr_json_fail(gr_json_get(o, "optimizer"), "the checkpoint was trained with \"%s\"", optimizer);
+        gr_json_fail(gr_json_get(o, "optimizer"),
+                     "the checkpoint was trained with \"%s\"\ngo on with that, or start a new run", optimizer);
     gr_trainer_set_steps(r->trainer, step);
     return gr_json_check(doc);
 }

@@ -82,7 +82,9 @@ static gr_status put(gr_told_list *list, const char *key, const char *content, s
 {
     gr_told_token t = flags;
     if (list->n == most_listed)
-        return gr_fail(GR_ERR_UNSUPPORTED, "more than %d tokens with names of their own", most_listed);
+        return gr_fail(GR_ERR_UNSUPPORTED,
+                       "tokenizer_config.json: more than %d named tokens\nlist the others in added_tokens_decoder",
+                       most_listed);
     for (size_t i = 0; i < list->n; i++) {
         if (strcmp(list->at[i].key, key) != 0)
             continue;
@@ -232,7 +234,7 @@ static gr_status read_list(gr_told_list *list, gr_json value, bool of_map)
         if ((status = gr_json_check(value.doc)))
             break;
         if (of_map && list->n == most_listed)
-            return gr_json_fail(value, "more than %d tokens", most_listed);
+            return gr_json_fail(value, "more than %d tokens\nlist the others in added_tokens_decoder", most_listed);
         for (size_t k = 0; of_map && k < list->n; k++)
             there |= gr_told_same_text(&list->at[k], content, size) && gr_told_same_flags(&list->at[k], &t);
         if (!there)
@@ -327,7 +329,7 @@ static gr_status read_decoder(gr_beside *b, gr_json value)
         char *end;
         long long id = strtoll(it.key, &end, 10);
         if (end == it.key || *end || it.key[0] == ' ' || id > INT32_MAX || id < -INT32_MAX)
-            return gr_json_fail(it.value, "the name is not an id");
+            return gr_json_fail(it.value, "expected an id as the key");
         if (gr_json_type_of(it.value) != GR_JSON_OBJECT)
             return gr_json_fail(it.value, "expected an object with \"content\"");
         const char *content = read_token(it.value, false, &t, &size);

@@ -67,7 +67,9 @@ static bool find_member(const char *json, size_t size, const char *key, const ch
 
 static gr_status fail_unusual(const char *key)
 {
-    return gr_fail(GR_ERR_UNSUPPORTED, "tokenizer.json: written in an unusual way, no place found for \"%s\"", key);
+    return gr_fail(GR_ERR_UNSUPPORTED,
+                   "tokenizer.json: no place found for \"%s\" in it\nsave it anew with tokenizers or transformers",
+                   key);
 }
 
 gr_status gr_json_copy_member(gr_bytes *out, const char *json, size_t size, const char *key)

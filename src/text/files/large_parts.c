@@ -99,7 +99,9 @@ char *gr_large_parts_cut(const char *json, size_t size, const gr_large_parts *pa
 
 static gr_status not_this_way(const gr_pull *r)
 {
-    return r->no_memory ? GR_ERR_MEMORY : gr_fail(GR_ERR_FILE, "tokenizer.json: not in its usual form");
+    return r->no_memory ? GR_ERR_MEMORY
+                        : gr_fail(GR_ERR_FILE, "tokenizer.json: its vocabulary or merges are not written as tokenizers "
+                                               "writes them\nsave it anew with tokenizers or transformers");
 }
 
 static gr_status end_list(gr_pull *r, gr_part_of_text part, gr_status status)

@@ -102,8 +102,9 @@ static gr_status add_merges(const gr_ranks *r, gr_bytes *spelled, gr_bytes *json
         size_t size;
         const char *text = gr_vocab_text(r->tokens, (int64_t)rank, &size);
         if (text && size > longest_token)
-            return gr_fail(GR_ERR_UNSUPPORTED, "%s: the token of rank %zu has %zu bytes, the most is %d", r->name, rank,
-                           size, longest_token);
+            return gr_fail(GR_ERR_UNSUPPORTED,
+                           "%s: the token of rank %zu has %zu bytes, the most is %d\ncheck that this is the right file",
+                           r->name, rank, size, longest_token);
         if (text)
             status = add_splits(r->tokens, text, size, spelled, &any, json);
     }

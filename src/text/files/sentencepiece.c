@@ -191,9 +191,7 @@ static gr_status check_kind(const model *m)
     if (m->type == UNIGRAM || m->type == BPE)
         return GR_OK;
     return gr_fail(GR_ERR_UNSUPPORTED,
-                   "%s: a word or character model is not supported\nlet transformers make a tokenizer.json of it, and "
-                   "use that",
-                   m->name);
+                   "%s: a word or character model is not supported\nthose of the types unigram and bpe are", m->name);
 }
 
 static model new_model(const char *name)
@@ -270,7 +268,9 @@ static gr_status split_piece(const model *m, const piece *p, bool only_normal, m
     size_t first = out->n;
     gr_status status = GR_OK;
     if (p->size > longest_piece)
-        return gr_fail(GR_ERR_UNSUPPORTED, "%s: a piece of %zu bytes", m->name, p->size);
+        return gr_fail(GR_ERR_UNSUPPORTED,
+                       "%s: a piece of %zu bytes, the most is %d\ncheck that this is the right file", m->name, p->size,
+                       longest_piece);
     for (size_t cut = 1; cut < p->size && !status; cut++) {
         if (((unsigned char)p->text[cut] & 0xC0) == 0x80)
             continue;
@@ -628,8 +628,10 @@ static gr_status rename_pieces(model *m, const gr_told_list *decoder)
             m->piece[i].size = name->size;
         }
         if (gr_vocab_find(&renamed, m->piece[i].text, m->piece[i].size) >= 0)
-            status = gr_fail(GR_ERR_FILE, "%s: two pieces are called \"%.*s\" by added_tokens_decoder", m->name,
-                             (int)(m->piece[i].size < 60 ? m->piece[i].size : 60), m->piece[i].text);
+            status = gr_fail(
+                GR_ERR_FILE,
+                "%s: two pieces would be called \"%.*s\"\ncorrect added_tokens_decoder in tokenizer_config.json",
+                m->name, (int)(m->piece[i].size < 60 ? m->piece[i].size : 60), m->piece[i].text);
         if (!status)
             status = gr_vocab_add(&renamed, m->piece[i].text, m->piece[i].size, (uint32_t)i);
     }

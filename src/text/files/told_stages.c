@@ -93,7 +93,7 @@ gr_status gr_apply_told_stages(const gr_tokenizer_class *c, const gr_beside *b, 
         return status;
     }
     gr_remark(GR_LOG_WARN,
-              "tokenizer_config.json tells %s switches that its tokenizer.json has otherwise (add_prefix_space, "
+              "tokenizer_config.json gives %s other switches than tokenizer.json has (add_prefix_space, "
               "legacy): they count, as in transformers",
               c->name);
     gr_free(*json);

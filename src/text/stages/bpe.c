@@ -14,7 +14,8 @@ static gr_status fail_unknown(const gr_bpe *b, const char *p, int n)
     uint32_t c = gr_utf8_read(p, p + n, &size);
     if (c >= GR_INVALID_BYTE)
         return gr_fail(GR_ERR_ARGUMENT,
-                       "encode: byte 0x%02X is not in the vocabulary: it is not valid UTF-8, and there is no %s token",
+                       "encode: byte 0x%02X is not in the vocabulary: it is not UTF-8, and there is no %s "
+                       "token\nconvert the text with iconv, or use a tokenizer that knows it (byte knows everything)",
                        (unsigned)(c - GR_INVALID_BYTE), b->options.unk);
     return gr_fail(GR_ERR_ARGUMENT,
                    "encode: character '%.*s' (U+%04X) is not in the vocabulary, and there is no %s token\n"
@@ -230,7 +231,9 @@ static gr_status copy_options(gr_bpe *b, const gr_bpe_options *o)
         return GR_ERR_MEMORY;
     if ((o->prefix && strlen(o->prefix) > GR_BPE_AFFIX) || (o->suffix && strlen(o->suffix) > GR_BPE_AFFIX))
         return gr_fail(GR_ERR_UNSUPPORTED,
-                       "BPE: a continuing_subword_prefix or end_of_word_suffix of more than %d bytes", GR_BPE_AFFIX);
+                       "BPE: a continuing_subword_prefix or end_of_word_suffix of more than %d bytes\nno tokenizer in "
+                       "use has such a one: check tokenizer.json",
+                       GR_BPE_AFFIX);
     b->affix_room = 1 + (o->prefix ? strlen(o->prefix) : 0) + (o->suffix ? strlen(o->suffix) : 0);
     b->unk = o->unk ? gr_vocab_find(&b->base.vocab, o->unk, strlen(o->unk)) : GR_UNK_NONE;
     if (o->unk && b->unk < 0)

@@ -196,7 +196,7 @@ gr_status gr_bpe_merge_long(const gr_bpe *b, gr_token_scratch *s, int32_t *symbo
 {
     long_word w = {.bpe = b, .scratch = s, .symbol = symbol, .n = *n};
     if (*n >= UINT32_MAX)
-        return gr_fail(GR_ERR_UNSUPPORTED, "encode: a word of more than 4 Gi symbols");
+        return gr_fail(GR_ERR_UNSUPPORTED, "encode: a word of more than 4 Gi symbols\ncut the text into several");
     gr_status status = prepare(&w);
     while (!status && w.ranks)
         status = merge_lowest(&w);

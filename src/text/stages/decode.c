@@ -398,7 +398,11 @@ static gr_status read_step(gr_decoder *d, gr_json value, int depth)
         status = kinds[i].read(s, value);
         return status ? status : gr_json_check(value.doc);
     }
-    return status ? status : gr_json_fail(value, "decoder \"%s\" is not supported", type);
+    return status ? status
+                  : gr_json_fail(value,
+                                 "decoder \"%s\" is not supported\nsupported are those of tokenizers: ByteLevel, "
+                                 "ByteFallback, Fuse, Strip, Replace, Metaspace, BPEDecoder, WordPiece, CTC, Sequence",
+                                 type);
 }
 
 gr_decoder *gr_decoder_read(gr_json value)

@@ -37,7 +37,8 @@ static gr_status read_form(step *s, gr_json value)
 {
     (void)s;
     if (!gr_unicode_has_forms())
-        return gr_json_fail(value, "this build has no utf8proc, which Unicode normal forms need");
+        return gr_json_fail(
+            value, "this build has no utf8proc, which Unicode normal forms need\nbuild with libutf8proc-dev installed");
     return GR_OK;
 }
 
@@ -267,7 +268,11 @@ static gr_status read_step(gr_normalizer *d, gr_json value, int depth)
         status = kinds[i].read(s, value);
         return status ? status : gr_json_check(value.doc);
     }
-    return status ? status : gr_json_fail(value, "normalizer \"%s\" is not supported", type);
+    return status ? status
+                  : gr_json_fail(value,
+                                 "normalizer \"%s\" is not supported\nsupported are NFC, NFD, NFKC, NFKD, Lowercase, "
+                                 "StripAccents, Strip, Nmt, Replace, Prepend, BertNormalizer, Precompiled, Sequence",
+                                 type);
 }
 
 gr_normalizer *gr_normalizer_read(gr_json value)

@@ -136,7 +136,10 @@ static gr_status read_processor(reading *r, gr_json value, int depth)
         return read_template(r, value);
     if (strcmp(type, "BertProcessing") == 0 || strcmp(type, "RobertaProcessing") == 0)
         return read_cls_sep(r, value, *type == 'R');
-    return gr_json_fail(value, "post-processor \"%s\" is not supported", type);
+    return gr_json_fail(value,
+                        "post-processor \"%s\" is not supported\nsupported are ByteLevel, TemplateProcessing, "
+                        "BertProcessing, RobertaProcessing, Sequence",
+                        type);
 }
 
 gr_status gr_post_read(gr_json value, bool special, gr_post *out)

@@ -32,7 +32,9 @@ static gr_status read_behavior(gr_json value, const char *fallback, behavior *ou
             *out = (behavior)i;
             return GR_OK;
         }
-    return gr_json_fail(gr_json_get(value, "behavior"), "\"%s\" is not known", name);
+    return gr_json_fail(
+        gr_json_get(value, "behavior"),
+        "\"%s\" is not known\nit is Isolated, Removed, MergedWithPrevious, MergedWithNext or Contiguous", name);
 }
 
 /* A piece being cut: parts come in order, and the one that may still grow waits in `start`..`stop`. */
@@ -325,7 +327,8 @@ static gr_status read_metaspace(step *s, gr_json value)
     s->always = prepend && strcmp(scheme, "always") == 0;
     s->first = prepend && strcmp(scheme, "first") == 0;
     if (!s->always && !s->first && strcmp(scheme, "never") != 0)
-        return gr_json_fail(gr_json_get(value, "prepend_scheme"), "\"%s\" is not known", scheme);
+        return gr_json_fail(gr_json_get(value, "prepend_scheme"), "\"%s\" is not known\nit is always, first or never",
+                            scheme);
     s->split = gr_json_bool(value, "split", true);
     s->how = WITH_NEXT;
     return gr_pattern_set(&s->pattern, mark, size);
@@ -446,7 +449,12 @@ static gr_status read_step(gr_pretokenizer *p, gr_json value, int depth)
             status = add_step(p, &alphabet, &s);
         return status;
     }
-    return status ? status : gr_json_fail(value, "pre-tokenizer \"%s\" is not supported", type);
+    return status ? status
+                  : gr_json_fail(value,
+                                 "pre-tokenizer \"%s\" is not supported\nsupported are ByteLevel, Split, Digits, "
+                                 "Punctuation, Whitespace, WhitespaceSplit, CharDelimiterSplit, Metaspace, "
+                                 "UnicodeScripts, FixedLength, BertPreTokenizer, Sequence",
+                                 type);
 }
 
 /* Only one ByteLevel, and that at the end: then the last step, its alphabet, can be left to the vocabulary. */

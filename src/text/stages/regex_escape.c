@@ -1,11 +1,12 @@
 /* What a backslash makes of what is behind it: classes and single characters. */
 #include "text/stages/regex_reader.h"
+#include "text/stages/regex_translate.h"
 #include "text/unicode/utf8.h"
 #include "base/error.h"
 
 gr_status gr_regex_refuse(const gr_regex_reader *r, const char *at, const char *what)
 {
-    return gr_fail(GR_ERR_UNSUPPORTED, "regex '%.*s': at byte %zu, %s is not supported",
+    return gr_fail(GR_ERR_UNSUPPORTED, "regex '%.*s': at byte %zu, %s is not supported\n" GR_REGEX_HINT,
                    r->size > 200 ? 200 : (int)r->size, r->pattern, (size_t)(at - r->pattern), what);
 }
 

@@ -45,8 +45,9 @@ static gr_status compile(gr_regex *r, const char *pattern, size_t size)
     }
     if (!status && !r->code) {
         pcre2_get_error_message(error, message, sizeof message);
-        status = gr_fail(error == PCRE2_ERROR_NOMEMORY ? GR_ERR_MEMORY : GR_ERR_UNSUPPORTED, "regex '%.*s': %s",
-                         size > 200 ? 200 : (int)size, pattern, (const char *)message);
+        status =
+            gr_fail(error == PCRE2_ERROR_NOMEMORY ? GR_ERR_MEMORY : GR_ERR_UNSUPPORTED,
+                    "regex '%.*s': %s\n" GR_REGEX_HINT, size > 200 ? 200 : (int)size, pattern, (const char *)message);
     }
     pcre2_compile_context_free(context);
     gr_bytes_free(&translated);
@@ -153,7 +154,9 @@ gr_status gr_regex_next(gr_regex_search *s, size_t from, bool *found, size_t *st
         PCRE2_UCHAR message[128];
         pcre2_get_error_message(n, message, sizeof message);
         return gr_fail(n == PCRE2_ERROR_NOMEMORY ? GR_ERR_MEMORY : GR_ERR_UNSUPPORTED,
-                       "encode: the tokenizer's regex gives up at byte %zu: %s", from, (const char *)message);
+                       "encode: the tokenizer's regex gives up at byte %zu: %s\nput a space or the end of a line into "
+                       "the text near there",
+                       from, (const char *)message);
     }
     if (n < 0)
         return GR_OK;

@@ -611,8 +611,9 @@ gr_status gr_regex_translate(const char *pattern, size_t size, gr_bytes *out, bo
     size_t start = out->size;
     gr_status status = GR_OK;
     if (size > most_source)
-        return gr_fail(GR_ERR_UNSUPPORTED, "regex '%.*s…': a pattern of more than %d bytes is not supported", 100,
-                       pattern, most_source);
+        return gr_fail(GR_ERR_UNSUPPORTED,
+                       "regex '%.*s…': a pattern of more than %d bytes is not supported\n" GR_REGEX_HINT, 100, pattern,
+                       most_source);
     gr_regex_reader *r = gr_alloc(sizeof *r);
     if (!r)
         return GR_ERR_MEMORY;

@@ -47,8 +47,10 @@ static gr_status find_paths(const unigram *u, const char *piece, size_t size, no
         if (single)
             continue;
         if (u->unk < 0)
-            return gr_fail(GR_ERR_ARGUMENT, "encode: '%.*s' is not in the vocabulary, and there is no unknown token", n,
-                           piece + i);
+            return gr_fail(GR_ERR_ARGUMENT,
+                           "encode: '%.*s' is not in the vocabulary, and there is no unknown token\nleave it out of "
+                           "the text, or use a tokenizer that knows it (byte knows everything)",
+                           n, piece + i);
         offer(&best[i + (size_t)n], u->unk_score + best[i].score, i, u->unk);
     }
     return GR_OK;

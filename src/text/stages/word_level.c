@@ -12,7 +12,9 @@ static gr_status encode(const gr_token_model *self, gr_token_scratch *s, const c
     int32_t id = gr_vocab_find(&w->base.vocab, piece, size);
     (void)s;
     if (id < 0 && w->unk < 0)
-        return gr_fail(GR_ERR_ARGUMENT, "encode: '%.*s' is not in the vocabulary, and there is no unknown token",
+        return gr_fail(GR_ERR_ARGUMENT,
+                       "encode: '%.*s' is not in the vocabulary, and there is no unknown token\nleave it out of the "
+                       "text, or use a tokenizer that knows it (byte knows everything)",
                        size > 80 ? 80 : (int)size, piece);
     return gr_ids_add(out, id >= 0 ? id : w->unk);
 }

@@ -26,7 +26,9 @@ static bool is_too_long(const word_piece *w, const char *piece, size_t size)
 static gr_status add_unknown(const word_piece *w, const char *piece, size_t size, gr_ids *out)
 {
     if (w->unk < 0)
-        return gr_fail(GR_ERR_ARGUMENT, "encode: '%.*s' is not in the vocabulary, and there is no unknown token",
+        return gr_fail(GR_ERR_ARGUMENT,
+                       "encode: '%.*s' is not in the vocabulary, and there is no unknown token\nleave it out of the "
+                       "text, or use a tokenizer that knows it (byte knows everything)",
                        size > 80 ? 80 : (int)size, piece);
     return gr_ids_add(out, w->unk);
 }

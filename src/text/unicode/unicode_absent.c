@@ -10,7 +10,7 @@ bool gr_unicode_has_forms(void)
 gr_status gr_unicode_normalize(gr_form form, const char *text, size_t size, gr_bytes *out)
 {
     (void)form, (void)text, (void)size, (void)out;
-    return gr_fail(GR_ERR_UNSUPPORTED, "normalize: this build has no utf8proc");
+    return gr_fail(GR_ERR_UNSUPPORTED, "normalize: this build has no utf8proc\nbuild with libutf8proc-dev installed");
 }
 
 uint32_t gr_unicode_lower(uint32_t c)

@@ -58,7 +58,8 @@ gr_status gr_trie_add(gr_trie *t, const char *text, size_t size, int32_t value)
     uint32_t node = 0;
     gr_status status = t->nodes ? GR_OK : add_node(t);
     if (!size || size > GR_TRIE_LONGEST)
-        return size ? gr_fail(GR_ERR_UNSUPPORTED, "a string to search for has %zu bytes, the most is %d", size,
+        return size ? gr_fail(GR_ERR_UNSUPPORTED,
+                              "a string to search for has %zu bytes, the most is %d\nleave that token out", size,
                               GR_TRIE_LONGEST)
                     : GR_OK;
     for (size_t i = 0; i < size && !status; i++)

@@ -91,7 +91,8 @@ static gr_status add(gr_vocab *v, const char *text, size_t size, uint32_t id, bo
     if (id > 4 * v->count + (1u << 20))
         return gr_fail(GR_ERR_FILE, "vocabulary: id %u is out of range after %zu tokens", id, v->count);
     if (v->pool.size + size >= UINT32_MAX)
-        return gr_fail(GR_ERR_UNSUPPORTED, "vocabulary: more than 4 GiB of token text");
+        return gr_fail(GR_ERR_UNSUPPORTED,
+                       "vocabulary: more than 4 GiB of token text\ncheck that this is the right file");
     if (id < v->rows && v->entry[id].size != UINT32_MAX)
         return gr_fail(GR_ERR_FILE, "vocabulary: id %u is given to two tokens", id);
     if (v->count * 2 >= v->slots) /* at most half of it is ever full */
