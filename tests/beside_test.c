@@ -125,10 +125,10 @@ TEST(hostile_files_are_refused_by_name)
     check_refused("tokenizer_config.json",
                   "{\"tokenizer_class\": \"GPT2Tokenizer\", \"added_tokens_decoder\": {\"99999999999999999999\": "
                   "{\"content\": \"a\"}}}",
-                  "not an id");
+                  "expected an id");
     check_refused("tokenizer_config.json",
                   "{\"tokenizer_class\": \"GPT2Tokenizer\", \"added_tokens_decoder\": {\"1.5\": {\"content\": \"a\"}}}",
-                  "not an id");
+                  "expected an id");
     check_refused("tokenizer_config.json",
                   "{\"tokenizer_class\": \"GPT2Tokenizer\", \"added_tokens_decoder\": {\"1\": {\"content\": 5}}}",
                   "content");

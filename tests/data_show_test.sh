@@ -127,13 +127,13 @@ printf '[{"text": "a"}, {"text"' >bad.json
 run 3 data show alone bad.json
 printf '{"question": "a", "answer": "b"}\n{"question": "c", "answer": "d"}\n' >qa.json
 run 0 data show alone qa.json --context 8
-says 'qa.json: byte 0: begins JSON that is read as text' err
+says 'qa.json: byte 0 begins JSON, which is read as text' err
 printf 'caf\351 cr\350me\n' >latin.txt
 run 0 data show alone latin.txt --context 4
 says 'latin.txt: byte 3 is not UTF-8' err
 cp latin.txt latin2.txt
 run 0 data show alone latin.txt latin2.txt --context 4
-[ "$(grep -c UTF-8 err)" = 1 ] && says 'so it is with 1 more file' err
+[ "$(grep -c UTF-8 err)" = 1 ] && says 'so it is in 1 more file' err
 printf 'a\000b and more of it\n' >nul.txt
 run 0 data show alone nul.txt --context 4
 says 'nul.txt: byte 1 is NUL' err

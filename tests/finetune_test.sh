@@ -275,7 +275,11 @@ run 2 finetune base data.jsonl --full --lora-rank 3 --out x
 run 2 finetune run data.jsonl --full --out x
 run 2 finetune run data.jsonl --lora-rank 3 --out x
 run 2 finetune base data.jsonl --lora-targets c_attn --out x
+says '--lora-targets: LoRA: the model has no linear layer and no embedding "c_attn"' err
 says 'q_proj, k_proj, v_proj, o_proj, gate_proj, up_proj, down_proj' err
+run 2 finetune base data.jsonl --modules-to-save norm,score --out x
+says '--modules-to-save: LoRA: the model has no layer "score" to be saved' err
+[ ! -e x ] || fail 'a run that did not start was left behind'
 run 2 finetune base data.jsonl --lora-targets q_proj,,v_proj --out x
 run 2 finetune base data.jsonl --lora-rank 0 --out x
 run 3 finetune nowhere data.jsonl --out x

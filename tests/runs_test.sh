@@ -87,7 +87,7 @@ mv moved/b.txt texts/2.txt
 run 0 train texts --eval-data moved/eval.txt --resume --out moved/run3 # a folder with both of them
 cmp -s moved/run/latest/model.safetensors moved/run3/latest/model.safetensors || fail 'renamed data'
 run 3 train texts/2.txt texts/1.txt --resume --out moved/run3 # in another order it is another text
-says 'others than those the run was begun with' err
+says 'those that the run was begun with' err
 
 # ---- other bytes are refused, or accepted and noted ----
 for change in 'echo a line of text >>c.txt' 'tr a-y b-z <a.txt >c.txt' 'head -c 300 a.txt >c.txt' 'rm c.txt'; do

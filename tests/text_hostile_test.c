@@ -260,7 +260,7 @@ TEST(added_tokens_overlap)
                 "\"added_tokens\": [{\"id\": "
                 "1, \"content\": \" \", \"normalized\": true}], \"model\": {\"type\": \"BPE\", \"vocab\": {\"a\": 0}, "
                 "\"merges\": []}}"));
-    CHECK_ERROR(GR_ERR_UNSUPPORTED, "added token ' ' is nothing behind the normalizer");
+    CHECK_ERROR(GR_ERR_UNSUPPORTED, "added token ' ' is nothing once it is normalized");
 }
 
 /* A character one of whose bytes has no token is unknown as a whole. */

@@ -356,7 +356,7 @@ says 'tokenizer    none' out
 cp -r $tiny/llama broken
 echo '{' >broken/tokenizer.json
 run 3 info broken
-says 'tokenizer.json' err
+says 'gradus: broken/tokenizer.json: not valid JSON' err
 run 0 info $tiny/llama --json
 for key in embedding_parameters rope activation weight_files sliding_layers; do
     case $key in sliding_layers) ! grep -q "\"$key\"" out || fail "info: $(cat out)" ;; *) says "\"$key\": " out ;; esac

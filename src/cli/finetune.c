@@ -103,6 +103,17 @@ static const char *whole_path(const char *path, char buffer[PATH_MAX])
     return realpath(path, buffer) ? buffer : path;
 }
 
+/* The flags that name layers or tokens, in front of what is wrong with the names. */
+static gr_status name_flags(const gr_args *args, gr_status s)
+{
+    static const char *const flags[] = {"lora-targets", "modules-to-save", "train-tokens"};
+    char given[80] = "";
+    for (size_t i = 0; i < sizeof flags / sizeof *flags; i++)
+        if (gr_args_given(args, flags[i]))
+            snprintf(given + strlen(given), sizeof given - strlen(given), "%s--%s", *given ? ", " : "", flags[i]);
+    return s == GR_ERR_ARGUMENT && *given ? gr_fail_in("%s", given) : s;
+}
+
 static gr_status add_adapter(gr_args *args, gr_train_job *job)
 {
     const gr_train_flags *f = args->options;
@@ -129,7 +140,7 @@ static gr_status add_adapter(gr_args *args, gr_train_job *job)
     o.tokens = ids;
     o.n_tokens = tokens.n;
     if (s == GR_OK)
-        s = gr_args_blame(args, gr_model_add_adapter(job->on.model, &o));
+        s = gr_args_blame(args, name_flags(args, gr_model_add_adapter(job->on.model, &o)));
     gr_free(targets.text);
     gr_free(saved.text);
     gr_free(tokens.text);

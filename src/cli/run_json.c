@@ -336,15 +336,15 @@ static void describe(char *text, size_t size, int which, gr_json was, const inpu
         gr_json file = gr_json_item(files, i);
         if (is_same_file(file, &in->files->list[i]))
             continue;
-        snprintf(text, size, "%.500s: %lld bytes, and others than those the run was begun with (%lld of %.300s)",
+        snprintf(text, size, "%.500s: its %lld bytes are not those that the run was begun with (%lld of %.300s)",
                  in->files->list[i].name, (long long)in->files->list[i].bytes,
                  (long long)gr_json_int(file, "bytes", -1, 0, INT64_MAX), name_of(file));
         return;
     }
     const char *path = in->n_paths ? in->paths[0] : "that of the model";
     if (in->files)
-        snprintf(text, size, "%s: %zu file%s, and others than those the run was begun with", path, in->files->n,
-                 in->files->n == 1 ? "" : "s");
+        snprintf(text, size, "%s: %zu file%s, not those that the run was begun with, by their bytes", path,
+                 in->files->n, in->files->n == 1 ? "" : "s");
     else
         snprintf(text, size, "%s: not the %s that the run was begun with, by its bytes", path, names[which]);
 }

@@ -106,9 +106,10 @@ static void read_shape(gr_json v, gr_safetensor *t, size_t *bytes)
                gr_mul_size(total, t->shape[i] ? (size_t)t->shape[i] : 1, &total);
     }
     if (!fits || total > INT64_MAX)
-        gr_json_fail(v, "the product of the dims overflows");
+        gr_json_fail(v, "the product of the dims overflows\nthe file is damaged; fetch it again");
     else if (total % 8 && !empty)
-        gr_json_fail(v, "%zu bits of %s are no whole bytes", total, t->stored->safetensors);
+        gr_json_fail(v, "%zu bits of %s are no whole bytes\nthe file is damaged; fetch it again", total,
+                     t->stored->safetensors);
     *bytes = empty ? 0 : total / 8;
 }
 
@@ -124,18 +125,23 @@ static void read_tensor(const gr_safetensors *st, const gr_json_iter *it, gr_saf
         return;
     read_shape(gr_json_get(info, "shape"), t, &need);
     if (gr_json_size(gr_json_as_array(offsets)) != 2)
-        gr_json_fail(offsets, "expected two offsets, begin and end");
+        gr_json_fail(offsets, "expected two offsets, begin and end\nthe file is damaged; fetch it again");
     uint64_t begin = (uint64_t)gr_json_as_int(gr_json_item(offsets, 0), 0, INT64_MAX);
     uint64_t end = (uint64_t)gr_json_as_int(gr_json_item(offsets, 1), 0, INT64_MAX);
     if (begin > end)
-        gr_json_fail(offsets, "the offsets are reversed: begin %llu is after end %llu", (unsigned long long)begin,
-                     (unsigned long long)end);
+        gr_json_fail(offsets,
+                     "the offsets are reversed: begin %llu is after end %llu\nthe file is damaged; fetch it again",
+                     (unsigned long long)begin, (unsigned long long)end);
     else if (end > room)
-        gr_json_fail(offsets, "end %llu is beyond the %zu bytes of data", (unsigned long long)end, room);
+        gr_json_fail(offsets,
+                     "end %llu is beyond the %zu bytes of data\nthe file is truncated or damaged; fetch it again",
+                     (unsigned long long)end, room);
     else if (end - begin != need)
-        gr_json_fail(offsets, "%llu bytes, but dtype and shape need %zu", (unsigned long long)(end - begin), need);
+        gr_json_fail(offsets, "%llu bytes, but dtype and shape need %zu\nthe file is damaged; fetch it again",
+                     (unsigned long long)(end - begin), need);
     else if (gr_json_size(info) != 3)
-        gr_json_fail(it->value, "keys other than dtype, shape and data_offsets");
+        gr_json_fail(it->value,
+                     "keys other than dtype, shape and data_offsets\nthe file is damaged, or made by a newer program");
     else {
         t->data = st->bytes + st->header_size + begin;
         t->bytes = need;

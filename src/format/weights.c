@@ -220,8 +220,8 @@ static void fail_without_weights(const char *dir)
                 gr_printable(names[i], strlen(names[i]), shown, sizeof shown);
     gr_names_free(names, n);
     gr_fail(GR_ERR_FILE,
-            "%s: no " SINGLE ", no pytorch_model.bin and no index of shards of either in this directory%s%s\ngive a "
-            "directory in Hugging Face layout",
+            "%s: no " SINGLE ", no pytorch_model.bin and no index of shards of either in this directory%s%s\nput "
+            "the weights there, or give another directory in Hugging Face layout",
             dir, shown[0] ? ", but " : "", shown);
 }
 

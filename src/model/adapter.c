@@ -62,14 +62,6 @@ static gr_status begin(gr_model *m)
     return a->tables ? gr_adapter_note_layers(m) : gr_error_status();
 }
 
-static gr_status finish(gr_model *m, const char *name, const char *config, size_t size)
-{
-    gr_status s = gr_adapter_read_config(m->adapter, m->arch, name, config, size);
-    if (s == GR_OK && (s = gr_adapter_declare(m)) != GR_OK)
-        gr_fail_in("%s", name);
-    return s;
-}
-
 static gr_status refuse_second(void)
 {
     return gr_fail(GR_ERR_ARGUMENT, "the model has an adapter already\nmerge it, or load the model again");
@@ -81,7 +73,9 @@ gr_status gr_adapter_open(gr_model *m, const char *name, const char *config, siz
         return refuse_second();
     gr_status s = begin(m);
     if (s == GR_OK)
-        s = finish(m, name, config, size);
+        s = gr_adapter_read_config(m->adapter, m->arch, name, config, size);
+    if (s == GR_OK && (s = gr_adapter_declare(m)) != GR_OK)
+        gr_fail_in("%s", name);
     if (s != GR_OK)
         gr_adapter_close(m);
     return s;
@@ -156,6 +150,11 @@ static gr_status check_names(const gr_adapter *a, const gr_lora_options *o)
             snprintf(what, sizeof what, "the model has no linear layer and no embedding \"%.100s\"", o->targets[i]);
             return gr_adapter_no_match(a, what);
         }
+    for (int i = 0; i < o->n_modules_to_save; i++)
+        if (!gr_adapter_can_save(a, o->modules_to_save[i])) {
+            snprintf(what, sizeof what, "the model has no layer \"%.100s\" to be saved", o->modules_to_save[i]);
+            return gr_adapter_no_match(a, what);
+        }
     return GR_OK;
 }
 
@@ -220,8 +219,11 @@ gr_status gr_model_add_adapter(gr_model *m, const gr_lora_options *options)
         s = begin(m);
     if (s == GR_OK) {
         text = config_of(m, options);
-        s = text ? finish(m, GR_ADAPTER_CONFIG, text, strlen(text)) : gr_error_status();
+        s = text ? gr_adapter_read_config(m->adapter, m->arch, GR_ADAPTER_CONFIG, text, strlen(text))
+                 : gr_error_status();
     }
+    if (s == GR_OK)
+        s = gr_adapter_declare(m);
     if (s == GR_OK)
         s = gr_adapter_initialize(m, options->seed);
     if (s != GR_OK)

@@ -115,6 +115,8 @@ char *gr_adapter_write_config(const gr_lora_options *options, const char *const 
 gr_status gr_adapter_note_layers(gr_model *m);
 /* Declares the adapter's tensors. */
 gr_status gr_adapter_declare(gr_model *m);
+/* Whether modules_to_save may name it. */
+bool gr_adapter_can_save(const gr_adapter *a, const char *name);
 /* "LoRA: WHAT", and the names that layers of the model have. */
 gr_status gr_adapter_no_match(const gr_adapter *a, const char *what);
 /* The last part of a module's name. */

@@ -343,17 +343,21 @@ static gr_status declare_rows(gr_adapter *a)
 
 /* ---- all of it ---------------------------------------------------------------------------------------------- */
 
+bool gr_adapter_can_save(const gr_adapter *a, const char *name)
+{
+    for (size_t i = 0; i < a->n_notes; i++)
+        if (is_saved_by(a->notes[i].module, name))
+            return true;
+    return false;
+}
+
 /* peft passes over what it does not find. */
 static void remark_on_saved(const gr_adapter *a)
 {
-    for (size_t i = 0; i < a->n_saved; i++) {
-        bool found = false;
-        for (size_t k = 0; k < a->n_notes && !found; k++)
-            found = is_saved_by(a->notes[k].module, a->saved[i]);
-        if (!found)
+    for (size_t i = 0; i < a->n_saved; i++)
+        if (!gr_adapter_can_save(a, a->saved[i]))
             gr_remark(GR_LOG_WARN, "%s: modules_to_save names \"%.100s\", which the model does not have",
                       GR_ADAPTER_CONFIG, a->saved[i]);
-    }
 }
 
 gr_status gr_adapter_declare(gr_model *m)

@@ -24,13 +24,24 @@ void gr_tokenizer_guess_ends(gr_tokenizer *t)
         t->bos = (int32_t)gr_tokenizer_id(t, bos[i]);
 }
 
+/* What is made of a text is called tokenizer.json in messages; here it has a path. */
+static void name_file(const char *path)
+{
+    static const char name[] = "tokenizer.json: ";
+    bool is_named = strncmp(gr_error(), name, sizeof name - 1) == 0;
+    if (is_named)
+        gr_fail(gr_error_status(), "%s: %s", path, gr_error() + sizeof name - 1);
+    else
+        gr_fail_in("%s", path);
+}
+
 /* json: what the files were converted to; freed. */
 static gr_tokenizer *from_json(const char *path, gr_status status, gr_bytes *json)
 {
     gr_tokenizer *t = status ? NULL : gr_tokenizer_from_json(json->data, json->size);
     gr_bytes_free(json);
     if (!t)
-        gr_fail_in("%s", path);
+        name_file(path);
     return t;
 }
 
@@ -42,7 +53,7 @@ static gr_tokenizer *load_file(const char *path)
         return NULL;
     gr_tokenizer *t = gr_tokenizer_of(json, size);
     if (!t)
-        gr_fail_in("%s", path);
+        name_file(path);
     return t;
 }
 
@@ -170,7 +181,7 @@ static gr_tokenizer *load_json(const char *path, const gr_tokenizer_class *c, co
     if (status)
         gr_free(json);
     if (!t)
-        gr_fail_in("%s", path);
+        name_file(path);
     return t;
 }
 

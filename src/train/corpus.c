@@ -241,7 +241,7 @@ gr_status gr_read_documents(gr_reader *r, const char *const *paths, int n)
     remark_odd(r, &r->with_nul, "is NUL, which is read as a character");
     remark_odd(r, &r->with_mark, "is a byte order mark, which is read as a character");
     remark_odd(r, &r->like_json,
-               "begins JSON that is read as text, with its braces and keys; records have \"text\", or \"prompt\" and "
+               "begins JSON, which is read as text, with its braces and keys; records have \"text\", or \"prompt\" and "
                "\"completion\"");
     return GR_OK;
 }
