@@ -185,7 +185,7 @@ static void test_json_as_python(void)
                                  "\"x\\u0000y\", \"z\": 0, \"\": 3, \"big\": [1.2345678901234568e+29, 7]}") == 0,
           "%s", again);
     gr_free(again);
-    CHECK(gr_json_unique(doc) == GR_ERR_FILE && strstr(gr_error(), "key \"twice\": the key stands there twice"), "%s",
+    CHECK(gr_json_unique(doc) == GR_ERR_FILE && strstr(gr_error(), "key \"twice\": the key is there twice"), "%s",
           gr_error());
     gr_json_free(doc);
 }
@@ -477,7 +477,7 @@ static const hostile hostile_files[] = {
     {"header cut", "{\"a\":", 0, -1, "not valid JSON"},
     {"not UTF-8", "{\"\xff\":1}", 0, -1, "not UTF-8"},
     {"duplicate key", "{" T("a", "U8", "[1]", 0, 1) "," T("a", "U8", "[1]", 0, 1) "}", 1, -1,
-     "key \"a\": the key stands there twice"},
+     "key \"a\": the key is there twice"},
     {"entry is no object", "{\"a\":1}", 0, -1, "key \"a\": expected an object"},
     {"no dtype", "{\"a\":{\"shape\":[],\"data_offsets\":[0,0]}}", 0, -1, "key \"a.dtype\": missing"},
     {"no shape", "{\"a\":{\"dtype\":\"F32\",\"data_offsets\":[0,0]}}", 0, -1, "key \"a.shape\": missing"},

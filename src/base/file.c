@@ -15,8 +15,9 @@ static const char *hint(int error)
 {
     switch (error) {
     case ENOENT:
-    case ENOTDIR:
         return "check the path";
+    case ENOTDIR:
+        return "check the path: what stands before a / in it is a file";
     case EACCES:
     case EPERM:
         return "check the permissions, or use another directory";

@@ -70,9 +70,11 @@ static bool is_repeated(const char *message)
 static void on_log(void *user, gr_log_level level, const char *message)
 {
     (void)user;
+    if (level == GR_LOG_DEBUG || is_repeated(message))
+        return;
     if (level == GR_LOG_INFO)
         gr_note("%s", message);
-    if (level == GR_LOG_WARN && !is_repeated(message))
+    else
         gr_warn("%s", message);
 }
 

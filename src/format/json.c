@@ -250,7 +250,7 @@ gr_status gr_json_unique(gr_json_doc *doc)
     if (doc->status != GR_OK || !doc->twice)
         return gr_json_check(doc);
     const gr_json at = {.doc = doc, .parent = (void *)doc->twice, .key = doc->twice_key};
-    return gr_json_fail(at, "the key is there twice\nleave one of them out");
+    return gr_json_fail(at, "the key is there twice");
 }
 
 /* ---- documents ---- */

@@ -150,6 +150,12 @@ static gr_status check_names(const gr_adapter *a, const gr_lora_options *o)
             snprintf(what, sizeof what, "the model has no linear layer and no embedding \"%.100s\"", o->targets[i]);
             return gr_adapter_no_match(a, what);
         }
+    return GR_OK;
+}
+
+static gr_status check_saved(const gr_adapter *a, const gr_lora_options *o)
+{
+    char what[200];
     for (int i = 0; i < o->n_modules_to_save; i++)
         if (!gr_adapter_can_save(a, o->modules_to_save[i])) {
             snprintf(what, sizeof what, "the model has no layer \"%.100s\" to be saved", o->modules_to_save[i]);
@@ -217,6 +223,8 @@ gr_status gr_model_add_adapter(gr_model *m, const gr_lora_options *options)
     char *text = NULL;
     if (s == GR_OK)
         s = begin(m);
+    if (s == GR_OK)
+        s = check_saved(m->adapter, options);
     if (s == GR_OK) {
         text = config_of(m, options);
         s = text ? gr_adapter_read_config(m->adapter, m->arch, GR_ADAPTER_CONFIG, text, strlen(text))

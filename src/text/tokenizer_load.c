@@ -1,4 +1,6 @@
 /* Loading from a path, and which tokens begin and end a text. */
+#include <stdio.h>
+#include <string.h>
 #include "text/files/convert.h"
 #include "text/files/told_stages.h"
 #include "text/tokenizer.h"
@@ -24,15 +26,18 @@ void gr_tokenizer_guess_ends(gr_tokenizer *t)
         t->bos = (int32_t)gr_tokenizer_id(t, bos[i]);
 }
 
-/* What is made of a text is called tokenizer.json in messages; here it has a path. */
+/* What is made of a text is called tokenizer.json in messages, and other files by their names; here they have a path. */
 static void name_file(const char *path)
 {
-    static const char name[] = "tokenizer.json: ";
-    bool is_named = strncmp(gr_error(), name, sizeof name - 1) == 0;
-    if (is_named)
-        gr_fail(gr_error_status(), "%s: %s", path, gr_error() + sizeof name - 1);
-    else
-        gr_fail_in("%s", path);
+    const char *slash = strrchr(path, '/'), *const names[] = {slash ? slash + 1 : path, "tokenizer.json"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        size_t n = strlen(names[i]);
+        if (strncmp(gr_error(), names[i], n) != 0 || gr_error()[n] != ':')
+            continue;
+        gr_fail(gr_error_status(), "%s%s", path, gr_error() + n);
+        return;
+    }
+    gr_fail_in("%s", path);
 }
 
 /* json: what the files were converted to; freed. */
@@ -111,12 +116,17 @@ static gr_tokenizer *load_merges(const char *dir, const char *const *path, const
 }
 
 /* Files of this kind that the class cannot read. */
-static gr_tokenizer *refuse(const char *dir, const gr_tokenizer_class *c, const char *files, const char *classes)
+static gr_tokenizer *refuse(const char *dir, const gr_tokenizer_class *c, const gr_beside *b, const char *files,
+                            const char *classes)
 {
+    const char *told = b->tokenizer_class ? b->tokenizer_class : b->model_class;
+    char also[100] = "", shown[60];
+    if (told && strcmp(c->name, "TokenizersBackend") == 0 && strcmp(told, c->name) != 0)
+        snprintf(also, sizeof also, "%s, to transformers ", gr_printable(told, strlen(told), shown, sizeof shown));
     gr_fail(GR_ERR_UNSUPPORTED,
-            "%s: the tokenizer's class is %s, which cannot read %s\nname the class that made them, as "
+            "%s: the tokenizer's class is %s%s, which cannot read %s\nname the class that made them, as "
             "\"tokenizer_class\" of tokenizer_config.json (%s), or put its tokenizer.json there",
-            dir, c->name, files, classes);
+            dir, also, c->name, files, classes);
     return NULL;
 }
 
@@ -130,7 +140,7 @@ static gr_tokenizer *load_model(const char *dir, const char *path, const gr_toke
     bool lines = gr_is_tiktoken(data, size);
     if (!lines && c->reads != GR_READS_SENTENCEPIECE) {
         gr_free(data);
-        return refuse(dir, c, "tokenizer.model", "LlamaTokenizer, GemmaTokenizer, TokenizersBackend");
+        return refuse(dir, c, b, "tokenizer.model", "LlamaTokenizer, GemmaTokenizer, TokenizersBackend");
     }
     gr_status status = lines ? gr_convert_tiktoken(b, "tokenizer.model", data, size, &json)
                              : gr_convert_sentencepiece_of(c, b, "tokenizer.model", data, size, &json);
@@ -151,10 +161,10 @@ static gr_tokenizer *load_parts(const char *dir, const char *const *path, const 
     if (gr_path_is_file(path[MODEL]) || gr_path_is_file(path[TIKTOKEN]))
         return load_model(dir, gr_path_is_file(path[MODEL]) ? path[MODEL] : path[TIKTOKEN], c, b);
     if (merges)
-        return refuse(dir, c, "vocab.json and merges.txt",
+        return refuse(dir, c, b, "vocab.json and merges.txt",
                       "GPT2Tokenizer, Qwen2Tokenizer, GPTNeoXTokenizer, RobertaTokenizer, CodeGenTokenizer");
     if (gr_path_is_file(path[WORDS]))
-        return refuse(dir, c, "vocab.txt", "BertTokenizer");
+        return refuse(dir, c, b, "vocab.txt", "BertTokenizer");
     gr_fail(GR_ERR_FILE,
             "%s: no tokenizer here: neither tokenizer.json, nor vocab.json and merges.txt, nor tokenizer.model, "
             "tekken.json or vocab.txt\nsave the tokenizer beside the model",
