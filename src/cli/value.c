@@ -150,7 +150,10 @@ static int find_word(const char *words, const char *text, size_t length)
     if (near.best != NULL)
         gr_fail(GR_ERR_ARGUMENT, "expected one of %s\nDid you mean %.*s?", words, (int)near.best_length, near.best);
     else
-        gr_fail(GR_ERR_ARGUMENT, "expected one of %s\nGive one of these words.", words);
+        gr_fail(GR_ERR_ARGUMENT,
+                strchr(words, '|') ? "expected one of %s\nGive one of these words."
+                                   : "expected %s\nThere is nothing else so far.",
+                words);
     return -1;
 }
 

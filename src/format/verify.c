@@ -48,10 +48,13 @@ static void note_error(verifier *v, const char *file)
     why[strcspn(why, "\n")] = 0;
     /* Most messages name the path; the report names it already. */
     size_t dir = strlen(v->dir), name = file ? strlen(file) : 0;
-    const char *text = why;
+    static const char opening[] = "opening ";
+    const char *text = strncmp(why, opening, sizeof opening - 1) == 0 ? why + sizeof opening - 1 : why;
     if (strncmp(text, v->dir, dir) == 0 && text[dir] == '/' && file && strncmp(text + dir + 1, file, name) == 0 &&
         strncmp(text + dir + 1 + name, ": ", 2) == 0)
         text += dir + name + 3;
+    else
+        text = why;
     note(v, GR_VERIFY_BAD, file, NULL, text);
 }
 
@@ -340,7 +343,8 @@ gr_status gr_checkpoint_newest_good(const char *run, char **path, int64_t *step)
     }
     gr_free(steps);
     if (s == GR_OK && count && !*path)
-        s = gr_fail_in("%s: none of the %zu checkpoints is whole; the oldest", run, count);
+        s = count > 1 ? gr_fail_in("%s: none of the %zu checkpoints is whole; the oldest", run, count)
+                      : gr_fail_in("%s: its only checkpoint is not whole", run);
     return s;
 }
 

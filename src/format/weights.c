@@ -296,7 +296,13 @@ gr_weights *gr_weights_open_adapter(const char *dir)
 {
     static const char *const names[] = {"adapter_model.safetensors", "adapter_model.bin"};
     bool found;
-    return open_file(find_first(dir, names, 2, &found));
+    char *path = find_first(dir, names, 2, &found);
+    if (!path || found)
+        return open_file(path);
+    gr_free(path);
+    gr_fail(GR_ERR_FILE, "%s: an adapter's config, and neither %s nor %s\ngive the directory as peft saved it", dir,
+            names[0], names[1]);
+    return NULL;
 }
 
 void gr_weights_close(gr_weights *w)

@@ -24,7 +24,7 @@ static gr_status check_shape(const gr_entry *e, const gr_safetensor *t)
     if (!gr_spec_same_shape(&is, &must) || !gr_safetensor_is_number(t))
         return gr_fail(GR_ERR_FILE,
                        "tensor \"%s\" is %s, the config and the model ask for %s\nadapter and model do not belong "
-                       "together",
+                       "together: give the model that it was trained on",
                        t->name, gr_spec_text(&is, have, sizeof have), gr_spec_text(&must, want, sizeof want));
     return GR_OK;
 }
@@ -134,7 +134,7 @@ static gr_status load_others(gr_model *m, const gr_weights *file)
         s = base >= 0 ? replace_base(m, base, t)
                       : gr_fail(GR_ERR_FILE,
                                 "tensor \"%s\" is of no layer that the config names and the model has\nadapter and "
-                                "model do not belong together",
+                                "model do not belong together: give the model that it was trained on",
                                 gr_printable(t->name, strlen(t->name), shown, sizeof shown));
     }
     return s;

@@ -184,7 +184,11 @@ static gr_token_model *read_model(gr_json value, const gr_large_parts *large, bo
         return read_word_level(value, large);
     if (strcmp(type, "WordPiece") == 0)
         return read_word_piece(value, large);
-    gr_json_fail(value, "model \"%s\" is not supported\nsupported are BPE, Unigram, WordPiece and WordLevel", type);
+    static const char kinds[] = "BPE, Unigram, WordPiece and WordLevel";
+    if (*type)
+        gr_json_fail(value, "model \"%s\" is not supported\nsupported are %s", type, kinds);
+    else
+        gr_json_fail(value, "expected a tokenizer's model\nsupported are %s", kinds);
     return NULL;
 }
 

@@ -5,8 +5,7 @@
 #include "text/unicode/buffer.h"
 
 /* What to do about a pattern that is refused. */
-#define GR_REGEX_HINT                                                                                                  \
-    "write the pattern without it, if it can be said otherwise; the tokenizer cannot be used here as it is"
+#define GR_REGEX_HINT "correct the pattern, or write it another way; as it is the tokenizer cannot be used here"
 
 /* Appends the PCRE2 pattern (with PCRE2_UTF and PCRE2_MULTILINE) that means what `pattern` means to Oniguruma with its own
  * syntax. What has no equal there is refused by name and place. *stand_ins: characters of gr_recent are to be shown to it
