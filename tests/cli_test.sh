@@ -107,6 +107,27 @@ says 'parameters   12,856' out
 run 0 info "$GRADUS_SOURCE/tests/data/models/gpt2" --json
 says '"parameters": 12856' out
 run 3 info nowhere
+while read -r kind expected; do
+    mkdir kinds
+    cp "$GRADUS_SOURCE/tests/data/tokenizer_dirs/$kind"/* kinds
+    for file in config.json model.safetensors; do
+        cp "$GRADUS_SOURCE/tests/data/models/llama/$file" kinds
+    done
+    if "$g" info kinds >out 2>err; then
+        says "tokenizer    $expected" out
+        "$g" info kinds --json >out 2>err
+        says "\"kind\": \"${expected##* }\"" out
+    else
+        says 'this build has no' err # PCRE2 or utf8proc
+    fi
+    rm -r kinds
+done <<'EOF'
+bert 89 tokens, WordPiece
+tiktoken 283 tokens, BPE
+tekken-v7 340 tokens, BPE
+rules-llama 447 tokens, BPE
+rules-unigram 425 tokens, Unigram
+EOF
 
 # ---- verify: what is there, what is broken, what is missing ----
 cp -r "$GRADUS_SOURCE/tests/data/models/gpt2" model

@@ -3,7 +3,9 @@ for Gradus the first round too, whose word cache is empty (the peers' rounds dif
 
     python bench/peers/tokenizers_bench.py build/bench/tokenizer_bench TOKENIZER_DIR... -- FILE...
 
-tiktoken runs with the vocabulary and pattern of the tokenizer.json, where that is byte-level; ids are compared.
+A directory without tokenizer.json (tokenizer.model, tekken.json, …) has its peer from AutoTokenizer. tiktoken runs with the
+vocabulary and pattern of the tokenizer, where that is byte-level; ids are compared. `make_tokenizers.py` makes directories of
+the kinds that nobody's files are needed for.
 """
 import json
 import os
@@ -14,6 +16,7 @@ import time
 
 os.environ["RAYON_NUM_THREADS"] = "1"
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
+os.environ["TRANSFORMERS_VERBOSITY"] = "critical"
 from tokenizers import Tokenizer
 
 try:
@@ -34,11 +37,19 @@ def best(encode, text, seconds=2):
     return len(text.encode()) / 2**20 / min(times), ids
 
 
-def tiktoken_of(path):
-    """A tiktoken encoding with the file's vocabulary, or None where there is none."""
-    data = json.loads(path.read_text())
+def tokenizer_of(folder):
+    if (folder / "tokenizer.json").exists():
+        return Tokenizer.from_file(str(folder / "tokenizer.json"))
+    from transformers import AutoTokenizer
+
+    return AutoTokenizer.from_pretrained(str(folder))._tokenizer
+
+
+def tiktoken_of(t):
+    """A tiktoken encoding with the tokenizer's vocabulary, or None where there is none."""
+    data = json.loads(t.to_str())
     pre = data["pre_tokenizer"]
-    if tiktoken is None or pre is None:
+    if tiktoken is None or (data["decoder"] or {}).get("type") != "ByteLevel":
         return None
     pattern = GPT2 if pre["type"] == "ByteLevel" else pre["pretokenizers"][0]["pattern"]["Regex"]
     alphabet = bytes_to_unicode()
@@ -59,7 +70,8 @@ def bytes_to_unicode():
 def main():
     split = sys.argv.index("--")
     for folder in map(pathlib.Path, sys.argv[2:split]):
-        theirs, openai = Tokenizer.from_file(str(folder / "tokenizer.json")), tiktoken_of(folder / "tokenizer.json")
+        theirs = tokenizer_of(folder)
+        openai = tiktoken_of(theirs)
         for file in sys.argv[split + 1 :]:
             text = pathlib.Path(file).read_text(errors="replace")
             ours, first = 0, 0
@@ -67,7 +79,7 @@ def main():
                 run = json.loads(subprocess.check_output([sys.argv[1], str(folder), file, "1"]))
                 ours, first = max(ours, run["encode_mib_s"]), max(first, run["first_mib_s"])
             hf, ids = best(lambda t: theirs.encode(t, add_special_tokens=False).ids, text)
-            line = f"{folder.name:8} {pathlib.Path(file).name:24} gradus {ours:6.1f}, first {first:6.1f}  tokenizers {hf:5.2f} ({ours / hf:.1f}x, {first / hf:.1f}x)"
+            line = f"{folder.name:9} {pathlib.Path(file).name:24} gradus {ours:6.1f}, first {first:6.1f}  tokenizers {hf:5.2f} ({ours / hf:.1f}x, {first / hf:.1f}x)"
             if openai:
                 speed, other = best(openai.encode_ordinary, text)
                 line += f"  tiktoken {speed:6.2f} ({ours / speed:.1f}x, {first / speed:.1f}x{'' if other == ids else ', other ids'})"
