@@ -114,9 +114,14 @@ static gr_status collect_name(void *ctx, const gr_told_token *token)
     return status ? status : append_missing(c->pending, c->t, token);
 }
 
+static const gr_told_list *unnamed(const gr_beside *b)
+{
+    return b->extra.told ? &b->extra : &b->additional;
+}
+
 static gr_status collect(const gr_tokenizer *t, const gr_beside *b, const names *n, pending *p)
 {
-    const gr_told_list *extra = b->extra.told ? &b->extra : &b->additional;
+    const gr_told_list *extra = unnamed(b);
     gr_status status = GR_OK;
     for (size_t i = 0; i < b->decoder.n && !status; i++) {
         status = remember(&p->told, &b->decoder.at[i]);
@@ -198,7 +203,7 @@ static void remark_ids(const gr_tokenizer *t, const gr_beside *b)
 static gr_status put_tokens(gr_tokenizer *t, const gr_tokenizer_class *c, const gr_beside *b, const names *n,
                             bool *changed)
 {
-    const gr_told_list *extra = b->extra.told ? &b->extra : &b->additional;
+    const gr_told_list *extra = unnamed(b);
     pending p = {0};
     putting again = {t, changed};
     gr_status status = collect(t, b, n, &p);
@@ -311,6 +316,7 @@ static gr_status add_template(const gr_tokenizer *t, const gr_told_token *before
 static gr_status add_cls_sep(const gr_tokenizer *t, bool roberta, const gr_told_token *cls, const gr_told_token *sep,
                              bool prefix, gr_bytes *json)
 {
+    const char *space = prefix ? "true" : "false";
     char number[120];
     snprintf(number, sizeof number, ", %lld], \"cls\": [", (long long)gr_tokenizer_find(t, sep->content, sep->size));
     gr_status status = gr_bytes_add_string(json, roberta ? "{\"type\": \"RobertaProcessing\", \"sep\": ["
@@ -322,10 +328,7 @@ static gr_status add_cls_sep(const gr_tokenizer *t, bool roberta, const gr_told_
     if (!status)
         status = gr_json_add_text(json, cls->content, cls->size);
     snprintf(number, sizeof number, ", %lld]%s%s}", (long long)gr_tokenizer_find(t, cls->content, cls->size),
-             !roberta ? "" : ", \"trim_offsets\": true, \"add_prefix_space\": ",
-             !roberta ? ""
-             : prefix ? "true"
-                      : "false");
+             roberta ? ", \"trim_offsets\": true, \"add_prefix_space\": " : "", roberta ? space : "");
     return status ? status : gr_bytes_add_string(json, number);
 }
 
@@ -379,21 +382,17 @@ static gr_status choose_around(const gr_tokenizer_class *c, const gr_beside *b, 
     return status || c->post != GR_POST_BERT ? status : check_in_template(a->after, hint);
 }
 
+static bool is_token(const gr_tokenizer *t, const gr_post_item *item, const gr_told_token *token)
+{
+    return !item->is_text && item->id == gr_tokenizer_find(t, token->content, token->size);
+}
+
 static bool is_around(const gr_tokenizer *t, const around *a)
 {
-    const gr_post *p = &t->post;
-    size_t n = 0;
-    bool same = true;
-    if (a->before)
-        same = n < p->n && !p->item[n].is_text &&
-               p->item[n].id == gr_tokenizer_find(t, a->before->content, a->before->size),
-        n++;
-    same = same && n < p->n && p->item[n++].is_text;
-    if (same && a->after)
-        same =
-            n < p->n && !p->item[n].is_text && p->item[n].id == gr_tokenizer_find(t, a->after->content, a->after->size),
-        n++;
-    return same && n == p->n;
+    const gr_post_item *item = t->post.item;
+    if (t->post.n != 1u + (a->before != NULL) + (a->after != NULL) || (a->before && !is_token(t, item++, a->before)))
+        return false;
+    return item->is_text && (!a->after || is_token(t, item + 1, a->after));
 }
 
 /* Puts it into the tokenizer, and appends it to json where it was otherwise. */

@@ -62,42 +62,61 @@ static gr_tokenizer *load_file(const char *path)
     return t;
 }
 
+/* What a conversion asks besides its file. */
+typedef struct asked {
+    const gr_tokenizer_class *class;
+    gr_beside *beside;
+    bool with_bos; /* tekken.json */
+} asked;
+
+static gr_tokenizer *load_as(const char *path, gr_status (*convert)(const asked *a, gr_file_text file, gr_bytes *json),
+                             asked a)
+{
+    gr_bytes json = {0};
+    size_t size;
+    char *data = gr_file_read(path, GR_JSON_LIMIT, &size);
+    if (!data)
+        return NULL;
+    gr_status status = convert(&a, (gr_file_text){data, size}, &json);
+    gr_free(data);
+    return from_json(path, status, &json);
+}
+
 /* A tokenizer.model alone: what it is shows in its bytes. */
-static gr_tokenizer *load_model_alone(const char *path)
+static gr_status convert_model_alone(const asked *a, gr_file_text file, gr_bytes *json)
 {
-    size_t size;
-    gr_bytes json = {0};
-    char *data = gr_file_read(path, GR_JSON_LIMIT, &size);
-    if (!data)
-        return NULL;
-    gr_status status = gr_is_tiktoken(data, size) ? gr_convert_tiktoken(NULL, "tokenizer.model", data, size, &json)
-                                                  : gr_convert_sentencepiece("tokenizer.model", data, size, &json);
-    gr_free(data);
-    return from_json(path, status, &json);
+    (void)a;
+    return gr_is_tiktoken(file.data, file.size)
+               ? gr_convert_tiktoken(NULL, "tokenizer.model", file.data, file.size, json)
+               : gr_convert_sentencepiece("tokenizer.model", file.data, file.size, json);
 }
 
-static gr_tokenizer *load_tekken(const char *path, bool with_bos)
+static gr_status convert_tekken(const asked *a, gr_file_text file, gr_bytes *json)
 {
-    size_t size;
-    gr_bytes json = {0};
-    char *data = gr_file_read(path, GR_JSON_LIMIT, &size);
-    if (!data)
-        return NULL;
-    gr_status status = gr_convert_tekken(data, size, with_bos, &json);
-    gr_free(data);
-    return from_json(path, status, &json);
+    return gr_convert_tekken(file.data, file.size, a->with_bos, json);
 }
 
-static gr_tokenizer *load_words(const char *path, const gr_tokenizer_class *c, const gr_beside *b)
+static gr_status convert_words(const asked *a, gr_file_text file, gr_bytes *json)
 {
-    size_t size;
-    gr_bytes json = {0};
-    char *data = gr_file_read(path, GR_JSON_LIMIT, &size);
-    if (!data)
-        return NULL;
-    gr_status status = gr_convert_vocab_txt(c, b, (gr_file_text){data, size}, &json);
-    gr_free(data);
-    return from_json(path, status, &json);
+    return gr_convert_vocab_txt(a->class, a->beside, file, json);
+}
+
+/* Files of this kind that the class cannot read. */
+static gr_status refuse(const gr_tokenizer_class *c, const char *files, const char *classes)
+{
+    return gr_fail(GR_ERR_UNSUPPORTED,
+                   "the tokenizer's class is %s, which cannot read %s\nname the class that made them, as "
+                   "\"tokenizer_class\" of tokenizer_config.json (%s), or put its tokenizer.json there",
+                   c->name, files, classes);
+}
+
+static gr_status convert_model(const asked *a, gr_file_text file, gr_bytes *json)
+{
+    if (gr_is_tiktoken(file.data, file.size))
+        return gr_convert_tiktoken(a->beside, "tokenizer.model", file.data, file.size, json);
+    if (a->class->reads != GR_READS_SENTENCEPIECE)
+        return refuse(a->class, "a SentencePiece model", "LlamaTokenizer, GemmaTokenizer, TokenizersBackend");
+    return gr_convert_sentencepiece_of(a->class, a->beside, "tokenizer.model", file.data, file.size, json);
 }
 
 static gr_tokenizer *load_merges(const char *dir, const char *const *path, const gr_tokenizer_class *c,
@@ -115,60 +134,28 @@ static gr_tokenizer *load_merges(const char *dir, const char *const *path, const
     return from_json(dir, status, &json);
 }
 
-/* Files of this kind that the class cannot read. */
-static gr_tokenizer *refuse(const char *dir, const gr_tokenizer_class *c, const gr_beside *b, const char *files,
-                            const char *classes)
-{
-    const char *told = b->tokenizer_class ? b->tokenizer_class : b->model_class;
-    char also[100] = "", shown[60];
-    if (told && strcmp(c->name, "TokenizersBackend") == 0 && strcmp(told, c->name) != 0)
-        snprintf(also, sizeof also, "%s, to transformers ", gr_printable(told, strlen(told), shown, sizeof shown));
-    gr_fail(GR_ERR_UNSUPPORTED,
-            "%s: the tokenizer's class is %s%s, which cannot read %s\nname the class that made them, as "
-            "\"tokenizer_class\" of tokenizer_config.json (%s), or put its tokenizer.json there",
-            dir, also, c->name, files, classes);
-    return NULL;
-}
-
-static gr_tokenizer *load_model(const char *dir, const char *path, const gr_tokenizer_class *c, gr_beside *b)
-{
-    size_t size;
-    gr_bytes json = {0};
-    char *data = gr_file_read(path, GR_JSON_LIMIT, &size);
-    if (!data)
-        return NULL;
-    bool lines = gr_is_tiktoken(data, size);
-    if (!lines && c->reads != GR_READS_SENTENCEPIECE) {
-        gr_free(data);
-        return refuse(dir, c, b, "tokenizer.model", "LlamaTokenizer, GemmaTokenizer, TokenizersBackend");
-    }
-    gr_status status = lines ? gr_convert_tiktoken(b, "tokenizer.model", data, size, &json)
-                             : gr_convert_sentencepiece_of(c, b, "tokenizer.model", data, size, &json);
-    gr_free(data);
-    return from_json(path, status, &json);
-}
-
 /* The files that the class reads, or that every class reads; others there are not its own. */
 static gr_tokenizer *load_parts(const char *dir, const char *const *path, const gr_tokenizer_class *c, gr_beside *b)
 {
     bool merges = gr_path_is_file(path[VOCAB]) && gr_path_is_file(path[MERGES]);
+    const asked a = {c, b, false};
     if (merges && c->reads == GR_READS_MERGES)
         return load_merges(dir, path, c, b);
     if (gr_path_is_file(path[WORDS]) && c->reads == GR_READS_WORD_PIECE)
-        return load_words(path[WORDS], c, b);
+        return load_as(path[WORDS], convert_words, a);
     if (gr_path_is_file(path[TEKKEN]))
-        return load_tekken(path[TEKKEN], false);
+        return load_as(path[TEKKEN], convert_tekken, a);
     if (gr_path_is_file(path[MODEL]) || gr_path_is_file(path[TIKTOKEN]))
-        return load_model(dir, gr_path_is_file(path[MODEL]) ? path[MODEL] : path[TIKTOKEN], c, b);
+        return load_as(gr_path_is_file(path[MODEL]) ? path[MODEL] : path[TIKTOKEN], convert_model, a);
     if (merges)
-        return refuse(dir, c, b, "vocab.json and merges.txt",
-                      "GPT2Tokenizer, Qwen2Tokenizer, GPTNeoXTokenizer, RobertaTokenizer, CodeGenTokenizer");
-    if (gr_path_is_file(path[WORDS]))
-        return refuse(dir, c, b, "vocab.txt", "BertTokenizer");
-    gr_fail(GR_ERR_FILE,
-            "%s: no tokenizer here: neither tokenizer.json, nor vocab.json and merges.txt, nor tokenizer.model, "
-            "tekken.json or vocab.txt\nsave the tokenizer beside the model",
-            dir);
+        refuse(c, "vocab.json and merges.txt",
+               "GPT2Tokenizer, Qwen2Tokenizer, GPTNeoXTokenizer, RobertaTokenizer, CodeGenTokenizer");
+    else if (gr_path_is_file(path[WORDS]))
+        refuse(c, "vocab.txt", "BertTokenizer");
+    else
+        gr_fail(GR_ERR_FILE, "no tokenizer here: neither tokenizer.json, nor vocab.json and merges.txt, nor "
+                             "tokenizer.model, tekken.json or vocab.txt\nsave the tokenizer beside the model");
+    gr_fail_in("%s", dir);
     return NULL;
 }
 
@@ -201,9 +188,9 @@ static gr_tokenizer *load_told(const char *dir, const char *const *path, gr_besi
     bool has_json = gr_path_is_file(path[JSON]);
     bool merges = gr_path_is_file(path[VOCAB]) && gr_path_is_file(path[MERGES]);
     if (!has_json && !merges && gr_path_is_file(path[TEKKEN]) && gr_class_is_mistral(b))
-        return load_tekken(path[TEKKEN], true);
+        return load_as(path[TEKKEN], convert_tekken, (asked){.with_bos = true});
     if (!has_json && !merges && !b->any && gr_path_is_file(path[MODEL]))
-        return load_model_alone(path[MODEL]);
+        return load_as(path[MODEL], convert_model_alone, (asked){0});
     const gr_tokenizer_class *c = !has_json && is_bert(path, b) ? gr_class_bert() : gr_tokenizer_class_of(b, has_json);
     if (!c)
         gr_fail_in("%s", dir);
@@ -241,8 +228,8 @@ gr_tokenizer *gr_tokenizer_load(const char *path)
     if (gr_path_is_dir(path))
         return load_dir(path);
     if (ends_with(path, ".model") || ends_with(path, ".tiktoken"))
-        return load_model_alone(path);
+        return load_as(path, convert_model_alone, (asked){0});
     if (ends_with(path, "tekken.json"))
-        return load_tekken(path, true);
+        return load_as(path, convert_tekken, (asked){.with_bos = true});
     return load_file(path);
 }

@@ -52,6 +52,7 @@ static const gr_tokenizer_class classes[] = {
      .way = GR_SPM_GEMMA},
 };
 
+/* Beside a tokenizer.json it changes nothing, so it is no class of these then. */
 static const gr_tokenizer_class bert = {
     .name = "BertTokenizer",
     .aliases = " DistilBertTokenizer ElectraTokenizer MobileBertTokenizer SqueezeBertTokenizer LxmertTokenizer "
@@ -126,15 +127,18 @@ static bool is_foreign(const char *name, size_t size)
     return lists(known, name, size);
 }
 
+static bool is_called(const gr_tokenizer_class *c, const char *name, size_t size)
+{
+    return (strlen(c->name) == size && memcmp(c->name, name, size) == 0) || lists(c->aliases, name, size);
+}
+
 static const gr_tokenizer_class *class_called(const char *name, bool has_json)
 {
     size_t size = size_of_name(name);
     for (size_t i = 0; i < sizeof classes / sizeof *classes; i++)
-        if ((strlen(classes[i].name) == size && memcmp(classes[i].name, name, size) == 0) ||
-            lists(classes[i].aliases, name, size))
+        if (is_called(&classes[i], name, size))
             return &classes[i];
-    if (!has_json &&
-        ((strlen(bert.name) == size && memcmp(bert.name, name, size) == 0) || lists(bert.aliases, name, size)))
+    if (!has_json && is_called(&bert, name, size))
         return &bert;
     if (has_json || !is_foreign(name, size))
         return &backend;

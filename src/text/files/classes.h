@@ -19,10 +19,11 @@ typedef enum gr_post_kind {
     GR_POST_SWITCHES_ALWAYS, /* also in place of what a tokenizer.json says */
 } gr_post_kind;
 
-typedef enum gr_spm_way {                 /* around a tokenizer.model */
-                          GR_SPM_ITS_OWN, /* as the file's own settings say */
-                          GR_SPM_LLAMA,
-                          GR_SPM_GEMMA,
+/* What is put around a tokenizer.model. */
+typedef enum gr_spm_way {
+    GR_SPM_ITS_OWN, /* as the file's own settings say */
+    GR_SPM_LLAMA,
+    GR_SPM_GEMMA,
 } gr_spm_way;
 
 typedef struct gr_tokenizer_class {
