@@ -510,7 +510,7 @@ typedef struct gr_lora_options {
     const char *const *targets; /* [n_targets] names of linear layers and embeddings ("q_proj", "embed_tokens"), or */
     int n_targets;              /* "all-linear"; none: what the architecture usually adapts */
     const char *const *modules_to_save; /* [n_modules_to_save] names of modules trained whole, with what is in them: */
-    int n_modules_to_save;              /* "embed_tokens", "lm_head", "norm" */
+    int n_modules_to_save;              /* "embed_tokens", "lm_head", "norm"; each must be there */
     const int64_t *tokens; /* [n_tokens] ids whose rows of the embedding are trained, and of a head that is tied */
     int n_tokens;          /* to it (peft's `trainable_token_indices`) */
     const char *base;      /* what the files call the model (base_model_name_or_path); may be NULL */

@@ -77,7 +77,8 @@ gr_status gr_find_model(const gr_args *args, const char *model, gr_opened *o)
 
 void gr_tell_adapter(const gr_args *args, const gr_opened *o)
 {
-    if (o->adapter && strcmp(o->adapter, o->path) == 0 && args->verb->common & GR_WITH_ADAPTER)
+    bool is_beside = o->adapter && strcmp(o->adapter, o->path) == 0 && gr_checkpoint_has_adapter(o->path);
+    if (is_beside && args->verb->common & GR_WITH_ADAPTER)
         gr_warn("%s: an adapter is there beside the weights, and is put on them; --adapter none leaves it out",
                 o->path);
 }

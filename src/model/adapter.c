@@ -74,8 +74,9 @@ gr_status gr_adapter_open(gr_model *m, const char *name, const char *config, siz
     gr_status s = begin(m);
     if (s == GR_OK)
         s = gr_adapter_read_config(m->adapter, m->arch, name, config, size);
+    /* What a file asks for and the model does not have is the file's fault. */
     if (s == GR_OK && (s = gr_adapter_declare(m)) != GR_OK)
-        gr_fail_in("%s", name);
+        s = s == GR_ERR_ARGUMENT ? gr_fail(GR_ERR_FILE, "%s: %s", name, gr_error()) : gr_fail_in("%s", name);
     if (s != GR_OK)
         gr_adapter_close(m);
     return s;
