@@ -1,22 +1,15 @@
 #!/bin/sh
 # gradus data show, and training on documents kept apart: what is learned, what is refused, what is said.
-set -u
-g=$GRADUS_BIN
-failures=0
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
+. "$GRADUS_SOURCE/tests/shell/harness.sh"
 tokenizer=$GRADUS_SOURCE/tests/data/tokenizers/gpt2.json
-cd "$work" || exit 1
 
-fail() { echo "FAILED: $*" >&2; failures=$((failures + 1)); }
-run() {
-    code=$1
-    shift
+# refused WORDS...: exit code 3, behind a remark on what the file was taken for.
+refused() {
     "$g" "$@" >out 2>err </dev/null
     got=$?
-    [ $got = "$code" ] || fail "gradus $*: exit code $got, expected $code: $(cat err)"
+    [ $got = 3 ] || fail "gradus $*: exit code $got, expected 3: $(cat err)"
+    [ "$(grep -vc '^device ' err)" = 3 ] || fail "gradus $*: a remark and two lines of error, found: $(cat err)"
 }
-says() { grep -qF -e "$1" "$2" || fail "no '$1' in: $(cat "$2")"; }
 is() { cmp -s expected "$1" || fail "expected: $(cat expected) found: $(cat "$1")"; }
 
 cat >chats.jsonl <<'END'
@@ -118,13 +111,13 @@ tr '\n' ' ' <array.json >one-line.txt
 "$g" data show alone - --context 32 --order sequential --rows 1 <one-line.txt 2>err | sed 's/standard input: record/X: Y/' >found
 is found
 printf '[{"prompt": "a"}, {"prompt": "b", "completion": "c"}]' >bad.json
-run 3 data show alone bad.json
+refused data show alone bad.json
 says 'bad.json: record 1: ' err
 printf '[{"text": "a"}, {"text": "b"}, {"text": 7}]' >bad.json
-run 3 data show alone bad.json
+refused data show alone bad.json
 says 'bad.json: record 3: key "text"' err
 printf '[{"text": "a"}, {"text"' >bad.json
-run 3 data show alone bad.json
+refused data show alone bad.json
 printf '{"question": "a", "answer": "b"}\n{"question": "c", "answer": "d"}\n' >qa.json
 run 0 data show alone qa.json --context 8
 says 'qa.json: byte 0 begins JSON, which is read as text' err

@@ -1,26 +1,8 @@
 #!/bin/sh
 # finetune, its runs and adapters in other verbs, merge, plan finetune. What LoRA computes: lora_test; in peft:
 # tools/oracle/check_adapters.py.
-set -u
-g=$GRADUS_BIN
-failures=0
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-cd "$work" || exit 1
+. "$GRADUS_SOURCE/tests/shell/harness.sh"
 
-fail() { echo "FAILED: $*" >&2; failures=$((failures + 1)); }
-# run CODE WORDS...: the exit code, and for failures the two lines on stderr and nothing on stdout.
-run() {
-    code=$1
-    shift
-    "$g" "$@" >out 2>err </dev/null
-    got=$?
-    [ $got = "$code" ] || fail "gradus $*: exit code $got, expected $code: $(cat err)"
-    [ "$code" = 0 ] && return
-    [ "$(grep -vc '^device ' err)" = 2 ] || fail "gradus $*: an error is two lines, found: $(cat err)"
-    [ ! -s out ] || fail "gradus $*: failed, and yet wrote to stdout: $(head -3 out)"
-}
-says() { grep -qF -e "$1" "$2" || fail "no '$1' in: $(cat "$2")"; }
 field() { sed -n "s/.*\"$1\": \"\{0,1\}\([^],\"}]*\).*/\1/p" out | head -1; }
 text_of() { "$g" generate "$@" -n 12 --temperature 0 2>err; }
 # step_loss RUN N: the loss of step N.

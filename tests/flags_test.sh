@@ -1,13 +1,7 @@
 #!/bin/sh
 # A flag that is given is heeded or refused; a wrong value is named by its flag, with exit code 2, wherever it is noticed.
-set -u
-g=$GRADUS_BIN
-failures=0
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-cd "$work" || exit 1
+. "$GRADUS_SOURCE/tests/shell/harness.sh"
 
-fail() { echo "FAILED: $*" >&2; failures=$((failures + 1)); }
 # refused FLAG WORDS...: exit code 2, two lines, the first names the flag; nothing is left.
 refused() {
     flag=$1
@@ -18,14 +12,6 @@ refused() {
     tail -n 2 err | head -n 1 | grep -q -e "^gradus: $flag[ :]" || fail "gradus $*: does not name $flag: $(cat err)"
     [ ! -e x ] || { fail "gradus $*: something is left" && rm -r x; }
 }
-run() {
-    code=$1
-    shift
-    "$g" "$@" >out 2>err </dev/null
-    got=$?
-    [ $got = "$code" ] || fail "gradus $*: exit code $got, expected $code: $(cat err)"
-}
-says() { grep -qF -e "$1" "$2" || fail "no '$1' in: $(cat "$2")"; }
 
 i=0
 while [ $i -lt 60 ]; do echo "line $i of a book about cats and mats"; i=$((i + 1)); done >book.txt

@@ -1,24 +1,7 @@
 #!/bin/sh
 # What a verb writes destroys nothing: no input, no file of somebody else, no pipe, no link.
-set -u
-g=$GRADUS_BIN
-failures=0
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-cd "$work" || exit 1
+. "$GRADUS_SOURCE/tests/shell/harness.sh"
 
-fail() { echo "FAILED: $*" >&2; failures=$((failures + 1)); }
-# run CODE WORDS...: the exit code, and for failures the two lines.
-run() {
-    code=$1
-    shift
-    "$g" "$@" >out 2>err </dev/null
-    got=$?
-    [ $got = "$code" ] || fail "gradus $*: exit code $got, expected $code: $(cat err)"
-    [ "$code" = 0 ] && return
-    [ "$(grep -vc '^device ' err)" = 2 ] || fail "gradus $*: an error is two lines, found: $(cat err)"
-}
-says() { grep -qF -e "$1" "$2" || fail "no '$1' in: $(cat "$2")"; }
 # kept FILE...: each is what its copy in was/ is.
 kept() { for f; do cmp -s "$f" "was/$(basename "$f")" || fail "$f is not what it was"; done; }
 

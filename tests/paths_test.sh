@@ -1,15 +1,6 @@
 #!/bin/sh
 # Paths that are no UTF-8: a name is bytes. Every verb takes them, JSON has them as Python's os.fsdecode gives them.
-set -u
-g=$GRADUS_BIN
-failures=0
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-cd "$work" || exit 1
-
-fail() { echo "FAILED: $*" >&2; failures=$((failures + 1)); }
-run() { "$g" "$@" >out 2>err </dev/null || fail "gradus $*: $(cat err)"; }
-says() { grep -qF -e "$1" "$2" || fail "no '$1' in: $(cat "$2")"; }
+. "$GRADUS_SOURCE/tests/shell/harness.sh"
 
 b=$(printf 'b\377')
 if ! mkdir "$b" 2>/dev/null; then
@@ -20,32 +11,32 @@ i=0
 while [ $i -lt 200 ]; do echo "line $i of a text that nobody has read"; i=$((i + 1)); done >"$b/text$b.txt"
 small='--context 16 --batch 2 --threads 1 --quiet'
 
-run tokenizer train "$b/text$b.txt" --vocab 300 --out "$b/tok$b.json" --json --quiet
+run 0 tokenizer train "$b/text$b.txt" --vocab 300 --out "$b/tok$b.json" --json --quiet
 says '"out": "b\udcff/tokb\udcff.json"' out
 # shellcheck disable=SC2086
-run train "$b/text$b.txt" --tokenizer "$b/tok$b.json" --layers 1 --heads 2 --embed 16 $small --steps 4 --save-every 2 \
+run 0 train "$b/text$b.txt" --tokenizer "$b/tok$b.json" --layers 1 --heads 2 --embed 16 $small --steps 4 --save-every 2 \
     --eval-fraction 0.1 --out "$b/run$b"
 says '"b\udcff/textb\udcff.txt"' "$b/run$b/run.json"
 says '"tokenizer": "b\udcff/tokb\udcff.json"' "$b/run$b/run.json"
 rm -r "$b/run$b/checkpoints/step-4" "$b/run$b/latest"
-run train --resume --out "$b/run$b" --quiet
+run 0 train --resume --out "$b/run$b" --quiet
 [ -e "$b/run$b/checkpoints/step-4" ] || fail "not resumed"
-run info "$b/run$b" --json
+run 0 info "$b/run$b" --json
 says 'b\udcff/runb\udcff' out
-run verify "$b/run$b"
-run convert "$b/run$b" --to hf --out "$b/model$b" --json --quiet
+run 0 verify "$b/run$b"
+run 0 convert "$b/run$b" --to hf --out "$b/model$b" --json --quiet
 says '"path": "b\udcff/modelb\udcff"' out
 # shellcheck disable=SC2086
-run finetune "$b/model$b" "$b/text$b.txt" $small --steps 2 --out "$b/adapter$b"
-run finetune --resume --out "$b/adapter$b" --quiet
-run info "$b/adapter$b"
-run generate "$b/adapter$b" -p a -n 3
+run 0 finetune "$b/model$b" "$b/text$b.txt" $small --steps 2 --out "$b/adapter$b"
+run 0 finetune --resume --out "$b/adapter$b" --quiet
+run 0 info "$b/adapter$b"
+run 0 generate "$b/adapter$b" -p a -n 3
 : >"$b/model$b/$(printf 'x\376')"
-run info "$b/model$b" --json
+run 0 info "$b/model$b" --json
 says '"x?": 0' out
-run merge "$b/model$b" "$b/adapter$b" --out "$b/merged$b" --quiet
-run dump "$b/merged$b" --ids 1,2,3 --out "$b/dump$b.safetensors"
-run eval "$b/merged$b" --data "$b/text$b.txt" --quiet
+run 0 merge "$b/model$b" "$b/adapter$b" --out "$b/merged$b" --quiet
+run 0 dump "$b/merged$b" --ids 1,2,3 --out "$b/dump$b.safetensors"
+run 0 eval "$b/merged$b" --data "$b/text$b.txt" --quiet
 printf '{"base_model_name_or_path": "a\\ud800"}' >"$b/adapter$b/adapter_config.json"
 "$g" info "$b/adapter$b/adapter_config.json" >out 2>err && fail "half a surrogate pair that stands for no byte"
 

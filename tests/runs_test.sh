@@ -1,22 +1,7 @@
 #!/bin/sh
 # Runs as people treat them: moved, copied, begun twice, their data changed, their readers gone. What is in a run: run_test.
-set -u
-g=$GRADUS_BIN
-failures=0
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-cd "$work" || exit 1
+. "$GRADUS_SOURCE/tests/shell/harness.sh"
 
-fail() { echo "FAILED: $*" >&2; failures=$((failures + 1)); }
-# run CODE WORDS...: the exit code, and for failures two lines on stderr that no bar or remark precedes.
-run() {
-    code=$1
-    shift
-    "$g" "$@" >out 2>err </dev/null
-    got=$?
-    [ $got = "$code" ] || fail "gradus $*: exit code $got, expected $code: $(cat err)"
-}
-says() { grep -qF -e "$1" "$2" || fail "no '$1' in: $(cat "$2")"; }
 lines() { grep -c '"loss"' "$1/metrics.jsonl"; }
 small='--layers 1 --heads 2 --embed 16 --context 16 --batch 2 --threads 1 --quiet'
 # half NAME WORDS...: a run of 20 steps that was stopped at step 10.
