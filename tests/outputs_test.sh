@@ -60,6 +60,19 @@ ls data model >after
 cmp -s before after || fail "something new is in data or model: $(cat after)"
 [ ! -e run.json ] || fail 'a refused run left a run.json'
 run 0 generate model --ids 1,2 -n 2
+# A model that is not read: the name would stand for the run from then on.
+for folder in model base/latest "$work/base/checkpoints/step-2" alias; do
+    for resume in '' --resume; do
+        # shellcheck disable=SC2086
+        run 2 train book.txt $tiny $resume --out "$folder"
+        says 'holds a model (config.json), which a run would hide' err
+    done
+done
+mkdir adapter && echo '{}' >adapter/adapter_config.json
+# shellcheck disable=SC2086
+run 2 train book.txt $tiny --out adapter
+[ "$(ls adapter)" = adapter_config.json ] || fail 'a run was begun in an adapter'
+[ ! -e base/latest/run.json ] || fail 'a run was begun in a checkpoint'
 # What lies deeper is not in the way.
 run 0 finetune model book.txt --out model/tuned --steps 1 --context 16
 
@@ -69,11 +82,21 @@ for name in metrics.jsonl loss.svg run.json latest; do
     # shellcheck disable=SC2086
     run 2 train book.txt $tiny --out "of-$name"
     kept "of-$name/$name"
+    [ $name = run.json ] && continue # a run's, and damaged
+    # shellcheck disable=SC2086
+    run 2 train book.txt $tiny --resume --out "of-$name"
+    kept "of-$name/$name"
 done
 mkdir -p of-checkpoints/checkpoints && echo mine >of-checkpoints/checkpoints/notes
 # shellcheck disable=SC2086
 run 2 train book.txt $tiny --out of-checkpoints
 says 'checkpoints is there' err
+# A run without its run.json: nothing says what it is, and a whole command with --resume begins none over it.
+cp -r base lost && rm lost/run.json && cp lost/metrics.jsonl was
+# shellcheck disable=SC2086
+run 2 train book.txt $tiny --resume --out lost
+says 'is there, and a run would write over it' err
+kept lost/metrics.jsonl
 mkdir -p free/checkpoints && : >free/metrics.jsonl && echo mine >free/notes.txt
 # shellcheck disable=SC2086
 run 0 train book.txt $tiny --out free

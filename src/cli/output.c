@@ -210,6 +210,24 @@ static gr_status is_run(const char *path, bool *out)
     return GR_OK;
 }
 
+/* What the name of a run stands for is the run, so that a model or an adapter of the same folder could not be named. */
+static gr_status check_hides(gr_args *args, const char *flag, const char *path)
+{
+    static const char *const names[] = {"config.json", "adapter_config.json"};
+    gr_status s = GR_OK;
+    for (size_t i = 0; s == GR_OK && i < sizeof names / sizeof *names; i++) {
+        char *file = gr_path_join(path, names[i]);
+        if (!file)
+            return GR_ERR_MEMORY;
+        if (gr_path_is_file(file))
+            s = gr_args_fail(
+                args, "--%s: %s holds a model (%s), which a run would hide\nName a folder of its own for the run.",
+                flag, path, names[i]);
+        gr_free(file);
+    }
+    return s;
+}
+
 gr_status gr_check_output_run(gr_args *args, const char *flag, const char *path, const char *const *inputs, size_t n)
 {
     static const char *const names[] = {"run.json", "metrics.jsonl", "loss.svg", "checkpoints", "latest", "best"};
@@ -226,6 +244,8 @@ gr_status gr_check_output_run(gr_args *args, const char *flag, const char *path,
     bool known = false;
     if (s == GR_OK)
         s = is_run(path, &known);
+    if (s == GR_OK && !known)
+        s = check_hides(args, flag, path);
     for (size_t i = 0; s == GR_OK && !known && i < sizeof names / sizeof *names; i++) {
         bool taken = false;
         char *file = gr_path_join(path, names[i]);

@@ -95,8 +95,8 @@ static gr_status check_out(gr_args *args, const gr_opened *on, const char **data
 {
     const gr_train_flags *f = args->options;
     const char *const others[] = {f->model, f->init, f->eval_data, on ? on->path : NULL, on ? on->adapter : NULL};
-    if (f->resume)
-        return GR_OK;
+    if (f->resume && (n_data == 0 || gr_run_json_is_there(args)))
+        return GR_OK; /* what goes on is there, or there is nothing that could begin */
     gr_status s = gr_check_output_run(args, "out", f->out, others, sizeof others / sizeof *others);
     return s == GR_OK ? gr_check_output_run(args, "out", f->out, data, n_data) : s;
 }
