@@ -121,6 +121,15 @@ refused data show alone bad.json
 printf '{"question": "a", "answer": "b"}\n{"question": "c", "answer": "d"}\n' >qa.json
 run 0 data show alone qa.json --context 8
 says 'qa.json: byte 0 begins JSON, which is read as text' err
+printf 'prompt,completion\nWhat is 1?,A number.\nWhat is 2?,A number.\n' >table.csv
+tr , '\t' <table.csv >table.TSV
+for name in table.csv table.TSV; do
+    run 0 data show alone $name --context 8
+    says "$name: byte 0 begins a table, which is read as text" err
+done
+cp table.csv csv.txt
+run 0 data show alone csv.txt --context 8
+grep -q 'begins a table' err && fail 'a text without the name of a table is remarked on'
 printf 'caf\351 cr\350me\n' >latin.txt
 run 0 data show alone latin.txt --context 4
 says 'latin.txt: byte 3 is not UTF-8' err

@@ -92,6 +92,28 @@ grep -q warmup err && fail 'a warmup as long as the run is remarked on'
 run 0 finetune base book.txt --epochs 0.1 --warmup 1000 --out warm4
 says 'warning: --warmup: 1000' err
 
+# ---- a name that is empty, of a variable that is not set ----
+(
+    cd base/latest || exit 1
+    for verb in generate info convert 'plan generate'; do
+        # shellcheck disable=SC2086
+        "$g" $verb '' >"$work/out" 2>"$work/err" && fail "$verb takes the folder it is run in"
+    done
+    [ $failures = 0 ]
+) || fail 'an empty MODEL is the folder that the command is run in'
+refused MODEL info ''
+refused MODEL merge '' base --out x
+refused ADAPTER merge base '' --out x
+refused DATA train '' --out x
+refused DATA train book.txt '' --out x
+refused DATA finetune base '' --out x
+for flag in --init --config --tokenizer --eval-data; do refused $flag train book.txt $flag '' --out x; done
+for flag in --adapter --lora-targets; do refused $flag finetune base book.txt $flag= --out x; done
+refused --out train book.txt --out ''
+refused --prompt-file generate base --prompt-file ''
+run 0 generate base -p '' -n 1
+run 0 tokenize base ''
+
 # ---- 0 is a value ----
 # shellcheck disable=SC2086
 run 0 train book.txt $tiny --layers 1 --context 16 --steps 2 --warmup 0 --seed 0 --clip 0 --min-lr 0 --dropout 0 --weight-decay 0 \

@@ -114,6 +114,11 @@ gr_status gr_args_blame(gr_args *args, gr_status status)
 /* Gives a slot a value and, when that fails, names the flag. */
 static gr_status set(gr_args *args, gr_slot *slot, const char *text)
 {
+    if ((slot->flag->kind == GR_KIND_TEXT || slot->flag->kind == GR_KIND_LIST) && !*text &&
+        strcmp(slot->flag->value, "TEXT") != 0)
+        return gr_args_fail(args,
+                            "--%s: the value (%s) is empty\nGive one, or leave --%s out; a variable may not be set.",
+                            slot->flag->name, slot->flag->value, slot->flag->name);
     gr_status status = gr_value_parse(slot->flag, text, slot->field);
     if (status == GR_ERR_ARGUMENT)
         gr_fail_in("--%s '%.60s'", slot->flag->name, text);
@@ -229,6 +234,21 @@ static gr_status take_flag(gr_args *args, int argc, char **argv, int *i)
     return set(args, slot, value);
 }
 
+/* A name that is empty: what is to be read would be the folder that the command is run in. */
+static gr_status check_empty(gr_args *args, const char *spec)
+{
+    for (size_t i = 0; i < args->count && *spec; i++) {
+        size_t length = strcspn(spec, " ");
+        bool is_text = length >= 4 && strncmp(spec + (*spec == '['), "TEXT", 4) == 0;
+        if (!*args->positional[i] && !is_text)
+            return gr_args_fail(args, "%.*s: the name is empty\nGive one; a variable may not be set.",
+                                (int)strcspn(spec + (*spec == '['), " ]."), spec + (*spec == '['));
+        if (spec[length])
+            spec += length + 1;
+    }
+    return GR_OK;
+}
+
 /* Positionals against "MODEL [TEXT]" or "DATA...". */
 static gr_status check_positionals(gr_args *args)
 {
@@ -253,7 +273,7 @@ static gr_status check_positionals(gr_args *args)
         return gr_args_fail(args,
                             "'%.60s' is too much: %s takes %s\nQuote a text with spaces; gradus help %s tells more.",
                             args->positional[most], args->verb->name, *spec ? spec : "no argument", args->verb->name);
-    return GR_OK;
+    return check_empty(args, spec);
 }
 
 /* What a verb cannot do without, and what excludes what. */

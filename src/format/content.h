@@ -19,6 +19,8 @@ typedef enum gr_records {
 gr_records gr_records_of(const char *text, size_t size);
 /* Does the name say that it holds an object a line? ".jsonl" and ".ndjson", in any case. */
 bool gr_is_jsonl_name(const char *path);
+/* Does the name say that it holds a table of values? ".csv" and ".tsv", in any case. */
+bool gr_is_table_name(const char *path);
 /* Is it other JSON: an object or an array, by its first line or all of it? Leaves no error. */
 bool gr_looks_like_json(const char *text, size_t size);
 

@@ -278,6 +278,9 @@ gr_json_node *gr_json_parse_into(gr_json_doc *doc, const char *text, size_t size
     gr_json_node *root = NULL;
     if (gr_pull_sees(&p.in, '{') || gr_pull_sees(&p.in, '['))
         root = read_value(&p);
+    else if (size >= 3 && memcmp(text, "\xEF\xBB\xBF", 3) == 0)
+        gr_fail(GR_ERR_FILE, "%s: begins with a byte order mark, which JSON has none of\nsave it as UTF-8 without one",
+                doc->name);
     else
         unexpected(&p, "'[' or '{'");
     gr_pull_sees(&p.in, 0);

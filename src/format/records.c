@@ -17,16 +17,27 @@ static size_t skip_space(const char *text, size_t size, size_t at)
     return at;
 }
 
-bool gr_is_jsonl_name(const char *path)
+static bool ends_in(const char *path, const char *const *ends, size_t count)
 {
-    static const char *const ends[] = {".jsonl", ".ndjson"};
     size_t n = strlen(path);
-    for (size_t i = 0; i < sizeof ends / sizeof *ends; i++) {
+    for (size_t i = 0; i < count; i++) {
         size_t m = strlen(ends[i]);
         if (n >= m && strcasecmp(path + n - m, ends[i]) == 0)
             return true;
     }
     return false;
+}
+
+bool gr_is_jsonl_name(const char *path)
+{
+    static const char *const ends[] = {".jsonl", ".ndjson"};
+    return ends_in(path, ends, sizeof ends / sizeof *ends);
+}
+
+bool gr_is_table_name(const char *path)
+{
+    static const char *const ends[] = {".csv", ".tsv"};
+    return ends_in(path, ends, sizeof ends / sizeof *ends);
 }
 
 /* ---- one object --------------------------------------------------------------------------------------------- */

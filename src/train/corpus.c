@@ -104,6 +104,8 @@ static void look_at_text(gr_reader *r, const char *text, size_t size)
         note_odd(r, &r->with_mark, 0);
     if (gr_looks_like_json(text, size))
         note_odd(r, &r->like_json, 0);
+    if (gr_is_table_name(r->files[r->n_files - 1]))
+        note_odd(r, &r->table, 0);
 }
 
 gr_status gr_reader_begin(gr_reader *r, const char *name)
@@ -243,6 +245,9 @@ gr_status gr_read_documents(gr_reader *r, const char *const *paths, int n)
     remark_odd(r, &r->like_json,
                "begins JSON, which is read as text, with its braces and keys; records have \"text\", or \"prompt\" and "
                "\"completion\"");
+    remark_odd(r, &r->table,
+               "begins a table, which is read as text, with its header and separators; write its rows as records of a "
+               ".jsonl file");
     return GR_OK;
 }
 

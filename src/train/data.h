@@ -53,9 +53,10 @@ typedef struct gr_reader {
     gr_inputs inputs;         /* what they held; the owner's to free */
     int64_t documents, bytes; /* given to take */
     gr_left_out empty_text, empty_completion;
-    gr_left_out not_utf8, with_nul, with_mark, like_json; /* files that are read as text, and may not be meant so */
-    char keys[GR_MOST_KEYS][32];                          /* of .jsonl objects, that mean nothing here; "": none */
-    char *pair;                                           /* a prompt and its completion, one behind the other */
+    gr_left_out not_utf8, with_nul, with_mark, like_json,
+        table;                   /* files that are read as text, and may not be meant so */
+    char keys[GR_MOST_KEYS][32]; /* of .jsonl objects, that mean nothing here; "": none */
+    char *pair;                  /* a prompt and its completion, one behind the other */
     size_t pair_cap;
 } gr_reader;
 

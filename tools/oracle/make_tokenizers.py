@@ -185,6 +185,8 @@ def tokenizers():
              ("nmt", normalizers.Sequence([normalizers.Nmt(), normalizers.Replace(Regex(r"\s+"), "_")]))]
     for name, form in forms:
         yield "normalize-" + name, with_marks(char_bpe(normalizer=form, decoder=decoders.BPEDecoder()))
+    yield "normalize-bytes", with_marks(char_bpe(normalizer=normalizers.Sequence([normalizers.NFC(), normalizers.ByteLevel()]),
+                                                 decoder=decoders.ByteLevel()))
     for how in ["removed", "isolated", "merged_with_previous", "merged_with_next", "contiguous"]:
         cut = chain([split(" ", how), split(Regex("[aeiou]"), how), pre_tokenizers.Punctuation(how)])
         yield "split-" + how, char_bpe(cut)

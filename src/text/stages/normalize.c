@@ -1,6 +1,7 @@
 #include "text/stages/normalize.h"
 #include "text/stages/normalize_bert.h"
 #include "text/stages/pattern.h"
+#include "text/unicode/byte_level.h"
 #include "text/unicode/unicode.h"
 #include "text/vocab/charsmap.h"
 #include "base/base64.h"
@@ -232,6 +233,12 @@ static gr_status run_charsmap(const step *s, const char *text, size_t size, gr_b
     return gr_charsmap_run(s->map, text, size, out);
 }
 
+static gr_status run_byte_level(const step *s, const char *text, size_t size, gr_bytes *out)
+{
+    (void)s;
+    return gr_byte_level_encode(text, size, out);
+}
+
 static const kind kinds[] = {
     {"NFC", read_form, run_form, GR_NFC},
     {"NFD", read_form, run_form, GR_NFD},
@@ -245,6 +252,7 @@ static const kind kinds[] = {
     {"Prepend", read_prepend, run_prepend, GR_NFC},
     {"BertNormalizer", read_bert, run_bert, GR_NFC},
     {"Precompiled", read_charsmap, run_charsmap, GR_NFC},
+    {"ByteLevel", read_nothing, run_byte_level, GR_NFC},
 };
 
 static gr_status read_step(gr_normalizer *d, gr_json value, int depth)
@@ -269,10 +277,11 @@ static gr_status read_step(gr_normalizer *d, gr_json value, int depth)
         return status ? status : gr_json_check(value.doc);
     }
     return status ? status
-                  : gr_json_fail(value,
-                                 "normalizer \"%s\" is not supported\nsupported are NFC, NFD, NFKC, NFKD, Lowercase, "
-                                 "StripAccents, Strip, Nmt, Replace, Prepend, BertNormalizer, Precompiled, Sequence",
-                                 type);
+                  : gr_json_fail(
+                        value,
+                        "normalizer \"%s\" is not supported\nsupported are NFC, NFD, NFKC, NFKD, Lowercase, "
+                        "StripAccents, Strip, Nmt, Replace, Prepend, BertNormalizer, Precompiled, ByteLevel, Sequence",
+                        type);
 }
 
 gr_normalizer *gr_normalizer_read(gr_json value)
