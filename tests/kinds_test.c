@@ -109,6 +109,24 @@ TEST(added_tokens_count_on_behind_the_vocabulary)
     gr_tokenizer_free(t);
 }
 
+TEST(an_unknown_token_may_have_nul_inside)
+{
+    static const char json[] =
+        "{\"model\": {\"type\": \"WordLevel\", \"unk_token\": \"u\\u0000\", \"vocab\": {\"a\": 0, "
+        "\"u\": 1, \"u\\u0000\": 2}}}";
+    const int32_t *ids;
+    size_t n;
+    gr_tokenizer *t = gr_tokenizer_from_json(json, sizeof json - 1);
+    CHECK_MADE(t);
+    CHECK_OK(gr_tokenizer_encode(t, "b", 1, 0, &ids, &n));
+    CHECK_EQ_INT(n, 1);
+    CHECK_EQ_INT(ids[0], 2);
+    gr_tokenizer_free(t);
+    static const char number[] = "{\"model\": {\"type\": \"WordLevel\", \"unk_token\": 7, \"vocab\": {\"a\": 0}}}";
+    CHECK(!gr_tokenizer_from_json(number, sizeof number - 1));
+    CHECK_ERROR(GR_ERR_FILE, "unk_token");
+}
+
 TEST(berts_ends_are_strings_of_a_template)
 {
     folder("ends");

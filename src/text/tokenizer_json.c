@@ -131,13 +131,21 @@ static gr_token_model *read_unigram(gr_json value, const gr_large_parts *large)
     return NULL;
 }
 
+/* The id of the unknown token, or -1. */
+static int32_t find_unk(gr_json value, const char *usual, const gr_vocab *vocab)
+{
+    gr_json unk = gr_json_get(value, "unk_token");
+    size_t size = strlen(usual);
+    const char *text = gr_json_is(unk) ? gr_json_as_text(unk, &size) : usual;
+    return gr_vocab_find(vocab, text, size);
+}
+
 static gr_token_model *read_word_level(gr_json value, const gr_large_parts *large)
 {
     gr_vocab vocab = {0};
-    const char *unk = gr_json_text(value, "unk_token", "<unk>");
     gr_status status = take_vocab(value, large, &vocab);
     if (!status)
-        return gr_word_level_new(&vocab, gr_vocab_find(&vocab, unk, strlen(unk)));
+        return gr_word_level_new(&vocab, find_unk(value, "<unk>", &vocab));
     gr_vocab_free(&vocab);
     return NULL;
 }
@@ -145,14 +153,13 @@ static gr_token_model *read_word_level(gr_json value, const gr_large_parts *larg
 static gr_token_model *read_word_piece(gr_json value, const gr_large_parts *large)
 {
     gr_vocab vocab = {0};
-    const char *unk = gr_json_text(value, "unk_token", "[UNK]");
     const char *prefix = gr_json_text(value, "continuing_subword_prefix", "##");
     int64_t longest = gr_json_int(value, "max_input_chars_per_word", 100, 0, INT64_MAX);
     gr_status status = gr_json_check(value.doc);
     if (!status)
         status = take_vocab(value, large, &vocab);
     if (!status)
-        return gr_word_piece_new(&vocab, gr_vocab_find(&vocab, unk, strlen(unk)), prefix, (size_t)longest);
+        return gr_word_piece_new(&vocab, find_unk(value, "[UNK]", &vocab), prefix, (size_t)longest);
     gr_vocab_free(&vocab);
     return NULL;
 }
