@@ -114,6 +114,15 @@ refused --prompt-file generate base --prompt-file ''
 run 0 generate base -p '' -n 1
 run 0 tokenize base ''
 
+# ---- a value that sampling cannot take ----
+for wrong in '--temperature 1e300' '--temperature 1e31' '--repeat-penalty 1e300' '--repeat-penalty 0'; do
+    # shellcheck disable=SC2086
+    refused "${wrong%% *}" generate base -p a $wrong
+done
+run 0 generate base -p a -n 1 --temperature 1e30
+refused --train-tokens finetune base book.txt --train-tokens 3,3 --out x
+says 'name it once' err
+
 # ---- 0 is a value ----
 # shellcheck disable=SC2086
 run 0 train book.txt $tiny --layers 1 --context 16 --steps 2 --warmup 0 --seed 0 --clip 0 --min-lr 0 --dropout 0 --weight-decay 0 \

@@ -170,7 +170,8 @@ static gr_status check_options(const gr_lora_options *o)
     if (o->rank < 1 || o->rank > 1 << 16 || !(o->alpha > 0) || !(o->dropout >= 0 && o->dropout < 1))
         return gr_fail(GR_ERR_ARGUMENT, "LoRA: the rank must be from 1 to 65536, alpha above 0, dropout in [0, 1)");
     if (o->dora && o->b_bias)
-        return gr_fail(GR_ERR_ARGUMENT, "LoRA: DoRA and biases of B do not go together, as in peft");
+        return gr_fail(GR_ERR_ARGUMENT,
+                       "LoRA: DoRA and biases of B do not go together, as in peft\nleave one of them out");
     return GR_OK;
 }
 

@@ -258,10 +258,12 @@ static gr_status check_tokens(const gr_token_list *t, const gr_layer_note *l)
         int64_t token = t->tokens[i];
         if (token < 0 || token >= vocab)
             s = gr_fail(GR_ERR_ARGUMENT,
-                        "trainable_token_indices: token %lld, and \"%s\" has %lld\nis it the adapter of this model?",
+                        "trainable_token_indices: token %lld, and \"%s\" has %lld\nids begin with 0; is the adapter of "
+                        "this model?",
                         (long long)token, l->module, (long long)vocab);
         else if (seen[token])
-            s = gr_fail(GR_ERR_ARGUMENT, "trainable_token_indices: token %lld is there twice", (long long)token);
+            s = gr_fail(GR_ERR_ARGUMENT, "trainable_token_indices: token %lld is there twice\nname it once",
+                        (long long)token);
         else
             seen[token] = true;
     }
