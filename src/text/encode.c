@@ -51,6 +51,23 @@ static bool starts_with(const gr_bytes *text, const gr_bytes *start)
     return start->size <= text->size && (!start->size || memcmp(text->data, start->data, start->size) == 0);
 }
 
+/* Whether all characters before the first that leaves something were dropped by a table: only then that one counts as the
+ * first of the text. `one` and *shifted are what the first character came to. */
+static gr_status check_shift(const gr_tokenizer *t, gr_tokenizer_scratch *s, const char *text, const char *end,
+                             gr_bytes *one, bool *shifted)
+{
+    gr_status status = GR_OK;
+    int n;
+    while (!status && *shifted && !one->size && text < end) {
+        gr_utf8_read(text, end, &n);
+        status = gr_normalizer_run_first(t->normalizer, text, (size_t)n, one, &s->normal_spare, shifted);
+        *shifted |= one->size > 0;
+        text += n;
+    }
+    one->size = 0;
+    return status;
+}
+
 /* How much of a normalized text is of its first character; see gr_piece. Where that comes out otherwise in company, the
  * text's own first character counts, unless it is a replacement: Hugging Face's code puts these where the last character
  * replaced was, so what stands for two characters is not of the first. */
@@ -67,6 +84,8 @@ static gr_status find_zero(const gr_tokenizer *t, gr_tokenizer_scratch *s, const
         gr_utf8_read(text + n, end, &n_next);
     bool shifted;
     gr_status status = gr_normalizer_run_first(t->normalizer, text, (size_t)n, &one, &s->normal_spare, &shifted);
+    if (!status && shifted)
+        status = check_shift(t, s, text + n, end, &one, &shifted);
     if (!status && replaces)
         status = gr_normalizer_run(t->normalizer, text, (size_t)(n + n_next), &two, &s->normal_spare);
     bool merged = replaces && n_next && two.size <= one.size;

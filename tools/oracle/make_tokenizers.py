@@ -2,6 +2,7 @@
 
     python tools/oracle/make_tokenizers.py tests/data/tokenizers [NAME ...]
 """
+import itertools
 import json
 import pathlib
 import random
@@ -126,6 +127,14 @@ def precompiled(rules, model="unigram"):
     return t
 
 
+def dropped():
+    """What a table drops at the beginning of a text lets the first character left count as the first, what BERT's normalizer
+    drops does not."""
+    t = precompiled({"\u0001": "", "\u001f": "", "\u00ad": ""}, "words")
+    t.normalizer = normalizers.Sequence([t.normalizer, normalizers.BertNormalizer(strip_accents=False)])
+    return t
+
+
 def bert(prefix="##", longest=100, normalizer=None, vocab=500):
     t = Tokenizer(models.WordPiece(unk_token="[UNK]", continuing_subword_prefix=prefix, max_input_chars_per_word=longest))
     t.normalizer, t.pre_tokenizer = normalizer or normalizers.BertNormalizer(), pre_tokenizers.BertPreTokenizer()
@@ -199,6 +208,7 @@ def tokenizers():
     yield "precompiled-first", precompiled({key: value for key, value in RULES.items() if len(key) == 1}, "words")
     yield "precompiled-clusters", precompiled({"a": "A", "\u0301": "", "\r\n": "\n", "©\u200d": "c", "\u0600a": "b", "が": "ga", "ß": "ss", "ç": "",
                                               "👍": "+"})
+    yield "precompiled-dropped", dropped()
     yield "bert", bert()
     yield "bert-cased", with_marks(bert("#", 7, normalizers.BertNormalizer(lowercase=False, handle_chinese_chars=False)))
     yield "bert-accents", bert("##", 100, normalizers.BertNormalizer(strip_accents=False, clean_text=False), 400)
@@ -256,7 +266,8 @@ def write(folder, wanted):
         rng = random.Random(name)
         if wanted and name not in wanted:
             continue
-        texts = ["", " ", "  a", "a  b ", "\n", "<s>[R] x<mask>", *TEXT[:6]] + [random_text(rng, known) for _ in range(60)]
+        starts = ["".join(s) + "the" for n in range(4) for s in itertools.product("\x00\x1f\u00ad", repeat=n)]
+        texts = (starts if name == "precompiled-dropped" else []) + ["", " ", "  a", "a  b ", "\n", "<s>[R] x<mask>", *TEXT[:6]] + [random_text(rng, known) for _ in range(60)]
         (folder / f"{name}.json").write_text(json.dumps(json.loads(t.to_str()), ensure_ascii=False, separators=(",", ":")))
         t = Tokenizer.from_file(str(folder / f"{name}.json"))
         with open(folder / f"{name}.jsonl", "w") as out:
