@@ -48,7 +48,7 @@ static void check(const gr_weights *w)
     if (!doc || held != gr_weights_count(w) || (size_t)held != gr_json_size(map))
         __builtin_trap();
     for (int i = 0; i < gr_weights_count(w); i++) {
-        const gr_safetensor *t = gr_weights_entry(w, i);
+        const gr_weight *t = gr_weights_entry(w, i);
         unsigned sum = 0;
         for (size_t b = 0; b < t->bytes; b++)
             sum += ((const uint8_t *)t->data)[b];

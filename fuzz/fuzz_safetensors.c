@@ -14,7 +14,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     size_t total = 0;
     gr_safetensors_header(st, &total);
     for (int i = 0; i < gr_safetensors_count(st); i++) {
-        const gr_safetensor *t = gr_safetensors_entry(st, i);
+        const gr_weight *t = gr_safetensors_entry(st, i);
         unsigned sum = 0;
         for (size_t b = 0; b < t->bytes; b++)
             sum += ((const uint8_t *)t->data)[b];

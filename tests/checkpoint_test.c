@@ -31,11 +31,11 @@ static const char *in_folder(const char *name)
 #define ROWS 16
 static float values[3][ROWS * 64];
 
-static const gr_safetensor model[] = {
+static const gr_weight model[] = {
     {.name = "wte.weight", .dtype = GR_F32, .ndim = 2, .shape = {ROWS, 64}},
     {.name = "ln_f.bias", .dtype = GR_F32, .ndim = 1, .shape = {64}},
 };
-static const gr_safetensor training[] = {
+static const gr_weight training[] = {
     {.name = "wte.weight.m", .dtype = GR_F32, .ndim = 2, .shape = {ROWS, 64}},
 };
 
@@ -83,8 +83,8 @@ static bool holds_step(const char *dir, int64_t step)
     gr_checkpoint c;
     if (gr_checkpoint_open(dir, &c) != GR_OK)
         return false;
-    const gr_safetensor *w = gr_weights_find(c.weights, "wte.weight");
-    const gr_safetensor *m = c.training ? gr_safetensors_find(c.training, "wte.weight.m") : NULL;
+    const gr_weight *w = gr_weights_find(c.weights, "wte.weight");
+    const gr_weight *m = c.training ? gr_safetensors_find(c.training, "wte.weight.m") : NULL;
     float x[2] = {-1, -1};
     bool ok = w && m && c.state && w->bytes == sizeof values[0] && m->bytes == sizeof values[0];
     if (ok) {

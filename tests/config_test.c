@@ -300,7 +300,7 @@ static const float *floats(const gr_safetensors *file, const char *kind, const c
 {
     char full[64];
     snprintf(full, sizeof full, "%s%s", kind, name);
-    const gr_safetensor *t = gr_safetensors_find(file, full);
+    const gr_weight *t = gr_safetensors_find(file, full);
     CHECK_MADE(t);
     CHECK_EQ_INT((int64_t)(t->bytes / 4), n);
     return (const float *)(const void *)t->data;

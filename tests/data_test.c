@@ -178,11 +178,11 @@ TEST(documents_in_long_rows_do_not_meet)
 
 /* ---- against transformers: how tests/data/packed was made says tools/oracle/make_packed.py --------------------- */
 
-static const gr_safetensor *golden(const gr_safetensors *file, const char *name, const char *what)
+static const gr_weight *golden(const gr_safetensors *file, const char *name, const char *what)
 {
     char full[300];
     snprintf(full, sizeof full, "%s%s", name, what);
-    const gr_safetensor *t = gr_safetensors_find(file, full);
+    const gr_weight *t = gr_safetensors_find(file, full);
     if (!t)
         FAIL("packed.safetensors has no %s", full);
     return t;
@@ -211,7 +211,7 @@ static void check_gradient(gr_trainer *t, const gr_safetensors *file, const char
 {
     char name[300];
     snprintf(name, sizeof name, ".grad.%s", parameter);
-    const gr_safetensor *want = golden(file, model, name);
+    const gr_weight *want = golden(file, model, name);
     float *x = malloc(want->bytes), *y = malloc(want->bytes);
     snprintf(name, sizeof name, "momentum_buffer.%s", parameter);
     CHECK_OK(gr_store_read(gr_trainer_store(t), name, x, want->bytes));
@@ -229,7 +229,7 @@ static void check_gradient(gr_trainer *t, const gr_safetensors *file, const char
 
 static void check_against_transformers(const gr_safetensors *file, const char *name, const char *device_name)
 {
-    const gr_safetensor *tokens = golden(file, "tokens", ""), *loss = golden(file, name, ".loss");
+    const gr_weight *tokens = golden(file, "tokens", ""), *loss = golden(file, name, ".loss");
     int64_t batch[3][64];
     float want;
     for (int i = 0; i < 3; i++)

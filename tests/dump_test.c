@@ -4,14 +4,14 @@
 #include "format/json.h"
 #include "format/safetensors.h"
 
-static float f32_at(const gr_safetensor *t, size_t i)
+static float f32_at(const gr_weight *t, size_t i)
 {
     float x;
     memcpy(&x, (const char *)t->data + 4 * i, 4);
     return x;
 }
 
-static int64_t i64_at(const gr_safetensor *t, size_t i)
+static int64_t i64_at(const gr_weight *t, size_t i)
 {
     int64_t x;
     memcpy(&x, (const char *)t->data + 8 * i, 8);
@@ -36,7 +36,7 @@ static void run_command(const char *format, ...)
 }
 
 /* n ids from `from` on as "1,2,3". */
-static char *ids_text(const gr_safetensor *ids, size_t from, size_t n, char *to)
+static char *ids_text(const gr_weight *ids, size_t from, size_t n, char *to)
 {
     char *at = to;
     for (size_t i = 0; i < n; i++)
@@ -44,18 +44,18 @@ static char *ids_text(const gr_safetensor *ids, size_t from, size_t n, char *to)
     return to;
 }
 
-static const gr_safetensor *find(const gr_safetensors *file, const char *name)
+static const gr_weight *find(const gr_safetensors *file, const char *name)
 {
-    const gr_safetensor *t = gr_safetensors_find(file, name);
+    const gr_weight *t = gr_safetensors_find(file, name);
     if (!t)
         FAIL("%s has no %s", gr_safetensors_name(file), name);
     return t;
 }
 
 /* Same shape, and no element further off than `bound`, or than that part of the tensor's largest value. */
-static void compare(const gr_safetensors *got, const gr_safetensor *want, double bound, bool relative)
+static void compare(const gr_safetensors *got, const gr_weight *want, double bound, bool relative)
 {
-    const gr_safetensor *t = find(got, want->name);
+    const gr_weight *t = find(got, want->name);
     NOTE("%s", want->name);
     CHECK_EQ_INT(t->dtype, GR_F32);
     CHECK_EQ_INT(t->ndim, want->ndim);
@@ -70,7 +70,7 @@ static void compare(const gr_safetensors *got, const gr_safetensor *want, double
 
 static void check_dump(const char *dir, const gr_safetensors *expected)
 {
-    const gr_safetensor *ids = find(expected, "ids");
+    const gr_weight *ids = find(expected, "ids");
     static char rows[1 << 14], row[1 << 13];
     size_t length = (size_t)ids->shape[1];
     rows[0] = '\0';
@@ -81,7 +81,7 @@ static void check_dump(const char *dir, const gr_safetensors *expected)
     CHECK_MADE(got);
     int gradients = 0, activations = 0;
     for (int i = 0; i < gr_safetensors_count(expected); i++) {
-        const gr_safetensor *want = gr_safetensors_entry(expected, i);
+        const gr_weight *want = gr_safetensors_entry(expected, i);
         bool is_gradient = strncmp(want->name, "grad.", 5) == 0;
         gradients += is_gradient;
         if (is_gradient || strcmp(want->name, "logits") == 0 || strcmp(want->name, "loss") == 0)
@@ -98,7 +98,7 @@ static void check_dump(const char *dir, const gr_safetensors *expected)
 /* Greedy ids: of each row of "greedy" the first 8 are the prompt. */
 static void check_greedy(const char *dir, const gr_safetensors *expected)
 {
-    const gr_safetensor *greedy = find(expected, "greedy");
+    const gr_weight *greedy = find(expected, "greedy");
     size_t length = (size_t)greedy->shape[1];
     static char text[1 << 13];
     for (size_t r = 0; r < (size_t)greedy->shape[0]; r++) {
@@ -147,7 +147,7 @@ TEST(activations)
         char dir[4096], rows[2][256], prefix[32], name[200];
         CHECK(realpath(test_source(test_join("tests/data/models", names[m])), dir) != NULL);
         snprintf(name, sizeof name, "%s.ids", names[m]);
-        const gr_safetensor *ids = find(golden, name);
+        const gr_weight *ids = find(golden, name);
         size_t length = (size_t)ids->shape[1];
         run_command("dump '%s' --ids '%s;%s' --what activations --out a.safetensors", dir,
                     ids_text(ids, 0, length, rows[0]), ids_text(ids, length, length, rows[1]));
@@ -156,7 +156,7 @@ TEST(activations)
         int compared = 0;
         snprintf(prefix, sizeof prefix, "%s.act.", names[m]);
         for (int i = 0; i < gr_safetensors_count(golden); i++) {
-            gr_safetensor want = *gr_safetensors_entry(golden, i);
+            gr_weight want = *gr_safetensors_entry(golden, i);
             if (strncmp(want.name, prefix, strlen(prefix)) != 0)
                 continue;
             want.name += strlen(prefix) - 4;

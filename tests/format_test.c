@@ -550,7 +550,7 @@ static void test_safetensors_good(void)
     gr_safetensors *st = gr_safetensors_parse("t", b.data, b.size);
     CHECK(st && gr_safetensors_count(st) == 4, "opens");
     if (st) {
-        const gr_safetensor *x = gr_safetensors_find(st, "b"), *e = gr_safetensors_find(st, "e");
+        const gr_weight *x = gr_safetensors_find(st, "b"), *e = gr_safetensors_find(st, "e");
         CHECK(x && x->dtype == GR_F32 && x->ndim == 1 && x->shape[0] == 2 && x->bytes == 8, "b");
         CHECK(x && (const unsigned char *)x->data == b.data + sizeof header - 1 + 8 + 1, "b's place");
         CHECK(e && e->bytes == 0 && e->ndim == 2 && e->shape[1] == 4, "an empty tensor");
@@ -577,7 +577,7 @@ static gr_status fetch(void *user, int index, const void **data)
     return GR_OK;
 }
 
-static const gr_safetensor sample[] = {
+static const gr_weight sample[] = {
     {.name = "h.0.bias", .dtype = GR_F32, .ndim = 1, .shape = {5}},
     {.name = "mask", .dtype = GR_BOOL, .ndim = 2, .shape = {3, 1}},
     {.name = "wte \"q\" \xc3\xa9", .dtype = GR_BF16, .ndim = 2, .shape = {3, 7}},
@@ -596,7 +596,7 @@ static gr_safetensors_spec sample_spec(void)
 }
 
 /* The sample as gr_weights or a file gives it back. */
-static bool is_sample(const gr_safetensor *t, int i)
+static bool is_sample(const gr_weight *t, int i)
 {
     return t && t->dtype == sample[i].dtype && t->ndim == sample[i].ndim &&
            memcmp(t->shape, sample[i].shape, sizeof t->shape) == 0 && memcmp(t->data, values + 16 * i, t->bytes) == 0;
@@ -611,7 +611,7 @@ static void test_safetensors_write(void)
     gr_safetensors *st = gr_safetensors_open(path);
     CHECK(st && gr_safetensors_count(st) == SAMPLES, "read back");
     for (int i = 0; st && i < SAMPLES; i++) {
-        const gr_safetensor *t = gr_safetensors_find(st, sample[i].name);
+        const gr_weight *t = gr_safetensors_find(st, sample[i].name);
         CHECK(is_sample(t, i), "%s", sample[i].name);
         CHECK(t && (uintptr_t)t->data % 8 == 0 ? true : t && t->dtype != GR_F32 && t->dtype != GR_I64, "aligned");
     }
@@ -622,7 +622,7 @@ static void test_safetensors_write(void)
     gr_safetensors_close(st);
 
     /* The same tensors in another order, given as memory: the same file. */
-    gr_safetensor other[SAMPLES];
+    gr_weight other[SAMPLES];
     for (int i = 0; i < SAMPLES; i++) {
         other[i] = sample[SAMPLES - 1 - i];
         other[i].data = values + 16 * (SAMPLES - 1 - i);
@@ -645,7 +645,7 @@ static gr_status fetch_fails(void *user, int index, const void **data)
 static void test_safetensors_write_refuses(void)
 {
     gr_safetensors_spec spec = sample_spec();
-    gr_safetensor bad[2] = {sample[0], sample[0]};
+    gr_weight bad[2] = {sample[0], sample[0]};
     KEEP(path, "bad.safetensors");
     spec.fetch = fetch_fails;
     CHECK(gr_safetensors_write(path, &spec) == GR_ERR_NUMBER && strstr(gr_error(), "\"scalar\""), "a fetch that fails");
@@ -745,7 +745,7 @@ static void test_index_hostile(void)
          "{\"weight_map\":{\"a\":\"x.safetensors\",\"b\":\"y.safetensors\",\"c\":\"y.safetensors\"}}",
          "\"b\" should be in shard y.safetensors"},
     };
-    gr_safetensor t[4] = {sample[0], sample[0], sample[0], sample[0]};
+    gr_weight t[4] = {sample[0], sample[0], sample[0], sample[0]};
     t[0].name = "a";
     t[1].name = "b";
     t[2].name = t[3].name = "c";
@@ -798,7 +798,7 @@ static void test_folders(void)
         gr_free(path);
     }
     /* A single file wins over an index, as in transformers; a cache's links are followed, broken ones are told. */
-    gr_safetensor t = sample[0];
+    gr_weight t = sample[0];
     t.data = values;
     gr_safetensors_spec spec = {.tensors = &t, .count = 1};
     gr_dir_make(in_folder("cache/snapshots/1"));

@@ -22,29 +22,29 @@ typedef struct golden {
     float loss;
 } golden;
 
-static const gr_safetensor *expected(const golden *g, const char *kind, const char *name)
+static const gr_weight *expected(const golden *g, const char *kind, const char *name)
 {
     char full[400];
     snprintf(full, sizeof full, "%s%s", kind, name);
-    const gr_safetensor *t = gr_safetensors_find(g->expected, full);
+    const gr_weight *t = gr_safetensors_find(g->expected, full);
     if (!t)
         FAIL("expected.safetensors has no %s", full);
     return t;
 }
 
-static size_t count_of(const gr_safetensor *t)
+static size_t count_of(const gr_weight *t)
 {
     return t->bytes / (t->dtype == GR_F32 ? 4 : 8);
 }
 
-static float f32_at(const gr_safetensor *t, size_t i)
+static float f32_at(const gr_weight *t, size_t i)
 {
     float x;
     memcpy(&x, (const char *)t->data + 4 * i, 4);
     return x;
 }
 
-static int64_t i64_at(const gr_safetensor *t, int64_t i)
+static int64_t i64_at(const gr_weight *t, int64_t i)
 {
     int64_t x;
     memcpy(&x, (const char *)t->data + 8 * i, 8);
@@ -84,7 +84,7 @@ static void open_golden(golden *g, const char *dir, const char *device, bool wid
         return;
     g->expected = gr_safetensors_open(test_join(dir, "expected.safetensors"));
     CHECK_MADE(g->expected);
-    const gr_safetensor *ids = expected(g, "ids", ""), *logits = expected(g, "logits", "");
+    const gr_weight *ids = expected(g, "ids", ""), *logits = expected(g, "logits", "");
     g->rows = ids->shape[0];
     g->length = ids->shape[1];
     g->vocab = logits->shape[2];
@@ -128,13 +128,13 @@ static void run_golden(golden *g)
 static void check_logits_and_gradients(golden *g)
 {
     run_golden(g);
-    const gr_safetensor *logits = expected(g, "logits", "");
+    const gr_weight *logits = expected(g, "logits", "");
     for (size_t i = 0; i < count_of(logits); i++)
         CHECK_NEAR(g->logits[i], f32_at(logits, i), 2e-5);
     CHECK_NEAR(g->loss, f32_at(expected(g, "loss", ""), 0), 2e-5);
     for (int i = 0; i < g->n_params; i++) {
         gr_entry e = param(g, i);
-        const gr_safetensor *want = expected(g, "grad.", e.name);
+        const gr_weight *want = expected(g, "grad.", e.name);
         double largest = 0, worst = 0;
         for (size_t k = 0; k < count_of(want); k++) {
             largest = fmax(largest, fabs((double)f32_at(want, k)));
@@ -153,7 +153,7 @@ static void check_weights(golden *g, const char *kind)
 {
     for (int i = 0; i < g->n_params; i++) {
         gr_entry e = param(g, i);
-        const gr_safetensor *want = expected(g, kind, e.name), *grad = expected(g, "grad.", e.name);
+        const gr_weight *want = expected(g, kind, e.name), *grad = expected(g, "grad.", e.name);
         float *have = g->gradients[i]; /* no longer needed */
         CHECK_OK(gr_store_read(gr_model_store(g->model), e.name, have, e.bytes));
         double largest = 0, worst = 0, decided = 0, sum = 0, steep = 0, n = 0;
@@ -189,7 +189,7 @@ static void check_adamw(golden *g)
     o.schedule = GR_CONSTANT;
     gr_trainer *t = gr_trainer_new(g->model, &o);
     CHECK_MADE(t);
-    const gr_safetensor *losses = expected(g, "losses", "");
+    const gr_weight *losses = expected(g, "losses", "");
     for (size_t step = 0; step < 3; step++) {
         gr_step_report r;
         CHECK_OK(gr_trainer_step(t, &(gr_batch){g->tokens, g->targets, NULL}, &r));
@@ -223,7 +223,7 @@ enum { PROMPT = 8 };
 
 static void check_greedy(golden *g)
 {
-    const gr_safetensor *greedy = expected(g, "greedy", "");
+    const gr_weight *greedy = expected(g, "greedy", "");
     int64_t length = greedy->shape[1];
     gr_generator *gen = gr_generator_new(g->model, 1, length);
     CHECK_MADE(gen);

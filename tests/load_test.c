@@ -10,7 +10,7 @@ enum { MOST = 64 };
 typedef struct files {
     gr_device *device;
     gr_model *m;
-    gr_safetensor t[MOST];
+    gr_weight t[MOST];
     void *data[MOST];
     int n;
 } files;
@@ -41,7 +41,7 @@ static files files_of(const char *arch, bool tied)
         CHECK_OK(gr_store_entry(s, i, &e));
         f.data[i] = gr_alloc(e.bytes);
         CHECK_OK(gr_store_read(s, e.name, f.data[i], e.bytes));
-        f.t[i] = (gr_safetensor){.name = e.name, .dtype = e.dtype, .ndim = e.ndim, .data = f.data[i], .bytes = e.bytes};
+        f.t[i] = (gr_weight){.name = e.name, .dtype = e.dtype, .ndim = e.ndim, .data = f.data[i], .bytes = e.bytes};
         memcpy(f.t[i].shape, e.shape, sizeof e.shape);
     }
     f.n = gr_store_count(s);

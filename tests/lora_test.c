@@ -18,11 +18,11 @@ typedef struct golden {
 
 /* ---- opening ---------------------------------------------------------------------------------------------------- */
 
-static const gr_safetensor *find(const golden *g, const char *kind, const char *name)
+static const gr_weight *find(const golden *g, const char *kind, const char *name)
 {
     char full[400];
     snprintf(full, sizeof full, "%s%s", kind, name);
-    const gr_safetensor *t = gr_safetensors_find(g->expected, full);
+    const gr_weight *t = gr_safetensors_find(g->expected, full);
     if (!t)
         FAIL("%s: expected.safetensors has no %s", g->dir, full);
     return t;
@@ -41,7 +41,7 @@ static void open_golden(golden *g, const char *name, const char *device)
     g->device = gr_device_open(device, 2);
     g->model = gr_model_load(g->base, NULL, g->device);
     CHECK_MADE(g->model);
-    const gr_safetensor *logits = find(g, "logits", "");
+    const gr_weight *logits = find(g, "logits", "");
     g->rows = logits->shape[0];
     g->length = logits->shape[1];
     g->vocab = logits->shape[2];
@@ -57,14 +57,14 @@ static void close_golden(golden *g)
 
 /* ---- comparing -------------------------------------------------------------------------------------------------- */
 
-static float f32_at(const gr_safetensor *t, size_t i)
+static float f32_at(const gr_weight *t, size_t i)
 {
     float x;
     memcpy(&x, (const char *)t->data + 4 * i, 4);
     return x;
 }
 
-static void check_values(const gr_safetensor *want, const float *have, double tolerance)
+static void check_values(const gr_weight *want, const float *have, double tolerance)
 {
     double largest = 1e-30, apart = 0;
     for (size_t i = 0; i < want->bytes / 4; i++) {
@@ -242,7 +242,7 @@ TEST(a_head_that_stays_tied)
 
 typedef struct curve {
     gr_train_options o;
-    const gr_safetensor *stream;
+    const gr_weight *stream;
 } curve;
 
 static curve open_curve(const golden *g)
@@ -709,8 +709,8 @@ TEST(configs_that_are_refused)
 static void write_weights(const char *dir, const char *name, int64_t rows, const char *second)
 {
     float zeros[64] = {0};
-    gr_safetensor t[2] = {{.name = name, .dtype = GR_F32, .ndim = 2, .shape = {rows, 8}, .data = zeros},
-                          {.name = second, .dtype = GR_F32, .ndim = 2, .shape = {8, 2}, .data = zeros}};
+    gr_weight t[2] = {{.name = name, .dtype = GR_F32, .ndim = 2, .shape = {rows, 8}, .data = zeros},
+                      {.name = second, .dtype = GR_F32, .ndim = 2, .shape = {8, 2}, .data = zeros}};
     gr_safetensors_spec spec = {.tensors = t, .count = second ? 2 : 1};
     CHECK_OK(gr_safetensors_write(test_join(dir, "adapter_model.safetensors"), &spec));
 }
@@ -720,15 +720,15 @@ static void check_embedding(gr_model *m, const char *dir)
 {
     float weights[TINY_CONTEXT * 8], low[16] = {0};
     CHECK_OK(gr_store_read(gr_model_store(m), "transformer.wpe.weight", weights, sizeof weights));
-    gr_safetensor t[3] = {{.name = "base_model.model.transformer.h.0.attn.c_proj.lora_A.weight",
-                           .dtype = GR_F32,
-                           .ndim = 2,
-                           .shape = {2, 8}},
-                          {.name = "base_model.model.transformer.h.0.attn.c_proj.lora_B.weight",
-                           .dtype = GR_F32,
-                           .ndim = 2,
-                           .shape = {8, 2}},
-                          {.name = "base_model.model.transformer.wpe.base_layer.weight", .dtype = GR_F32, .ndim = 2}};
+    gr_weight t[3] = {{.name = "base_model.model.transformer.h.0.attn.c_proj.lora_A.weight",
+                       .dtype = GR_F32,
+                       .ndim = 2,
+                       .shape = {2, 8}},
+                      {.name = "base_model.model.transformer.h.0.attn.c_proj.lora_B.weight",
+                       .dtype = GR_F32,
+                       .ndim = 2,
+                       .shape = {8, 2}},
+                      {.name = "base_model.model.transformer.wpe.base_layer.weight", .dtype = GR_F32, .ndim = 2}};
     t[0].data = t[1].data = low;
     t[2].data = weights;
     t[2].shape[0] = TINY_CONTEXT;

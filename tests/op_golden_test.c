@@ -16,14 +16,14 @@ typedef struct golden {
     gr_dtype dtype; /* of what is computed */
 } golden;
 
-static const gr_safetensor *find(const golden *c, const char *what, int k)
+static const gr_weight *find(const golden *c, const char *what, int k)
 {
     char name[96];
     snprintf(name, sizeof name, k < 0 ? "%s.%s" : "%s.%s%d", c->name, what, k);
     return gr_safetensors_find(c->file, name);
 }
 
-static gr_tensor *constant(const golden *c, const gr_safetensor *t)
+static gr_tensor *constant(const golden *c, const gr_weight *t)
 {
     return t ? gr_constant(c->graph, t->dtype, t->ndim, t->shape, t->data) : NULL;
 }
@@ -42,7 +42,7 @@ static bool flag(const golden *c, const char *key)
 }
 
 /* The same in the dtype of what is computed; indices stay. */
-static gr_tensor *operand(const golden *c, const gr_safetensor *t)
+static gr_tensor *operand(const golden *c, const gr_weight *t)
 {
     gr_tensor *x = constant(c, t);
     return !t || t->dtype == c->dtype || t->dtype != GR_F64 ? x : gr_cast(x, c->dtype);
@@ -50,8 +50,7 @@ static gr_tensor *operand(const golden *c, const gr_safetensor *t)
 
 /* Relative to the tensor's largest value; a tensor of rounding noise, as layer norm's gradient over one element, is 0:
  * it must be small beside `terms`. */
-static void check_near(const char *what, const double *got, const gr_safetensor *expected, double tolerance,
-                       double terms)
+static void check_near(const char *what, const double *got, const gr_weight *expected, double tolerance, double terms)
 {
     double largest = 0, x;
     size_t n = expected->bytes / sizeof x;
@@ -148,7 +147,7 @@ static const double FUNCTION_TOLERANCE = 2e-7, OPTIMIZER_TOLERANCE = 1e-6;
 /* What computing in f32 may lose: rounding the inputs alone costs digits when they are large. */
 static double f32_tolerance(const golden *c)
 {
-    const gr_safetensor *in = find(c, "in", 0);
+    const gr_weight *in = find(c, "in", 0);
     double largest = 0, x;
     for (size_t i = 0; i < in->bytes / sizeof x; i++) {
         memcpy(&x, (const char *)in->data + i * sizeof x, sizeof x);
@@ -157,7 +156,7 @@ static double f32_tolerance(const golden *c)
     return 1e-6 * (2 + largest);
 }
 
-static void check_tensor(const golden *c, gr_tensor *t, const char *what, const gr_safetensor *expected)
+static void check_tensor(const golden *c, gr_tensor *t, const char *what, const gr_weight *expected)
 {
     double got[4096];
     CHECK_MADE(t);
@@ -179,7 +178,7 @@ static void check_tensor(const golden *c, gr_tensor *t, const char *what, const 
 static void check_function(const golden *c, builder build)
 {
     gr_tensor *in[MAX_IN] = {0}, *wrt[MAX_IN], *d[MAX_IN];
-    const gr_safetensor *expected[MAX_IN], *dout = find(c, "dout", -1);
+    const gr_weight *expected[MAX_IN], *dout = find(c, "dout", -1);
     int n = 0;
     for (int k = 0; k < MAX_IN; k++) {
         in[k] = operand(c, find(c, "in", k));
@@ -203,8 +202,7 @@ static void check_function(const golden *c, builder build)
 /* ---- optimizers --------------------------------------------------------------------------------------------- */
 
 /* A parameter and its moments in f64, on ref. */
-static gr_tensor *state(const golden *c, gr_store *store, const char *name, const gr_safetensor *like,
-                        const void *values)
+static gr_tensor *state(const golden *c, gr_store *store, const char *name, const gr_weight *like, const void *values)
 {
     CHECK_OK(gr_store_add(store, name, GR_WEIGHT, GR_F64, like->ndim, like->shape));
     if (values)
@@ -212,7 +210,7 @@ static gr_tensor *state(const golden *c, gr_store *store, const char *name, cons
     return gr_param(c->graph, store, name);
 }
 
-static void check_state(gr_store *store, const char *name, const gr_safetensor *expected)
+static void check_state(gr_store *store, const char *name, const gr_weight *expected)
 {
     double got[64];
     CHECK(expected->bytes <= sizeof got);
@@ -221,7 +219,7 @@ static void check_state(gr_store *store, const char *name, const gr_safetensor *
 }
 
 static gr_tensor *adamw(const golden *c, gr_store *store, gr_tensor *p, gr_tensor *grad, gr_tensor *lr, gr_tensor *step,
-                        gr_tensor *scale, const gr_safetensor *like)
+                        gr_tensor *scale, const gr_weight *like)
 {
     gr_adamw_options o = {(float)number(c, "beta1"), (float)number(c, "beta2"), (float)number(c, "eps"),
                           (float)number(c, "weight_decay")};
@@ -230,7 +228,7 @@ static gr_tensor *adamw(const golden *c, gr_store *store, gr_tensor *p, gr_tenso
 }
 
 static gr_tensor *sgd(const golden *c, gr_store *store, gr_tensor *p, gr_tensor *grad, gr_tensor *lr, gr_tensor *scale,
-                      const gr_safetensor *like)
+                      const gr_weight *like)
 {
     gr_tensor *velocity = number(c, "momentum") != 0 ? state(c, store, "velocity", like, NULL) : NULL;
     return gr_sgd(p, grad, velocity, lr, scale, (float)number(c, "momentum"), (float)number(c, "weight_decay"));
@@ -238,7 +236,7 @@ static gr_tensor *sgd(const golden *c, gr_store *store, gr_tensor *p, gr_tensor 
 
 static void check_optimizer(const golden *c, bool is_adamw)
 {
-    const gr_safetensor *start = find(c, "in", 0);
+    const gr_weight *start = find(c, "in", 0);
     gr_store *store = gr_store_new(c->device);
     float lr = (float)number(c, "lr"), scale = (float)number(c, "grad_scale");
     gr_tensor *p = state(c, store, "out", start, start->data);

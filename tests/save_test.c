@@ -42,7 +42,7 @@ static void check_weights(gr_model *m, const char *prefix, const char *dir, cons
         char name[200];
         CHECK_OK(gr_store_entry(store, i, &e));
         snprintf(name, sizeof name, "%s%s", prefix, e.name);
-        const gr_safetensor *t = gr_weights_find(w, name);
+        const gr_weight *t = gr_weights_find(w, name);
         NOTE("%s", name);
         CHECK(t);
         CHECK_EQ_INT(t->dtype, as ? *as : e.dtype);

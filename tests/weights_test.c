@@ -46,7 +46,7 @@ static const char *narrowed(const char *model, gr_dtype d, size_t shard_bytes, c
     gr_weights *w = gr_weights_open(golden(model));
     CHECK_MADE(w);
     int n = gr_weights_count(w);
-    gr_safetensor *tensors = calloc((size_t)n, sizeof *tensors);
+    gr_weight *tensors = calloc((size_t)n, sizeof *tensors);
     for (int i = 0; i < n; i++) {
         tensors[i] = *gr_weights_entry(w, i);
         int64_t count = (int64_t)(tensors[i].bytes / 4);

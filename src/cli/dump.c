@@ -36,9 +36,9 @@ typedef struct dump {
     gr_opened on;
     gr_graph *graph;
     gr_program *program;
-    gr_tensor **tensors;  /* [n] what is written; the loss may be among them */
-    gr_safetensor *files; /* [n] */
-    void **data;          /* [n] */
+    gr_tensor **tensors; /* [n] what is written; the loss may be among them */
+    gr_weight *files;    /* [n] */
+    void **data;         /* [n] */
     int n;
     size_t tensors_cap, files_cap, data_cap;
 } dump;
@@ -56,8 +56,8 @@ static gr_status add(dump *d, gr_tensor *t, const char *prefix, const char *name
     if (s != GR_OK)
         return s;
     const gr_spec *spec = &t->spec;
-    gr_safetensor *file = &d->files[d->n];
-    *file = (gr_safetensor){.dtype = spec->dtype, .ndim = spec->ndim};
+    gr_weight *file = &d->files[d->n];
+    *file = (gr_weight){.dtype = spec->dtype, .ndim = spec->ndim};
     memcpy(file->shape, spec->shape, sizeof file->shape);
     file->bytes = gr_dtype_size(spec->dtype, gr_spec_count(spec));
     file->name = gr_strfmt("%s%s", prefix, name);

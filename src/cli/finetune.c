@@ -170,7 +170,7 @@ static void tell(const gr_train_flags *f, const gr_train_job *job)
     for (int i = 0; w && i < gr_weights_count(w); i++)
         if (gr_weights_entry(w, i)->dtype != GR_F32) {
             gr_note("the weights are %s; they are trained, and saved, as f32",
-                    gr_safetensor_dtype_name(gr_weights_entry(w, i)));
+                    gr_weight_dtype_name(gr_weights_entry(w, i)));
             break;
         }
     gr_weights_close(w);

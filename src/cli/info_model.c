@@ -131,7 +131,7 @@ static void put_dtype(gr_json dtypes, const char *name, int64_t tensors, int64_t
 }
 
 /* One more of a dtype that only files have. */
-static void count_stored(gr_json dtypes, const gr_safetensor *t)
+static void count_stored(gr_json dtypes, const gr_weight *t)
 {
     gr_json before = gr_json_get(dtypes, t->stored->safetensors);
     int64_t tensors = gr_json_int(before, "tensors", 0, 0, INT64_MAX),
@@ -148,7 +148,7 @@ static gr_status weights_part(const char *dir, gr_json into)
         return gr_error_status();
     gr_json dtypes = gr_json_put_object(into, "weights");
     for (int i = 0; i < gr_weights_count(weights); i++) {
-        const gr_safetensor *t = gr_weights_entry(weights, i);
+        const gr_weight *t = gr_weights_entry(weights, i);
         if (t->stored)
             count_stored(dtypes, t);
         tensors[t->dtype] += !t->stored;

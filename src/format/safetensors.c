@@ -18,8 +18,8 @@ struct gr_safetensors {
     const uint8_t *bytes;
     size_t size, header_size; /* header_size: with the 8 bytes of length */
     gr_json_doc *header;      /* names and metadata point into it */
-    gr_safetensor *tensors;   /* by place in the file */
-    const gr_safetensor **by_name;
+    gr_weight *tensors;       /* by place in the file */
+    const gr_weight **by_name;
     int count;
 };
 
@@ -71,7 +71,7 @@ static void check_metadata(gr_json metadata)
         gr_json_as_text(it.value, NULL);
 }
 
-static void read_dtype(gr_json v, gr_safetensor *t)
+static void read_dtype(gr_json v, gr_weight *t)
 {
     const char *name = gr_json_as_text(v, NULL);
     char shown[32];
@@ -85,7 +85,7 @@ static void read_dtype(gr_json v, gr_safetensor *t)
 }
 
 /* Shape, and *bytes = what it takes with the dtype. */
-static void read_shape(gr_json v, gr_safetensor *t, size_t *bytes)
+static void read_shape(gr_json v, gr_weight *t, size_t *bytes)
 {
     size_t n = gr_json_size(gr_json_as_array(v));
     *bytes = 0;
@@ -114,7 +114,7 @@ static void read_shape(gr_json v, gr_safetensor *t, size_t *bytes)
 }
 
 /* One entry of the header. Fails into the document. */
-static void read_tensor(const gr_safetensors *st, const gr_json_iter *it, gr_safetensor *t)
+static void read_tensor(const gr_safetensors *st, const gr_json_iter *it, gr_weight *t)
 {
     gr_json info = gr_json_as_object(it->value);
     size_t need, room = st->size - st->header_size;
@@ -150,7 +150,7 @@ static void read_tensor(const gr_safetensors *st, const gr_json_iter *it, gr_saf
 
 static int compare_place(const void *a, const void *b)
 {
-    const gr_safetensor *x = a, *y = b;
+    const gr_weight *x = a, *y = b;
     const char *p = x->data, *q = y->data;
     if (p != q)
         return p < q ? -1 : 1;
@@ -162,7 +162,7 @@ static int compare_place(const void *a, const void *b)
 
 static int compare_name(const void *a, const void *b)
 {
-    return strcmp((*(const gr_safetensor *const *)a)->name, (*(const gr_safetensor *const *)b)->name);
+    return strcmp((*(const gr_weight *const *)a)->name, (*(const gr_weight *const *)b)->name);
 }
 
 /* Every byte of the data belongs to exactly one tensor: a gap or a tail could hide another file in this one. */
@@ -172,7 +172,7 @@ static gr_status check_tiling(const gr_safetensors *st)
     size_t at = 0;
     char shown[160];
     for (int i = 0; i < st->count; i++) {
-        const gr_safetensor *t = &st->tensors[i];
+        const gr_weight *t = &st->tensors[i];
         size_t begin = (size_t)((const uint8_t *)t->data - base);
         if (begin != at)
             return gr_fail(GR_ERR_FILE,
@@ -292,15 +292,15 @@ int gr_safetensors_count(const gr_safetensors *st)
     return st->count;
 }
 
-const gr_safetensor *gr_safetensors_entry(const gr_safetensors *st, int i)
+const gr_weight *gr_safetensors_entry(const gr_safetensors *st, int i)
 {
     return &st->tensors[i];
 }
 
-const gr_safetensor *gr_safetensors_find(const gr_safetensors *st, const char *name)
+const gr_weight *gr_safetensors_find(const gr_safetensors *st, const char *name)
 {
-    const gr_safetensor wanted = {.name = name}, *key = &wanted;
-    const gr_safetensor **found = bsearch(&key, st->by_name, (size_t)st->count, sizeof *st->by_name, compare_name);
+    const gr_weight wanted = {.name = name}, *key = &wanted;
+    const gr_weight **found = bsearch(&key, st->by_name, (size_t)st->count, sizeof *st->by_name, compare_name);
     return found ? *found : NULL;
 }
 
@@ -318,7 +318,7 @@ const void *gr_safetensors_header(const gr_safetensors *st, size_t *size)
 /* ---- writing ---- */
 
 typedef struct plan_item {
-    const gr_safetensor *tensor;
+    const gr_weight *tensor;
     int index; /* in the spec */
     size_t bytes;
 } plan_item;
@@ -326,13 +326,13 @@ typedef struct plan_item {
 /* Larger elements first keeps every tensor aligned to its own; names make the order, and so the file, unique. */
 static int compare_plan(const void *a, const void *b)
 {
-    const gr_safetensor *x = ((const plan_item *)a)->tensor, *y = ((const plan_item *)b)->tensor;
+    const gr_weight *x = ((const plan_item *)a)->tensor, *y = ((const plan_item *)b)->tensor;
     int dx = gr_dtype_get(x->dtype)->bytes, dy = gr_dtype_get(y->dtype)->bytes;
     return dx != dy ? dy - dx : strcmp(x->name, y->name);
 }
 
 /* Bytes of a tensor that is to be written. */
-static gr_status tensor_bytes(const gr_safetensor *t, size_t *out)
+static gr_status tensor_bytes(const gr_weight *t, size_t *out)
 {
     size_t total = (size_t)gr_dtype_get(t->dtype)->bytes;
     for (int i = 0; i < t->ndim; i++)
@@ -367,7 +367,7 @@ static gr_json_doc *make_header(const char *path, const gr_safetensors_spec *spe
             gr_json_put_text(metadata, spec->metadata[i][0], spec->metadata[i][1]);
     }
     for (int i = 0; i < spec->count; i++) {
-        const gr_safetensor *t = plan[i].tensor;
+        const gr_weight *t = plan[i].tensor;
         if (gr_json_is(gr_json_get(root, t->name)) || strcmp(t->name, "__metadata__") == 0)
             gr_json_fail(gr_json_get(root, t->name), "two tensors of this name, or a name that is taken");
         gr_json entry = gr_json_put_object(root, t->name);

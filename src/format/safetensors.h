@@ -6,15 +6,6 @@
 #include "format/json.h"
 #include "format/source.h"
 
-typedef gr_weight gr_safetensor;
-
-/* A tensor's values as f32, rounded where they must be, wherever its bytes stand. */
-void gr_safetensor_to_f32(const gr_safetensor *t, float *to);
-/* Can they be had? Of 8-bit floats and of integers as well, not of complex numbers or parts of bytes. */
-bool gr_safetensor_is_number(const gr_safetensor *t);
-size_t gr_safetensor_values(const gr_safetensor *t);
-const char *gr_safetensor_dtype_name(const gr_safetensor *t); /* "f32", "F8_E4M3" */
-
 /* By its name in files; NULL: there is none. */
 const gr_stored_dtype *gr_stored_dtype_find(const char *safetensors);
 
@@ -33,9 +24,9 @@ gr_status gr_safetensors_source(const char *path, gr_source *out);
 const char *gr_safetensors_name(const gr_safetensors *st);
 
 int gr_safetensors_count(const gr_safetensors *st);
-const gr_safetensor *gr_safetensors_entry(const gr_safetensors *st, int i);           /* in the order of the data */
-const gr_safetensor *gr_safetensors_find(const gr_safetensors *st, const char *name); /* NULL: not there */
-const char *gr_safetensors_metadata(const gr_safetensors *st, const char *key);       /* NULL: not there */
+const gr_weight *gr_safetensors_entry(const gr_safetensors *st, int i);           /* in the order of the data */
+const gr_weight *gr_safetensors_find(const gr_safetensors *st, const char *name); /* NULL: not there */
+const char *gr_safetensors_metadata(const gr_safetensors *st, const char *key);   /* NULL: not there */
 /* The bytes before the tensors' data, for checksums. */
 const void *gr_safetensors_header(const gr_safetensors *st, size_t *size);
 
@@ -44,7 +35,7 @@ const void *gr_safetensors_header(const gr_safetensors *st, size_t *size);
 /* What to write. Tensors come from `data`, or where that is NULL from `fetch`, one at a time: *data must stay valid
  * until the next call. fetch is called once for every tensor, in the order of the file. */
 typedef struct gr_safetensors_spec {
-    const gr_safetensor *tensors; /* `bytes` is ignored: dtype and shape say it */
+    const gr_weight *tensors; /* `bytes` is ignored: dtype and shape say it */
     int count;
     const char *const (*metadata)[2]; /* key, value */
     int metadata_count;

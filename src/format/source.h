@@ -23,6 +23,13 @@ typedef struct gr_weight {
     const gr_stored_dtype *stored; /* the dtype, where it is none of gr_dtype's (`dtype` is GR_U8 then); else NULL */
 } gr_weight;
 
+/* A tensor's values as f32, rounded where they must be, wherever its bytes stand. */
+void gr_weight_to_f32(const gr_weight *t, float *to);
+/* Can they be had? Of 8-bit floats and of integers as well, not of complex numbers or parts of bytes. */
+bool gr_weight_is_number(const gr_weight *t);
+size_t gr_weight_values(const gr_weight *t);
+const char *gr_weight_dtype_name(const gr_weight *t); /* "f32", "F8_E4M3" */
+
 /* What a file has under a name besides tensors; `what` says it for a message: "a number". */
 typedef struct gr_not_weight {
     const char *name, *what;

@@ -21,9 +21,9 @@ gr_status gr_store_tensors_open(gr_store_tensors *s, gr_store *store, const gr_d
         gr_status st = gr_store_entry(store, i, &e);
         if (st != GR_OK)
             return st;
-        gr_safetensor *t = &s->tensors[i];
+        gr_weight *t = &s->tensors[i];
         bool cast = as && gr_dtype_get(e.dtype)->is_float;
-        *t = (gr_safetensor){.name = e.name, .dtype = cast ? *as : e.dtype, .ndim = e.ndim};
+        *t = (gr_weight){.name = e.name, .dtype = cast ? *as : e.dtype, .ndim = e.ndim};
         memcpy(t->shape, e.shape, sizeof e.shape);
         int64_t values = (int64_t)(e.bytes / (size_t)gr_dtype_get(e.dtype)->bytes);
         t->bytes = gr_dtype_size(t->dtype, values);
@@ -94,7 +94,7 @@ static void convert_piece(void *ctx, int64_t piece, int worker)
 
 static gr_status convert(gr_store_tensors *s, int index, gr_dtype is, const void *data)
 {
-    const gr_safetensor *t = &s->tensors[index];
+    const gr_weight *t = &s->tensors[index];
     conversion c = {.from = data, .to = s->written, .is = gr_dtype_get(is), .becomes = gr_dtype_get(t->dtype)};
     c.n = (int64_t)(t->bytes / (size_t)c.becomes->bytes);
     atomic_init(&c.lost, c.n);

@@ -8,7 +8,7 @@
 
 typedef struct gr_store_tensors {
     gr_store *store;
-    gr_safetensor *tensors; /* [count], in the store's order; `data` NULL */
+    gr_weight *tensors; /* [count], in the store's order; `data` NULL */
     int count;
     size_t bytes; /* of all of them, as written */
     /* The rest is for fetching. */

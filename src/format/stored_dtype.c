@@ -59,31 +59,31 @@ const gr_stored_dtype *gr_stored_dtype_find(const char *name)
     return NULL;
 }
 
-bool gr_safetensor_is_number(const gr_safetensor *t)
+bool gr_weight_is_number(const gr_weight *t)
 {
     return !t->stored || t->stored->to_f32;
 }
 
-static size_t value_bits(const gr_safetensor *t)
+static size_t value_bits(const gr_weight *t)
 {
     return t->stored ? (size_t)t->stored->bits : 8 * (size_t)gr_dtype_get(t->dtype)->bytes;
 }
 
-size_t gr_safetensor_values(const gr_safetensor *t)
+size_t gr_weight_values(const gr_weight *t)
 {
     size_t bits = value_bits(t);
     return bits < 8 ? t->bytes * 8 / bits : t->bytes / (bits / 8);
 }
 
-const char *gr_safetensor_dtype_name(const gr_safetensor *t)
+const char *gr_weight_dtype_name(const gr_weight *t)
 {
     return t->stored ? t->stored->safetensors : gr_dtype_name(t->dtype);
 }
 
-void gr_safetensor_to_f32(const gr_safetensor *t, float *to)
+void gr_weight_to_f32(const gr_weight *t, float *to)
 {
     double piece[1024]; /* aligned for any dtype */
-    size_t bytes = value_bits(t) / 8, most = sizeof piece / bytes, n = gr_safetensor_values(t);
+    size_t bytes = value_bits(t) / 8, most = sizeof piece / bytes, n = gr_weight_values(t);
     for (size_t at = 0; at < n; at += most) {
         size_t m = n - at < most ? n - at : most;
         memcpy(piece, (const char *)t->data + at * bytes, m * bytes);

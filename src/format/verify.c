@@ -111,7 +111,7 @@ static void verify_safetensors(verifier *v, const char *path, const char *file, 
     if (gr_json_size(tensors) != (size_t)gr_safetensors_count(st))
         note(v, GR_VERIFY_BAD, file, NULL, "the list of tensors in " SUMS " is another");
     for (int i = 0; i < gr_safetensors_count(st); i++) {
-        const gr_safetensor *t = gr_safetensors_entry(st, i);
+        const gr_weight *t = gr_safetensors_entry(st, i);
         compare(v, file, t->name, gr_json_text(tensors, t->name, "none"), t->data, t->bytes);
     }
     gr_safetensors_close(st);

@@ -356,7 +356,7 @@ const gr_source *gr_weights_file(const gr_weights *w, int i)
 
 /* ---- writing ---- */
 
-static size_t bytes_of(const gr_safetensor *t)
+static size_t bytes_of(const gr_weight *t)
 {
     size_t total = (size_t)gr_dtype_get(t->dtype)->bytes;
     for (int i = 0; i < t->ndim; i++)

@@ -15,13 +15,13 @@ enum { MOST_CONFIG = 1 << 24 };
 
 /* ---- adapter_model.safetensors ------------------------------------------------------------------------------ */
 
-static gr_status check_shape(const gr_entry *e, const gr_safetensor *t)
+static gr_status check_shape(const gr_entry *e, const gr_weight *t)
 {
     char have[160], want[160];
     gr_spec is = {.dtype = t->dtype, .ndim = t->ndim}, must = {.dtype = e->dtype, .ndim = e->ndim};
     memcpy(is.shape, t->shape, sizeof is.shape);
     memcpy(must.shape, e->shape, sizeof must.shape);
-    if (!gr_spec_same_shape(&is, &must) || !gr_safetensor_is_number(t))
+    if (!gr_spec_same_shape(&is, &must) || !gr_weight_is_number(t))
         return gr_fail(GR_ERR_FILE,
                        "tensor \"%s\" is %s, the config and the model ask for %s\nadapter and model do not belong "
                        "together: give the model that it was trained on",
@@ -29,7 +29,7 @@ static gr_status check_shape(const gr_entry *e, const gr_safetensor *t)
     return GR_OK;
 }
 
-static gr_status load_tensor(gr_store *store, const gr_entry *e, const gr_safetensor *t)
+static gr_status load_tensor(gr_store *store, const gr_entry *e, const gr_weight *t)
 {
     gr_status s = check_shape(e, t);
     if (s != GR_OK)
@@ -37,7 +37,7 @@ static gr_status load_tensor(gr_store *store, const gr_entry *e, const gr_safete
     float *wide = gr_alloc(e->bytes);
     if (!wide)
         return GR_ERR_MEMORY;
-    gr_safetensor_to_f32(t, wide);
+    gr_weight_to_f32(t, wide);
     s = gr_store_write(store, e->name, wide, e->bytes);
     gr_free(wide);
     return s;
@@ -80,14 +80,13 @@ static gr_status note_replaced(gr_adapter *a, int index, const char *name)
 }
 
 /* Writes t's values, rounded to the tensor's dtype, unless they are there already. `wide` and `have` are room. */
-static gr_status replace_values(gr_model *m, int index, const gr_entry *e, const gr_safetensor *t, float *wide,
-                                void *have)
+static gr_status replace_values(gr_model *m, int index, const gr_entry *e, const gr_weight *t, float *wide, void *have)
 {
     const gr_dtype_info *d = gr_dtype_get(e->dtype);
     gr_status s = gr_store_read(m->store, e->name, have, e->bytes);
     if (s != GR_OK)
         return s;
-    gr_safetensor_to_f32(t, wide);
+    gr_weight_to_f32(t, wide);
     if (e->dtype != GR_F32)
         d->from_f32(wide, wide, (int64_t)(e->bytes / (size_t)d->bytes));
     if (memcmp(wide, have, e->bytes) == 0)
@@ -98,7 +97,7 @@ static gr_status replace_values(gr_model *m, int index, const gr_entry *e, const
 }
 
 /* A tensor of the base that the file has as well: when it has other numbers, those count, as they do in peft. */
-static gr_status replace_base(gr_model *m, int index, const gr_safetensor *t)
+static gr_status replace_base(gr_model *m, int index, const gr_weight *t)
 {
     gr_entry e;
     gr_status s = gr_store_entry(m->store, index, &e);
@@ -127,7 +126,7 @@ static gr_status load_others(gr_model *m, const gr_weights *file)
     gr_status s = GR_OK;
     for (int i = 0; s == GR_OK && i < gr_weights_count(file); i++) {
         char shown[200];
-        const gr_safetensor *t = gr_weights_entry(file, i);
+        const gr_weight *t = gr_weights_entry(file, i);
         if (gr_store_find(m->adapter->store, t->name) >= 0 || is_left_over(t->name))
             continue;
         int base = base_tensor(m, t->name);
@@ -147,7 +146,7 @@ static gr_status load_tensors(gr_model *m, const gr_weights *file)
     gr_status s = GR_OK;
     for (int i = 0; s == GR_OK && i < gr_store_count(store); i++) {
         s = gr_store_entry(store, i, &e);
-        const gr_safetensor *t = s == GR_OK ? gr_weights_find(file, e.name) : NULL;
+        const gr_weight *t = s == GR_OK ? gr_weights_find(file, e.name) : NULL;
         if (s == GR_OK && !t)
             s = gr_fail(GR_ERR_FILE,
                         "tensor \"%s\" is missing\nadapter and model do not belong together: give the model that it "
@@ -203,7 +202,7 @@ static gr_status write_saved(saved *s, const char *path)
 {
     const gr_adapter *a = s->adapter;
     gr_safetensors_spec spec = gr_store_tensors_spec(&s->own);
-    gr_safetensor *all = gr_alloc_zero((size_t)s->own.count + a->n_replaced, sizeof *all);
+    gr_weight *all = gr_alloc_zero((size_t)s->own.count + a->n_replaced, sizeof *all);
     if (!all)
         return GR_ERR_MEMORY;
     for (int i = 0; i < s->own.count; i++)

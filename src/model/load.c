@@ -16,15 +16,15 @@
 
 /* ---- one tensor --------------------------------------------------------------------------------------------- */
 
-static bool is_kept(const gr_safetensor *t)
+static bool is_kept(const gr_weight *t)
 {
     return !t->stored && (t->dtype == GR_F32 || t->dtype == GR_F16 || t->dtype == GR_BF16);
 }
 
 /* A finite f64 that no f32 can hold would be infinite without a word. */
-static gr_status check_range(const char *name, const gr_safetensor *t, const float *wide)
+static gr_status check_range(const char *name, const gr_weight *t, const float *wide)
 {
-    for (size_t i = 0; !t->stored && t->dtype == GR_F64 && i < gr_safetensor_values(t); i++) {
+    for (size_t i = 0; !t->stored && t->dtype == GR_F64 && i < gr_weight_values(t); i++) {
         double value;
         memcpy(&value, (const char *)t->data + i * sizeof value, sizeof value);
         if (isinf(wide[i]) && isfinite(value))
@@ -37,7 +37,7 @@ static gr_status check_range(const char *name, const gr_safetensor *t, const flo
     return GR_OK;
 }
 
-static gr_status load_tensor(gr_model *m, int index, const gr_entry *e, const gr_safetensor *t, bool own)
+static gr_status load_tensor(gr_model *m, int index, const gr_entry *e, const gr_weight *t, bool own)
 {
     char have[160], want[160];
     gr_spec is = {.dtype = t->dtype, .ndim = t->ndim}, must = {.dtype = e->dtype, .ndim = e->ndim};
@@ -49,15 +49,15 @@ static gr_status load_tensor(gr_model *m, int index, const gr_entry *e, const gr
                        "together: take both from one model",
                        e->name, gr_spec_text(&is, have, sizeof have), t->stored ? " packed" : "",
                        gr_spec_text(&must, want, sizeof want));
-    if (!gr_safetensor_is_number(t))
+    if (!gr_weight_is_number(t))
         return gr_fail(GR_ERR_FILE, "tensor \"%s\" is of %s, which no model here runs in\nwrite it as f32, f16 or bf16",
-                       e->name, gr_safetensor_dtype_name(t));
+                       e->name, gr_weight_dtype_name(t));
     if (!t->stored && t->dtype == e->dtype)
         return own ? gr_store_write(m->store, e->name, t->data, t->bytes) : gr_store_map(m->store, index, t->data);
     float *wide = gr_alloc(e->bytes);
     if (!wide)
         return GR_ERR_MEMORY;
-    gr_safetensor_to_f32(t, wide);
+    gr_weight_to_f32(t, wide);
     gr_status s = check_range(e->name, t, wide);
     if (s == GR_OK)
         s = gr_store_write(m->store, e->name, wide, e->bytes);
@@ -148,7 +148,7 @@ static gr_status fail_missing(const gr_model *m, const gr_names *names)
 }
 
 /* Numbers of few bits mean something with the scales that are beside them only. */
-static gr_status check_quantized(const gr_model *m, const gr_names *names, const gr_safetensor *t)
+static gr_status check_quantized(const gr_model *m, const gr_names *names, const gr_weight *t)
 {
     size_t dot = (size_t)(strrchr(t->name, '.') ? strrchr(t->name, '.') - t->name + 1 : 0);
     for (int i = 0; i < names->count; i++)
@@ -156,7 +156,7 @@ static gr_status check_quantized(const gr_model *m, const gr_names *names, const
             return gr_fail(GR_ERR_UNSUPPORTED,
                            "tensor \"%s\" is of %s, with \"%s\" beside it: quantized weights are not supported\ntake "
                            "the model in f32, f16 or bf16, or dequantize it with the program that quantized it",
-                           t->name, gr_safetensor_dtype_name(t), names->items[i].in_file);
+                           t->name, gr_weight_dtype_name(t), names->items[i].in_file);
     return GR_OK;
 }
 
@@ -166,9 +166,9 @@ typedef struct turned_list {
     const char *dtypes[3];
 } turned_list;
 
-static void note_turned(turned_list *c, const gr_safetensor *t)
+static void note_turned(turned_list *c, const gr_weight *t)
 {
-    const char *name = gr_safetensor_dtype_name(t);
+    const char *name = gr_weight_dtype_name(t);
     c->n++;
     for (size_t i = 0; i < sizeof c->dtypes / sizeof *c->dtypes; i++) {
         if (c->dtypes[i] && strcmp(c->dtypes[i], name) != 0)
@@ -184,7 +184,7 @@ static gr_status load_asked(gr_model *m, const gr_names *names, bool own, turned
     gr_status s = GR_OK;
     for (int i = 0; s == GR_OK && i < gr_store_count(m->store); i++) {
         s = gr_store_entry(m->store, i, &e);
-        const gr_safetensor *t = s == GR_OK ? gr_names_find(names, e.name) : NULL;
+        const gr_weight *t = s == GR_OK ? gr_names_find(names, e.name) : NULL;
         if (s != GR_OK)
             return s;
         if (!t)
@@ -239,26 +239,26 @@ static gr_status load_all(gr_model *m, const gr_names *names, const char *dir, b
 
 /* ---- the head ----------------------------------------------------------------------------------------------- */
 
-static bool same_values(const gr_safetensor *a, const gr_safetensor *b)
+static bool same_values(const gr_weight *a, const gr_weight *b)
 {
     enum { PIECE = 1024 };
-    size_t n = gr_safetensor_values(a), each_a = n ? a->bytes / n : 0, each_b = n ? b->bytes / n : 0;
+    size_t n = gr_weight_values(a), each_a = n ? a->bytes / n : 0, each_b = n ? b->bytes / n : 0;
     float x[PIECE], y[PIECE];
     if (a->ndim != b->ndim || memcmp(a->shape, b->shape, (size_t)a->ndim * sizeof *a->shape) != 0)
         return false;
     if (a->dtype == b->dtype && a->stored == b->stored)
         return memcmp(a->data, b->data, a->bytes) == 0;
-    if (!gr_safetensor_is_number(a) || !gr_safetensor_is_number(b))
+    if (!gr_weight_is_number(a) || !gr_weight_is_number(b))
         return false;
     for (size_t at = 0; at < n; at += PIECE) {
         size_t m = n - at < PIECE ? n - at : PIECE;
-        gr_safetensor p = *a, q = *b;
+        gr_weight p = *a, q = *b;
         p.data = (const char *)a->data + at * each_a;
         q.data = (const char *)b->data + at * each_b;
         p.bytes = m * each_a;
         q.bytes = m * each_b;
-        gr_safetensor_to_f32(&p, x);
-        gr_safetensor_to_f32(&q, y);
+        gr_weight_to_f32(&p, x);
+        gr_weight_to_f32(&q, y);
         for (size_t i = 0; i < m; i++)
             if (x[i] < y[i] || x[i] > y[i])
                 return false;
@@ -272,7 +272,7 @@ static gr_status settle_head(gr_model *m, gr_names *names, const char *dir)
 {
     char embedding[128];
     snprintf(embedding, sizeof embedding, "%s%s", m->prefix, m->arch->embedding);
-    const gr_safetensor *head = gr_names_find(names, HEAD), *embedded = gr_names_find(names, embedding);
+    const gr_weight *head = gr_names_find(names, HEAD), *embedded = gr_names_find(names, embedding);
     if (!m->h.tied || !head)
         return GR_OK;
     if (!embedded) {

@@ -46,7 +46,7 @@ static int find(const gr_names *n, const char *name)
     return find_length(n, name, strlen(name));
 }
 
-const gr_safetensor *gr_names_find(const gr_names *n, const char *name)
+const gr_weight *gr_names_find(const gr_names *n, const char *name)
 {
     int i = find(n, name);
     return i < 0 ? NULL : &n->items[i].tensor;

@@ -6,7 +6,7 @@
 
 /* One tensor: its name in `tensor` is the architecture's where that could be told. */
 typedef struct gr_named {
-    gr_safetensor tensor;
+    gr_weight tensor;
     const char *in_file;
     char *own; /* tensor.name, where it is not in_file */
 } gr_named;
@@ -22,7 +22,7 @@ typedef struct gr_names {
  * remark; `where` is what it names. Two bodies behind foreign prefixes are an error. Close in any case. */
 gr_status gr_names_open(gr_names *n, const char *where, const gr_weights *w, const gr_arch *arch);
 void gr_names_close(gr_names *n);
-const gr_safetensor *gr_names_find(const gr_names *n, const char *name); /* NULL: not there */
+const gr_weight *gr_names_find(const gr_names *n, const char *name); /* NULL: not there */
 /* Gives the tensor `from` the name `to` instead. */
 gr_status gr_names_change(gr_names *n, const char *from, const char *to);
 /* Is it the one that its name finds? Else there is another of the same name. */

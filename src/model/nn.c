@@ -16,7 +16,7 @@
 /* What is no f16 or bf16 is read as f32. */
 static gr_dtype dtype_in_file(const gr_model *m, const char *name)
 {
-    const gr_safetensor *t = m->like ? gr_names_find(m->like, name) : NULL;
+    const gr_weight *t = m->like ? gr_names_find(m->like, name) : NULL;
     return t && !t->stored && (t->dtype == GR_F16 || t->dtype == GR_BF16) ? t->dtype : GR_F32;
 }
 

@@ -97,7 +97,7 @@ static gr_status compare_tensors(saving *w, const char *dir)
     gr_weights *file = gr_weights_open(dir);
     gr_status s = file ? GR_OK : gr_error_status();
     for (int i = 0; s == GR_OK && i < w->tensors.count; i++) {
-        const gr_safetensor *t = &w->tensors.tensors[i], *is = gr_weights_find(file, t->name);
+        const gr_weight *t = &w->tensors.tensors[i], *is = gr_weights_find(file, t->name);
         const void *data;
         s = fetch(w, i, &data);
         bool same = s == GR_OK && is && is->dtype == t->dtype && is->ndim == t->ndim && is->bytes == t->bytes &&

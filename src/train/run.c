@@ -173,13 +173,13 @@ static gr_status save(run *r)
 }
 
 static gr_status restore_tensors(gr_store *store, const void *file,
-                                 const gr_safetensor *(*find)(const void *, const char *))
+                                 const gr_weight *(*find)(const void *, const char *))
 {
     gr_entry e;
     gr_status s = GR_OK;
     for (int i = 0; s == GR_OK && i < gr_store_count(store); i++) {
         s = gr_store_entry(store, i, &e);
-        const gr_safetensor *t = s == GR_OK ? find(file, e.name) : NULL;
+        const gr_weight *t = s == GR_OK ? find(file, e.name) : NULL;
         if (s == GR_OK && (!t || t->dtype != e.dtype || t->bytes != e.bytes))
             s = gr_fail(GR_ERR_FILE, "tensor \"%s\" is %s in the checkpoint\nthe run's flags do not belong to it",
                         e.name, t ? "of another shape" : "missing");
@@ -189,12 +189,12 @@ static gr_status restore_tensors(gr_store *store, const void *file,
     return s;
 }
 
-static const gr_safetensor *find_weight(const void *file, const char *name)
+static const gr_weight *find_weight(const void *file, const char *name)
 {
     return gr_weights_find(file, name);
 }
 
-static const gr_safetensor *find_state(const void *file, const char *name)
+static const gr_weight *find_state(const void *file, const char *name)
 {
     return file ? gr_safetensors_find(file, name) : NULL;
 }
