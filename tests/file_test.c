@@ -51,6 +51,18 @@ TEST(a_file_is_written_read_and_mapped)
     check_names(test_dir(), "a");
 }
 
+/* 255 bytes is what a name may have; the temporary one must not need more. */
+TEST(the_longest_name_can_be_written)
+{
+    char name[256];
+    memset(name, 'n', 255);
+    name[255] = 0;
+    const char *path = test_join(test_dir(), name);
+    CHECK_OK(gr_file_write(path, "hello", 5));
+    check_text(path, "hello");
+    check_names(test_dir(), name);
+}
+
 TEST(reading_has_a_limit_and_ends_with_nul)
 {
     const char *path = test_join(test_dir(), "a");

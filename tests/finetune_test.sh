@@ -198,6 +198,7 @@ says '"tie_word_embeddings": false' two/config.json
 run 0 merge tokens --out one
 says '"tie_word_embeddings": true' one/config.json
 run 0 finetune base data.jsonl --out b_bias --steps 2 --lora-b-bias --quiet
+[ "$(grep -c 'not merged into it' err)" = 1 ] || fail "one remark on what cannot be merged: $(cat err)"
 run 1 merge b_bias --out nothing
 says 'lora_bias' err
 run 2 finetune base data.jsonl --out x --lora-b-bias --dora

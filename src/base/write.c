@@ -18,6 +18,7 @@
 
 enum { BUFFER = 64 * 1024 };
 static const char temporary[] = ".tmp-"; /* ".NAME.tmp-PID-N" */
+enum { NAME_PART = 200 };                /* bytes of NAME at most: a file's whole name may have 255 */
 
 static atomic_llong fail_at;
 
@@ -143,8 +144,8 @@ static gr_status temp_open(temp *t, const char *final, bool folder)
     const char *slash = strrchr(final, '/'), *name = slash ? slash + 1 : final;
     for (int i = 0; i < TRIES; i++) {
         gr_free(t->path);
-        t->path =
-            gr_strfmt("%s/.%s%s%ld-%u", t->parent, name, temporary, (long)getpid(), atomic_fetch_add(&counter, 1));
+        t->path = gr_strfmt("%s/.%.*s%s%ld-%u", t->parent, NAME_PART, name, temporary, (long)getpid(),
+                            atomic_fetch_add(&counter, 1));
         if (!t->path)
             return GR_ERR_MEMORY;
         t->fd = temp_make(t->path, folder);
@@ -412,7 +413,7 @@ static gr_status check_absent(const char *path)
 static gr_status sweep_stages(const char *parent, const char *final)
 {
     const char *slash = strrchr(final, '/');
-    char *prefix = gr_strfmt(".%s%s", slash ? slash + 1 : final, temporary);
+    char *prefix = gr_strfmt(".%.*s%s", NAME_PART, slash ? slash + 1 : final, temporary);
     gr_status status = prefix ? sweep(parent, prefix) : GR_ERR_MEMORY;
     gr_free(prefix);
     return status == GR_ERR_MEMORY ? status : GR_OK;

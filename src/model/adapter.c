@@ -1,6 +1,7 @@
 /* Adapters: opened from a config, made anew, closed. */
 #include "model/adapter.h"
 
+#include "base/log.h"
 #include "base/mem.h"
 
 #include <stdio.h>
@@ -213,6 +214,17 @@ static char *config_of(const gr_model *m, const gr_lora_options *o)
     return gr_adapter_write_config(o, arch->targets, n, arch->fan_in_fan_out);
 }
 
+/* As peft says when such an adapter is made. */
+static void warn_of_biases(const gr_adapter *a)
+{
+    for (size_t i = 0; i < a->n_loras; i++)
+        if (a->loras[i].b_bias >= 0 && a->notes[a->loras[i].layer].bias < 0) {
+            gr_remark(GR_LOG_WARN, "LoRA: lora_bias, and layers that have no bias: the adapter can be used beside the "
+                                   "model, not merged into it");
+            return;
+        }
+}
+
 gr_status gr_model_add_adapter(gr_model *m, const gr_lora_options *options)
 {
     const gr_lora_options usual = gr_lora_defaults();
@@ -236,7 +248,9 @@ gr_status gr_model_add_adapter(gr_model *m, const gr_lora_options *options)
         s = gr_adapter_declare(m);
     if (s == GR_OK)
         s = gr_adapter_initialize(m, options->seed);
-    if (s != GR_OK)
+    if (s == GR_OK)
+        warn_of_biases(m->adapter);
+    else
         gr_adapter_close(m);
     gr_free(text);
     return s;
