@@ -1,14 +1,9 @@
 #!/bin/sh
 # The command's frame, for every verb there is: help, wrong command lines, exit codes, colours, manual, completions.
-set -u
-g=$GRADUS_BIN
-failures=0 checks=0
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-cd "$work" || exit 1
+. "$GRADUS_SOURCE/tests/shell/harness.sh"
+checks=0
 
-fail() { echo "FAILED: $*" >&2; failures=$((failures + 1)); }
-# run CODE WORDS...: the exit code, and for failures the two lines on stderr and nothing on stdout.
+# As in the harness, counted, and of failures the first line's form too.
 run() {
     code=$1
     shift
@@ -21,7 +16,6 @@ run() {
     head -1 err | grep -q '^gradus: .*: ' || fail "gradus $*: first line is not 'gradus: what: why': $(cat err)"
     [ ! -s out ] || fail "gradus $*: failed, and yet wrote to stdout: $(head -3 out)"
 }
-says() { grep -qF -e "$1" "$2" || fail "no '$1' in: $(cat "$2")"; }
 # Every verb, one a line: the first column of --help, which is wide enough for two words.
 verbs() { "$g" --help | awk '/^Verbs/ { on = 1; next } /^$/ { on = 0 } on && /^  [a-z]/ { print substr($0, 3, 18) }' | sed 's/ *$//'; }
 

@@ -152,13 +152,21 @@ static const char *read_token(gr_json value, bool none, gr_told_token *t, size_t
     return gr_json_as_text(gr_json_get(value, "content"), size);
 }
 
+/* The same of a token that has a name: an object of special_tokens_map.json (of_map) is special whatever it says, one of
+ * tokenizer_config.json is added late. */
+static const char *read_name(gr_json value, bool none, bool of_map, gr_told_token *t, size_t *size)
+{
+    const char *content = read_token(value, none, t, size);
+    t->special |= of_map && !t->plain;
+    t->late = !of_map && !t->plain;
+    return content;
+}
+
 static gr_status read_named(gr_beside *b, int which, gr_json value, bool of_map)
 {
     size_t size;
     gr_told_token t;
-    const char *content = read_token(value, true, &t, &size);
-    t.special |= of_map && !t.plain;
-    t.late = !of_map && !t.plain;
+    const char *content = read_name(value, true, of_map, &t, &size);
     gr_status status = gr_json_check(value.doc);
     if (!status)
         status = own_strings(&t, NULL, content, size);
@@ -199,9 +207,7 @@ static gr_status put_value(gr_told_list *list, const char *key, gr_json value, b
 {
     size_t size;
     gr_told_token t;
-    const char *content = read_token(value, false, &t, &size);
-    t.special |= of_map && !t.plain;
-    t.late = !of_map && !t.plain;
+    const char *content = read_name(value, false, of_map, &t, &size);
     gr_status status = gr_json_check(value.doc);
     return status ? status : put(list, key, content, size, t);
 }
