@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "base/mem.h"
-#include "format/json.h"
+#include "base/json.h"
 #include "model/model.h"
 
 /* Asks every value for every type, as a reader with wrong expectations would. */

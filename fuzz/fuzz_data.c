@@ -3,8 +3,9 @@
  * any lengths make rows in which every token that is learned is a target once. */
 #include <string.h>
 
+#include "base/content.h"
 #include "base/mem.h"
-#include "format/content.h"
+#include "format/records.h"
 #include "train/data.h"
 
 static gr_status look(void *user, const gr_document_text *d)

@@ -2,7 +2,7 @@
  * transformers computes (tests/data, made by tools/oracle/make_models.py). */
 #include "tiny.h"
 
-#include "format/json.h"
+#include "base/json.h"
 #include "format/safetensors.h"
 #include "model/nn.h"
 

@@ -1,5 +1,6 @@
 /* What is no text, told by its beginning; and records, under whatever name. */
-#include "format/content.h"
+#include "base/content.h"
+#include "format/records.h"
 #include "test.h"
 #include "text/unicode/utf8.h"
 

@@ -1,7 +1,7 @@
 /* gradus dump and generate against PyTorch's numbers: those of the repo, and larger ones where the reference data is. */
 #include "test.h"
 
-#include "format/json.h"
+#include "base/json.h"
 #include "format/safetensors.h"
 
 static float f32_at(const gr_weight *t, size_t i)

@@ -10,10 +10,10 @@
 #include "base/mem.h"
 #include "base/number.h"
 #include "check.h"
-#include "format/json_pull.h"
+#include "base/json_pull.h"
 #include "format/weights.h"
 #include "train/run.h"
-#include "text/unicode/buffer.h"
+#include "base/buffer.h"
 
 static char folder[] = "format_test.XXXXXX";
 

@@ -1,6 +1,6 @@
 /* Regexes in Oniguruma's syntax: what they find, as the `tokenizers` package has it (tools/oracle/make_regexes.py), and what
  * is refused. */
-#include "format/json.h"
+#include "base/json.h"
 #include "text/stages/pattern.h"
 #include "text/stages/regex_translate.h"
 #include "text/unicode/properties.h"

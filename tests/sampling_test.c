@@ -1,7 +1,7 @@
 /* Drawing tokens: what is left of the logits against transformers, how often each is drawn. */
 #include "test.h"
 
-#include "format/json.h"
+#include "base/json.h"
 #include "infer/infer.h"
 
 enum { MOST = 64 };

@@ -2,7 +2,7 @@
 #ifndef GR_TESTS_TEXT_CASES_H
 #define GR_TESTS_TEXT_CASES_H
 
-#include "format/json.h"
+#include "base/json.h"
 #include "test.h"
 
 static inline bool same_ids(gr_json want, const int32_t *ids, size_t n)

@@ -1,13 +1,13 @@
 /* gradus convert. */
 #include <string.h>
 #include "base/file.h"
+#include "base/json.h"
 #include "base/mem.h"
 #include "cli/convert.h"
 #include "cli/human.h"
 #include "cli/output.h"
 #include "cli/term.h"
 #include "cli/verbs.h"
-#include "format/json.h"
 #include "model/save.h"
 
 typedef struct options {

@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "base/file.h"
+#include "base/json.h"
 #include "base/mem.h"
 #include "cli/human.h"
 #include "cli/open.h"
@@ -9,7 +10,6 @@
 #include "cli/train_flags.h"
 #include "cli/verbs.h"
 #include "format/checkpoint.h"
-#include "text/files/json_text.h"
 #include "text/tokenizer.h"
 #include "train/data.h"
 

@@ -1,13 +1,13 @@
 /* gradus eval. */
 #include <math.h>
 #include <string.h>
+#include "base/json.h"
 #include "base/machine.h"
 #include "base/mem.h"
 #include "cli/human.h"
 #include "cli/open.h"
 #include "cli/term.h"
 #include "cli/verbs.h"
-#include "format/json.h"
 
 typedef struct options {
     const char *data;

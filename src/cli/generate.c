@@ -1,12 +1,12 @@
 /* gradus generate. */
 #include <string.h>
 #include <unistd.h>
+#include "base/json.h"
 #include "base/mem.h"
 #include "cli/generate.h"
 #include "cli/human.h"
 #include "cli/term.h"
 #include "cli/verbs.h"
-#include "format/json.h"
 
 enum { MOST_EOS = 64 };
 

@@ -1,9 +1,9 @@
 #include <stdio.h>
 #include <string.h>
+#include "base/buffer.h"
+#include "base/content.h"
 #include "base/file.h"
 #include "cli/generate.h"
-#include "format/content.h"
-#include "text/unicode/buffer.h"
 
 #define INT(field) GR_INT(gr_generate_flags, field)
 #define FLOAT(field) GR_FLOAT(gr_generate_flags, field)

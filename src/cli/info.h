@@ -2,7 +2,7 @@
 #ifndef GR_CLI_INFO_H
 #define GR_CLI_INFO_H
 
-#include "format/json.h"
+#include "base/json.h"
 
 /* The grid of ops and devices: an array. */
 gr_status gr_info_ops(gr_json list);

@@ -3,8 +3,8 @@
 #ifndef GR_CLI_RUN_JSON_H
 #define GR_CLI_RUN_JSON_H
 
+#include "base/json.h"
 #include "cli/train_flags.h"
-#include "format/json.h"
 
 enum { GR_MOST_DATA = 256 }; /* DATA arguments */
 

@@ -7,7 +7,7 @@
 
 #include <stdio.h>
 #include "base/error.h"
-#include "format/json.h"
+#include "base/json.h"
 
 /* Call once, before anything is printed. quiet: no bar, no colours. */
 void gr_term_start(bool quiet);

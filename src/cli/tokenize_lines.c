@@ -1,12 +1,12 @@
 #include <errno.h>
 #include <stdio.h>
 #include <unistd.h>
+#include "base/carried_error.h"
+#include "base/content.h"
 #include "base/file.h"
+#include "base/json.h"
 #include "cli/term.h"
 #include "cli/tokenize_lines.h"
-#include "format/content.h"
-#include "text/carried_error.h"
-#include "text/files/json_text.h"
 
 /* ---- one answer ---- */
 

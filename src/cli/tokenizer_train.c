@@ -2,12 +2,12 @@
 #include <string.h>
 #include <time.h>
 #include "base/file.h"
+#include "base/json.h"
 #include "base/mem.h"
 #include "cli/human.h"
 #include "cli/output.h"
 #include "cli/term.h"
 #include "cli/verbs.h"
-#include "format/json.h"
 
 typedef struct options {
     const char *out;

@@ -14,7 +14,7 @@
 #ifndef GR_FORMAT_CHECKPOINT_H
 #define GR_FORMAT_CHECKPOINT_H
 
-#include "format/json.h"
+#include "base/json.h"
 #include "format/weights.h"
 
 /* The two files of an adapter, which a LoRA run's checkpoints hold in place of config.json and model.safetensors. */

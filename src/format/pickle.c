@@ -4,8 +4,8 @@
 
 #include <string.h>
 
+#include "base/json.h"
 #include "base/mem.h"
-#include "format/json.h"
 
 /* A tensor takes some 150 bytes of pickle, and a byte up to some 50 of memory here. */
 enum { HIGHEST_PROTOCOL = 5, MOST_BYTES = 32 << 20 };

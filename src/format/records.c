@@ -1,6 +1,7 @@
 /* Records in a text: an object a line, or an array of objects. */
-#include "format/content.h"
-#include "format/json.h"
+#include "base/content.h"
+#include "base/json.h"
+#include "format/records.h"
 
 #include <string.h>
 #include <strings.h>

@@ -3,7 +3,7 @@
 #ifndef GR_FORMAT_SAFETENSORS_H
 #define GR_FORMAT_SAFETENSORS_H
 
-#include "format/json.h"
+#include "base/json.h"
 #include "format/source.h"
 
 /* By its name in files; NULL: there is none. */

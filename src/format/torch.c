@@ -7,9 +7,9 @@
 
 #include "base/dtype.h"
 #include "base/file.h"
+#include "base/json.h"
+#include "base/json_pull.h"
 #include "base/mem.h"
-#include "format/json.h"
-#include "format/json_pull.h"
 #include "format/pickle.h"
 #include "format/safetensors.h"
 #include "format/zip.h"

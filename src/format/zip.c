@@ -5,8 +5,8 @@
 #include <string.h>
 
 #include "base/checksum.h"
+#include "base/json.h"
 #include "base/mem.h"
-#include "format/json.h"
 
 #define DAMAGED "\nthe file is truncated, damaged or made to mislead; fetch it again"
 

@@ -2,8 +2,8 @@
 #include "gradus.h"
 
 #include "base/file.h"
+#include "base/json.h"
 #include "base/mem.h"
-#include "format/json.h"
 
 #include <string.h>
 

@@ -1,10 +1,10 @@
 /* From prompts to texts: the loop over tokens, and where each ends. */
 #include "infer/infer.h"
 
+#include "base/buffer.h"
 #include "base/error.h"
 #include "base/machine.h"
 #include "base/mem.h"
-#include "text/unicode/buffer.h"
 #include "text/unicode/utf8.h"
 
 enum { PREFILL = 512 }; /* tokens of the prompt between two looks at `cancel` */

@@ -2,7 +2,7 @@
 #ifndef GR_MODEL_MODULES_H
 #define GR_MODEL_MODULES_H
 
-#include "format/json.h"
+#include "base/json.h"
 #include "text/stages/regex.h"
 
 /* Letters, digits, _ and dots: nothing special to a regex. */

@@ -2,7 +2,7 @@
 #ifndef GR_MODEL_ROPE_H
 #define GR_MODEL_ROPE_H
 
-#include "format/json.h"
+#include "base/json.h"
 #include "graph/graph.h"
 
 enum { GR_ROPE_MAX_PAIRS = 512 };

@@ -1,8 +1,8 @@
 /* Many texts on all threads. Short texts go together into one part, long ones are cut where that changes no id; parts
  * are made by shape alone, so the result does not depend on the number of threads. */
-#include "text/carried_error.h"
-#include "text/tokenizer.h"
+#include "base/carried_error.h"
 #include "base/thread.h"
+#include "text/tokenizer.h"
 
 enum { PART = 1 << 16 };
 

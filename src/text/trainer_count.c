@@ -1,8 +1,8 @@
 /* Counting the words of a text on all threads. A text is cut where no word can go on: behind a line where every line is
  * a text, else between a character that is no white space and one that is. */
 #include <stdio.h>
-#include "format/json.h"
-#include "text/carried_error.h"
+#include "base/carried_error.h"
+#include "base/json.h"
 #include "text/stages/scan.h"
 #include "text/trainer.h"
 

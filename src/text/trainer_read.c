@@ -2,12 +2,13 @@
 #include <errno.h>
 #include <stdio.h>
 #include <strings.h>
-#include "format/content.h"
-#include "text/unicode/utf8.h"
-#include "text/trainer.h"
+#include "base/content.h"
 #include "base/error.h"
 #include "base/file.h"
 #include "base/log.h"
+#include "format/records.h"
+#include "text/trainer.h"
+#include "text/unicode/utf8.h"
 
 enum { BLOCK = 8 << 20 };
 

@@ -1,10 +1,11 @@
 /* Reading documents. */
 #include "train/data.h"
 
+#include "base/content.h"
 #include "base/file.h"
 #include "base/log.h"
 #include "base/mem.h"
-#include "format/content.h"
+#include "format/records.h"
 #include "text/unicode/utf8.h"
 
 #include <errno.h>

@@ -1,9 +1,10 @@
 /* Records: a document a line of a .jsonl file, or an item of an array, {"text": ...} or {"prompt": ..., "completion": ...}. */
 #include "train/data.h"
 
+#include "base/content.h"
+#include "base/json.h"
 #include "base/mem.h"
-#include "format/content.h"
-#include "format/json.h"
+#include "format/records.h"
 
 #include <stdio.h>
 #include <string.h>

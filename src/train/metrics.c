@@ -1,9 +1,9 @@
 /* metrics.jsonl and the loss curve. */
 #include "train/run.h"
 
-#include "base/number.h"
 #include "base/file.h"
-#include "format/json.h"
+#include "base/json.h"
+#include "base/number.h"
 
 #include <math.h>
 #include <stdio.h>

@@ -6,8 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include "base/file.h"
+#include "base/json.h"
 #include "base/mem.h"
-#include "format/json.h"
 #include "train/plot.h"
 
 /* The picture, and the plot area inside it, in pixels. */

@@ -4,9 +4,9 @@
 #include "train/run.h"
 
 #include "base/file.h"
+#include "base/json.h"
 #include "base/log.h"
 #include "base/mem.h"
-#include "format/json.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -4,7 +4,7 @@
 #ifndef GR_TEXT_BESIDE_H
 #define GR_TEXT_BESIDE_H
 
-#include "format/json.h"
+#include "base/json.h"
 #include "text/stages/added.h"
 
 typedef enum gr_told {

@@ -1,5 +1,5 @@
 /* GPT-2's two files: vocab.json goes into the tokenizer.json as it is, merges.txt has "left right" on every line. */
-#include "format/json.h"
+#include "base/json.h"
 #include "text/files/convert.h"
 #include "text/files/json_text.h"
 

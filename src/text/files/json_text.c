@@ -1,25 +1,7 @@
 #include <stdio.h>
 #include "text/files/json_text.h"
 #include "base/error.h"
-#include "format/json_pull.h"
-
-gr_status gr_json_add_text(gr_bytes *out, const char *text, size_t size)
-{
-    gr_status status = gr_bytes_add(out, "\"", 1);
-    for (size_t i = 0; i < size && !status; i++) {
-        unsigned char c = (unsigned char)text[i];
-        char escape[8];
-        if (c == '"' || c == '\\') {
-            status = gr_bytes_add(out, (char[]){'\\', (char)c}, 2);
-        } else if (c < 0x20) {
-            snprintf(escape, sizeof escape, "\\u%04X", c);
-            status = gr_bytes_add_string(out, escape);
-        } else {
-            status = gr_bytes_add(out, text + i, 1);
-        }
-    }
-    return status ? status : gr_bytes_add(out, "\"", 1);
-}
+#include "base/json_pull.h"
 
 gr_status gr_json_add_flagged_token(gr_bytes *out, int64_t id, const char *content, size_t size,
                                     const gr_added_token *flags)

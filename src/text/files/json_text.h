@@ -2,10 +2,9 @@
 #ifndef GR_TEXT_JSON_TEXT_H
 #define GR_TEXT_JSON_TEXT_H
 
+#include "base/json.h"
 #include "text/stages/added.h"
 
-/* Appends "text" in quotes, escaped. */
-gr_status gr_json_add_text(gr_bytes *out, const char *text, size_t size);
 /* Appends one entry of "added_tokens", searched for in the text as it was written. */
 gr_status gr_json_add_added_token(gr_bytes *out, int64_t id, const char *content, size_t size, bool special);
 gr_status gr_json_add_flagged_token(gr_bytes *out, int64_t id, const char *content, size_t size,

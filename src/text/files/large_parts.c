@@ -1,6 +1,6 @@
 #include "text/files/large_parts.h"
 #include "base/error.h"
-#include "format/json_pull.h"
+#include "base/json_pull.h"
 
 enum { WORTH = 1 << 12 }; /* bytes */
 

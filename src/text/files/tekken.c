@@ -1,11 +1,11 @@
 /* Mistral's tekken.json: byte strings by rank in base64, special tokens before them, and the pattern. */
 #include <stdio.h>
-#include "format/json.h"
+#include "base/base64.h"
+#include "base/error.h"
+#include "base/json.h"
 #include "text/files/convert.h"
 #include "text/files/json_text.h"
 #include "text/files/ranks.h"
-#include "base/base64.h"
-#include "base/error.h"
 
 /* Those of files that name none. */
 static const char *const usual[] = {"<unk>",

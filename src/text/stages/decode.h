@@ -2,8 +2,8 @@
 #ifndef GR_TEXT_DECODE_H
 #define GR_TEXT_DECODE_H
 
-#include "format/json.h"
-#include "text/unicode/buffer.h"
+#include "base/buffer.h"
+#include "base/json.h"
 
 typedef struct gr_strings { /* a list of strings, one behind the other */
     gr_bytes text;

@@ -2,8 +2,8 @@
 #ifndef GR_TEXT_NORMALIZE_H
 #define GR_TEXT_NORMALIZE_H
 
-#include "format/json.h"
-#include "text/unicode/buffer.h"
+#include "base/buffer.h"
+#include "base/json.h"
 
 typedef struct gr_normalizer gr_normalizer;
 

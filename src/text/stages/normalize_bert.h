@@ -3,7 +3,7 @@
 #ifndef GR_TEXT_NORMALIZE_BERT_H
 #define GR_TEXT_NORMALIZE_BERT_H
 
-#include "text/unicode/buffer.h"
+#include "base/buffer.h"
 
 enum { GR_BERT_CLEAN = 1, GR_BERT_PAD = 2, GR_BERT_STRIP = 4, GR_BERT_LOWER = 8 };
 

@@ -2,7 +2,7 @@
 #ifndef GR_TEXT_PATTERN_H
 #define GR_TEXT_PATTERN_H
 
-#include "format/json.h"
+#include "base/json.h"
 #include "text/stages/regex.h"
 
 typedef struct gr_pattern {

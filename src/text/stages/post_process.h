@@ -3,7 +3,7 @@
 #ifndef GR_TEXT_POST_PROCESS_H
 #define GR_TEXT_POST_PROCESS_H
 
-#include "format/json.h"
+#include "base/json.h"
 
 typedef struct gr_post_item { /* the text's ids, or a token */
     bool is_text;

@@ -2,7 +2,7 @@
 #ifndef GR_TEXT_PRETOKENIZE_H
 #define GR_TEXT_PRETOKENIZE_H
 
-#include "format/json.h"
+#include "base/json.h"
 #include "text/stages/scan.h"
 
 typedef struct gr_piece {

@@ -3,7 +3,7 @@
 #ifndef GR_TEXT_REGEX_H
 #define GR_TEXT_REGEX_H
 
-#include "text/unicode/buffer.h"
+#include "base/buffer.h"
 
 typedef struct gr_regex gr_regex;
 

@@ -2,7 +2,7 @@
 #ifndef GR_TEXT_REGEX_TRANSLATE_H
 #define GR_TEXT_REGEX_TRANSLATE_H
 
-#include "text/unicode/buffer.h"
+#include "base/buffer.h"
 
 /* What to do about a pattern that is refused. */
 #define GR_REGEX_HINT "correct the pattern, or write it another way; as it is the tokenizer cannot be used here"

@@ -2,7 +2,7 @@
 #ifndef GR_TEXT_POINTS_H
 #define GR_TEXT_POINTS_H
 
-#include "text/unicode/buffer.h"
+#include "base/buffer.h"
 
 enum { GR_LAST_POINT = 0x10FFFF };
 

@@ -3,7 +3,7 @@
 #ifndef GR_TEXT_UTF8_H
 #define GR_TEXT_UTF8_H
 
-#include "text/unicode/buffer.h"
+#include "base/buffer.h"
 
 enum { GR_INVALID_BYTE = 0x110000 }; /* + the byte's value */
 

@@ -3,7 +3,7 @@
 #ifndef GR_TEXT_CHARSMAP_H
 #define GR_TEXT_CHARSMAP_H
 
-#include "text/unicode/buffer.h"
+#include "base/buffer.h"
 
 typedef struct gr_charsmap {
     uint32_t *unit; /* the trie; whole blocks of 256, so that no label leads out of it */

@@ -3,7 +3,7 @@
 #ifndef GR_TEXT_TRIE_H
 #define GR_TEXT_TRIE_H
 
-#include "text/unicode/buffer.h"
+#include "base/buffer.h"
 
 enum { GR_TRIE_LONGEST = 1024 }; /* bytes of a string; the search takes at most this much a place */
 

@@ -2,7 +2,7 @@
 #ifndef GR_TEXT_VOCAB_H
 #define GR_TEXT_VOCAB_H
 
-#include "text/unicode/buffer.h"
+#include "base/buffer.h"
 
 typedef struct gr_vocab_entry {
     uint32_t offset, size; /* in the pool; size UINT32_MAX: no token has this id */

@@ -2,7 +2,7 @@
 #ifndef GR_TEXT_WORD_CACHE_H
 #define GR_TEXT_WORD_CACHE_H
 
-#include "text/unicode/buffer.h"
+#include "base/buffer.h"
 
 enum { GR_CACHE_WORD = 15, GR_CACHE_IDS = 4, GR_CACHE_SETS = 1 << 14 };
 

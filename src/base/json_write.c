@@ -4,10 +4,10 @@
 #include <string.h>
 
 #include "base/file.h"
+#include "base/json_node.h"
+#include "base/json_pull.h"
 #include "base/mem.h"
 #include "base/number.h"
-#include "format/json_node.h"
-#include "format/json_pull.h"
 
 /* ---- building ---- */
 
@@ -430,4 +430,24 @@ gr_status gr_json_write(const gr_json_doc *doc, const char *path)
     gr_status s = text ? gr_file_write(path, text, size) : gr_error_status();
     gr_free(text);
     return s;
+}
+
+/* ---- by hand ---- */
+
+gr_status gr_json_add_text(gr_bytes *out, const char *text, size_t size)
+{
+    gr_status status = gr_bytes_add(out, "\"", 1);
+    for (size_t i = 0; i < size && !status; i++) {
+        unsigned char c = (unsigned char)text[i];
+        char escape[8];
+        if (c == '"' || c == '\\') {
+            status = gr_bytes_add(out, (char[]){'\\', (char)c}, 2);
+        } else if (c < 0x20) {
+            snprintf(escape, sizeof escape, "\\u%04X", c);
+            status = gr_bytes_add_string(out, escape);
+        } else {
+            status = gr_bytes_add(out, text + i, 1);
+        }
+    }
+    return status ? status : gr_bytes_add(out, "\"", 1);
 }

@@ -1,4 +1,4 @@
-#include "format/content.h"
+#include "base/content.h"
 
 #include "base/file.h"
 

@@ -1,4 +1,4 @@
-#include "text/carried_error.h"
+#include "base/carried_error.h"
 #include <stdio.h>
 
 void gr_carried_put(gr_carried_error *e, int64_t piece)

@@ -1,8 +1,8 @@
 /* The inside of a JSON document: values in one arena, which goes when the document goes. Seen by json*.c alone. */
-#ifndef GR_FORMAT_JSON_NODE_H
-#define GR_FORMAT_JSON_NODE_H
+#ifndef GR_BASE_JSON_NODE_H
+#define GR_BASE_JSON_NODE_H
 
-#include "format/json.h"
+#include "base/json.h"
 
 typedef struct gr_json_node {
     uint8_t type; /* gr_json_type */

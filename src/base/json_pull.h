@@ -2,8 +2,8 @@
  * would make a million blocks of. It takes nothing that gr_json_parse refuses, but refuses some that it takes (numbers
  * in unusual form): then the caller reads the whole text by gr_json_parse, which takes it or says what
  * is wrong. */
-#ifndef GR_FORMAT_JSON_PULL_H
-#define GR_FORMAT_JSON_PULL_H
+#ifndef GR_BASE_JSON_PULL_H
+#define GR_BASE_JSON_PULL_H
 
 #include "gradus.h"
 

@@ -1,4 +1,4 @@
-#include "format/json_pull.h"
+#include "base/json_pull.h"
 
 #include <string.h>
 #include "base/mem.h"

@@ -4,10 +4,10 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/json_node.h"
+#include "base/json_pull.h"
 #include "base/mem.h"
 #include "base/number.h"
-#include "format/json_node.h"
-#include "format/json_pull.h"
 
 typedef struct parser {
     gr_json_doc *doc;

@@ -1,6 +1,6 @@
 /* Growable arrays of bytes and of token ids. Zeroed memory is an empty one; a failed grow leaves it as it was. */
-#ifndef GR_TEXT_BUFFER_H
-#define GR_TEXT_BUFFER_H
+#ifndef GR_BASE_BUFFER_H
+#define GR_BASE_BUFFER_H
 
 #include <string.h>
 #include "base/mem.h"

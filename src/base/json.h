@@ -9,9 +9,10 @@
  * A document remembers its first failure, so a reader is straight lines and is checked once; what fails yields its
  * fallback. Strings and values live as long as their document.
  */
-#ifndef GR_FORMAT_JSON_H
-#define GR_FORMAT_JSON_H
+#ifndef GR_BASE_JSON_H
+#define GR_BASE_JSON_H
 
+#include "base/buffer.h"
 #include "base/error.h"
 
 #define GR_JSON_LIMIT ((size_t)100 * 1000 * 1000) /* bytes of a document, as Hugging Face limits safetensors headers */
@@ -116,6 +117,9 @@ void gr_json_put_copy(gr_json into, const char *key, gr_json value);
  * with the document's first failure. */
 char *gr_json_format(const gr_json_doc *doc, bool pretty, size_t *size);
 gr_status gr_json_write(const gr_json_doc *doc, const char *path); /* indented, atomic and durable */
+
+/* Appends "text" in quotes, escaped: for texts put together by hand, where a document would only be built to be printed. */
+gr_status gr_json_add_text(gr_bytes *out, const char *text, size_t size);
 
 /* Text from a file, or a path, made fit for a message: control characters and what is no UTF-8 as '?', cut to less than cap bytes between two
  * characters. Returns buffer. */

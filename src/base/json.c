@@ -7,9 +7,9 @@
 #include <string.h>
 
 #include "base/file.h"
+#include "base/json_node.h"
+#include "base/json_pull.h"
 #include "base/mem.h"
-#include "format/json_node.h"
-#include "format/json_pull.h"
 
 /* ---- arena ----
  * A tokenizer.json is a million small values: they are cut from chunks. */

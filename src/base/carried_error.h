@@ -1,6 +1,6 @@
 /* Errors are a thread's own: this carries the one of the first piece that failed from a worker to the caller. */
-#ifndef GR_TEXT_CARRIED_ERROR_H
-#define GR_TEXT_CARRIED_ERROR_H
+#ifndef GR_BASE_CARRIED_ERROR_H
+#define GR_BASE_CARRIED_ERROR_H
 
 #include <pthread.h>
 #include "base/error.h"
