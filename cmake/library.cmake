@@ -11,6 +11,16 @@ set(kernels ${sources})
 list(FILTER kernels INCLUDE REGEX "/src/backend/cpu/kernels/")
 list(FILTER sources EXCLUDE REGEX "/src/backend/cpu/kernels/")
 
+# GPU kernels are text that is compiled where it runs; the library carries it.
+file(GLOB gpu_kernels CONFIGURE_DEPENDS src/backend/gpu/kernels/*.k)
+set(gpu_source "${PROJECT_BINARY_DIR}/gpu_kernels.c")
+add_custom_command(
+    OUTPUT "${gpu_source}"
+    COMMAND "${CMAKE_COMMAND}" "-DOUT=${gpu_source}" "-DFILES=${gpu_kernels}" -P "${PROJECT_SOURCE_DIR}/cmake/kernels.cmake"
+    DEPENDS ${gpu_kernels} "${PROJECT_SOURCE_DIR}/cmake/kernels.cmake"
+    VERBATIM)
+list(APPEND sources "${gpu_source}")
+
 set(objects "")
 function(add_objects name)
     add_library(${name} OBJECT ${ARGN})

@@ -28,7 +28,8 @@ get_filename_component(shared_dir "${GRADUS_SHARED}" ABSOLUTE)
 # No detect_stack_use_after_return: GCC 12 lays 64-byte vectors on that fake stack misaligned, and AVX-512 kernels crash.
 set(test_environment "GRADUS_SHARED=${shared_dir}" "GRADUS_SOURCE=${PROJECT_SOURCE_DIR}" "GRADUS_BIN=${gradus_bin}"
     "GRADUS_BUILD=${PROJECT_BINARY_DIR}" "GRADUS_COMPILER=${CMAKE_C_COMPILER}" "GRADUS_CMAKE=${CMAKE_COMMAND}"
-    "GRADUS_KIND=${kind}" "ASAN_OPTIONS=allocator_may_return_null=1:detect_stack_use_after_return=0"
+    "GRADUS_KIND=${kind}" "XDG_CACHE_HOME=${PROJECT_BINARY_DIR}/tests/cache"
+    "POCL_CACHE_DIR=${PROJECT_BINARY_DIR}/tests/cache/pocl" "ASAN_OPTIONS=allocator_may_return_null=1:detect_stack_use_after_return=0"
     "UBSAN_OPTIONS=print_stacktrace=1" "TSAN_OPTIONS=halt_on_error=1")
 
 # describe_test(name source): environment, working folder, labels and limits of a test.
@@ -43,7 +44,7 @@ function(describe_test name source)
     set_tests_properties(${name} PROPERTIES LABELS "${labels}" ENVIRONMENT "${test_environment}" TIMEOUT 900
                          SKIP_RETURN_CODE 77 WORKING_DIRECTORY "${PROJECT_BINARY_DIR}/tests")
 endfunction()
-file(MAKE_DIRECTORY "${PROJECT_BINARY_DIR}/tests")
+file(MAKE_DIRECTORY "${PROJECT_BINARY_DIR}/tests/cache/pocl") # compiled GPU kernels: the build's own
 
 file(GLOB test_sources CONFIGURE_DEPENDS tests/*_test.c)
 file(GLOB test_helpers CONFIGURE_DEPENDS tests/*.c)
