@@ -899,7 +899,7 @@ typedef struct gr_sample {
     } in[GR_MAX_INPUTS];
     union {
         double align;
-        unsigned char bytes[256];
+        unsigned char bytes[512];
     } attr;
 } gr_sample;
 

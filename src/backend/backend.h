@@ -26,12 +26,13 @@ typedef struct gr_step {
 
 typedef struct gr_backend {
     const char *name;
-    bool fuses;      /* has a kernel for chains of element-wise ops, gr_op_fused */
     bool reads_host; /* kernels read host memory where it is, so a mapped file's tensors need no copy; false: copied */
     gr_status (*open)(gr_device *d, int threads);
     void (*close)(gr_device *d);
     const gr_kernel *(*find)(const gr_tensor *node); /* NULL: none */
-    void *(*alloc)(gr_device *d, size_t size);       /* zeroed; NULL: gr_error() says need and have */
+    /* Can this element-wise node be a part of a chain, gr_op_fused? NULL: this backend has no kernel for chains. */
+    bool (*fuses)(const gr_device *d, const gr_tensor *node);
+    void *(*alloc)(gr_device *d, size_t size); /* zeroed; NULL: gr_error() says need and have */
     void (*free)(gr_device *d, void *p, size_t size);
     void (*write)(gr_device *d, void *to, const void *host, size_t size);
     void (*read)(gr_device *d, void *host, const void *from, size_t size);

@@ -47,6 +47,11 @@ static const gr_kernel *find(const gr_tensor *node)
     return gr_backend_cpu.find(node);
 }
 
+static bool fuses(const gr_device *d, const gr_tensor *node)
+{
+    return gr_backend_cpu.fuses(d, node);
+}
+
 static void *far_alloc(gr_device *d, size_t size)
 {
     block *b = gr_alloc(sizeof *b);
@@ -124,10 +129,10 @@ static gr_status far_run(gr_device *d, const gr_step *steps, int n)
 
 const gr_backend gr_backend_far = {
     .name = "far",
-    .fuses = true,
     .open = open_device,
     .close = close_device,
     .find = find,
+    .fuses = fuses,
     .alloc = far_alloc,
     .free = far_free,
     .write = far_write,

@@ -4,6 +4,7 @@
 #include "backend/backend.h"
 #include "cli/info.h"
 #include "cli/table.h"
+#include "op/fused.h"
 
 /* The first sample of an op as a node; NULL: it has none (inputs, parameters and the like are no work for a device). */
 static gr_tensor *sample_node(gr_graph *g, gr_store *store, const gr_op *op)
@@ -34,7 +35,7 @@ static const char *how(const gr_backend *backend, const gr_op *op, const gr_tens
     if (op->view != NULL)
         return "view"; /* the same memory under another shape: nothing to run */
     const gr_kernel *kernel = backend->find(node);
-    if (backend->fuses && op->flags & GR_OP_ELEMENTWISE)
+    if (backend->fuses && gr_fused_holds(node) && backend->fuses(NULL, node))
         return "fused";
     if (kernel != NULL)
         return kernel == gr_backend_ref.find(node) && backend != &gr_backend_ref ? "reference" : "kernel";

@@ -8,8 +8,7 @@
 
 /* ---- the program -------------------------------------------------------------------------------------------- */
 
-/* Basic and fused element-wise ops alike; all have one output. */
-int gr_fused_number(const gr_op *op)
+static int number_of(const gr_op *op)
 {
     const gr_op *o;
     for (int i = 0; (o = gr_op_list(i)); i++)
@@ -18,15 +17,57 @@ int gr_fused_number(const gr_op *op)
     return -1;
 }
 
-int gr_fused_operands(const gr_op *op)
+const gr_op *gr_fused_op(const gr_fused_code *code)
 {
-    return op->inputs;
+    return gr_op_list(code->op);
 }
 
-static bool is_comparison(const gr_op *op)
+const void *gr_fused_args(const gr_fused_attr *f, const gr_fused_code *code)
 {
-    return op == &gr_op_eq || op == &gr_op_ne || op == &gr_op_lt || op == &gr_op_le || op == &gr_op_gt ||
-           op == &gr_op_ge || op == &gr_op_is_finite;
+    return gr_fused_op(code)->attr_size ? &f->words[code->word] : NULL;
+}
+
+static size_t words_of(const gr_op *op)
+{
+    return (op->attr_size + sizeof(double) - 1) / sizeof(double);
+}
+
+bool gr_fused_holds(const gr_tensor *node)
+{
+    const gr_op *op = node->op;
+    if (!(op->flags & GR_OP_ELEMENTWISE) || op->outputs != 1 || node->n_in != op->inputs || op->inputs < 1 ||
+        op->inputs > GR_FUSED_OPERANDS || words_of(op) > GR_FUSED_WORDS || number_of(op) < 0)
+        return false;
+    for (int k = 0; k < node->n_in; k++)
+        if (!node->in[k])
+            return false;
+    return true;
+}
+
+/* Arguments that are there already are shared. */
+static int place_args(gr_fused_attr *f, const gr_op *op, const void *attr)
+{
+    double words[GR_FUSED_WORDS] = {0};
+    size_t n = words_of(op);
+    memcpy(words, attr, op->attr_size);
+    for (size_t at = 0; at + n <= f->n_words; at++)
+        if (memcmp(&f->words[at], words, n * sizeof *words) == 0)
+            return (int)at;
+    if (f->n_words + n > GR_FUSED_WORDS)
+        return -1;
+    memcpy(&f->words[f->n_words], words, n * sizeof *words);
+    f->n_words = (uint8_t)(f->n_words + n);
+    return f->n_words - (int)n;
+}
+
+gr_fused_code *gr_fused_append(gr_fused_attr *f, const gr_op *op, const void *attr)
+{
+    int word = op->attr_size ? place_args(f, op, attr) : 0;
+    if (f->n_code == GR_FUSED_CODE || word < 0)
+        return NULL;
+    gr_fused_code *c = &f->code[f->n_code++];
+    *c = (gr_fused_code){.op = (uint8_t)number_of(op), .dtype = GR_FUSED_LIKE, .word = (uint8_t)word};
+    return c;
 }
 
 /* dropout's seed and select's condition say nothing about the dtype of the rest. */
@@ -41,46 +82,22 @@ void gr_fused_dtypes(const gr_fused_attr *f, const gr_dtype *in, gr_dtype *dtype
         dtype[i] = in[i];
     for (int i = 0; i < f->n_code; i++) {
         const gr_fused_code *c = &f->code[i];
-        const gr_op *op = gr_op_list(c->op);
+        const gr_op *op = gr_fused_op(c);
         gr_dtype common = GR_F32;
         for (int k = 0; k < op->inputs; k++)
             if (shares_dtype(op, k) && c->arg[k] < GR_FUSED_CONSTANT)
                 common = dtype[c->arg[k]];
-        dtype[GR_FUSED_RESULT + i] = is_comparison(op) ? GR_BOOL : op == &gr_op_cast ? (gr_dtype)c->arg[1] : common;
+        dtype[GR_FUSED_RESULT + i] = c->dtype == GR_FUSED_LIKE ? common : (gr_dtype)c->dtype;
     }
 }
 
-void gr_fused_single(const gr_op *op, const void *attr, int n_in, gr_fused_attr *f)
+void gr_fused_single(const gr_op *op, const void *attr, int n_in, gr_dtype dtype, gr_fused_attr *f)
 {
-    *f = (gr_fused_attr){.n_in = (uint8_t)n_in, .n_out = 1, .n_code = 1, .out = {GR_FUSED_RESULT}};
-    f->code[0] = (gr_fused_code){(uint8_t)gr_fused_number(op), {0, 1, 2}};
-    if (op == &gr_op_cast)
-        f->code[0].arg[1] = (uint8_t)((const gr_cast_attr *)attr)->dtype;
-    if (op == &gr_op_dropout) {
-        const gr_dropout_attr *d = attr;
-        f->n_constants = 2;
-        f->constant[0] = d->p;
-        f->constant[1] = d->stream;
-        f->code[0].arg[2] = GR_FUSED_CONSTANT;
-    }
-}
-
-/* The arguments that op wants in its own form. Returns the union's member, or NULL when it has none. */
-typedef union own_attr {
-    gr_cast_attr cast;
-    gr_dropout_attr dropout;
-} own_attr;
-
-static const void *attr_of(const gr_fused_attr *f, const gr_fused_code *c, own_attr *a)
-{
-    const gr_op *op = gr_op_list(c->op);
-    if (op == &gr_op_cast)
-        a->cast = (gr_cast_attr){(gr_dtype)c->arg[1]};
-    if (op == &gr_op_dropout) {
-        const double *p = &f->constant[c->arg[2] - GR_FUSED_CONSTANT];
-        a->dropout = (gr_dropout_attr){p[0], (uint32_t)p[1]};
-    }
-    return op->attr_size ? a : NULL;
+    *f = (gr_fused_attr){.n_in = (uint8_t)n_in, .n_out = 1, .out = {GR_FUSED_RESULT}};
+    gr_fused_code *c = gr_fused_append(f, op, attr);
+    c->dtype = (uint8_t)dtype;
+    for (int k = 0; k < n_in; k++)
+        c->arg[k] = (uint8_t)k;
 }
 
 /* ---- shape rule --------------------------------------------------------------------------------------------- */
@@ -88,9 +105,11 @@ static const void *attr_of(const gr_fused_attr *f, const gr_fused_code *c, own_a
 static gr_status check_code(const gr_tensor *node, const gr_fused_attr *f, int i)
 {
     const gr_fused_code *c = &f->code[i];
-    const gr_op *op = gr_op_list(c->op);
-    if (!op || gr_fused_number(op) < 0)
+    const gr_op *op = gr_fused_op(c);
+    if (!op || number_of(op) < 0)
         return gr_op_fail(node, "step %d is no element-wise op", i);
+    if (op->inputs > GR_FUSED_OPERANDS || c->word + words_of(op) > f->n_words)
+        return gr_op_fail(node, "step %d (%s) has more operands or arguments than there are", i, op->name);
     bool known = false;
     for (int k = 0; k < op->inputs; k++) {
         int v = c->arg[k];
@@ -100,38 +119,62 @@ static gr_status check_code(const gr_tensor *node, const gr_fused_attr *f, int i
             return gr_op_fail(node, "step %d (%s) reads value %d, which is not there", i, op->name, v);
         known = known || (shares_dtype(op, k) && v < GR_FUSED_CONSTANT);
     }
-    if (!known)
-        return gr_op_fail(node, "step %d (%s) has only constants", i, op->name);
-    if (op == &gr_op_dropout && (c->arg[2] < GR_FUSED_CONSTANT || c->arg[2] + 1 >= GR_FUSED_CONSTANT + f->n_constants))
-        return gr_op_fail(node, "step %d (dropout) has no p and stream", i);
-    return GR_OK;
+    return known ? GR_OK : gr_op_fail(node, "step %d (%s) has only constants", i, op->name);
 }
 
-/* Asks the op's own rule, with stand-ins for the operands. */
-static gr_status infer_step(const gr_tensor *node, const gr_fused_attr *f, int i, gr_tensor *values)
+static gr_dtype common_dtype(const gr_op *op, gr_tensor *const *operand)
+{
+    gr_dtype common = GR_F32;
+    for (int k = 0; k < op->inputs; k++)
+        if (operand[k] && shares_dtype(op, k))
+            common = operand[k]->spec.dtype;
+    return common;
+}
+
+/* Asks the op's own rule. operand[k] NULL: a constant, for which a scalar of the others' dtype stands in. */
+static gr_status infer_step(gr_graph *g, const gr_op *op, const void *attr, gr_tensor *const *operand, gr_spec *out)
+{
+    gr_tensor constant = {.spec.dtype = common_dtype(op, operand)}, *in[GR_FUSED_OPERANDS] = {0};
+    for (int k = 0; k < op->inputs; k++)
+        in[k] = operand[k] ? operand[k] : &constant;
+    gr_tensor step = {.op = op, .graph = g, .attr = attr, .n_in = op->inputs, .n_out = 1, .in = in};
+    return op->infer(&step, out);
+}
+
+static gr_status infer_code(const gr_tensor *node, const gr_fused_attr *f, int i, gr_tensor *values)
 {
     const gr_fused_code *c = &f->code[i];
-    const gr_op *op = gr_op_list(c->op);
-    gr_tensor constants[3] = {{0}}, *in[3] = {0};
-    gr_dtype common = GR_F32;
-    for (int k = 0; k < op->inputs; k++) {
-        in[k] = c->arg[k] < GR_FUSED_CONSTANT ? &values[c->arg[k]] : &constants[k];
-        if (in[k] != &constants[k] && shares_dtype(op, k))
-            common = in[k]->spec.dtype;
+    gr_tensor *operand[GR_FUSED_OPERANDS] = {0};
+    for (int k = 0; k < gr_fused_op(c)->inputs; k++)
+        operand[k] = c->arg[k] < GR_FUSED_CONSTANT ? &values[c->arg[k]] : NULL;
+    gr_spec *out = &values[GR_FUSED_RESULT + i].spec;
+    gr_status s = infer_step(node->graph, gr_fused_op(c), gr_fused_args(f, c), operand, out);
+    gr_dtype said = c->dtype == GR_FUSED_LIKE ? common_dtype(gr_fused_op(c), operand) : (gr_dtype)c->dtype;
+    if (s == GR_OK && out->dtype != said)
+        return gr_op_fail(node, "step %d (%s) has another dtype than it says", i, gr_fused_op(c)->name);
+    return s;
+}
+
+bool gr_fused_takes_constants(const gr_tensor *node, unsigned constants)
+{
+    gr_tensor *operand[GR_FUSED_OPERANDS] = {0};
+    gr_spec out = {0};
+    bool known = false;
+    for (int k = 0; k < node->n_in; k++) {
+        operand[k] = constants >> k & 1 ? NULL : node->in[k];
+        known = known || (operand[k] && shares_dtype(node->op, k));
     }
-    for (int k = 0; k < op->inputs; k++)
-        constants[k].spec.dtype = common;
-    own_attr attr;
-    gr_tensor step = {.op = op, .graph = node->graph, .n_in = op->inputs, .n_out = 1, .in = in};
-    step.attr = attr_of(f, c, &attr);
-    return op->infer(&step, &values[GR_FUSED_RESULT + i].spec);
+    bool same = known && infer_step(node->graph, node->op, node->attr, operand, &out) == GR_OK;
+    if (known && !same)
+        gr_error_clear(); /* it was a question */
+    return same && out.dtype == node->spec.dtype && gr_spec_same_shape(&out, &node->spec);
 }
 
 static gr_status check_attr(const gr_tensor *node, const gr_fused_attr *f)
 {
     bool sizes = f->ndim <= GR_MAX_DIMS && f->n_in >= 1 && f->n_in <= GR_FUSED_IN && f->n_in == node->n_in &&
                  f->n_out >= 1 && f->n_out <= GR_FUSED_OUT && f->n_code >= 1 && f->n_code <= GR_FUSED_CODE &&
-                 f->n_constants <= GR_FUSED_CONSTANTS;
+                 f->n_constants <= GR_FUSED_CONSTANTS && f->n_words <= GR_FUSED_WORDS;
     if (!sizes)
         return gr_op_fail(node, "the program's sizes are wrong");
     for (int k = 0; k < f->n_out; k++)
@@ -154,7 +197,7 @@ static gr_status infer_fused(const gr_tensor *node, gr_spec *out)
     for (int i = 0; s == GR_OK && i < f->n_code; i++) {
         s = check_code(node, f, i);
         if (s == GR_OK)
-            s = infer_step(node, f, i, values);
+            s = infer_code(node, f, i, values);
         gr_spec whole = shape;
         if (s == GR_OK)
             s = gr_broadcast(node, &values[GR_FUSED_RESULT + i].spec, &shape, &whole);
@@ -181,8 +224,8 @@ static gr_status compose_fused(const gr_tensor *node, gr_tensor *const *in, gr_t
         values[i] = in[i];
     for (int i = 0; i < f->n_code; i++) {
         const gr_fused_code *c = &f->code[i];
-        const gr_op *op = gr_op_list(c->op);
-        gr_tensor *args[3] = {0}, *like = NULL;
+        const gr_op *op = gr_fused_op(c);
+        gr_tensor *args[GR_FUSED_OPERANDS] = {0}, *like = NULL;
         for (int k = 0; k < op->inputs; k++)
             if (c->arg[k] < GR_FUSED_CONSTANT) {
                 args[k] = values[c->arg[k]];
@@ -191,8 +234,7 @@ static gr_status compose_fused(const gr_tensor *node, gr_tensor *const *in, gr_t
         for (int k = 0; k < op->inputs; k++)
             if (c->arg[k] >= GR_FUSED_CONSTANT)
                 args[k] = gr_scalar_like(like, f->constant[c->arg[k] - GR_FUSED_CONSTANT]);
-        own_attr attr;
-        values[GR_FUSED_RESULT + i] = gr_node(g, op, args, op->inputs, attr_of(f, c, &attr));
+        values[GR_FUSED_RESULT + i] = gr_node(g, op, args, op->inputs, gr_fused_args(f, c));
         if (!values[GR_FUSED_RESULT + i])
             return gr_graph_check(g);
     }
@@ -208,15 +250,15 @@ static gr_status compose_fused(const gr_tensor *node, gr_tensor *const *in, gr_t
 
 /* ---- samples ------------------------------------------------------------------------------------------------ */
 
-#define CODE(name, ...) add(f, &gr_op_##name, (uint8_t[3]){__VA_ARGS__})
+#define CODE(name, ...) add(f, &gr_op_##name, NULL, (uint8_t[GR_FUSED_OPERANDS]){__VA_ARGS__})
 #define R(i) (GR_FUSED_RESULT + (i))
 #define C(i) (GR_FUSED_CONSTANT + (i))
 
-static void add(gr_fused_attr *f, const gr_op *op, const uint8_t *arg)
+static gr_fused_code *add(gr_fused_attr *f, const gr_op *op, const void *attr, const uint8_t *arg)
 {
-    gr_fused_code *c = &f->code[f->n_code++];
-    c->op = (uint8_t)gr_fused_number(op);
+    gr_fused_code *c = gr_fused_append(f, op, attr);
     memcpy(c->arg, arg, sizeof c->arg);
+    return c;
 }
 
 static void constants(gr_fused_attr *f, int n, const double *value)
@@ -242,9 +284,8 @@ static void sample_bias_gelu(gr_fused_attr *f)
 /* residual + dropout(x + bias) */
 static void sample_residual(gr_fused_attr *f)
 {
-    constants(f, 2, (double[]){0.25, 7});
     CODE(add, 0, 1);
-    CODE(dropout, R(0), 3, C(0));
+    add(f, &gr_op_dropout, &(gr_dropout_attr){0.25, 7}, (uint8_t[GR_FUSED_OPERANDS]){R(0), 3});
     CODE(add, 2, R(1));
     outputs(f, 1, (uint8_t[]){R(2)});
 }
@@ -256,7 +297,7 @@ static void sample_backward(gr_fused_attr *f)
     CODE(add, 1, 2);
     CODE(mul, R(0), C(0));
     CODE(gelu_grad, 0, R(1));
-    CODE(gt, R(2), C(1));
+    CODE(gt, R(2), C(1))->dtype = GR_BOOL;
     CODE(select, R(3), R(2), C(1));
     outputs(f, 2, (uint8_t[]){R(4), R(3)});
 }

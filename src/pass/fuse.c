@@ -23,36 +23,14 @@ typedef struct group {
 
 typedef struct fuser {
     gr_rewrite r;
+    gr_ask fuses; /* can the device run this node in a chain? */
+    const void *device;
     group open[OPEN];
     int *group_of; /* by id: the open group, or CLOSED */
     int *uses;     /* by id: how many operands and roots it is */
 } fuser;
 
-/* ---- what can be fused ---------------------------------------------------------------------------------------- */
-
-/* A fused op's values pass through f32. */
-static bool fits(gr_dtype d)
-{
-    return d == GR_F32 || d == GR_F16 || d == GR_BF16 || d == GR_BOOL;
-}
-
-static bool is_seed(const gr_op *op, int operand)
-{
-    return op == &gr_op_dropout && operand == 1;
-}
-
-static bool can_fuse(const gr_tensor *t)
-{
-    if (gr_fused_number(t->op) < 0 || !fits(t->spec.dtype))
-        return false;
-    for (int k = 0; k < t->n_in; k++) {
-        gr_dtype d = t->in[k]->spec.dtype;
-        bool to_f32 = t->op == &gr_op_cast && t->spec.dtype == GR_F32 && d != GR_F64;
-        if (!fits(d) && !to_f32 && !is_seed(t->op, k))
-            return false;
-    }
-    return true;
-}
+/* ---- constants ------------------------------------------------------------------------------------------------ */
 
 /* The fill behind views, which look the same everywhere; NULL: t is something else. */
 static const gr_tensor *fill_behind(const gr_tensor *t)
@@ -67,21 +45,13 @@ static const gr_tensor *fill_behind(const gr_tensor *t)
     }
 }
 
-/* Which operands of t become constants (bits). One stays that has the result's shape, and one that has its dtype:
- * without them the op could not tell either. Ops that do not broadcast keep all. */
+/* Which operands of t become constants (bits): those without which it would be the same node. */
 static unsigned constants_of(const gr_tensor *t)
 {
-    unsigned folded = 0, all = (1u << t->n_in) - 1, dtype = t->op == &gr_op_select ? 6 : all;
-    if (t->op->compose || t->n_in < 2)
-        return 0;
-    for (int k = t->n_in - 1; k >= 0; k--) {
-        unsigned rest = all & ~folded & ~(1u << k);
-        bool shaped = false;
-        for (int j = 0; j < t->n_in; j++)
-            shaped = shaped || ((rest >> j & 1) && gr_spec_same_shape(&t->in[j]->spec, &t->spec));
-        if (shaped && (rest & dtype) && (dtype >> k & 1) && fill_behind(t->in[k]))
+    unsigned folded = 0;
+    for (int k = t->n_in - 1; k >= 0; k--)
+        if (fill_behind(t->in[k]) && gr_fused_takes_constants(t, folded | 1u << k))
             folded |= 1u << k;
-    }
     return folded;
 }
 
@@ -104,20 +74,6 @@ static uint8_t constant(program *p, double value)
     }
     if (k == p->f.n_constants)
         p->f.constant[p->f.n_constants++] = value;
-    return (uint8_t)(GR_FUSED_CONSTANT + k);
-}
-
-/* p and stream must stand side by side, so they are not shared. */
-static uint8_t dropout_constants(program *p, const gr_dropout_attr *a)
-{
-    int k = p->f.n_constants;
-    if (k + 2 > GR_FUSED_CONSTANTS) {
-        p->fits = false;
-        return 0;
-    }
-    p->f.constant[k] = a->p;
-    p->f.constant[k + 1] = a->stream;
-    p->f.n_constants = (uint8_t)(k + 2);
     return (uint8_t)(GR_FUSED_CONSTANT + k);
 }
 
@@ -155,8 +111,12 @@ static int find_member(const group *g, const gr_tensor *t)
 static void add_code(program *p, const group *g, const gr_tensor *t)
 {
     unsigned folded = constants_of(t);
-    gr_fused_code *c = &p->f.code[p->f.n_code++];
-    c->op = (uint8_t)gr_fused_number(t->op);
+    gr_fused_code *c = gr_fused_append(&p->f, t->op, t->attr);
+    if (!c) {
+        p->fits = false;
+        return;
+    }
+    c->dtype = (uint8_t)t->spec.dtype;
     for (int k = 0; k < t->n_in; k++) {
         int m = find_member(g, t->in[k]);
         if (m >= 0)
@@ -166,10 +126,6 @@ static void add_code(program *p, const group *g, const gr_tensor *t)
         else
             c->arg[k] = input(p, t->in[k]);
     }
-    if (t->op == &gr_op_cast)
-        c->arg[1] = (uint8_t)t->spec.dtype;
-    if (t->op == &gr_op_dropout)
-        c->arg[2] = dropout_constants(p, t->attr);
 }
 
 /* Results that are read outside become outputs, the last one first: in place of an input only output 0 can be. */
@@ -422,7 +378,7 @@ static void walk(fuser *f, gr_tensor *const *roots, int n_roots)
         if (t->backward != backward)
             close_all(f); /* nothing of the forward pass waits, with all it reads, for the backward pass */
         backward = t->backward;
-        if (can_fuse(t))
+        if (gr_fused_holds(t) && f->fuses(f->device, t))
             fuse(f, t);
         else if (!fill_behind(t))
             copy(f, t);
@@ -432,9 +388,9 @@ static void walk(fuser *f, gr_tensor *const *roots, int n_roots)
         need(f, roots[i]);
 }
 
-gr_graph *gr_pass_fuse(const gr_graph *g, gr_tensor **roots, int n_roots)
+gr_graph *gr_pass_fuse(const gr_graph *g, gr_tensor **roots, int n_roots, gr_ask fuses, const void *device)
 {
-    fuser f = {.uses = NULL};
+    fuser f = {.fuses = fuses, .device = device};
     if (gr_rewrite_open(&f.r, g, roots, n_roots) != GR_OK)
         return NULL;
     f.group_of = gr_alloc_zero(g->n, sizeof *f.group_of);

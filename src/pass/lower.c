@@ -33,7 +33,7 @@ static void compose(gr_rewrite *r, const gr_tensor *node)
 }
 
 /* One round: compositions may hold fused ops themselves. */
-static gr_graph *lower_once(const gr_graph *g, gr_tensor **roots, int n_roots, gr_has_kernel has, const void *user,
+static gr_graph *lower_once(const gr_graph *g, gr_tensor **roots, int n_roots, gr_ask has_kernel, const void *device,
                             bool *again)
 {
     gr_rewrite r;
@@ -44,7 +44,7 @@ static gr_graph *lower_once(const gr_graph *g, gr_tensor **roots, int n_roots, g
         const gr_tensor *t = g->nodes[i];
         if (!r.live[i] || t->source)
             continue;
-        if (!needs_kernel(t) || has(user, t)) {
+        if (!needs_kernel(t) || has_kernel(device, t)) {
             gr_rewrite_copy(&r, t);
         } else if (t->op->compose) {
             compose(&r, t);
@@ -57,12 +57,12 @@ static gr_graph *lower_once(const gr_graph *g, gr_tensor **roots, int n_roots, g
     return gr_rewrite_close(&r, roots, n_roots);
 }
 
-gr_graph *gr_pass_lower(const gr_graph *g, gr_tensor **roots, int n_roots, gr_has_kernel has, const void *user)
+gr_graph *gr_pass_lower(const gr_graph *g, gr_tensor **roots, int n_roots, gr_ask has_kernel, const void *device)
 {
     bool again;
-    gr_graph *now = lower_once(g, roots, n_roots, has, user, &again);
+    gr_graph *now = lower_once(g, roots, n_roots, has_kernel, device, &again);
     while (now && again) {
-        gr_graph *next = lower_once(now, roots, n_roots, has, user, &again);
+        gr_graph *next = lower_once(now, roots, n_roots, has_kernel, device, &again);
         gr_graph_free(now);
         now = next;
     }

@@ -26,13 +26,15 @@ gr_graph *gr_rewrite_close(gr_rewrite *r, gr_tensor **roots, int n_roots);
 /* Copies the live part of a graph. Roots are replaced by their copies; so for all passes below. */
 gr_graph *gr_pass_copy(const gr_graph *g, gr_tensor **roots, int n_roots);
 
+/* A question about a node that a device answers. */
+typedef bool (*gr_ask)(const void *device, const gr_tensor *node);
+
 /* Fused ops that the device has no kernel for become their compositions, until only ops with kernels are left. An op
  * with neither is an error that names it. */
-typedef bool (*gr_has_kernel)(const void *user, const gr_tensor *node);
-gr_graph *gr_pass_lower(const gr_graph *g, gr_tensor **roots, int n_roots, gr_has_kernel has, const void *user);
+gr_graph *gr_pass_lower(const gr_graph *g, gr_tensor **roots, int n_roots, gr_ask has_kernel, const void *device);
 
-/* Element-wise ops of one shape become gr_op_fused, and fills that they read constants of it. For devices that have a
- * kernel for it. */
-gr_graph *gr_pass_fuse(const gr_graph *g, gr_tensor **roots, int n_roots);
+/* Element-wise ops of one shape that the device runs in chains become gr_op_fused, and fills that they read constants of
+ * it. For devices that have a kernel for it. */
+gr_graph *gr_pass_fuse(const gr_graph *g, gr_tensor **roots, int n_roots, gr_ask fuses, const void *device);
 
 #endif

@@ -308,18 +308,23 @@ static void sum_memory(compiler *c, size_t arena, const size_t peak[GR_KIND_COUN
 
 /* ---- all of it ---------------------------------------------------------------------------------------------- */
 
-static bool device_has_kernel(const void *device, const gr_tensor *node)
+static bool has_kernel(const void *device, const gr_tensor *node)
 {
     return ((const gr_device *)device)->backend->find(node) != NULL;
+}
+
+static bool fuses(const void *device, const gr_tensor *node)
+{
+    return ((const gr_device *)device)->backend->fuses(device, node);
 }
 
 /* The graph as the device will run it. roots become the ones of the new graph. */
 static gr_status transform(compiler *c, const gr_graph *g)
 {
     gr_device *d = c->p->device;
-    gr_graph *lowered = gr_pass_lower(g, c->roots, c->n_roots, device_has_kernel, d);
+    gr_graph *lowered = gr_pass_lower(g, c->roots, c->n_roots, has_kernel, d);
     if (lowered && d->backend->fuses) {
-        gr_graph *fused = gr_pass_fuse(lowered, c->roots, c->n_roots);
+        gr_graph *fused = gr_pass_fuse(lowered, c->roots, c->n_roots, fuses, d);
         gr_graph_free(lowered);
         lowered = fused;
     }

@@ -42,11 +42,11 @@ static const gr_kernel *find(const gr_tensor *node)
 
 const gr_backend gr_backend_cpu = {
     .name = "cpu",
-    .fuses = true,
     .reads_host = true,
     .open = open_device,
     .close = close_device,
     .find = find,
+    .fuses = gr_cpu_fuses,
     .alloc = gr_host_alloc,
     .free = gr_host_free,
     .write = gr_host_write,

@@ -9,6 +9,9 @@ extern const gr_kernel gr_cpu_matmul_kernels[], gr_cpu_elementwise_kernels[], gr
     gr_cpu_norm_kernels[], gr_cpu_rope_kernels[], gr_cpu_embed_kernels[], gr_cpu_attention_one_kernels[],
     gr_cpu_attention_kernels[];
 
+/* Has the executor of chains a loop for this node, and registers that hold its values? */
+bool gr_cpu_fuses(const gr_device *d, const gr_tensor *node);
+
 /* ---- what several families need ---- */
 
 /* Moves elements: to[i0, i1, ..] = from[i0, i1, ..] for operands of one shape and dtype, each with its own strides.

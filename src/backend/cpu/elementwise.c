@@ -39,7 +39,7 @@ typedef struct chain {
     source in[GR_FUSED_IN];
     float constant[GR_FUSED_CONSTANTS];
     gr_dtype dtype[GR_FUSED_VALUES];
-    gr_loop loop[GR_FUSED_CODE]; /* NULL: dropout */
+    gr_loop loop[GR_FUSED_CODE]; /* NULL: dropout, the one op of a chain that is no loop over registers */
     int reg[GR_FUSED_CODE];      /* of each result, -1: straight into output `direct` */
     int direct[GR_FUSED_CODE];   /* output, or -1 */
     int n_registers;
@@ -126,7 +126,7 @@ static void last_uses(const gr_fused_attr *f, int *last)
     for (int v = 0; v < GR_FUSED_VALUES; v++)
         last[v] = -1;
     for (int i = 0; i < f->n_code; i++)
-        for (int k = 0; k < gr_fused_operands(gr_op_list(f->code[i].op)); k++)
+        for (int k = 0; k < gr_fused_op(&f->code[i])->inputs; k++)
             last[f->code[i].arg[k]] = i;
     for (int k = 0; k < f->n_out; k++)
         last[f->out[k]] = f->n_code;
@@ -171,7 +171,7 @@ static void give_registers(chain *c)
         s->reg = in_place ? -1 : c->n_registers++;
     }
     for (int i = 0; i < f->n_code; i++) {
-        for (int k = 0; k < gr_fused_operands(gr_op_list(f->code[i].op)); k++) {
+        for (int k = 0; k < gr_fused_op(&f->code[i])->inputs; k++) {
             int v = f->code[i].arg[k], r = v - GR_FUSED_RESULT;
             if (r < 0 || v >= GR_FUSED_CONSTANT || last[v] != i || c->reg[r] < 0)
                 continue;
@@ -290,9 +290,9 @@ static float *register_at(const tile *t, int reg)
 
 static void run_dropout(const chain *c, const gr_fused_code *code, tile *t, float *y)
 {
-    const double *p = &c->f->constant[code->arg[2] - GR_FUSED_CONSTANT];
+    const gr_dropout_attr *a = gr_fused_args(c->f, code);
     int64_t seed = *(const int64_t *)(const void *)c->in[code->arg[1]].data;
-    gr_dropout_call d = {(uint64_t)seed, (uint64_t)p[1], (uint64_t)t->start, (float)p[0], (float)(1 / (1 - p[0]))};
+    gr_dropout_call d = {(uint64_t)seed, a->stream, (uint64_t)t->start, (float)a->p, (float)(1 / (1 - a->p))};
     c->kernels->dropout(y, t->value[code->arg[0]], t->scalar[code->arg[0]], &d, t->n);
 }
 
@@ -342,7 +342,7 @@ static void run_tile(const chain *c, tile *t)
         if (c->loop[i]) {
             const float *x[3];
             unsigned scalar = 0;
-            for (int k = 0; k < gr_fused_operands(gr_op_list(code->op)); k++) {
+            for (int k = 0; k < gr_fused_op(code)->inputs; k++) {
                 x[k] = t->value[code->arg[k]];
                 scalar |= (unsigned)t->scalar[code->arg[k]] << k;
             }
@@ -405,8 +405,8 @@ static void prepare(chain *c, const gr_fused_attr *f, const gr_call *call)
             load_run(c, &s->value, s, s->data, 1);
     }
     for (int i = 0; i < f->n_code; i++) {
-        c->loop[i] = find_loop(c->kernels, gr_op_list(f->code[i].op));
-        if (!c->loop[i])
+        c->loop[i] = find_loop(c->kernels, gr_fused_op(&f->code[i]));
+        if (gr_fused_op(&f->code[i]) == &gr_op_dropout)
             c->in[f->code[i].arg[1]].seed = true;
     }
     for (int k = 0; k < f->n_constants; k++)
@@ -461,7 +461,7 @@ static gr_status run_fused(const gr_call *call)
 static gr_status run_single(const gr_call *call)
 {
     gr_fused_attr f;
-    gr_fused_single(call->op, call->attr, call->n_in, &f);
+    gr_fused_single(call->op, call->attr, call->n_in, call->out[0].dtype, &f);
     run_chain(&f, call);
     return GR_OK;
 }
@@ -510,6 +510,19 @@ static bool supports_cast(const gr_tensor *node)
     return fits(from) || to == GR_F32 || to == GR_BOOL;
 }
 
+/* There is a loop for it, or it is dropout. */
+static bool runs_in_chains(const gr_op *op)
+{
+    return op == &gr_op_dropout || find_loop(GR_ISA_PICK(gr_elementwise_kernels_get)(), op);
+}
+
+bool gr_cpu_fuses(const gr_device *d, const gr_tensor *node)
+{
+    (void)d;
+    bool supported = node->op == &gr_op_cast ? supports_cast(node) : supports_single(node);
+    return runs_in_chains(node->op) && supported && fits(node->spec.dtype);
+}
+
 static bool supports_fused(const gr_tensor *node)
 {
     const gr_fused_attr *f = node->attr;
@@ -518,10 +531,10 @@ static bool supports_fused(const gr_tensor *node)
         in[i] = node->in[i]->spec.dtype;
     gr_fused_dtypes(f, in, dtype);
     for (int i = 0; i < f->n_code; i++) {
-        const gr_op *op = gr_op_list(f->code[i].op);
-        if (!fits(dtype[GR_FUSED_RESULT + i]))
+        const gr_op *op = gr_fused_op(&f->code[i]);
+        if (!fits(dtype[GR_FUSED_RESULT + i]) || !runs_in_chains(op))
             return false;
-        for (int k = 0; k < gr_fused_operands(op); k++) {
+        for (int k = 0; k < op->inputs; k++) {
             int v = f->code[i].arg[k];
             bool is_seed = op == &gr_op_dropout && k == 1, is_input = v < GR_FUSED_IN;
             if (is_input && !is_seed && !fits(dtype[v]) && !(op == &gr_op_cast && dtype[v] != GR_F64))
