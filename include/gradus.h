@@ -11,7 +11,7 @@
  *
  * Sections, in reading order: errors · memory · dtypes · devices · graphs · sources · element-wise ops · reductions ·
  * layout ops · matmul and indexing · neural-network ops · effects · gradients · stores · programs · tokenizers · models ·
- * training · generation · own ops.
+ * files · training · generation · own ops.
  *
  * Conventions. Shapes are row-major int64_t, 0 to 6 dims; a dim may be 0. Letters: B batch, T tokens, C channels,
  * H heads, G key/value heads, D head width, V vocabulary. Element-wise ops broadcast as NumPy does.
@@ -21,6 +21,10 @@
  * the function (options: the defaults), else GR_ERR_ARGUMENT; a function that gives a number then gives -1, or zeros, and
  * one without a result does nothing. Strings given are copied. Objects are used by one
  * thread at a time; different objects may be used by different threads.
+ * A struct that begins with `size_t size` can grow without breaking programs that were compiled before: one of the caller's,
+ * options or a record to fill in, begins as GR_INIT(type), which is zeros, what is usual, and the size; a field that the
+ * library linked does not know stays zero, or is GR_ERR_UNSUPPORTED when it is set. Records of the library's come as const
+ * pointers. A callback takes `user` first and returns true to go on; false stops the call with GR_ERR_INTERRUPTED.
  */
 #ifndef GRADUS_H
 #define GRADUS_H
@@ -40,6 +44,12 @@ extern "C" {
 #endif
 
 #define GR_VERSION "0.1.0"
+/* gr_verify_options o = GR_INIT(gr_verify_options); o.user = ... */
+#ifdef __cplusplus
+#define GR_INIT(type) (type{sizeof(type)})
+#else
+#define GR_INIT(type) ((type){.size = sizeof(type)})
+#endif
 #define GR_MAX_DIMS 6
 #define GR_MAX_INPUTS 32
 #define GR_MAX_OUTPUTS 8
@@ -590,6 +600,32 @@ typedef struct gr_saved {
  * a few prompts, token ids of a few texts, generation settings. Differences, and numbers too large for the dtype, are
  * GR_ERR_NUMBER. After any failure there is nothing. options and out may be NULL. */
 GR_API gr_status gr_model_save(gr_model *model, const char *dir, const gr_save_options *options, gr_saved *out);
+
+/* ---- files -------------------------------------------------------------------------------------------------- */
+
+/* Verifying: whatever has a checksum is compared with it; a directory without checksums.json is reported as unchecked, its
+ * files' structure is looked at all the same. */
+typedef enum gr_verify_state { GR_VERIFY_GOOD, GR_VERIFY_BAD, GR_VERIFY_UNCHECKED } gr_verify_state;
+typedef struct gr_verify_item {
+    gr_verify_state state;
+    const char *dir, *file, *tensor; /* tensor NULL: the whole file; file NULL: the whole directory */
+    const char *problem;             /* why it is bad or unchecked */
+} gr_verify_item;
+typedef struct gr_verify_options {
+    size_t size;
+    bool (*item)(void *user, const gr_verify_item *item); /* told of each, which lives for the call; may be NULL */
+    void *user;
+} gr_verify_options;
+typedef struct gr_verified {
+    size_t size;
+    int dirs, dirs_bad, dirs_unchecked; /* unchecked: without checksums.json */
+    int64_t good, bad, unchecked;       /* items */
+    uint64_t bytes;                     /* that were compared with a checksum */
+} gr_verified;
+/* Reads a checkpoint, all checkpoints of a run, a model directory or a file of weights, and changes nothing. GR_OK when
+ * nothing is bad; else GR_ERR_FILE and the first problem. options and out may be NULL; out is filled in on failure too. Any
+ * thread. */
+GR_API gr_status gr_verify(const char *path, const gr_verify_options *options, gr_verified *out);
 
 /* ---- training ----------------------------------------------------------------------------------------------- */
 

@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "base/machine.h"
 #include "base/philox.h"
+#include "base/sized.h"
 
 #include <float.h>
 #include <pthread.h>
@@ -54,6 +55,48 @@ static void *fail_elsewhere(void *arg)
 {
     gr_fail(GR_ERR_MEMORY, "elsewhere");
     return arg;
+}
+
+/* ---- structs that grow ---- */
+
+typedef struct old_options {
+    size_t size;
+    int64_t a;
+} old_options;
+typedef struct new_options {
+    size_t size;
+    int64_t a, b, c;
+} new_options;
+
+TEST(options_of_another_version)
+{
+    old_options mine;
+    new_options yours = {sizeof yours, 1, 0, 0}, ours;
+    CHECK_OK(gr_take_sized(&ours, sizeof ours, &(old_options){sizeof mine, 7}, "f"));
+    CHECK(ours.a == 7 && !ours.b && !ours.c);
+    CHECK_OK(gr_take_sized(&mine, sizeof mine, &yours, "f"));
+    CHECK_EQ_INT(mine.a, 1);
+    yours.c = 1; /* what we would not heed */
+    CHECK_STATUS(gr_take_sized(&mine, sizeof mine, &yours, "f: options"), GR_ERR_UNSUPPORTED);
+    CHECK(strstr(gr_error(), "f: options"));
+    CHECK_STATUS(gr_take_sized(&mine, sizeof mine, &(new_options){0}, "f"), GR_ERR_ARGUMENT);
+    CHECK_OK(gr_take_sized(&mine, sizeof mine, NULL, "f"));
+    CHECK_EQ_INT(mine.a, 0);
+}
+
+TEST(records_of_another_version)
+{
+    struct {
+        old_options is;
+        int64_t behind;
+    } old = {{sizeof old.is, 0}, 5};
+    new_options all = {sizeof all, 1, 2, 3}, longer = {sizeof longer, 9, 9, 9};
+    CHECK_OK(gr_give_sized(&old.is, &all, sizeof all, "f"));
+    CHECK(old.is.size == sizeof old.is && old.is.a == 1 && old.behind == 5);
+    CHECK_OK(gr_give_sized(&longer, &(old_options){sizeof(old_options), 4}, sizeof(old_options), "f"));
+    CHECK(longer.size == sizeof longer && longer.a == 4 && !longer.b && !longer.c);
+    CHECK_STATUS(gr_give_sized(&(old_options){0}, &all, sizeof all, "f"), GR_ERR_ARGUMENT);
+    CHECK_OK(gr_give_sized(NULL, &all, sizeof all, "f"));
 }
 
 TEST(error_belongs_to_its_thread)

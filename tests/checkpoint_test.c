@@ -8,7 +8,7 @@
 #include "base/file.h"
 #include "base/mem.h"
 #include "check.h"
-#include "format/checkpoint.h"
+#include "train/run_dir.h"
 
 static char folder[] = "checkpoint_test.XXXXXX";
 
@@ -126,25 +126,38 @@ static void keep_warning(void *user, gr_log_level level, const char *message)
 
 /* ---- writing and reading ---- */
 
-static void count_items(void *user, const gr_verify_item *item)
+static bool count_items(void *user, const gr_verify_item *item)
 {
     int *counts = user;
     counts[item->state]++;
+    return true;
+}
+
+/* Goes on for as many items as there are left. */
+static bool count_down(void *user, const gr_verify_item *item)
+{
+    return item->file && --*(int *)user > 0;
 }
 
 static void test_write(void)
 {
     KEEP(run, "write");
-    gr_verify_totals totals;
-    int counts[3] = {0};
+    gr_verified totals = GR_INIT(gr_verified);
+    int counts[3] = {0}, left = 9;
+    gr_verify_options how = GR_INIT(gr_verify_options);
+    how.item = count_items;
+    how.user = counts;
     CHECK(newest(run) == -1, "no run yet is no failure");
     CHECK(write_step(run, 5, 0) == GR_OK && write_step(run, 10, 0) == GR_OK, "two checkpoints");
     CHECK(newest(run) == 10, "the newest");
-    CHECK(gr_checkpoint_verify(run, count_items, counts, &totals) == GR_OK, "verify a run");
+    CHECK(gr_verify(run, &how, &totals) == GR_OK, "verify a run");
     /* config, tokenizer, training.json; header and 2 tensors; header and 1 tensor: 8 items a checkpoint */
     CHECK(totals.dirs == 2 && totals.good == 16 && totals.bad == 0 && totals.unchecked == 0, "%lld good items",
           (long long)totals.good);
     CHECK(counts[GR_VERIFY_GOOD] == 16, "all were reported");
+    how.item = count_down;
+    how.user = &left;
+    CHECK(gr_verify(run, &how, &totals) == GR_ERR_INTERRUPTED && left == 0 && totals.good == 9, "stopped after nine");
     int64_t step = 0;
     CHECK(gr_checkpoint_marked(run, "latest", &step) == GR_OK && step == 10, "latest");
     CHECK(gr_checkpoint_marked(run, "best", &step) == GR_OK && step == -1, "no best yet");
@@ -184,20 +197,20 @@ static void test_resolve_damaged(void)
 
 static void test_verify_unsigned(void)
 {
-    gr_verify_totals totals;
+    gr_verified totals = GR_INIT(gr_verified);
     KEEP(dir, "plain");
     gr_safetensors_spec spec = {.tensors = model, .count = 2, .fetch = fetch_model};
     gr_dir_make(dir);
     gr_weights_save(dir, &spec, 0);
     gr_file_write(in_folder("plain/config.json"), "{}", 2);
-    CHECK(gr_checkpoint_verify(dir, NULL, NULL, &totals) == GR_OK, "a plain directory");
+    CHECK(gr_verify(dir, NULL, &totals) == GR_OK, "a plain directory");
     CHECK(totals.dirs == 1 && totals.dirs_unchecked == 1 && totals.good == 0 && totals.bytes == 0,
           "it says that nothing was compared");
     gr_file_write(in_folder("plain/config.json"), "{", 1);
-    CHECK(gr_checkpoint_verify(dir, NULL, NULL, NULL) == GR_ERR_FILE && strstr(gr_error(), "config.json"), "structure");
-    CHECK(gr_checkpoint_verify(in_folder("plain/model.safetensors"), NULL, NULL, &totals) == GR_OK, "a single file");
-    CHECK(gr_checkpoint_verify(in_folder("nowhere"), NULL, NULL, NULL) == GR_ERR_FILE, "nothing there");
-    CHECK(gr_checkpoint_verify(folder, NULL, NULL, NULL) == GR_ERR_FILE, "a directory without a model");
+    CHECK(gr_verify(dir, NULL, NULL) == GR_ERR_FILE && strstr(gr_error(), "config.json"), "structure");
+    CHECK(gr_verify(in_folder("plain/model.safetensors"), NULL, &totals) == GR_OK, "a single file");
+    CHECK(gr_verify(in_folder("nowhere"), NULL, NULL) == GR_ERR_FILE, "nothing there");
+    CHECK(gr_verify(folder, NULL, NULL) == GR_ERR_FILE, "a directory without a model");
 }
 
 static void test_prune(void)
@@ -329,9 +342,8 @@ static void test_damage(void)
     gr_file_write(in_folder("damage/checkpoints/step-2/training.json"), old, size);
     gr_free(old);
     expect_fallback("x/training.json", "stale state", 0);
-    gr_verify_totals totals;
-    CHECK(gr_checkpoint_verify(run, NULL, NULL, &totals) == GR_ERR_FILE && totals.dirs_bad == 1 && totals.bad == 1,
-          "verify counts it");
+    gr_verified totals = GR_INIT(gr_verified);
+    CHECK(gr_verify(run, NULL, &totals) == GR_ERR_FILE && totals.dirs_bad == 1 && totals.bad == 1, "verify counts it");
     CHECK(strstr(gr_error(), "training.json"), "and names it");
     gr_file_write(in_folder("damage/checkpoints/step-1/checksums.json"), "{}", 2);
     CHECK(newest(run) == -2 && gr_error_status() == GR_ERR_FILE && strstr(gr_error(), "none of the 2"), "none is good");
@@ -377,8 +389,8 @@ static void test_hostile_sums(void)
     write_step(run, 1, 0);
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         gr_file_write(in_folder("hostile/checkpoints/step-1/checksums.json"), cases[i].text, strlen(cases[i].text));
-        CHECK(gr_checkpoint_verify(in_folder("hostile/checkpoints/step-1"), NULL, NULL, NULL) == GR_ERR_FILE,
-              "%s was accepted", cases[i].name);
+        CHECK(gr_verify(in_folder("hostile/checkpoints/step-1"), NULL, NULL) == GR_ERR_FILE, "%s was accepted",
+              cases[i].name);
         CHECK(strstr(gr_error(), cases[i].expected), "%s: expected %s", cases[i].name, cases[i].expected);
     }
 }
@@ -428,7 +440,7 @@ static void test_failing_writes(void)
         CHECK(gr_error_status() == GR_ERR_FILE && gr_error()[0], "write %d", n);
         CHECK(gr_checkpoint_clean(run) == GR_OK, "clean after write %d", n);
         CHECK(newest(run) >= 2, "after write %d the newest is %lld", n, (long long)newest(run));
-        CHECK(gr_checkpoint_verify(run, NULL, NULL, NULL) == GR_OK, "all are whole after write %d", n);
+        CHECK(gr_verify(run, NULL, NULL) == GR_OK, "all are whole after write %d", n);
         char **names;
         size_t count;
         gr_dir_list(in_folder("disk/checkpoints"), &names, &count);
@@ -468,7 +480,7 @@ static void test_kill(void)
         CHECK(gr_checkpoint_clean(run) == GR_OK, "clean");
         int64_t step = newest(run);
         CHECK(step >= 2, "round %d: the newest is %lld", round, (long long)step);
-        CHECK(gr_checkpoint_verify(run, NULL, NULL, NULL) == GR_OK, "round %d: all are whole", round);
+        CHECK(gr_verify(run, NULL, NULL) == GR_OK, "round %d: all are whole", round);
         before = step;
     }
     printf("killed 40 times, came to step %lld\n", (long long)before);

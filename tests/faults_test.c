@@ -1,7 +1,7 @@
 /* What happens when memory or the disk runs out: the n-th allocation or write fails, for every n. */
 #include "tiny.h"
 
-#include "format/checkpoint.h"
+#include "train/run_dir.h"
 
 /* One layer, so that the sweeps stay short. */
 static gr_model *small_model(gr_device *device, const char *arch)
@@ -272,7 +272,7 @@ static void check_aftermath(run_fixture *r)
     if (!count && ++r->without_checkpoint % 16) /* all of these go on from nothing: a few will do */
         return;
     if (count)
-        CHECK_OK(gr_checkpoint_verify(r->dir, NULL, NULL, NULL));
+        CHECK_OK(gr_verify(r->dir, NULL, NULL));
     CHECK_OK(train(r, r->dir, true));
     const char *files[] = {"latest/model.safetensors", "latest/training.safetensors", "best/model.safetensors",
                            "loss.svg"};

@@ -3,7 +3,7 @@
  * the step under way, and of two that are started at once one writes. KILLS=100 does each that often (default 12). */
 #include "test.h"
 
-#include "format/checkpoint.h"
+#include "train/run_dir.h"
 #include "train/run.h"
 
 #include <fcntl.h>

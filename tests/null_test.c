@@ -395,6 +395,10 @@ TEST(models)
     REFUSES(gr_model_hidden(m, NULL));
     FAILS(gr_model_add_cache(NULL, t.store, 1, 4, 4));
     FAILS(gr_model_add_cache(m, NULL, 1, 4, 4));
+    FAILS(gr_verify(NULL, NULL, NULL));
+    CHECK_OK(gr_verify(dir, NULL, NULL));
+    CHECK_STATUS(gr_verify(dir, &(gr_verify_options){.size = 0}, NULL), GR_ERR_ARGUMENT);
+    CHECK_STATUS(gr_verify(dir, NULL, &(gr_verified){.size = 3}), GR_ERR_ARGUMENT);
     FAILS(gr_model_save(NULL, "x", NULL, NULL));
     FAILS(gr_model_save(m, NULL, NULL, NULL));
     char path[600];

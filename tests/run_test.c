@@ -1,7 +1,7 @@
 /* Training runs: what they leave behind, stopping and going on, damage, and losses that explode. */
 #include "tiny.h"
 
-#include "format/checkpoint.h"
+#include "train/run_dir.h"
 #include "train/run.h"
 
 /* ---- helpers ---------------------------------------------------------------------------------------------------- */
@@ -236,7 +236,7 @@ TEST(a_run_leaves_everything)
     CHECK(count >= 2 && count <= 3); /* the newest two, and best */
     CHECK_EQ_INT(steps[count - 1], STEPS);
     gr_free(steps);
-    CHECK_OK(gr_checkpoint_verify(t.dir, NULL, NULL, NULL));
+    CHECK_OK(gr_verify(t.dir, NULL, NULL));
     const char *files[] = {"config.json",   "model.safetensors", "training.safetensors",
                            "training.json", "tokenizer.json",    "checksums.json"};
     for (int i = 0; i < 6; i++) {
@@ -360,7 +360,7 @@ TEST(a_checkpoint_of_another_run_is_refused)
     other = t;
     other.arch = "llama";
     CHECK_STATUS(session(&other, true), GR_ERR_FILE);
-    CHECK_OK(gr_checkpoint_verify(t.dir, NULL, NULL, NULL));
+    CHECK_OK(gr_verify(t.dir, NULL, NULL));
 }
 
 /* A learning rate far too high: the run says what happened, gives up, and keeps the last good checkpoint. */
@@ -384,7 +384,7 @@ TEST(an_exploding_run_keeps_its_checkpoint)
     CHECK_EQ_INT(count, 2);
     CHECK_EQ_INT(steps[0], 6); /* the last before it broke */
     gr_free(steps);
-    CHECK_OK(gr_checkpoint_verify(t.dir, NULL, NULL, NULL));
+    CHECK_OK(gr_verify(t.dir, NULL, NULL));
     CHECK(count_lines(t.dir, "\"loss\":null") >= 20);
 }
 
@@ -635,7 +635,7 @@ TEST(what_is_not_ours_is_moved_aside)
         CHECK(strstr(log_text, "is named"));
         CHECK(gr_path_is_dir(test_join(t.dir, "latest.old-1")) == (i != 1));
         CHECK(gr_path_is_file(test_join(t.dir, "latest.old-1")) == (i == 1));
-        CHECK_OK(gr_checkpoint_verify(t.dir, NULL, NULL, NULL));
+        CHECK_OK(gr_verify(t.dir, NULL, NULL));
     }
 }
 

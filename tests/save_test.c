@@ -84,7 +84,7 @@ TEST(every_architecture_in_every_dtype)
             CHECK(saved.logits == 3 * 16 * gr_model_describe(m)->vocab);
             CHECK_EQ_INT(saved.weight_files > 1, k == 1);
             CHECK(k <= 0 ? saved.difference == 0 : saved.difference > 0 && saved.difference < saved.bound);
-            CHECK_OK(gr_checkpoint_verify(path, NULL, NULL, NULL));
+            CHECK_OK(gr_verify(path, NULL, NULL));
         }
         gr_model_free(m);
     }
@@ -309,15 +309,15 @@ TEST(templates_and_licences_of_all_names)
     }
     for (int i = 0; i < LEFT; i++)
         CHECK(!gr_path_is_file(test_join(path, left[i])));
-    gr_verify_totals totals;
-    CHECK_OK(gr_checkpoint_verify(path, NULL, NULL, &totals));
+    gr_verified totals = GR_INIT(gr_verified);
+    CHECK_OK(gr_verify(path, NULL, &totals));
     CHECK_EQ_INT(totals.unchecked, 0);
     put(path, kept[1], "another");
-    CHECK_STATUS(gr_checkpoint_verify(path, NULL, NULL, NULL), GR_ERR_FILE);
+    CHECK_STATUS(gr_verify(path, NULL, NULL), GR_ERR_FILE);
     CHECK_ERROR(GR_ERR_FILE, "additional_chat_templates/tool_use.jinja");
     put(path, kept[1], kept[1]);
     put(path, "additional_chat_templates/new.jinja", "new");
-    CHECK_OK(gr_checkpoint_verify(path, NULL, NULL, &totals));
+    CHECK_OK(gr_verify(path, NULL, &totals));
     CHECK_EQ_INT(totals.unchecked, 1);
     gr_model_free(m);
     gr_device_close(device);

@@ -89,8 +89,3 @@ void gr_error_clear(void)
     last_status = GR_OK;
     last_text[0] = '\0';
 }
-
-const char *gr_version(void)
-{
-    return GR_VERSION;
-}

@@ -9,9 +9,9 @@
 #include "cli/term.h"
 #include "cli/train_flags.h"
 #include "cli/verbs.h"
-#include "format/checkpoint.h"
 #include "text/tokenizer.h"
 #include "train/data.h"
+#include "train/run_dir.h"
 
 typedef struct options {
     int64_t context, batch, accumulate, first, steps, rows;

@@ -8,8 +8,8 @@
 #include "cli/info.h"
 #include "cli/open.h"
 #include "cli/term.h"
-#include "format/checkpoint.h"
 #include "model/model.h"
+#include "train/run_dir.h"
 
 static void put_config(const gr_model_info *info, gr_json into)
 {

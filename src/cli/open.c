@@ -3,7 +3,7 @@
 #include "base/mem.h"
 #include "cli/open.h"
 #include "cli/term.h"
-#include "format/checkpoint.h"
+#include "train/run_dir.h"
 
 gr_status gr_open_device(const gr_args *args, gr_opened *o)
 {

@@ -9,9 +9,9 @@
 #include "cli/term.h"
 #include "cli/train_flags.h"
 #include "cli/verbs.h"
-#include "format/checkpoint.h"
 #include "format/weights.h"
 #include "train/run.h"
+#include "train/run_dir.h"
 
 /* Peak memory by kind, in bytes. */
 typedef struct plan {

@@ -8,10 +8,10 @@
 #include "base/file.h"
 #include "base/mem.h"
 #include "cli/term.h"
-#include "format/checkpoint.h"
 #include "format/digest.h"
 #include "train/data.h"
 #include "train/run.h"
+#include "train/run_dir.h"
 
 enum { DATA, EVAL_DATA, MODEL, ADAPTER, CONFIG, TOKENIZER, N_INPUTS, MOST_FILES = 256 };
 static const char *const names[N_INPUTS] = {"data", "eval-data", "model", "adapter", "config", "tokenizer"};

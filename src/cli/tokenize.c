@@ -4,8 +4,8 @@
 #include "cli/term.h"
 #include "cli/tokenize_lines.h"
 #include "cli/verbs.h"
-#include "format/checkpoint.h"
 #include "train/data.h"
+#include "train/run_dir.h"
 
 typedef struct options {
     bool special, allow_special, skip_special, jsonl, count;

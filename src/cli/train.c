@@ -9,8 +9,8 @@
 #include "cli/term.h"
 #include "cli/train_flags.h"
 #include "cli/verbs.h"
-#include "format/checkpoint.h"
 #include "train/run.h"
+#include "train/run_dir.h"
 
 /* ---- events ------------------------------------------------------------------------------------------------- */
 

@@ -8,10 +8,10 @@
 #include "cli/term.h"
 #include "cli/train_flags.h"
 #include "cli/value.h"
-#include "format/checkpoint.h"
 #include "model/archs.h"
 #include "text/tokenizer.h"
 #include "train/data.h"
+#include "train/run_dir.h"
 
 #define SPACED(type) " " #type
 

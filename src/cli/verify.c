@@ -1,9 +1,9 @@
 /* gradus verify: every checksum of a checkpoint. */
 #include <string.h>
+#include "base/json.h"
 #include "cli/human.h"
 #include "cli/term.h"
 #include "cli/verbs.h"
-#include "format/checkpoint.h"
 
 typedef struct options {
     bool all;
@@ -41,17 +41,17 @@ static gr_status print_json(const gr_verify_item *item)
     return gr_out_json(doc);
 }
 
-static void on_item(void *user, const gr_verify_item *item)
+static bool on_item(void *user, const gr_verify_item *item)
 {
     listing *l = user;
     l->seen++;
     gr_progress_update((double)l->seen, "%s checked", gr_human_integer(l->seen).s);
     if (item->state == GR_VERIFY_GOOD && !l->all)
-        return;
+        return true;
     if (l->json) {
         if (l->status == GR_OK)
             l->status = print_json(item);
-        return;
+        return true;
     }
     static const gr_style styles[] = {
         [GR_VERIFY_GOOD] = GR_GREEN, [GR_VERIFY_BAD] = GR_RED, [GR_VERIFY_UNCHECKED] = GR_YELLOW};
@@ -64,9 +64,10 @@ static void on_item(void *user, const gr_verify_item *item)
     gr_out("%s%-9s%s %s%s%s%s%s%s%s\n", gr_style_on(stdout, styles[item->state]), states[item->state],
            gr_style_on(stdout, GR_PLAIN), item->dir, item->file ? "/" : "", item->file ? item->file : "",
            *tensor ? " " : "", tensor, *problem ? ": " : "", problem);
+    return true;
 }
 
-static void print_totals(const gr_verify_totals *t, bool json)
+static void print_totals(const gr_verified *t, bool json)
 {
     if (json)
         gr_out("{\"directories\": %d, \"good\": %lld, \"bad\": %lld, \"unchecked\": %lld, \"bytes\": %llu}\n", t->dirs,
@@ -81,9 +82,12 @@ static gr_status run(gr_args *args)
 {
     const options *o = args->options;
     listing l = {.all = o->all, .json = args->common.json};
-    gr_verify_totals totals = {0};
+    gr_verified totals = GR_INIT(gr_verified);
+    gr_verify_options how = GR_INIT(gr_verify_options);
+    how.item = on_item;
+    how.user = &l;
     gr_progress_start("verify", 0, 0);
-    gr_status status = gr_checkpoint_verify(args->positional[0], on_item, &l, &totals);
+    gr_status status = gr_verify(args->positional[0], &how, &totals);
     gr_progress_end();
     /* A path that is no checkpoint has nothing to sum up. */
     if (totals.dirs > 0)

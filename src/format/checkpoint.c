@@ -1,77 +1,12 @@
-/* Checkpoints: writing, pruning, opening. Verifying and choosing a good one are in verify.c, latest and best in marks.c. */
+/* Checkpoints: writing and opening their directories. */
 #include "format/checkpoint.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/checksum.h"
 #include "base/file.h"
 #include "base/mem.h"
-
-/* A checkpoint that is replaced is for a moment without its name. These say what gr_checkpoint_clean is to do. */
-#define NEW ".new-"     /* complete, about to get its name */
-#define OLD ".old-"     /* lost its name to the new one; comes back if that never came */
-#define TRASH ".trash-" /* is being removed */
-
-/* ---- names ---- */
-
-char *gr_checkpoint_path(const char *run, int64_t step)
-{
-    return gr_strfmt("%s/checkpoints/" GR_STEP "%lld", run, (long long)step);
-}
-
-bool gr_checkpoint_step_of(const char *name, int64_t *step)
-{
-    const size_t prefix = sizeof GR_STEP - 1;
-    int64_t n = 0;
-    if (strncmp(name, GR_STEP, prefix) != 0 || !name[prefix] || (name[prefix] == '0' && name[prefix + 1]))
-        return false;
-    for (const char *c = name + prefix; *c; c++) {
-        if (*c < '0' || *c > '9' || n > (INT64_MAX - 9) / 10)
-            return false;
-        n = n * 10 + (*c - '0');
-    }
-    *step = n;
-    return true;
-}
-
-static int compare_steps(const void *a, const void *b)
-{
-    int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
-    return (x > y) - (x < y);
-}
-
-/* The names in RUN/checkpoints; none when there is no such directory. */
-static gr_status list_folder(const char *run, char **folder, char ***names, size_t *count)
-{
-    *names = NULL;
-    *count = 0;
-    *folder = gr_path_join(run, "checkpoints");
-    if (!*folder)
-        return gr_error_status();
-    return gr_path_is_dir(*folder) ? gr_dir_list(*folder, names, count) : GR_OK;
-}
-
-gr_status gr_checkpoint_list(const char *run, int64_t **steps, size_t *count)
-{
-    char *folder, **names;
-    size_t n;
-    *count = 0;
-    *steps = NULL;
-    gr_status s = list_folder(run, &folder, &names, &n);
-    if (s == GR_OK)
-        *steps = gr_alloc_zero(n + 1, sizeof **steps);
-    if (s == GR_OK && !*steps)
-        s = gr_error_status();
-    for (size_t i = 0; i < n && s == GR_OK; i++)
-        *count += gr_checkpoint_step_of(names[i], *steps + *count);
-    if (s == GR_OK)
-        qsort(*steps, *count, sizeof **steps, compare_steps);
-    gr_names_free(names, n);
-    gr_free(folder);
-    return s;
-}
 
 /* ---- writing ---- */
 
@@ -235,8 +170,7 @@ static gr_status fill(const char *dir, const gr_checkpoint_spec *spec)
     return s;
 }
 
-/* "folder/name" to "folder/<prefix>name"; caller frees. */
-static char *beside(const char *path, const char *prefix)
+char *gr_checkpoint_beside(const char *path, const char *prefix)
 {
     const char *name = base_name(path);
     return gr_strfmt("%.*s%s%s", (int)(name - path), path, prefix, name);
@@ -277,7 +211,7 @@ gr_status gr_checkpoint_write_dir(const char *dir, const gr_checkpoint_spec *spe
 {
     if (!gr_path_is_dir(dir))
         return write_new(dir, spec);
-    char *new = beside(dir, NEW), *old = beside(dir, OLD);
+    char *new = gr_checkpoint_beside(dir, GR_CHECKPOINT_NEW), *old = gr_checkpoint_beside(dir, GR_CHECKPOINT_OLD);
     gr_status s = new &&old ? gr_dir_remove(new) : gr_error_status();
     if (s == GR_OK)
         s = write_new(new, spec);
@@ -285,101 +219,6 @@ gr_status gr_checkpoint_write_dir(const char *dir, const gr_checkpoint_spec *spe
         s = swap_in(new, dir, old);
     gr_free(new);
     gr_free(old);
-    return s;
-}
-
-gr_status gr_checkpoint_write(const char *run, int64_t step, const gr_checkpoint_spec *spec)
-{
-    char *folder = gr_path_join(run, "checkpoints"), *dir = gr_checkpoint_path(run, step);
-    gr_status s = folder && dir ? gr_dir_make(folder) : gr_error_status();
-    if (s == GR_OK)
-        s = gr_checkpoint_write_dir(dir, spec);
-    if (s == GR_OK)
-        s = gr_checkpoint_mark(run, "latest", step);
-    gr_free(folder);
-    gr_free(dir);
-    return s;
-}
-
-/* ---- removing ---- */
-
-/* The name goes first, so that nobody sees half a checkpoint. */
-gr_status gr_checkpoint_trash(const char *run, const char *path, int64_t step)
-{
-    char *home = gr_checkpoint_path(run, step), *trash = home ? beside(home, TRASH) : NULL;
-    gr_status s = trash ? gr_dir_remove(trash) : gr_error_status();
-    if (s == GR_OK)
-        s = gr_path_move(path, trash);
-    if (s == GR_OK)
-        s = gr_dir_remove(trash);
-    gr_free(trash);
-    gr_free(home);
-    return s;
-}
-
-static gr_status remove_step(const char *run, int64_t step)
-{
-    char *path = gr_checkpoint_path(run, step);
-    gr_status s = path ? gr_checkpoint_trash(run, path, step) : gr_error_status();
-    gr_free(path);
-    return s;
-}
-
-gr_status gr_checkpoint_prune(const char *run, int keep)
-{
-    int64_t *steps, best, latest;
-    size_t count;
-    gr_status s = gr_checkpoint_list(run, &steps, &count);
-    if (s == GR_OK)
-        s = gr_checkpoint_marked(run, "best", &best);
-    if (s == GR_OK)
-        s = gr_checkpoint_marked(run, "latest", &latest);
-    int newer = 0;
-    for (size_t i = count; i-- > 0 && s == GR_OK;) {
-        if (latest >= 0 && steps[i] > latest)
-            continue;
-        if (newer++ >= (keep > 1 ? keep : 1) && steps[i] != best)
-            s = remove_step(run, steps[i]);
-    }
-    gr_free(steps);
-    return s;
-}
-
-/* One hidden entry of RUN/checkpoints. A name that is free is taken by the new one before the old one. */
-static gr_status clean_entry(const char *folder, const char *name)
-{
-    const size_t prefix = sizeof NEW - 1;
-    int64_t step;
-    bool replaced = (strncmp(name, NEW, prefix) == 0 || strncmp(name, OLD, prefix) == 0) &&
-                    gr_checkpoint_step_of(name + prefix, &step);
-    bool trash = strncmp(name, TRASH, sizeof TRASH - 1) == 0 && gr_checkpoint_step_of(name + sizeof TRASH - 1, &step);
-    if (!replaced && !trash)
-        return GR_OK;
-    char *path = gr_path_join(folder, name), *home = replaced ? gr_path_join(folder, name + prefix) : NULL;
-    gr_status s = path && (home || trash) ? GR_OK : gr_error_status();
-    if (s == GR_OK)
-        s = home && !gr_path_is_dir(home) ? gr_path_move(path, home) : gr_dir_remove(path);
-    gr_free(path);
-    gr_free(home);
-    return s;
-}
-
-gr_status gr_checkpoint_clean(const char *run)
-{
-    char *folder, **names;
-    size_t count;
-    gr_status s = list_folder(run, &folder, &names, &count);
-    if (s == GR_OK)
-        s = gr_checkpoint_adopt(run);
-    for (size_t i = 0; i < count && s == GR_OK; i++) /* sorted: .new- comes before .old- */
-        s = clean_entry(folder, names[i]);
-    /* What writers left that died before they were done. */
-    if (s == GR_OK && gr_path_is_dir(folder))
-        s = gr_dir_sweep(folder);
-    if (s == GR_OK && gr_path_is_dir(run))
-        s = gr_dir_sweep(run);
-    gr_names_free(names, count);
-    gr_free(folder);
     return s;
 }
 

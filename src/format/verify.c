@@ -1,4 +1,4 @@
-/* Verifying checkpoints against their checksums, and choosing the newest that is whole. */
+/* Verifying directories against their checksums. */
 #include <stdio.h>
 #include <string.h>
 
@@ -6,38 +6,26 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/mem.h"
-#include "format/checkpoint.h"
+#include "format/verify.h"
 
 #define SUMS "checksums.json"
 
-/* One call of gr_checkpoint_verify. */
-typedef struct verifier {
-    gr_verify_report report;
-    void *user;
-    gr_verify_totals totals;
-    const char *dir;  /* the directory being read */
-    bool dir_bad;     /* something in it is */
-    char first[1024]; /* the first problem of all */
-    bool sums_needed; /* the directory is a run's own, so checksums were written */
-    gr_status fatal;  /* a failure that says nothing about the files, such as no memory */
-} verifier;
-
-static void note(verifier *v, gr_verify_state state, const char *file, const char *tensor, const char *problem)
+static void note(gr_verifier *v, gr_verify_state state, const char *file, const char *tensor, const char *problem)
 {
     const gr_verify_item item = {state, v->dir, file, tensor, problem};
-    v->totals.good += state == GR_VERIFY_GOOD;
-    v->totals.bad += state == GR_VERIFY_BAD;
-    v->totals.unchecked += state == GR_VERIFY_UNCHECKED;
+    v->sum.good += state == GR_VERIFY_GOOD;
+    v->sum.bad += state == GR_VERIFY_BAD;
+    v->sum.unchecked += state == GR_VERIFY_UNCHECKED;
     v->dir_bad |= state == GR_VERIFY_BAD;
     if (state == GR_VERIFY_BAD && !v->first[0])
         snprintf(v->first, sizeof v->first, "%s%s%s%s%s%s: %s", v->dir, file ? "/" : "", file ? file : "",
                  tensor ? ": tensor \"" : "", tensor ? tensor : "", tensor ? "\"" : "", problem);
-    if (v->report)
-        v->report(v->user, &item);
+    if (v->item && v->fatal == GR_OK && !v->item(v->user, &item))
+        v->fatal = GR_ERR_INTERRUPTED;
 }
 
 /* Reports gr_error() as damage of a file, unless it is not the file's fault. */
-static void note_error(verifier *v, const char *file)
+static void note_error(gr_verifier *v, const char *file)
 {
     char why[1024];
     if (gr_error_status() == GR_ERR_MEMORY) {
@@ -59,12 +47,12 @@ static void note_error(verifier *v, const char *file)
 }
 
 /* Compares with 16 hexadecimal digits. */
-static void compare(verifier *v, const char *file, const char *tensor, const char *expected, const void *data,
+static void compare(gr_verifier *v, const char *file, const char *tensor, const char *expected, const void *data,
                     size_t size)
 {
     char found[20], why[96];
     snprintf(found, sizeof found, "%016llx", (unsigned long long)gr_checksum(data, size));
-    v->totals.bytes += size;
+    v->sum.bytes += size;
     if (strcmp(found, expected) == 0) {
         note(v, GR_VERIFY_GOOD, file, tensor, NULL);
         return;
@@ -73,7 +61,7 @@ static void compare(verifier *v, const char *file, const char *tensor, const cha
     note(v, GR_VERIFY_BAD, file, tensor, why);
 }
 
-static void verify_plain(verifier *v, const char *path, const char *file, gr_json entry)
+static void verify_plain(gr_verifier *v, const char *path, const char *file, gr_json entry)
 {
     char why[96];
     int64_t size = gr_json_as_int(gr_json_get(entry, "size"), 0, INT64_MAX);
@@ -94,7 +82,7 @@ static void verify_plain(verifier *v, const char *path, const char *file, gr_jso
     gr_map_close(&map);
 }
 
-static void verify_safetensors(verifier *v, const char *path, const char *file, gr_json entry)
+static void verify_safetensors(gr_verifier *v, const char *path, const char *file, gr_json entry)
 {
     const char *header_sum = gr_json_as_text(gr_json_get(entry, "header"), NULL);
     gr_json tensors = gr_json_as_object(gr_json_get(entry, "tensors"));
@@ -110,7 +98,7 @@ static void verify_safetensors(verifier *v, const char *path, const char *file, 
     compare(v, file, NULL, header_sum, header, size);
     if (gr_json_size(tensors) != (size_t)gr_safetensors_count(st))
         note(v, GR_VERIFY_BAD, file, NULL, "the list of tensors in " SUMS " is another");
-    for (int i = 0; i < gr_safetensors_count(st); i++) {
+    for (int i = 0; i < gr_safetensors_count(st) && v->fatal == GR_OK; i++) {
         const gr_weight *t = gr_safetensors_entry(st, i);
         compare(v, file, t->name, gr_json_text(tensors, t->name, "none"), t->data, t->bytes);
     }
@@ -118,7 +106,7 @@ static void verify_safetensors(verifier *v, const char *path, const char *file, 
 }
 
 /* Everything that checksums.json lists. */
-static void verify_listed(verifier *v, gr_json files)
+static void verify_listed(gr_verifier *v, gr_json files)
 {
     for (gr_json_iter it = gr_json_first(files); it.key && v->fatal == GR_OK; gr_json_next(&it)) {
         if (!gr_checkpoint_may_hold(it.key)) {
@@ -137,7 +125,7 @@ static void verify_listed(verifier *v, gr_json files)
 }
 
 /* What lies in the directory beside it; and in the folder of templates. */
-static void note_unlisted(verifier *v, const char *folder, gr_json files)
+static void note_unlisted(gr_verifier *v, const char *folder, gr_json files)
 {
     char **names = NULL, *whole = folder ? gr_path_join(v->dir, folder) : NULL;
     size_t count = 0;
@@ -158,7 +146,7 @@ static void note_unlisted(verifier *v, const char *folder, gr_json files)
     gr_free(whole);
 }
 
-static void verify_sums(verifier *v, const char *sums_path)
+static void verify_sums(gr_verifier *v, const char *sums_path)
 {
     gr_json_doc *doc = gr_json_read(sums_path, GR_JSON_LIMIT);
     if (!doc) {
@@ -179,7 +167,7 @@ static void verify_sums(verifier *v, const char *sums_path)
 }
 
 /* A file of weights that is whole; some formats have checksums of their own. */
-static void verify_source(verifier *v, const gr_source *source)
+static void verify_source(gr_verifier *v, const gr_source *source)
 {
     const char *slash = strrchr(source->path, '/'), *file = slash ? slash + 1 : source->path;
     char what[64];
@@ -193,7 +181,7 @@ static void verify_source(verifier *v, const gr_source *source)
 }
 
 /* Takes the weights over; NULL is their failure. */
-static void verify_weights(verifier *v, gr_weights *w)
+static void verify_weights(gr_verifier *v, gr_weights *w)
 {
     for (int i = 0; w && i < gr_weights_files(w); i++)
         verify_source(v, gr_weights_file(w, i));
@@ -204,9 +192,9 @@ static void verify_weights(verifier *v, gr_weights *w)
 
 /* A directory of Hugging Face's, or a bare file: there is nothing to compare with, but what can be read must make
  * sense. */
-static void verify_unsigned(verifier *v, bool is_dir)
+static void verify_unsigned(gr_verifier *v, bool is_dir)
 {
-    v->totals.dirs_unchecked++;
+    v->sum.dirs_unchecked++;
     note(v, GR_VERIFY_UNCHECKED, NULL, NULL, "no checksums here, only the structure is checked");
     verify_weights(v, gr_checkpoint_weights(v->dir));
     if (is_dir && gr_checkpoint_has_adapter(v->dir) && !gr_checkpoint_is_adapter(v->dir))
@@ -225,145 +213,32 @@ static void verify_unsigned(verifier *v, bool is_dir)
     gr_free(config);
 }
 
-static void verify_dir(verifier *v, const char *dir)
+void gr_verify_dir(gr_verifier *v, const char *dir)
 {
     char *sums = gr_path_join(dir, SUMS);
     v->dir = dir;
     v->dir_bad = false;
-    v->totals.dirs++;
+    v->sum.dirs++;
     if (!sums)
         v->fatal = gr_error_status();
     else if (gr_path_is_file(sums) || v->sums_needed)
         verify_sums(v, sums);
     else
         verify_unsigned(v, gr_path_is_dir(dir));
-    v->totals.dirs_bad += v->dir_bad;
+    v->sum.dirs_bad += v->dir_bad;
     gr_free(sums);
 }
 
-static void verify_run(verifier *v, const char *run)
+gr_status gr_verify_outcome(const gr_verifier *v)
 {
-    int64_t *steps;
-    size_t count;
-    v->sums_needed = true;
-    if (gr_checkpoint_list(run, &steps, &count) != GR_OK)
-        v->fatal = gr_error_status();
-    for (size_t i = 0; i < count && v->fatal == GR_OK; i++) {
-        char *dir = gr_checkpoint_path(run, steps[i]);
-        if (dir)
-            verify_dir(v, dir);
-        else
-            v->fatal = gr_error_status();
-        gr_free(dir);
-    }
-    gr_free(steps);
-}
-
-/* 1 for a run, 0 for anything else, -1 without memory. */
-static int is_run(const char *path)
-{
-    char *folder = gr_path_join(path, "checkpoints");
-    int yes = folder ? gr_path_is_dir(folder) : -1;
-    gr_free(folder);
-    return yes;
-}
-
-/* What a verifier has seen, as a status. */
-static gr_status outcome(const verifier *v)
-{
+    if (v->fatal == GR_ERR_INTERRUPTED)
+        return gr_fail(v->fatal, "verifying: stopped");
     if (v->fatal != GR_OK)
         return gr_error_status();
-    if (v->totals.bad == 0)
+    if (v->sum.bad == 0)
         return GR_OK;
     char more[48] = "";
-    if (v->totals.bad > 1)
-        snprintf(more, sizeof more, " (and %lld more)", (long long)v->totals.bad - 1);
+    if (v->sum.bad > 1)
+        snprintf(more, sizeof more, " (and %lld more)", (long long)v->sum.bad - 1);
     return gr_fail(GR_ERR_FILE, "%s%s\nuse another checkpoint, or fetch the file again", v->first, more);
-}
-
-gr_status gr_checkpoint_verify(const char *path, gr_verify_report report, void *user, gr_verify_totals *totals)
-{
-    verifier v = {.report = report, .user = user};
-    if (totals)
-        *totals = v.totals;
-    if (!gr_path_is_dir(path) && !gr_path_is_file(path))
-        return gr_fail(GR_ERR_FILE, "%s: no such file or directory\ngive a run, a checkpoint or a model directory",
-                       path);
-    int run = is_run(path);
-    if (run < 0)
-        return gr_error_status();
-    if (run)
-        verify_run(&v, path);
-    else
-        verify_dir(&v, path);
-    if (totals)
-        *totals = v.totals;
-    return outcome(&v);
-}
-
-/* ---- choosing ---- */
-
-/* Verifies a run's own checkpoint and gives its path (caller frees). GR_ERR_FILE: it is damaged. */
-static gr_status check_step(const char *run, int64_t step, char **path)
-{
-    verifier v = {.sums_needed = true};
-    char *dir = gr_checkpoint_path(run, step);
-    *path = NULL;
-    if (!dir)
-        return gr_error_status();
-    verify_dir(&v, dir);
-    gr_status s = outcome(&v);
-    if (s == GR_OK)
-        *path = dir;
-    else
-        gr_free(dir);
-    return s;
-}
-
-static void warn_damaged(const char *what)
-{
-    gr_remark(GR_LOG_WARN, "%s is damaged and is passed over: %.*s", what, (int)strcspn(gr_error(), "\n"), gr_error());
-}
-
-gr_status gr_checkpoint_newest_good(const char *run, char **path, int64_t *step)
-{
-    int64_t *steps;
-    size_t count;
-    *path = NULL;
-    gr_status s = gr_checkpoint_list(run, &steps, &count);
-    for (size_t i = count; i-- > 0 && s == GR_OK && !*path;) {
-        char name[40];
-        gr_status good = check_step(run, *step = steps[i], path);
-        if (good == GR_OK || good != GR_ERR_FILE) {
-            s = good;
-            continue;
-        }
-        snprintf(name, sizeof name, "step %lld", (long long)steps[i]);
-        warn_damaged(name);
-    }
-    gr_free(steps);
-    if (s == GR_OK && count && !*path)
-        s = count > 1 ? gr_fail_in("%s: none of the %zu checkpoints is whole; the oldest", run, count)
-                      : gr_fail_in("%s: its only checkpoint is not whole", run);
-    return s;
-}
-
-char *gr_checkpoint_resolve(const char *path)
-{
-    int run = is_run(path);
-    int64_t step;
-    char *found;
-    if (run <= 0)
-        return run < 0 ? NULL : gr_strdup(path);
-    if (gr_checkpoint_marked(path, "best", &step) != GR_OK)
-        return NULL;
-    if (step >= 0) {
-        gr_status s = check_step(path, step, &found);
-        if (s != GR_ERR_FILE)
-            return found;
-        warn_damaged("best");
-    }
-    if (gr_checkpoint_newest_good(path, &found, &step) == GR_OK && !found)
-        gr_fail(GR_ERR_FILE, "%s: this run has no checkpoint yet\nlet it train up to its first save", path);
-    return found;
 }

@@ -5,7 +5,7 @@
 #include "base/log.h"
 #include "base/machine.h"
 #include "base/mem.h"
-#include "format/checkpoint.h"
+#include "train/run_dir.h"
 #include "model/save.h"
 #include "train/data.h"
 #include "train/plot.h"

@@ -3,7 +3,7 @@
 
 #include "base/file.h"
 #include "base/mem.h"
-#include "format/checkpoint.h"
+#include "train/run_dir.h"
 
 #include <stdio.h>
 #include <string.h>

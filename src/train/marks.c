@@ -1,7 +1,7 @@
 /* RUN/latest and RUN/best: which step they name. They are written as links; a run that was copied without links has
  * folders or small texts instead, which are understood, and become links again when a run is written. Whatever else
  * stands there is somebody's, and is moved out of the way, not removed. */
-#include "format/checkpoint.h"
+#include "train/run_dir.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -154,7 +154,7 @@ static gr_status make_room(const char *run, const char *path)
         return GR_OK;
     char *checkpoint = k == COPY ? gr_checkpoint_path(run, step) : NULL;
     bool is_copy = checkpoint && gr_path_is_dir(checkpoint) && is_copy_of(path, checkpoint) &&
-                   gr_checkpoint_verify(path, NULL, NULL, NULL) == GR_OK;
+                   gr_verify(path, NULL, NULL) == GR_OK;
     gr_free(checkpoint);
     return is_copy ? gr_checkpoint_trash(run, path, step) : move_aside(path);
 }
@@ -181,7 +181,7 @@ static gr_status adopt(const char *run, const char *folder, const char *name)
     gr_status s = path && gr_error_status() != GR_ERR_MEMORY ? GR_OK : GR_ERR_MEMORY;
     if (s == GR_OK && is_one && !(checkpoint = gr_checkpoint_path(run, step)))
         s = GR_ERR_MEMORY;
-    if (checkpoint && !gr_path_is_dir(checkpoint) && gr_checkpoint_verify(path, NULL, NULL, NULL) == GR_OK) {
+    if (checkpoint && !gr_path_is_dir(checkpoint) && gr_verify(path, NULL, NULL) == GR_OK) {
         s = gr_dir_make(folder);
         if (s == GR_OK)
             s = gr_path_move(path, checkpoint);

@@ -1,0 +1,7 @@
+/* Which library this is. */
+#include "gradus.h"
+
+const char *gr_version(void)
+{
+    return GR_VERSION;
+}
