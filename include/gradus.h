@@ -85,6 +85,7 @@ GR_API const char *gr_version(void);
  * several threads at a time; returns NULL when it cannot. Set before anything else is called. */
 typedef void *(*gr_allocator)(void *user, void *p, size_t old_size, size_t new_size);
 GR_API void gr_set_allocator(gr_allocator f, void *user);
+GR_API void gr_text_free(char *text); /* text that the library made for its caller; NULL is fine */
 
 /* ---- dtypes ------------------------------------------------------------------------------------------------- */
 
@@ -477,7 +478,6 @@ typedef struct gr_model_info {
 
 /* A config.json for these sizes, as transformers writes it; caller frees with gr_text_free. */
 GR_API char *gr_model_config_json(const gr_model_info *info);
-GR_API void gr_text_free(char *text); /* text that the library made for its caller; NULL is fine */
 /* A model of this config.json, weights declared but not set: gr_model_init or gr_store_write them. `name` is what
  * errors call the text; NULL: "config.json". */
 GR_API gr_model *gr_model_new(const char *name, const char *config_json, size_t size, gr_device *device);

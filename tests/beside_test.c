@@ -1,5 +1,5 @@
 /* Tokenizer directories against what AutoTokenizer of transformers makes of them: tools/oracle/make_beside.py. */
-#include "text/unicode/utf8.h"
+#include "base/utf8.h"
 #include "base/file.h"
 #include "text_cases.h"
 

@@ -2,7 +2,6 @@
 #include "base/content.h"
 #include "format/records.h"
 #include "test.h"
-#include "text/unicode/utf8.h"
 
 static void check_refused(const void *bytes, size_t size, const char *what)
 {
@@ -160,64 +159,4 @@ TEST(items_of_an_array)
         if (!strstr(gr_error(), wrong[i].error))
             FAIL("\"%s\" is not in: %s", wrong[i].error, gr_error());
     }
-}
-
-TEST(where_utf8_ends)
-{
-    static const struct {
-        const char *text;
-        size_t size, whole;
-    } cases[] = {
-        {"", 0, 0},
-        {"plain ASCII of some length", 26, 26},
-        {"eight by\xC3\xA9", 10, 10},
-        {"eight by\xE9 and more than that", 27, 8},
-        {"a\xC3", 2, 1},
-        {"\xF0\x9F\x98\x80\xF0\x9F\x98", 7, 4},
-        {"\xED\xA0\x80", 3, 0}, /* a surrogate */
-        {"\xC0\xAF", 2, 0},     /* overlong */
-        {"nul\0is fine, too, in a text", 27, 27},
-        {"\xE7\x8B\x90\xE7\x8B\x90\xE7\x8B\x90\x80", 10, 9},
-    };
-    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        CHECK_EQ_INT(gr_utf8_prefix(cases[i].text, cases[i].size), cases[i].whole);
-        CHECK(gr_utf8_valid(cases[i].text, cases[i].size) == (cases[i].size == cases[i].whole));
-    }
-    CHECK_EQ_INT(gr_utf8_prefix(NULL, 0), 0);
-}
-
-/* Sets a byte, looks, and sets it back. */
-static bool ends_there(char *text, size_t size, size_t at, char odd, size_t wanted)
-{
-    char was = text[at];
-    text[at] = odd;
-    bool same = gr_utf8_prefix(text, size) == wanted;
-    text[at] = was;
-    return same;
-}
-
-/* A long text is looked at in blocks, of these in parts: an odd byte anywhere is found where it is. */
-TEST(where_utf8_ends_in_a_long_text)
-{
-    enum { SIZE = 50000 };
-    static const char *const kinds[] = {"a", "\xC3\xA9", "\xE7\x8B\x90", "\xF0\x9F\x98\x80", "word \xC3\xA9 "};
-    char *text = gr_alloc(SIZE);
-    CHECK_MADE(text);
-    bool good = true;
-    for (size_t kind = 0; good && kind < sizeof kinds / sizeof *kinds; kind++) {
-        size_t n = strlen(kinds[kind]), size = 0, units = SIZE / n;
-        for (; size < units * n; size += n)
-            memcpy(text + size, kinds[kind], n);
-        good = gr_utf8_prefix(text, size) == size;
-        for (size_t k = 0; good && k < units; k += 1 + k / 9) {
-            good = ends_there(text, size, k * n, (char)0xFF, k * n);
-            if (kind > 0 && kind < 4) /* a character without its end */
-                good = good && ends_there(text, size, k * n + n - 1, 'x', k * n);
-        }
-        if (kind > 0 && kind < 4)
-            good = good && gr_utf8_prefix(text, size - 1) == size - n;
-    }
-    gr_free(text);
-    CHECK(good);
-    CHECK(gr_utf8_seen_invalid());
 }

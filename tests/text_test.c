@@ -1,5 +1,5 @@
 /* Tokenizers against the ids and texts that the `tokenizers` package has, and what holds for all of them. */
-#include "text/unicode/utf8.h"
+#include "base/utf8.h"
 #include "base/file.h"
 #include "text_cases.h"
 

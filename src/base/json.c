@@ -8,8 +8,8 @@
 
 #include "base/file.h"
 #include "base/json_node.h"
-#include "base/json_pull.h"
 #include "base/mem.h"
+#include "base/utf8.h"
 
 /* ---- arena ----
  * A tokenizer.json is a million small values: they are cut from chunks. */
@@ -158,8 +158,8 @@ gr_status gr_json_seal(gr_json_doc *doc, gr_json_node *object)
 /* One character of several bytes. */
 static bool is_character(const char *text, size_t size)
 {
-    return (unsigned char)*text >= 0xc0 && ((unsigned char)text[1] & 0xc0) == 0x80 && gr_is_utf8(text, size) &&
-           (size == 2 || !gr_is_utf8(text, size - 1)) && (size < 4 || !gr_is_utf8(text, size - 2));
+    return (unsigned char)*text >= 0xc0 && ((unsigned char)text[1] & 0xc0) == 0x80 && gr_utf8_valid(text, size) &&
+           (size == 2 || !gr_utf8_valid(text, size - 1)) && (size < 4 || !gr_utf8_valid(text, size - 2));
 }
 
 const char *gr_printable(const char *text, size_t size, char *buffer, size_t cap)

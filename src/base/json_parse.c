@@ -7,6 +7,7 @@
 #include "base/json_node.h"
 #include "base/json_pull.h"
 #include "base/mem.h"
+#include "base/utf8.h"
 #include "base/number.h"
 
 typedef struct parser {
@@ -268,7 +269,7 @@ static gr_json_node *read_value(parser *p)
     bool read = node && (node->as.text.bytes = read_text(p, &node->as.text.size));
     p->in.allow_bytes = false;
     if (read)
-        node->is_bytes = p->in.has_bytes && !gr_is_utf8(node->as.text.bytes, node->as.text.size);
+        node->is_bytes = p->in.has_bytes && !gr_utf8_valid(node->as.text.bytes, node->as.text.size);
     return read ? node : NULL;
 }
 

@@ -3,6 +3,7 @@
 #include <string.h>
 #include "base/mem.h"
 #include "base/number.h"
+#include "base/utf8.h"
 
 void gr_pull_free(gr_pull *r)
 {
@@ -46,41 +47,6 @@ static const unsigned char
             WIDE16(0xD0), WIDE16(0xE0), WIDE16(0xF0),
 };
 
-static bool is_tail(unsigned char c)
-{
-    return (c & 0xC0) == 0x80;
-}
-
-/* Well-formed UTF-8 (Unicode 3.9, table 3-7). */
-static bool is_utf8(const unsigned char *p, const unsigned char *end)
-{
-    while (p < end) {
-        unsigned char c = *p++;
-        if (c < 0x80)
-            continue;
-        if (c < 0xC2 || c > 0xF4)
-            return false;
-        unsigned char low = c == 0xE0   ? 0xA0
-                            : c == 0xF0 ? 0x90
-                                        : 0x80,
-                      high = c == 0xED   ? 0x9F
-                             : c == 0xF4 ? 0x8F
-                                         : 0xBF;
-        int tails = c < 0xE0 ? 1 : c < 0xF0 ? 2 : 3;
-        if (end - p < tails || *p < low || *p > high)
-            return false;
-        for (p++; --tails; p++)
-            if (!is_tail(*p))
-                return false;
-    }
-    return true;
-}
-
-bool gr_is_utf8(const char *text, size_t size)
-{
-    return is_utf8((const unsigned char *)text, (const unsigned char *)text + size);
-}
-
 static int hex4(const char *p)
 {
     int value = 0;
@@ -97,26 +63,6 @@ static int hex4(const char *p)
     return value;
 }
 
-static char *put_utf8(char *to, uint32_t c)
-{
-    if (c < 0x80) {
-        *to++ = (char)c;
-    } else if (c < 0x800) {
-        *to++ = (char)(0xC0 | c >> 6);
-        *to++ = (char)(0x80 | (c & 0x3F));
-    } else if (c < 0x10000) {
-        *to++ = (char)(0xE0 | c >> 12);
-        *to++ = (char)(0x80 | (c >> 6 & 0x3F));
-        *to++ = (char)(0x80 | (c & 0x3F));
-    } else {
-        *to++ = (char)(0xF0 | c >> 18);
-        *to++ = (char)(0x80 | (c >> 12 & 0x3F));
-        *to++ = (char)(0x80 | (c >> 6 & 0x3F));
-        *to++ = (char)(0x80 | (c & 0x3F));
-    }
-    return to;
-}
-
 /* \uXXXX, p behind the u; surrogates come in pairs. */
 static bool unescape_point(gr_pull *r, const char **p, const char *end, char **to)
 {
@@ -130,14 +76,14 @@ static bool unescape_point(gr_pull *r, const char **p, const char *end, char **t
     if (high < 0 || (high >= 0xDC00 && high < 0xE000))
         return false;
     if (high < 0xD800 || high >= 0xE000) {
-        *to = put_utf8(*to, (uint32_t)high);
+        *to += gr_utf8_write((uint32_t)high, *to);
         return true;
     }
     int low = end - *p >= 6 && (*p)[0] == '\\' && (*p)[1] == 'u' ? hex4(*p + 2) : -1;
     *p += 6;
     if (low < 0xDC00 || low >= 0xE000)
         return false;
-    *to = put_utf8(*to, 0x10000u + ((uint32_t)(high - 0xD800) << 10) + (uint32_t)(low - 0xDC00));
+    *to += gr_utf8_write(0x10000u + ((uint32_t)(high - 0xD800) << 10) + (uint32_t)(low - 0xDC00), *to);
     return true;
 }
 
@@ -174,7 +120,7 @@ static bool unescape(gr_pull *r, const char *start, const char *p, const char **
     r->p = close + 1;
     *text = r->buffer;
     *size = (size_t)(to - r->buffer);
-    return r->has_bytes || is_utf8((const unsigned char *)r->buffer, (const unsigned char *)to);
+    return r->has_bytes || gr_utf8_valid(r->buffer, *size);
 }
 
 bool gr_pull_text(gr_pull *r, const char **text, size_t *size)
@@ -193,7 +139,7 @@ bool gr_pull_text(gr_pull *r, const char **text, size_t *size)
     r->p = p + 1;
     *text = start;
     *size = (size_t)(p - start);
-    return !wide || is_utf8((const unsigned char *)start, (const unsigned char *)p);
+    return !wide || gr_utf8_valid(start, *size);
 }
 
 /* ---- numbers ---- */

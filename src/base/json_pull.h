@@ -33,6 +33,4 @@ bool gr_pull_real(gr_pull *r, double *x);
 /* Any value, which is not checked: *start and *stop are around it. */
 bool gr_pull_skip(gr_pull *r, const char **start, const char **stop);
 
-bool gr_is_utf8(const char *text, size_t size); /* well-formed, any text */
-
 #endif

@@ -5,8 +5,8 @@
 
 #include "base/file.h"
 #include "base/json_node.h"
-#include "base/json_pull.h"
 #include "base/mem.h"
+#include "base/utf8.h"
 #include "base/number.h"
 
 /* ---- building ---- */
@@ -72,7 +72,7 @@ static gr_json put_sized(gr_json into, const char *key, size_t size, gr_json_nod
         gr_json_fail(at, "cannot be put here: not a place of that kind");
         return at;
     }
-    if (key && !gr_is_utf8(key, size)) {
+    if (key && !gr_utf8_valid(key, size)) {
         gr_json_fail(at, "cannot be put here: the key is not UTF-8");
         return at;
     }
@@ -177,7 +177,7 @@ static void put_string(gr_json into, const char *key, const char *text, size_t s
 
 void gr_json_put_bytes(gr_json into, const char *key, const char *text, size_t size)
 {
-    if (gr_is_utf8(text, size))
+    if (gr_utf8_valid(text, size))
         put_string(into, key, text, size, false);
     else
         gr_json_fail((gr_json){into.doc, NULL, into.value, key, 0}, "the text is not UTF-8");
@@ -186,7 +186,7 @@ void gr_json_put_bytes(gr_json into, const char *key, const char *text, size_t s
 void gr_json_put_path(gr_json into, const char *key, const char *path)
 {
     size_t size = strlen(path);
-    put_string(into, key, path, size, !gr_is_utf8(path, size));
+    put_string(into, key, path, size, !gr_utf8_valid(path, size));
 }
 
 void gr_json_put_text(gr_json into, const char *key, const char *text)
@@ -290,7 +290,7 @@ static gr_status emit_bytes(output *o, const char *text, size_t n)
 {
     gr_status s = emit(o, "\"", 1);
     for (size_t i = 0, size; i < n && s == GR_OK; i += size) {
-        for (size = n - i < 4 ? n - i : 4; size && !gr_is_utf8(text + i, size);)
+        for (size = n - i < 4 ? n - i : 4; size && !gr_utf8_valid(text + i, size);)
             size--;
         char escape[8];
         if (!size) {

@@ -163,6 +163,11 @@ void gr_free(void *p)
     give_back(b);
 }
 
+void gr_text_free(char *text)
+{
+    gr_free(text);
+}
+
 gr_status gr_grow(void *p, size_t *cap, size_t need, size_t elem_size)
 {
     if (need <= *cap)

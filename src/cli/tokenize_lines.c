@@ -1,7 +1,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <unistd.h>
-#include "base/carried_error.h"
+#include "base/first_error.h"
 #include "base/content.h"
 #include "base/file.h"
 #include "base/json.h"
@@ -151,7 +151,7 @@ typedef struct lines {
     gr_tokenizer_scratch *scratch; /* one a worker */
     part part[MOST_PARTS];
     int64_t line; /* number of the next */
-    gr_carried_error error;
+    gr_first_error error;
 } lines;
 
 static void answer_part(void *ctx, int64_t index, int worker)
@@ -161,7 +161,7 @@ static void answer_part(void *ctx, int64_t index, int worker)
     int64_t number = p->line;
     gr_status status = GR_OK;
     p->out.size = 0;
-    if (gr_carried_is_lost(&l->error, index))
+    if (gr_first_error_skips(&l->error, index))
         return;
     for (const char *at = p->text; at < p->end && status == GR_OK; number++) {
         const char *newline = memchr(at, '\n', (size_t)(p->end - at)), *stop = newline ? newline : p->end;
@@ -172,7 +172,7 @@ static void answer_part(void *ctx, int64_t index, int worker)
         at = stop + 1;
     }
     if (status != GR_OK)
-        gr_carried_put(&l->error, index);
+        gr_first_error_put(&l->error, index);
 }
 
 /* The lines of text[0 .. size), answered in their order; those before one that fails too. */
@@ -194,7 +194,7 @@ static gr_status take_lines(lines *l, const char *text, size_t size)
         gr_parallel(l->pool, parts, answer_part, l);
         for (int i = 0; i < parts && i <= l->error.piece; i++)
             gr_out_bytes(l->part[i].out.data, l->part[i].out.size);
-        status = gr_carried_take(&l->error);
+        status = gr_first_error_take(&l->error);
     }
     /* Whoever writes line by line reads the answers so, too. */
     return status == GR_OK ? gr_out_finish() : status;
@@ -238,7 +238,7 @@ static gr_status take_stdin(lines *l)
 
 gr_status gr_lines_from_stdin(const gr_line_format *f, int threads)
 {
-    lines l = {.format = f, .line = 1, .error = GR_CARRIED_NONE};
+    lines l = {.format = f, .line = 1, .error = GR_FIRST_ERROR_NONE};
     l.pool = gr_pool_new(threads);
     l.scratch = l.pool ? gr_alloc_zero((size_t)gr_pool_threads(l.pool), sizeof *l.scratch) : NULL;
     gr_status status = l.scratch ? take_stdin(&l) : gr_error_status();

@@ -8,8 +8,8 @@
 #include "base/dtype.h"
 #include "base/file.h"
 #include "base/json.h"
-#include "base/json_pull.h"
 #include "base/mem.h"
+#include "base/utf8.h"
 #include "format/pickle.h"
 #include "format/safetensors.h"
 #include "format/zip.h"
@@ -505,7 +505,7 @@ static gr_status take_name(torch_file *t, const gr_pickle_value *key, char **to,
     *name = gr_pickle_describe(key);
     if (key->kind != GR_PICKLE_TEXT)
         return GR_OK;
-    if (memchr(key->is.text, 0, key->count) || !gr_is_utf8(key->is.text, key->count))
+    if (memchr(key->is.text, 0, key->count) || !gr_utf8_valid(key->is.text, key->count))
         return gr_fail(GR_ERR_FILE, "%s: byte %u: the name \"%s\" has a NUL in it or is no UTF-8\nthe file is damaged",
                        t->pickle_path, key->at, gr_printable(key->is.text, key->count, shown, sizeof shown));
     memcpy(*to, key->is.text, key->count);

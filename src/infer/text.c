@@ -5,7 +5,7 @@
 #include "base/error.h"
 #include "base/machine.h"
 #include "base/mem.h"
-#include "text/unicode/utf8.h"
+#include "base/utf8.h"
 
 enum { PREFILL = 512 }; /* tokens of the prompt between two looks at `cancel` */
 

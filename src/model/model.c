@@ -11,11 +11,6 @@
 #include <stdio.h>
 #include <string.h>
 
-void gr_text_free(char *text)
-{
-    gr_free(text);
-}
-
 /* ---- declaring ---------------------------------------------------------------------------------------------- */
 
 gr_status gr_model_trace(gr_model *m)

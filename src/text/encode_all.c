@@ -1,6 +1,6 @@
 /* Many texts on all threads. Short texts go together into one part, long ones are cut where that changes no id; parts
  * are made by shape alone, so the result does not depend on the number of threads. */
-#include "base/carried_error.h"
+#include "base/first_error.h"
 #include "base/thread.h"
 #include "text/tokenizer.h"
 
@@ -21,7 +21,7 @@ typedef struct job {
     size_t parts, cap;
     gr_tokenizer_scratch *scratch; /* one a worker */
     size_t *ends;                  /* within the part, until the parts are joined */
-    gr_carried_error error;
+    gr_first_error error;
 } job;
 
 /* Whether a text may be cut before a space that follows something else: the scanners have a border there, so what could
@@ -106,7 +106,7 @@ static void encode_part(void *ctx, int64_t index, int worker)
     part *p = &j->part[index];
     gr_tokenizer_scratch *s = &j->scratch[worker];
     gr_status status = GR_OK;
-    if (gr_carried_is_lost(&j->error, index))
+    if (gr_first_error_skips(&j->error, index))
         return;
     if (p->text)
         status = encode_one(j, s, p, p->text, p->size);
@@ -117,7 +117,7 @@ static void encode_part(void *ctx, int64_t index, int worker)
             gr_fail_in("text %zu", i);
     }
     if (status)
-        gr_carried_put(&j->error, index);
+        gr_first_error_put(&j->error, index);
 }
 
 /* The parts' ids one behind the other; frees them. */
@@ -150,7 +150,7 @@ static gr_status run_on(gr_pool *pool, job *j, size_t n, gr_encoded *out)
     gr_status status = j->scratch && out->ends ? make_parts(j, n) : GR_ERR_MEMORY;
     if (!status) {
         gr_parallel(pool, (int64_t)j->parts, encode_part, j);
-        status = gr_carried_take(&j->error);
+        status = gr_first_error_take(&j->error);
     }
     return status ? status : join(j, out);
 }
@@ -166,7 +166,7 @@ gr_status gr_tokenizer_encode_all(const gr_tokenizer *t, const gr_span *texts, s
     for (size_t i = 0; i < n; i++)
         if (texts[i].size && gr_lacks(texts[i].text, "gr_tokenizer_encode_all: a text"))
             return GR_ERR_ARGUMENT;
-    job j = {.tokenizer = t, .texts = texts, .flags = flags, .error = GR_CARRIED_NONE};
+    job j = {.tokenizer = t, .texts = texts, .flags = flags, .error = GR_FIRST_ERROR_NONE};
     *out = (gr_encoded){.n = n};
     gr_pool *pool = gr_pool_new(threads);
     gr_status status = pool ? run_on(pool, &j, n, out) : gr_error_status();

@@ -1,7 +1,7 @@
 /* Counting the words of a text on all threads. A text is cut where no word can go on: behind a line where every line is
  * a text, else between a character that is no white space and one that is. */
 #include <stdio.h>
-#include "base/carried_error.h"
+#include "base/first_error.h"
 #include "base/json.h"
 #include "text/stages/scan.h"
 #include "text/trainer.h"
@@ -57,7 +57,7 @@ typedef struct counting {
     const char *name;               /* of a .jsonl file; NULL: plain text */
     const char *at[MOST_PARTS + 1]; /* where the parts begin, and the end of the last */
     int64_t line[MOST_PARTS];       /* number of a part's first line */
-    gr_carried_error error;
+    gr_first_error error;
 } counting;
 
 static gr_status count_words(gr_word_counts *counts, const char *p, const char *end)
@@ -126,12 +126,12 @@ static void count_part(void *ctx, int64_t part, int worker)
 {
     counting *c = ctx;
     gr_word_counts *counts = &c->trainer->counts[worker];
-    if (gr_carried_is_lost(&c->error, part))
+    if (gr_first_error_skips(&c->error, part))
         return;
     gr_status status = c->name ? count_jsonl(c, counts, c->at[part], c->at[part + 1], c->line[part])
                                : count_span(c, counts, c->at[part], c->at[part + 1]);
     if (status)
-        gr_carried_put(&c->error, part);
+        gr_first_error_put(&c->error, part);
 }
 
 static int64_t count_newlines(const char *p, const char *end)
@@ -148,7 +148,7 @@ static gr_status count_all(gr_tokenizer_trainer *t, const char *name, const char
     const char *end = text + size, *p = text;
     bool by_line = name || !t->options.whole_texts;
     while (p < end) {
-        counting c = {.trainer = t, .name = name, .at = {p}, .error = GR_CARRIED_NONE};
+        counting c = {.trainer = t, .name = name, .at = {p}, .error = GR_FIRST_ERROR_NONE};
         int parts = 0;
         while (p < end && parts < MOST_PARTS) {
             c.line[parts] = name ? *line : 0;
@@ -158,7 +158,7 @@ static gr_status count_all(gr_tokenizer_trainer *t, const char *name, const char
             c.at[++parts] = p;
         }
         gr_parallel(t->pool, parts, count_part, &c);
-        gr_status status = gr_carried_take(&c.error);
+        gr_status status = gr_first_error_take(&c.error);
         if (status)
             return status;
         t->bytes += p - c.at[0];

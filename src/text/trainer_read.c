@@ -8,7 +8,7 @@
 #include "base/log.h"
 #include "format/records.h"
 #include "text/trainer.h"
-#include "text/unicode/utf8.h"
+#include "base/utf8.h"
 
 enum { BLOCK = 8 << 20 };
 
@@ -97,8 +97,7 @@ static gr_status look_at(const char *name, const gr_bytes *text, bool *jsonl, bo
 /* Said once for all files. */
 static void look_for_bytes(gr_tokenizer_trainer *t, const char *name, const char *text, size_t size, int64_t before)
 {
-    /* The text has been read by now. */
-    size_t whole = t->told_of_bytes || !gr_utf8_seen_invalid() ? size : gr_utf8_prefix(text, size);
+    size_t whole = t->told_of_bytes ? size : gr_utf8_prefix(text, size);
     const char *nul = t->told_of_nul || !size ? NULL : memchr(text, 0, size);
     if (nul)
         gr_remark(GR_LOG_WARN, "%.400s: byte %lld is NUL, which is read as a character", name,

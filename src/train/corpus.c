@@ -6,7 +6,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "format/records.h"
-#include "text/unicode/utf8.h"
+#include "base/utf8.h"
 
 #include <errno.h>
 #include <stdio.h>

@@ -4,7 +4,7 @@
 #include <math.h>
 #include "text/files/convert.h"
 #include "text/files/json_text.h"
-#include "text/unicode/utf8.h"
+#include "base/utf8.h"
 #include "text/vocab/vocab.h"
 #include "base/base64.h"
 #include "base/error.h"

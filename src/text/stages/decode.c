@@ -1,5 +1,6 @@
 #include "text/stages/decode.h"
 #include "text/unicode/byte_level.h"
+#include "text/stages/chain.h"
 #include "text/stages/pattern.h"
 
 /* ---- lists of strings ---- */
@@ -377,33 +378,28 @@ static const kind kinds[] = {
 
 /* ---- the chain ---- */
 
-static gr_status read_step(gr_decoder *d, gr_json value, int depth)
+static gr_status add_step(void *to, const void *kind_of_step, gr_json value)
 {
-    const char *type = gr_json_text(value, "type", "");
-    gr_status status = gr_json_check(value.doc);
-    if (!status && strcmp(type, "Sequence") == 0 && depth < 8) {
-        gr_json list = gr_json_get(value, "decoders");
-        for (size_t i = 0; i < gr_json_size(list) && !status; i++)
-            status = read_step(d, gr_json_item(list, i), depth + 1);
+    gr_decoder *d = to;
+    const kind *k = kind_of_step;
+    gr_status status = gr_grow(&d->step, &d->cap, d->n + 1, sizeof *d->step);
+    if (status)
         return status;
-    }
-    for (size_t i = 0; i < sizeof kinds / sizeof *kinds && !status; i++) {
-        if (strcmp(type, kinds[i].type) != 0)
-            continue;
-        status = gr_grow(&d->step, &d->cap, d->n + 1, sizeof *d->step);
-        if (status)
-            return status;
-        step *s = &d->step[d->n++];
-        *s = (step){.kind = &kinds[i]};
-        status = kinds[i].read(s, value);
-        return status ? status : gr_json_check(value.doc);
-    }
-    return status ? status
-                  : gr_json_fail(value,
-                                 "decoder \"%s\" is not supported\nsupported are those of tokenizers: ByteLevel, "
-                                 "ByteFallback, Fuse, Strip, Replace, Metaspace, BPEDecoder, WordPiece, CTC, Sequence",
-                                 type);
+    step *s = &d->step[d->n++];
+    *s = (step){.kind = k};
+    return k->read(s, value);
 }
+
+static const gr_chain chain = {
+    .stage = "decoder",
+    .list = "decoders",
+    .supported = "those of tokenizers: ByteLevel, ByteFallback, Fuse, Strip, Replace, Metaspace, BPEDecoder, "
+                 "WordPiece, CTC",
+    .kinds = kinds,
+    .count = sizeof kinds / sizeof *kinds,
+    .size = sizeof *kinds,
+    .add = add_step,
+};
 
 gr_decoder *gr_decoder_read(gr_json value)
 {
@@ -411,7 +407,7 @@ gr_decoder *gr_decoder_read(gr_json value)
     if (!d)
         return NULL;
     d->join_with_space = !gr_json_is(value);
-    if (!d->join_with_space && read_step(d, value, 0)) {
+    if (!d->join_with_space && gr_chain_read(&chain, value, d)) {
         gr_decoder_free(d);
         return NULL;
     }

@@ -1,4 +1,5 @@
 #include "text/stages/normalize.h"
+#include "text/stages/chain.h"
 #include "text/stages/normalize_bert.h"
 #include "text/stages/pattern.h"
 #include "text/unicode/byte_level.h"
@@ -255,39 +256,33 @@ static const kind kinds[] = {
     {"ByteLevel", read_nothing, run_byte_level, GR_NFC},
 };
 
-static gr_status read_step(gr_normalizer *d, gr_json value, int depth)
+static gr_status add_step(void *to, const void *kind_of_step, gr_json value)
 {
-    const char *type = gr_json_text(value, "type", "");
-    gr_status status = gr_json_check(value.doc);
-    if (!status && strcmp(type, "Sequence") == 0 && depth < 8) {
-        gr_json list = gr_json_get(value, "normalizers");
-        for (size_t i = 0; i < gr_json_size(list) && !status; i++)
-            status = read_step(d, gr_json_item(list, i), depth + 1);
+    gr_normalizer *n = to;
+    const kind *k = kind_of_step;
+    gr_status status = gr_grow(&n->step, &n->cap, n->n + 1, sizeof *n->step);
+    if (status)
         return status;
-    }
-    for (size_t i = 0; i < sizeof kinds / sizeof *kinds && !status; i++) {
-        if (strcmp(type, kinds[i].type) != 0)
-            continue;
-        status = gr_grow(&d->step, &d->cap, d->n + 1, sizeof *d->step);
-        if (status)
-            return status;
-        step *s = &d->step[d->n++];
-        *s = (step){.kind = &kinds[i]};
-        status = kinds[i].read(s, value);
-        return status ? status : gr_json_check(value.doc);
-    }
-    return status ? status
-                  : gr_json_fail(
-                        value,
-                        "normalizer \"%s\" is not supported\nsupported are NFC, NFD, NFKC, NFKD, Lowercase, "
-                        "StripAccents, Strip, Nmt, Replace, Prepend, BertNormalizer, Precompiled, ByteLevel, Sequence",
-                        type);
+    step *s = &n->step[n->n++];
+    *s = (step){.kind = k};
+    return k->read(s, value);
 }
+
+static const gr_chain chain = {
+    .stage = "normalizer",
+    .list = "normalizers",
+    .supported = "NFC, NFD, NFKC, NFKD, Lowercase, StripAccents, Strip, Nmt, Replace, Prepend, BertNormalizer, "
+                 "Precompiled, ByteLevel",
+    .kinds = kinds,
+    .count = sizeof kinds / sizeof *kinds,
+    .size = sizeof *kinds,
+    .add = add_step,
+};
 
 gr_normalizer *gr_normalizer_read(gr_json value)
 {
     gr_normalizer *n = gr_alloc_zero(1, sizeof *n);
-    if (n && gr_json_is(value) && read_step(n, value, 0)) {
+    if (n && gr_json_is(value) && gr_chain_read(&chain, value, n)) {
         gr_normalizer_free(n);
         return NULL;
     }

@@ -1,5 +1,5 @@
 #include "text/stages/pattern.h"
-#include "text/unicode/utf8.h"
+#include "base/utf8.h"
 
 gr_status gr_pattern_set(gr_pattern *out, const char *text, size_t size)
 {

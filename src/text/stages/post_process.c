@@ -1,5 +1,6 @@
 #include <string.h>
 #include "text/stages/post_process.h"
+#include "text/stages/chain.h"
 #include "base/mem.h"
 
 /* Hugging Face's processors hand on a list of encodings. A template makes an encoding of each of its items and can take
@@ -101,7 +102,7 @@ static gr_status read_template(reading *r, gr_json value)
 }
 
 /* [CLS] first [SEP] second [SEP]; RoBERTa's second has the separator before it too. "cls" and "sep" are ["[CLS]", id]. */
-static gr_status read_cls_sep(reading *r, gr_json value, bool roberta)
+static gr_status put_around(reading *r, gr_json value, bool roberta)
 {
     int32_t cls = (int32_t)gr_json_as_int(gr_json_item(gr_json_get(value, "cls"), 1), 0, INT32_MAX - 1);
     int32_t sep = (int32_t)gr_json_as_int(gr_json_item(gr_json_get(value, "sep"), 1), 0, INT32_MAX - 1);
@@ -120,27 +121,50 @@ static gr_status read_cls_sep(reading *r, gr_json value, bool roberta)
     return status;
 }
 
-static gr_status read_processor(reading *r, gr_json value, int depth)
+static gr_status read_bert(reading *r, gr_json value)
 {
-    const char *type = gr_json_text(value, "type", "");
-    gr_status status = gr_json_check(value.doc);
-    if (status || strcmp(type, "ByteLevel") == 0)
-        return status; /* moves offsets, never ids */
-    if (strcmp(type, "Sequence") == 0 && depth < 8) {
-        gr_json list = gr_json_get(value, "processors");
-        for (size_t i = 0; i < gr_json_size(list) && !status; i++)
-            status = read_processor(r, gr_json_item(list, i), depth + 1);
-        return status;
-    }
-    if (strcmp(type, "TemplateProcessing") == 0)
-        return read_template(r, value);
-    if (strcmp(type, "BertProcessing") == 0 || strcmp(type, "RobertaProcessing") == 0)
-        return read_cls_sep(r, value, *type == 'R');
-    return gr_json_fail(value,
-                        "post-processor \"%s\" is not supported\nsupported are ByteLevel, TemplateProcessing, "
-                        "BertProcessing, RobertaProcessing, Sequence",
-                        type);
+    return put_around(r, value, false);
 }
+
+static gr_status read_roberta(reading *r, gr_json value)
+{
+    return put_around(r, value, true);
+}
+
+/* Moves offsets, never ids. */
+static gr_status read_byte_level(reading *r, gr_json value)
+{
+    (void)r, (void)value;
+    return GR_OK;
+}
+
+typedef struct kind {
+    const char *type;
+    gr_status (*read)(reading *r, gr_json value);
+} kind;
+
+static const kind kinds[] = {
+    {"ByteLevel", read_byte_level},
+    {"TemplateProcessing", read_template},
+    {"BertProcessing", read_bert},
+    {"RobertaProcessing", read_roberta},
+};
+
+static gr_status read_kind(void *to, const void *kind_of_processor, gr_json value)
+{
+    const kind *k = kind_of_processor;
+    return k->read(to, value);
+}
+
+static const gr_chain chain = {
+    .stage = "post-processor",
+    .list = "processors",
+    .supported = "ByteLevel, TemplateProcessing, BertProcessing, RobertaProcessing",
+    .kinds = kinds,
+    .count = sizeof kinds / sizeof *kinds,
+    .size = sizeof *kinds,
+    .add = read_kind,
+};
 
 gr_status gr_post_read(gr_json value, bool special, gr_post *out)
 {
@@ -150,7 +174,7 @@ gr_status gr_post_read(gr_json value, bool special, gr_post *out)
     if (!status)
         status = add_item(text, (gr_post_item){true, 0});
     if (!status && gr_json_is(value))
-        status = read_processor(&r, value, 0);
+        status = gr_chain_read(&chain, value, &r);
     for (size_t i = 0; i < r.now.n && !status; i++)
         status = add_items(out, &r.now.at[i]);
     free_parts(&r.now);

@@ -1,5 +1,6 @@
 #include "text/stages/pretokenize.h"
 #include "text/unicode/byte_level.h"
+#include "text/stages/chain.h"
 #include "text/stages/pattern.h"
 
 gr_status gr_pieces_add(gr_pieces *p, const char *text, size_t size, size_t zero)
@@ -426,36 +427,31 @@ static gr_status add_step(gr_pretokenizer *p, const kind *k, step **out)
     return GR_OK;
 }
 
-static gr_status read_step(gr_pretokenizer *p, gr_json value, int depth)
+static gr_status read_kind(void *to, const void *kind_of_step, gr_json value)
 {
-    const char *type = gr_json_text(value, "type", "");
-    gr_status status = gr_json_check(value.doc);
+    gr_pretokenizer *p = to;
+    const kind *k = kind_of_step;
     step *s;
-    if (!status && strcmp(type, "Sequence") == 0 && depth < 8) {
-        gr_json list = gr_json_get(value, "pretokenizers");
-        for (size_t i = 0; i < gr_json_size(list) && !status; i++)
-            status = read_step(p, gr_json_item(list, i), depth + 1);
-        return status;
-    }
-    for (size_t i = 0; i < sizeof kinds / sizeof *kinds && !status; i++) {
-        if (strcmp(type, kinds[i].type) != 0)
-            continue;
-        status = add_step(p, &kinds[i], &s);
-        if (!status)
-            status = kinds[i].read(s, value);
-        if (!status)
-            status = gr_json_check(value.doc);
-        if (!status && kinds[i].run == run_byte_level)
-            status = add_step(p, &alphabet, &s);
-        return status;
-    }
-    return status ? status
-                  : gr_json_fail(value,
-                                 "pre-tokenizer \"%s\" is not supported\nsupported are ByteLevel, Split, Digits, "
-                                 "Punctuation, Whitespace, WhitespaceSplit, CharDelimiterSplit, Metaspace, "
-                                 "UnicodeScripts, FixedLength, BertPreTokenizer, Sequence",
-                                 type);
+    gr_status status = add_step(p, k, &s);
+    if (!status)
+        status = k->read(s, value);
+    if (!status)
+        status = gr_json_check(value.doc);
+    if (!status && k->run == run_byte_level)
+        status = add_step(p, &alphabet, &s);
+    return status;
 }
+
+static const gr_chain chain = {
+    .stage = "pre-tokenizer",
+    .list = "pretokenizers",
+    .supported = "ByteLevel, Split, Digits, Punctuation, Whitespace, WhitespaceSplit, CharDelimiterSplit, Metaspace, "
+                 "UnicodeScripts, FixedLength, BertPreTokenizer",
+    .kinds = kinds,
+    .count = sizeof kinds / sizeof *kinds,
+    .size = sizeof *kinds,
+    .add = read_kind,
+};
 
 /* Only one ByteLevel, and that at the end: then the last step, its alphabet, can be left to the vocabulary. */
 static bool ends_in_alphabet(const gr_pretokenizer *p)
@@ -471,7 +467,7 @@ gr_pretokenizer *gr_pretokenizer_read(gr_json value, bool *raw_bytes)
     gr_pretokenizer *p = gr_alloc_zero(1, sizeof *p);
     if (!p)
         return NULL;
-    if (gr_json_is(value) && read_step(p, value, 0)) {
+    if (gr_json_is(value) && gr_chain_read(&chain, value, p)) {
         gr_pretokenizer_free(p);
         return NULL;
     }

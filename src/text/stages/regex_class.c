@@ -1,7 +1,7 @@
 /* Brackets: sets in sets, intersections, ranges, POSIX names. What [...] means is worked out here, code point by code
  * point, so that nothing of it is left to another library's reading. */
 #include "text/stages/regex_reader.h"
-#include "text/unicode/utf8.h"
+#include "base/utf8.h"
 
 enum { deepest_class = 32 };
 

@@ -1,7 +1,7 @@
 /* What a backslash makes of what is behind it: classes and single characters. */
 #include "text/stages/regex_reader.h"
 #include "text/stages/regex_translate.h"
-#include "text/unicode/utf8.h"
+#include "base/utf8.h"
 #include "base/error.h"
 
 gr_status gr_regex_refuse(const gr_regex_reader *r, const char *at, const char *what)

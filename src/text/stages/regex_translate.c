@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include "text/stages/regex_reader.h"
 #include "text/stages/regex_translate.h"
-#include "text/unicode/utf8.h"
+#include "base/utf8.h"
 #include "text/unicode/unicode.h"
 #include "base/error.h"
 

@@ -1,7 +1,7 @@
 #include <stdio.h>
 #include "text/stages/unigram.h"
 #include "text/vocab/trie.h"
-#include "text/unicode/utf8.h"
+#include "base/utf8.h"
 #include "base/error.h"
 
 typedef struct unigram {

@@ -1,5 +1,5 @@
 #include "text/stages/word_piece.h"
-#include "text/unicode/utf8.h"
+#include "base/utf8.h"
 #include "text/vocab/trie.h"
 #include "base/error.h"
 

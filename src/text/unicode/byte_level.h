@@ -2,7 +2,7 @@
 #ifndef GR_TEXT_BYTE_LEVEL_H
 #define GR_TEXT_BYTE_LEVEL_H
 
-#include "text/unicode/utf8.h"
+#include "base/utf8.h"
 
 /* The code point that stands for a byte: itself where printable in Latin-1, else U+0100 and on in order of bytes. */
 uint32_t gr_byte_to_char(unsigned char byte);

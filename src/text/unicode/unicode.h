@@ -3,7 +3,7 @@
 #ifndef GR_TEXT_UNICODE_H
 #define GR_TEXT_UNICODE_H
 
-#include "text/unicode/utf8.h"
+#include "base/utf8.h"
 
 enum {
     GR_CLASS_LETTER = 1,        /* \p{L} */

@@ -1,7 +1,7 @@
 /* UTF-8. An invalid byte is a character of its own, so no input is lost and no position moves: it reads as a code point
  * from GR_INVALID_BYTE on, which is no letter, number or space and stands in no vocabulary. */
-#ifndef GR_TEXT_UTF8_H
-#define GR_TEXT_UTF8_H
+#ifndef GR_BASE_UTF8_H
+#define GR_BASE_UTF8_H
 
 #include "base/buffer.h"
 
@@ -24,9 +24,6 @@ static inline uint32_t gr_utf8_read(const char *p, const char *end, int *size)
 int gr_utf8_write(uint32_t c, char *out);
 
 bool gr_utf8_valid(const char *p, size_t size);
-/* Has any text of this process had a byte that is no part of a character? Noted by whoever reads one, for good: so those
- * who read a text anyway need not look for it. */
-bool gr_utf8_seen_invalid(void);
 /* Bytes before the first that is no part of a character; size when all are. */
 size_t gr_utf8_prefix(const char *p, size_t size);
 

@@ -1,6 +1,5 @@
-#include "text/unicode/utf8.h"
-
-#include <stdatomic.h>
+/* Reading, writing, checking and mending UTF-8. */
+#include "base/utf8.h"
 
 static bool is_tail(unsigned char c)
 {
@@ -49,19 +48,6 @@ static int prefix(const char *p, const char *end, bool *whole)
     return have;
 }
 
-static atomic_bool seen_invalid;
-
-bool gr_utf8_seen_invalid(void)
-{
-    return atomic_load_explicit(&seen_invalid, memory_order_relaxed);
-}
-
-static void note_invalid(void)
-{
-    if (!gr_utf8_seen_invalid()) /* no two threads write in turn */
-        atomic_store_explicit(&seen_invalid, true, memory_order_relaxed);
-}
-
 uint32_t gr_utf8_read_long(const char *p, const char *end, int *size)
 {
     const unsigned char *u = (const unsigned char *)p;
@@ -70,10 +56,8 @@ uint32_t gr_utf8_read_long(const char *p, const char *end, int *size)
     *size = 1;
     if (u[0] < 0x80)
         return u[0];
-    if (!whole) {
-        note_invalid();
+    if (!whole)
         return GR_INVALID_BYTE + u[0];
-    }
     *size = n;
     if (n == 2)
         return (u[0] & 0x1Fu) << 6 | (u[1] & 0x3Fu);
@@ -123,31 +107,34 @@ static size_t short_prefix(const char *p, size_t size)
  * shift, whatever it is. */
 enum {
     WRONG = 0,
-    WHOLE = 6,
+    WHOLE = 6, /* and 6 more for each tail that is missing: */
     ONE = 12,
     TWO = 18,
-    AFTER_E0 = 24,
-    AFTER_ED = 30,
-    AFTER_F0 = 36,
-    THREE = 42,
-    AFTER_F4 = 48
+    THREE = 24,
+    NARROW = 30 /* behind the first of `narrow`, and so on */
 };
+
+/* Lead bytes whose second byte is in a range of its own. */
+static const unsigned char narrow[] = {0xE0, 0xED, 0xF0, 0xF4};
+enum { N_NARROW = sizeof narrow };
 
 static uint64_t next_states(unsigned char c)
 {
-    static const struct {
-        uint8_t state, low, high, next;
-    } steps[] = {{WHOLE, 0x00, 0x7F, WHOLE},    {WHOLE, 0xC2, 0xDF, ONE},      {WHOLE, 0xE0, 0xE0, AFTER_E0},
-                 {WHOLE, 0xE1, 0xEC, TWO},      {WHOLE, 0xED, 0xED, AFTER_ED}, {WHOLE, 0xEE, 0xEF, TWO},
-                 {WHOLE, 0xF0, 0xF0, AFTER_F0}, {WHOLE, 0xF1, 0xF3, THREE},    {WHOLE, 0xF4, 0xF4, AFTER_F4},
-                 {ONE, 0x80, 0xBF, WHOLE},      {TWO, 0x80, 0xBF, ONE},        {AFTER_E0, 0xA0, 0xBF, ONE},
-                 {AFTER_ED, 0x80, 0x9F, ONE},   {AFTER_F0, 0x90, 0xBF, TWO},   {THREE, 0x80, 0xBF, TWO},
-                 {AFTER_F4, 0x80, 0x8F, TWO}};
-    uint64_t row = 0;
-    for (size_t i = 0; i < sizeof steps / sizeof *steps; i++)
-        if (c >= steps[i].low && c <= steps[i].high)
-            row |= (uint64_t)steps[i].next << steps[i].state;
-    return row;
+    unsigned char low, high;
+    uint64_t row = 0, behind = c < 0x80 ? WHOLE : WRONG;
+    int need = lead(c, &low, &high);
+    if (need)
+        behind = WHOLE + 6 * ((uint64_t)need - 1);
+    if (is_tail(c))
+        row = WHOLE << ONE | ONE << TWO | TWO << THREE;
+    for (uint64_t i = 0; i < N_NARROW; i++) {
+        int left = lead(narrow[i], &low, &high) - 2;
+        if (c == narrow[i])
+            behind = NARROW + 6 * i;
+        if (c >= low && c <= high)
+            row |= (uint64_t)(WHOLE + 6 * left) << (NARROW + 6 * i);
+    }
+    return row | behind << WHOLE;
 }
 
 /* Where a character begins, at `at` or a little before. */

@@ -1,7 +1,7 @@
-#include "base/carried_error.h"
+#include "base/first_error.h"
 #include <stdio.h>
 
-void gr_carried_put(gr_carried_error *e, int64_t piece)
+void gr_first_error_put(gr_first_error *e, int64_t piece)
 {
     pthread_mutex_lock(&e->lock);
     if (piece < e->piece) {
@@ -12,7 +12,7 @@ void gr_carried_put(gr_carried_error *e, int64_t piece)
     pthread_mutex_unlock(&e->lock);
 }
 
-bool gr_carried_is_lost(gr_carried_error *e, int64_t piece)
+bool gr_first_error_skips(gr_first_error *e, int64_t piece)
 {
     pthread_mutex_lock(&e->lock);
     bool lost = e->piece < piece;
@@ -20,7 +20,7 @@ bool gr_carried_is_lost(gr_carried_error *e, int64_t piece)
     return lost;
 }
 
-gr_status gr_carried_take(gr_carried_error *e)
+gr_status gr_first_error_take(gr_first_error *e)
 {
     return e->piece == INT64_MAX ? GR_OK : gr_fail(e->status, "%s", e->text);
 }
