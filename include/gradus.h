@@ -89,9 +89,18 @@ GR_API void gr_text_free(char *text); /* text that the library made for its call
 
 /* ---- dtypes ------------------------------------------------------------------------------------------------- */
 
-typedef enum gr_dtype { GR_F64, GR_F32, GR_F16, GR_BF16, GR_I64, GR_I32, GR_U8, GR_BOOL, GR_DTYPE_COUNT } gr_dtype;
+/* Every dtype there is: GR_F32 is named "f32". Numbers never change: a new dtype goes to the end, so that programs meet it
+ * as a number they do not know. docs/add-a-dtype.md */
+#define GR_DTYPES(X) X(F64, f64) X(F32, f32) X(F16, f16) X(BF16, bf16) X(I64, i64) X(I32, i32) X(U8, u8) X(BOOL, bool)
 
-/* "f32"; NULL for a value that is no dtype. */
+#define GR_DTYPE_CONSTANT(constant, name) GR_##constant,
+typedef enum gr_dtype {
+    GR_DTYPES(GR_DTYPE_CONSTANT) /* GR_F64, GR_F32, … */
+    GR_DTYPE_NONE = 0x7fffffff   /* no dtype */
+} gr_dtype;
+#undef GR_DTYPE_CONSTANT
+
+/* "f32"; NULL for a value that is no dtype: all there are have the numbers from 0 to the first NULL. */
 GR_API const char *gr_dtype_name(gr_dtype dtype);
 
 /* ---- devices ------------------------------------------------------------------------------------------------ */
@@ -120,7 +129,7 @@ GR_API gr_status gr_graph_check(const gr_graph *graph);
 /* One line a node ("%7 h.0.attn.softmax = softmax f32[2,4,8,8] %5"), to `write` in order. */
 GR_API void gr_graph_print(const gr_graph *graph, void (*write)(void *user, const char *line), void *user);
 
-/* Tensors are read with these. Pointers live as long as the graph. Of NULL the dtype is GR_DTYPE_COUNT. */
+/* Tensors are read with these. Pointers live as long as the graph. Of NULL the dtype is GR_DTYPE_NONE. */
 GR_API gr_dtype gr_tensor_dtype(const gr_tensor *t);
 GR_API int gr_tensor_ndim(const gr_tensor *t);
 GR_API const int64_t *gr_tensor_shape(const gr_tensor *t);

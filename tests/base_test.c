@@ -480,8 +480,10 @@ TEST(integers_truncate_and_saturate)
 TEST(rows_equal_single_values)
 {
     enum { N = 67 };
-    for (int d = 0; d < GR_DTYPE_COUNT; d++) {
+    for (int d = 0; gr_dtype_name((gr_dtype)d); d++) {
         const gr_dtype_info *info = gr_dtype_get((gr_dtype)d);
+        if (info->block > 1)
+            continue; /* dtype_test.c */
         float in[N], out[N];
         double row[N], one[N]; /* large enough for every dtype */
         for (int i = 0; i < N; i++)
@@ -501,11 +503,12 @@ TEST(rows_equal_single_values)
 
 TEST(dtype_names_and_sizes)
 {
+    /* Numbers are for ever: programs were compiled with them. */
     static const char *const names[][2] = {{"f64", "F64"}, {"f32", "F32"}, {"f16", "F16"}, {"bf16", "BF16"},
                                            {"i64", "I64"}, {"i32", "I32"}, {"u8", "U8"},   {"bool", "BOOL"}};
     static const int bytes[] = {8, 4, 2, 2, 8, 4, 1, 1};
-    for (int i = 0; i < GR_DTYPE_COUNT; i++) {
-        gr_dtype a = GR_DTYPE_COUNT, b = GR_DTYPE_COUNT;
+    for (int i = 0; i < (int)(sizeof names / sizeof *names); i++) {
+        gr_dtype a = GR_DTYPE_NONE, b = GR_DTYPE_NONE;
         CHECK(gr_dtype_from_name(names[i][0], &a) && gr_dtype_from_safetensors(names[i][1], &b));
         CHECK((int)a == i && (int)b == i);
         CHECK_EQ_STR(gr_dtype_name(a), names[i][0]);
@@ -513,7 +516,7 @@ TEST(dtype_names_and_sizes)
     }
     gr_dtype d;
     CHECK(!gr_dtype_from_name("F32", &d) && !gr_dtype_from_safetensors("F8_E4M3", &d));
-    CHECK(gr_dtype_name(GR_DTYPE_COUNT) == NULL && gr_dtype_name((gr_dtype)-1) == NULL);
+    CHECK(gr_dtype_name(GR_DTYPE_NONE) == NULL && gr_dtype_name((gr_dtype)-1) == NULL);
     CHECK(gr_dtype_size(GR_F64, INT64_MAX / 2) == SIZE_MAX && gr_dtype_size(GR_U8, -1) == SIZE_MAX);
 }
 

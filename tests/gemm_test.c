@@ -44,7 +44,7 @@ typedef struct operand {
 
 static operand make_operand(gr_dtype dtype, int64_t count, bool odd)
 {
-    operand o = {room((size_t)count * (size_t)gr_dtype_get(dtype)->bytes), room((size_t)count * sizeof(float)), count};
+    operand o = {room((size_t)count * (size_t)gr_dtype_width(dtype)), room((size_t)count * sizeof(float)), count};
     for (int64_t i = 0; i < count; i++)
         o.values[i] = draw_value();
     const float odd_values[] = {NAN, INFINITY, -INFINITY};

@@ -345,18 +345,18 @@ TEST(launches)
         gr_operand y = operand(&g, dtypes[k], N);
         gr_call call = {.n_out = 1, .out = &y};
         CHECK(y.data);
-        CHECK_OK(run_call(&g, &call, run_iota, got, (size_t)(N * d->bytes)));
+        CHECK_OK(run_call(&g, &call, run_iota, got, (size_t)(N * d->block_bytes)));
         for (int i = 0; i < N; i++) {
             char want[8] = {0};
             d->store(want, 0, dtypes[k] == GR_U8 ? i & 255 : i);
             NOTE("%s[%d]", d->name, i);
-            CHECK(memcmp(got + i * d->bytes, want, (size_t)d->bytes) == 0);
+            CHECK(memcmp(got + i * d->block_bytes, want, (size_t)d->block_bytes) == 0);
         }
-        CHECK_OK(run_call(&g, &call, run_fill, got, (size_t)(N * d->bytes)));
+        CHECK_OK(run_call(&g, &call, run_fill, got, (size_t)(N * d->block_bytes)));
         for (int i = 0; i < N; i++) {
             char want[8] = {0};
             d->store(want, 0, -2.5);
-            CHECK(memcmp(got + i * d->bytes, want, (size_t)d->bytes) == 0);
+            CHECK(memcmp(got + i * d->block_bytes, want, (size_t)d->block_bytes) == 0);
         }
     }
     gr_gpu_close(&g);

@@ -84,7 +84,7 @@ TEST(what_frees_takes_null)
     gr_set_log(NULL, NULL);
     CHECK_EQ_INT(gr_error_status(), GR_OK);
     CHECK_EQ_STR(gr_error(), "");
-    CHECK(*gr_version() && gr_op_list(0) && !gr_dtype_name(GR_DTYPE_COUNT));
+    CHECK(*gr_version() && gr_op_list(0) && !gr_dtype_name(GR_DTYPE_NONE));
     gr_set_allocator(NULL, NULL); /* the system's */
 }
 
@@ -104,7 +104,7 @@ TEST(graphs)
     IS(gr_graph_check(NULL), GR_ERR_ARGUMENT);
     gr_graph_print(NULL, write_line, NULL);
     gr_graph_print(t.graph, NULL, NULL);
-    IS(gr_tensor_dtype(NULL), GR_DTYPE_COUNT);
+    IS(gr_tensor_dtype(NULL), GR_DTYPE_NONE);
     IS(gr_tensor_ndim(NULL), -1);
     IS(gr_tensor_count(NULL), -1);
     REFUSES(gr_tensor_shape(NULL));

@@ -146,7 +146,7 @@ double *op_cotangent(const op_call *call, int level, int index, int64_t count)
 /* Values as elements of a dtype. */
 static void *encoded(const double *v, int64_t n, gr_dtype d)
 {
-    void *p = room((size_t)n * (size_t)gr_dtype_get(d)->bytes);
+    void *p = room((size_t)n * (size_t)gr_dtype_width(d));
     for (int64_t i = 0; i < n; i++)
         gr_dtype_get(d)->store(p, i, v[i]);
     return p;
@@ -176,7 +176,7 @@ static gr_tensor *feed_strided(op_case *c, int k, const gr_spec *s)
     int64_t rows = s->ndim >= 2 ? s->shape[last - 1] : 1, columns = s->shape[last], width = wide.shape[last];
     wide.shape[last] += BEFORE + AFTER;
     const gr_dtype_info *d = gr_dtype_get(s->dtype);
-    size_t size = (size_t)gr_spec_count(&wide) * (size_t)d->bytes;
+    size_t size = (size_t)gr_spec_count(&wide) * (size_t)gr_dtype_width(s->dtype);
     unsigned char *data = memset(room(size), 0xFF, size);
     for (int64_t i = 0; i < c->call->count[k]; i++) {
         int64_t r = i / columns % rows, q = i % columns, block = i / (rows * columns);
@@ -316,7 +316,7 @@ gr_status op_case_open(op_case *c, const op_call *call, gr_device *device, gr_dt
         op_result *r = &c->results[i];
         r->count = gr_spec_count(&r->spec);
         r->value = room((size_t)r->count * sizeof(double));
-        c->buffers[i] = room((size_t)r->count * (size_t)gr_dtype_get(r->spec.dtype)->bytes);
+        c->buffers[i] = room((size_t)r->count * (size_t)gr_dtype_width(r->spec.dtype));
     }
     return c->program ? GR_OK : gr_error_status();
 }
@@ -344,7 +344,7 @@ void op_case_set(op_case *c, int k, int64_t element, double value)
 
 static size_t bytes_of(const op_result *r)
 {
-    return (size_t)r->count * (size_t)gr_dtype_get(r->spec.dtype)->bytes;
+    return (size_t)r->count * (size_t)gr_dtype_width(r->spec.dtype);
 }
 
 /* Before the run the states get the sample's values, after it they are read. */

@@ -318,7 +318,7 @@ static void check_threads(const op_call *call, int sample, int p, unsigned flags
     }
     EXPECT(s == GR_OK && t == GR_OK, "%s sample %d, two numbers of threads", call->op->name, sample);
     for (int r = 0; s == GR_OK && t == GR_OK && r < a.n_results; r++) {
-        size_t bytes = (size_t)a.results[r].count * (size_t)gr_dtype_get(a.results[r].spec.dtype)->bytes;
+        size_t bytes = (size_t)a.results[r].count * (size_t)gr_dtype_width(a.results[r].spec.dtype);
         EXPECT(memcmp(a.buffers[r], b.buffers[r], bytes) == 0, "%s sample %d, %s: result %d depends on the threads",
                call->op->name, sample, gr_dtype_name(precisions[p].dtype), r);
     }

@@ -167,7 +167,7 @@ static void check_kept(const char *dir, gr_dtype d, bool aligned)
         check_store(&s, d, aligned && strcmp(devices[i], "far") != 0);
         check_same_logits(&s, &wide);
         CHECK_EQ_INT(gr_model_describe(s.model)->parameters, parameters);
-        CHECK_EQ_INT(gr_program_memory(s.program).weights, parameters * gr_dtype_get(d)->bytes);
+        CHECK_EQ_INT(gr_program_memory(s.program).weights, parameters * gr_dtype_width(d));
         closed(&s);
     }
     closed(&wide);

@@ -4,6 +4,7 @@
 
 #include "base/mem.h"
 
+#include <stdio.h>
 #include <string.h>
 
 /* ---- bits ---- */
@@ -161,33 +162,45 @@ CONVERSIONS(bool, uint8_t, bool_to_float, bool_to_float, float_to_bool, double_t
 
 /* ---- records ---- */
 
-#define RECORD(n, file_name, size, floating, sign)                                                                     \
-    {                                                                                                                  \
-        .name = #n, .safetensors = file_name, .block = 1, .bytes = size, .is_float = floating, .is_signed = sign,      \
-        .to_f32 = n##_to_f32, .from_f32 = n##_from_f32, .load = n##_load, .store = n##_store                           \
-    }
+#define PLAIN(n, file_name, size)                                                                                      \
+    .name = #n, .safetensors = file_name, .block = 1, .block_bytes = size, .align = size, .to_f32 = n##_to_f32,        \
+    .from_f32 = n##_from_f32, .load = n##_load, .store = n##_store
+/* What layers compute with, and weights are kept in. */
+#define LAYER .is_float = true, .is_signed = true, .is_activation = true, .is_weight = true, .is_f32_inside = true
 
-static const gr_dtype_info records[GR_DTYPE_COUNT] = {
-    [GR_F64] = RECORD(f64, "F64", 8, true, true),  [GR_F32] = RECORD(f32, "F32", 4, true, true),
-    [GR_F16] = RECORD(f16, "F16", 2, true, true),  [GR_BF16] = RECORD(bf16, "BF16", 2, true, true),
-    [GR_I64] = RECORD(i64, "I64", 8, false, true), [GR_I32] = RECORD(i32, "I32", 4, false, true),
-    [GR_U8] = RECORD(u8, "U8", 1, false, false),   [GR_BOOL] = RECORD(bool, "BOOL", 1, false, false),
-};
+const gr_dtype_info gr_dtype_f64 = {PLAIN(f64, "F64", 8), .is_float = true, .is_signed = true, .sums = GR_F64};
+const gr_dtype_info gr_dtype_f32 = {PLAIN(f32, "F32", 4), LAYER, .sums = GR_F32};
+const gr_dtype_info gr_dtype_f16 = {PLAIN(f16, "F16", 2), LAYER, .sums = GR_F32};
+const gr_dtype_info gr_dtype_bf16 = {PLAIN(bf16, "BF16", 2), LAYER, .sums = GR_F32};
+const gr_dtype_info gr_dtype_i64 = {PLAIN(i64, "I64", 8), .is_signed = true, .sums = GR_I64};
+const gr_dtype_info gr_dtype_i32 = {PLAIN(i32, "I32", 4), .is_signed = true, .sums = GR_I64};
+const gr_dtype_info gr_dtype_u8 = {PLAIN(u8, "U8", 1), .sums = GR_I64};
+const gr_dtype_info gr_dtype_bool = {PLAIN(bool, "BOOL", 1), .is_f32_inside = true, .sums = GR_I64};
+
+/* ---- the list ---- */
+
+#define RECORD_OF(constant, name) [GR_##constant] = &gr_dtype_##name,
+static const gr_dtype_info *records[GR_DTYPE_LIMIT] = {GR_DTYPES(RECORD_OF)};
+
+bool gr_dtype_exists(gr_dtype d)
+{
+    return (unsigned)d < GR_DTYPE_LIMIT && records[d];
+}
 
 const gr_dtype_info *gr_dtype_get(gr_dtype d)
 {
-    return &records[d];
+    return records[d];
 }
 
 const char *gr_dtype_name(gr_dtype dtype)
 {
-    return (unsigned)dtype < GR_DTYPE_COUNT ? records[dtype].name : NULL;
+    return gr_dtype_exists(dtype) ? records[dtype]->name : NULL;
 }
 
 bool gr_dtype_from_name(const char *name, gr_dtype *out)
 {
-    for (int d = 0; d < GR_DTYPE_COUNT; d++) {
-        if (strcmp(records[d].name, name) == 0) {
+    for (int d = 0; d < GR_DTYPE_LIMIT; d++) {
+        if (records[d] && strcmp(records[d]->name, name) == 0) {
             *out = (gr_dtype)d;
             return true;
         }
@@ -197,8 +210,8 @@ bool gr_dtype_from_name(const char *name, gr_dtype *out)
 
 bool gr_dtype_from_safetensors(const char *name, gr_dtype *out)
 {
-    for (int d = 0; d < GR_DTYPE_COUNT; d++) {
-        if (strcmp(records[d].safetensors, name) == 0) {
+    for (int d = 0; d < GR_DTYPE_LIMIT; d++) {
+        if (records[d] && strcmp(records[d]->safetensors, name) == 0) {
             *out = (gr_dtype)d;
             return true;
         }
@@ -206,11 +219,81 @@ bool gr_dtype_from_safetensors(const char *name, gr_dtype *out)
     return false;
 }
 
+gr_dtype gr_dtype_add(const gr_dtype_info *record)
+{
+    for (int d = GR_DTYPE_LIMIT - GR_DTYPE_SPARE; d < GR_DTYPE_LIMIT && record->block <= GR_DTYPE_BLOCK_MOST; d++) {
+        if (!records[d]) {
+            records[d] = record;
+            return (gr_dtype)d;
+        }
+    }
+    return GR_DTYPE_NONE;
+}
+
+void gr_dtype_forget(gr_dtype d)
+{
+    if ((unsigned)d >= GR_DTYPE_LIMIT - GR_DTYPE_SPARE && gr_dtype_exists(d))
+        records[d] = NULL;
+}
+
+/* ---- sizes ---- */
+
 size_t gr_dtype_size(gr_dtype d, int64_t count)
 {
     size_t bytes;
-    const gr_dtype_info *info = &records[d];
-    if (count < 0 || !gr_mul_size((size_t)(count / info->block), (size_t)info->bytes, &bytes))
+    const gr_dtype_info *info = records[d];
+    if (count < 0 || count % info->block ||
+        !gr_mul_size((size_t)(count / info->block), (size_t)info->block_bytes, &bytes))
         return SIZE_MAX;
     return bytes;
+}
+
+int64_t gr_dtype_values(gr_dtype d, size_t bytes)
+{
+    const gr_dtype_info *info = records[d];
+    return (int64_t)(bytes / (size_t)info->block_bytes) * info->block;
+}
+
+const char *gr_dtype_shape_fault(gr_dtype d, int ndim, const int64_t *shape, char *buf, size_t size)
+{
+    const gr_dtype_info *info = records[d];
+    size_t count = (size_t)info->block_bytes;
+    const char *why = NULL;
+    for (int i = 0; i < ndim && !why; i++) {
+        if (shape[i] < 0)
+            snprintf(buf, size, "dim %d is %lld, less than 0", i, (long long)shape[i]);
+        else if (shape[i] > 0 && (!gr_mul_size(count, (size_t)shape[i], &count) || count > INT64_MAX))
+            snprintf(buf, size, "the product of the dims overflows");
+        else
+            continue;
+        why = buf;
+    }
+    int64_t last = ndim > 0 ? shape[ndim - 1] : 1;
+    if (why || last % info->block == 0)
+        return why;
+    snprintf(buf, size, "the last dim, %lld, is no multiple of %d, the values in a block of %s", (long long)last,
+             info->block, info->name);
+    return buf;
+}
+
+bool gr_dtype_shape_size(gr_dtype d, int ndim, const int64_t *shape, size_t *bytes)
+{
+    char why[128];
+    int64_t count = 1;
+    if (gr_dtype_shape_fault(d, ndim, shape, why, sizeof why))
+        return false;
+    for (int i = 0; i < ndim; i++)
+        count *= shape[i];
+    *bytes = gr_dtype_size(d, count);
+    return *bytes != SIZE_MAX;
+}
+
+double gr_dtype_load(gr_dtype d, const void *src, int64_t i)
+{
+    const gr_dtype_info *info = records[d];
+    float values[GR_DTYPE_BLOCK_MOST];
+    if (info->load)
+        return info->load(src, i);
+    info->to_f32((const char *)src + gr_dtype_size(d, i / info->block * info->block), values, info->block);
+    return (double)values[i % info->block];
 }

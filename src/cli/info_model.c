@@ -142,7 +142,7 @@ static void count_stored(gr_json dtypes, const gr_weight *t)
 /* Tensors and bytes of each dtype. */
 static gr_status weights_part(const char *dir, gr_json into)
 {
-    int64_t tensors[GR_DTYPE_COUNT] = {0}, bytes[GR_DTYPE_COUNT] = {0};
+    int64_t tensors[GR_DTYPE_LIMIT] = {0}, bytes[GR_DTYPE_LIMIT] = {0};
     gr_weights *weights = gr_checkpoint_weights(dir);
     if (weights == NULL)
         return gr_error_status();
@@ -154,7 +154,7 @@ static gr_status weights_part(const char *dir, gr_json into)
         tensors[t->dtype] += !t->stored;
         bytes[t->dtype] += t->stored ? 0 : (int64_t)t->bytes;
     }
-    for (int d = 0; d < GR_DTYPE_COUNT; d++)
+    for (int d = 0; d < GR_DTYPE_LIMIT; d++)
         if (tensors[d])
             put_dtype(dtypes, gr_dtype_name((gr_dtype)d), tensors[d], bytes[d]);
     gr_json_put_int(into, "weight_files", gr_weights_files(weights));

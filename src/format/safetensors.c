@@ -84,6 +84,24 @@ static void read_dtype(gr_json v, gr_weight *t)
                      gr_printable(name, strlen(name), shown, sizeof shown));
 }
 
+/* *bytes of a dtype that only files have, counted in bits. */
+static void stored_size(gr_json v, const gr_weight *t, size_t *bytes)
+{
+    size_t total = (size_t)t->stored->bits;
+    bool fits = true, empty = false;
+    for (int i = 0; i < t->ndim; i++) {
+        /* A 0 among the dims must not hide an overflow of the others. */
+        empty |= t->shape[i] == 0;
+        fits = fits && gr_mul_size(total, t->shape[i] ? (size_t)t->shape[i] : 1, &total);
+    }
+    if (!fits || total > INT64_MAX)
+        gr_json_fail(v, "the product of the dims overflows\nthe file is damaged; fetch it again");
+    else if (total % 8 && !empty)
+        gr_json_fail(v, "%zu bits of %s are no whole bytes\nthe file is damaged; fetch it again", total,
+                     t->stored->safetensors);
+    *bytes = empty ? 0 : total / 8;
+}
+
 /* Shape, and *bytes = what it takes with the dtype. */
 static void read_shape(gr_json v, gr_weight *t, size_t *bytes)
 {
@@ -95,22 +113,18 @@ static void read_shape(gr_json v, gr_weight *t, size_t *bytes)
         gr_json_fail(v, "%zu dims, more than the %d supported", n, GR_MAX_DIMS);
         return;
     }
-    size_t total = t->stored ? (size_t)t->stored->bits : 8 * (size_t)gr_dtype_get(t->dtype)->bytes; /* bits */
-    bool fits = true, empty = false;
+    char why[128];
     t->ndim = (int)n;
-    for (int i = 0; i < t->ndim; i++) {
+    for (int i = 0; i < t->ndim; i++)
         t->shape[i] = gr_json_as_int(gr_json_item(v, (size_t)i), 0, INT64_MAX);
-        /* A 0 among the dims must not hide an overflow of the others. */
-        empty |= t->shape[i] == 0;
-        fits = fits && ((uint64_t)t->shape[i] <= SIZE_MAX) &&
-               gr_mul_size(total, t->shape[i] ? (size_t)t->shape[i] : 1, &total);
-    }
-    if (!fits || total > INT64_MAX)
-        gr_json_fail(v, "the product of the dims overflows\nthe file is damaged; fetch it again");
-    else if (total % 8 && !empty)
-        gr_json_fail(v, "%zu bits of %s are no whole bytes\nthe file is damaged; fetch it again", total,
-                     t->stored->safetensors);
-    *bytes = empty ? 0 : total / 8;
+    if (gr_json_check(v.doc) != GR_OK)
+        return;
+    if (t->stored)
+        stored_size(v, t, bytes);
+    else if (gr_dtype_shape_fault(t->dtype, t->ndim, t->shape, why, sizeof why))
+        gr_json_fail(v, "%s\nthe file is damaged; fetch it again", why);
+    else
+        gr_dtype_shape_size(t->dtype, t->ndim, t->shape, bytes);
 }
 
 /* One entry of the header. Fails into the document. */
@@ -327,19 +341,17 @@ typedef struct plan_item {
 static int compare_plan(const void *a, const void *b)
 {
     const gr_weight *x = ((const plan_item *)a)->tensor, *y = ((const plan_item *)b)->tensor;
-    int dx = gr_dtype_get(x->dtype)->bytes, dy = gr_dtype_get(y->dtype)->bytes;
+    int dx = gr_dtype_get(x->dtype)->align, dy = gr_dtype_get(y->dtype)->align;
     return dx != dy ? dy - dx : strcmp(x->name, y->name);
 }
 
 /* Bytes of a tensor that is to be written. */
 static gr_status tensor_bytes(const gr_weight *t, size_t *out)
 {
-    size_t total = (size_t)gr_dtype_get(t->dtype)->bytes;
-    for (int i = 0; i < t->ndim; i++)
-        if (t->shape[i] < 0 || !gr_mul_size(total, (size_t)t->shape[i], &total))
-            return gr_fail(GR_ERR_ARGUMENT, "tensor \"%s\": dim %d is %lld: negative or too large", t->name, i,
-                           (long long)t->shape[i]);
-    *out = total;
+    char why[128];
+    if (gr_dtype_shape_fault(t->dtype, t->ndim, t->shape, why, sizeof why))
+        return gr_fail(GR_ERR_ARGUMENT, "tensor \"%s\": %s", t->name, why);
+    gr_dtype_shape_size(t->dtype, t->ndim, t->shape, out);
     return GR_OK;
 }
 

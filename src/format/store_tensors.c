@@ -22,11 +22,11 @@ gr_status gr_store_tensors_open(gr_store_tensors *s, gr_store *store, const gr_d
         if (st != GR_OK)
             return st;
         gr_weight *t = &s->tensors[i];
-        bool cast = as && gr_dtype_get(e.dtype)->is_float;
+        const gr_dtype_info *d = gr_dtype_get(e.dtype);
+        bool cast = as && (d->is_float || d->is_weight);
         *t = (gr_weight){.name = e.name, .dtype = cast ? *as : e.dtype, .ndim = e.ndim};
         memcpy(t->shape, e.shape, sizeof e.shape);
-        int64_t values = (int64_t)(e.bytes / (size_t)gr_dtype_get(e.dtype)->bytes);
-        t->bytes = gr_dtype_size(t->dtype, values);
+        t->bytes = gr_dtype_size(t->dtype, gr_dtype_values(e.dtype, e.bytes));
         s->bytes += t->bytes;
         s->largest = e.bytes > s->largest ? e.bytes : s->largest;
         if (t->dtype != e.dtype && t->bytes > s->largest_written)
@@ -58,12 +58,12 @@ gr_status gr_store_tensors_rename(gr_store_tensors *s, int index, char *name)
 
 /* ---- conversion --------------------------------------------------------------------------------------------- */
 
-enum { PIECE = 1 << 12 };
+enum { PIECE = 1 << 12 }; /* whole blocks of any dtype */
 
 typedef struct conversion {
     const char *from;
     char *to;
-    const gr_dtype_info *is, *becomes;
+    gr_dtype is, becomes;
     int64_t n;
     atomic_llong lost; /* the first value that became infinite; n: none */
 } conversion;
@@ -81,10 +81,10 @@ static void convert_piece(void *ctx, int64_t piece, int worker)
     (void)worker;
     float wide[PIECE], back[PIECE];
     int64_t begin = piece * PIECE, n = c->n - begin < PIECE ? c->n - begin : PIECE;
-    char *to = c->to + begin * c->becomes->bytes;
-    c->is->to_f32(c->from + begin * c->is->bytes, wide, n);
-    c->becomes->from_f32(wide, to, n);
-    c->becomes->to_f32(to, back, n);
+    char *to = c->to + gr_dtype_size(c->becomes, begin);
+    gr_dtype_get(c->is)->to_f32(c->from + gr_dtype_size(c->is, begin), wide, n);
+    gr_dtype_get(c->becomes)->from_f32(wide, to, n);
+    gr_dtype_get(c->becomes)->to_f32(to, back, n);
     for (int64_t i = 0; i < n; i++)
         if (isinf(back[i]) && isfinite(wide[i])) {
             note_lost(c, begin + i);
@@ -95,8 +95,8 @@ static void convert_piece(void *ctx, int64_t piece, int worker)
 static gr_status convert(gr_store_tensors *s, int index, gr_dtype is, const void *data)
 {
     const gr_weight *t = &s->tensors[index];
-    conversion c = {.from = data, .to = s->written, .is = gr_dtype_get(is), .becomes = gr_dtype_get(t->dtype)};
-    c.n = (int64_t)(t->bytes / (size_t)c.becomes->bytes);
+    conversion c = {.from = data, .to = s->written, .is = is, .becomes = t->dtype};
+    c.n = gr_dtype_values(t->dtype, t->bytes);
     atomic_init(&c.lost, c.n);
     gr_parallel(gr_store_device(s->store)->pool, (c.n + PIECE - 1) / PIECE, convert_piece, &c);
     int64_t lost = atomic_load(&c.lost);
@@ -104,7 +104,7 @@ static gr_status convert(gr_store_tensors *s, int index, gr_dtype is, const void
         return gr_fail(GR_ERR_NUMBER,
                        "tensor \"%s\": value %lld is %.9g, which is infinite in %s\nwrite f32 or bf16, which reach as "
                        "far as it needs",
-                       t->name, (long long)lost, c.is->load(data, lost), c.becomes->name);
+                       t->name, (long long)lost, gr_dtype_load(is, data, lost), gr_dtype_name(t->dtype));
     return GR_OK;
 }
 

@@ -64,14 +64,11 @@ bool gr_weight_is_number(const gr_weight *t)
     return !t->stored || t->stored->to_f32;
 }
 
-static size_t value_bits(const gr_weight *t)
-{
-    return t->stored ? (size_t)t->stored->bits : 8 * (size_t)gr_dtype_get(t->dtype)->bytes;
-}
-
 size_t gr_weight_values(const gr_weight *t)
 {
-    size_t bits = value_bits(t);
+    if (!t->stored)
+        return (size_t)gr_dtype_values(t->dtype, t->bytes);
+    size_t bits = (size_t)t->stored->bits;
     return bits < 8 ? t->bytes * 8 / bits : t->bytes / (bits / 8);
 }
 
@@ -83,13 +80,15 @@ const char *gr_weight_dtype_name(const gr_weight *t)
 void gr_weight_to_f32(const gr_weight *t, float *to)
 {
     double piece[1024]; /* aligned for any dtype */
-    size_t bytes = value_bits(t) / 8, most = sizeof piece / bytes, n = gr_weight_values(t);
+    const gr_dtype_info *d = gr_dtype_get(t->dtype);
+    size_t bytes = t->stored ? (size_t)t->stored->bits / 8 : (size_t)d->block_bytes; /* a block */
+    size_t block = t->stored ? 1 : (size_t)d->block, most = sizeof piece / bytes, n = gr_weight_values(t) / block;
     for (size_t at = 0; at < n; at += most) {
         size_t m = n - at < most ? n - at : most;
         memcpy(piece, (const char *)t->data + at * bytes, m * bytes);
         if (t->stored)
             t->stored->to_f32(piece, to + at, m);
         else
-            gr_dtype_get(t->dtype)->to_f32(piece, to + at, (int64_t)m);
+            d->to_f32(piece, to + at * block, (int64_t)(m * block));
     }
 }

@@ -358,9 +358,8 @@ const gr_source *gr_weights_file(const gr_weights *w, int i)
 
 static size_t bytes_of(const gr_weight *t)
 {
-    size_t total = (size_t)gr_dtype_get(t->dtype)->bytes;
-    for (int i = 0; i < t->ndim; i++)
-        total *= (size_t)t->shape[i]; /* an overflow is found by the writer of the shard */
+    size_t total = 0; /* for what cannot be, which the writer of the shard finds */
+    gr_dtype_shape_size(t->dtype, t->ndim, t->shape, &total);
     return total;
 }
 

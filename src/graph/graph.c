@@ -165,7 +165,7 @@ bool gr_spec_same_shape(const gr_spec *a, const gr_spec *b)
 gr_dtype gr_tensor_dtype(const gr_tensor *t)
 {
     if (gr_lacks(t, "gr_tensor_dtype: t"))
-        return GR_DTYPE_COUNT;
+        return GR_DTYPE_NONE;
     return t->spec.dtype;
 }
 

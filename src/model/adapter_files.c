@@ -88,7 +88,7 @@ static gr_status replace_values(gr_model *m, int index, const gr_entry *e, const
         return s;
     gr_weight_to_f32(t, wide);
     if (e->dtype != GR_F32)
-        d->from_f32(wide, wide, (int64_t)(e->bytes / (size_t)d->bytes));
+        d->from_f32(wide, wide, gr_dtype_values(e->dtype, e->bytes));
     if (memcmp(wide, have, e->bytes) == 0)
         return GR_OK;
     gr_remark(GR_LOG_WARN, "the adapter has \"%s\" of its base beside it, other than the model's: it is used", e->name);
@@ -105,7 +105,7 @@ static gr_status replace_base(gr_model *m, int index, const gr_weight *t)
         s = check_shape(&e, t);
     if (s != GR_OK || !gr_store_has_data(m->store, index)) /* a model that is described only */
         return s;
-    float *wide = gr_alloc(e.bytes / (size_t)gr_dtype_get(e.dtype)->bytes * sizeof *wide);
+    float *wide = gr_alloc((size_t)gr_dtype_values(e.dtype, e.bytes) * sizeof *wide);
     void *have = gr_alloc(e.bytes);
     s = wide && have ? replace_values(m, index, &e, t, wide, have) : GR_ERR_MEMORY;
     gr_free(wide);

@@ -18,7 +18,7 @@
 
 static bool is_kept(const gr_weight *t)
 {
-    return !t->stored && (t->dtype == GR_F32 || t->dtype == GR_F16 || t->dtype == GR_BF16);
+    return !t->stored && gr_dtype_get(t->dtype)->is_weight;
 }
 
 /* A finite f64 that no f32 can hold would be infinite without a word. */
@@ -189,7 +189,7 @@ static gr_status load_asked(gr_model *m, const gr_names *names, bool own, turned
             return s;
         if (!t)
             return fail_missing(m, names);
-        if (t->stored || !gr_dtype_get(t->dtype)->is_float)
+        if (t->stored || !(gr_dtype_get(t->dtype)->is_float || is_kept(t)))
             s = check_quantized(m, names, t);
         if (s == GR_OK)
             s = load_tensor(m, i, &e, t, own);

@@ -30,7 +30,7 @@ gr_status gr_model_declare(gr_model *m)
     gr_entry e;
     for (int i = 0; s == GR_OK && i < gr_store_count(m->store); i++) {
         s = gr_store_entry(m->store, i, &e);
-        m->info.parameters += (int64_t)(e.bytes / (size_t)gr_dtype_get(e.dtype)->bytes);
+        m->info.parameters += gr_dtype_values(e.dtype, e.bytes);
     }
     return s;
 }
@@ -174,7 +174,7 @@ static void draw(const gr_model *m, const gr_param_init *init, uint64_t seed, in
 static gr_status init_tensor(gr_model *m, uint64_t seed, int index, const gr_entry *e)
 {
     const gr_dtype_info *d = gr_dtype_get(e->dtype);
-    size_t n = e->bytes / (size_t)d->bytes;
+    size_t n = (size_t)gr_dtype_values(e->dtype, e->bytes);
     float *data = gr_alloc(n * sizeof *data);
     if (!data)
         return GR_ERR_MEMORY;

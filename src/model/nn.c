@@ -13,11 +13,11 @@
 
 /* ---- parameters --------------------------------------------------------------------------------------------- */
 
-/* What is no f16 or bf16 is read as f32. */
+/* What weights do not stay in is read as f32. */
 static gr_dtype dtype_in_file(const gr_model *m, const char *name)
 {
     const gr_weight *t = m->like ? gr_names_find(m->like, name) : NULL;
-    return t && !t->stored && (t->dtype == GR_F16 || t->dtype == GR_BF16) ? t->dtype : GR_F32;
+    return t && !t->stored && gr_dtype_get(t->dtype)->is_weight ? t->dtype : GR_F32;
 }
 
 static gr_status declare(gr_build *b, const char *name, gr_init init, float std, int ndim, const int64_t *shape)

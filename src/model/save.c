@@ -1,6 +1,7 @@
 /* Saving: a directory in Hugging Face layout that is read again and compared before it gets its name. */
 #include "model/save.h"
 
+#include "base/dtype.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/philox.h"
@@ -325,7 +326,7 @@ static gr_status check_options(const char *dir, const gr_save_options *o)
 {
     char **names;
     size_t n = 0;
-    if (o->cast && o->dtype != GR_F32 && o->dtype != GR_F16 && o->dtype != GR_BF16)
+    if (o->cast && !(gr_dtype_exists(o->dtype) && gr_dtype_get(o->dtype)->is_activation))
         return gr_fail(GR_ERR_ARGUMENT, "saving: weights cannot be saved as %s\nthey can as f32, f16 and bf16",
                        gr_dtype_name(o->dtype));
     if (gr_path_is_file(dir))

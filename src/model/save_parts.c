@@ -1,6 +1,7 @@
 /* What a saved model is made of: its weights' names, its config.json, and files that go along. */
 #include "model/save.h"
 
+#include "base/dtype.h"
 #include "base/mem.h"
 
 #include <string.h>
@@ -28,7 +29,7 @@ static const char *torch_name(gr_dtype d)
 /* The dtype that most of the weights will have. */
 static gr_dtype main_dtype(const gr_model *m, const gr_dtype *as)
 {
-    size_t bytes[GR_DTYPE_COUNT] = {0};
+    size_t bytes[GR_DTYPE_LIMIT] = {0};
     gr_dtype most = GR_F32;
     gr_entry e;
     for (int i = 0; !as && i < gr_store_count(m->store); i++)

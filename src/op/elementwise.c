@@ -54,7 +54,7 @@ static gr_status infer_cast(const gr_tensor *node, gr_spec *out)
 {
     const gr_cast_attr *a = node->attr;
     *out = *gr_in(node, 0);
-    if ((unsigned)a->dtype >= GR_DTYPE_COUNT)
+    if (!gr_dtype_exists(a->dtype))
         return gr_op_fail(node, "there is no dtype %d", (int)a->dtype);
     out->dtype = a->dtype;
     return GR_OK;

@@ -6,11 +6,11 @@
 
 #include <string.h>
 
-/* f32 and a 16-bit dtype, as an activation and a weight that stays as it is in its file: f32. */
+/* f32 and what is summed in f32, as an activation and a weight that stays as it is in its file: f32. */
 static gr_status product_dtype(const gr_tensor *node, gr_dtype *out)
 {
     gr_dtype a = gr_in(node, 0)->dtype, b = gr_in(node, 1)->dtype;
-    bool mixed = (a == GR_F32 && gr_dtype_get(b)->bytes == 2) || (b == GR_F32 && gr_dtype_get(a)->bytes == 2);
+    bool mixed = (a == GR_F32 && gr_dtype_get(b)->is_weight) || (b == GR_F32 && gr_dtype_get(a)->is_weight);
     *out = mixed ? GR_F32 : a;
     return mixed ? gr_expect_float(node, 1) : gr_expect_dtype(node, 1, a);
 }

@@ -54,7 +54,7 @@ void gr_reduce_spec(const gr_spec *in, unsigned axes, bool keep, gr_spec *out)
 
 gr_dtype gr_accumulator(gr_dtype d)
 {
-    return d == GR_F64 ? GR_F64 : GR_F32;
+    return gr_dtype_get(d)->sums;
 }
 
 gr_spec gr_spec_make(gr_dtype dtype, int ndim, const int64_t *shape)

@@ -24,7 +24,7 @@ gr_status gr_broadcast(const gr_tensor *node, const gr_spec *a, const gr_spec *b
 gr_status gr_infer_like_float(const gr_tensor *node, gr_spec *out);
 /* The reduced shape; axes 0 means all. */
 void gr_reduce_spec(const gr_spec *in, unsigned axes, bool keep, gr_spec *out);
-/* What sums of this dtype accumulate in: f64 for f64, f32 for the other floats. */
+/* What sums of this dtype accumulate in: f64 for f64, f32 for the other floats, i64 for integers. */
 gr_dtype gr_accumulator(gr_dtype d);
 gr_spec gr_spec_make(gr_dtype dtype, int ndim, const int64_t *shape);
 /* Fails unless input i (when given) has this dtype / is a float / is an index. */

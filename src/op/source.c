@@ -10,7 +10,7 @@
 static gr_status infer_spec_attr(const gr_tensor *node, gr_spec *out)
 {
     *out = *(const gr_spec *)node->attr;
-    if ((unsigned)out->dtype >= GR_DTYPE_COUNT)
+    if (!gr_dtype_exists(out->dtype))
         return gr_op_fail(node, "there is no dtype %d", (int)out->dtype);
     return GR_OK;
 }

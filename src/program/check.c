@@ -77,7 +77,8 @@ static bool all_finite(gr_program *p, const gr_operand *o)
     int64_t n = gr_operand_count(o);
     for (int64_t at = 0; at < n; at += PIECE) {
         int64_t m = n - at < PIECE ? n - at : PIECE;
-        p->device->backend->read(p->device, piece, (char *)o->data + at * d->bytes, (size_t)(m * d->bytes));
+        p->device->backend->read(p->device, piece, (char *)o->data + gr_dtype_size(o->dtype, at),
+                                 gr_dtype_size(o->dtype, m));
         for (int64_t i = 0; i < m; i++)
             if (!isfinite(d->load(piece, i)))
                 return false;

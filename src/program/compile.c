@@ -181,7 +181,7 @@ static gr_status set_operand(compiler *c, gr_operand *o, const gr_tensor *t)
     gr_place place = owner_of(c, t)->place;
     if (place.space == GR_SPACE_NONE)
         return GR_OK;
-    place.offset += (size_t)l->offset * (size_t)gr_dtype_get(t->spec.dtype)->bytes;
+    place.offset += gr_dtype_size(t->spec.dtype, l->offset);
     return bind(c->p, &o->data, place);
 }
 
@@ -281,7 +281,7 @@ static gr_status make_outputs(compiler *c)
     for (int i = 0; i < c->n_roots; i++) {
         const gr_tensor *t = c->roots[i];
         gr_place place = owner_of(c, t)->place;
-        place.offset += (size_t)c->l.layouts[t->id].offset * (size_t)gr_dtype_get(t->spec.dtype)->bytes;
+        place.offset += gr_dtype_size(t->spec.dtype, c->l.layouts[t->id].offset);
         p->outputs[i] = (gr_port){place, bytes_of(t), t->name};
     }
     return GR_OK;

@@ -188,7 +188,7 @@ double gr_item(gr_tensor *t)
     char bytes[16];
     if (t && gr_spec_count(&t->spec) != 1)
         gr_fail(GR_ERR_ARGUMENT, "gr_item: the tensor has %lld elements, not one", (long long)gr_spec_count(&t->spec));
-    else if (t && gr_eval(t, bytes, (size_t)gr_dtype_get(t->spec.dtype)->bytes) == GR_OK)
+    else if (t && gr_eval(t, bytes, gr_dtype_size(t->spec.dtype, 1)) == GR_OK)
         return gr_dtype_get(t->spec.dtype)->load(bytes, 0);
     return NAN;
 }

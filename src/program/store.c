@@ -98,13 +98,12 @@ static gr_status check_new(const gr_store *s, const char *name, gr_dtype dtype, 
 {
     if (gr_store_find(s, name) >= 0)
         return gr_fail(GR_ERR_ARGUMENT, "store: there already is a tensor \"%s\"", name);
-    if ((unsigned)dtype >= GR_DTYPE_COUNT || ndim < 0 || ndim > GR_MAX_DIMS)
+    if (!gr_dtype_exists(dtype) || ndim < 0 || ndim > GR_MAX_DIMS)
         return gr_fail(GR_ERR_ARGUMENT, "store: \"%s\" has a dtype or a number of dims that does not exist", name);
-    size_t count = (size_t)gr_dtype_get(dtype)->bytes;
-    for (int i = 0; i < ndim; i++)
-        if (shape[i] < 0 || !gr_mul_size(count, (size_t)shape[i], &count))
-            return gr_fail(GR_ERR_ARGUMENT, "store: the size of \"%s\" is impossible", name);
-    *bytes = count;
+    char why[128];
+    if (gr_dtype_shape_fault(dtype, ndim, shape, why, sizeof why))
+        return gr_fail(GR_ERR_ARGUMENT, "store: the size of \"%s\" is impossible: %s", name, why);
+    gr_dtype_shape_size(dtype, ndim, shape, bytes);
     return GR_OK;
 }
 
@@ -192,7 +191,7 @@ bool gr_store_is_mapped(const gr_store *s, int index)
 gr_status gr_store_map(gr_store *s, int index, const void *data)
 {
     entry *e = &s->entries[index];
-    bool aligned = (uintptr_t)data % (size_t)gr_dtype_get(e->e.dtype)->bytes == 0;
+    bool aligned = (uintptr_t)data % (size_t)gr_dtype_get(e->e.dtype)->align == 0;
     if (e->data || !e->e.bytes || !aligned || !s->device->backend->reads_host)
         return gr_store_write(s, e->e.name, data, e->e.bytes);
     e->data = (void *)(uintptr_t)data;

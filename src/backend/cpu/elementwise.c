@@ -319,7 +319,7 @@ static void store(const chain *c, int k, const tile *t)
     const float *x = t->value[c->f->out[k]];
     if (!out->data || c->direct[c->f->out[k] - GR_FUSED_RESULT] == k)
         return;
-    char *to = (char *)out->data + t->start * gr_dtype_get(out->dtype)->bytes;
+    char *to = (char *)out->data + t->start * gr_dtype_width(out->dtype);
     if (out->dtype == GR_F32)
         memcpy(to, x, (size_t)t->n * sizeof *x);
     else if (out->dtype == GR_BF16)
@@ -398,7 +398,7 @@ static void prepare(chain *c, const gr_fused_attr *f, const gr_call *call)
     for (int i = 0; i < f->n_in; i++) {
         source *s = &c->in[i];
         in[i] = s->dtype = call->in[i].dtype;
-        s->bytes = gr_dtype_get(s->dtype)->bytes;
+        s->bytes = gr_dtype_width(s->dtype);
         s->data = call->in[i].data;
         classify(c, s);
         if (s->scalar && s->data)
@@ -488,7 +488,7 @@ void gr_cpu_cast(gr_pool *pool, const gr_operand *from, const gr_operand *to)
 /* Registers are f32: what that cannot hold is left to others. */
 static bool fits(gr_dtype d)
 {
-    return d == GR_F32 || d == GR_F16 || d == GR_BF16 || d == GR_BOOL;
+    return gr_dtype_get(d)->is_f32_inside;
 }
 
 static bool supports_single(const gr_tensor *node)

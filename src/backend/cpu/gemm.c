@@ -186,7 +186,7 @@ static gr_gemm_kind kind_of(gr_dtype d)
 
 static const void *element(const void *base, gr_dtype dtype, int64_t offset)
 {
-    return (const char *)base + offset * gr_dtype_get(dtype)->bytes;
+    return (const char *)base + offset * gr_dtype_width(dtype);
 }
 
 /* Rows p0 to p0 + k of b, the piece's columns, into panels of nr. Of a direct b only the columns that fill no panel:
@@ -274,7 +274,7 @@ static void ask_next(const call *f, const piece *w, int64_t i, int64_t p0, int64
 {
     const gr_gemm *g = f->g;
     int64_t rows = min64(f->plan.k_block, g->k - p0);
-    const int64_t a = gr_dtype_get(g->a_dtype)->bytes, b = gr_dtype_get(g->b_dtype)->bytes;
+    const int64_t a = gr_dtype_width(g->a_dtype), b = gr_dtype_width(g->b_dtype);
     if (f->plan.ask)
         ask(w->b + (p0 * g->ldb + w->j) * b, g->ldb * b, rows, w->cols * b, part, parts);
     else if (g->trans_a)

@@ -171,7 +171,7 @@ static void copy_piece(void *ctx, int64_t piece, int worker)
 
 void gr_cpu_copy(gr_pool *pool, const gr_operand *to, const gr_operand *from)
 {
-    copy c = {.to = to->data, .from = from->data, .bytes = (size_t)gr_dtype_get(to->dtype)->bytes, .cross = -1};
+    copy c = {.to = to->data, .from = from->data, .bytes = (size_t)gr_dtype_width(to->dtype), .cross = -1};
     if (gr_operand_count(to) == 0)
         return;
     collapse(&c, to, from);
@@ -215,7 +215,7 @@ static void fill_piece(void *ctx, int64_t piece, int worker)
 
 static void fill(gr_pool *pool, const gr_operand *to, double value)
 {
-    filling f = {.to = to->data, .bytes = (size_t)gr_dtype_get(to->dtype)->bytes, .count = gr_operand_count(to)};
+    filling f = {.to = to->data, .bytes = (size_t)gr_dtype_width(to->dtype), .count = gr_operand_count(to)};
     gr_dtype_get(to->dtype)->store(f.value, 0, value);
     gr_parallel(pool, ceil_div(f.count, FILL_PIECE), fill_piece, &f);
 }
@@ -233,7 +233,7 @@ static gr_operand part(const gr_operand *o, int axis, int64_t at, int64_t size)
 {
     gr_operand p = *o;
     p.shape[axis] = size;
-    p.data = (char *)o->data + at * o->stride[axis] * gr_dtype_get(o->dtype)->bytes;
+    p.data = (char *)o->data + gr_dtype_size(o->dtype, at * o->stride[axis]);
     return p;
 }
 
@@ -274,7 +274,7 @@ static gr_status run_assign(const gr_call *call)
 static bool supports_assign_add(const gr_tensor *node)
 {
     gr_dtype d = node->in[0]->spec.dtype;
-    return d == GR_F32 || d == GR_F16 || d == GR_BF16;
+    return gr_dtype_get(d)->is_activation;
 }
 
 static gr_status run_assign_add(const gr_call *call)
@@ -291,7 +291,7 @@ static gr_status run_write_rows(const gr_call *call)
     int64_t t = value->shape[1], s = param->shape[1], count = gr_operand_count(slot), row = 1;
     for (int d = 2; d < param->ndim; d++)
         row *= param->shape[d];
-    size_t bytes = (size_t)(row * gr_dtype_get(param->dtype)->bytes);
+    size_t bytes = gr_dtype_size(param->dtype, row);
     for (int64_t i = 0; i < count; i++) {
         gr_status st = gr_ref_check_index(call, "slot", slots[i], i, -1, s);
         if (st != GR_OK)

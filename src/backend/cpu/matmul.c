@@ -122,7 +122,7 @@ static size_t scratch(const gr_call *call)
 /* gemm for every index of the outer batch dims. */
 static void run_products(const gr_call *call, const product *p, const char *a, const char *b, float *c, void *own)
 {
-    size_t ea = (size_t)gr_dtype_get(p->gemm.a_dtype)->bytes, eb = (size_t)gr_dtype_get(p->gemm.b_dtype)->bytes;
+    size_t ea = (size_t)gr_dtype_width(p->gemm.a_dtype), eb = (size_t)gr_dtype_width(p->gemm.b_dtype);
     int64_t index[GR_MAX_DIMS] = {0}, count = 1;
     for (int d = 0; d < p->ndim; d++)
         count *= p->shape[d];
@@ -173,8 +173,8 @@ static gr_status run(const gr_call *call)
 
 static bool supports(const gr_tensor *node)
 {
-    gr_dtype d = node->spec.dtype;
-    return d == GR_F32 || d == GR_F16 || d == GR_BF16;
+    const gr_dtype_info *b = gr_dtype_get(node->in[1]->spec.dtype);
+    return gr_dtype_get(node->spec.dtype)->is_activation && b->is_activation;
 }
 
 const gr_kernel gr_cpu_matmul_kernels[] = {

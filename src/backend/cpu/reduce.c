@@ -4,6 +4,7 @@
 #include "backend/cpu/cpu.h"
 
 #include "backend/cpu/reduce_kernels.h"
+#include "base/dtype.h"
 #include "op/attr.h"
 #include "op/op.h"
 
@@ -222,8 +223,7 @@ static gr_status run(const gr_call *call)
 
 static bool supports(const gr_tensor *node)
 {
-    gr_dtype d = node->in[0]->spec.dtype;
-    return d == GR_F32 || d == GR_F16 || d == GR_BF16;
+    return gr_dtype_get(node->in[0]->spec.dtype)->is_activation;
 }
 
 /* ---- argmax ------------------------------------------------------------------------------------------------- */

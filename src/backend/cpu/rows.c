@@ -40,7 +40,7 @@ size_t gr_row_scratch(const gr_call *call, int buffers)
 
 bool gr_row_dtype(gr_dtype d)
 {
-    return d == GR_F32 || d == GR_F16 || d == GR_BF16;
+    return gr_dtype_get(d)->is_activation;
 }
 
 static void *row_at(const gr_operand *o, int64_t row, int64_t n)
@@ -70,10 +70,11 @@ void gr_row_store(const gr_operand *o, int64_t row, int64_t n, const float *valu
 const float *gr_head_read(const gr_operand *x, int64_t position, int64_t d, float *buffer)
 {
     const gr_dtype_info *info = gr_dtype_get(x->dtype);
-    const char *at = (const char *)x->data + position * info->bytes;
+    const int bytes = gr_dtype_width(x->dtype);
+    const char *at = (const char *)x->data + position * bytes;
     if (x->stride[3] != 1 && d > 1)
         for (int64_t i = 0; i < d; i++)
-            info->to_f32(at + i * x->stride[3] * info->bytes, buffer + i, 1);
+            info->to_f32(at + i * x->stride[3] * bytes, buffer + i, 1);
     else if (x->dtype == GR_F32)
         return (const float *)(const void *)at;
     else

@@ -22,7 +22,7 @@ gr_row_job gr_row_job_of(const gr_call *call, gr_row_fn row, const void *kernel,
 gr_status gr_row_run(const gr_row_job *job);
 /* Bytes of `buffers` rows for each worker. */
 size_t gr_row_scratch(const gr_call *call, int buffers);
-/* f32, or f16 or bf16 */
+/* What rows are read and written in: f32, f16, bf16. */
 bool gr_row_dtype(gr_dtype d);
 
 /* Row `row` as f32: where it lies, or converted into `buffer`. */

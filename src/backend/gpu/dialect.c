@@ -1,6 +1,7 @@
 /* From the dialect's heads to a driver's. */
 #include "backend/gpu/dialect.h"
 
+#include "base/dtype.h"
 #include "base/mem.h"
 
 #include <stdarg.h>
@@ -135,7 +136,7 @@ const char *gr_gpu_source(const char *name)
 
 const char *gr_gpu_dtype(gr_dtype d)
 {
-    static const char *const names[GR_DTYPE_COUNT] = {
+    static const char *const names[GR_DTYPE_LIMIT] = {
         [GR_F32] = "f32", [GR_F16] = "f16", [GR_BF16] = "bf16", [GR_I64] = "i64",
         [GR_I32] = "i32", [GR_U8] = "u8",   [GR_BOOL] = "b8"};
     return names[d];

@@ -187,7 +187,7 @@ void gr_launch_dtype(gr_launch *l, const char *name, gr_dtype d)
 void gr_launch_word(gr_launch *l, const char *name, gr_dtype d)
 {
     char word[8];
-    snprintf(word, sizeof word, "w%d", gr_dtype_get(d)->bytes & 15);
+    snprintf(word, sizeof word, "w%d", gr_dtype_width(d) & 15);
     add_option(l, name, word);
 }
 
@@ -338,7 +338,7 @@ static bool all_are(const gr_tensor *node, bool (*is)(gr_dtype d))
 
 static bool is_float(gr_dtype d)
 {
-    return d == GR_F32 || d == GR_F16 || d == GR_BF16;
+    return gr_dtype_get(d)->is_activation;
 }
 
 static bool is_known(gr_dtype d)

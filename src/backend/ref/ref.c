@@ -77,7 +77,7 @@ void gr_ref_store_int(const gr_operand *o, int64_t position, int64_t value)
 
 void gr_ref_copy(const gr_operand *to, int64_t i, const gr_operand *from, int64_t j)
 {
-    size_t bytes = (size_t)gr_dtype_get(to->dtype)->bytes;
+    size_t bytes = (size_t)gr_dtype_width(to->dtype);
     memcpy((char *)to->data + (size_t)i * bytes, (const char *)from->data + (size_t)j * bytes, bytes);
 }
 
