@@ -145,7 +145,9 @@ GR_API gr_tensor *gr_name(gr_tensor *t, const char *fmt, ...);
 
 /* A value given at every run, in order of creation. Its bytes are row-major and contiguous. */
 GR_API gr_tensor *gr_input(gr_graph *g, const char *name, gr_dtype dtype, int ndim, const int64_t *shape);
-/* A tensor of a store. Reads see the writes appended before them. The same name gives the same node. */
+/* A tensor of a store, in its newest version: the one that the last effect appended to this graph has made of it, before
+ * that the one that a run finds. An op reads the version it is given, whatever is written later (an old version that is
+ * read after the write costs a copy). */
 GR_API gr_tensor *gr_param(gr_graph *g, gr_store *store, const char *name);
 /* Fixed values, copied in. */
 GR_API gr_tensor *gr_constant(gr_graph *g, gr_dtype dtype, int ndim, const int64_t *shape, const void *data);
@@ -286,8 +288,11 @@ typedef struct gr_attention_options {
  * that sees no key gives 0. Gradients for q, k, v. */
 GR_API gr_tensor *gr_attention(gr_tensor *q, gr_tensor *k, gr_tensor *v, const gr_attention_options *options);
 
-/* ---- effects: ops that write a store's tensor (a gr_param). They run in the order in which they are appended -- */
+/* ---- effects: ops that write a store's tensor ---------------------------------------------------------------- */
 
+/* Effects run whether or not anybody reads what they give. An effect is given the newest version of a tensor (a gr_param,
+ * or what an earlier effect returned; an older one is an error) and returns the version that replaces it: a tensor of the
+ * same dtype and shape to read, or to write on. */
 /* param = value; param += value. */
 GR_API gr_tensor *gr_assign(gr_tensor *param, gr_tensor *value);
 GR_API gr_tensor *gr_assign_add(gr_tensor *param, gr_tensor *value);
@@ -297,13 +302,14 @@ GR_API gr_tensor *gr_write_rows(gr_tensor *param, gr_tensor *value, gr_tensor *s
 /* The optimizers below multiply the gradient by `grad_scale` (f32 [], NULL = 1) first: clipping costs no pass. A
  * grad_scale that is not finite skips the step, leaving weights and moments as they are. */
 /* torch.optim.SGD: d = g + weight_decay p; v = momentum v + d; p -= lr v. lr f32 []; velocity may be NULL (then no
- * momentum, p -= lr d). */
+ * momentum, p -= lr d). Output 1 is the velocity's new version. */
 GR_API gr_tensor *gr_sgd(gr_tensor *param, gr_tensor *grad, gr_tensor *velocity, gr_tensor *lr, gr_tensor *grad_scale,
                          float momentum, float weight_decay);
 typedef struct gr_adamw_options {
     float beta1, beta2, eps, weight_decay;
 } gr_adamw_options;
-/* torch.optim.AdamW (Loshchilov & Hutter 2019), moments m and v f32 like param; lr f32 []; step i64 []: 1, 2, … */
+/* torch.optim.AdamW (Loshchilov & Hutter 2019), moments m and v f32 like param; lr f32 []; step i64 []: 1, 2, … Outputs 1
+ * and 2 are the moments' new versions. */
 GR_API gr_tensor *gr_adamw(gr_tensor *param, gr_tensor *grad, gr_tensor *m, gr_tensor *v, gr_tensor *lr,
                            gr_tensor *step, gr_tensor *grad_scale, const gr_adamw_options *options);
 /* min(1, max_norm / (norm + 1e-6)): the factor of torch.nn.utils.clip_grad_norm_, f32 []; NaN if norm is not finite. */
@@ -956,7 +962,9 @@ struct gr_op {
     int outputs;       /* 1, or more when it also saves something */
     size_t attr_size;  /* bytes of its arguments, copied into the node */
     unsigned flags;    /* GR_OP_… */
-    unsigned writes;   /* bit i: input i is a gr_param that it writes */
+    /* bit i: input i is a store's tensor that it writes. Its first outputs are the new versions, in the order of those
+     * inputs; gr_node gives them dtype and shape, and a kernel writes over the inputs */
+    unsigned writes;
     /* for ops that only look at their input in another shape: the layout of each output, or false when the input must
      * be copied to a contiguous one first */
     bool (*view)(const gr_tensor *node, const gr_layout *in, gr_layout *out);
@@ -972,9 +980,11 @@ struct gr_op {
 };
 enum {
     GR_OP_ELEMENTWISE = 1, /* output element i depends on element i of the (broadcast) inputs alone */
-    GR_OP_EFFECT = 2,      /* writes store tensors */
+    GR_OP_EFFECT = 2,      /* runs even if nobody reads it. Effects that must keep their order write one tensor, if only
+                              an empty one */
     GR_OP_STOP = 4,        /* no gradient flows through, and that is meant */
     GR_OP_BOUND = 8,       /* has no kernel: the program binds it to memory (input, param, constant) */
+    GR_OP_STATE = 16,      /* a store's tensor as a run finds it (param) */
 };
 
 /* Appends a node. in[] may hold NULL only at optional inputs. Returns output 0. */

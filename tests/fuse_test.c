@@ -139,13 +139,13 @@ static gr_tensor *one_op(dag *d, gr_device *device)
         return gr_mean(same(x), 2, true);
     case 3: /* a view in between */
         return gr_reshape(gr_reshape(same(x), 1, flat), 2, back);
-    case 4: /* what reads the param from here on sees the new value */
-        gr_assign(d->param, gr_tanh(same(x)));
+    case 4:
+        d->param = gr_assign(d->param, gr_tanh(same(x)));
         return gr_add(d->param, y);
     case 5:
-        gr_assign_add(d->param, gr_scale(same(x), 0.125));
-        return gr_mul(d->param, y);
-    case 6: /* a fill that lends its shape */
+        d->param = gr_assign_add(d->param, gr_scale(same(x), 0.125));
+        return draw(d, 2) ? gr_mul(d->param, y) : gr_reshape(d->param, 2, back); /* reads of old versions come later */
+    case 6:                                                                      /* a fill that lends its shape */
         return gr_add(x, gr_fill(d->g, GR_F32, 2, back, 0.75));
     case 7:
         return gr_mul(x, gr_expand(gr_fill(d->g, GR_F32, 0, NULL, 0.5), 2, back));

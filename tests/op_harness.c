@@ -288,8 +288,7 @@ static gr_status build(op_case *c)
     c->node = gr_node(c->graph, c->call->op, c->in, c->call->sample.n_in, c->call->sample.attr.bytes);
     if (!c->node)
         return gr_graph_check(c->graph);
-    bool effect = c->call->op->flags & GR_OP_EFFECT;
-    int n_out = effect ? 0 : c->flags & OP_ONE_OUT ? 1 : c->node->n_out;
+    int n_out = c->flags & OP_ONE_OUT ? 1 : c->node->n_out;
     for (int k = 0; (c->flags & OP_VALUES) && k < n_out; k++)
         want(c, c->node->outs[k], OP_OUT, k);
     gr_status s = c->flags & (OP_GRADS | OP_SECOND) ? build_derivatives(c, n_out) : GR_OK;

@@ -2,6 +2,7 @@
 #include "tiny.h"
 
 #include "base/dtype.h"
+#include "op/op.h"
 #include "program/program.h"
 #include "program/store.h"
 
@@ -353,18 +354,19 @@ TEST(inputs_in_order)
 
 /* ---- effects -------------------------------------------------------------------------------------------------------- */
 
-/* A read sees the writes appended before it and none after, however it is read. */
+/* What an effect returns is what it has written; the versions before it stay what they were, however they are read. */
 TEST(effects_run_in_order)
 {
     for (int d = 0; d < N_DEVICES; d++) {
         fixture f = open_fixture(devices[d]);
         gr_tensor *x = vector(&f, "x", 3), *p = stored(&f, "p", 3, (float[]){1, 2, 3});
         gr_tensor *before = gr_scale(p, 10);
-        gr_assign(p, x);
+        p = gr_assign(p, x);
         gr_tensor *between = gr_scale(p, 10), *view = gr_slice(p, 0, 0, 2), *kept = gr_scale(view, 1);
-        gr_assign_add(p, gr_neg(before));
+        p = gr_assign_add(p, gr_neg(before));
         gr_assign_add(p, p);
-        gr_tensor *after = gr_scale(p, 1), *out[] = {before, between, kept, after};
+        CHECK(gr_param(f.g, f.store, "p") != p);
+        gr_tensor *after = gr_scale(gr_param(f.g, f.store, "p"), 1), *out[] = {before, between, kept, after};
         gr_program *program = compiled(&f, out, 4);
         float in[] = {100, 200, 300}, got[4][3], stored_now[3];
         CHECK_OK(gr_run(program, (const void *[]){in}, (void *[]){got[0], got[1], got[2], got[3]}));
@@ -390,9 +392,9 @@ TEST(views_do_not_see_later_writes)
         gr_tensor *x = vector(&f, "x", 4), *p = stored(&f, "p", 4, (float[]){1, 2, 3, 4});
         gr_tensor *square = gr_reshape(p, 2, (int64_t[]){2, 2}), *part = gr_slice(p, 0, 1, 3);
         gr_tensor *turned = gr_reshape(gr_permute(square, (int[]){1, 0}), 1, (int64_t[]){4});
-        gr_assign(p, x);
-        gr_tensor *out[] = {gr_neg(square), gr_neg(part), gr_neg(turned), part, gr_neg(p), gr_slice(p, 0, 1, 3)};
-        gr_assign(p, gr_neg(x)); /* out[4] has been computed, out[5] not yet read by the host */
+        gr_tensor *p1 = gr_assign(p, x);
+        gr_tensor *out[] = {gr_neg(square), gr_neg(part), gr_neg(turned), part, gr_neg(p1), gr_slice(p1, 0, 1, 3)};
+        gr_assign(p1, gr_neg(x)); /* out[4] has been computed, out[5] not yet read by the host */
         gr_program *program = compiled(&f, out, 6);
         float in[] = {10, 20, 30, 40}, got[6][4];
         CHECK_OK(gr_run(program, (const void *[]){in}, (void *[]){got[0], got[1], got[2], got[3], got[4], got[5]}));
@@ -402,6 +404,157 @@ TEST(views_do_not_see_later_writes)
         check_values(got[3], (float[]){2, 3}, 2);
         check_values(got[4], (float[]){-10, -20, -30, -40}, 4);
         check_values(got[5], (float[]){20, 30}, 2);
+        gr_program_free(program);
+        close_fixture(&f);
+    }
+}
+
+static int count_steps(const gr_program *p, const char *op)
+{
+    int n = 0;
+    for (int i = 0; i < p->n_steps; i++)
+        n += strcmp(p->steps[i].call.op->name, op) == 0;
+    return n;
+}
+
+/* Old versions may be read at any time: by ops, through views made before and after the write, by the host, and by the
+ * effect that replaces them. Each costs one copy of the version, and none where nobody reads it later. */
+TEST(old_versions_can_be_read)
+{
+    for (int d = 0; d < N_DEVICES; d++) {
+        fixture f = open_fixture(devices[d]);
+        const float w[] = {1, 2, 3, 4};
+        gr_tensor *x = vector(&f, "x", 4), *p = stored(&f, "p", 4, w), *view = gr_slice(p, 0, 1, 3);
+        gr_tensor *reversed = gr_permute(gr_reshape(p, 2, (int64_t[]){2, 2}), (int[]){1, 0});
+        gr_tensor *p1 = gr_assign(p, x), *p2 = gr_assign_add(p1, gr_reshape(reversed, 1, (int64_t[]){4}));
+        gr_tensor *out[] = {gr_scale(p, 10), gr_neg(view), gr_slice(p, 0, 2, 4), p, p1, p2, gr_sub(p2, p1)};
+        gr_program *program = compiled(&f, out, 7);
+        CHECK_EQ_INT(count_steps(program, "contiguous"), 3); /* two versions, and what cannot be a view */
+        float in[] = {10, 20, 30, 40}, got[7][4], now[4];
+        void *outs[7];
+        for (int i = 0; i < 7; i++)
+            outs[i] = got[i];
+        CHECK_OK(gr_run(program, (const void *[]){in}, outs));
+        check_values(got[0], (float[]){10, 20, 30, 40}, 4);
+        check_values(got[1], (float[]){-2, -3}, 2);
+        check_values(got[2], (float[]){3, 4}, 2);
+        check_values(got[3], w, 4);
+        check_values(got[4], in, 4);
+        check_values(got[5], (float[]){11, 23, 32, 44}, 4);
+        check_values(got[6], (float[]){1, 3, 2, 4}, 4);
+        CHECK_OK(gr_store_read(f.store, "p", now, sizeof now));
+        check_values(now, got[5], 4);
+        gr_program_free(program);
+
+        gr_graph *g = gr_graph_new(); /* read before, or in its newest version: nothing to copy */
+        gr_tensor *q = gr_param(g, f.store, "p"), *root = gr_exp(q);
+        q = gr_assign_add(q, gr_scale(q, 2));
+        gr_tensor *roots[] = {root, gr_neg(q), q};
+        program = gr_compile(g, roots, 3, f.device);
+        CHECK_MADE(program);
+        CHECK_EQ_INT(count_steps(program, "contiguous"), 0);
+        gr_program_free(program);
+        gr_graph_free(g);
+        g = gr_graph_new(); /* the effect's other operand shows what it writes */
+        q = gr_param(g, f.store, "p");
+        gr_tensor *turned = gr_permute(gr_reshape(q, 2, (int64_t[]){2, 2}), (int[]){1, 0});
+        q = gr_assign(q, gr_reshape(turned, 1, (int64_t[]){4}));
+        program = gr_compile(g, &q, 1, f.device);
+        CHECK_MADE(program);
+        CHECK_OK(gr_run(program, NULL, outs));
+        check_values(got[0], (float[]){11, 32, 23, 44}, 4);
+        gr_program_free(program);
+        gr_graph_free(g);
+        close_fixture(&f);
+    }
+}
+
+/* A gradient that is asked for after the update is that of the version which the loss has read. */
+TEST(gradients_read_the_version_that_the_loss_read)
+{
+    for (int d = 0; d < N_DEVICES; d++) {
+        fixture f = open_fixture(devices[d]);
+        gr_tensor *p = stored(&f, "p", 2, (float[]){3, 5}), *loss = gr_sum(gr_mul(p, p), 0, false), *grad, *dead;
+        gr_tensor *zeroed = gr_assign(p, gr_fill_like(p, 0));
+        CHECK_OK(gr_grad(loss, &p, &grad, 1));
+        gr_tensor *out[] = {grad, zeroed};
+        gr_program *program = compiled(&f, out, 2);
+        float got[2][2];
+        CHECK_OK(gr_run(program, NULL, (void *[]){got[0], got[1]}));
+        check_values(got[0], (float[]){6, 10}, 2);
+        check_values(got[1], (float[]){0, 0}, 2);
+        gr_program_free(program);
+        CHECK_STATUS(gr_grad(gr_sum(gr_assign(zeroed, p), 0, false), &p, &dead, 1), GR_ERR_UNSUPPORTED);
+        CHECK_ERROR(GR_ERR_UNSUPPORTED, "assign");
+        close_fixture(&f);
+    }
+}
+
+TEST(what_cannot_be_written_is_refused)
+{
+    fixture f = open_fixture("ref");
+    gr_tensor *p = stored(&f, "p", 2, (float[]){1, 2}), *x = vector(&f, "x", 2);
+    CHECK(gr_assign(p, x) && !gr_assign(p, x));
+    CHECK_ERROR(GR_ERR_ARGUMENT, "input 0 is an old version of \"p\"");
+    gr_graph *g = gr_graph_new();
+    gr_tensor *q = gr_param(g, f.store, "p"), *one = gr_fill(g, GR_F32, 0, NULL, 1);
+    CHECK(!gr_sgd(q, q, q, one, NULL, 0.5f, 0));
+    CHECK_ERROR(GR_ERR_ARGUMENT, "must not be one tensor");
+    gr_graph_free(g);
+    close_fixture(&f);
+}
+
+/* ---- effects with results ------------------------------------------------------------------------------------------ */
+
+static float sent[16];
+static int n_sent;
+
+static gr_status infer_send(const gr_tensor *node, gr_spec *out)
+{
+    out[1] = gr_tensor_input(node, 1)->spec;
+    return GR_OK;
+}
+
+static gr_status run_send(const gr_call *call)
+{
+    float x = *(const float *)call->in[1].data;
+    sent[n_sent++ % 16] = x;
+    if (call->out[1].data)
+        *(float *)call->out[1].data = 2 * x;
+    return GR_OK;
+}
+
+static const gr_op send_op = {.name = "send",
+                              .inputs = 2,
+                              .outputs = 2,
+                              .flags = GR_OP_EFFECT,
+                              .writes = 1,
+                              .infer = infer_send,
+                              .no_grad = "it is sent",
+                              .kernel = run_send};
+
+/* What talks to others keeps its order by writing one, empty, tensor: whatever depends on what, and whether or not anybody
+ * reads the results. */
+TEST(effects_that_keep_their_order)
+{
+    for (int d = 0; d < N_DEVICES; d++) {
+        fixture f = open_fixture(devices[d]);
+        gr_tensor *order = stored(&f, "order", 0, NULL), *x = gr_input(f.g, "x", GR_F32, 0, NULL), *result[4];
+        for (int i = 0; i < 4; i++) { /* the later, the less there is to be done before */
+            gr_tensor *value = gr_offset(x, i);
+            for (int k = i; k < 3; k++)
+                value = gr_add(gr_sum(gr_exp(gr_scale(value, 0)), 0, false), gr_offset(x, i - 1));
+            order = gr_node(f.g, &send_op, (gr_tensor *[]){order, value}, 2, NULL);
+            result[i] = gr_output(order, 1);
+        }
+        gr_tensor *out[] = {gr_sub(result[3], result[0]), order};
+        gr_program *program = compiled(&f, out, 2);
+        float in = 5, got;
+        n_sent = 0;
+        CHECK_OK(gr_run(program, (const void *[]){&in}, (void *[]){&got, NULL}));
+        CHECK_EQ_INT(n_sent, 4);
+        check_values(sent, (float[]){5, 6, 7, 8}, 4);
+        CHECK_NEAR(got, 6, 1e-6);
         gr_program_free(program);
         close_fixture(&f);
     }

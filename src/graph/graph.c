@@ -244,6 +244,9 @@ void gr_graph_print(const gr_graph *g, void (*write)(void *user, const char *lin
             else
                 at += snprintf(line + at, sizeof line - (size_t)at, " -");
         }
+        for (int k = 0; k < t->n_after && at < (int)sizeof line; k++)
+            at += snprintf(line + at, sizeof line - (size_t)at, "%s %%%lld", k ? "" : " after",
+                           (long long)t->after[k]->id);
         write(user, line);
     }
 }

@@ -12,11 +12,14 @@ struct gr_tensor {
     const char *name; /* NULL: has none of its own */
     gr_spec spec;
     const void *attr; /* op->attr_size bytes */
-    int n_in, n_out;
-    gr_tensor **in;    /* [n_in], NULL where an optional input was left out */
+    int n_in, n_out, n_after;
+    gr_tensor **in; /* [n_in], NULL where an optional input was left out */
+    gr_tensor *
+        *after; /* [n_after]: what must have run before, though its result is not read; put in by gr_pass_versions */
     gr_tensor **outs;  /* [n_out]: outs[0] is this node, outs[k] a "part" node */
     gr_tensor *source; /* of a part: the node it is an output of; NULL otherwise */
     int index;         /* of a part: which output */
+    gr_tensor *next;   /* of a version of a store's tensor: the version that replaces it; NULL: it is the newest */
     bool backward;     /* appended by gr_grad; for memory reports */
 };
 
@@ -35,6 +38,17 @@ struct gr_graph {
 void *gr_graph_alloc(gr_graph *g, size_t size);
 /* Records the thread's current error as the graph's first failure. Returns NULL, to be returned. */
 gr_tensor *gr_graph_fail(gr_graph *g);
+
+/* ---- versions of a store's tensor: the gr_param, and what effects make of it ---- */
+
+/* The input whose new version output k of the node is: those outputs come first, in the order of the inputs. -1: a result
+ * like others. */
+int gr_written_input(const gr_tensor *node, int k);
+bool gr_is_version(const gr_tensor *t);
+/* The gr_param that a version goes back to. */
+const gr_tensor *gr_version_param(const gr_tensor *version);
+/* The node must run after these; NULLs are left out. */
+gr_status gr_run_after(gr_tensor *node, gr_tensor *const *after, int n);
 
 /* The prefix that new nodes' names get ("h.0.attn."). Push gives the old length, to be handed to pop. */
 size_t gr_graph_scope_push(gr_graph *g, const char *fmt, ...) GR_PRINTF(2, 3);

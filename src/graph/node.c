@@ -51,6 +51,86 @@ static gr_status append(gr_graph *g, gr_tensor *t)
     return GR_OK;
 }
 
+/* ---- versions ------------------------------------------------------------------------------------------------ */
+
+int gr_written_input(const gr_tensor *node, int k)
+{
+    for (int i = 0; node->op->writes >> i && i < node->op->inputs; i++)
+        if ((node->op->writes >> i & 1) && k-- == 0)
+            return i < node->n_in && node->in[i] ? i : -1;
+    return -1;
+}
+
+bool gr_is_version(const gr_tensor *t)
+{
+    const gr_tensor *node = t->source ? t->source : t;
+    return (t->op->flags & GR_OP_STATE) || gr_written_input(node, t->index) >= 0;
+}
+
+const gr_tensor *gr_version_param(const gr_tensor *version)
+{
+    while (!(version->op->flags & GR_OP_STATE)) {
+        const gr_tensor *node = version->source ? version->source : version;
+        version = node->in[gr_written_input(node, version->index)];
+    }
+    return version;
+}
+
+gr_status gr_run_after(gr_tensor *node, gr_tensor *const *after, int n)
+{
+    gr_tensor **list = n > 0 ? gr_graph_alloc(node->graph, (size_t)n * sizeof *list) : NULL;
+    if (n > 0 && !list)
+        return GR_ERR_MEMORY;
+    node->after = list;
+    node->n_after = 0;
+    for (int i = 0; i < n; i++)
+        if (after[i])
+            list[node->n_after++] = after[i];
+    return GR_OK;
+}
+
+static gr_status check_written(const gr_tensor *node, int i)
+{
+    const gr_tensor *x = node->in[i];
+    if (!gr_is_version(x))
+        return gr_op_fail(node, "input %d is written, so it must be a gr_param", i);
+    if (x->next)
+        return gr_op_fail(node,
+                          "input %d is an old version of \"%s\", which has been written since\nwrite what the last "
+                          "write returned, or what gr_param gives now",
+                          i, gr_version_param(x)->name);
+    for (int k = 0; k < i; k++)
+        if ((node->op->writes >> k & 1) && node->in[k] == x)
+            return gr_op_fail(node, "inputs %d and %d are both written, so they must not be one tensor", k, i);
+    return GR_OK;
+}
+
+/* New versions have the dtype and shape of what was there before, or are nothing where an optional input is. */
+static gr_status set_versions(const gr_tensor *node, gr_spec *specs)
+{
+    int k = 0;
+    for (int i = 0; i < node->op->inputs; i++) {
+        if (!(node->op->writes >> i & 1))
+            continue;
+        if (k == node->n_out)
+            return gr_op_fail(node, "writes more inputs than it has outputs: each gives its new version");
+        bool given = i < node->n_in && node->in[i];
+        specs[k++] = given ? node->in[i]->spec : (gr_spec){.dtype = GR_U8, .ndim = 1};
+    }
+    return GR_OK;
+}
+
+static void replace_versions(gr_tensor *t)
+{
+    for (int k = 0; t->op->writes && k < t->n_out; k++) {
+        int i = gr_written_input(t, k);
+        if (i >= 0)
+            t->in[i]->next = t->outs[k];
+    }
+}
+
+/* ---- appending ----------------------------------------------------------------------------------------------- */
+
 static gr_status check_inputs(const gr_tensor *node)
 {
     const gr_op *op = node->op;
@@ -62,8 +142,8 @@ static gr_status check_inputs(const gr_tensor *node)
             return gr_op_fail(node, "input %d is missing", i);
         if (given && node->in[i]->graph != node->graph)
             return gr_op_fail(node, "input %d belongs to another graph", i);
-        if (given && (op->writes >> i & 1) && strcmp(node->in[i]->op->name, "param") != 0)
-            return gr_op_fail(node, "input %d is written, so it must be a gr_param", i);
+        if (given && (op->writes >> i & 1) && check_written(node, i) != GR_OK)
+            return GR_ERR_ARGUMENT;
     }
     return GR_OK;
 }
@@ -138,7 +218,7 @@ gr_tensor *gr_node(gr_graph *g, const gr_op *op, gr_tensor *const *in, int n, co
     gr_tensor proto = {.op = op, .graph = g, .attr = attr, .n_in = n, .n_out = op->outputs};
     proto.in = (gr_tensor **)in;
     gr_spec specs[GR_MAX_OUTPUTS] = {{0}};
-    if (check_inputs(&proto) != GR_OK || op->infer(&proto, specs) != GR_OK)
+    if (check_inputs(&proto) != GR_OK || op->infer(&proto, specs) != GR_OK || set_versions(&proto, specs) != GR_OK)
         return gr_graph_fail(g);
     for (int k = 0; k < op->outputs; k++)
         if (check_spec(&proto, &specs[k]) != GR_OK)
@@ -147,6 +227,7 @@ gr_tensor *gr_node(gr_graph *g, const gr_op *op, gr_tensor *const *in, int n, co
     gr_tensor *t = copy_into_graph(&proto);
     if (!t || append(g, t) != GR_OK || append_parts(t, specs) != GR_OK)
         return gr_graph_fail(g);
+    replace_versions(t);
     if (g->scope && *g->scope)
         gr_name(t, "%s", op->name);
     return t;

@@ -81,7 +81,7 @@ gr_tensor *gr_nn_cached(gr_build *b, gr_tensor *x, const char *which)
                 (long long)x->spec.shape[1]);
         return gr_graph_fail(b->g);
     }
-    return gr_write_rows(all, x, ring ? b->forward->ring_slot : b->forward->slot) ? all : NULL;
+    return gr_write_rows(all, x, ring ? b->forward->ring_slot : b->forward->slot);
 }
 
 gr_tensor *gr_nn_cached_positions(gr_build *b, const gr_tensor *all)

@@ -65,7 +65,7 @@ const gr_op gr_op_param = {
     .doc = "a tensor of a store",
     .outputs = 1,
     .attr_size = sizeof(gr_param_attr),
-    .flags = GR_OP_BOUND,
+    .flags = GR_OP_BOUND | GR_OP_STATE,
     .infer = infer_param,
     .no_grad = "nothing lies before it",
 };

@@ -1,22 +1,16 @@
-/* Effects: what writes a store's tensors. Optimizers are compositions of basic ops and assignments, so a backend
+/* Effects: what writes a store's tensors. What they give are the new versions, which gr_node describes. Optimizers are compositions of basic ops and assignments, so a backend
  * without a kernel for one still trains. */
 #include "op/attr.h"
 #include "op/op.h"
 
 #include <math.h>
 
-/* An effect is worth nothing as a value. */
-static gr_spec nothing(void)
-{
-    return gr_spec_make(GR_U8, 1, (const int64_t[]){0});
-}
-
 static gr_status infer_assign(const gr_tensor *node, gr_spec *out)
 {
     const gr_spec *p = gr_in(node, 0);
     if (gr_expect_dtype(node, 1, p->dtype) != GR_OK || gr_expect_shape(node, 1, p->ndim, p->shape) != GR_OK)
         return GR_ERR_ARGUMENT;
-    *out = nothing();
+    (void)out;
     return GR_OK;
 }
 
@@ -31,7 +25,7 @@ static gr_status infer_write_rows(const gr_tensor *node, gr_spec *out)
     if (gr_expect_dtype(node, 1, p->dtype) != GR_OK || gr_expect_dtype(node, 2, GR_I64) != GR_OK ||
         gr_expect_shape(node, 2, 2, v->shape) != GR_OK)
         return GR_ERR_ARGUMENT;
-    *out = nothing();
+    (void)out;
     return GR_OK;
 }
 
@@ -148,7 +142,7 @@ static gr_status infer_sgd(const gr_tensor *node, gr_spec *out)
     const gr_sgd_attr *a = node->attr;
     if (a->momentum != 0 && !gr_in(node, VELOCITY))
         return gr_op_fail(node, "momentum needs a velocity");
-    *out = nothing();
+    (void)out;
     return check_step(node, 1, SGD_LR, 2);
 }
 
@@ -160,10 +154,10 @@ static gr_status compose_sgd(const gr_tensor *node, gr_tensor *const *in, gr_ten
     gr_tensor *g = gr_add(scaled(in[GRAD], scale), gr_scale(p, a->weight_decay));
     gr_tensor *dir = v ? gr_add(gr_scale(v, a->momentum), g) : g;
     gr_tensor *next = gr_sub(p, gr_mul(dir, gr_cast(in[SGD_LR], p->spec.dtype)));
-    if (v)
-        gr_assign(v, unless_skipped(taken, dir, v));
+    gr_tensor *next_v = v ? unless_skipped(taken, dir, v) : NULL;
     out[0] = gr_assign(p, unless_skipped(taken, next, p));
-    return gr_built(p, out[0]);
+    out[1] = v ? gr_assign(v, next_v) : gr_fill(p->graph, GR_U8, 1, (const int64_t[]){0}, 0);
+    return gr_built(p, out[1]);
 }
 
 static bool sample_sgd(int i, gr_sample *s)
@@ -192,7 +186,7 @@ const gr_op gr_op_sgd = {
            "velocity + g; param -= lr velocity (torch.optim.SGD); a grad_scale that is not finite skips the step",
     .inputs = N_SGD,
     .optional = 1u << VELOCITY | 1u << SGD_SCALE,
-    .outputs = 1,
+    .outputs = 2,
     .attr_size = sizeof(gr_sgd_attr),
     .flags = GR_OP_EFFECT,
     .writes = 1u << PARAM | 1u << VELOCITY,
@@ -221,7 +215,7 @@ static gr_status infer_adamw(const gr_tensor *node, gr_spec *out)
         s = gr_expect_shape(node, STEP, 0, NULL);
     if (s == GR_OK)
         s = check_step(node, 2, SCALE, 1);
-    *out = nothing();
+    (void)out;
     return s;
 }
 
@@ -248,10 +242,10 @@ static gr_status compose_adamw(const gr_tensor *node, gr_tensor *const *in, gr_t
     p1 = unless_skipped(taken, p1, p);
     m1 = unless_skipped(taken, m1, m);
     v1 = unless_skipped(taken, v1, v);
-    gr_assign(m, m1);
-    gr_assign(v, v1);
     out[0] = gr_assign(p, p1);
-    return gr_built(p, out[0]);
+    out[1] = gr_assign(m, m1);
+    out[2] = gr_assign(v, v1);
+    return gr_built(p, out[2]);
 }
 
 static bool sample_adamw(int i, gr_sample *s)
@@ -280,7 +274,7 @@ const gr_op gr_op_adamw = {
            "2019, torch.optim.AdamW); a grad_scale that is not finite skips the step",
     .inputs = N_ADAMW,
     .optional = 1u << SCALE,
-    .outputs = 1,
+    .outputs = 3,
     .attr_size = sizeof(gr_adamw_options),
     .flags = GR_OP_EFFECT,
     .writes = 1u << PARAM | 1u << M | 1u << SECOND,

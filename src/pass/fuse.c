@@ -1,8 +1,8 @@
 /* Fusing: element-wise ops of one shape become one gr_op_fused, so that memory is read and written once for all of them.
  *
  * The walk keeps some groups open. A node joins the group of its inputs, or one that reads what it reads. A group is
- * closed, that is appended to the new graph, when a node outside of it reads one of its results, and when a store tensor
- * that it reads is about to be written. So no open group depends on another one, and every order is kept that matters.
+ * closed, that is appended to the new graph, when a node outside of it reads one of its results or must run after it. So
+ * no open group depends on another one, and every order is kept that matters.
  * Fills, and views of them, are put off until something needs them as a tensor: as operands they become constants. */
 #include "pass/pass.h"
 
@@ -179,7 +179,7 @@ static void need(fuser *f, const gr_tensor *t)
     gr_rewrite_copy(&f->r, node);
 }
 
-static void append_fused(fuser *f, const program *p)
+static void append_fused(fuser *f, const group *g, const program *p)
 {
     gr_tensor *in[GR_FUSED_IN];
     for (int i = 0; i < p->f.n_in; i++) {
@@ -190,6 +190,8 @@ static void append_fused(fuser *f, const program *p)
     gr_tensor *t = gr_node(f->r.to, &gr_op_fused, in, p->f.n_in, &p->f);
     for (int k = 0; t && k < p->f.n_out; k++)
         gr_rewrite_map(&f->r, p->out[k], 0, t->outs[k]);
+    for (int i = 0; i < g->n; i++)
+        f->r.ran[g->member[i]->id] = t;
 }
 
 static void close_group(fuser *f, int which)
@@ -199,7 +201,7 @@ static void close_group(fuser *f, int which)
     group *g = &f->open[which];
     program p = make_program(f, g);
     if (g->n > 1 || p.f.n_constants > 0) {
-        append_fused(f, &p);
+        append_fused(f, g, &p);
     } else {
         for (int k = 0; k < g->member[0]->n_in; k++)
             need(f, g->member[0]->in[k]);
@@ -215,29 +217,6 @@ static void close_all(fuser *f)
     for (int i = 0; i < OPEN; i++)
         if (f->open[i].n)
             close_group(f, i);
-}
-
-static const gr_tensor *memory_of(const gr_tensor *t)
-{
-    for (;;) {
-        const gr_tensor *node = t->source ? t->source : t;
-        if (!node->op->view)
-            return t;
-        t = node->in[0];
-    }
-}
-
-/* Groups that read `param` must do so before it is written. */
-static void close_readers(fuser *f, const gr_tensor *param)
-{
-    for (int i = 0; i < OPEN; i++)
-        for (int m = 0; m < f->open[i].n; m++)
-            for (int k = 0; k < f->open[i].member[m]->n_in; k++)
-                if (memory_of(f->open[i].member[m]->in[k]) == param) {
-                    close_group(f, i);
-                    m = GR_FUSED_CODE; /* the next group */
-                    break;
-                }
 }
 
 /* ---- joining ------------------------------------------------------------------------------------------------ */
@@ -348,9 +327,9 @@ static void copy(fuser *f, const gr_tensor *t)
             continue;
         close_group(f, f->group_of[t->in[k]->id]);
         need(f, t->in[k]);
-        if (t->op->writes >> k & 1)
-            close_readers(f, memory_of(t->in[k]));
     }
+    for (int k = 0; k < t->n_after; k++)
+        close_group(f, f->group_of[t->after[k]->id]);
     gr_rewrite_copy(&f->r, t);
 }
 

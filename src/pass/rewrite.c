@@ -27,8 +27,9 @@ static void release(gr_rewrite *r)
 {
     gr_free(r->live);
     gr_free(r->map);
+    gr_free(r->ran);
     r->live = NULL;
-    r->map = NULL;
+    r->map = r->ran = NULL;
 }
 
 gr_status gr_rewrite_open(gr_rewrite *r, const gr_graph *from, gr_tensor *const *roots, int n_roots)
@@ -40,7 +41,8 @@ gr_status gr_rewrite_open(gr_rewrite *r, const gr_graph *from, gr_tensor *const 
     r->to = gr_graph_new();
     r->live = gr_alloc_zero(from->n, sizeof *r->live);
     r->map = gr_alloc_zero(from->n, sizeof *r->map);
-    if (!r->to || !r->live || !r->map) {
+    r->ran = gr_alloc_zero(from->n, sizeof *r->ran);
+    if (!r->to || !r->live || !r->map || !r->ran) {
         release(r);
         gr_graph_free(r->to);
         r->to = NULL;
@@ -64,10 +66,23 @@ void gr_rewrite_map(gr_rewrite *r, const gr_tensor *node, int k, gr_tensor *t)
         gr_name(t, "%s", old->name);
 }
 
-gr_tensor *gr_rewrite_copy(gr_rewrite *r, const gr_tensor *node)
+/* What the node must run after is mapped like inputs, or dropped if it is not done any more. */
+static void map_after(gr_rewrite *r, const gr_tensor *node, gr_tensor *t)
 {
-    gr_tensor *in[GR_MAX_INPUTS], *t;
-    gr_rewrite_inputs(r, node, in);
+    gr_run_after(t, node->after, node->n_after);
+    int n = 0;
+    for (int i = 0; i < t->n_after; i++) {
+        int64_t id = node->after[i]->id;
+        gr_tensor *a = r->map[id] ? r->map[id] : r->ran[id];
+        if (a)
+            t->after[n++] = a;
+    }
+    t->n_after = n;
+}
+
+gr_tensor *gr_rewrite_with(gr_rewrite *r, const gr_tensor *node, gr_tensor *const *in)
+{
+    gr_tensor *t;
     r->to->backward = node->backward;
     if (node->op == &gr_op_constant) { /* its data lives in the old graph */
         const gr_constant_attr *a = node->attr;
@@ -77,7 +92,16 @@ gr_tensor *gr_rewrite_copy(gr_rewrite *r, const gr_tensor *node)
     }
     for (int k = 0; t && k < node->n_out; k++)
         gr_rewrite_map(r, node, k, t->outs[k]);
+    if (t && node->n_after)
+        map_after(r, node, t);
     return t;
+}
+
+gr_tensor *gr_rewrite_copy(gr_rewrite *r, const gr_tensor *node)
+{
+    gr_tensor *in[GR_MAX_INPUTS];
+    gr_rewrite_inputs(r, node, in);
+    return gr_rewrite_with(r, node, in);
 }
 
 gr_graph *gr_rewrite_close(gr_rewrite *r, gr_tensor **roots, int n_roots)

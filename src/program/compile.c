@@ -47,6 +47,16 @@ static size_t bytes_of(const gr_tensor *t)
     return gr_dtype_size(t->spec.dtype, gr_spec_count(&t->spec));
 }
 
+/* Whose memory a tensor is: views show their input's, a new version lies where the one before did. */
+static int64_t owner_id(const compiler *c, const gr_tensor *t)
+{
+    const gr_tensor *node = t->source ? t->source : t;
+    int written = gr_written_input(node, t->index);
+    if (node->op->view || written >= 0)
+        return c->values[node->in[written >= 0 ? written : 0]->id].owner;
+    return t->id;
+}
+
 static value *owner_of(compiler *c, const gr_tensor *t)
 {
     return &c->values[c->values[t->id].owner];
@@ -58,9 +68,8 @@ static void find_lives(compiler *c)
     const gr_graph *g = c->l.graph;
     int step = 0;
     for (size_t i = 0; i < g->n; i++) {
-        const gr_tensor *t = g->nodes[i], *node = t->source ? t->source : t;
-        bool view = node->op->view != NULL;
-        c->values[i].owner = view ? c->values[node->in[0]->id].owner : (int64_t)i;
+        const gr_tensor *t = g->nodes[i];
+        c->values[i].owner = owner_id(c, t);
         if (t->source)
             continue;
         step += runs(t);
@@ -143,8 +152,8 @@ static gr_status place_outputs(compiler *c, const gr_tensor *t, const gr_kernel 
     for (int o = 0; o < t->n_out; o++) {
         value *v = &c->values[t->outs[o]->id];
         size_t size = bytes_of(t->outs[o]);
-        if ((t->op->flags & GR_OP_EFFECT) || (!v->used && t->n_out > 1))
-            continue; /* nobody reads it: no memory */
+        if (v->owner != t->outs[o]->id || (!v->used && t->n_out > 1))
+            continue; /* it lies in a store, or nobody reads it: no memory */
         int from = -1;
         for (int i = 0; o == 0 && from < 0 && i < t->n_in; i++)
             if ((k->in_place >> i & 1) && can_take(c, t, i, step))
@@ -222,7 +231,8 @@ static gr_status make_step(compiler *c, const gr_tensor *t, gr_step *s, int numb
         if (t->in[i])
             st = set_operand(c, &s->call.in[i], t->in[i]);
     for (int i = 0; st == GR_OK && i < t->n_out; i++)
-        st = set_operand(c, &s->call.out[i], t->outs[i]);
+        if (gr_written_input(t, i) < 0) /* new versions are written where they are, in the inputs */
+            st = set_operand(c, &s->call.out[i], t->outs[i]);
     if (st != GR_OK || !k->scratch)
         return st;
     s->call.scratch_size = k->scratch(&s->call);
@@ -323,6 +333,11 @@ static gr_status transform(compiler *c, const gr_graph *g)
 {
     gr_device *d = c->p->device;
     gr_graph *lowered = gr_pass_lower(g, c->roots, c->n_roots, has_kernel, d);
+    if (lowered) {
+        gr_graph *ordered = gr_pass_versions(lowered, c->roots, c->n_roots);
+        gr_graph_free(lowered);
+        lowered = ordered;
+    }
     if (lowered && d->backend->fuses) {
         gr_graph *fused = gr_pass_fuse(lowered, c->roots, c->n_roots, fuses, d);
         gr_graph_free(lowered);

@@ -12,7 +12,6 @@ typedef struct work {
     const gr_device *device;
     gr_layout *layouts; /* by id in the new graph */
     size_t capacity;
-    int64_t *last; /* by id in the old graph: the last node that reads the tensor */
 } work;
 
 gr_layout gr_layout_of(const gr_spec *s)
@@ -63,57 +62,17 @@ static gr_tensor *contiguous(work *w, gr_tensor *t)
     return !t || gr_layout_contiguous(&w->layouts[t->id]) ? t : copied(w, t);
 }
 
-static gr_status find_last(work *w, const gr_graph *g, gr_tensor *const *roots, int n_roots)
-{
-    w->last = gr_alloc_zero(g->n, sizeof *w->last);
-    if (!w->last)
-        return GR_ERR_MEMORY;
-    for (size_t i = 0; i < g->n; i++) {
-        const gr_tensor *t = g->nodes[i];
-        for (int k = 0; w->rewrite.live[i] && k < t->n_in; k++)
-            if (t->in[k])
-                w->last[t->in[k]->id] = t->id;
-    }
-    for (int i = 0; i < n_roots; i++)
-        w->last[roots[i]->id] = INT64_MAX;
-    return GR_OK;
-}
-
-static bool writes(const gr_tensor *node, const gr_tensor *param)
-{
-    bool found = false;
-    for (int k = 0; k < node->n_in; k++)
-        found = found || ((node->op->writes >> k & 1) && node->in[k] == param);
-    return found;
-}
-
-/* Is this view of a param read after the param has been written? It must show what was there before. */
-static bool outlives_write(const work *w, const gr_tensor *node)
-{
-    const gr_graph *g = w->rewrite.from;
-    const gr_tensor *param = node;
-    while (param->source || param->op->view)
-        param = param->source ? param->source : param->in[0];
-    int64_t read = 0;
-    for (int k = 0; k < node->n_out; k++)
-        read = w->last[node->outs[k]->id] > read ? w->last[node->outs[k]->id] : read;
-    bool found = false;
-    for (int64_t i = node->id + 1; param->op == &gr_op_param && i < (int64_t)g->n && i < read; i++)
-        found = found || writes(g->nodes[i], param);
-    return found;
-}
-
 static gr_status lay_out_view(work *w, const gr_tensor *node)
 {
     gr_tensor **mapped = &w->rewrite.map[node->in[0]->id];
     gr_layout out[GR_MAX_OUTPUTS];
-    if (outlives_write(w, node) || !node->op->view(node, &w->layouts[(*mapped)->id], out)) {
+    if (!node->op->view(node, &w->layouts[(*mapped)->id], out)) {
         gr_tensor *whole = copied(w, *mapped), *before = *mapped;
         if (!whole)
             return gr_error_status();
         if (!node->op->view(node, &w->layouts[whole->id], out))
             return gr_fail(GR_ERR_UNSUPPORTED, "%s: has no layout even of a contiguous tensor", node->op->name);
-        *mapped = whole; /* only for this node: others may read a newer value of a param */
+        *mapped = whole; /* only for this node: others may do without a copy */
         gr_tensor *t = gr_rewrite_copy(&w->rewrite, node);
         *mapped = before;
         return t ? set_layouts(w, t, out) : gr_error_status();
@@ -160,7 +119,6 @@ gr_status gr_lay_out(const gr_graph *g, gr_tensor **roots, int n_roots, const gr
     gr_status s = gr_rewrite_open(&w.rewrite, g, roots, n_roots);
     if (s != GR_OK)
         return s;
-    s = find_last(&w, g, roots, n_roots);
     for (size_t i = 0; s == GR_OK && i < g->n; i++) {
         const gr_tensor *t = g->nodes[i];
         if (!w.rewrite.live[i] || t->source)
@@ -174,7 +132,6 @@ gr_status gr_lay_out(const gr_graph *g, gr_tensor **roots, int n_roots, const gr
         s = lay_out_roots(&w, roots, n_roots);
     if (s != GR_OK)
         gr_graph_fail(w.rewrite.to);
-    gr_free(w.last);
     out->graph = gr_rewrite_close(&w.rewrite, roots, n_roots);
     out->layouts = w.layouts;
     if (!out->graph) {

@@ -263,6 +263,13 @@ gr_status gr_store_read(const gr_store *s, const char *name, void *data, size_t 
 
 /* ---- gr_param ----------------------------------------------------------------------------------------------- */
 
+static gr_tensor *newest(gr_tensor *version)
+{
+    while (version->next)
+        version = version->next;
+    return version;
+}
+
 gr_tensor *gr_param(gr_graph *g, gr_store *store, const char *name)
 {
     if (gr_lacks_made(g, "gr_param: g") || g->failed != GR_OK)
@@ -277,7 +284,7 @@ gr_tensor *gr_param(gr_graph *g, gr_store *store, const char *name)
     for (size_t i = 0; i < g->n; i++) {
         const gr_param_attr *a = g->nodes[i]->attr;
         if (g->nodes[i]->op == &gr_op_param && a->store == store && a->index == index)
-            return g->nodes[i];
+            return newest(g->nodes[i]);
     }
     const gr_entry *e = &store->entries[index].e;
     gr_param_attr a = {.store = store, .index = index, .spec = gr_spec_make(e->dtype, e->ndim, e->shape)};
