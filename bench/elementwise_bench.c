@@ -135,7 +135,7 @@ static double measure(gr_device *d, gr_program *p)
     for (int batch = 0; batch < 50 && spent < 0.4; batch++) {
         double start = now();
         for (int i = 0; i < repeat; i++)
-            if (d->backend->run(d, p->steps, p->n_steps) != GR_OK)
+            if (d->backend->run(d, &p->code, 0, p->code.n) != GR_OK)
                 return -1;
         double seconds = now() - start;
         spent += seconds;

@@ -102,7 +102,9 @@ static void fill(const gr_operand *o)
 static void measure(bench *b, const char *name, const gr_op *op, const void *attr, double work, const char *unit)
 {
     const gr_kernel *k = kernel_of(op);
-    gr_call c = {.op = op, .attr = attr, .n_in = b->n_in, .n_out = b->n_out, .in = b->in, .out = b->out, .pool = pool};
+    gr_device device = {.pool = pool};
+    gr_call c = {.op = op, .attr = attr, .n_in = b->n_in, .n_out = b->n_out, .in = b->in, .out = b->out};
+    c.device = &device;
     if (strstr(name, wanted)) {
         for (int i = 0; i < b->n_in; i++)
             fill(&b->in[i]);

@@ -19,12 +19,16 @@
  * what failed, on what, and what to do. Ops given a NULL tensor return NULL and a graph remembers its first failure, so
  * a forward pass is written as plain formulas and checked once. NULL in place of any other pointer is what is said beside
  * the function (options: the defaults), else GR_ERR_ARGUMENT; a function that gives a number then gives -1, or zeros, and
- * one without a result does nothing. Strings given are copied. Objects are used by one
- * thread at a time; different objects may be used by different threads.
+ * one without a result does nothing. Strings given are copied.
+ *
  * A struct that begins with `size_t size` can grow without breaking programs that were compiled before: one of the caller's,
  * options or a record to fill in, begins as GR_INIT(type), which is zeros, what is usual, and the size; a field that the
  * library linked does not know stays zero, or is GR_ERR_UNSUPPORTED when it is set. Records of the library's come as const
  * pointers. A callback takes `user` first and returns true to go on; false stops the call with GR_ERR_INTERRUPTED.
+ *
+ * Threads. An object is used by one thread at a time; different objects may be used by different threads. That holds for
+ * what was made for the same device, too: a device takes one run after the other, and a thread waits for its turn. Threads
+ * that are to compute side by side open a device each. gr_set_log and gr_set_allocator come before all else.
  */
 #ifndef GRADUS_H
 #define GRADUS_H
@@ -114,6 +118,8 @@ GR_API void gr_device_close(gr_device *device); /* after everything made for it 
 GR_API const char *gr_device_name(const gr_device *device);
 /* "AVX-512, 2 threads, OpenBLAS": what the device runs on. Valid until the device closes. */
 GR_API const char *gr_device_describe(const gr_device *device);
+/* Bytes that can be had there now, and that there are; SIZE_MAX where the system does not say. */
+GR_API gr_status gr_device_memory(gr_device *device, size_t *available, size_t *total);
 
 /* ---- graphs ------------------------------------------------------------------------------------------------- */
 
@@ -371,6 +377,11 @@ GR_API gr_status gr_program_reserve(gr_program *program);
  * arrays. NULL for an output does not copy it. Allocates nothing after the
  * first time. */
 GR_API gr_status gr_run(gr_program *program, const void *const *inputs, void *const *outputs);
+/* The same in two parts, so that the host can work meanwhile. gr_start takes the inputs' bytes and, on a device of its own,
+ * returns before the work is done; gr_finish waits, fails if the run has failed, and copies the outputs. Between them
+ * the device is this thread's: others wait, and starting a second program on it is GR_ERR_ARGUMENT. */
+GR_API gr_status gr_start(gr_program *program, const void *const *inputs);
+GR_API gr_status gr_finish(gr_program *program, void *const *outputs);
 /* Runs without effects and looks at every result: the name of the first tensor with a NaN or infinity, or NULL. */
 GR_API const char *gr_find_nonfinite(gr_program *program, const void *const *inputs);
 /* For exploring and tests: compiles, runs once on the reference device, copies t's values to data (its dtype), size
@@ -918,8 +929,9 @@ typedef struct gr_layout {
     int64_t shape[GR_MAX_DIMS], stride[GR_MAX_DIMS];
 } gr_layout;
 
-typedef struct gr_operand { /* one tensor of a kernel call, in host memory; strides count elements */
-    void *data;
+typedef struct gr_operand { /* one tensor of a kernel call; strides count elements */
+    uint64_t address;       /* its place on the device; 0: left out, or an output that nobody reads */
+    void *data;             /* the same for a kernel of the host; NULL on a device whose memory is not the host's */
     gr_dtype dtype;
     int ndim;
     int64_t shape[GR_MAX_DIMS], stride[GR_MAX_DIMS];
@@ -932,9 +944,10 @@ typedef struct gr_call { /* one kernel call of a program */
     int n_in, n_out;
     gr_operand *in;  /* data NULL: left out */
     gr_operand *out; /* contiguous; data NULL: nobody reads it */
+    uint64_t scratch_address;
     void *scratch;
     size_t scratch_size;
-    void *pool; /* the device's threads, for the library's own kernels */
+    gr_device *device;
 } gr_call;
 
 /* A sample call of an op, for the test suite. */

@@ -99,7 +99,8 @@ static gr_status run_once(const one_call *c, int threads)
     const gr_kernel *k = kernel_of(c->op);
     gr_pool *pool = gr_pool_new(threads);
     CHECK(pool);
-    gr_call call = {.op = c->op, .attr = c->attr, .n_in = c->n_in, .n_out = c->n_out, .pool = pool};
+    gr_device device = {.pool = pool};
+    gr_call call = {.op = c->op, .attr = c->attr, .n_in = c->n_in, .n_out = c->n_out, .device = &device};
     gr_operand in[MOST], out[MOST];
     memcpy(in, c->in, sizeof in);
     memcpy(out, c->out, sizeof out);
@@ -264,7 +265,7 @@ TEST(a_target_outside_is_named)
     CHECK_OK(run_once(&c, 2));
     target[2] = 5;
     CHECK_STATUS(run_once(&c, 2), GR_ERR_ARGUMENT);
-    CHECK_ERROR(GR_ERR_ARGUMENT, "target 5 of row 2 is outside the 5 classes");
+    CHECK_ERROR(GR_ERR_ARGUMENT, "target 5 at position 2 is outside [0, 5)");
     drop(&c);
 }
 

@@ -117,9 +117,9 @@ static gr_tensor *listed_op(dag *d, gr_device *device)
 
 static void note_chains(const gr_program *p)
 {
-    for (int i = 0; i < p->n_steps; i++) {
-        const gr_fused_attr *f = p->steps[i].call.attr;
-        for (int k = 0; p->steps[i].call.op == &gr_op_fused && k < f->n_code; k++)
+    for (int i = 0; i < p->code.n; i++) {
+        const gr_fused_attr *f = p->code.steps[i].call.attr;
+        for (int k = 0; p->code.steps[i].call.op == &gr_op_fused && k < f->n_code; k++)
             seen[f->code[k].op].fused = true;
     }
 }
@@ -203,7 +203,7 @@ static int run(uint64_t seed, bool fuses, int threads, float out[4][ELEMENTS])
     for (int i = 0; i < 2; i++)
         CHECK_OK(gr_run(p, (const void *[]){in[0], in[1], in[2], in[3]}, (void *[]){out[0], out[1], out[2]}));
     CHECK_OK(gr_store_read(d.store, "p", out[3], sizeof out[3]));
-    int steps = p->n_steps;
+    int steps = p->code.n;
     if (fuses)
         note_chains(p);
     gr_program_free(p);
@@ -264,7 +264,7 @@ static int calls(counted *c, gr_tensor **root, int n)
 {
     gr_program *p = gr_compile(c->g, root, n, c->device);
     CHECK_MADE(p);
-    int steps = p->n_steps;
+    int steps = p->code.n;
     gr_program_free(p);
     gr_graph_free(c->g);
     gr_device_close(c->device);
@@ -343,7 +343,7 @@ TEST(an_own_op_stands_between_chains)
         gr_tensor *z = gr_add(gr_scale(t, 0.5), x);
         gr_program *p = gr_compile(c.g, &z, 1, c.device);
         CHECK_MADE(p);
-        CHECK_EQ_INT(p->n_steps, fuses ? 3 : 6);
+        CHECK_EQ_INT(p->code.n, fuses ? 3 : 6);
         float a[8 * 16], out[8 * 16];
         for (int i = 0; i < 8 * 16; i++)
             a[i] = 0.03f * (float)(i - 64);

@@ -301,7 +301,8 @@ static gr_status run_call(gr_gpu *g, gr_call *call, gr_status (*run)(const gr_ca
     gr_gpu_code code = {.n = 0};
     void *block;
     size_t offset, left;
-    call->pool = g;
+    gr_device device = {.own = g};
+    call->device = &device;
     g->code = &code;
     gr_status s = run(call);
     if (s == GR_OK)
@@ -316,11 +317,8 @@ static gr_status run_call(gr_gpu *g, gr_call *call, gr_status (*run)(const gr_ca
 
 static gr_operand operand(gr_gpu *g, gr_dtype dtype, int64_t n)
 {
-    return (gr_operand){.dtype = dtype,
-                        .ndim = 1,
-                        .shape = {n},
-                        .stride = {1},
-                        .data = (void *)(uintptr_t)gr_gpu_pool_alloc(&g->pool, (size_t)n * 8)};
+    return (gr_operand){
+        .dtype = dtype, .ndim = 1, .shape = {n}, .stride = {1}, .address = gr_gpu_pool_alloc(&g->pool, (size_t)n * 8)};
 }
 
 static gr_status run_iota(const gr_call *call)
@@ -344,7 +342,7 @@ TEST(launches)
         const gr_dtype_info *d = gr_dtype_get(dtypes[k]);
         gr_operand y = operand(&g, dtypes[k], N);
         gr_call call = {.n_out = 1, .out = &y};
-        CHECK(y.data);
+        CHECK(y.address);
         CHECK_OK(run_call(&g, &call, run_iota, got, (size_t)(N * d->block_bytes)));
         for (int i = 0; i < N; i++) {
             char want[8] = {0};
@@ -442,7 +440,7 @@ static gr_status use_opencl(void *ctx)
         return s;
     gr_operand y = operand(&g, GR_F32, 100);
     gr_call call = {.n_out = 1, .out = &y};
-    s = y.data ? run_call(&g, &call, run_iota, out, sizeof out) : gr_error_status();
+    s = y.address ? run_call(&g, &call, run_iota, out, sizeof out) : gr_error_status();
     gr_gpu_close(&g);
     return s;
 }

@@ -101,6 +101,10 @@ TEST(graphs)
     gr_device_close(any);
     REFUSES(gr_device_name(NULL));
     REFUSES(gr_device_describe(NULL));
+    size_t available, total;
+    FAILS(gr_device_memory(NULL, &available, &total));
+    FAILS(gr_device_memory(t.device, NULL, &total));
+    FAILS(gr_device_memory(t.device, &available, NULL));
     IS(gr_graph_check(NULL), GR_ERR_ARGUMENT);
     gr_graph_print(NULL, write_line, NULL);
     gr_graph_print(t.graph, NULL, NULL);
@@ -293,6 +297,8 @@ TEST(programs)
     float out[4];
     CHECK_EQ_INT(gr_program_memory(NULL).total, 0);
     FAILS(gr_program_reserve(NULL));
+    FAILS(gr_start(NULL, NULL));
+    FAILS(gr_finish(NULL, NULL));
     FAILS(gr_run(NULL, (const void *[]){four}, (void *[]){out}));
     FAILS(gr_run(p, NULL, (void *[]){out}));
     FAILS(gr_run(p, (const void *[]){NULL}, (void *[]){out}));

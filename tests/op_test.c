@@ -266,10 +266,10 @@ static void close_oracle(oracle *o)
     op_call_free(&o->moved_call);
 }
 
-static bool has_kernel(const gr_tensor *node)
+static bool has_kernel(const gr_device *d, const gr_tensor *node)
 {
-    const gr_kernel *k = gr_backend_cpu.find(node);
-    return k && k != gr_backend_ref.find(node);
+    const gr_kernel *k = d->backend->find(d, node);
+    return k && k != gr_backend_ref.find(d, node);
 }
 
 static bool run_on(const op_call *call, gr_device *d, int p, unsigned flags, const oracle *o, coverage *cov,
@@ -280,8 +280,8 @@ static bool run_on(const op_call *call, gr_device *d, int p, unsigned flags, con
     if (s == GR_OK)
         s = op_case_run(&c);
     EXPECT(s == GR_OK, "%s", what);
-    bool composed = call->op->compose && !gr_backend_cpu.find(c.node);
-    cov->kernel |= has_kernel(c.node);
+    bool composed = call->op->compose && !d->backend->find(d, c.node);
+    cov->kernel |= has_kernel(d, c.node);
     for (int r = 0; s == GR_OK && r < c.n_results; r++) {
         const op_result *got = &c.results[r];
         bool several_ops = composed || got->part == OP_GRAD || got->part == OP_GRAD2;

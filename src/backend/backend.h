@@ -1,21 +1,29 @@
-/* The contract of a backend: memory, kernels, running a list of them. The rest of the library never touches device
- * memory but through it. */
+/* The contract of a backend: memory, kernels, programs. The rest of the library never touches device memory but through
+ * it. A device need not share memory with the host, nor have finished what it was told: `far` does neither, in every
+ * test run. */
 #ifndef GR_BACKEND_BACKEND_H
 #define GR_BACKEND_BACKEND_H
 
 #include "base/thread.h"
 #include "graph/graph.h"
 
+#include <pthread.h>
+
+/* A place in a device's memory. An offset in bytes can be added to it, and that is all: what stands behind it, a pointer
+ * or a slab and an offset, is the backend's own affair. 0: no memory. */
+typedef uint64_t gr_address;
+
 /* One line of a backend's table: a kernel for an op. */
 typedef struct gr_kernel {
     const gr_op *op;
-    /* Can it do this node (dtypes, arguments)? NULL: every one. Shapes it must always take. */
-    bool (*supports)(const gr_tensor *node);
+    /* Can this device do this node (dtypes, arguments)? NULL: every one. Shapes it must always take. */
+    bool (*supports)(const gr_device *d, const gr_tensor *node);
     unsigned strided;  /* bit i: input i may lie in memory in any way; the others come contiguous */
     unsigned in_place; /* bit i: output 0 may be input i's memory, when their dtypes and shapes are equal */
     /* Bytes of scratch for a call (its operands' shapes are set, data is not); NULL: none. */
     size_t (*scratch)(const gr_call *call);
-    /* Runs one call. call->pool is the device's gr_pool. Fails only on what the data brings, as a bad index. */
+    /* A host's kernel computes, and fails only on what the data brings, as a bad index. A GPU's is called once, while the
+     * program is prepared, and says what to launch: it appends launches to call->device and sees addresses, no data. */
     gr_status (*run)(const gr_call *call);
 } gr_kernel;
 
@@ -24,49 +32,123 @@ typedef struct gr_step {
     gr_call call;
 } gr_step;
 
+/* What a kernel that cannot return found wrong in its data: the first bytes of a program's block of outputs, zeroed at the
+ * beginning of a run. A kernel that writes a store tensor does nothing once `step` is set. */
+typedef struct gr_fault {
+    int32_t step;                        /* 1 + the number of the step in the code; 0: all is well */
+    int32_t what;                        /* a gr_fault_kind */
+    int64_t value, position, low, limit; /* value, found at that position, is outside [low, limit) */
+} gr_fault;
+typedef enum gr_fault_kind { GR_FAULT_INDEX, GR_FAULT_TARGET, GR_FAULT_SLOT, GR_FAULT_KINDS } gr_fault_kind;
+
+/* A program's home on its device. */
+typedef struct gr_code {
+    gr_step *steps; /* [n], every operand with its address */
+    int n;
+    gr_address inputs, outputs; /* one block each: a run is one copy in, the steps, one copy out */
+    size_t inputs_size, outputs_size;
+    gr_address fault; /* a gr_fault, at the beginning of the outputs */
+    void *own;        /* what the backend makes of it in prepare */
+} gr_code;
+
+/* Everything may be put off until `read`, `wait` or `sync`, and its failure with it. Order is kept: what is told first
+ * happens first. */
 typedef struct gr_backend {
     const char *name;
-    bool reads_host; /* kernels read host memory where it is, so a mapped file's tensors need no copy; false: copied */
-    gr_status (*open)(gr_device *d, int threads);
+    int (*count)(void); /* how many such devices this machine has; 0: none, and nothing is said */
+    gr_status (*open)(gr_device *d, int index, int threads);
     void (*close)(gr_device *d);
-    const gr_kernel *(*find)(const gr_tensor *node); /* NULL: none */
+    const gr_kernel *(*find)(const gr_device *d, const gr_tensor *node); /* NULL: none */
     /* Can this element-wise node be a part of a chain, gr_op_fused? NULL: this backend has no kernel for chains. */
     bool (*fuses)(const gr_device *d, const gr_tensor *node);
-    void *(*alloc)(gr_device *d, size_t size); /* zeroed; NULL: gr_error() says need and have */
-    void (*free)(gr_device *d, void *p, size_t size);
-    void (*write)(gr_device *d, void *to, const void *host, size_t size);
-    void (*read)(gr_device *d, void *host, const void *from, size_t size);
-    void (*fill)(gr_device *d, void *to, int byte, size_t size);
-    gr_status (*run)(gr_device *d, const gr_step *steps, int n);
+
+    /* Memory. reserve takes what is about to be asked for in one go (allocs then only place); a block of more than
+     * d->largest bytes consists of pieces of d->largest, and no tensor may cross from one to the next. */
+    gr_status (*reserve)(gr_device *d, size_t size);
+    gr_address (*alloc)(gr_device *d, size_t size); /* zeroed; 0: gr_error() says need and have */
+    void (*free)(gr_device *d, gr_address p, size_t size);
+    gr_status (*memory)(gr_device *d, size_t *free, size_t *total); /* bytes that can be had, and that there are */
+
+    /* Copies. write and copy never cross a border of largest. */
+    gr_status (*write)(gr_device *d, gr_address to, const void *host, size_t size); /* has taken the bytes on return */
+    gr_status (*read)(gr_device *d, void *host, gr_address from, size_t size);      /* waits for all before it */
+    gr_status (*fill)(gr_device *d, gr_address to, int byte, size_t size);
+    gr_status (*copy)(gr_device *d, gr_address to, gr_address from, size_t size); /* not overlapping */
+    gr_status (*sync)(gr_device *d);                                              /* waits for everything */
+
+    /* Programs. prepare is called after every binding of addresses; nothing is looked up, built or allocated in run. */
+    gr_status (*prepare)(gr_device *d, gr_code *code);
+    void (*forget)(gr_device *d, gr_code *code); /* also when never prepared */
+    gr_status (*run)(gr_device *d, gr_code *code, int first, int n);
+    gr_status (*wait)(gr_device *d, gr_code *code); /* what was run is done, or has failed */
 } gr_backend;
 
 struct gr_device {
     const gr_backend *backend;
-    char description[128];
-    gr_pool *pool;
-    void *own; /* what the backend keeps for this device */
-    /* One arena serves all programs of the device: they never run at the same time. */
-    void *arena;
+    char name[32];         /* "cpu", "opencl:1" */
+    char description[128]; /* what it runs on */
+    bool host_visible;     /* an address is a host pointer: tensors are read, and files mapped, where they are */
+    size_t largest;        /* bytes of the largest block; a multiple of GR_ADDRESS_ALIGN */
+    gr_pool *pool;         /* the host's threads: for kernels of host backends, and for work around any device */
+    void *own;             /* what the backend keeps for this device */
+    /* Held by the thread that uses the device: during every call below, and from the start of a run to its finish. Taken
+     * again by the thread that holds it. */
+    pthread_mutex_t lock;
+    const gr_program *running; /* started and not finished */
+    pthread_t runner;          /* by this thread */
+    /* One arena serves all programs of the device: one of them runs at a time. */
+    gr_address arena;
     size_t arena_size;
     int arena_users;
     uint64_t generation; /* changes when memory that programs are bound to moves: the arena, a store's tensor */
 };
 
+/* Every address that a program or a store is given is a multiple of this: a cache line, and the widest vector. */
+enum { GR_ADDRESS_ALIGN = 64 };
+
+/* ---- using a device, from any thread ---- */
+
+void gr_device_lock(gr_device *d);
+void gr_device_unlock(gr_device *d);
+gr_address gr_device_alloc(gr_device *d, size_t size);
+void gr_device_free(gr_device *d, gr_address p, size_t size); /* p 0: nothing */
+gr_status gr_device_write(gr_device *d, gr_address to, const void *host, size_t size);
+gr_status gr_device_read(gr_device *d, void *host, gr_address from, size_t size);
+gr_status gr_device_copy(gr_device *d, gr_address to, gr_address from, size_t size);
+/* fn(ctx, piece, worker) for every piece, on the host's threads. */
+void gr_device_parallel(gr_device *d, int64_t pieces, gr_piece_fn fn, void *ctx);
+
+/* ---- for backends ---- */
+
 extern const gr_backend gr_backend_ref, gr_backend_cpu, gr_backend_far;
 /* The backends of this build, NULL past the last. */
 const gr_backend *gr_backend_list(int i);
 
-/* Memory and running as host backends do it. */
-void *gr_host_alloc(gr_device *d, size_t size);
-void gr_host_free(gr_device *d, void *p, size_t size);
-void gr_host_write(gr_device *d, void *to, const void *host, size_t size);
-void gr_host_read(gr_device *d, void *host, const void *from, size_t size);
-void gr_host_fill(gr_device *d, void *to, int byte, size_t size);
-gr_status gr_host_run(gr_device *d, const gr_step *steps, int n);
+/* What backends whose memory is the host's have in common. */
+int gr_host_count(void);
+gr_status gr_host_reserve(gr_device *d, size_t size);
+gr_address gr_host_alloc(gr_device *d, size_t size);
+void gr_host_free(gr_device *d, gr_address p, size_t size);
+gr_status gr_host_memory(gr_device *d, size_t *free, size_t *total);
+gr_status gr_host_write(gr_device *d, gr_address to, const void *host, size_t size);
+gr_status gr_host_read(gr_device *d, void *host, gr_address from, size_t size);
+gr_status gr_host_fill(gr_device *d, gr_address to, int byte, size_t size);
+gr_status gr_host_copy(gr_device *d, gr_address to, gr_address from, size_t size);
+gr_status gr_host_sync(gr_device *d);
+gr_status gr_host_prepare(gr_device *d, gr_code *code);
+void gr_host_forget(gr_device *d, gr_code *code);
+gr_status gr_host_run(gr_device *d, gr_code *code, int first, int n);
+gr_status gr_host_wait(gr_device *d, gr_code *code);
+
 /* The first line of the table (closed by a line without op) that can do the node, else NULL. */
-const gr_kernel *gr_kernel_find(const gr_kernel *table, const gr_tensor *node);
+const gr_kernel *gr_kernel_find(const gr_kernel *table, const gr_device *d, const gr_tensor *node);
 /* The kernel that an op's own record brings along, else NULL. Its inputs come contiguous. */
 const gr_kernel *gr_kernel_own(const gr_tensor *node);
+/* Fails with what was found: by the name of the call's node, or else its op's. */
+gr_status gr_fault_report(const gr_call *call, const gr_fault *fault);
+/* For kernels of the host: fails in the same words unless low <= value < limit. */
+gr_status gr_fault_check(const gr_call *call, gr_fault_kind what, int64_t value, int64_t position, int64_t low,
+                         int64_t limit);
 
 /* ---- operands ---- */
 

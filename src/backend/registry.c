@@ -4,6 +4,7 @@
 #include "base/mem.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 const gr_backend *gr_backend_list(int i)
@@ -12,36 +13,99 @@ const gr_backend *gr_backend_list(int i)
     return i >= 0 && i < (int)(sizeof backends / sizeof backends[0]) ? backends[i] : NULL;
 }
 
-gr_device *gr_device_open(const char *name, int threads)
+/* ---- names -------------------------------------------------------------------------------------------------- */
+
+/* "name" or "name:N". */
+static bool split_name(const char *name, size_t *length, int *index)
 {
-    name = name ? name : "auto";
-    bool any = strcmp(name, "auto") == 0; /* the list begins with the fastest */
+    const char *colon = strchr(name, ':');
+    *length = colon ? (size_t)(colon - name) : strlen(name);
+    *index = 0;
+    if (!colon)
+        return true;
+    char *end;
+    long n = strtol(colon + 1, &end, 10);
+    *index = (int)n;
+    return colon[1] >= '0' && colon[1] <= '9' && !*end && n < 1000;
+}
+
+static const gr_backend *unknown(const char *name)
+{
+    char all[200] = "";
+    for (int i = 0; gr_backend_list(i); i++)
+        snprintf(all + strlen(all), sizeof all - strlen(all), "%s%s", i ? ", " : "", gr_backend_list(i)->name);
+    gr_fail(GR_ERR_ARGUMENT, "there is no device \"%s\"\nthis build has: %s", name, all);
+    return NULL;
+}
+
+static const gr_backend *find(const char *name, int *index)
+{
+    size_t length;
+    bool any = strcmp(name, "auto") == 0; /* the list begins with the fastest that is always there */
+    if (!split_name(name, &length, index))
+        return unknown(name);
     const gr_backend *b;
     for (int i = 0; (b = gr_backend_list(i)); i++)
-        if (any || strcmp(name, b->name) == 0)
+        if (any || (strlen(b->name) == length && strncmp(name, b->name, length) == 0))
             break;
-    if (!b) {
-        gr_fail(GR_ERR_ARGUMENT, "there is no device \"%s\"\nthis build has: cpu, ref, far", name);
-        return NULL;
-    }
-    gr_device *d = gr_alloc_zero(1, sizeof *d);
+    if (!b)
+        return unknown(name);
+    int count = b->count();
+    if (*index < count)
+        return b;
+    gr_fail(GR_ERR_UNSUPPORTED, "there is no device \"%s\": this machine has %d %s device%s\n%s", name, count, b->name,
+            count == 1 ? "" : "s", count ? "they are numbered from 0" : "install its driver, or use --device cpu");
+    return NULL;
+}
+
+/* ---- opening ------------------------------------------------------------------------------------------------ */
+
+static bool make_lock(pthread_mutex_t *lock)
+{
+    pthread_mutexattr_t a;
+    if (pthread_mutexattr_init(&a) != 0)
+        return false;
+    bool made = pthread_mutexattr_settype(&a, PTHREAD_MUTEX_RECURSIVE) == 0 && pthread_mutex_init(lock, &a) == 0;
+    pthread_mutexattr_destroy(&a);
+    return made;
+}
+
+static gr_status open_device(gr_device *d, const gr_backend *b, int index, int threads)
+{
+    d->backend = b;
+    d->largest = SIZE_MAX / GR_ADDRESS_ALIGN * GR_ADDRESS_ALIGN;
+    snprintf(d->name, sizeof d->name, index ? "%s:%d" : "%s", b->name, index);
+    d->pool = gr_pool_new(threads);
+    return d->pool ? b->open(d, index, threads) : gr_error_status();
+}
+
+gr_device *gr_device_open(const char *name, int threads)
+{
+    int index;
+    const gr_backend *b = find(name ? name : "auto", &index);
+    gr_device *d = b ? gr_alloc_zero(1, sizeof *d) : NULL;
     if (!d)
         return NULL;
-    d->backend = b;
-    if (b->open(d, threads) != GR_OK) {
-        gr_free(d);
-        return NULL;
-    }
-    return d;
+    bool locks = make_lock(&d->lock);
+    if (!locks)
+        gr_fail(GR_ERR_MEMORY, "%s: the system has no more locks", name);
+    if (locks && open_device(d, b, index, threads) == GR_OK)
+        return d;
+    gr_pool_free(d->pool);
+    if (locks)
+        pthread_mutex_destroy(&d->lock);
+    gr_free(d);
+    return NULL;
 }
 
 void gr_device_close(gr_device *d)
 {
     if (!d)
         return;
-    if (d->arena)
-        d->backend->free(d, d->arena, d->arena_size);
+    gr_device_free(d, d->arena, d->arena_size);
     d->backend->close(d);
+    gr_pool_free(d->pool);
+    pthread_mutex_destroy(&d->lock);
     gr_free(d);
 }
 
@@ -49,7 +113,7 @@ const char *gr_device_name(const gr_device *d)
 {
     if (gr_lacks(d, "gr_device_name: device"))
         return NULL;
-    return d->backend->name;
+    return d->name;
 }
 
 const char *gr_device_describe(const gr_device *d)

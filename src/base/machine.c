@@ -142,6 +142,14 @@ size_t gr_memory_available(void)
     return available > SIZE_MAX ? SIZE_MAX : (size_t)available;
 }
 
+size_t gr_memory_total(void)
+{
+    char text[4096];
+    uint64_t kib;
+    bool told = read_text("/proc/meminfo", text, sizeof text) && find_number(text, "MemTotal:", &kib);
+    return told && kib < SIZE_MAX / 1024 ? (size_t)kib * 1024 : SIZE_MAX;
+}
+
 /* Pages of this process that are in RAM, and how many of them are of files or shared. */
 static bool read_pages(unsigned long long *resident, unsigned long long *shared)
 {
@@ -203,6 +211,11 @@ int gr_cpu_count(void)
 #else
 
 size_t gr_memory_available(void)
+{
+    return SIZE_MAX;
+}
+
+size_t gr_memory_total(void)
 {
     return SIZE_MAX;
 }

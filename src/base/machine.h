@@ -10,6 +10,9 @@ int gr_cpu_count(void);
 /* Bytes that could be taken now without swapping or being killed for it; SIZE_MAX where the system does not say. */
 size_t gr_memory_available(void);
 
+/* Bytes of memory that the machine has; SIZE_MAX where the system does not say. */
+size_t gr_memory_total(void);
+
 /* Bytes of this process's own memory (not files, not shared) that are in RAM; 0 where the system does not say. */
 size_t gr_memory_resident(void);
 

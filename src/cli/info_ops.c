@@ -30,19 +30,19 @@ static gr_tensor *sample_node(gr_graph *g, gr_store *store, const gr_op *op)
     return gr_node(g, op, in, sample.n_in, op->attr_size > 0 ? &sample.attr : NULL);
 }
 
-static const char *how(const gr_backend *backend, const gr_op *op, const gr_tensor *node)
+static const char *how(const gr_device *d, const gr_op *op, const gr_tensor *node)
 {
     if (op->view != NULL)
         return "view"; /* the same memory under another shape: nothing to run */
-    const gr_kernel *kernel = backend->find(node);
-    if (backend->fuses && gr_fused_holds(node) && backend->fuses(NULL, node))
+    const gr_kernel *kernel = d->backend->find(d, node);
+    if (d->backend->fuses && gr_fused_holds(node) && d->backend->fuses(d, node))
         return "fused";
     if (kernel != NULL)
-        return kernel == gr_backend_ref.find(node) && backend != &gr_backend_ref ? "reference" : "kernel";
+        return kernel == gr_backend_ref.find(d, node) && d->backend != &gr_backend_ref ? "reference" : "kernel";
     return op->compose != NULL ? "composed" : "none";
 }
 
-static gr_status fill(gr_graph *g, gr_store *store, gr_json list)
+static gr_status fill(gr_graph *g, gr_store *store, gr_device *const *devices, gr_json list)
 {
     for (int i = 0; gr_op_list(i) != NULL; i++) {
         const gr_op *op = gr_op_list(i);
@@ -53,8 +53,8 @@ static gr_status fill(gr_graph *g, gr_store *store, gr_json list)
             continue;
         gr_json entry = gr_json_put_object(list, NULL);
         gr_json_put_text(entry, "op", op->name);
-        for (int b = 0; gr_backend_list(b) != NULL; b++)
-            gr_json_put_text(entry, gr_backend_list(b)->name, how(gr_backend_list(b), op, node));
+        for (int d = 0; devices[d] != NULL; d++)
+            gr_json_put_text(entry, gr_device_name(devices[d]), how(devices[d], op, node));
         gr_json_put_text(entry, "gradient", op->grad != NULL ? "yes" : "no");
     }
     return GR_OK;
@@ -62,13 +62,19 @@ static gr_status fill(gr_graph *g, gr_store *store, gr_json list)
 
 gr_status gr_info_ops(gr_json list)
 {
-    gr_device *device = gr_device_open("ref", 1);
-    gr_store *store = device ? gr_store_new(device) : NULL;
+    enum { MOST = 16 };
+    gr_device *devices[MOST + 1] = {NULL};
+    int n = 0;
+    for (int b = 0; gr_backend_list(b) != NULL && n < MOST; b++)
+        if (gr_backend_list(b)->count() > 0 && (devices[n] = gr_device_open(gr_backend_list(b)->name, 1)) != NULL)
+            n++;
+    gr_store *store = n ? gr_store_new(devices[0]) : NULL;
     gr_graph *g = store ? gr_graph_new() : NULL;
-    gr_status status = g ? fill(g, store, list) : gr_error_status();
+    gr_status status = g ? fill(g, store, devices, list) : gr_error_status();
     gr_graph_free(g);
     gr_store_free(store);
-    gr_device_close(device);
+    while (n)
+        gr_device_close(devices[--n]);
     return status;
 }
 

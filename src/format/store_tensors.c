@@ -98,7 +98,7 @@ static gr_status convert(gr_store_tensors *s, int index, gr_dtype is, const void
     conversion c = {.from = data, .to = s->written, .is = is, .becomes = t->dtype};
     c.n = gr_dtype_values(t->dtype, t->bytes);
     atomic_init(&c.lost, c.n);
-    gr_parallel(gr_store_device(s->store)->pool, (c.n + PIECE - 1) / PIECE, convert_piece, &c);
+    gr_device_parallel(gr_store_device(s->store), (c.n + PIECE - 1) / PIECE, convert_piece, &c);
     int64_t lost = atomic_load(&c.lost);
     if (lost < c.n)
         return gr_fail(GR_ERR_NUMBER,

@@ -159,12 +159,7 @@ static void draw(const gr_model *m, const gr_param_init *init, uint64_t seed, in
 {
     if (init->kind == GR_INIT_NORMAL) {
         normals w = {data, n, seed, (uint64_t)index, init->std};
-        gr_pool *pool = m->device->pool;
-        int64_t pieces = (n + PIECE - 1) / PIECE;
-        for (int64_t i = 0; !pool && i < pieces; i++)
-            draw_piece(&w, i, 0);
-        if (pool)
-            gr_parallel(pool, pieces, draw_piece, &w);
+        gr_device_parallel(m->device, (n + PIECE - 1) / PIECE, draw_piece, &w);
         return;
     }
     for (int64_t i = 0; i < n; i++)

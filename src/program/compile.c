@@ -24,6 +24,7 @@ typedef struct value {
     int last;       /* the last step that touches the memory (kept at the owner's) */
     int64_t owner;  /* id of the tensor whose memory this is */
     bool used;      /* somebody reads it */
+    bool is_port;   /* its memory is in the block of outputs */
 } value;
 
 typedef struct compiler {
@@ -87,29 +88,112 @@ static void find_lives(compiler *c)
         c->values[c->roots[i]->id].used = true;
         owner_of(c, c->roots[i])->last = step + 1; /* read by the host when all is done */
     }
-    c->p->n_steps = step;
+    c->p->code.n = step;
 }
 
 /* ---- places ------------------------------------------------------------------------------------------------- */
 
-static gr_status new_buffer(compiler *c, size_t size, int first, int last, gr_kind kind, gr_place *place)
+static size_t aligned(size_t size)
+{
+    return (size + GR_ADDRESS_ALIGN - 1) / GR_ADDRESS_ALIGN * GR_ADDRESS_ALIGN;
+}
+
+/* What a tensor of so many bytes takes, and where in that it begins. */
+static size_t with_room(size_t size, size_t *begin)
+{
+    *begin = with_guards ? GR_ADDRESS_ALIGN : 0;
+    return aligned(size) + 2 * *begin;
+}
+
+static gr_status check_block(const compiler *c, const gr_tensor *what, size_t size)
+{
+    const gr_device *d = c->p->device;
+    char label[256];
+    if (size <= d->largest)
+        return GR_OK;
+    return gr_fail(
+        GR_ERR_MEMORY,
+        "%s: needs %.1f MB in one piece, the largest that %s gives is %.1f MB\nmake the batch or the context "
+        "smaller",
+        what ? gr_tensor_label(what, label, sizeof label) : "inputs or outputs", (double)size / 1e6, d->name,
+        (double)d->largest / 1e6);
+}
+
+static gr_status new_buffer(compiler *c, gr_buffer b, const gr_tensor *what, gr_place *place)
 {
     gr_program *p = c->p;
-    gr_status s = gr_grow(&p->buffers, &c->buffers_capacity, (size_t)p->n_buffers + 1, sizeof *p->buffers);
+    size_t begin;
+    b.size = with_room(b.size, &begin);
+    gr_status s = check_block(c, what, b.size);
+    if (s == GR_OK)
+        s = gr_grow(&p->buffers, &c->buffers_capacity, (size_t)p->n_buffers + 1, sizeof *p->buffers);
     if (s != GR_OK)
         return s;
-    if (with_guards)
-        size += 2 * GR_PLAN_ALIGN;
-    p->buffers[p->n_buffers] = (gr_buffer){.size = size, .first = first, .last = last, .kind = kind};
-    *place = (gr_place){.space = GR_SPACE_ARENA, .index = p->n_buffers++, .offset = with_guards ? GR_PLAN_ALIGN : 0};
+    p->buffers[p->n_buffers] = b;
+    *place = (gr_place){.space = GR_SPACE_ARENA, .index = p->n_buffers++, .offset = begin};
     return GR_OK;
+}
+
+/* Inputs lie one behind the other, so that a run is one copy in. */
+static gr_status place_inputs(compiler *c)
+{
+    size_t size = 0, begin;
+    int last = 0;
+    gr_place block;
+    for (size_t i = 0; i < c->l.graph->n; i++)
+        if (c->l.graph->nodes[i]->op == &gr_op_input) {
+            size += with_room(bytes_of(c->l.graph->nodes[i]), &begin);
+            last = c->values[i].last > last ? c->values[i].last : last;
+        }
+    gr_status s = new_buffer(c, (gr_buffer){.size = size, .last = last}, NULL, &block);
+    if (s != GR_OK)
+        return s;
+    c->p->inputs_block = block.index;
+    c->p->code.inputs_size = size;
+    for (size_t i = 0; i < c->l.graph->n; i++)
+        if (c->l.graph->nodes[i]->op == &gr_op_input) {
+            size = with_room(bytes_of(c->l.graph->nodes[i]), &begin);
+            c->values[i].place = block;
+            c->values[i].place.offset += begin;
+            block.offset += size;
+        }
+    return GR_OK;
+}
+
+/* What is computed for the host lies behind the gr_fault, so that a run is one copy out; a view of something larger, and what
+ * is in a store or comes in, stays where it is. */
+static gr_status place_ports(compiler *c)
+{
+    size_t size = aligned(sizeof(gr_fault)), begin;
+    gr_place block;
+    for (int i = 0; i < c->n_roots; i++) {
+        value *v = owner_of(c, c->roots[i]);
+        const gr_tensor *owner = c->l.graph->nodes[c->values[c->roots[i]->id].owner];
+        const gr_tensor *node = owner->source ? owner->source : owner;
+        if (v->is_port || (node->op->flags & GR_OP_BOUND) || bytes_of(owner) != bytes_of(c->roots[i]))
+            continue;
+        size_t room = with_room(bytes_of(owner), &begin);
+        v->is_port = true;
+        v->place.offset = size + begin;
+        size += room;
+    }
+    gr_status s = new_buffer(c, (gr_buffer){.size = size, .last = c->p->code.n + 1}, NULL, &block);
+    c->p->outputs_block = block.index;
+    c->p->code.outputs_size = size;
+    for (size_t i = 0; s == GR_OK && i < c->l.graph->n; i++)
+        if (c->values[i].is_port) {
+            block.offset += c->values[i].place.offset;
+            c->values[i].place = block;
+            block.offset -= c->values[i].place.offset;
+        }
+    return s;
 }
 
 /* Constants lie one behind the other in a block of their own. */
 static void place_constant(compiler *c, const gr_tensor *t, value *v)
 {
     v->place = (gr_place){.space = GR_SPACE_CONSTANT, .offset = c->p->constants_size};
-    c->p->constants_size += (bytes_of(t) + GR_PLAN_ALIGN - 1) / GR_PLAN_ALIGN * GR_PLAN_ALIGN;
+    c->p->constants_size += aligned(bytes_of(t));
 }
 
 static gr_status place_bound(compiler *c, const gr_tensor *t, value *v)
@@ -123,9 +207,8 @@ static gr_status place_bound(compiler *c, const gr_tensor *t, value *v)
         if (gr_store_device(a->store) != c->p->device)
             return gr_fail(GR_ERR_ARGUMENT, "%s: its store is on another device than the program", t->name);
         v->place = (gr_place){.space = GR_SPACE_STORE, .store = a->store, .index = a->index};
-        return GR_OK;
     }
-    return new_buffer(c, bytes_of(t), 0, v->last, GR_KIND_ACTIVATION, &v->place);
+    return GR_OK; /* inputs have their places already */
 }
 
 /* May the result take input i's memory? Only if nobody needs that any more and it is exactly as large. */
@@ -151,9 +234,8 @@ static gr_status place_outputs(compiler *c, const gr_tensor *t, const gr_kernel 
     gr_kind kind = t->backward ? GR_KIND_GRADIENT : GR_KIND_ACTIVATION;
     for (int o = 0; o < t->n_out; o++) {
         value *v = &c->values[t->outs[o]->id];
-        size_t size = bytes_of(t->outs[o]);
-        if (v->owner != t->outs[o]->id || (!v->used && t->n_out > 1))
-            continue; /* it lies in a store, or nobody reads it: no memory */
+        if (v->is_port || v->owner != t->outs[o]->id || (!v->used && t->n_out > 1))
+            continue; /* has its place, or lies in a store, or nobody reads it: no memory */
         int from = -1;
         for (int i = 0; o == 0 && from < 0 && i < t->n_in; i++)
             if ((k->in_place >> i & 1) && can_take(c, t, i, step))
@@ -164,7 +246,8 @@ static gr_status place_outputs(compiler *c, const gr_tensor *t, const gr_kernel 
             b->last = v->last > b->last ? v->last : b->last;
             continue;
         }
-        gr_status s = new_buffer(c, size, step, v->last, kind, &v->place);
+        gr_buffer b = {.size = bytes_of(t->outs[o]), .first = step, .last = v->last, .kind = kind};
+        gr_status s = new_buffer(c, b, t->outs[o], &v->place);
         if (s != GR_OK)
             return s;
     }
@@ -173,11 +256,11 @@ static gr_status place_outputs(compiler *c, const gr_tensor *t, const gr_kernel 
 
 /* ---- steps -------------------------------------------------------------------------------------------------- */
 
-static gr_status bind(gr_program *p, void **pointer, gr_place place)
+static gr_status bind(gr_program *p, uint64_t *address, gr_place place)
 {
     gr_status s = gr_grow(&p->bindings, &p->bindings_capacity, p->n_bindings + 1, sizeof *p->bindings);
     if (s == GR_OK)
-        p->bindings[p->n_bindings++] = (gr_binding){pointer, place};
+        p->bindings[p->n_bindings++] = (gr_binding){address, place};
     return s;
 }
 
@@ -191,7 +274,7 @@ static gr_status set_operand(compiler *c, gr_operand *o, const gr_tensor *t)
     if (place.space == GR_SPACE_NONE)
         return GR_OK;
     place.offset += gr_dtype_size(t->spec.dtype, l->offset);
-    return bind(c->p, &o->data, place);
+    return bind(c->p, &o->address, place);
 }
 
 /* Effects write the store's own memory. */
@@ -214,7 +297,7 @@ static gr_status make_step(compiler *c, const gr_tensor *t, gr_step *s, int numb
     if (check_writes(t) != GR_OK)
         return gr_error_status();
     gr_operand *operands = gr_graph_alloc(c->l.graph, (size_t)(t->n_in + t->n_out) * sizeof *operands);
-    const gr_kernel *k = c->p->device->backend->find(t);
+    const gr_kernel *k = c->p->device->backend->find(c->p->device, t);
     if (!operands || !k)
         return operands ? gr_fail(GR_ERR_UNSUPPORTED,
                                   "%s: this device has no kernel for it\ngradus info --ops shows which device has",
@@ -225,7 +308,7 @@ static gr_status make_step(compiler *c, const gr_tensor *t, gr_step *s, int numb
     s->call = (gr_call){.op = t->op, .node = t, .attr = t->attr, .n_in = t->n_in, .n_out = t->n_out};
     s->call.in = operands;
     s->call.out = operands + t->n_in;
-    s->call.pool = c->p->device->pool;
+    s->call.device = c->p->device;
     gr_status st = place_outputs(c, t, k, number);
     for (int i = 0; st == GR_OK && i < t->n_in; i++)
         if (t->in[i])
@@ -236,26 +319,30 @@ static gr_status make_step(compiler *c, const gr_tensor *t, gr_step *s, int numb
     if (st != GR_OK || !k->scratch)
         return st;
     s->call.scratch_size = k->scratch(&s->call);
+    if (!s->call.scratch_size)
+        return GR_OK;
     gr_place scratch;
-    if (s->call.scratch_size)
-        st = new_buffer(c, s->call.scratch_size, number, number, GR_KIND_SCRATCH, &scratch);
-    return st == GR_OK && s->call.scratch_size ? bind(c->p, &s->call.scratch, scratch) : st;
+    gr_buffer b = {.size = s->call.scratch_size, .first = number, .last = number, .kind = GR_KIND_SCRATCH};
+    st = new_buffer(c, b, t, &scratch);
+    return st == GR_OK ? bind(c->p, &s->call.scratch_address, scratch) : st;
 }
 
 static gr_status make_steps(compiler *c)
 {
     gr_program *p = c->p;
-    p->steps = gr_alloc_zero((size_t)p->n_steps, sizeof *p->steps);
-    if (!p->steps)
+    p->code.steps = gr_alloc_zero((size_t)p->code.n, sizeof *p->code.steps);
+    if (!p->code.steps)
         return GR_ERR_MEMORY;
     int step = 0;
-    gr_status s = GR_OK;
+    gr_status s = place_inputs(c);
+    if (s == GR_OK)
+        s = place_ports(c);
     for (size_t i = 0; s == GR_OK && i < c->l.graph->n; i++) {
         const gr_tensor *t = c->l.graph->nodes[i];
         if (t->op->flags & GR_OP_BOUND)
             s = place_bound(c, t, &c->values[i]);
         else if (runs(t)) {
-            s = make_step(c, t, &p->steps[step], step + 1);
+            s = make_step(c, t, &p->code.steps[step], step + 1);
             step++;
         }
     }
@@ -276,7 +363,7 @@ static gr_status make_inputs(compiler *c, const gr_graph *original)
         const gr_tensor *t = c->l.graph->nodes[i];
         const gr_input_attr *a = t->attr;
         if (t->op == &gr_op_input)
-            p->inputs[a->index] = (gr_port){c->values[i].place, bytes_of(t), t->name};
+            p->inputs[a->index] = (gr_port){c->values[i].place, bytes_of(t), t->name, true};
     }
     return GR_OK;
 }
@@ -292,7 +379,7 @@ static gr_status make_outputs(compiler *c)
         const gr_tensor *t = c->roots[i];
         gr_place place = owner_of(c, t)->place;
         place.offset += gr_dtype_size(t->spec.dtype, c->l.layouts[t->id].offset);
-        p->outputs[i] = (gr_port){place, bytes_of(t), t->name};
+        p->outputs[i] = (gr_port){place, bytes_of(t), t->name, owner_of(c, t)->is_port};
     }
     return GR_OK;
 }
@@ -320,7 +407,7 @@ static void sum_memory(compiler *c, size_t arena, const size_t peak[GR_KIND_COUN
 
 static bool has_kernel(const void *device, const gr_tensor *node)
 {
-    return ((const gr_device *)device)->backend->find(node) != NULL;
+    return ((const gr_device *)device)->backend->find(device, node) != NULL;
 }
 
 static bool fuses(const void *device, const gr_tensor *node)
@@ -367,7 +454,7 @@ static gr_status compile(compiler *c, const gr_graph *g)
         s = make_outputs(c);
     size_t arena = 0, peak[GR_KIND_COUNT];
     if (s == GR_OK)
-        s = gr_plan_buffers(c->p->buffers, c->p->n_buffers, c->p->n_steps + 1, &arena, peak);
+        s = gr_plan_buffers(c->p->buffers, c->p->n_buffers, c->p->code.n + 1, c->p->device->largest, &arena, peak);
     if (s == GR_OK)
         sum_memory(c, arena, peak);
     return s;

@@ -83,7 +83,7 @@ static gr_status lay_out_view(work *w, const gr_tensor *node)
 
 static gr_status lay_out_call(work *w, const gr_tensor *node)
 {
-    const gr_kernel *k = w->device->backend->find(node);
+    const gr_kernel *k = w->device->backend->find(w->device, node);
     gr_tensor *before[GR_MAX_INPUTS];
     gr_rewrite_inputs(&w->rewrite, node, before);
     for (int i = 0; i < node->n_in; i++) {

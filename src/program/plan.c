@@ -8,7 +8,7 @@
 
 static size_t aligned(size_t size)
 {
-    return (size + GR_PLAN_ALIGN - 1) / GR_PLAN_ALIGN * GR_PLAN_ALIGN;
+    return (size + GR_ADDRESS_ALIGN - 1) / GR_ADDRESS_ALIGN * GR_ADDRESS_ALIGN;
 }
 
 static int larger_first(const void *pa, const void *pb)
@@ -19,18 +19,25 @@ static int larger_first(const void *pa, const void *pb)
     return a < b ? -1 : a > b; /* a fixed order, so that plans are the same everywhere */
 }
 
-/* The lowest offset at which b meets none of the n placed buffers, which are sorted by offset. */
-static size_t lowest_gap(const gr_buffer *b, gr_buffer *const *placed, int n)
+/* The first offset from `at` on where so many bytes lie in one block. */
+static size_t in_one_block(size_t at, size_t size, size_t largest)
 {
-    size_t at = 0;
+    size_t left = largest - at % largest;
+    return size <= left ? at : at + left;
+}
+
+/* The lowest offset at which b meets none of the n placed buffers, which are sorted by offset. */
+static size_t lowest_gap(const gr_buffer *b, gr_buffer *const *placed, int n, size_t largest)
+{
+    size_t at = 0, size = aligned(b->size);
     for (int i = 0; i < n; i++) {
         const gr_buffer *p = placed[i];
         if (p->last < b->first || p->first > b->last)
             continue;
-        if (p->offset >= at + aligned(b->size))
+        if (p->offset >= at + size)
             break;
         if (p->offset + aligned(p->size) > at)
-            at = p->offset + aligned(p->size);
+            at = in_one_block(p->offset + aligned(p->size), size, largest);
     }
     return at;
 }
@@ -65,7 +72,8 @@ static gr_status measure_peak(const gr_buffer *buffers, int n, int n_steps, size
     return GR_OK;
 }
 
-gr_status gr_plan_buffers(gr_buffer *buffers, int n, int n_steps, size_t *arena, size_t peak[GR_KIND_COUNT])
+gr_status gr_plan_buffers(gr_buffer *buffers, int n, int n_steps, size_t largest, size_t *arena,
+                          size_t peak[GR_KIND_COUNT])
 {
     gr_buffer **order = gr_alloc(2 * (size_t)n * sizeof *order);
     if (!order)
@@ -76,7 +84,7 @@ gr_status gr_plan_buffers(gr_buffer *buffers, int n, int n_steps, size_t *arena,
     qsort(order, (size_t)n, sizeof *order, larger_first);
     *arena = 0;
     for (int i = 0; i < n; i++) {
-        order[i]->offset = lowest_gap(order[i], placed, i);
+        order[i]->offset = lowest_gap(order[i], placed, i, largest);
         insert_by_offset(placed, i, order[i]);
         size_t end = order[i]->offset + aligned(order[i]->size);
         *arena = end > *arena ? end : *arena;

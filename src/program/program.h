@@ -15,31 +15,34 @@ typedef struct gr_place {
     size_t offset;   /* bytes from there; GR_SPACE_CONSTANT: from the block of constants */
 } gr_place;
 
-/* A pointer of a step, and where it points: filled in when memory is taken. */
+/* An address of a step, and where it is: filled in when memory is taken. */
 typedef struct gr_binding {
-    void **pointer;
+    uint64_t *address;
     gr_place place;
 } gr_binding;
 
-typedef struct gr_port { /* an input or output of the program */
+/* An input or output of the program. Inputs, and outputs that are computed, lie in one block each. */
+typedef struct gr_port {
     gr_place place;
     size_t size;
     const char *name;
+    bool in_block;
 } gr_port;
 
 struct gr_program {
     gr_device *device;
     gr_graph *graph; /* what is run: lowered, with copies where kernels need them */
-    gr_step *steps;
-    int n_steps;
+    gr_code code;
     gr_buffer *buffers; /* of the arena */
     int n_buffers;
+    int inputs_block, outputs_block; /* buffers; the outputs begin with the gr_fault */
     gr_binding *bindings;
     size_t n_bindings, bindings_capacity;
     gr_port *inputs, *outputs;
     int n_inputs, n_outputs;
-    void *constants;
+    gr_address constants;
     size_t constants_size;
+    char *staging; /* a block of inputs or outputs on its way, where the host cannot reach the device's memory */
     gr_memory memory;
     bool counted;        /* among the users of the device's arena */
     uint64_t generation; /* of the device when the bindings were made, + 1; 0: never */
@@ -52,11 +55,13 @@ gr_status gr_run_checked(gr_program *p, const void *const *inputs, void *const *
 /* From now on programs of this thread are planned with room for guards around every buffer. */
 void gr_compile_guards(bool on);
 
-/* Where a bound pointer is, valid after gr_program_reserve. */
-void *gr_place_pointer(const gr_program *p, const gr_place *place);
+/* Takes what all these programs need, asked for in one go. NULL among them is passed over. */
+gr_status gr_programs_reserve(gr_program *const *programs, int n);
 
-/* The two ends of every way to run: memory taken and inputs written; outputs read. */
-gr_status gr_program_copy_in(gr_program *p, const void *const *inputs);
-void gr_program_copy_out(gr_program *p, void *const *outputs);
+/* The parts of every way to run. begin waits for the device, which is this thread's until the end, takes memory and writes
+ * the inputs; finish waits for the steps and reads the outputs. */
+gr_status gr_program_begin(gr_program *p, const void *const *inputs);
+gr_status gr_program_finish(gr_program *p, void *const *outputs);
+void gr_program_end(gr_program *p);
 
 #endif

@@ -11,7 +11,7 @@
 
 typedef struct entry {
     gr_entry e;
-    void *data;
+    gr_address data;
     bool is_alias;  /* data is another's */
     bool is_mapped; /* data lies in a file, read-only */
 } entry;
@@ -40,7 +40,7 @@ void gr_store_free(gr_store *s)
         return;
     for (size_t i = 0; i < s->n; i++) {
         if (s->entries[i].data && !s->entries[i].is_alias && !s->entries[i].is_mapped)
-            s->device->backend->free(s->device, s->entries[i].data, s->entries[i].e.bytes);
+            gr_device_free(s->device, s->entries[i].data, s->entries[i].e.bytes);
         gr_free((char *)s->entries[i].e.name);
     }
     gr_free(s->entries);
@@ -143,14 +143,25 @@ gr_status gr_store_entry(const gr_store *s, int index, gr_entry *out)
 
 bool gr_store_has_data(const gr_store *s, int index)
 {
-    return s->entries[index].data != NULL;
+    return s->entries[index].data != 0;
 }
 
-void *gr_store_data(gr_store *s, int index)
+/* Memory for the tensor, in one block. */
+static gr_address take(gr_store *s, const gr_entry *e)
+{
+    gr_device *d = s->device;
+    if (e->bytes <= d->largest)
+        return gr_device_alloc(d, e->bytes);
+    gr_fail(GR_ERR_MEMORY, "%.1f MB in one piece, the largest that %s gives is %.1f MB\nuse another device",
+            (double)e->bytes / 1e6, d->name, (double)d->largest / 1e6);
+    return 0;
+}
+
+gr_address gr_store_data(gr_store *s, int index)
 {
     entry *e = &s->entries[index];
     if (!e->data) {
-        e->data = s->device->backend->alloc(s->device, e->e.bytes);
+        e->data = take(s, &e->e);
         if (!e->data)
             gr_fail_in("%s", e->e.name);
     }
@@ -160,11 +171,11 @@ void *gr_store_data(gr_store *s, int index)
 gr_status gr_store_alias(gr_store *s, int index, gr_store *of, int of_index, size_t offset)
 {
     entry *e = &s->entries[index];
-    char *data = gr_store_data(of, of_index);
+    gr_address data = gr_store_data(of, of_index);
     if (!data)
         return gr_error_status();
     if (e->data && !e->is_alias && !e->is_mapped)
-        s->device->backend->free(s->device, e->data, e->e.bytes);
+        gr_device_free(s->device, e->data, e->e.bytes);
     e->data = data + offset;
     e->is_alias = true;
     e->is_mapped = false;
@@ -174,13 +185,8 @@ gr_status gr_store_alias(gr_store *s, int index, gr_store *of, int of_index, siz
 
 gr_status gr_store_copy(gr_store *s, int index, size_t from, size_t to, size_t bytes)
 {
-    char *data = s->entries[index].data, *buffer = gr_alloc(bytes);
-    if (!buffer)
-        return GR_ERR_MEMORY;
-    s->device->backend->read(s->device, buffer, data + from, bytes);
-    s->device->backend->write(s->device, data + to, buffer, bytes);
-    gr_free(buffer);
-    return GR_OK;
+    gr_address data = s->entries[index].data;
+    return gr_device_copy(s->device, data + to, data + from, bytes);
 }
 
 bool gr_store_is_mapped(const gr_store *s, int index)
@@ -192,9 +198,9 @@ gr_status gr_store_map(gr_store *s, int index, const void *data)
 {
     entry *e = &s->entries[index];
     bool aligned = (uintptr_t)data % (size_t)gr_dtype_get(e->e.dtype)->align == 0;
-    if (e->data || !e->e.bytes || !aligned || !s->device->backend->reads_host)
+    if (e->data || !e->e.bytes || !aligned || !s->device->host_visible)
         return gr_store_write(s, e->e.name, data, e->e.bytes);
-    e->data = (void *)(uintptr_t)data;
+    e->data = (uintptr_t)data;
     e->is_mapped = true;
     return GR_OK;
 }
@@ -202,18 +208,20 @@ gr_status gr_store_map(gr_store *s, int index, const void *data)
 /* Memory of its own for what is about to be written whole. Programs are bound to the old. */
 static gr_status unmap(gr_store *s, entry *e)
 {
-    void *own = s->device->backend->alloc(s->device, e->e.bytes);
+    gr_address own = take(s, &e->e);
     if (!own)
         return gr_fail_in("%s", e->e.name);
     e->data = own;
     e->is_mapped = false;
+    gr_device_lock(s->device);
     s->device->generation++;
+    gr_device_unlock(s->device);
     return GR_OK;
 }
 
 const void *gr_store_view(const gr_store *s, int index)
 {
-    return s->device->backend->read == gr_host_read ? s->entries[index].data : NULL;
+    return s->device->host_visible ? (const void *)(uintptr_t)s->entries[index].data : NULL;
 }
 
 static gr_status find_sized(const gr_store *s, const char *name, size_t size, int *index)
@@ -238,11 +246,8 @@ gr_status gr_store_write(gr_store *s, const char *name, const void *data, size_t
         st = unmap(s, &s->entries[i]);
     if (st != GR_OK)
         return st;
-    void *to = gr_store_data(s, i);
-    if (!to)
-        return gr_error_status();
-    s->device->backend->write(s->device, to, data, size);
-    return GR_OK;
+    gr_address to = gr_store_data(s, i);
+    return to ? gr_device_write(s->device, to, data, size) : gr_error_status();
 }
 
 gr_status gr_store_read(const gr_store *s, const char *name, void *data, size_t size)
@@ -255,8 +260,8 @@ gr_status gr_store_read(const gr_store *s, const char *name, void *data, size_t 
     if (st != GR_OK)
         return st;
     if (s->entries[i].data)
-        s->device->backend->read(s->device, data, s->entries[i].data, size);
-    else if (size)
+        return gr_device_read(s->device, data, s->entries[i].data, size);
+    if (size)
         memset(data, 0, size);
     return GR_OK;
 }

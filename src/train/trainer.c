@@ -4,6 +4,7 @@
 
 #include "base/mem.h"
 #include "base/philox.h"
+#include "program/program.h"
 #include "graph/graph.h"
 #include "model/adapter.h"
 
@@ -362,8 +363,8 @@ gr_status gr_trainer_step(gr_trainer *t, const gr_batch *batch, gr_step_report *
         checked =
             gr_fail(GR_ERR_ARGUMENT, "training: every target of the batch is ignored, there is nothing to train on\n"
                                      "give a batch in which at least one token is learned");
-    if (checked == GR_OK && t->update)
-        checked = gr_program_reserve(t->update);
+    if (checked == GR_OK) /* nothing moves afterwards, and a micro-batch that is done can be used */
+        checked = gr_programs_reserve((gr_program *[]){t->step, t->update, t->eval}, 3);
     if (checked != GR_OK)
         return checked;
     float scale = 1 / (float)count, loss = 0, norm = 0, lr = (float)gr_learning_rate(o, t->done);

@@ -36,8 +36,9 @@ typedef struct attention {
     void (*add)(float *, const float *, int64_t);
 } attention;
 
-static bool supports(const gr_tensor *node)
+static bool supports(const gr_device *d, const gr_tensor *node)
 {
+    (void)d;
     return gr_row_dtype(node->spec.dtype);
 }
 
@@ -257,7 +258,7 @@ static attention forward_of(const gr_call *c)
 static size_t forward_scratch(const gr_call *c)
 {
     attention a = forward_of(c);
-    int64_t floats = gr_pool_threads(c->pool) * a.worker + a.b * a.g * a.tiles * a.parts * a.partial;
+    int64_t floats = gr_pool_threads(c->device->pool) * a.worker + a.b * a.g * a.tiles * a.parts * a.partial;
     return (size_t)floats * sizeof(float);
 }
 
@@ -351,10 +352,10 @@ static gr_status run_forward(const gr_call *c)
     pick(&a);
     a.step = GR_ISA_PICK(gr_attention_forward);
     a.workers = c->scratch;
-    a.partials = a.workers + gr_pool_threads(c->pool) * a.worker;
-    gr_parallel(c->pool, tiles * a.parts, forward_piece, &a);
+    a.partials = a.workers + gr_pool_threads(c->device->pool) * a.worker;
+    gr_parallel(c->device->pool, tiles * a.parts, forward_piece, &a);
     if (a.parts > 1)
-        gr_parallel(c->pool, tiles, join_parts, &a);
+        gr_parallel(c->device->pool, tiles, join_parts, &a);
     return GR_OK;
 }
 
@@ -378,7 +379,7 @@ static attention backward_of(const gr_call *c)
 static size_t backward_scratch(const gr_call *c)
 {
     attention a = backward_of(c);
-    int64_t floats = gr_pool_threads(c->pool) * a.worker + a.b * a.g * a.sums * a.partial;
+    int64_t floats = gr_pool_threads(c->device->pool) * a.worker + a.b * a.g * a.sums * a.partial;
     return (size_t)floats * sizeof(float);
 }
 
@@ -492,10 +493,10 @@ static gr_status run_backward(const gr_call *c)
     pick(&a);
     a.step = GR_ISA_PICK(gr_attention_backward);
     a.workers = c->scratch;
-    a.partials = a.workers + gr_pool_threads(c->pool) * a.worker;
-    gr_parallel(c->pool, a.b * a.g * a.parts, backward_piece, &a);
+    a.partials = a.workers + gr_pool_threads(c->device->pool) * a.worker;
+    gr_parallel(c->device->pool, a.b * a.g * a.parts, backward_piece, &a);
     if (a.sums > 0)
-        gr_parallel(c->pool, a.b * a.s, add_parts, &a);
+        gr_parallel(c->device->pool, a.b * a.s, add_parts, &a);
     return GR_OK;
 }
 

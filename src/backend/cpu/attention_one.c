@@ -23,8 +23,9 @@ typedef struct one {
     void (*scale)(float *, const float *, float, int64_t);
 } one;
 
-static bool supports(const gr_tensor *node)
+static bool supports(const gr_device *d, const gr_tensor *node)
 {
+    (void)d;
     return node->spec.dtype == GR_F32 && node->spec.shape[1] == 1 && gr_in(node, K)->shape[1] > 0 &&
            (node->n_in <= SEGMENT || !node->in[SEGMENT]);
 }
@@ -44,7 +45,7 @@ static one one_of(const gr_call *c)
 static size_t scratch(const gr_call *c)
 {
     one a = one_of(c);
-    return (size_t)(gr_pool_threads(c->pool) * a.worker + a.b * a.blocks * a.partial) * sizeof(float);
+    return (size_t)(gr_pool_threads(c->device->pool) * a.worker + a.b * a.blocks * a.partial) * sizeof(float);
 }
 
 static const int64_t *indices(const gr_call *c, int i)
@@ -143,9 +144,9 @@ static gr_status run(const gr_call *c)
     a.forward = GR_ISA_PICK(gr_attention_one_forward);
     a.scale = GR_ISA_PICK(gr_row_scale);
     a.workers = c->scratch;
-    a.partials = a.workers + gr_pool_threads(c->pool) * a.worker;
-    gr_parallel(c->pool, a.b * a.blocks, forward_block, &a);
-    gr_parallel(c->pool, a.b * a.h, join_blocks, &a);
+    a.partials = a.workers + gr_pool_threads(c->device->pool) * a.worker;
+    gr_parallel(c->device->pool, a.b * a.blocks, forward_block, &a);
+    gr_parallel(c->device->pool, a.b * a.h, join_blocks, &a);
     return GR_OK;
 }
 

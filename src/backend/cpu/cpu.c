@@ -6,11 +6,10 @@
 
 #include <stdio.h>
 
-static gr_status open_device(gr_device *d, int threads)
+static gr_status open_device(gr_device *d, int index, int threads)
 {
-    d->pool = gr_pool_new(threads);
-    if (!d->pool)
-        return gr_error_status();
+    (void)index, (void)threads; /* the device has its threads already */
+    d->host_visible = true;
     static const char *const levels[GR_ISA_COUNT] = {"no vector extensions known", "AVX2", "AVX-512"};
     gr_isa level = gr_isa_detect();
     snprintf(d->description, sizeof d->description, "%s, %d threads%s%s", levels[level], gr_pool_threads(d->pool),
@@ -20,7 +19,7 @@ static gr_status open_device(gr_device *d, int threads)
 
 static void close_device(gr_device *d)
 {
-    gr_pool_free(d->pool);
+    (void)d;
 }
 
 /* One a family of ops; the first line that fits is taken. */
@@ -29,28 +28,35 @@ static const gr_kernel *const tables[] = {
     gr_cpu_update_kernels, gr_cpu_softmax_kernels,     gr_cpu_loss_kernels,          gr_cpu_norm_kernels,
     gr_cpu_rope_kernels,   gr_cpu_embed_kernels,       gr_cpu_attention_one_kernels, gr_cpu_attention_kernels};
 
-static const gr_kernel *find(const gr_tensor *node)
+static const gr_kernel *find(const gr_device *d, const gr_tensor *node)
 {
     for (size_t i = 0; i < sizeof tables / sizeof tables[0]; i++) {
-        const gr_kernel *found = gr_kernel_find(tables[i], node);
+        const gr_kernel *found = gr_kernel_find(tables[i], d, node);
         if (found)
             return found;
     }
     const gr_kernel *k = gr_kernel_own(node);
-    return k ? k : gr_backend_ref.find(node);
+    return k ? k : gr_backend_ref.find(d, node);
 }
 
 const gr_backend gr_backend_cpu = {
     .name = "cpu",
-    .reads_host = true,
+    .count = gr_host_count,
     .open = open_device,
     .close = close_device,
     .find = find,
     .fuses = gr_cpu_fuses,
+    .reserve = gr_host_reserve,
     .alloc = gr_host_alloc,
     .free = gr_host_free,
+    .memory = gr_host_memory,
     .write = gr_host_write,
     .read = gr_host_read,
     .fill = gr_host_fill,
+    .copy = gr_host_copy,
+    .sync = gr_host_sync,
+    .prepare = gr_host_prepare,
+    .forget = gr_host_forget,
     .run = gr_host_run,
+    .wait = gr_host_wait,
 };

@@ -16,15 +16,15 @@ bool gr_cpu_fuses(const gr_device *d, const gr_tensor *node);
 
 /* Moves elements: to[i0, i1, ..] = from[i0, i1, ..] for operands of one shape and dtype, each with its own strides.
  * `from` may repeat elements (stride 0); `to` may not overlap it. */
-void gr_cpu_copy(gr_pool *pool, const gr_operand *to, const gr_operand *from);
+void gr_cpu_copy(const gr_device *device, const gr_operand *to, const gr_operand *from);
 /* The operand with row-major strides at `data`. */
 gr_operand gr_cpu_contiguous(const gr_operand *o, void *data);
 
 /* out = op(in[0..n_in)) by the element-wise kernel, outside of any program: for effects that compute and write back.
  * n_in is at most 3; out may be one of the inputs. */
-void gr_cpu_apply(gr_pool *pool, const gr_op *op, const gr_operand *in, int n_in, const gr_operand *out);
+void gr_cpu_apply(gr_device *device, const gr_op *op, const gr_operand *in, int n_in, const gr_operand *out);
 
 /* to = from in another dtype, of f32, f16 and bf16. */
-void gr_cpu_cast(gr_pool *pool, const gr_operand *from, const gr_operand *to);
+void gr_cpu_cast(gr_device *device, const gr_operand *from, const gr_operand *to);
 
 #endif

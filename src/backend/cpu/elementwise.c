@@ -423,7 +423,7 @@ static void run_chain(const gr_fused_attr *f, const gr_call *call)
         return;
     prepare(&c, f, call);
     c.registers = c.n_registers > FEW_REGISTERS ? call->scratch : NULL;
-    gr_parallel(call->pool, ceil_div(c.tiles, PIECE_TILES), run_piece, &c);
+    gr_parallel(call->device->pool, ceil_div(c.tiles, PIECE_TILES), run_piece, &c);
 }
 
 static size_t chain_scratch(const gr_fused_attr *f, const gr_call *call)
@@ -440,7 +440,7 @@ static size_t chain_scratch(const gr_fused_attr *f, const gr_call *call)
     unknown.in = in;
     unknown.out = out;
     prepare(&c, f, &unknown);
-    size_t threads = call->pool ? (size_t)gr_pool_threads(call->pool) : 1;
+    size_t threads = (size_t)gr_pool_threads(call->device->pool);
     return c.n_registers > FEW_REGISTERS ? threads * (size_t)c.n_registers * TILE * sizeof(float) : 0;
 }
 
@@ -466,23 +466,23 @@ static gr_status run_single(const gr_call *call)
     return GR_OK;
 }
 
-static void apply(gr_pool *pool, const gr_op *op, const void *attr, const gr_operand *in, int n_in,
+static void apply(gr_device *device, const gr_op *op, const void *attr, const gr_operand *in, int n_in,
                   const gr_operand *out)
 {
     gr_operand operands[3], result = *out;
     memcpy(operands, in, (size_t)n_in * sizeof *in);
-    gr_call call = {.op = op, .attr = attr, .n_in = n_in, .n_out = 1, .in = operands, .out = &result, .pool = pool};
+    gr_call call = {.op = op, .attr = attr, .n_in = n_in, .n_out = 1, .in = operands, .out = &result, .device = device};
     run_single(&call);
 }
 
-void gr_cpu_apply(gr_pool *pool, const gr_op *op, const gr_operand *in, int n_in, const gr_operand *out)
+void gr_cpu_apply(gr_device *device, const gr_op *op, const gr_operand *in, int n_in, const gr_operand *out)
 {
-    apply(pool, op, NULL, in, n_in, out);
+    apply(device, op, NULL, in, n_in, out);
 }
 
-void gr_cpu_cast(gr_pool *pool, const gr_operand *from, const gr_operand *to)
+void gr_cpu_cast(gr_device *device, const gr_operand *from, const gr_operand *to)
 {
-    apply(pool, &gr_op_cast, &(gr_cast_attr){to->dtype}, from, 1, to);
+    apply(device, &gr_op_cast, &(gr_cast_attr){to->dtype}, from, 1, to);
 }
 
 /* Registers are f32: what that cannot hold is left to others. */
@@ -491,8 +491,9 @@ static bool fits(gr_dtype d)
     return gr_dtype_get(d)->is_f32_inside;
 }
 
-static bool supports_single(const gr_tensor *node)
+static bool supports_single(const gr_device *d, const gr_tensor *node)
 {
+    (void)d;
     if (node->op == &gr_op_dropout)
         return fits(node->spec.dtype);
     for (int i = 0; i < node->n_in; i++)
@@ -502,8 +503,9 @@ static bool supports_single(const gr_tensor *node)
 }
 
 /* To an integer: f32 holds what is truncated. From one: rounded once, to f32. */
-static bool supports_cast(const gr_tensor *node)
+static bool supports_cast(const gr_device *d, const gr_tensor *node)
 {
+    (void)d;
     gr_dtype from = node->in[0]->spec.dtype, to = node->spec.dtype;
     if (from == GR_F64 || to == GR_F64)
         return false;
@@ -518,13 +520,13 @@ static bool runs_in_chains(const gr_op *op)
 
 bool gr_cpu_fuses(const gr_device *d, const gr_tensor *node)
 {
-    (void)d;
-    bool supported = node->op == &gr_op_cast ? supports_cast(node) : supports_single(node);
+    bool supported = node->op == &gr_op_cast ? supports_cast(d, node) : supports_single(d, node);
     return runs_in_chains(node->op) && supported && fits(node->spec.dtype);
 }
 
-static bool supports_fused(const gr_tensor *node)
+static bool supports_fused(const gr_device *d, const gr_tensor *node)
 {
+    (void)d;
     const gr_fused_attr *f = node->attr;
     gr_dtype in[GR_FUSED_IN], dtype[GR_FUSED_VALUES];
     for (int i = 0; i < f->n_in; i++)

@@ -26,17 +26,10 @@ static lookup lookup_of(const gr_call *c)
 /* Before any row is touched, and on the thread that reports. */
 static gr_status check_index(const lookup *l)
 {
-    int64_t rows = l->call->in[0].shape[0];
-    char label[128];
-    for (int64_t i = 0; i < l->count; i++) {
-        int64_t row = gr_index_at(l->index, i);
-        if (row < 0 || row >= rows)
-            return gr_fail(
-                GR_ERR_ARGUMENT,
-                "%s: index %lld at position %lld is outside [0, %lld)\ncheck the ids and the size of the table",
-                gr_call_label(l->call, label, sizeof label), (long long)row, (long long)i, (long long)rows);
-    }
-    return GR_OK;
+    gr_status s = GR_OK;
+    for (int64_t i = 0; s == GR_OK && i < l->count; i++)
+        s = gr_fault_check(l->call, GR_FAULT_INDEX, gr_index_at(l->index, i), i, 0, l->call->in[0].shape[0]);
+    return s;
 }
 
 static void gather_rows(void *ctx, int64_t piece, int worker)
@@ -58,14 +51,15 @@ static gr_status run_gather(const gr_call *c)
     if (s != GR_OK || l.size == 0)
         return s;
     l.step = gr_rows_a_piece(l.size);
-    gr_parallel(c->pool, (l.count + l.step - 1) / l.step, gather_rows, &l);
+    gr_parallel(c->device->pool, (l.count + l.step - 1) / l.step, gather_rows, &l);
     return GR_OK;
 }
 
 /* ---- adding ------------------------------------------------------------------------------------------------- */
 
-static bool adds(const gr_tensor *node)
+static bool adds(const gr_device *d, const gr_tensor *node)
 {
+    (void)d;
     return node->spec.dtype == GR_F32;
 }
 
@@ -100,11 +94,11 @@ static gr_status run_scatter_add(const gr_call *c)
         return s;
     if (c->out[0].data != c->in[0].data) {
         l.step = gr_rows_a_piece(l.size);
-        gr_parallel(c->pool, (c->in[0].shape[0] + l.step - 1) / l.step, copy_rows, &l);
+        gr_parallel(c->device->pool, (c->in[0].shape[0] + l.step - 1) / l.step, copy_rows, &l);
     }
     l.step = COLUMNS;
     l.add = GR_ISA_PICK(gr_row_add);
-    gr_parallel(c->pool, (l.size + COLUMNS - 1) / COLUMNS, add_columns, &l);
+    gr_parallel(c->device->pool, (l.size + COLUMNS - 1) / COLUMNS, add_columns, &l);
     return GR_OK;
 }
 

@@ -169,7 +169,7 @@ static void copy_piece(void *ctx, int64_t piece, int worker)
         copy_unit(c, u);
 }
 
-void gr_cpu_copy(gr_pool *pool, const gr_operand *to, const gr_operand *from)
+void gr_cpu_copy(const gr_device *device, const gr_operand *to, const gr_operand *from)
 {
     copy c = {.to = to->data, .from = from->data, .bytes = (size_t)gr_dtype_width(to->dtype), .cross = -1};
     if (gr_operand_count(to) == 0)
@@ -185,7 +185,7 @@ void gr_cpu_copy(gr_pool *pool, const gr_operand *to, const gr_operand *from)
         c.units *= d == c.cross ? ceil_div(c.shape[d], BLOCK) : c.shape[d];
     int64_t elements = c.cross < 0 ? c.chunk : c.shape[last] * BLOCK;
     c.units_a_piece = ceil_div(UNIT, elements);
-    gr_parallel(pool, ceil_div(c.units, c.units_a_piece), copy_piece, &c);
+    gr_parallel(device->pool, ceil_div(c.units, c.units_a_piece), copy_piece, &c);
 }
 
 /* ---- fill --------------------------------------------------------------------------------------------------- */
@@ -213,18 +213,18 @@ static void fill_piece(void *ctx, int64_t piece, int worker)
         row_uint64_t(to, 1, f->value, 0, n);
 }
 
-static void fill(gr_pool *pool, const gr_operand *to, double value)
+static void fill(const gr_device *device, const gr_operand *to, double value)
 {
     filling f = {.to = to->data, .bytes = (size_t)gr_dtype_width(to->dtype), .count = gr_operand_count(to)};
     gr_dtype_get(to->dtype)->store(f.value, 0, value);
-    gr_parallel(pool, ceil_div(f.count, FILL_PIECE), fill_piece, &f);
+    gr_parallel(device->pool, ceil_div(f.count, FILL_PIECE), fill_piece, &f);
 }
 
 /* ---- kernels ------------------------------------------------------------------------------------------------ */
 
 static gr_status run_contiguous(const gr_call *call)
 {
-    gr_cpu_copy(call->pool, &call->out[0], &call->in[0]);
+    gr_cpu_copy(call->device, &call->out[0], &call->in[0]);
     return GR_OK;
 }
 
@@ -244,7 +244,7 @@ static gr_status run_concat(const gr_call *call)
     for (int i = 0; i < call->n_in; i++) {
         int64_t size = call->in[i].shape[axis];
         gr_operand to = part(&call->out[0], axis, at, size);
-        gr_cpu_copy(call->pool, &to, &call->in[i]);
+        gr_cpu_copy(call->device, &to, &call->in[i]);
         at += size;
     }
     return GR_OK;
@@ -254,32 +254,32 @@ static gr_status run_pad(const gr_call *call)
 {
     const gr_pad_attr *a = call->attr;
     gr_operand to = part(&call->out[0], a->axis, a->before, call->in[0].shape[a->axis]);
-    fill(call->pool, &call->out[0], a->value);
-    gr_cpu_copy(call->pool, &to, &call->in[0]);
+    fill(call->device, &call->out[0], a->value);
+    gr_cpu_copy(call->device, &to, &call->in[0]);
     return GR_OK;
 }
 
 static gr_status run_fill(const gr_call *call)
 {
-    fill(call->pool, &call->out[0], ((const gr_fill_attr *)call->attr)->value);
+    fill(call->device, &call->out[0], ((const gr_fill_attr *)call->attr)->value);
     return GR_OK;
 }
 
 static gr_status run_assign(const gr_call *call)
 {
-    gr_cpu_copy(call->pool, &call->in[0], &call->in[1]);
+    gr_cpu_copy(call->device, &call->in[0], &call->in[1]);
     return GR_OK;
 }
 
-static bool supports_assign_add(const gr_tensor *node)
+static bool supports_assign_add(const gr_device *d, const gr_tensor *node)
 {
-    gr_dtype d = node->in[0]->spec.dtype;
-    return gr_dtype_get(d)->is_activation;
+    (void)d;
+    return gr_dtype_get(node->in[0]->spec.dtype)->is_activation;
 }
 
 static gr_status run_assign_add(const gr_call *call)
 {
-    gr_cpu_apply(call->pool, &gr_op_add, call->in, 2, &call->in[0]);
+    gr_cpu_apply(call->device, &gr_op_add, call->in, 2, &call->in[0]);
     return GR_OK;
 }
 
@@ -293,7 +293,7 @@ static gr_status run_write_rows(const gr_call *call)
         row *= param->shape[d];
     size_t bytes = gr_dtype_size(param->dtype, row);
     for (int64_t i = 0; i < count; i++) {
-        gr_status st = gr_ref_check_index(call, "slot", slots[i], i, -1, s);
+        gr_status st = gr_fault_check(call, GR_FAULT_SLOT, slots[i], i, -1, s);
         if (st != GR_OK)
             return st;
     }

@@ -5,8 +5,9 @@
 
 enum { LOGITS, TARGETS, LSE, D };
 
-static bool supports(const gr_tensor *node)
+static bool supports(const gr_device *d, const gr_tensor *node)
 {
+    (void)d;
     return gr_row_dtype(node->in[LOGITS]->spec.dtype);
 }
 
@@ -23,17 +24,13 @@ static bool is_ignored(const gr_call *c, int64_t target)
 /* Before the rows are handed to other threads, whose errors nobody would see. */
 static gr_status check_targets(const gr_row_job *job)
 {
-    char label[128];
-    for (int64_t row = 0; row < job->rows; row++) {
+    gr_status s = GR_OK;
+    for (int64_t row = 0; s == GR_OK && row < job->rows; row++) {
         int64_t target = target_of(job->call, row);
-        if ((target < 0 || target >= job->n) && !is_ignored(job->call, target))
-            return gr_fail(GR_ERR_ARGUMENT,
-                           "%s: the target %lld of row %lld is outside the %lld classes\n"
-                           "mend the data, or mark rows to skip with the ignore index",
-                           gr_call_label(job->call, label, sizeof label), (long long)target, (long long)row,
-                           (long long)job->n);
+        if (!is_ignored(job->call, target))
+            s = gr_fault_check(job->call, GR_FAULT_TARGET, target, row, 0, job->n);
     }
-    return GR_OK;
+    return s;
 }
 
 static int buffers(const gr_call *c)

@@ -108,7 +108,7 @@ static product take_apart(const gr_call *call)
     g->trans_b = t->transpose_b != flip_b;
     g->ldc = g->n;
     set_batch(&p, &a, &b, c);
-    p.gemm_bytes = aligned(gr_gemm_scratch(g, call->pool ? gr_pool_threads(call->pool) : 1));
+    p.gemm_bytes = aligned(gr_gemm_scratch(g, gr_pool_threads(call->device->pool)));
     p.c_bytes = c->dtype == GR_F32 ? 0 : (size_t)gr_operand_count(c) * sizeof(float);
     return p;
 }
@@ -137,7 +137,7 @@ static void run_products(const gr_call *call, const product *p, const char *a, c
         g.a = a + at_a * (int64_t)ea;
         g.b = b + at_b * (int64_t)eb;
         g.c = c + at_c;
-        gr_gemm_run(call->pool, &g, own);
+        gr_gemm_run(call->device->pool, &g, own);
         for (int d = p->ndim - 1; d >= 0 && ++index[d] == p->shape[d]; d--)
             index[d] = 0;
     }
@@ -153,12 +153,12 @@ static gr_status run(const gr_call *call)
     at += p.gemm_bytes;
     if (p.copy_a) {
         a = gr_cpu_contiguous(&a, at);
-        gr_cpu_copy(call->pool, &a, &call->in[0]);
+        gr_cpu_copy(call->device, &a, &call->in[0]);
     }
     at += p.a_bytes;
     if (p.copy_b) {
         b = gr_cpu_contiguous(&b, at);
-        gr_cpu_copy(call->pool, &b, &call->in[1]);
+        gr_cpu_copy(call->device, &b, &call->in[1]);
     }
     at += p.b_bytes;
     float *c = out->dtype == GR_F32 ? out->data : (float *)(void *)at;
@@ -166,13 +166,14 @@ static gr_status run(const gr_call *call)
     if (out->dtype != GR_F32) {
         gr_operand sums = gr_cpu_contiguous(out, c);
         sums.dtype = GR_F32;
-        gr_cpu_cast(call->pool, &sums, out);
+        gr_cpu_cast(call->device, &sums, out);
     }
     return GR_OK;
 }
 
-static bool supports(const gr_tensor *node)
+static bool supports(const gr_device *d, const gr_tensor *node)
 {
+    (void)d;
     const gr_dtype_info *b = gr_dtype_get(node->in[1]->spec.dtype);
     return gr_dtype_get(node->spec.dtype)->is_activation && b->is_activation;
 }

@@ -7,8 +7,9 @@
 
 #include <string.h>
 
-static bool supports(const gr_tensor *node)
+static bool supports(const gr_device *d, const gr_tensor *node)
 {
+    (void)d;
     return gr_row_dtype(node->spec.dtype);
 }
 
@@ -59,7 +60,7 @@ static void forward_row(const gr_row_job *job, int64_t row, float *buffer)
 static gr_status run_forward(const gr_call *c, forward f)
 {
     gr_row_job job = gr_row_job_of(c, forward_row, &f, FORWARD_ROWS);
-    float *place = (float *)c->scratch + gr_pool_threads(c->pool) * FORWARD_ROWS * job.n;
+    float *place = (float *)c->scratch + gr_pool_threads(c->device->pool) * FORWARD_ROWS * job.n;
     f.eps = ((const gr_norm_attr *)c->attr)->eps;
     f.weight = vector(c, 1, job.n, place);
     f.bias = vector(c, 2, job.n, place + job.n);
@@ -109,7 +110,7 @@ static backward backward_of(const gr_call *c, bool layer)
 static size_t backward_scratch(const gr_call *c)
 {
     backward b = backward_of(c, false);
-    return (size_t)(b.blocks * 2 + 1 + gr_pool_threads(c->pool) * GRAD_ROWS) * (size_t)b.n * sizeof(float);
+    return (size_t)(b.blocks * 2 + 1 + gr_pool_threads(c->device->pool) * GRAD_ROWS) * (size_t)b.n * sizeof(float);
 }
 
 static void backward_block(void *ctx, int64_t block, int worker)
@@ -156,8 +157,8 @@ static gr_status run_backward(const gr_call *c, backward b)
     b.buffers = weight + b.n;
     b.weight = vector(c, 1, b.n, weight);
     b.add = GR_ISA_PICK(gr_row_add);
-    gr_parallel(c->pool, b.blocks, backward_block, &b);
-    gr_parallel(c->pool, (b.n + COLUMNS - 1) / COLUMNS, add_partials, &b);
+    gr_parallel(c->device->pool, b.blocks, backward_block, &b);
+    gr_parallel(c->device->pool, (b.n + COLUMNS - 1) / COLUMNS, add_partials, &b);
     return GR_OK;
 }
 

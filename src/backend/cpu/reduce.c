@@ -201,12 +201,12 @@ static gr_status run(const gr_call *call)
         x = f32_copy(in, at);
         y = f32_copy(out, at + p.in_floats);
         at += p.in_floats + p.out_floats;
-        gr_cpu_cast(call->pool, in, &x);
+        gr_cpu_cast(call->device, in, &x);
     }
     const float *from = x.data;
     for (int i = 0; i < p.n; i++) {
         float *to = i + 1 < p.n ? at : y.data;
-        reduce_step(call->pool, &p.step[i], from, to, partial);
+        reduce_step(call->device->pool, &p.step[i], from, to, partial);
         from = to;
         at += p.between[i];
     }
@@ -214,15 +214,16 @@ static gr_status run(const gr_call *call)
     if (call->op == &gr_op_mean && n_out > 0) {
         float count = (float)((double)n_in / (double)n_out);
         gr_operand pair[] = {y, {.data = &count, .dtype = GR_F32}};
-        gr_cpu_apply(call->pool, &gr_op_div, pair, 2, &y);
+        gr_cpu_apply(call->device, &gr_op_div, pair, 2, &y);
     }
     if (p.out_floats)
-        gr_cpu_cast(call->pool, &y, out);
+        gr_cpu_cast(call->device, &y, out);
     return GR_OK;
 }
 
-static bool supports(const gr_tensor *node)
+static bool supports(const gr_device *d, const gr_tensor *node)
 {
+    (void)d;
     return gr_dtype_get(node->in[0]->spec.dtype)->is_activation;
 }
 
@@ -256,12 +257,13 @@ static gr_status run_argmax(const gr_call *call)
     search s = {GR_ISA_PICK(gr_reduce_kernels_get)(), in->data, call->out[0].data, .n = in->shape[in->ndim - 1]};
     s.rows = gr_operand_count(&call->out[0]);
     s.together = max64(RUN / s.n, 1);
-    gr_parallel(call->pool, ceil_div(s.rows, s.together), argmax_piece, &s);
+    gr_parallel(call->device->pool, ceil_div(s.rows, s.together), argmax_piece, &s);
     return GR_OK;
 }
 
-static bool supports_f32(const gr_tensor *node)
+static bool supports_f32(const gr_device *d, const gr_tensor *node)
 {
+    (void)d;
     return node->in[0]->spec.dtype == GR_F32;
 }
 
@@ -309,7 +311,7 @@ static gr_status run_norm(const gr_call *call)
     norm s = {GR_ISA_PICK(gr_reduce_kernels_get)(), call, call->scratch};
     int64_t pieces = all_norm_pieces(call);
     double total = 0;
-    gr_parallel(call->pool, pieces, norm_piece, &s);
+    gr_parallel(call->device->pool, pieces, norm_piece, &s);
     for (int64_t i = 0; i < pieces; i++)
         total += s.partial[i];
     *(float *)call->out[0].data = (float)sqrt(total);

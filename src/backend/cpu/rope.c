@@ -13,8 +13,9 @@ typedef struct rope {
     void (*turn)(float *, const float *, const float *, const float *, int64_t);
 } rope;
 
-static bool supports(const gr_tensor *node)
+static bool supports(const gr_device *d, const gr_tensor *node)
 {
+    (void)d;
     return gr_row_dtype(node->spec.dtype);
 }
 
@@ -26,7 +27,7 @@ static int64_t worker_floats(const gr_call *c)
 
 static size_t scratch(const gr_call *c)
 {
-    return (size_t)gr_pool_threads(c->pool) * (size_t)worker_floats(c) * sizeof(float);
+    return (size_t)gr_pool_threads(c->device->pool) * (size_t)worker_floats(c) * sizeof(float);
 }
 
 /* All heads of token `piece` = b T + t. */
@@ -61,7 +62,7 @@ static gr_status run(const gr_call *c)
     p.sin_scale = a->inverse ? -a->scale : a->scale;
     p.angles = GR_ISA_PICK(gr_row_angles);
     p.turn = a->interleaved ? GR_ISA_PICK(gr_row_turn_pairs) : GR_ISA_PICK(gr_row_turn_halves);
-    gr_parallel(c->pool, shape[0] * shape[1], turn_token, &p);
+    gr_parallel(c->device->pool, shape[0] * shape[1], turn_token, &p);
     return GR_OK;
 }
 

@@ -27,7 +27,7 @@ gr_status gr_row_run(const gr_row_job *job)
 {
     int64_t step = gr_rows_a_piece(job->n);
     gr_row_job copy = *job;
-    gr_parallel(job->call->pool, (job->rows + step - 1) / step, run_piece, &copy);
+    gr_parallel(job->call->device->pool, (job->rows + step - 1) / step, run_piece, &copy);
     return GR_OK;
 }
 
@@ -35,7 +35,7 @@ size_t gr_row_scratch(const gr_call *call, int buffers)
 {
     const gr_operand *x = &call->in[0];
     size_t row = (size_t)x->shape[x->ndim - 1] * sizeof(float);
-    return (size_t)gr_pool_threads(call->pool) * (size_t)buffers * row;
+    return (size_t)gr_pool_threads(call->device->pool) * (size_t)buffers * row;
 }
 
 bool gr_row_dtype(gr_dtype d)

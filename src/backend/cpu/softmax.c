@@ -7,8 +7,9 @@ typedef struct family {
     void (*binary)(float *dx, const float *y, const float *d, int64_t n);
 } family;
 
-static bool supports(const gr_tensor *node)
+static bool supports(const gr_device *d, const gr_tensor *node)
 {
+    (void)d;
     return gr_row_dtype(node->spec.dtype);
 }
 

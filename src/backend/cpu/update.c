@@ -59,7 +59,7 @@ static step start(const gr_call *call)
 
 static gr_status finish(const gr_call *call, step *s, gr_piece_fn piece)
 {
-    gr_parallel(call->pool, (s->count + PIECE - 1) / PIECE, piece, s);
+    gr_parallel(call->device->pool, (s->count + PIECE - 1) / PIECE, piece, s);
     return GR_OK;
 }
 
@@ -100,8 +100,9 @@ static gr_status run_sgd(const gr_call *call)
 }
 
 /* Of 16-bit parameters the composition takes care. */
-static bool supports(const gr_tensor *node)
+static bool supports(const gr_device *d, const gr_tensor *node)
 {
+    (void)d;
     return node->in[PARAM]->spec.dtype == GR_F32;
 }
 

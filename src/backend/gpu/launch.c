@@ -149,7 +149,7 @@ static const kernel *find_kernel(const gr_gpu_module *m, const char *name)
 
 void gr_launch_begin(gr_launch *l, const gr_call *call, const char *family, const char *name)
 {
-    l->gpu = call->pool;
+    l->gpu = call->device->own;
     l->family = family;
     l->kernel = name;
     l->text = NULL;
@@ -229,7 +229,7 @@ void gr_launch_operand(gr_launch *l, const gr_operand *o)
 
 void gr_launch_scratch(gr_launch *l, const gr_call *call, size_t offset)
 {
-    gr_launch_address(l, (uint64_t)(uintptr_t)call->scratch + offset);
+    gr_launch_address(l, call->scratch_address + offset);
 }
 
 void gr_launch_int(gr_launch *l, int64_t value)
@@ -346,12 +346,14 @@ static bool is_known(gr_dtype d)
     return gr_gpu_dtype(d) != NULL;
 }
 
-bool gr_gpu_floats(const gr_tensor *node)
+bool gr_gpu_floats(const gr_device *d, const gr_tensor *node)
 {
+    (void)d;
     return all_are(node, is_float);
 }
 
-bool gr_gpu_any(const gr_tensor *node)
+bool gr_gpu_any(const gr_device *d, const gr_tensor *node)
 {
+    (void)d;
     return all_are(node, is_known);
 }

@@ -78,13 +78,13 @@ gr_status gr_launch_check(const gr_call *call, const gr_operand *index, int what
                           int64_t except);
 
 /* For `supports`: every input and output is f32, f16 or bf16; every one has a dtype that kernels have. */
-bool gr_gpu_floats(const gr_tensor *node);
-bool gr_gpu_any(const gr_tensor *node);
+bool gr_gpu_floats(const gr_device *d, const gr_tensor *node);
+bool gr_gpu_any(const gr_device *d, const gr_tensor *node);
 
 /* Where an operand's memory is. */
 static inline uint64_t gr_gpu_address(const gr_operand *o)
 {
-    return (uint64_t)(uintptr_t)o->data;
+    return o->address;
 }
 
 #endif

@@ -6,7 +6,7 @@ static gr_status row_index(const gr_call *call, int64_t i, const int64_t *at, in
 {
     const gr_operand *index = &call->in[1];
     *row = gr_ref_load_int(index, gr_ref_at(index, index->ndim, at));
-    return gr_ref_check_index(call, "index", *row, i, 0, rows);
+    return gr_fault_check(call, GR_FAULT_INDEX, *row, i, 0, rows);
 }
 
 /* Where element `at` of row `row` lies in x [N, ..]. */

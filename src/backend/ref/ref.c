@@ -81,18 +81,6 @@ void gr_ref_copy(const gr_operand *to, int64_t i, const gr_operand *from, int64_
     memcpy((char *)to->data + (size_t)i * bytes, (const char *)from->data + (size_t)j * bytes, bytes);
 }
 
-gr_status gr_ref_check_index(const gr_call *call, const char *what, int64_t value, int64_t at, int64_t low,
-                             int64_t limit)
-{
-    if (value >= low && value < limit)
-        return GR_OK;
-    char label[256];
-    const char *name = call->node ? gr_tensor_label(call->node, label, sizeof label) : call->op->name;
-    return gr_fail(GR_ERR_ARGUMENT,
-                   "%s: %s %lld at position %lld is outside [%lld, %lld)\ncheck the ids and the size of the table",
-                   name, what, (long long)value, (long long)at, (long long)low, (long long)limit);
-}
-
 /* ---- the backend -------------------------------------------------------------------------------------------- */
 
 #define ROW(op_name) {.op = &gr_op_##op_name, .strided = ~0u, .run = gr_ref_##op_name},
@@ -103,15 +91,16 @@ static const gr_kernel table[] = {
 #undef ROW
 
 /* An own op's kernel serves where there is no composition to define the op. */
-static const gr_kernel *find(const gr_tensor *node)
+static const gr_kernel *find(const gr_device *d, const gr_tensor *node)
 {
-    const gr_kernel *k = gr_kernel_find(table, node);
+    const gr_kernel *k = gr_kernel_find(table, d, node);
     return k || node->op->compose ? k : gr_kernel_own(node);
 }
 
-static gr_status open_device(gr_device *d, int threads)
+static gr_status open_device(gr_device *d, int index, int threads)
 {
-    (void)threads; /* one is what makes it obvious */
+    (void)index, (void)threads; /* one is what makes it obvious */
+    d->host_visible = true;
     snprintf(d->description, sizeof d->description, "reference kernels, 1 thread");
     return GR_OK;
 }
@@ -123,14 +112,21 @@ static void close_device(gr_device *d)
 
 const gr_backend gr_backend_ref = {
     .name = "ref",
-    .reads_host = true,
+    .count = gr_host_count,
     .open = open_device,
     .close = close_device,
     .find = find,
+    .reserve = gr_host_reserve,
     .alloc = gr_host_alloc,
     .free = gr_host_free,
+    .memory = gr_host_memory,
     .write = gr_host_write,
     .read = gr_host_read,
     .fill = gr_host_fill,
+    .copy = gr_host_copy,
+    .sync = gr_host_sync,
+    .prepare = gr_host_prepare,
+    .forget = gr_host_forget,
     .run = gr_host_run,
+    .wait = gr_host_wait,
 };

@@ -25,10 +25,6 @@ void gr_ref_store_int(const gr_operand *o, int64_t position, int64_t value);
 /* to[i] = from[j], both of one dtype. */
 void gr_ref_copy(const gr_operand *to, int64_t i, const gr_operand *from, int64_t j);
 
-/* Fails, by the tensor's name or else the op's, and position, unless low <= value < limit. */
-gr_status gr_ref_check_index(const gr_call *call, const char *what, int64_t value, int64_t at, int64_t low,
-                             int64_t limit);
-
 /* ---- the kernels, by the name of their op ---- */
 
 /* clang-format off */

@@ -35,7 +35,7 @@ gr_status gr_ref_write_rows(const gr_call *call)
     /* Looked at before anything is written: a bad slot leaves the cache as it was. */
     for (int64_t i = 0; i < n; i++) {
         int64_t s = gr_ref_load_int(slot, gr_ref_at(slot, 2, index));
-        gr_status status = gr_ref_check_index(call, "slot", s, i, -1, param->shape[1]);
+        gr_status status = gr_fault_check(call, GR_FAULT_SLOT, s, i, -1, param->shape[1]);
         if (status != GR_OK)
             return status;
         gr_ref_next(2, slot->shape, index);
