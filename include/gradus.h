@@ -111,6 +111,9 @@ GR_API const char *gr_dtype_name(gr_dtype dtype);
 
 typedef struct gr_device gr_device;
 
+/* The devices of this build by name, the fastest first: i = 0, 1, … until NULL. Whether this machine has one, opening it
+ * tells. Static text; any thread. */
+GR_API const char *gr_device_list(int i);
 /* Opens "ref" (slow and obviously right), "cpu", "far" (a test device: cpu kernels on memory the host must not touch)
  * or "auto" (so does NULL). threads: workers, 0 = one per core. Results do not depend on it. Close with gr_device_close. */
 GR_API gr_device *gr_device_open(const char *name, int threads);
@@ -502,6 +505,8 @@ typedef struct gr_model_info {
     int64_t parameters;                /* each counted once */
 } gr_model_info;
 
+/* The architectures by model_type ("gpt2"): i = 0, 1, … until NULL. Static text; any thread. */
+GR_API const char *gr_model_list(int i);
 /* A config.json for these sizes, as transformers writes it; caller frees with gr_text_free. */
 GR_API char *gr_model_config_json(const gr_model_info *info);
 /* A model of this config.json, weights declared but not set: gr_model_init or gr_store_write them. `name` is what
@@ -509,7 +514,7 @@ GR_API char *gr_model_config_json(const gr_model_info *info);
 GR_API gr_model *gr_model_new(const char *name, const char *config_json, size_t size, gr_device *device);
 typedef struct gr_load_options {
     bool widen;        /* weights are f32, in memory of their own: to train all of them */
-    bool declare_only; /* weights are declared as they would be, but not loaded: to plan with */
+    bool declare_only; /* weights are declared as they would be, but not loaded: to plan with; there need be none */
 } gr_load_options;
 /* Loads a directory in Hugging Face layout: config.json, model.safetensors or its shards. Weights keep the dtype they
  * have there, f32, f16 or bf16; activations are f32 all the same. Where the device can ("cpu", "ref") they are not
@@ -628,6 +633,39 @@ typedef struct gr_saved {
 GR_API gr_status gr_model_save(gr_model *model, const char *dir, const gr_save_options *options, gr_saved *out);
 
 /* ---- files -------------------------------------------------------------------------------------------------- */
+
+/* What a path stands for, where a model is wanted. */
+typedef struct gr_find_options {
+    size_t size;
+    const char *adapter; /* one to put on the model, a directory or a run; "": none, not even one that lies there; NULL:
+                            the one that lies there */
+    bool path_only;      /* fills in `path` and what is in it, and looks for nothing else */
+} gr_find_options;
+typedef struct gr_found {
+    size_t size;
+    char *path;      /* of a run its best checkpoint, else its newest good one; any other path itself */
+    char *model;     /* the directory of config.json and weights: path, or what an adapter was made for */
+    char *adapter;   /* the directory of the adapter to put on it; NULL: none */
+    char *tokenizer; /* the directory of its tokenizer: the adapter's, else the model's; NULL: none */
+    bool is_adapter; /* path is an adapter, without weights of a model */
+    bool is_beside;  /* the adapter lies beside the weights, and nobody asked for it */
+} gr_found;
+/* Finds what gr_model_load, gr_model_load_adapter and gr_tokenizer_load take. out begins as GR_INIT(gr_found) and is
+ * freed by gr_found_free, its paths are the library's; empty after a failure. A base that is not here, and a run without a
+ * whole checkpoint, are GR_ERR_FILE. Checkpoints of a run are verified, which reads them. options may be NULL. Any thread. */
+GR_API gr_status gr_find(const char *path, const gr_find_options *options, gr_found *out);
+GR_API void gr_found_free(gr_found *found); /* NULL is fine */
+
+enum {
+    GR_REPORT_MODEL = 1,   /* architecture and sizes; of an adapter what its config says */
+    GR_REPORT_WEIGHTS = 2, /* tensors and bytes of each dtype, number of files */
+    GR_REPORT_TOKENIZER = 4,
+    GR_REPORT_FILES = 8, /* names and bytes of all */
+    GR_REPORT_ALL = 15,
+};
+/* What the files of a model's or an adapter's directory say, as a line of JSON: what `gradus info --json` prints as "model".
+ * Nothing is loaded but the tokenizer. Caller frees with gr_text_free. Any thread. */
+GR_API char *gr_model_report(const char *dir, unsigned parts);
 
 /* Verifying: whatever has a checksum is compared with it; a directory without checksums.json is reported as unchecked, its
  * files' structure is looked at all the same. */

@@ -81,10 +81,12 @@ TEST(what_frees_takes_null)
     gr_generator_free(NULL);
     gr_generated_free(NULL);
     gr_run_lock_close(NULL);
+    gr_found_free(NULL);
     gr_set_log(NULL, NULL);
     CHECK_EQ_INT(gr_error_status(), GR_OK);
     CHECK_EQ_STR(gr_error(), "");
     CHECK(*gr_version() && gr_op_list(0) && !gr_dtype_name(GR_DTYPE_NONE));
+    CHECK(gr_device_list(0) && gr_model_list(0));
     gr_set_allocator(NULL, NULL); /* the system's */
 }
 
@@ -401,6 +403,14 @@ TEST(models)
     REFUSES(gr_model_hidden(m, NULL));
     FAILS(gr_model_add_cache(NULL, t.store, 1, 4, 4));
     FAILS(gr_model_add_cache(m, NULL, 1, 4, 4));
+    gr_found found = GR_INIT(gr_found);
+    FAILS(gr_find(NULL, NULL, &found));
+    FAILS(gr_find(dir, NULL, NULL));
+    CHECK_STATUS(gr_find(dir, NULL, &(gr_found){0}), GR_ERR_ARGUMENT);
+    CHECK_OK(gr_find(dir, NULL, &found));
+    CHECK(found.path && found.model && !found.adapter);
+    gr_found_free(&found);
+    REFUSES(gr_model_report(NULL, GR_REPORT_ALL));
     FAILS(gr_verify(NULL, NULL, NULL));
     CHECK_OK(gr_verify(dir, NULL, NULL));
     CHECK_STATUS(gr_verify(dir, &(gr_verify_options){.size = 0}, NULL), GR_ERR_ARGUMENT);

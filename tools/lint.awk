@@ -45,7 +45,8 @@ room != "" && code !~ /^[ \t]*#/ { check_calls() }
 
 END {
     for (file in lines) {
-        limit = file ~ /^src\/model\// ? 400 : file ~ /gradus.h$/ ? 1100 : 1000
+        # The public header is one file by design, and a third of it says what functions do.
+        limit = file ~ /^src\/model\// ? 400 : file ~ /gradus.h$/ ? 1200 : 1000
         if (lines[file] > limit)
             print file ":" lines[file] ": a file of " lines[file] " lines; " limit " is the limit"
     }

@@ -13,6 +13,12 @@ const gr_backend *gr_backend_list(int i)
     return i >= 0 && i < (int)(sizeof backends / sizeof backends[0]) ? backends[i] : NULL;
 }
 
+const char *gr_device_list(int i)
+{
+    const gr_backend *b = gr_backend_list(i);
+    return b ? b->name : NULL;
+}
+
 /* ---- names -------------------------------------------------------------------------------------------------- */
 
 /* "name" or "name:N". */

@@ -1,7 +1,6 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
-#include "backend/backend.h"
 #include "base/mem.h"
 #include "cli/args.h"
 #include "cli/suggest.h"
@@ -303,8 +302,8 @@ static gr_status check_device(gr_args *args)
         return GR_OK;
     gr_suggestion near = {.written = name};
     char names[200] = "auto";
-    for (int i = 0; gr_backend_list(i) != NULL; i++) {
-        const char *known = gr_backend_list(i)->name;
+    for (int i = 0; gr_device_list(i) != NULL; i++) {
+        const char *known = gr_device_list(i);
         if (strcmp(name, known) == 0)
             return GR_OK;
         gr_suggest(&near, known, strlen(known));

@@ -36,16 +36,17 @@ typedef struct gr_id_rows {
 typedef struct gr_flag {
     const char *name; /* "batch" */
     gr_flag_kind kind;
-    size_t offset;       /* of the field in the verb's options struct */
-    char letter;         /* 'n' for -n; 0: none */
-    char group;          /* flags of a verb with the same letter here exclude each other; 0: none */
-    const char *value;   /* what the help calls the value: "N", "FILE"; for choices and sets their words */
-    const char *initial; /* default; NULL: 0, NULL or none */
-    const char *shown;   /* what the help says instead of `initial`: "one per core" */
-    const char *unit;    /* "tokens" */
-    const char *help;    /* one phrase, no full stop */
-    double min, max;     /* of a number; max 0: no limit */
-    bool positive;       /* 0 is none of its values */
+    size_t offset;              /* of the field in the verb's options struct */
+    char letter;                /* 'n' for -n; 0: none */
+    char group;                 /* flags of a verb with the same letter here exclude each other; 0: none */
+    const char *value;          /* what the help calls the value: "N", "FILE"; for choices and sets their words */
+    const char *initial;        /* default; NULL: 0, NULL or none */
+    const char *shown;          /* what the help says instead of `initial`: "one per core" */
+    const char *unit;           /* "tokens" */
+    const char *help;           /* one phrase, no full stop; a * in it is where `list` stands */
+    double min, max;            /* of a number; max 0: no limit */
+    bool positive;              /* 0 is none of its values */
+    const char *(*list)(int i); /* values that the library knows, until NULL; NULL: none */
 } gr_flag;
 
 /* Kind and field in one: {"batch", GR_INT(options, batch), .value = "N", ...}. */

@@ -131,8 +131,9 @@ static void zsh_text(FILE *to, const char *text)
 
 static void zsh_flag(FILE *to, const gr_flag *flag)
 {
+    char text[500];
     fprintf(to, "        '%s--%s[", flag->kind == GR_KIND_LIST ? "*" : "", flag->name);
-    zsh_text(to, flag->help);
+    zsh_text(to, gr_help_text(flag, text, sizeof text));
     fputc(']', to);
     if (flag->kind != GR_KIND_SWITCH) {
         fputs(":", to);
@@ -238,7 +239,8 @@ static void fish_verb(FILE *to, const gr_verb *verb)
             fputc('\'', to);
         }
         fputs(" -d '", to);
-        fish_text(to, flag->help);
+        char text[500];
+        fish_text(to, gr_help_text(flag, text, sizeof text));
         fputs("'\n", to);
     }
 }

@@ -11,7 +11,6 @@
 #include "cli/verbs.h"
 #include "text/tokenizer.h"
 #include "train/data.h"
-#include "train/run_dir.h"
 
 typedef struct options {
     int64_t context, batch, accumulate, first, steps, rows;
@@ -65,8 +64,13 @@ typedef struct show {
 /* Of a model its config.json is enough; a tokenizer alone has none. */
 static gr_status open_model(show *s)
 {
-    s->on.path = gr_checkpoint_resolve(s->args->positional[0]);
-    s->on.tokenizer = s->on.path ? gr_tokenizer_load(s->on.path) : NULL;
+    gr_find_options how = GR_INIT(gr_find_options);
+    how.path_only = true;
+    s->on.found = GR_INIT(gr_found);
+    if (gr_find(s->args->positional[0], &how, &s->on.found) != GR_OK)
+        return gr_error_status();
+    s->on.path = s->on.found.path;
+    s->on.tokenizer = gr_tokenizer_load(s->on.path);
     char *config = s->on.tokenizer ? gr_path_join(s->on.path, "config.json") : NULL;
     if (!config)
         return gr_error_status();

@@ -2,6 +2,7 @@
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
+#include "base/json.h"
 #include "base/mem.h"
 #include "cli/human.h"
 #include "cli/term.h"
@@ -163,21 +164,32 @@ static int64_t parameters_in(const gr_store *store)
     return n;
 }
 
-/* Says what is trained, and that 16-bit weights are widened for it. */
-static void tell(const gr_train_flags *f, const gr_train_job *job)
+/* Says that 16-bit weights are widened to be trained. */
+static gr_status tell_widened(const char *path)
 {
-    gr_weights *w = f->full ? gr_weights_open(job->on.path) : NULL;
-    for (int i = 0; w && i < gr_weights_count(w); i++)
-        if (gr_weights_entry(w, i)->dtype != GR_F32) {
-            gr_note("the weights are %s; they are trained, and saved, as f32",
-                    gr_weight_dtype_name(gr_weights_entry(w, i)));
+    char *text = gr_model_report(path, GR_REPORT_WEIGHTS);
+    gr_json_doc *doc = text ? gr_json_parse("the report", text, strlen(text)) : NULL;
+    gr_text_free(text);
+    if (!doc)
+        return gr_error_status();
+    for (gr_json_iter it = gr_json_first(gr_json_get(gr_json_root(doc), "weights")); it.key; gr_json_next(&it))
+        if (!gr_json_named(&it, "f32")) {
+            gr_note("the weights are %s; they are trained, and saved, as f32", it.key);
             break;
         }
-    gr_weights_close(w);
-    if (!f->full)
-        gr_note("LoRA: %s of %s parameters are trained",
-                gr_human_count((double)parameters_in(gr_model_trainable(job->on.model))).s,
-                gr_human_count((double)gr_model_describe(job->on.model)->parameters).s);
+    gr_json_free(doc);
+    return GR_OK;
+}
+
+/* Says what is trained. */
+static gr_status tell(const gr_train_flags *f, const gr_train_job *job)
+{
+    if (f->full)
+        return tell_widened(job->on.path);
+    gr_note("LoRA: %s of %s parameters are trained",
+            gr_human_count((double)parameters_in(gr_model_trainable(job->on.model))).s,
+            gr_human_count((double)gr_model_describe(job->on.model)->parameters).s);
+    return GR_OK;
 }
 
 /* What the flags say only together, or together with the model. */
@@ -217,9 +229,7 @@ gr_status gr_finetune_open(gr_args *args, bool initialize, gr_train_job *job)
         s = gr_adapter_set_base(job->on.model, whole_path(job->on.path, base));
     else if (s == GR_OK && !f->full)
         s = add_adapter(args, job);
-    if (s == GR_OK && initialize)
-        tell(f, job);
-    return s;
+    return s == GR_OK && initialize ? tell(f, job) : s;
 }
 
 const gr_verb gr_verb_finetune = {

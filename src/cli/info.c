@@ -1,6 +1,5 @@
 /* gradus info: a model, or what this machine has. */
 #include <string.h>
-#include "backend/backend.h"
 #include "cli/info.h"
 #include "cli/term.h"
 #include "cli/verbs.h"
@@ -17,8 +16,8 @@ static const gr_flag flags[] = {
 
 static void put_devices(gr_json list)
 {
-    for (int i = 0; gr_backend_list(i) != NULL; i++) {
-        gr_device *device = gr_device_open(gr_backend_list(i)->name, 0);
+    for (int i = 0; gr_device_list(i) != NULL; i++) {
+        gr_device *device = gr_device_open(gr_device_list(i), 0);
         if (device == NULL)
             continue; /* built in, but this machine has none */
         gr_json entry = gr_json_put_object(list, NULL);

@@ -8,20 +8,21 @@ typedef struct gr_opened {
     gr_device *device;
     gr_model *model;
     gr_tokenizer *tokenizer; /* NULL: the directory has none */
-    char *path;              /* what MODEL stands for: of a run its best checkpoint, of an adapter its base */
-    char *adapter;           /* of --adapter, or MODEL when that is one or has one; NULL: none */
+    gr_found found;
+    const char *path;    /* what MODEL stands for: of a run its best checkpoint, of an adapter its base */
+    const char *adapter; /* of --adapter, or MODEL when that is one or has one; NULL: none */
 } gr_opened;
 
 /* The device of --device and --threads; with "auto" stderr says which it is. */
 gr_status gr_open_device(const gr_args *args, gr_opened *o);
-/* Sets path and adapter: what MODEL and --adapter stand for. */
+/* Sets found, path and adapter: what MODEL and --adapter stand for. */
 gr_status gr_find_model(const gr_args *args, const char *model, gr_opened *o);
 /* Says that the adapter is one beside MODEL's weights, where it is. */
 void gr_tell_adapter(const gr_args *args, const gr_opened *o);
 /* The device and MODEL on it with its adapter, and the tokenizer of either if there is one. options as gr_model_load has
  * them. Close in any case. */
 gr_status gr_open_model(const gr_args *args, const char *model, const gr_load_options *options, gr_opened *o);
-/* The tokenizer of o->adapter, else of o->path, if it has one. */
+/* The tokenizer that was found, if one was. */
 gr_status gr_open_tokenizer(gr_opened *o);
 /* Fails when the model has no tokenizer. */
 gr_status gr_need_tokenizer(const gr_opened *o);

@@ -9,9 +9,7 @@
 #include "cli/term.h"
 #include "cli/train_flags.h"
 #include "cli/verbs.h"
-#include "format/weights.h"
 #include "train/run.h"
-#include "train/run_dir.h"
 
 /* Peak memory by kind, in bytes. */
 typedef struct plan {
@@ -144,10 +142,13 @@ static gr_status advise_training(gr_model *model, const gr_train_options *given,
 /* --init MODEL stands for its config.json and tokenizer: weights are not needed to plan. Caller frees both. */
 static gr_status describe_init(gr_train_flags *f, char **config, char **tokenizer)
 {
-    char *dir = gr_checkpoint_resolve(f->init);
-    *config = dir ? gr_path_join(dir, "config.json") : NULL;
-    *tokenizer = dir ? gr_path_join(dir, "tokenizer.json") : NULL;
-    gr_free(dir);
+    gr_find_options how = GR_INIT(gr_find_options);
+    gr_found found = GR_INIT(gr_found);
+    how.path_only = true;
+    bool is_found = gr_find(f->init, &how, &found) == GR_OK;
+    *config = is_found ? gr_path_join(found.path, "config.json") : NULL;
+    *tokenizer = is_found ? gr_path_join(found.path, "tokenizer.json") : NULL;
+    gr_found_free(&found);
     if (!*config || !*tokenizer)
         return gr_error_status();
     f->config = *config;
@@ -218,21 +219,7 @@ const gr_verb gr_verb_plan_finetune = {
 
 /* ---- generate ----------------------------------------------------------------------------------------------- */
 
-/* The model of a directory, its weights described only: in the dtypes of the files, where there are files. */
-static gr_model *model_of(const char *dir, gr_device *device)
-{
-    if (gr_weights_are_in(dir))
-        return gr_model_load(dir, &(gr_load_options){.declare_only = true}, device);
-    size_t size;
-    char *config = gr_path_join(dir, "config.json");
-    char *text = config ? gr_file_read(config, GR_JSON_LIMIT, &size) : NULL;
-    gr_model *m = text ? gr_model_new(config, text, size, device) : NULL;
-    gr_free(text);
-    gr_free(config);
-    return m;
-}
-
-/* That model and its tokenizer. */
+/* The model, its weights described only, and its tokenizer. */
 static gr_status describe_model(const gr_args *args, gr_opened *on)
 {
     gr_status s = gr_open_device(args, on);
@@ -242,7 +229,7 @@ static gr_status describe_model(const gr_args *args, gr_opened *on)
     if (s != GR_OK)
         return s;
     gr_tell_adapter(args, on);
-    on->model = model_of(on->path, on->device);
+    on->model = gr_model_load(on->path, &(gr_load_options){.declare_only = true}, on->device);
     if (on->model && on->adapter && (s = gr_model_load_adapter(on->model, on->adapter)) != GR_OK)
         return s;
     return on->model ? gr_open_tokenizer(on) : gr_error_status();

@@ -5,7 +5,6 @@
 #include "cli/tokenize_lines.h"
 #include "cli/verbs.h"
 #include "train/data.h"
-#include "train/run_dir.h"
 
 typedef struct options {
     bool special, allow_special, skip_special, jsonl, count;
@@ -137,12 +136,15 @@ static gr_status run(gr_args *args)
                             o->special ? "special" : "allow-special");
     if (o->skip_special && !decodes && !o->jsonl)
         return gr_args_fail(args, "--skip-special: is for ids, and there are none\nGive --decode or --jsonl.");
-    char *path = gr_checkpoint_resolve(args->positional[0]);
-    gr_tokenizer *tokenizer = path ? gr_tokenizer_load(path) : NULL;
+    gr_find_options how = GR_INIT(gr_find_options);
+    gr_found found = GR_INIT(gr_found);
+    how.path_only = true;
+    gr_tokenizer *tokenizer =
+        gr_find(args->positional[0], &how, &found) == GR_OK ? gr_tokenizer_load(found.path) : NULL;
     f.tokenizer = tokenizer;
     gr_status status = tokenizer ? answer(args, &f) : gr_error_status();
     gr_tokenizer_free(tokenizer);
-    gr_free(path);
+    gr_found_free(&found);
     return status;
 }
 

@@ -8,12 +8,9 @@
 #include "cli/term.h"
 #include "cli/train_flags.h"
 #include "cli/value.h"
-#include "model/archs.h"
 #include "text/tokenizer.h"
 #include "train/data.h"
 #include "train/run_dir.h"
-
-#define SPACED(type) " " #type
 
 #define INT(field) GR_INT(gr_train_flags, field)
 #define FLOAT(field) GR_FLOAT(gr_train_flags, field)
@@ -28,8 +25,8 @@ const gr_flag gr_train_flag_table[] = {
     {"data-changed", GR_SWITCH(gr_train_flags, data_changed),
      .help = "with --resume: go on although the bytes of DATA have changed; run.json notes it"},
     {GR_HEADING("Model")},
-    {"arch", TEXT(arch), .value = "TYPE", .initial = "gpt2",
-     .help = "architecture of a new model:" GR_ARCHS(SPACED) "; docs/models.md"},
+    {"arch", TEXT(arch), .value = "TYPE", .initial = "gpt2", .help = "architecture of a new model: *; docs/models.md",
+     .list = gr_model_list},
     {"layers", INT(layers), .value = "N", .initial = "4", .min = 1, .max = 1 << 14, .help = "transformer blocks"},
     {"heads", INT(heads), .value = "N", .initial = "4", .min = 1, .max = 1 << 14, .help = "attention heads"},
     {"kv-heads", INT(kv_heads), .value = "N", .min = 1, .max = 1 << 14, .shown = "as --heads",

@@ -11,6 +11,11 @@
 static const gr_arch *const archs[] = {GR_ARCHS(ADDRESS)};
 enum { N_ARCHS = sizeof archs / sizeof archs[0] };
 
+const char *gr_model_list(int i)
+{
+    return i >= 0 && i < N_ARCHS ? archs[i]->model_type : NULL;
+}
+
 static const gr_arch *find_arch(const char *model_type)
 {
     for (int i = 0; i < N_ARCHS; i++)

@@ -47,7 +47,9 @@ gr_tokenizer *gr_tokenizer_of(char *json, size_t size);
 /* The id of a token that may have NUL inside, or -1. */
 int64_t gr_tokenizer_find(const gr_tokenizer *t, const char *token, size_t size);
 
-/* tokenizer_load.c: bos and eos by well-known names. */
+/* tokenizer_load.c: is there a file in the directory that gr_tokenizer_load would take? */
+gr_status gr_tokenizer_is_in(const char *dir, bool *there);
+/* bos and eos by well-known names. */
 void gr_tokenizer_guess_ends(gr_tokenizer *t);
 
 /* encode.c: appends to scratch->ids. */

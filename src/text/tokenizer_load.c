@@ -233,3 +233,18 @@ gr_tokenizer *gr_tokenizer_load(const char *path)
         return load_as(path, convert_tekken, (asked){.with_bos = true});
     return load_file(path);
 }
+
+gr_status gr_tokenizer_is_in(const char *dir, bool *there)
+{
+    static const char *const files[] = {"tokenizer.json", "vocab.json",  "tokenizer.model",
+                                        "tiktoken.model", "tekken.json", "vocab.txt"};
+    *there = false;
+    for (size_t i = 0; !*there && i < sizeof files / sizeof *files; i++) {
+        char *path = gr_path_join(dir, files[i]);
+        if (!path)
+            return GR_ERR_MEMORY;
+        *there = gr_path_is_file(path);
+        gr_free(path);
+    }
+    return GR_OK;
+}

@@ -1,0 +1,116 @@
+/* What a path stands for where a model is wanted: a run, an adapter, a model, with what goes along. */
+#include "base/file.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/sized.h"
+#include "text/tokenizer.h"
+#include "train/run_dir.h"
+
+#include <string.h>
+
+/* The model that an adapter was made for, as its config says; caller frees. */
+static char *base_of(const char *adapter)
+{
+    char *path = gr_path_join(adapter, GR_ADAPTER_CONFIG), *base = NULL;
+    gr_json_doc *doc = path ? gr_json_read(path, GR_JSON_LIMIT) : NULL;
+    gr_json at = doc ? gr_json_get(gr_json_root(doc), "base_model_name_or_path") : (gr_json){0};
+    const char *name = gr_json_is(at) ? gr_json_as_path(at) : "";
+    if (doc && gr_json_check(doc) == GR_OK) {
+        if (gr_path_is_dir(name))
+            base = gr_checkpoint_resolve(name);
+        else if (*name)
+            gr_fail(GR_ERR_FILE,
+                    "%s: the model it was made for, \"%s\", is not here\nGive that model as MODEL, and "
+                    "this directory with --adapter.",
+                    adapter, name);
+        else
+            gr_fail(GR_ERR_FILE,
+                    "%s: an adapter that does not say which model it was made for\nGive that model as "
+                    "MODEL, and this directory with --adapter.",
+                    adapter);
+    }
+    gr_json_free(doc);
+    gr_free(path);
+    return base;
+}
+
+/* Room of the record's own for a path; a path that is NULL is a failure told before. */
+static gr_status set(char **to, char *path)
+{
+    *to = path;
+    return path ? GR_OK : gr_error_status();
+}
+
+/* The path is an adapter alone: it goes on its base, or stays away from it. */
+static gr_status find_base(const char *path, const gr_find_options *o, gr_found *f)
+{
+    if (o->adapter && *o->adapter)
+        return gr_fail(GR_ERR_ARGUMENT, "%s is an adapter itself\nGive its base as MODEL.", path);
+    gr_status s = set(&f->model, base_of(f->path));
+    return s == GR_OK && !o->adapter ? set(&f->adapter, gr_strdup(f->path)) : s;
+}
+
+static gr_status find_adapter(const gr_find_options *o, gr_found *f)
+{
+    const char *given = o->adapter;
+    bool leave_out = given && !*given, is_beside = gr_checkpoint_has_adapter(f->path);
+    gr_status s = set(&f->model, gr_strdup(f->path));
+    if (is_beside && given && !leave_out)
+        gr_remark(GR_LOG_WARN, "%s: an adapter is there beside the weights, and %s is put on them instead", f->path,
+                  given);
+    f->is_beside = is_beside && !given;
+    if (s != GR_OK || leave_out || (!given && !is_beside))
+        return s;
+    return set(&f->adapter, given ? gr_checkpoint_resolve(given) : gr_strdup(f->path));
+}
+
+static gr_status find_tokenizer(gr_found *f)
+{
+    bool there = false;
+    const char *dir = f->adapter;
+    gr_status s = dir ? gr_tokenizer_is_in(dir, &there) : GR_OK;
+    if (s == GR_OK && !there)
+        s = gr_tokenizer_is_in(dir = f->model, &there);
+    return s == GR_OK && there ? set(&f->tokenizer, gr_strdup(dir)) : s;
+}
+
+static gr_status find(const char *path, const gr_find_options *o, gr_found *f)
+{
+    gr_status s = set(&f->path, gr_checkpoint_resolve(path));
+    if (s != GR_OK)
+        return s;
+    f->is_adapter = gr_checkpoint_is_adapter(f->path);
+    if (o->path_only)
+        return GR_OK;
+    s = f->is_adapter ? find_base(path, o, f) : find_adapter(o, f);
+    return s == GR_OK ? find_tokenizer(f) : s;
+}
+
+gr_status gr_find(const char *path, const gr_find_options *options, gr_found *out)
+{
+    gr_find_options o;
+    gr_found f = {0};
+    if (gr_lacks(path, "gr_find: path") || gr_lacks(out, "gr_find: out"))
+        return GR_ERR_ARGUMENT;
+    gr_status s = gr_take_sized(&o, sizeof o, options, "gr_find: options");
+    if (s == GR_OK) /* before there is anything to free */
+        s = gr_give_sized(out, &f, sizeof f, "gr_find: out");
+    if (s != GR_OK)
+        return s;
+    s = find(path, &o, &f);
+    if (s == GR_OK)
+        return gr_give_sized(out, &f, sizeof f, "gr_find: out");
+    gr_found_free(&f);
+    return s;
+}
+
+void gr_found_free(gr_found *f)
+{
+    if (!f)
+        return;
+    gr_free(f->path);
+    gr_free(f->model);
+    gr_free(f->adapter);
+    gr_free(f->tokenizer);
+    f->path = f->model = f->adapter = f->tokenizer = NULL;
+}
