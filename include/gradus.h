@@ -385,8 +385,10 @@ GR_API gr_status gr_run(gr_program *program, const void *const *inputs, void *co
  * the device is this thread's: others wait, and starting a second program on it is GR_ERR_ARGUMENT. */
 GR_API gr_status gr_start(gr_program *program, const void *const *inputs);
 GR_API gr_status gr_finish(gr_program *program, void *const *outputs);
-/* Runs without effects and looks at every result: the name of the first tensor with a NaN or infinity, or NULL. */
-GR_API const char *gr_find_nonfinite(gr_program *program, const void *const *inputs);
+/* Runs without effects and looks at every result: *name becomes the name of the first tensor with a NaN or infinity (as
+ * long as the program lives), or NULL when all is finite. After a failure, when nobody could tell, it is NULL too. An effect
+ * with results that others read cannot be left out: GR_ERR_UNSUPPORTED. */
+GR_API gr_status gr_find_nonfinite(gr_program *program, const void *const *inputs, const char **name);
 /* For exploring and tests: compiles, runs once on the reference device, copies t's values to data (its dtype), size
  * bytes. Only for graphs without inputs. */
 GR_API gr_status gr_eval(gr_tensor *t, void *data, size_t size);

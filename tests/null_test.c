@@ -306,8 +306,11 @@ TEST(programs)
     FAILS(gr_run(p, (const void *[]){NULL}, (void *[]){out}));
     CHECK_OK(gr_run(p, (const void *[]){four}, NULL)); /* nothing is copied */
     CHECK_OK(gr_run(p, (const void *[]){four}, (void *[]){NULL}));
-    REFUSES(gr_find_nonfinite(NULL, (const void *[]){four}));
-    REFUSES(gr_find_nonfinite(p, NULL));
+    const char *bad = "left as it was";
+    FAILS(gr_find_nonfinite(NULL, (const void *[]){four}, &bad));
+    FAILS(gr_find_nonfinite(p, NULL, &bad));
+    FAILS(gr_find_nonfinite(p, (const void *[]){four}, NULL));
+    CHECK(!bad);
     gr_program_free(p);
     FAILS(gr_eval(NULL, out, sizeof out));
     FAILS(gr_eval(t.x, NULL, sizeof out));

@@ -82,22 +82,22 @@ gr_status gr_run_checked(gr_program *p, const void *const *inputs, void *const *
 /* ---- where did the NaN come from? ---------------------------------------------------------------------------- */
 
 /* Looks through a result in pieces: it may be on a device, and large. */
-static bool all_finite(gr_program *p, const gr_operand *o)
+static gr_status look_at(gr_program *p, const gr_operand *o, bool *finite)
 {
     enum { PIECE = 1024 };
     char piece[PIECE * 8];
     const gr_dtype_info *d = gr_dtype_get(o->dtype);
     int64_t n = gr_operand_count(o);
-    for (int64_t at = 0; at < n; at += PIECE) {
+    gr_status s = GR_OK;
+    *finite = true;
+    for (int64_t at = 0; s == GR_OK && *finite && at < n; at += PIECE) {
         int64_t m = n - at < PIECE ? n - at : PIECE;
         gr_address from = o->address + gr_dtype_size(o->dtype, at);
-        if (gr_device_read(p->device, piece, from, gr_dtype_size(o->dtype, m)) != GR_OK)
-            return false;
-        for (int64_t i = 0; i < m; i++)
-            if (!isfinite(d->load(piece, i)))
-                return false;
+        s = gr_device_read(p->device, piece, from, gr_dtype_size(o->dtype, m));
+        for (int64_t i = 0; s == GR_OK && *finite && i < m; i++)
+            *finite = isfinite(d->load(piece, i));
     }
-    return true;
+    return s;
 }
 
 /* The weight or input that operand k of a step shows, be it through views; NULL: something computed, or not in one
@@ -116,33 +116,56 @@ static const gr_tensor *bound_operand(const gr_step *s, int k)
     return is_one ? x : NULL;
 }
 
-/* The name of what is not finite in step i, which is run in between; NULL: nothing, or *s says what failed. */
-static const char *look_at_step(gr_program *p, int i, gr_status *s)
+/* Runs step i; *name: what is not finite of what it reads and gives. */
+static gr_status look_at_step(gr_program *p, int i, const char **name)
 {
     const gr_call *c = &p->code.steps[i].call;
-    for (int k = 0; k < c->n_in; k++) { /* weights and inputs are to blame before the op is */
+    bool finite = true;
+    gr_status s = GR_OK;
+    for (int k = 0; s == GR_OK && k < c->n_in; k++) { /* weights and inputs are to blame before the op is */
         const gr_tensor *x = bound_operand(&p->code.steps[i], k);
-        if (x && !all_finite(p, &c->in[k]))
-            return x->name ? x->name : x->op->name;
+        s = x ? look_at(p, &c->in[k], &finite) : GR_OK;
+        if (s == GR_OK && !finite) {
+            *name = x->name ? x->name : x->op->name;
+            return GR_OK;
+        }
     }
-    *s = run_step(p, i);
-    for (int k = 0; *s == GR_OK && k < c->n_out; k++)
-        if (c->out[k].address && gr_dtype_get(c->out[k].dtype)->is_float && !all_finite(p, &c->out[k]))
-            return c->node->name ? c->node->name : c->op->name;
-    return NULL;
+    if (s == GR_OK)
+        s = run_step(p, i);
+    for (int k = 0; s == GR_OK && finite && k < c->n_out; k++)
+        if (c->out[k].address && gr_dtype_get(c->out[k].dtype)->is_float)
+            s = look_at(p, &c->out[k], &finite);
+    if (!finite)
+        *name = c->node->name ? c->node->name : c->op->name;
+    return s;
 }
 
-const char *gr_find_nonfinite(gr_program *p, const void *const *inputs)
+static gr_status leave_out(const gr_call *effect)
 {
-    const char *bad = NULL;
+    char label[256];
+    for (int k = 0; k < effect->n_out; k++)
+        if (effect->out[k].address)
+            return gr_fail(GR_ERR_UNSUPPORTED,
+                           "gr_find_nonfinite: %s is an effect whose results are read, so what follows is not known",
+                           gr_tensor_label(effect->node, label, sizeof label));
+    return GR_OK;
+}
+
+gr_status gr_find_nonfinite(gr_program *p, const void *const *inputs, const char **name)
+{
+    if (gr_lacks(name, "gr_find_nonfinite: name"))
+        return GR_ERR_ARGUMENT;
+    *name = NULL;
     if (gr_lacks(p, "gr_find_nonfinite: program"))
-        return NULL;
+        return GR_ERR_ARGUMENT;
     gr_status s = gr_program_begin(p, inputs);
     if (s != GR_OK)
-        return NULL;
-    for (int i = 0; s == GR_OK && !bad && i < p->code.n; i++)
-        if (!(p->code.steps[i].call.op->flags & GR_OP_EFFECT))
-            bad = look_at_step(p, i, &s);
+        return s;
+    for (int i = 0; s == GR_OK && !*name && i < p->code.n; i++) {
+        const gr_call *c = &p->code.steps[i].call;
+        s = c->op->flags & GR_OP_EFFECT ? leave_out(c) : look_at_step(p, i, name);
+    }
     gr_program_end(p);
-    return bad;
+    *name = s == GR_OK ? *name : NULL;
+    return s;
 }

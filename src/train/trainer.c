@@ -387,7 +387,9 @@ gr_status gr_trainer_step(gr_trainer *t, const gr_batch *batch, gr_step_report *
             return s;
         total += (double)loss;
         if (!bad && (!isfinite(loss) || !isfinite(norm)))
-            bad = gr_find_nonfinite(t->step, in);
+            s = gr_find_nonfinite(t->step, in, &bad);
+        if (s != GR_OK)
+            return s;
     }
     if (!whole) {
         gr_status s = gr_run(t->update, (const void *[]){&lr, &step}, (void *[]){&norm});
