@@ -248,7 +248,8 @@ GR_API gr_tensor *gr_expand(gr_tensor *x, int ndim, const int64_t *shape);
 
 /* a [.., M, K] (or [.., K, M] with transpose_a) times b [.., K, N] (or [.., N, K] with transpose_b): [.., M, N].
  * Leading dims broadcast. A 2-dim b is shared by all of a's rows. Both of one dtype, or one f32 and the other f16 or
- * bf16 (a weight that stays as it is in its file): then f32. A gradient has the dtype of its input. */
+ * bf16 (a weight that stays as it is in its file): then f32. A gradient has the dtype of its input. With transpose_b an
+ * f32 a also takes a b whose values share blocks along K; of such a b there is no gradient. */
 GR_API gr_tensor *gr_matmul(gr_tensor *a, gr_tensor *b, bool transpose_a, bool transpose_b);
 /* x [N, ..], index i64 or i32 [I..]: [I.., ..] the rows x[index]. An index outside [0, N) is an error at run time. */
 GR_API gr_tensor *gr_gather(gr_tensor *x, gr_tensor *index);
@@ -1038,6 +1039,7 @@ enum {
     GR_OP_STOP = 4,        /* no gradient flows through, and that is meant */
     GR_OP_BOUND = 8,       /* has no kernel: the program binds it to memory (input, param, constant) */
     GR_OP_STATE = 16,      /* a store's tensor as a run finds it (param) */
+    GR_OP_BLOCKS = 32,     /* takes and makes dtypes whose values share blocks; other ops refuse them */
 };
 
 /* Appends a node. in[] may hold NULL only at optional inputs. Returns output 0. */

@@ -43,6 +43,8 @@ static uint64_t seed_of(const char *name, int a, int b)
 
 static double rounded(double x, gr_dtype d)
 {
+    if (gr_dtype_is_block(d))
+        return x; /* by whole blocks, below */
     char one[8];
     gr_dtype_get(d)->store(one, 0, x);
     return gr_dtype_get(d)->load(one, 0);
@@ -59,6 +61,23 @@ static void fill_distinct(double *v, int64_t n, uint64_t seed)
         v[i] = v[j];
         v[j] = t;
     }
+}
+
+/* Values as elements of a dtype. */
+static void *encoded(const double *v, int64_t n, gr_dtype d)
+{
+    void *p = room(gr_dtype_size(d, n));
+    float *row = gr_dtype_is_block(d) ? room((size_t)n * sizeof *row) : NULL;
+    for (int64_t i = 0; i < n; i++) {
+        if (row)
+            row[i] = (float)v[i];
+        else
+            gr_dtype_get(d)->store(p, i, v[i]);
+    }
+    if (row)
+        gr_dtype_get(d)->from_f32(row, p, n);
+    free(row);
+    return p;
 }
 
 /* ---- calls -------------------------------------------------------------------------------------------------- */
@@ -84,6 +103,10 @@ static void fill_input(op_call *c, int k, uint64_t seed)
             v[i] = floor(low + (high - low) * unit(seed + (uint64_t)i));
         v[i] = rounded(v[i], d);
     }
+    void *blocks = gr_dtype_is_block(d) ? encoded(v, c->count[k], d) : NULL;
+    for (int64_t i = 0; blocks && i < c->count[k]; i++)
+        v[i] = gr_dtype_load(d, blocks, i);
+    free(blocks);
 }
 
 bool op_call_make(op_call *c, const gr_op *op, int i, gr_dtype dtype)
@@ -143,15 +166,6 @@ double *op_cotangent(const op_call *call, int level, int index, int64_t count)
 
 /* ---- building ----------------------------------------------------------------------------------------------- */
 
-/* Values as elements of a dtype. */
-static void *encoded(const double *v, int64_t n, gr_dtype d)
-{
-    void *p = room((size_t)n * (size_t)gr_dtype_width(d));
-    for (int64_t i = 0; i < n; i++)
-        gr_dtype_get(d)->store(p, i, v[i]);
-    return p;
-}
-
 static gr_tensor *feed(op_case *c, const gr_spec *s, void *data)
 {
     char name[24];
@@ -209,7 +223,7 @@ static void build_inputs(op_case *c)
             continue;
         }
         c->feed_of[k] = c->n_feeds;
-        if ((c->flags & OP_STRIDED) && s.ndim > 0)
+        if ((c->flags & OP_STRIDED) && s.ndim > 0 && !gr_dtype_is_block(s.dtype))
             c->in[k] = feed_strided(c, k, &s);
         else
             c->in[k] = feed(c, &s, encoded(c->call->in[k], c->call->count[k], s.dtype));
@@ -291,7 +305,8 @@ static gr_status build(op_case *c)
     int n_out = c->flags & OP_ONE_OUT ? 1 : c->node->n_out;
     for (int k = 0; (c->flags & OP_VALUES) && k < n_out; k++)
         want(c, c->node->outs[k], OP_OUT, k);
-    gr_status s = c->flags & (OP_GRADS | OP_SECOND) ? build_derivatives(c, n_out) : GR_OK;
+    bool derives = (c->flags & (OP_GRADS | OP_SECOND)) && !gr_dtype_is_block(c->node->spec.dtype);
+    gr_status s = derives ? build_derivatives(c, n_out) : GR_OK;
     for (int k = 0; k < c->call->sample.n_in; k++)
         if (c->in[k] && c->call->sample.in[k].is_state)
             c->results[c->n_results++] = (op_result){.part = OP_STATE, .index = k, .spec = c->in[k]->spec};
@@ -315,7 +330,7 @@ gr_status op_case_open(op_case *c, const op_call *call, gr_device *device, gr_dt
         op_result *r = &c->results[i];
         r->count = gr_spec_count(&r->spec);
         r->value = room((size_t)r->count * sizeof(double));
-        c->buffers[i] = room((size_t)r->count * (size_t)gr_dtype_width(r->spec.dtype));
+        c->buffers[i] = room(gr_dtype_size(r->spec.dtype, r->count));
     }
     return c->program ? GR_OK : gr_error_status();
 }
@@ -343,7 +358,7 @@ void op_case_set(op_case *c, int k, int64_t element, double value)
 
 static size_t bytes_of(const op_result *r)
 {
-    return (size_t)r->count * (size_t)gr_dtype_width(r->spec.dtype);
+    return gr_dtype_size(r->spec.dtype, r->count);
 }
 
 /* Before the run the states get the sample's values, after it they are read. */
@@ -372,6 +387,6 @@ gr_status op_case_run(op_case *c)
         s = move_states(c, false);
     for (int i = 0; s == GR_OK && i < c->n_results; i++)
         for (int64_t e = 0; e < c->results[i].count; e++)
-            c->results[i].value[e] = gr_dtype_get(c->results[i].spec.dtype)->load(c->buffers[i], e);
+            c->results[i].value[e] = gr_dtype_load(c->results[i].spec.dtype, c->buffers[i], e);
     return s;
 }

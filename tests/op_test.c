@@ -1,6 +1,7 @@
 /* Every op there is, tested from its record alone: gradients against central differences in f64 on ref, values, gradients
  * and written states on cpu and far against ref in f64, in every dtype. What is not covered fails the run. How and why:
  * docs/testing.md. */
+#include "block_dtype.h"
 #include "op_harness.h"
 
 #include "backend/cpu/isa.h"
@@ -318,7 +319,7 @@ static void check_threads(const op_call *call, int sample, int p, unsigned flags
     }
     EXPECT(s == GR_OK && t == GR_OK, "%s sample %d, two numbers of threads", call->op->name, sample);
     for (int r = 0; s == GR_OK && t == GR_OK && r < a.n_results; r++) {
-        size_t bytes = (size_t)a.results[r].count * (size_t)gr_dtype_width(a.results[r].spec.dtype);
+        size_t bytes = gr_dtype_size(a.results[r].spec.dtype, a.results[r].count);
         EXPECT(memcmp(a.buffers[r], b.buffers[r], bytes) == 0, "%s sample %d, %s: result %d depends on the threads",
                call->op->name, sample, gr_dtype_name(precisions[p].dtype), r);
     }
@@ -415,6 +416,7 @@ static void report(const gr_op *op, const coverage *c)
 /* With arguments: only the ops named. */
 int main(int argc, char **argv)
 {
+    block_dtype(); /* what loops over dtypes meets one of blocks */
     ref = gr_device_open("ref", 1);
     for (int d = 0; d < DEVICES; d++)
         devices[d] = gr_device_open(device_names[d], 2);

@@ -25,6 +25,12 @@ static bool is_float(const gr_tensor *t)
     return gr_dtype_get(t->spec.dtype)->is_float;
 }
 
+/* Values in blocks stand for numbers: what depends on some through them is found, and then refused. */
+static bool carries(const gr_tensor *t)
+{
+    return is_float(t) || gr_dtype_is_block(t->spec.dtype);
+}
+
 /* Marks everything that depends on `wrt` through floating-point values. */
 static gr_status walk_begin(walk *w, gr_graph *g, size_t first, gr_tensor *const *wrt, int n_wrt)
 {
@@ -39,7 +45,7 @@ static gr_status walk_begin(walk *w, gr_graph *g, size_t first, gr_tensor *const
         w->depends[wrt[i]->id] = true;
     for (size_t i = first; i < g->n; i++) {
         const gr_tensor *t = g->nodes[i];
-        if (!is_float(t) || (t->op->flags & GR_OP_STOP))
+        if (!carries(t) || (t->op->flags & GR_OP_STOP))
             continue;
         for (int k = 0; k < t->n_in && !w->depends[i]; k++)
             w->depends[i] = t->in[k] && w->depends[t->in[k]->id];
@@ -106,6 +112,19 @@ static gr_status grad_of_composition(gr_grad_args *a)
     return s;
 }
 
+/* Rounding to blocks has no gradient, and one that is left out would be taken for 0. */
+static gr_status check_blocks(const gr_grad_args *a)
+{
+    char label[256];
+    for (int i = 0; i < a->node->n_in; i++)
+        if (a->need[i] && gr_dtype_is_block(a->node->in[i]->spec.dtype))
+            return gr_fail(
+                GR_ERR_UNSUPPORTED,
+                "%s: no gradient flows into %s, whose values share blocks\nuse gr_detach where none is wanted",
+                gr_tensor_label(a->node, label, sizeof label), gr_dtype_name(a->node->in[i]->spec.dtype));
+    return GR_OK;
+}
+
 /* The rule of a fused op knows of output 0 only. Into what it saves for the backward pass (a mean, a log-sum-exp) a
  * gradient flows when the backward op itself is differentiated: then the composition's gradient is the whole one. */
 static gr_status apply_rule(gr_grad_args *a)
@@ -135,7 +154,7 @@ static bool gather_args(const walk *w, gr_tensor *node, gr_grad_args *a)
         flows |= a->d_out[k] != NULL;
     }
     for (int i = 0; i < node->n_in; i++) {
-        a->need[i] = node->in[i] && is_float(node->in[i]) && w->depends[node->in[i]->id];
+        a->need[i] = node->in[i] && carries(node->in[i]) && w->depends[node->in[i]->id];
         needed |= a->need[i];
     }
     return flows && needed && !(node->op->flags & GR_OP_STOP);
@@ -149,7 +168,9 @@ static gr_status step(walk *w, gr_tensor *node)
     char label[256];
     gr_tensor_label(node, label, sizeof label);
     size_t scope = gr_graph_scope_push(w->graph, "grad.%s.", label);
-    gr_status s = apply_rule(&a);
+    gr_status s = check_blocks(&a);
+    if (s == GR_OK)
+        s = apply_rule(&a);
     for (int i = 0; s == GR_OK && i < node->n_in; i++) {
         if (!a.need[i])
             continue;
@@ -190,10 +211,14 @@ static gr_status vjp(gr_tensor *const *out, gr_tensor *const *d_out, int n_out, 
 static gr_status check_wrt(const gr_tensor *loss, gr_tensor *const *wrt, int n)
 {
     for (int i = 0; i < n; i++) {
-        const char *why = !wrt[i]                        ? "NULL"
-                          : wrt[i]->graph != loss->graph ? "of another graph"
-                          : !is_float(wrt[i])            ? "not floating-point"
-                                                         : NULL;
+        const char *why =
+            !wrt[i]                        ? "NULL"
+            : wrt[i]->graph != loss->graph ? "of another graph"
+            : gr_dtype_is_block(wrt[i]->spec.dtype)
+                ? "of a dtype whose values share blocks, which has no gradient\ntrain an adapter of it (LoRA), or "
+                  "cast it first"
+            : !is_float(wrt[i]) ? "not floating-point"
+                                : NULL;
         if (why)
             return gr_fail(GR_ERR_ARGUMENT, "gr_grad: wrt[%d] is %s", i, why);
     }

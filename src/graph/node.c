@@ -131,6 +131,12 @@ static void replace_versions(gr_tensor *t)
 
 /* ---- appending ----------------------------------------------------------------------------------------------- */
 
+/* Values that share a block have no places of their own: an op must know them to take or make them. */
+static bool may_have(const gr_op *op, gr_dtype d)
+{
+    return (op->flags & GR_OP_BLOCKS) || !gr_dtype_is_block(d);
+}
+
 static gr_status check_inputs(const gr_tensor *node)
 {
     const gr_op *op = node->op;
@@ -142,6 +148,9 @@ static gr_status check_inputs(const gr_tensor *node)
             return gr_op_fail(node, "input %d is missing", i);
         if (given && node->in[i]->graph != node->graph)
             return gr_op_fail(node, "input %d belongs to another graph", i);
+        if (given && !may_have(op, node->in[i]->spec.dtype))
+            return gr_op_fail(node, "input %d is %s, whose values share blocks\ncast it first", i,
+                              gr_dtype_name(node->in[i]->spec.dtype));
         if (given && (op->writes >> i & 1) && check_written(node, i) != GR_OK)
             return GR_ERR_ARGUMENT;
     }
@@ -160,6 +169,12 @@ static gr_status check_spec(const gr_tensor *node, const gr_spec *s)
             return gr_op_fail(node, "the result has too many elements");
         n *= s->shape[i];
     }
+    char why[128];
+    if (!may_have(node->op, s->dtype))
+        return gr_op_fail(node, "cannot make %s, whose values share blocks\nmake f32 and cast it",
+                          gr_dtype_name(s->dtype));
+    if (gr_dtype_shape_fault(s->dtype, s->ndim, s->shape, why, sizeof why))
+        return gr_op_fail(node, "%s", why);
     return GR_OK;
 }
 

@@ -94,7 +94,7 @@ static void *merged(gr_model *m, int layer, bool is_bias, gr_entry *e)
     gr_tensor *sum = !g ? NULL : is_bias ? merged_bias(&b, layer) : merged_weight(&b, layer);
     gr_tensor *out[2] = {gr_cast(sum, e->dtype)};
     gr_tensor *zero = gr_fill(g, GR_F32, 0, NULL, 0), *one = gr_fill(g, GR_F32, 0, NULL, 1);
-    out[1] = gr_sum(gr_select(gr_is_finite(out[0]), zero, one), 0, false);
+    out[1] = gr_sum(gr_select(gr_is_finite(gr_nn_f32(out[0])), zero, one), 0, false);
     gr_program *p = out[1] ? gr_compile(g, out, 2, m->device) : NULL;
     gr_graph_free(g);
     float bad = 0;

@@ -116,7 +116,8 @@ static gr_tensor *linear(gr_build *b, gr_tensor *x, const char *name, int64_t ou
     int64_t shape[] = {conv1d ? in : out, conv1d ? out : in};
     gr_layer l = layer_of(b, conv1d ? GR_LAYER_CONV1D : GR_LAYER_LINEAR, x, name);
     l.weight = part(b, &l, "weight", GR_INIT_NORMAL, std, 2, shape);
-    gr_tensor *y = l.product = gr_matmul(x, l.weight, false, !conv1d);
+    bool cast = conv1d && l.weight && gr_dtype_is_block(l.weight->spec.dtype); /* which lie along `out` here */
+    gr_tensor *y = l.product = gr_matmul(x, cast ? gr_nn_f32(l.weight) : l.weight, false, !conv1d);
     if (bias)
         y = gr_add(y, f32_part(b, &l, "bias", GR_INIT_ZEROS, &out));
     return observed(b, &l, gr_name(y, "%s", name));

@@ -50,6 +50,17 @@ static gr_status infer_select(const gr_tensor *node, gr_spec *out)
     return s == GR_OK ? gr_broadcast(node, gr_in(node, 0), out, out) : s;
 }
 
+/* Blocks are made of floating-point numbers, and give such. */
+static gr_status check_block_cast(const gr_tensor *node, const gr_dtype_info *from, const gr_dtype_info *to)
+{
+    const gr_dtype_info *plain = from->block > 1 ? to : from, *block = from->block > 1 ? from : to;
+    if (block->block == 1)
+        return GR_OK;
+    if (!plain->is_float)
+        return gr_op_fail(node, "%s and %s are not cast to each other\ngo by way of f32", from->name, to->name);
+    return to->from_f32 ? GR_OK : gr_op_fail(node, "%s can be read only", to->name);
+}
+
 static gr_status infer_cast(const gr_tensor *node, gr_spec *out)
 {
     const gr_cast_attr *a = node->attr;
@@ -57,7 +68,7 @@ static gr_status infer_cast(const gr_tensor *node, gr_spec *out)
     if (!gr_dtype_exists(a->dtype))
         return gr_op_fail(node, "there is no dtype %d", (int)a->dtype);
     out->dtype = a->dtype;
-    return GR_OK;
+    return check_block_cast(node, gr_dtype_get(gr_in(node, 0)->dtype), gr_dtype_get(a->dtype));
 }
 
 static gr_status infer_is_finite(const gr_tensor *node, gr_spec *out)
@@ -94,13 +105,25 @@ static bool sample_nonzero(int i, gr_sample *s)
     return i % 2 ? sample_unary(i, s, -3, -0.3) : sample_unary(i, s, 0.3, 3);
 }
 
+/* To every dtype that can be written, and then from every one. */
 static bool sample_cast(int i, gr_sample *s)
 {
-    static const gr_dtype to[] = {GR_F32, GR_F64, GR_F16, GR_BF16, GR_I64, GR_I32, GR_U8, GR_BOOL};
-    if (i >= (int)(sizeof to / sizeof to[0]))
+    int n = 0;
+    while (gr_dtype_exists((gr_dtype)n))
+        n++;
+    if (i >= 2 * n)
         return false;
-    gr_sample_float(s, 0, 100, GR_DIMS(3, 11));
-    ((gr_cast_attr *)(void *)s->attr.bytes)->dtype = to[i];
+    gr_dtype d = (gr_dtype)((i + GR_F32) % n); /* f32 first: what the command shows */
+    const gr_dtype_info *info = gr_dtype_get(d);
+    bool to = i < n;
+    if (!info->from_f32)
+        d = GR_F32; /* what can be read only has values that are no sample's */
+    gr_sample_float(s, 0, 100, GR_DIMS(3, info->block > 1 ? 3 * info->block : 11));
+    if (!to) {
+        s->in[0].is_float = false;
+        s->in[0].spec.dtype = d;
+    }
+    ((gr_cast_attr *)(void *)s->attr.bytes)->dtype = to ? d : GR_F32;
     return true;
 }
 
@@ -316,7 +339,7 @@ const gr_op gr_op_cast = {
     .inputs = 1,
     .outputs = 1,
     .attr_size = sizeof(gr_cast_attr),
-    .flags = GR_OP_ELEMENTWISE,
+    .flags = GR_OP_ELEMENTWISE | GR_OP_BLOCKS,
     .infer = infer_cast,
     .grad = grad_cast,
     .sample = sample_cast,

@@ -1,13 +1,15 @@
 /* Looking up and adding to rows by index. */
 #include "op/op.h"
 
+#include "base/dtype.h"
+
 #include <string.h>
 
 /* index [I..], rows [N, R..]: [I.., R..] */
 static gr_status rows_spec(const gr_tensor *node, const gr_spec *rows, const gr_spec *index, gr_spec *out)
 {
-    if (rows->ndim < 1)
-        return gr_op_fail(node, "needs at least 1 dim");
+    if (rows->ndim < (gr_dtype_is_block(rows->dtype) ? 2 : 1))
+        return gr_op_fail(node, "needs at least %d dim%s", rows->ndim + 1, rows->ndim ? "s" : "");
     if (index->ndim + rows->ndim - 1 > GR_MAX_DIMS)
         return gr_op_fail(node, "the result would have %d dims", index->ndim + rows->ndim - 1);
     *out = (gr_spec){.dtype = rows->dtype, .ndim = index->ndim + rows->ndim - 1};
@@ -106,6 +108,7 @@ const gr_op gr_op_gather = {
     .doc = "x [N, ..], index [I..]: rows x[index], [I.., ..]; an index outside [0, N) is an error at run time",
     .inputs = 2,
     .outputs = 1,
+    .flags = GR_OP_BLOCKS,
     .infer = infer_gather,
     .grad = grad_gather,
     .sample = sample_gather,
@@ -126,6 +129,7 @@ const gr_op gr_op_embedding = {
     .doc = "weight [V, C], ids [..]: rows of weight, [.., C] (torch.nn.Embedding)",
     .inputs = 2,
     .outputs = 1,
+    .flags = GR_OP_BLOCKS,
     .infer = infer_embedding,
     .grad = grad_gather,
     .compose = compose_embedding,

@@ -6,6 +6,19 @@
 
 #include <string.h>
 
+/* Does a cut at `at` of dim `axis` go through blocks? They lie along the last dim. */
+static bool cuts_block(const gr_spec *x, int axis, int64_t at)
+{
+    return axis == x->ndim - 1 && at % gr_dtype_get(x->dtype)->block != 0;
+}
+
+static gr_status fail_cut(const gr_tensor *node, int64_t at)
+{
+    const gr_dtype_info *d = gr_dtype_get(gr_in(node, 0)->dtype);
+    return gr_op_fail(node, "a cut at %lld goes through a block of %s, which holds %d values\ncast it first",
+                      (long long)at, d->name, d->block);
+}
+
 /* ---- reshape ------------------------------------------------------------------------------------------------ */
 
 static gr_status infer_reshape(const gr_tensor *node, gr_spec *out)
@@ -101,6 +114,7 @@ const gr_op gr_op_reshape = {
     .inputs = 1,
     .outputs = 1,
     .attr_size = sizeof(gr_shape_attr),
+    .flags = GR_OP_BLOCKS,
     .view = view_reshape,
     .infer = infer_reshape,
     .grad = grad_reshape,
@@ -141,6 +155,9 @@ static gr_status infer_permute(const gr_tensor *node, gr_spec *out)
         seen |= 1u << from;
         out->shape[i] = x->shape[from];
     }
+    if (gr_dtype_is_block(x->dtype) && a->order[x->ndim - 1] != x->ndim - 1)
+        return gr_op_fail(node, "the values of %s share blocks along the last dim, which must stay last\ncast it first",
+                          gr_dtype_name(x->dtype));
     return GR_OK;
 }
 
@@ -181,6 +198,7 @@ const gr_op gr_op_permute = {
     .inputs = 1,
     .outputs = 1,
     .attr_size = sizeof(gr_permute_attr),
+    .flags = GR_OP_BLOCKS,
     .view = view_permute,
     .infer = infer_permute,
     .grad = grad_permute,
@@ -208,6 +226,8 @@ static gr_status infer_slice(const gr_tensor *node, gr_spec *out)
         return gr_op_fail(node, "there is no dim %d", a->axis);
     if (a->start < 0 || a->stop < a->start || a->stop > out->shape[a->axis])
         return gr_op_fail(node, "[%lld, %lld) is not within dim %d", (long long)a->start, (long long)a->stop, a->axis);
+    if (cuts_block(out, a->axis, a->start) || cuts_block(out, a->axis, a->stop))
+        return fail_cut(node, cuts_block(out, a->axis, a->start) ? a->start : a->stop);
     out->shape[a->axis] = a->stop - a->start;
     return GR_OK;
 }
@@ -245,6 +265,7 @@ const gr_op gr_op_slice = {
     .inputs = 1,
     .outputs = 1,
     .attr_size = sizeof(gr_slice_attr),
+    .flags = GR_OP_BLOCKS,
     .view = view_slice,
     .infer = infer_slice,
     .grad = grad_slice,
@@ -267,6 +288,8 @@ static gr_status infer_split(const gr_tensor *node, gr_spec *out)
         out[k] = *x;
         out[k].shape[a->axis] = a->size[k];
         sum += a->size[k];
+        if (cuts_block(x, a->axis, sum))
+            return fail_cut(node, sum);
     }
     if (sum != x->shape[a->axis])
         return gr_op_fail(node, "the parts have %lld of dim %d's elements", (long long)sum, a->axis);
@@ -312,6 +335,7 @@ const gr_op gr_op_split = {
     .inputs = 1,
     .outputs = GR_MAX_OUTPUTS,
     .attr_size = sizeof(gr_split_attr),
+    .flags = GR_OP_BLOCKS,
     .view = view_split,
     .infer = infer_split,
     .grad = grad_split,
@@ -391,6 +415,7 @@ const gr_op gr_op_concat = {
     .optional = ~1u,
     .outputs = 1,
     .attr_size = sizeof(gr_axis_attr),
+    .flags = GR_OP_BLOCKS,
     .infer = infer_concat,
     .grad = grad_concat,
     .sample = sample_concat,
@@ -500,6 +525,7 @@ const gr_op gr_op_expand = {
     .inputs = 1,
     .outputs = 1,
     .attr_size = sizeof(gr_shape_attr),
+    .flags = GR_OP_BLOCKS,
     .view = view_expand,
     .infer = infer_expand,
     .grad = grad_expand,
@@ -550,6 +576,7 @@ const gr_op gr_op_contiguous = {
     .doc = "a copy in row-major order; programs insert it where a kernel needs one",
     .inputs = 1,
     .outputs = 1,
+    .flags = GR_OP_BLOCKS,
     .infer = infer_same,
     .grad = grad_same,
     .sample = sample_same,
@@ -560,7 +587,7 @@ const gr_op gr_op_detach = {
     .doc = "x, through which no gradient flows",
     .inputs = 1,
     .outputs = 1,
-    .flags = GR_OP_STOP,
+    .flags = GR_OP_STOP | GR_OP_BLOCKS,
     .view = view_same,
     .infer = infer_same,
     .no_grad = "that is its purpose",

@@ -12,14 +12,26 @@ static gr_status product_dtype(const gr_tensor *node, gr_dtype *out)
     gr_dtype a = gr_in(node, 0)->dtype, b = gr_in(node, 1)->dtype;
     bool mixed = (a == GR_F32 && gr_dtype_get(b)->is_weight) || (b == GR_F32 && gr_dtype_get(a)->is_weight);
     *out = mixed ? GR_F32 : a;
-    return mixed ? gr_expect_float(node, 1) : gr_expect_dtype(node, 1, a);
+    return mixed ? GR_OK : gr_expect_dtype(node, 1, a);
+}
+
+static gr_status check_blocks(const gr_tensor *node)
+{
+    const gr_matmul_attr *t = node->attr;
+    gr_dtype a = gr_in(node, 0)->dtype, b = gr_in(node, 1)->dtype;
+    bool fits = a == GR_F32 && t->transpose_b;
+    if (!gr_dtype_is_block(a) && (!gr_dtype_is_block(b) || fits))
+        return GR_OK;
+    return gr_op_fail(node,
+                      "values that share blocks are taken as b [.., N, K] with transpose_b, by an f32 a\ncast %s first",
+                      gr_dtype_name(gr_dtype_is_block(a) ? a : b));
 }
 
 static gr_status infer_matmul(const gr_tensor *node, gr_spec *out)
 {
     const gr_matmul_attr *t = node->attr;
     const gr_spec *a = gr_in(node, 0), *b = gr_in(node, 1);
-    if (gr_expect_float(node, 0) != GR_OK || product_dtype(node, &out->dtype) != GR_OK)
+    if (check_blocks(node) != GR_OK || gr_expect_float(node, 0) != GR_OK || product_dtype(node, &out->dtype) != GR_OK)
         return GR_ERR_ARGUMENT;
     if (a->ndim < 2 || b->ndim < 2)
         return gr_op_fail(node, "needs at least 2 dims");
@@ -50,6 +62,10 @@ static gr_status grad_matmul(gr_grad_args *g)
     const gr_matmul_attr *t = g->node->attr;
     gr_tensor *a = g->node->in[0], *b = g->node->in[1], *d = g->d_out[0];
     bool ta = t->transpose_a, tb = t->transpose_b;
+    if (gr_dtype_is_block(b->spec.dtype)) {
+        b = gr_cast(b, GR_F32); /* exact: the numbers that the blocks stand for */
+        b = b ? b : g->node->in[1];
+    }
     if (g->need[0])
         g->d_in[0] = as_dtype_of(ta ? gr_matmul(b, d, tb, true) : gr_matmul(d, b, false, !tb), a);
     if (g->need[1])
@@ -100,10 +116,11 @@ static bool sample_matmul(int i, gr_sample *s)
 const gr_op gr_op_matmul = {
     .name = "matmul",
     .doc = "a [.., M, K] times b [.., K, N]: [.., M, N]; either may be stored transposed; leading dims broadcast; f32 "
-           "times f16 or bf16 is f32",
+           "times f16 or bf16 is f32, and times a transposed b whose values share blocks along K",
     .inputs = 2,
     .outputs = 1,
     .attr_size = sizeof(gr_matmul_attr),
+    .flags = GR_OP_BLOCKS,
     .infer = infer_matmul,
     .grad = grad_matmul,
     .sample = sample_matmul,

@@ -43,7 +43,7 @@ const gr_op gr_op_input = {
     .doc = "a value given at every run",
     .outputs = 1,
     .attr_size = sizeof(gr_input_attr),
-    .flags = GR_OP_BOUND,
+    .flags = GR_OP_BOUND | GR_OP_BLOCKS,
     .infer = infer_spec_attr,
     .no_grad = "nothing lies before it",
 };
@@ -65,7 +65,7 @@ const gr_op gr_op_param = {
     .doc = "a tensor of a store",
     .outputs = 1,
     .attr_size = sizeof(gr_param_attr),
-    .flags = GR_OP_BOUND | GR_OP_STATE,
+    .flags = GR_OP_BOUND | GR_OP_STATE | GR_OP_BLOCKS,
     .infer = infer_param,
     .no_grad = "nothing lies before it",
 };
@@ -75,7 +75,7 @@ const gr_op gr_op_constant = {
     .doc = "fixed values",
     .outputs = 1,
     .attr_size = sizeof(gr_constant_attr),
-    .flags = GR_OP_BOUND,
+    .flags = GR_OP_BOUND | GR_OP_BLOCKS,
     .infer = infer_spec_attr,
     .no_grad = "nothing lies before it",
 };
@@ -85,8 +85,10 @@ gr_tensor *gr_constant(gr_graph *g, gr_dtype dtype, int ndim, const int64_t *sha
     if (gr_lacks_made(g, "gr_constant: g"))
         return NULL;
     gr_constant_attr a = {.spec = spec_of(dtype, ndim, shape)};
-    int64_t n = gr_spec_count(&a.spec);
-    size_t bytes = n > 0 ? gr_dtype_size(dtype, n) : 0;
+    size_t bytes;
+    if (!gr_dtype_exists(dtype) || a.spec.ndim < 0 || ndim > GR_MAX_DIMS ||
+        !gr_dtype_shape_size(dtype, ndim, a.spec.shape, &bytes))
+        return gr_node(g, &gr_op_constant, NULL, 0, &a); /* which says why not */
     void *copy = gr_graph_alloc(g, bytes);
     if (!copy)
         return NULL;

@@ -3,6 +3,8 @@
 #include "op/attr.h"
 #include "op/op.h"
 
+#include "base/dtype.h"
+
 #include <math.h>
 
 static gr_status infer_assign(const gr_tensor *node, gr_spec *out)
@@ -17,7 +19,7 @@ static gr_status infer_assign(const gr_tensor *node, gr_spec *out)
 static gr_status infer_write_rows(const gr_tensor *node, gr_spec *out)
 {
     const gr_spec *p = gr_in(node, 0), *v = gr_in(node, 1);
-    bool same = p->ndim == v->ndim && p->ndim >= 2 && p->shape[0] == v->shape[0];
+    bool same = p->ndim == v->ndim && p->ndim >= (gr_dtype_is_block(p->dtype) ? 3 : 2) && p->shape[0] == v->shape[0];
     for (int i = 2; same && i < p->ndim; i++)
         same = p->shape[i] == v->shape[i];
     if (!same)
@@ -57,7 +59,7 @@ const gr_op gr_op_assign = {
     .doc = "param = value",
     .inputs = 2,
     .outputs = 1,
-    .flags = GR_OP_EFFECT,
+    .flags = GR_OP_EFFECT | GR_OP_BLOCKS,
     .writes = 1,
     .infer = infer_assign,
     .no_grad = EFFECT_HAS_NO_GRADIENT,
@@ -82,7 +84,7 @@ const gr_op gr_op_write_rows = {
            "-1 writes nothing, one outside [-1, S) is an error at run time",
     .inputs = 3,
     .outputs = 1,
-    .flags = GR_OP_EFFECT,
+    .flags = GR_OP_EFFECT | GR_OP_BLOCKS,
     .writes = 1,
     .infer = infer_write_rows,
     .no_grad = EFFECT_HAS_NO_GRADIENT,

@@ -502,12 +502,18 @@ static bool supports_single(const gr_device *d, const gr_tensor *node)
     return fits(node->spec.dtype);
 }
 
+/* Is f32 what it is rounded to, element by element? */
+static bool widens(gr_dtype d)
+{
+    return d != GR_F64 && !gr_dtype_is_block(d);
+}
+
 /* To an integer: f32 holds what is truncated. From one: rounded once, to f32. */
 static bool supports_cast(const gr_device *d, const gr_tensor *node)
 {
     (void)d;
     gr_dtype from = node->in[0]->spec.dtype, to = node->spec.dtype;
-    if (from == GR_F64 || to == GR_F64)
+    if (!widens(from) || !widens(to))
         return false;
     return fits(from) || to == GR_F32 || to == GR_BOOL;
 }
@@ -539,7 +545,7 @@ static bool supports_fused(const gr_device *d, const gr_tensor *node)
         for (int k = 0; k < op->inputs; k++) {
             int v = f->code[i].arg[k];
             bool is_seed = op == &gr_op_dropout && k == 1, is_input = v < GR_FUSED_IN;
-            if (is_input && !is_seed && !fits(dtype[v]) && !(op == &gr_op_cast && dtype[v] != GR_F64))
+            if (is_input && !is_seed && !fits(dtype[v]) && !(op == &gr_op_cast && widens(dtype[v])))
                 return false;
         }
     }

@@ -169,8 +169,24 @@ static void copy_piece(void *ctx, int64_t piece, int worker)
         copy_unit(c, u);
 }
 
-void gr_cpu_copy(const gr_device *device, const gr_operand *to, const gr_operand *from)
+/* Values that share blocks are moved as the bytes they are. */
+static gr_operand as_bytes(const gr_operand *o)
 {
+    gr_operand b = *o;
+    if (!gr_dtype_is_block(o->dtype))
+        return b;
+    for (int d = 0; d < o->ndim; d++)
+        b.stride[d] = (int64_t)gr_dtype_size(o->dtype, o->stride[d]);
+    b.shape[o->ndim - 1] = (int64_t)gr_dtype_size(o->dtype, o->shape[o->ndim - 1]);
+    b.stride[o->ndim - 1] = 1;
+    b.dtype = GR_U8;
+    return b;
+}
+
+void gr_cpu_copy(const gr_device *device, const gr_operand *to_values, const gr_operand *from_values)
+{
+    const gr_operand to_bytes = as_bytes(to_values), from_bytes = as_bytes(from_values);
+    const gr_operand *to = &to_bytes, *from = &from_bytes;
     copy c = {.to = to->data, .from = from->data, .bytes = (size_t)gr_dtype_width(to->dtype), .cross = -1};
     if (gr_operand_count(to) == 0)
         return;

@@ -191,7 +191,42 @@ static void set_cast(const gr_call *c, int64_t out, const int64_t *in)
         gr_ref_store_int(y, out, saturate(gr_ref_load_int(x, in[0]), y->dtype));
 }
 
+static int64_t row_of(const gr_call *call)
+{
+    const gr_operand *y = &call->out[0];
+    bool blocks = gr_dtype_is_block(y->dtype) || gr_dtype_is_block(call->in[0].dtype);
+    return blocks ? y->shape[y->ndim - 1] : 0;
+}
+
+size_t gr_ref_cast_scratch(const gr_call *call)
+{
+    return (size_t)row_of(call) * sizeof(float);
+}
+
+/* Row by row, by way of f32: what blocks are made of, and stand for. */
+static gr_status cast_rows(const gr_call *call, int64_t n)
+{
+    const gr_operand *x = &call->in[0], *y = &call->out[0];
+    int64_t index[GR_MAX_DIMS] = {0}, rows = gr_operand_count(y) / n;
+    float *row = call->scratch;
+    for (int64_t r = 0; r < rows; r++) {
+        int64_t from = gr_ref_at(x, y->ndim, index), step = x->stride[x->ndim - 1];
+        if (gr_dtype_is_block(x->dtype)) {
+            gr_dtype_get(x->dtype)->to_f32((const char *)x->data + gr_dtype_size(x->dtype, from), row, n);
+            for (int64_t i = 0; i < n; i++)
+                gr_ref_store(y, r * n + i, (double)row[i]);
+        } else {
+            for (int64_t i = 0; i < n; i++)
+                row[i] = (float)gr_ref_load(x, from + i * step);
+            gr_dtype_get(y->dtype)->from_f32(row, (char *)y->data + gr_dtype_size(y->dtype, r * n), n);
+        }
+        gr_ref_next(y->ndim - 1, y->shape, index);
+    }
+    return GR_OK;
+}
+
 gr_status gr_ref_cast(const gr_call *call)
 {
-    return each(call, set_cast);
+    int64_t n = row_of(call);
+    return n > 0 ? cast_rows(call, n) : each(call, set_cast);
 }

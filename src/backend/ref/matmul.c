@@ -26,21 +26,44 @@ static double dot(const gr_operand *a, const gr_operand *b, int64_t at_a, int64_
     return sum;
 }
 
+size_t gr_ref_matmul_scratch(const gr_call *call)
+{
+    const gr_operand *b = &call->in[1];
+    return gr_dtype_is_block(b->dtype) ? (size_t)b->shape[b->ndim - 1] * sizeof(float) : 0;
+}
+
+/* One column of the product: dots of a's rows with one of b's columns, which is widened where its values share blocks. */
+static void set_column(const gr_call *call, const matrix *a, const matrix *b, int64_t c, int64_t out)
+{
+    const gr_operand *y = &call->out[0], *x = &call->in[1];
+    int64_t rows = y->shape[y->ndim - 2], columns = y->shape[y->ndim - 1];
+    int64_t inner = call->in[0].shape[call->in[0].ndim - (((const gr_matmul_attr *)call->attr)->transpose_a ? 2 : 1)];
+    gr_operand wide = {.data = call->scratch, .dtype = GR_F32};
+    int64_t at = b->at + c * b->column, step = b->row;
+    if (gr_dtype_is_block(x->dtype)) {
+        gr_dtype_get(x->dtype)->to_f32((const char *)x->data + gr_dtype_size(x->dtype, at), wide.data, inner);
+        x = &wide;
+        at = 0;
+        step = 1;
+    }
+    for (int64_t r = 0; r < rows; r++)
+        gr_ref_store(y, out + r * columns + c, dot(&call->in[0], x, a->at + r * a->row, a->column, at, step, inner));
+}
+
 gr_status gr_ref_matmul(const gr_call *call)
 {
     const gr_matmul_attr *t = call->attr;
     const gr_operand *a = &call->in[0], *b = &call->in[1], *y = &call->out[0];
     int batch = y->ndim - 2;
     int64_t rows = y->shape[batch], columns = y->shape[batch + 1];
-    int64_t inner = a->shape[a->ndim - (t->transpose_a ? 2 : 1)];
     int64_t index[GR_MAX_DIMS] = {0}, matrices = 1, out = 0;
     for (int i = 0; i < batch; i++)
         matrices *= y->shape[i];
     for (int64_t i = 0; i < matrices; i++) {
         matrix ma = matrix_of(a, t->transpose_a, batch, index), mb = matrix_of(b, t->transpose_b, batch, index);
-        for (int64_t r = 0; r < rows; r++)
-            for (int64_t c = 0; c < columns; c++)
-                gr_ref_store(y, out++, dot(a, b, ma.at + r * ma.row, ma.column, mb.at + c * mb.column, mb.row, inner));
+        for (int64_t c = 0; c < columns; c++)
+            set_column(call, &ma, &mb, c, out);
+        out += rows * columns;
         gr_ref_next(batch, y->shape, index);
     }
     return GR_OK;

@@ -38,7 +38,7 @@ bool gr_ref_is_float(const gr_operand *o)
 
 double gr_ref_load(const gr_operand *o, int64_t position)
 {
-    return gr_dtype_get(o->dtype)->load(o->data, position);
+    return gr_dtype_load(o->dtype, o->data, position);
 }
 
 void gr_ref_store(const gr_operand *o, int64_t position, double value)
@@ -77,16 +77,22 @@ void gr_ref_store_int(const gr_operand *o, int64_t position, int64_t value)
 
 void gr_ref_copy(const gr_operand *to, int64_t i, const gr_operand *from, int64_t j)
 {
-    size_t bytes = (size_t)gr_dtype_width(to->dtype);
-    memcpy((char *)to->data + (size_t)i * bytes, (const char *)from->data + (size_t)j * bytes, bytes);
+    const gr_dtype_info *d = gr_dtype_get(to->dtype);
+    size_t bytes = (size_t)d->block_bytes;
+    if (i % d->block)
+        return; /* it went along with the first of its block */
+    memcpy((char *)to->data + (size_t)(i / d->block) * bytes, (const char *)from->data + (size_t)(j / d->block) * bytes,
+           bytes);
 }
 
 /* ---- the backend -------------------------------------------------------------------------------------------- */
 
 #define ROW(op_name) {.op = &gr_op_##op_name, .strided = ~0u, .run = gr_ref_##op_name},
-/* In front of the row that the list gives, since the first line that fits is taken. */
+/* In front of the rows that the list gives, since the first line that fits is taken. */
 static const gr_kernel table[] = {
     {.op = &gr_op_scatter_add, .strided = ~0u, .scratch = gr_ref_scatter_add_scratch, .run = gr_ref_scatter_add},
+    {.op = &gr_op_cast, .strided = ~0u, .scratch = gr_ref_cast_scratch, .run = gr_ref_cast},
+    {.op = &gr_op_matmul, .strided = ~0u, .scratch = gr_ref_matmul_scratch, .run = gr_ref_matmul},
     GR_REF_OPS(ROW){0}};
 #undef ROW
 

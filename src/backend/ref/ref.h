@@ -22,7 +22,7 @@ void gr_ref_store(const gr_operand *o, int64_t position, double value);
 /* The same without passing through f64, which cannot hold every i64. Storing keeps the low bits; bool: is it not 0? */
 int64_t gr_ref_load_int(const gr_operand *o, int64_t position);
 void gr_ref_store_int(const gr_operand *o, int64_t position, int64_t value);
-/* to[i] = from[j], both of one dtype. */
+/* to[i] = from[j], both of one dtype. Values that share a block move with the first of it: all of them must be copied. */
 void gr_ref_copy(const gr_operand *to, int64_t i, const gr_operand *from, int64_t j);
 
 /* ---- the kernels, by the name of their op ---- */
@@ -42,5 +42,8 @@ GR_REF_OPS(GR_REF_DECLARE)
 #undef GR_REF_DECLARE
 
 size_t gr_ref_scatter_add_scratch(const gr_call *call);
+/* A row of f32, where values share blocks. */
+size_t gr_ref_cast_scratch(const gr_call *call);
+size_t gr_ref_matmul_scratch(const gr_call *call);
 
 #endif
