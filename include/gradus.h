@@ -128,6 +128,7 @@ GR_API gr_status gr_device_memory(gr_device *device, size_t *available, size_t *
 
 typedef struct gr_graph gr_graph;
 typedef struct gr_tensor gr_tensor;
+typedef struct gr_op gr_op;
 typedef struct gr_store gr_store;
 
 GR_API gr_graph *gr_graph_new(void);
@@ -135,6 +136,8 @@ GR_API void gr_graph_free(gr_graph *graph); /* frees every tensor in it; NULL is
 
 /* GR_OK, or the status of the first op that failed in this graph (gr_error() is set to its message). */
 GR_API gr_status gr_graph_check(const gr_graph *graph);
+/* Gives every node to `visit`, in the order in which they were appended; further outputs of a node are gr_output's. */
+GR_API gr_status gr_graph_walk(const gr_graph *graph, bool (*visit)(void *user, gr_tensor *t), void *user);
 /* One line a node ("%7 h.0.attn.softmax = softmax f32[2,4,8,8] %5"), to `write` in order. */
 GR_API void gr_graph_print(const gr_graph *graph, void (*write)(void *user, const char *line), void *user);
 
@@ -147,6 +150,7 @@ GR_API const char *gr_tensor_name(const gr_tensor *t);
 GR_API gr_graph *gr_tensor_graph(const gr_tensor *t);
 GR_API gr_tensor *gr_tensor_input(const gr_tensor *t, int i); /* NULL past the last, or an input left out */
 GR_API const void *gr_tensor_attr(const gr_tensor *t);        /* the op's own arguments */
+GR_API const gr_op *gr_tensor_op(const gr_tensor *t);
 /* Names a tensor (for errors, dump, profile); returns t, so it can wrap an expression. NULL in, NULL out. */
 GR_API gr_tensor *gr_name(gr_tensor *t, const char *fmt, ...);
 
@@ -670,6 +674,17 @@ enum {
  * Nothing is loaded but the tokenizer. Caller frees with gr_text_free. Any thread. */
 GR_API char *gr_model_report(const char *dir, unsigned parts);
 
+/* Arrays in host memory, row-major, as a .safetensors file that any program reads; it is written anew under its name when it
+ * is complete. producer: noted in the file; may be NULL. Any thread. */
+typedef struct gr_array {
+    const char *name;
+    gr_dtype dtype;
+    int ndim;
+    int64_t shape[GR_MAX_DIMS];
+    const void *data;
+} gr_array;
+GR_API gr_status gr_arrays_save(const char *path, const gr_array *arrays, int n, const char *producer);
+
 /* Verifying: whatever has a checksum is compared with it; a directory without checksums.json is reported as unchecked, its
  * files' structure is looked at all the same. */
 typedef enum gr_verify_state { GR_VERIFY_GOOD, GR_VERIFY_BAD, GR_VERIFY_UNCHECKED } gr_verify_state;
@@ -837,10 +852,13 @@ typedef struct gr_run_options {
     int n_files;
     const char *source; /* a directory whose tokenizer, chat template, generation settings and licence every checkpoint
                            holds too, as far as `files` has none; NULL: none */
+    const char *base;   /* what the adapter's files are to call its model; NULL: what they do already */
     void (*event)(void *user, const gr_run_event *event); /* may be NULL */
     bool (*stop)(void *user); /* asked after every step: true finishes it, saves and ends; may be NULL */
     void *user;
 } gr_run_options;
+/* Bytes that a run of these options takes besides its trainer's memory. */
+GR_API size_t gr_run_memory(const gr_run_options *options);
 /* GR_OK when all steps are done, GR_ERR_INTERRUPTED when stopped (and saved). eval may be NULL. A run that is written by
  * another process is GR_ERR_ARGUMENT; one whose checkpoints are gone is GR_ERR_FILE. What fails before the first step
  * leaves nothing behind. */
@@ -947,8 +965,6 @@ GR_API gr_status gr_evaluate(gr_model *model, const int32_t *tokens, int64_t n, 
 /* ---- own ops ------------------------------------------------------------------------------------------------ */
 
 /* One record says everything about an op; the library's own ops are such records too (src/op). docs/add-an-op.md. */
-typedef struct gr_op gr_op;
-
 typedef struct gr_spec { /* dtype and shape of one tensor */
     gr_dtype dtype;
     int ndim;
@@ -1048,6 +1064,9 @@ GR_API gr_tensor *gr_node(gr_graph *g, const gr_op *op, gr_tensor *const *in, in
 GR_API gr_tensor *gr_output(gr_tensor *node, int k);
 /* For shape rules: fails with "op name: message (input shapes)". */
 GR_API gr_status gr_op_fail(const gr_tensor *node, const char *fmt, ...);
+/* How each op runs on each device that is there, and whether it has a gradient, as a line of JSON: what `gradus info --ops
+ * --json` prints as "ops". Caller frees with gr_text_free. Any thread. */
+GR_API char *gr_op_report(void);
 /* The library's ops: gr_op_list(i) for i = 0, 1, … until NULL. */
 GR_API const gr_op *gr_op_list(int i);
 

@@ -87,12 +87,21 @@ TEST(what_frees_takes_null)
     CHECK_EQ_STR(gr_error(), "");
     CHECK(*gr_version() && gr_op_list(0) && !gr_dtype_name(GR_DTYPE_NONE));
     CHECK(gr_device_list(0) && gr_model_list(0));
+    char *ops = gr_op_report();
+    CHECK(ops && strstr(ops, "softmax"));
+    gr_text_free(ops);
+    IS(gr_run_memory(NULL), 0);
     gr_set_allocator(NULL, NULL); /* the system's */
 }
 
 static void write_line(void *user, const char *line)
 {
     (void)user, (void)line;
+}
+
+static bool stop_at_once(void *user, gr_tensor *t)
+{
+    return user && t;
 }
 
 TEST(graphs)
@@ -118,6 +127,10 @@ TEST(graphs)
     REFUSES(gr_tensor_graph(NULL));
     REFUSES(gr_tensor_input(NULL, 0));
     REFUSES(gr_tensor_attr(NULL));
+    REFUSES(gr_tensor_op(NULL));
+    FAILS(gr_graph_walk(NULL, stop_at_once, NULL));
+    FAILS(gr_graph_walk(t.graph, NULL, NULL));
+    CHECK_STATUS(gr_graph_walk(t.graph, stop_at_once, NULL), GR_ERR_INTERRUPTED);
     PASSES_NULL(gr_name(NULL, "x"));
     REFUSES(gr_name(t.x, NULL));
     REFUSES(gr_input(NULL, "x", GR_F32, 2, shape));
@@ -414,6 +427,13 @@ TEST(models)
     CHECK(found.path && found.model && !found.adapter);
     gr_found_free(&found);
     REFUSES(gr_model_report(NULL, GR_REPORT_ALL));
+    gr_array array = {.name = NULL, .dtype = GR_F32, .ndim = 1, .shape = {4}, .data = four};
+    FAILS(gr_arrays_save(NULL, &array, 1, NULL));
+    FAILS(gr_arrays_save(test_join(test_dir(), "a"), NULL, 1, NULL));
+    FAILS(gr_arrays_save(test_join(test_dir(), "a"), &array, 1, NULL));
+    array.name = "x";
+    array.data = NULL;
+    FAILS(gr_arrays_save(test_join(test_dir(), "a"), &array, 1, NULL));
     FAILS(gr_verify(NULL, NULL, NULL));
     CHECK_OK(gr_verify(dir, NULL, NULL));
     CHECK_STATUS(gr_verify(dir, &(gr_verify_options){.size = 0}, NULL), GR_ERR_ARGUMENT);

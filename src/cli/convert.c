@@ -8,7 +8,6 @@
 #include "cli/output.h"
 #include "cli/term.h"
 #include "cli/verbs.h"
-#include "model/save.h"
 
 typedef struct options {
     gr_write_flags write; /* first: the second table is of this alone */
@@ -73,27 +72,6 @@ static void print_text(const gr_write_flags *f, const gr_saved *saved)
                gr_human_integer(saved->texts).s);
 }
 
-/* What MODEL has besides and PATH has not. An adapter that was folded in it has. */
-static gr_status tell_left_out(const char *from, const char *to, bool folded)
-{
-    static const char *const ours[] = {"config.json", "checksums.json", "training.json", "training.safetensors"};
-    char **names;
-    size_t n;
-    gr_status s = gr_dir_list(from, &names, &n);
-    for (size_t i = 0; s == GR_OK && i < n; i++) {
-        bool known = gr_is_carried(names[i]) || gr_weights_have_name(names[i]) || names[i][0] == '.';
-        known |= folded && (strcmp(names[i], GR_ADAPTER_CONFIG) == 0 || strncmp(names[i], "adapter_model.", 14) == 0);
-        for (size_t k = 0; k < sizeof ours / sizeof *ours; k++)
-            known |= strcmp(names[i], ours[k]) == 0;
-        size_t length = strlen(names[i]);
-        char shown[300];
-        if (!known)
-            gr_note("%s: not carried over to %s", gr_printable(names[i], length, shown, sizeof shown), to);
-    }
-    gr_names_free(names, s == GR_OK ? n : 0);
-    return s;
-}
-
 /* ---- the verb ----------------------------------------------------------------------------------------------- */
 
 gr_status gr_write_model(gr_args *args, const gr_write_flags *f, const gr_opened *on)
@@ -114,12 +92,10 @@ gr_status gr_write_model(gr_args *args, const gr_write_flags *f, const gr_opened
     gr_progress_end();
     if (s != GR_OK)
         return gr_args_blame(args, s);
-    s = tell_left_out(on->path, f->out, on->adapter != NULL);
-    if (args->common.json && s == GR_OK)
-        s = print_json(f, o.cast ? gr_dtype_name(o.dtype) : "keep", &saved);
-    else if (s == GR_OK)
-        print_text(f, &saved);
-    return s;
+    if (args->common.json)
+        return print_json(f, o.cast ? gr_dtype_name(o.dtype) : "keep", &saved);
+    print_text(f, &saved);
+    return GR_OK;
 }
 
 static gr_status work_on(gr_args *args, gr_opened *on)

@@ -9,9 +9,6 @@
 #include "cli/output.h"
 #include "cli/term.h"
 #include "cli/verbs.h"
-#include "format/safetensors.h"
-#include "graph/graph.h"
-#include "op/op.h"
 
 typedef struct options {
     gr_id_rows ids;
@@ -37,10 +34,12 @@ typedef struct dump {
     gr_graph *graph;
     gr_program *program;
     gr_tensor **tensors; /* [n] what is written; the loss may be among them */
-    gr_weight *files;    /* [n] */
+    gr_array *files;     /* [n] */
     void **data;         /* [n] */
     int n;
     size_t tensors_cap, files_cap, data_cap;
+    gr_tensor **forward; /* [n_forward] the nodes of the forward pass */
+    size_t n_forward, forward_cap;
 } dump;
 
 /* ---- what is written ---------------------------------------------------------------------------------------- */
@@ -55,13 +54,11 @@ static gr_status add(dump *d, gr_tensor *t, const char *prefix, const char *name
         s = gr_grow(&d->data, &d->data_cap, need, sizeof *d->data);
     if (s != GR_OK)
         return s;
-    const gr_spec *spec = &t->spec;
-    gr_weight *file = &d->files[d->n];
-    *file = (gr_weight){.dtype = spec->dtype, .ndim = spec->ndim};
-    memcpy(file->shape, spec->shape, sizeof file->shape);
-    file->bytes = gr_dtype_size(spec->dtype, gr_spec_count(spec));
+    gr_array *file = &d->files[d->n];
+    *file = (gr_array){.dtype = gr_tensor_dtype(t), .ndim = gr_tensor_ndim(t)};
+    memcpy(file->shape, gr_tensor_shape(t), (size_t)file->ndim * sizeof *file->shape);
     file->name = gr_strfmt("%s%s", prefix, name);
-    file->data = d->data[d->n] = gr_alloc(file->bytes);
+    file->data = d->data[d->n] = gr_alloc(gr_dtype_size(file->dtype, gr_tensor_count(t)));
     d->tensors[d->n++] = t;
     return file->name && file->data ? GR_OK : GR_ERR_MEMORY;
 }
@@ -77,21 +74,32 @@ static bool is_written(const dump *d, const char *name)
 /* Was it named by the model, and not after its op? */
 static bool has_own_name(const gr_tensor *t)
 {
-    const char *dot = strrchr(t->name, '.');
-    return strcmp(dot ? dot + 1 : t->name, t->op->name) != 0;
+    const char *name = gr_tensor_name(t), *dot = strrchr(name, '.');
+    return strcmp(dot ? dot + 1 : name, gr_tensor_op(t)->name) != 0;
+}
+
+static bool note_forward(void *user, gr_tensor *t)
+{
+    dump *d = user;
+    if (gr_grow(&d->forward, &d->forward_cap, d->n_forward + 1, sizeof *d->forward) != GR_OK)
+        return false;
+    d->forward[d->n_forward++] = t;
+    return true;
 }
 
 /* Everything that the forward pass computes, under its name; of several by one name the first. What only looks at
  * another tensor in another shape counts where the model names it, as the result of a linear layer. */
-static gr_status add_activations(dump *d, size_t n_forward)
+static gr_status add_activations(dump *d)
 {
     gr_status s = GR_OK;
-    for (size_t i = 0; s == GR_OK && i < n_forward; i++) {
-        gr_tensor *t = d->graph->nodes[i];
-        bool is_made = t->name && !(t->op->flags & GR_OP_BOUND) && !t->source && (!t->op->view || has_own_name(t));
-        if (is_made && t->spec.dtype == GR_F32 && strcmp(t->name, "logits") != 0 && strcmp(t->name, "loss") != 0 &&
-            !is_written(d, t->name))
-            s = add(d, t, "act.", t->name);
+    for (size_t i = 0; s == GR_OK && i < d->n_forward; i++) {
+        gr_tensor *t = d->forward[i];
+        const gr_op *op = gr_tensor_op(t);
+        const char *name = gr_tensor_name(t);
+        bool is_made = name && *name && !(op->flags & GR_OP_BOUND) && (!op->view || has_own_name(t));
+        if (is_made && gr_tensor_dtype(t) == GR_F32 && strcmp(name, "logits") != 0 && strcmp(name, "loss") != 0 &&
+            !is_written(d, name))
+            s = add(d, t, "act.", name);
     }
     return s;
 }
@@ -134,7 +142,8 @@ static gr_status build(dump *d)
     gr_tensor *logits = gr_model_logits(d->on.model, &f);
     gr_tensor *loss = gr_name(gr_cross_entropy(logits, targets, IGNORED), "loss");
     gr_status s = gr_graph_check(d->graph);
-    size_t n_forward = d->graph->n;
+    if (s == GR_OK && gr_graph_walk(d->graph, note_forward, d) != GR_OK)
+        s = GR_ERR_MEMORY;
     if (s == GR_OK && d->f->what & LOGITS)
         s = add(d, logits, "", "logits");
     if (s == GR_OK && d->f->what & LOSS)
@@ -142,7 +151,7 @@ static gr_status build(dump *d)
     if (s == GR_OK && d->f->what & GRADS)
         s = add_gradients(d, loss);
     if (s == GR_OK && d->f->what & ACTIVATIONS)
-        s = add_activations(d, n_forward);
+        s = add_activations(d);
     d->program = s == GR_OK ? gr_compile(d->graph, d->tensors, d->n, gr_model_device(d->on.model)) : NULL;
     return d->program ? GR_OK : gr_error_status();
 }
@@ -175,9 +184,7 @@ static bool is_own(const char *head, size_t size)
 
 static gr_status write_file(dump *d)
 {
-    static const char *const format[][2] = {{"format", "pt"}, {"producer", mark}};
-    gr_safetensors_spec spec = {.tensors = d->files, .count = d->n, .metadata = format, .metadata_count = 2};
-    gr_status s = gr_safetensors_write(d->f->out, &spec);
+    gr_status s = gr_arrays_save(d->f->out, d->files, d->n, mark);
     if (s == GR_OK)
         gr_note("%s: %s tensors", d->f->out, gr_human_integer(d->n).s);
     return s;
@@ -231,6 +238,7 @@ static gr_status run(gr_args *args)
         gr_free(d.data[i]);
     }
     gr_free(d.tensors);
+    gr_free(d.forward);
     gr_free(d.files);
     gr_free(d.data);
     gr_close_opened(&d.on);

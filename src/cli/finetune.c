@@ -1,5 +1,4 @@
 /* gradus finetune: the loop of train over a model that is there already. */
-#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include "base/json.h"
@@ -8,7 +7,6 @@
 #include "cli/term.h"
 #include "cli/train_flags.h"
 #include "cli/verbs.h"
-#include "model/adapter.h"
 
 const gr_flag gr_finetune_flag_table[] = {
     {"out", GR_TEXT(gr_train_flags, out), .value = "RUN",
@@ -118,14 +116,13 @@ static gr_status name_flags(const gr_args *args, gr_status s)
 static gr_status add_adapter(gr_args *args, gr_train_job *job)
 {
     const gr_train_flags *f = args->options;
-    char base[PATH_MAX];
     words targets, saved = {0}, tokens = {0};
     int64_t ids[MOST_WORDS];
     gr_lora_options o = {.rank = f->lora_rank, .alpha = f->lora_alpha, .rslora = f->rslora, .dropout = f->lora_dropout};
     o.dora = f->dora;
     o.bias = (gr_lora_bias)f->lora_bias;
     o.b_bias = f->lora_b_bias;
-    o.base = whole_path(job->on.path, base);
+    o.base = job->run.base;
     o.seed = (uint64_t)args->common.seed;
     gr_status s = split(args, "lora-targets", f->lora_targets, &targets);
     if (s == GR_OK)
@@ -224,10 +221,9 @@ gr_status gr_finetune_open(gr_args *args, bool initialize, gr_train_job *job)
         s = gr_need_tokenizer(&job->on);
     if (s == GR_OK)
         s = settle(args, &job->on);
-    char base[PATH_MAX];
-    if (s == GR_OK && job->on.adapter)
-        s = gr_adapter_set_base(job->on.model, whole_path(job->on.path, base));
-    else if (s == GR_OK && !f->full)
+    if (s == GR_OK)
+        job->run.base = whole_path(job->on.path, job->base);
+    if (s == GR_OK && !job->on.adapter && !f->full)
         s = add_adapter(args, job);
     return s == GR_OK && initialize ? tell(f, job) : s;
 }

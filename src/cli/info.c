@@ -36,7 +36,7 @@ static gr_status fill(const gr_args *args, gr_json report)
     else
         put_devices(gr_json_put_array(report, "devices"));
     if (status == GR_OK && o->ops)
-        status = gr_info_ops(gr_json_put_array(report, "ops"));
+        status = gr_info_ops(report);
     return status == GR_OK ? gr_json_check(report.doc) : status;
 }
 

@@ -4,8 +4,8 @@
 
 #include "base/json.h"
 
-/* The grid of ops and devices: an array. */
-gr_status gr_info_ops(gr_json list);
+/* The grid of ops and devices: puts the array "ops" in. */
+gr_status gr_info_ops(gr_json report);
 gr_status gr_info_print_ops(gr_json list);
 /* A model's configuration, weights and tokenizer: an object. */
 gr_status gr_info_model(const char *path, gr_json into);

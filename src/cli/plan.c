@@ -9,7 +9,6 @@
 #include "cli/term.h"
 #include "cli/train_flags.h"
 #include "cli/verbs.h"
-#include "train/run.h"
 
 /* Peak memory by kind, in bytes. */
 typedef struct plan {
@@ -92,50 +91,43 @@ static gr_status print(const gr_args *args, const plan *p)
 
 /* ---- train -------------------------------------------------------------------------------------------------- */
 
-/* What the loop of training keeps besides: a step's tokens and targets, twice for evaluation, and the curve; with
- * segments these and positions. */
-static size_t loop_bytes(const gr_train_options *o, int64_t eval_every)
+static gr_status plan_options(gr_model *model, const gr_run_options *o, plan *out)
 {
-    size_t row = (size_t)(o->batch * o->context) * (o->segments ? 3 : 2) * sizeof(int64_t);
-    return row * (size_t)(o->accumulate + 1) + gr_history_bytes(o->steps, eval_every);
-}
-
-static gr_status plan_options(gr_model *model, const gr_train_options *o, int64_t eval_every, plan *out)
-{
-    gr_trainer *t = gr_trainer_new(model, o);
+    gr_trainer *t = gr_trainer_new(model, &o->train);
     if (!t)
         return gr_error_status();
     gr_memory m = gr_trainer_memory(t);
-    *out = plan_of(&m, loop_bytes(o, eval_every));
+    *out = plan_of(&m, gr_run_memory(o));
     gr_trainer_free(t);
     return GR_OK;
 }
 
 /* Halves the batch, then the context, until the plan fits; accumulation keeps the tokens of a step what they were. */
-static gr_status advise_training(gr_model *model, const gr_train_options *given, int64_t eval_every, plan *p)
+static gr_status advise_training(gr_model *model, const gr_run_options *run, plan *p)
 {
-    gr_train_options o = *given;
+    gr_run_options less = *run;
+    gr_train_options *o = &less.train;
     plan smaller = *p;
-    while (!fits(&smaller) && (o.batch > 1 || o.context > 16)) {
-        bool halves_batch = o.batch > 1;
-        int64_t rows = o.batch * o.accumulate;
-        o.batch = halves_batch ? o.batch / 2 : 1;
-        o.context = halves_batch ? o.context : o.context / 2;
-        o.accumulate = (rows + o.batch - 1) / o.batch;
-        gr_status s = plan_options(model, &o, eval_every, &smaller);
+    while (!fits(&smaller) && (o->batch > 1 || o->context > 16)) {
+        bool halves_batch = o->batch > 1;
+        int64_t rows = o->batch * o->accumulate;
+        o->batch = halves_batch ? o->batch / 2 : 1;
+        o->context = halves_batch ? o->context : o->context / 2;
+        o->accumulate = (rows + o->batch - 1) / o->batch;
+        gr_status s = plan_options(model, &less, &smaller);
         if (s != GR_OK)
             return s;
     }
     if (!fits(&smaller))
         snprintf(p->advice, sizeof p->advice,
                  "Even --batch 1 --context %lld needs %s: a smaller model, --optimizer sgd or more memory will do.",
-                 (long long)o.context, gr_human_bytes((double)total(&smaller)).s);
-    else if (o.context < given->context)
+                 (long long)o->context, gr_human_bytes((double)total(&smaller)).s);
+    else if (o->context < run->train.context)
         snprintf(p->advice, sizeof p->advice, "With --batch 1 --accumulate %lld --context %lld it needs %s and fits.",
-                 (long long)o.accumulate, (long long)o.context, gr_human_bytes((double)total(&smaller)).s);
+                 (long long)o->accumulate, (long long)o->context, gr_human_bytes((double)total(&smaller)).s);
     else
         snprintf(p->advice, sizeof p->advice, "With --batch %lld --accumulate %lld it needs %s and fits.",
-                 (long long)o.batch, (long long)o.accumulate, gr_human_bytes((double)total(&smaller)).s);
+                 (long long)o->batch, (long long)o->accumulate, gr_human_bytes((double)total(&smaller)).s);
     return GR_OK;
 }
 
@@ -170,9 +162,9 @@ static gr_status run_train(gr_args *args)
     if (s == GR_OK)
         s = gr_train_job_open(args, args->positional + model, args->count - model, false, &job);
     if (s == GR_OK)
-        s = plan_options(job.on.model, &job.run.train, job.run.eval_every, &p);
+        s = plan_options(job.on.model, &job.run, &p);
     if (s == GR_OK && !fits(&p))
-        s = advise_training(job.on.model, &job.run.train, job.run.eval_every, &p);
+        s = advise_training(job.on.model, &job.run, &p);
     if (s == GR_OK)
         s = print(args, &p);
     gr_train_job_close(&job);

@@ -2,6 +2,7 @@
 #ifndef GR_CLI_TRAIN_FLAGS_H
 #define GR_CLI_TRAIN_FLAGS_H
 
+#include <limits.h>
 #include "cli/open.h"
 #include "train/data.h"
 
@@ -39,6 +40,7 @@ typedef struct gr_train_job {
     gr_data *data, *eval;
     gr_inputs read; /* of DATA as far as it got: a failure may come from its having changed */
     gr_run_options run;
+    char base[PATH_MAX]; /* of run.base */
 } gr_train_job;
 
 /* Reads the data and makes the model and all options, as the flags say. initialize: set the weights too; if not, there

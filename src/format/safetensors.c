@@ -472,3 +472,41 @@ gr_status gr_safetensors_write(const char *path, const gr_safetensors_spec *spec
     gr_free(plan);
     return s;
 }
+
+/* ---- for programs ---- */
+
+static void take_array(gr_weight *w, const gr_array *a)
+{
+    *w = (gr_weight){.name = a->name, .dtype = a->dtype, .ndim = a->ndim, .data = a->data};
+    memcpy(w->shape, a->shape, sizeof w->shape);
+}
+
+static gr_status check_array(const gr_array *a)
+{
+    if (gr_lacks(a->name, "gr_arrays_save: name") || gr_lacks(a->data, "gr_arrays_save: data"))
+        return GR_ERR_ARGUMENT;
+    if (!gr_dtype_name(a->dtype) || a->ndim < 0 || a->ndim > GR_MAX_DIMS)
+        return gr_fail(GR_ERR_ARGUMENT, "gr_arrays_save: \"%s\" has no dtype, or %d dims\nthere may be %d", a->name,
+                       a->ndim, GR_MAX_DIMS);
+    return GR_OK;
+}
+
+gr_status gr_arrays_save(const char *path, const gr_array *arrays, int n, const char *producer)
+{
+    const char *const metadata[][2] = {{"format", "pt"}, {"producer", producer}};
+    gr_status s = GR_OK;
+    if (gr_lacks(path, "gr_arrays_save: path") || (n > 0 && gr_lacks(arrays, "gr_arrays_save: arrays")))
+        return GR_ERR_ARGUMENT;
+    gr_weight *list = gr_alloc_zero((size_t)(n > 0 ? n : 1), sizeof *list);
+    if (!list)
+        return GR_ERR_MEMORY;
+    for (int i = 0; s == GR_OK && i < n; i++) {
+        s = check_array(&arrays[i]);
+        take_array(&list[i], &arrays[i]);
+    }
+    gr_safetensors_spec spec = {.tensors = list, .count = n > 0 ? n : 0, .metadata = metadata};
+    spec.metadata_count = producer ? 2 : 1;
+    s = s == GR_OK ? gr_safetensors_write(path, &spec) : s;
+    gr_free(list);
+    return s;
+}

@@ -218,6 +218,13 @@ const void *gr_tensor_attr(const gr_tensor *t)
     return t->attr;
 }
 
+const gr_op *gr_tensor_op(const gr_tensor *t)
+{
+    if (gr_lacks(t, "gr_tensor_op: t"))
+        return NULL;
+    return t->op;
+}
+
 gr_tensor *gr_output(gr_tensor *node, int k)
 {
     if (!node)
@@ -227,6 +234,16 @@ gr_tensor *gr_output(gr_tensor *node, int k)
         return gr_graph_fail(node->graph);
     }
     return node->outs[k];
+}
+
+gr_status gr_graph_walk(const gr_graph *g, bool (*visit)(void *user, gr_tensor *t), void *user)
+{
+    if (gr_lacks(g, "gr_graph_walk: graph") || gr_lacks(visit, "gr_graph_walk: visit"))
+        return GR_ERR_ARGUMENT;
+    for (size_t i = 0; i < g->n; i++)
+        if (!g->nodes[i]->source && !visit(user, g->nodes[i]))
+            return gr_fail(GR_ERR_INTERRUPTED, "walking a graph: stopped");
+    return GR_OK;
 }
 
 void gr_graph_print(const gr_graph *g, void (*write)(void *user, const char *line), void *user)

@@ -178,5 +178,6 @@ gr_status gr_model_merge_adapter(gr_model *m)
     gr_free(head);
     if (s == GR_OK)
         gr_adapter_close(m);
+    m->is_merged |= s == GR_OK;
     return s;
 }

@@ -108,6 +108,7 @@ struct gr_model {
     const struct gr_names *like; /* while it is loaded: parameters get the dtypes they have there; NULL: f32 */
     gr_weights *files;           /* what the store's tensors may lie in, open as long as the model; NULL: no files */
     struct gr_adapter *adapter;  /* NULL: none (adapter.h) */
+    bool is_merged;              /* it had one, which is in the weights now */
     const gr_layer_observer *observer; /* NULL: nobody */
 };
 

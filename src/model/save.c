@@ -15,6 +15,7 @@
 typedef struct saving {
     gr_model *m;
     const gr_save_options *o;
+    const char *dir;    /* the name it gets */
     const gr_dtype *as; /* NULL: as they are */
     gr_store_tensors tensors;
     gr_carried carried;
@@ -317,7 +318,9 @@ static gr_status check_saved(void *user, const char *dir)
     if (s == GR_OK)
         s = saved ? compare_logits(w, saved) : gr_error_status();
     gr_model_free(saved);
-    return s == GR_OK ? compare_tokenizers(w, dir) : s;
+    if (s == GR_OK)
+        s = compare_tokenizers(w, dir);
+    return s == GR_OK && w->o->source ? gr_tell_left_out(w->m, w->o->source, w->dir) : s;
 }
 
 /* ---- all of it ---------------------------------------------------------------------------------------------- */
@@ -374,7 +377,7 @@ gr_status gr_model_save(gr_model *m, const char *dir, const gr_save_options *opt
     gr_status s = check_options(dir, options);
     if (s != GR_OK)
         return s;
-    saving w = {.m = m, .o = options, .as = options->cast ? &options->dtype : NULL};
+    saving w = {.m = m, .o = options, .dir = dir, .as = options->cast ? &options->dtype : NULL};
     s = save(&w, dir);
     if (s != GR_OK)
         gr_fail_in("saving %s", dir);

@@ -25,5 +25,7 @@ gr_status gr_carried_open(gr_carried *c, const char *dir); /* close in any case 
 void gr_carried_close(gr_carried *c);
 /* Would a file of this name be carried over, or a folder with what is in it? */
 bool gr_is_carried(const char *name);
+/* Remarks on what `from` has besides and `to`, a model that was saved, has not. An adapter that was folded in it has. */
+gr_status gr_tell_left_out(const gr_model *m, const char *from, const char *to);
 
 #endif

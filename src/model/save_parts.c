@@ -2,6 +2,7 @@
 #include "model/save.h"
 
 #include "base/dtype.h"
+#include "base/log.h"
 #include "base/mem.h"
 
 #include <string.h>
@@ -194,4 +195,24 @@ void gr_carried_close(gr_carried *c)
     gr_free(c->files);
     gr_free(c->maps);
     *c = (gr_carried){0};
+}
+
+gr_status gr_tell_left_out(const gr_model *m, const char *from, const char *to)
+{
+    static const char *const ours[] = {"config.json", "checksums.json", "training.json", "training.safetensors"};
+    char **names;
+    size_t n;
+    gr_status s = gr_dir_list(from, &names, &n);
+    for (size_t i = 0; s == GR_OK && i < n; i++) {
+        bool known = gr_is_carried(names[i]) || gr_weights_have_name(names[i]) || names[i][0] == '.';
+        known |= m->is_merged && (strcmp(names[i], GR_ADAPTER_CONFIG) == 0 || starts_with(names[i], "adapter_model."));
+        for (size_t k = 0; k < sizeof ours / sizeof *ours; k++)
+            known |= strcmp(names[i], ours[k]) == 0;
+        char shown[300];
+        if (!known)
+            gr_remark(GR_LOG_INFO, "%s: not carried over to %s",
+                      gr_printable(names[i], strlen(names[i]), shown, sizeof shown), to);
+    }
+    gr_names_free(names, s == GR_OK ? n : 0);
+    return s;
 }

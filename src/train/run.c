@@ -6,6 +6,7 @@
 #include "base/machine.h"
 #include "base/mem.h"
 #include "train/run_dir.h"
+#include "model/adapter.h"
 #include "model/save.h"
 #include "train/data.h"
 #include "train/plot.h"
@@ -507,11 +508,23 @@ static gr_status open_run(run *r)
     r->targets = r->tokens + r->step_tokens;
     r->segments = t->segments ? r->targets + r->step_tokens : NULL;
     s = gr_history_open(&r->history, t->steps, r->o->eval_every);
+    if (s == GR_OK && r->o->base && gr_model_adapter_config(r->model))
+        s = gr_adapter_set_base(r->model, r->o->base);
     if (s == GR_OK && r->o->source)
         s = gr_carried_open(&r->carried, r->o->source);
     if (s == GR_OK && !r->o->lock && !(r->lock = gr_run_lock_open(r->o->dir)))
         s = gr_error_status();
     return s == GR_OK ? rewind_run(r) : s;
+}
+
+/* A step's tokens and targets, twice for evaluation, and the curves; with segments these and positions. */
+size_t gr_run_memory(const gr_run_options *options)
+{
+    if (gr_lacks(options, "gr_run_memory: options"))
+        return 0;
+    const gr_train_options *t = &options->train;
+    size_t row = (size_t)(t->batch * t->context) * (t->segments ? 3 : 2) * sizeof(int64_t);
+    return row * (size_t)(t->accumulate + 1) + gr_history_bytes(t->steps, options->eval_every);
 }
 
 gr_status gr_train_run(gr_model *model, const gr_data *data, const gr_data *eval, const gr_run_options *options)
