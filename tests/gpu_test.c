@@ -5,6 +5,7 @@
 #include "backend/gpu/cache.h"
 #include "backend/gpu/families.h"
 #include "base/dtype.h"
+#include "op/op.h"
 
 /* ---- the dialect -------------------------------------------------------------------------------------------- */
 
@@ -359,6 +360,59 @@ TEST(launches)
     }
     gr_gpu_close(&g);
     CHECK_EQ_INT(gr_opencl_live(), 0);
+}
+
+static void put(gr_gpu *g, const gr_operand *to, const void *data, size_t size)
+{
+    void *block;
+    size_t offset, left;
+    CHECK_OK(gr_gpu_pool_find(&g->pool, gr_gpu_address(to), &block, &offset, &left));
+    CHECK_OK(g->driver->write(g->device, block, offset, data, size));
+}
+
+/* out = transposed(in[0]), and then out = out * in[1], which is one row; both unless the program has failed. */
+static gr_status turn_and_scale(const gr_call *call)
+{
+    gr_operand turned = call->in[0];
+    turned.shape[0] = call->in[0].shape[1];
+    turned.shape[1] = call->in[0].shape[0];
+    turned.stride[0] = 1;
+    turned.stride[1] = call->in[0].shape[1];
+    gr_status s = gr_gpu_copy(call, call->out, &turned, true);
+    gr_operand in[] = {call->out[0], call->in[1]};
+    return s == GR_OK ? gr_gpu_apply(call, &gr_op_mul, NULL, in, 2, call->out, true) : s;
+}
+
+TEST(guarded_kernels_do_nothing_after_a_fault)
+{
+    enum { ROWS = 37, COLS = 21, N = ROWS * COLS };
+    float x[N], row[ROWS], out[N];
+    int32_t word[12] = {0};
+    gr_gpu g;
+    open_gpu(&g);
+    gr_operand in[] = {operand(&g, GR_F32, N), operand(&g, GR_F32, ROWS)}, y = operand(&g, GR_F32, N);
+    gr_operand fault = operand(&g, GR_I32, 12);
+    in[0].ndim = y.ndim = 2;
+    in[0].shape[0] = y.shape[1] = y.stride[0] = ROWS;
+    in[0].shape[1] = y.shape[0] = in[0].stride[0] = COLS;
+    in[0].stride[1] = y.stride[1] = 1;
+    for (int i = 0; i < N; i++)
+        x[i] = (float)i;
+    for (int i = 0; i < ROWS; i++)
+        row[i] = (float)(i % 5) - 2;
+    put(&g, &in[0], x, sizeof x);
+    put(&g, &in[1], row, sizeof row);
+    g.fault = gr_gpu_address(&fault);
+    gr_call call = {.n_in = 2, .in = in, .n_out = 1, .out = &y};
+    for (int failed = 0; failed < 2; failed++) {
+        word[0] = failed;
+        put(&g, &fault, word, sizeof word);
+        put(&g, &y, x, sizeof x);
+        CHECK_OK(run_call(&g, &call, turn_and_scale, out, sizeof out));
+        for (int i = 0; i < N; i++)
+            CHECK(out[i] == (failed ? x[i] : x[i % ROWS * COLS + i / ROWS] * row[i % ROWS]));
+    }
+    gr_gpu_close(&g);
 }
 
 static gr_status run_check(const gr_call *call)

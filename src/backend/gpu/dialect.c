@@ -1,7 +1,6 @@
 /* From the dialect's heads to a driver's. */
 #include "backend/gpu/dialect.h"
 
-#include "base/dtype.h"
 #include "base/mem.h"
 
 #include <stdarg.h>
@@ -136,8 +135,8 @@ const char *gr_gpu_source(const char *name)
 
 const char *gr_gpu_dtype(gr_dtype d)
 {
-    static const char *const names[GR_DTYPE_LIMIT] = {
-        [GR_F32] = "f32", [GR_F16] = "f16", [GR_BF16] = "bf16", [GR_I64] = "i64",
-        [GR_I32] = "i32", [GR_U8] = "u8",   [GR_BOOL] = "b8"};
-    return names[d];
+    char text[64];
+    const char *name = d == GR_BOOL ? "b8" : gr_dtype_name(d); /* "bool" is taken */
+    snprintf(text, sizeof text, "#define load_%s(", name);
+    return strstr(gr_gpu_source("common"), text) ? name : NULL;
 }

@@ -17,13 +17,14 @@
  * Words: tid, group_id, group_count, group_size; local (memory of the group, declared at the top of a kernel), global;
  * barrier_local(); fn (before a function); load(T, p, i), store(T, p, i, v); value(T), what T is computed in: float for
  * floats, long for integers, int for b8; group_sum(v), group_max(v) of floats, by all items of the group;
+ * as_float, as_uint (the same bits); uniform(seed, stream, i), philox(seed, stream, i);
  * FAILED (the program has failed: kernels that write store tensors return), FAIL(what, value, position, low, limit). */
 #ifndef GR_BACKEND_GPU_DIALECT_H
 #define GR_BACKEND_GPU_DIALECT_H
 
 #include "base/error.h"
 
-enum { GR_GPU_ARGS = 48 };
+enum { GR_GPU_ARGS = 112 };
 
 typedef struct gr_gpu_dims { /* `dims` in a kernel */
     int64_t v[GR_MAX_DIMS];

@@ -60,10 +60,11 @@ static gr_status add_kernel(void *user, const gr_gpu_head *h)
 /* The whole source of a module, in the driver's language. */
 static gr_status write_source(gr_gpu *g, gr_gpu_module *m, const gr_launch *l, gr_gpu_text *to)
 {
-    const char *parts[] = {gr_gpu_source(g->driver->prelude), gr_gpu_source(l->family), l->text ? l->text : ""};
-    if (!parts[0] || !parts[1])
+    const char *parts[] = {gr_gpu_source(g->driver->prelude), gr_gpu_source("common"), gr_gpu_source(l->family),
+                           l->text ? l->text : ""};
+    if (!parts[2])
         return gr_fail(GR_ERR_UNSUPPORTED, "there are no kernels \"%s\"", l->family);
-    for (int i = 0; i < 3; i++) {
+    for (int i = 0; i < 4; i++) {
         gr_status s = gr_gpu_translate(to, parts[i], g->driver->head, add_kernel, m);
         if (s != GR_OK)
             return s;
@@ -346,10 +347,21 @@ static bool is_known(gr_dtype d)
     return gr_gpu_dtype(d) != NULL;
 }
 
+static bool is_plain(gr_dtype d)
+{
+    return gr_dtype_width(d) > 0;
+}
+
 bool gr_gpu_floats(const gr_device *d, const gr_tensor *node)
 {
     (void)d;
     return all_are(node, is_float);
+}
+
+bool gr_gpu_plain(const gr_device *d, const gr_tensor *node)
+{
+    (void)d;
+    return all_are(node, is_plain);
 }
 
 bool gr_gpu_any(const gr_device *d, const gr_tensor *node)

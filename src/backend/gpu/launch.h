@@ -77,8 +77,9 @@ gr_status gr_launch_items(gr_launch *l, int64_t items);
 gr_status gr_launch_check(const gr_call *call, const gr_operand *index, int what, int64_t low, int64_t limit,
                           int64_t except);
 
-/* For `supports`: every input and output is f32, f16 or bf16; every one has a dtype that kernels have. */
+/* For `supports`: every input and output is f32, f16 or bf16; can be moved, word by word; has a dtype that kernels have. */
 bool gr_gpu_floats(const gr_device *d, const gr_tensor *node);
+bool gr_gpu_plain(const gr_device *d, const gr_tensor *node);
 bool gr_gpu_any(const gr_device *d, const gr_tensor *node);
 
 /* Where an operand's memory is. */

@@ -37,7 +37,7 @@ static gr_status run_iota(const gr_call *call)
 }
 
 const gr_kernel gr_gpu_source_kernels[] = {
-    {.op = &gr_op_fill, .run = run_fill},
+    {.op = &gr_op_fill, .supports = gr_gpu_plain, .run = run_fill},
     {.op = &gr_op_iota, .supports = gr_gpu_any, .run = run_iota},
     {0},
 };
