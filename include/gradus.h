@@ -277,8 +277,7 @@ GR_API gr_tensor *gr_mse(gr_tensor *x, gr_tensor *y);
 /* Mean binary cross-entropy of logits against targets in [0, 1], [] (BCEWithLogitsLoss; stable for large logits). */
 GR_API gr_tensor *gr_bce(gr_tensor *logits, gr_tensor *targets);
 
-/* Over the last dim C, biased variance (Ba et al. 2016): (x - mean) / sqrt(var + eps) * weight [C] + bias [C].
- * bias may be NULL. */
+/* Over the last dim C, biased variance (Ba et al. 2016): (x - mean) / sqrt(var + eps) * weight + bias [C] or NULL. */
 GR_API gr_tensor *gr_layer_norm(gr_tensor *x, gr_tensor *weight, gr_tensor *bias, float eps);
 /* x / sqrt(mean(x^2) + eps) * weight [C] (Zhang & Sennrich 2019). */
 GR_API gr_tensor *gr_rms_norm(gr_tensor *x, gr_tensor *weight, float eps);
@@ -382,8 +381,7 @@ GR_API gr_memory gr_program_memory(const gr_program *program);
 /* Takes all memory now. GR_ERR_MEMORY with need and have in the message, and nothing taken, when it does not fit. */
 GR_API gr_status gr_program_reserve(gr_program *program);
 /* Runs: inputs in order of creation of the gr_inputs the graph has, outputs as given to gr_compile; contiguous host
- * arrays. NULL for an output does not copy it. Allocates nothing after the
- * first time. */
+ * arrays. NULL for an output does not copy it. Allocates nothing after the first time. */
 GR_API gr_status gr_run(gr_program *program, const void *const *inputs, void *const *outputs);
 /* The same in two parts, so that the host can work meanwhile. gr_start takes the inputs' bytes and, on a device of its own,
  * returns before the work is done; gr_finish waits, fails if the run has failed, and copies the outputs. Between them
@@ -448,8 +446,7 @@ typedef struct gr_encoded {
     size_t *ends; /* [n] where each text's ids end */
     size_t n;
 } gr_encoded;
-/* threads 0: one per core; the result is the same for any number. The tokenizer is only read. Free *out, which is empty
- * on failure, with gr_encoded_free. */
+/* threads 0: one per core; any number gives the same. Free *out, which is empty on failure, with gr_encoded_free. */
 GR_API gr_status gr_tokenizer_encode_all(const gr_tokenizer *tokenizer, const gr_span *texts, size_t n, unsigned flags,
                                          int threads, gr_encoded *out);
 GR_API void gr_encoded_free(gr_encoded *encoded); /* NULL is fine */
