@@ -53,7 +53,9 @@ static const struct precision {
 };
 enum { PRECISIONS = sizeof precisions / sizeof precisions[0], DEVICES = 2 };
 static const double SENSITIVITY = 4;
-static const char *const device_names[DEVICES] = {"cpu", "far"};
+static const char *device_names[DEVICES] = {"cpu", "far"};
+static int n_devices = DEVICES;
+static bool is_other; /* with --on: one device, and nothing that is known of ref and cpu */
 
 static gr_device *ref, *devices[DEVICES], *more_threads; /* cpu with other threads than devices[0] */
 
@@ -339,20 +341,20 @@ static void check_values(const op_call *call, int sample, int p, coverage *cov)
     static const char *const notes[] = {"", ", strided", ", in place", ", all outputs"};
     const unsigned variants[] = {flags, flags | OP_STRIDED, OP_VALUES | OP_PLAIN | one, one ? (unsigned)OP_VALUES : 0};
     for (int v = 0; v < 4; v++) {
-        if (!variants[v])
+        if (!variants[v] || (is_other && v > 0 && p > 0)) /* there every variant is compiled: one dtype shows them */
             continue;
         char what[160];
         oracle o;
         gr_status s = ask_oracle(&o, call, sample, variants[v]);
         EXPECT(s == GR_OK, "%s sample %d in f64 on ref", call->op->name, sample);
-        for (int d = 0; s == GR_OK && d < DEVICES; d++) {
+        for (int d = 0; s == GR_OK && d < n_devices; d++) {
             if (d > 0 && v > 0)
                 continue; /* far differs in its memory only */
             snprintf(what, sizeof what, "%s sample %d, %s on %s%s", call->op->name, sample,
                      gr_dtype_name(precisions[p].dtype), device_names[d], notes[v]);
             cov->values[d][p] += run_on(call, devices[d], p, variants[v], &o, cov, what);
         }
-        if (s == GR_OK && v == 0) {
+        if (s == GR_OK && v == 0 && !is_other) {
             check_levels(call, sample, p, variants[v], &o, cov);
             check_threads(call, sample, p, variants[v]);
         }
@@ -370,7 +372,8 @@ static void check_op(const gr_op *op, coverage *cov)
     bool floats = false;
     for (int i = 0; op_call_make(&call, op, i, GR_F64); i++) {
         snprintf(what, sizeof what, "%s sample %d, f64 on ref", op->name, i);
-        check_gradients(&call, cov, what);
+        if (!is_other)
+            check_gradients(&call, cov, what);
         cov->samples++;
         op_call_free(&call);
         for (int p = 0; p < PRECISIONS; p++) {
@@ -384,8 +387,8 @@ static void check_op(const gr_op *op, coverage *cov)
     if (op->flags & GR_OP_BOUND) /* memory, not computing */
         return;
     EXPECT(cov->samples > 0, "%s has no samples", op->name);
-    EXPECT(cov->gradients > 0 || op->no_grad, "%s: no gradient was checked and none is refused", op->name);
-    for (int d = 0; d < DEVICES; d++)
+    EXPECT(cov->gradients > 0 || op->no_grad || is_other, "%s: no gradient was checked and none is refused", op->name);
+    for (int d = 0; d < n_devices; d++)
         for (int p = 0; p < (floats ? PRECISIONS : 1); p++)
             EXPECT(cov->values[d][p] > 0, "%s was not compared in %s on %s", op->name,
                    gr_dtype_name(precisions[p].dtype), device_names[d]);
@@ -413,21 +416,45 @@ static void report(const gr_op *op, const coverage *c)
     printf("%s%s\n", op->no_grad ? "   no gradient: " : "", op->no_grad ? op->no_grad : "");
 }
 
-/* With arguments: only the ops named. */
+static int open_all(int argc, char **argv)
+{
+    is_other = argc > 2 && strcmp(argv[1], "--on") == 0;
+    if (is_other) {
+        n_devices = 1;
+        device_names[0] = argv[2];
+    }
+    ref = gr_device_open("ref", 1);
+    more_threads = gr_device_open("cpu", 3);
+    for (int d = 0; d < n_devices; d++)
+        devices[d] = gr_device_open(device_names[d], 2);
+    if (is_other && !devices[0] && gr_error_status() == GR_ERR_UNSUPPORTED)
+        return 77;
+    EXPECT(ref && devices[0] && devices[n_devices - 1] && more_threads, "devices");
+    return failures > 0;
+}
+
+static void close_all(void)
+{
+    for (int d = 0; d < n_devices; d++)
+        gr_device_close(devices[d]);
+    gr_device_close(more_threads);
+    gr_device_close(ref);
+}
+
+/* op_test [--on DEVICE] [OP ..]: only the ops named; on that device instead of cpu and far. */
 int main(int argc, char **argv)
 {
     block_dtype(); /* what loops over dtypes meets one of blocks */
-    ref = gr_device_open("ref", 1);
-    for (int d = 0; d < DEVICES; d++)
-        devices[d] = gr_device_open(device_names[d], 2);
-    more_threads = gr_device_open("cpu", 3);
-    EXPECT(ref && devices[0] && devices[1] && more_threads, "devices");
-    if (failures)
-        return 1;
+    int status = open_all(argc, argv), first = is_other ? 3 : 1;
+    if (status) {
+        printf("%s: %s\n", status == 77 ? "skipped op_test" : "FAIL", gr_error());
+        close_all();
+        return status;
+    }
     report_head();
     for (int i = 0; gr_op_list(i); i++) {
-        bool named = argc < 2;
-        for (int a = 1; a < argc; a++)
+        bool named = argc <= first;
+        for (int a = first; a < argc; a++)
             named |= strcmp(argv[a], gr_op_list(i)->name) == 0;
         if (!named)
             continue;
@@ -435,10 +462,7 @@ int main(int argc, char **argv)
         check_op(gr_op_list(i), &c);
         report(gr_op_list(i), &c);
     }
-    for (int d = 0; d < DEVICES; d++)
-        gr_device_close(devices[d]);
-    gr_device_close(more_threads);
-    gr_device_close(ref);
+    close_all();
     printf("%d checks, %d failed\n", checks, failures);
     return checks == 0 || failures > 0;
 }

@@ -120,7 +120,7 @@ void gr_device_parallel(gr_device *d, int64_t pieces, gr_piece_fn fn, void *ctx)
 
 /* ---- for backends ---- */
 
-extern const gr_backend gr_backend_ref, gr_backend_cpu, gr_backend_far;
+extern const gr_backend gr_backend_ref, gr_backend_cpu, gr_backend_far, gr_backend_opencl;
 /* The backends of this build, NULL past the last. */
 const gr_backend *gr_backend_list(int i);
 

@@ -58,7 +58,7 @@ gr_status gr_gpu_translate(gr_gpu_text *to, const char *source, void (*head)(gr_
 
 /* The files of kernels/, by name without ".k"; NULL: there is none. */
 const char *gr_gpu_source(const char *name);
-/* What a dtype is called in kernels; NULL: no kernel has it (f64). */
+/* What a dtype is called in kernels; NULL: no kernel has it. f64 is there for casts, where info.has_f64. */
 const char *gr_gpu_dtype(gr_dtype d);
 
 #endif

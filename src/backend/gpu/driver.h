@@ -10,6 +10,7 @@ typedef struct gr_gpu_info {
     size_t memory, largest;      /* bytes in all; of the largest block */
     size_t group;                /* items of the largest group */
     int units;                   /* that run groups side by side */
+    bool has_f64;                /* for casts: nothing is computed in it */
     bool is_host;                /* its memory is the host's: what the host has no more, it has no more */
 } gr_gpu_info;
 

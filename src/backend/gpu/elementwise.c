@@ -25,10 +25,16 @@ static bool is_float(gr_dtype d)
     return gr_dtype_get(d)->is_float;
 }
 
+/* Of the functions for operands of this dtype. */
+static const char *suffix(gr_dtype d)
+{
+    return d == GR_F64 ? "_d" : is_float(d) ? "" : "_i";
+}
+
 static bool has_function(const char *kind, const char *name, gr_dtype of)
 {
     char text[64];
-    snprintf(text, sizeof text, " %s_%s%s(", kind, name, is_float(of) ? "" : "_i");
+    snprintf(text, sizeof text, " %s_%s%s(", kind, name, suffix(of));
     return strstr(gr_gpu_source("elementwise"), text) != NULL;
 }
 
@@ -38,43 +44,52 @@ static gr_dtype kind_of(const gr_op *op, const gr_dtype *in)
     return in[op == &gr_op_select];
 }
 
-static bool can_do(const gr_op *op, const gr_dtype *in, int n, gr_dtype out)
+static bool has_dtype(const gr_device *d, gr_dtype dtype)
+{
+    return gr_gpu_dtype(dtype) && (dtype != GR_F64 || ((const gr_gpu *)d->own)->info.has_f64);
+}
+
+static bool can_do(const gr_device *d, const gr_op *op, const gr_dtype *in, int n, gr_dtype out)
 {
     for (int i = 0; i < n; i++)
-        if (!gr_gpu_dtype(in[i]))
+        if (!has_dtype(d, in[i]))
             return false;
-    if (!gr_gpu_dtype(out) || (op->attr_size && op != &gr_op_cast && op != &gr_op_dropout))
+    if (!has_dtype(d, out) || (op->attr_size && op != &gr_op_cast && op != &gr_op_dropout))
         return false;
     bool is_cast = op == &gr_op_cast;
     return has_function(is_cast ? "cast" : "op", is_cast ? gr_gpu_dtype(out) : op->name, kind_of(op, in));
 }
 
-static bool can_do_node(const gr_tensor *node)
+static bool can_do_node(const gr_device *d, const gr_tensor *node)
 {
     gr_dtype in[GR_FUSED_OPERANDS];
     if (!gr_fused_holds(node))
         return false;
     for (int i = 0; i < node->n_in; i++)
         in[i] = node->in[i]->spec.dtype;
-    return can_do(node->op, in, node->n_in, node->spec.dtype);
+    return can_do(d, node->op, in, node->n_in, node->spec.dtype);
 }
 
 /* Constants are floats, so what is computed beside them is, too. */
-bool gr_gpu_fuses(const gr_tensor *node)
+static bool passes(gr_dtype d)
 {
-    if (!can_do_node(node) || !(is_float(node->spec.dtype) || node->spec.dtype == GR_BOOL))
+    return gr_dtype_get(d)->is_f32_inside;
+}
+
+bool gr_gpu_fuses(const gr_device *d, const gr_tensor *node)
+{
+    if (!can_do_node(d, node) || !passes(node->spec.dtype))
         return false;
     for (int k = 0; k < node->n_in; k++) {
-        gr_dtype d = node->in[k]->spec.dtype;
         bool is_seed = node->op == &gr_op_dropout && k == 1;
-        if (!is_float(d) && d != GR_BOOL && !is_seed && node->op != &gr_op_cast)
+        if (!passes(node->in[k]->spec.dtype) && !is_seed && node->op != &gr_op_cast)
             return false;
     }
     return true;
 }
 
 /* Arguments of a kernel have 1,024 bytes in all. */
-static bool can_do_chain(const gr_tensor *node)
+static bool can_do_chain(const gr_device *d, const gr_tensor *node)
 {
     const gr_fused_attr *f = node->attr;
     gr_dtype in[GR_FUSED_IN], dtype[GR_FUSED_VALUES];
@@ -87,7 +102,7 @@ static bool can_do_chain(const gr_tensor *node)
         for (int k = 0; k < op->inputs; k++)
             if (f->code[i].arg[k] < GR_FUSED_CONSTANT)
                 operand[k] = dtype[f->code[i].arg[k]];
-        if (!can_do(op, operand, op->inputs, dtype[GR_FUSED_RESULT + i]))
+        if (!can_do(d, op, operand, op->inputs, dtype[GR_FUSED_RESULT + i]))
             return false;
     }
     return f->ndim * f->n_in <= 84;
@@ -149,7 +164,7 @@ static void write_step(gr_gpu_text *t, const chain *c, int i)
         if (code->arg[k] < GR_FUSED_CONSTANT)
             in[k] = c->dtype[code->arg[k]];
     gr_gpu_print(t, "        const value(%s) v%d = %s_%s%s(", to, GR_FUSED_RESULT + i, is_cast ? "cast" : "op",
-                 is_cast ? to : op->name, is_float(kind_of(op, in)) ? "" : "_i");
+                 is_cast ? to : op->name, suffix(kind_of(op, in)));
     for (int k = 0; k < op->inputs; k++) {
         gr_gpu_print(t, k ? ", " : "");
         write_operand(t, code->arg[k]);
@@ -244,12 +259,12 @@ gr_status gr_gpu_apply(const gr_call *call, const gr_op *op, const void *attr, c
     return run_chain(call, &f, in, out, guarded);
 }
 
-const gr_kernel *gr_gpu_elementwise_find(const gr_tensor *node)
+const gr_kernel *gr_gpu_elementwise_find(const gr_device *d, const gr_tensor *node)
 {
     enum { ALL = (1u << GR_FUSED_IN) - 1 };
     static const gr_kernel single = {.strided = 7, .in_place = 7, .run = run_single};
     static const gr_kernel fused = {.op = &gr_op_fused, .strided = ALL, .in_place = ALL, .run = run_fused};
     if (node->op == &gr_op_fused)
-        return can_do_chain(node) ? &fused : NULL;
-    return can_do_node(node) ? &single : NULL;
+        return can_do_chain(d, node) ? &fused : NULL;
+    return can_do_node(d, node) ? &single : NULL;
 }

@@ -8,8 +8,8 @@
 extern const gr_kernel gr_gpu_source_kernels[], gr_gpu_layout_kernels[];
 
 /* Element-wise ops have no table: what kernels/elementwise.k has a function for can be done, alone and in chains. */
-const gr_kernel *gr_gpu_elementwise_find(const gr_tensor *node);
-bool gr_gpu_fuses(const gr_tensor *node); /* can be a part of a chain */
+const gr_kernel *gr_gpu_elementwise_find(const gr_device *d, const gr_tensor *node);
+bool gr_gpu_fuses(const gr_device *d, const gr_tensor *node); /* can be a part of a chain */
 
 /* ---- what several families need ---- */
 

@@ -344,7 +344,7 @@ static bool is_float(gr_dtype d)
 
 static bool is_known(gr_dtype d)
 {
-    return gr_gpu_dtype(d) != NULL;
+    return gr_gpu_dtype(d) && d != GR_F64;
 }
 
 static bool is_plain(gr_dtype d)

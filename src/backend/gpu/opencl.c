@@ -156,7 +156,7 @@ static int opencl_count(void)
 
 static gr_status describe(device *d)
 {
-    uint64_t type = 0, memory = 0, largest = 0, rounding = 0;
+    uint64_t type = 0, memory = 0, largest = 0, rounding = 0, doubles = 0;
     uint32_t units = 0, unified = 0;
     size_t group = 0;
     char name[256] = "", driver[256] = "", version[256] = "";
@@ -166,6 +166,7 @@ static gr_status describe(device *d)
                 ask(d->id, CL_DEVICE_GLOBAL_MEM_SIZE, &memory, sizeof memory) &&
                 ask(d->id, CL_DEVICE_MAX_MEM_ALLOC_SIZE, &largest, sizeof largest) &&
                 ask(d->id, CL_DEVICE_SINGLE_FP_CONFIG, &rounding, sizeof rounding) &&
+                ask(d->id, CL_DEVICE_DOUBLE_FP_CONFIG, &doubles, sizeof doubles) &&
                 ask(d->id, CL_DEVICE_MAX_COMPUTE_UNITS, &units, sizeof units) &&
                 ask(d->id, CL_DEVICE_HOST_UNIFIED_MEMORY, &unified, sizeof unified) &&
                 ask(d->id, CL_DEVICE_MAX_WORK_GROUP_SIZE, &group, sizeof group);
@@ -178,6 +179,7 @@ static gr_status describe(device *d)
     d->info.group = group;
     d->info.units = (int)units;
     d->info.is_host = unified || (type & CL_TYPE_CPU);
+    d->info.has_f64 = doubles != 0;
     d->rounds = rounding & CL_FP_CORRECTLY_ROUNDED;
     return GR_OK;
 }

@@ -25,6 +25,7 @@ enum { /* what is asked of a device */
        CL_DEVICE_NAME = 0x102B,
        CL_DRIVER_VERSION = 0x102D,
        CL_DEVICE_VERSION = 0x102F,
+       CL_DEVICE_DOUBLE_FP_CONFIG = 0x1032,
        CL_DEVICE_HOST_UNIFIED_MEMORY = 0x1035,
 };
 enum {
