@@ -289,16 +289,18 @@ GR_API gr_tensor *gr_rope(gr_tensor *x, gr_tensor *positions, gr_tensor *inv_fre
 
 /* What an attention looks at. Zero it, then set what differs; NULL is all zeros. */
 typedef struct gr_attention_options {
-    float scale;        /* of the scores; 0 = 1/sqrt(D) */
-    bool causal;        /* a query sees keys at positions up to its own */
-    int64_t window;     /* and of those only the newest `window`; 0 = all */
-    gr_tensor *q_pos;   /* i64 [B, T]: positions of the queries; NULL = S - T + t */
-    gr_tensor *k_pos;   /* i64 [B, S]: positions of the keys, -1 = no key there; NULL = s */
-    gr_tensor *segment; /* i64 [B, T], S = T: tokens see only their own segment (document); NULL = one */
+    float scale;         /* of the scores; 0 = 1/sqrt(D) */
+    bool causal;         /* a query sees keys at positions up to its own */
+    int64_t window;      /* and of those only the newest `window`; 0 = all */
+    gr_tensor *q_pos;    /* i64 [B, T]: positions of the queries; NULL = S - T + t */
+    gr_tensor *k_pos;    /* i64 [B, S]: positions of the keys, -1 = no key there; NULL = s */
+    gr_tensor *segment;  /* i64 [B, T], S = T: tokens see only their own segment (document); NULL = one */
+    gr_tensor *sequence; /* i64 [B]: which of the N sequences of k, v [N, S, G, D] and k_pos [N, S] b reads, a cache's;
+                            NULL = b, N = B. One outside of them is an error at run time */
 } gr_attention_options;
 /* softmax(scale q·k + mask) v for q [B, T, H, D], k and v [B, S, G, D], H a multiple of G (grouped-query: head h
  * reads group h / (H/G)): [B, T, H, D]. Tiled with an online softmax (Dao et al. 2022): never T x S in memory. A query
- * that sees no key gives 0. Gradients for q, k, v. */
+ * that sees no key gives 0. k and v may be narrower than q (f16 or bf16 beside f32). Gradients for q, k, v. */
 GR_API gr_tensor *gr_attention(gr_tensor *q, gr_tensor *k, gr_tensor *v, const gr_attention_options *options);
 
 /* ---- effects: ops that write a store's tensor ---------------------------------------------------------------- */
@@ -309,8 +311,9 @@ GR_API gr_tensor *gr_attention(gr_tensor *q, gr_tensor *k, gr_tensor *v, const g
 /* param = value; param += value. */
 GR_API gr_tensor *gr_assign(gr_tensor *param, gr_tensor *value);
 GR_API gr_tensor *gr_assign_add(gr_tensor *param, gr_tensor *value);
-/* param [B, S, ..] gets value [B, T, ..] at rows slot[b, t] of dim 1; slot i64 [B, T], -1 = do not write. */
-GR_API gr_tensor *gr_write_rows(gr_tensor *param, gr_tensor *value, gr_tensor *slot);
+/* param [N, S, ..] gets value [B, T, ..] at rows slot[b, t] of its sequence[b]; slot i64 [B, T], -1 = do not write;
+ * sequence i64 [B], NULL = b, N = B. */
+GR_API gr_tensor *gr_write_rows(gr_tensor *param, gr_tensor *value, gr_tensor *slot, gr_tensor *sequence);
 
 /* The optimizers below multiply the gradient by `grad_scale` (f32 [], NULL = 1) first: clipping costs no pass. A
  * grad_scale that is not finite skips the step, leaving weights and moments as they are. */
@@ -594,6 +597,7 @@ typedef struct gr_forward {
     gr_tensor *slot;      /* i64 [B, T]: the row of the cache that each token goes to; -1 = nowhere */
     gr_tensor *ring_slot; /* i64 [B, T]: the same for layers with a sliding window, whose row of a position is position
                              mod the ring's length; needed where the cache has a "cache.ring_position" */
+    gr_tensor *sequence;  /* i64 [B]: which of the cache's sequences each row of tokens continues; NULL = b */
     gr_tensor *length;    /* i64 [B]: of each sequence with all that is being read; what dynamic and longrope positions
                              go by. NULL = its largest position + 1 */
     double dropout;       /* of embeddings and residuals */
@@ -604,10 +608,11 @@ GR_API gr_tensor *gr_model_logits(gr_model *model, const gr_forward *forward);
 /* The graph without its head: the last layer's normalized states [B, T, C], or [N, C] with rows. For embeddings. */
 GR_API gr_tensor *gr_model_hidden(gr_model *model, const gr_forward *forward);
 /* Declares in `cache` what gr_forward.cache needs for B sequences of at most `capacity` tokens, read at most `chunk` at
- * once: "cache.position" i64 [B, capacity], and per layer keys and values [B, capacity, G, D]. Where layers have a sliding
- * window that is smaller, they are rings [B, R, G, D] with a "cache.ring_position" i64 [B, R]. Set the positions to -1
- * everywhere before use. */
-GR_API gr_status gr_model_add_cache(gr_model *model, gr_store *cache, int64_t batch, int64_t capacity, int64_t chunk);
+ * once: "cache.position" i64 [B, capacity], and per layer keys and values of `dtype` [B, capacity, G, D]: GR_F32, or
+ * GR_F16 or GR_BF16, which halve its memory and change the numbers. Where layers have a sliding window that is smaller,
+ * they are rings [B, R, G, D] with a "cache.ring_position" i64 [B, R]. Set the positions to -1 everywhere before use. */
+GR_API gr_status gr_model_add_cache(gr_model *model, gr_store *cache, gr_dtype dtype, int64_t batch, int64_t capacity,
+                                    int64_t chunk);
 
 /* How a model is saved. Zeroed: weights as they are, in one file, and no other files. */
 typedef struct gr_save_options {

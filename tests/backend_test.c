@@ -250,7 +250,7 @@ TEST(bad_slot_leaves_the_cache_alone)
         CHECK_OK(gr_store_write(store, "cache", before, sizeof before));
         gr_tensor *value = gr_fill(g, GR_F32, 2, (int64_t[]){1, 2}, 9);
         gr_tensor *slot = gr_reshape(ints(g, 2, (int64_t[]){0, 3}), 2, (int64_t[]){1, 2});
-        gr_write_rows(gr_param(g, store, "cache"), value, slot);
+        gr_write_rows(gr_param(g, store, "cache"), value, slot, NULL);
         gr_program *p = gr_compile(g, NULL, 0, device);
         CHECK_MADE(p);
         CHECK_STATUS(gr_run(p, NULL, NULL), GR_ERR_ARGUMENT);
@@ -258,6 +258,42 @@ TEST(bad_slot_leaves_the_cache_alone)
         CHECK_OK(gr_store_read(store, "cache", after, sizeof after));
         CHECK(memcmp(before, after, sizeof before) == 0);
         gr_program_free(p);
+        gr_store_free(store);
+    }
+}
+
+/* A sequence that the cache does not have: nothing is written, and nothing read. */
+TEST(bad_sequence)
+{
+    for (visit v = {0}; next_device(&v);) {
+        gr_device *device = v.device;
+        gr_graph *g = v.graph;
+        float before[] = {1, 2, 3, 4}, after[4];
+        gr_store *store = gr_store_new(device);
+        CHECK_OK(gr_store_add(store, "cache", GR_CACHE, GR_F32, 4, (int64_t[]){2, 2, 1, 1}));
+        CHECK_OK(gr_store_write(store, "cache", before, sizeof before));
+        gr_tensor *value = gr_fill(g, GR_F32, 4, (int64_t[]){1, 1, 1, 1}, 9), *cache = gr_param(g, store, "cache");
+        gr_tensor *sequence = gr_input(g, "sequence", GR_I64, 1, (int64_t[]){1});
+        gr_tensor *slot = gr_fill(g, GR_I64, 2, (int64_t[]){1, 1}, 1);
+        gr_tensor *y = gr_attention(value, cache, cache, &(gr_attention_options){.sequence = sequence});
+        gr_program *read = gr_compile(g, &y, 1, device);
+        gr_write_rows(cache, value, slot, sequence);
+        gr_program *write = gr_compile(g, NULL, 0, device);
+        CHECK_MADE(read);
+        CHECK_MADE(write);
+        CHECK_STATUS(gr_run(read, (const void *[]){&(int64_t){2}}, (void *[]){after}), GR_ERR_ARGUMENT);
+        CHECK_ERROR(GR_ERR_ARGUMENT, " 2 at position 0");
+        CHECK_STATUS(gr_run(write, (const void *[]){&(int64_t){-1}}, NULL), GR_ERR_ARGUMENT);
+        CHECK_ERROR(GR_ERR_ARGUMENT, "sequence -1 at position 0");
+        CHECK_OK(gr_store_read(store, "cache", after, sizeof after));
+        CHECK(memcmp(before, after, sizeof before) == 0);
+        CHECK_OK(gr_run(read, (const void *[]){&(int64_t){1}}, (void *[]){after}));
+        CHECK(after[0] > 3.5f && after[0] < 4);
+        CHECK_OK(gr_run(write, (const void *[]){&(int64_t){1}}, NULL));
+        CHECK_OK(gr_store_read(store, "cache", after, sizeof after));
+        CHECK(after[2] == 3 && after[3] == 9 && after[1] == 2);
+        gr_program_free(read);
+        gr_program_free(write);
         gr_store_free(store);
     }
 }

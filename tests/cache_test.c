@@ -2,7 +2,10 @@
  * each alone. */
 #include "tiny.h"
 
+#include "backend/backend.h"
 #include "infer/infer.h"
+
+#include <math.h>
 
 enum { WINDOW = 20, RING = 256 /* 20 + 128 - 1, in whole blocks */, LONG = 1400 };
 
@@ -187,6 +190,99 @@ TEST(forks)
             gr_model_free(m);
             gr_device_close(device);
         }
+}
+
+/* The largest program's memory is taken first: a longer prompt, or a batch, moves nothing that is bound. */
+TEST(nothing_moves)
+{
+    int64_t tokens[LONG], count[BATCH] = {2, 3};
+    float *logits = gr_alloc(BATCH * TINY_VOCAB * sizeof *logits);
+    long_ids(tokens, LONG);
+    gr_device *device = gr_device_open("cpu", 0);
+    gr_model *m = model_of(0, device);
+    gr_generator *g = gr_generator_new(m, BATCH, 0);
+    CHECK_MADE(g);
+    const int64_t *at[] = {tokens, tokens, tokens, tokens, tokens};
+    CHECK_OK(gr_generator_feed(g, at, count, logits));
+    uint64_t generation = device->generation;
+    for (int b = 0; b < BATCH; b++)
+        count[b] = 300 + b;
+    CHECK_OK(gr_generator_feed(g, at, count, logits));
+    for (int b = 0; b < BATCH; b++)
+        count[b] = 1;
+    CHECK_OK(gr_generator_feed(g, at, count, logits));
+    CHECK_EQ_INT(device->generation, generation);
+    gr_free(logits);
+    gr_generator_free(g);
+    gr_model_free(m);
+    gr_device_close(device);
+}
+
+/* ---- narrow ---- */
+
+enum { PROMPT = 150, SEQUENCES = 3, MINE = 1 };
+
+/* Logits behind the last of n tokens that sequence MINE reads behind `from` others. */
+static void read_narrow(gr_model *m, gr_store *cache, const int64_t *tokens, int64_t from, int64_t n, float *last)
+{
+    int64_t slots[PROMPT], shape[] = {1, n};
+    for (int64_t i = 0; i < n; i++)
+        slots[i] = from + i;
+    gr_graph *g = gr_graph_new();
+    gr_forward f = {.tokens = gr_input(g, "tokens", GR_I64, 2, shape), .cache = cache};
+    f.positions = f.slot = gr_constant(g, GR_I64, 2, shape, slots);
+    f.sequence = gr_constant(g, GR_I64, 1, (int64_t[]){1}, &(int64_t){MINE});
+    f.rows = gr_constant(g, GR_I64, 1, (int64_t[]){1}, &(int64_t){n - 1});
+    gr_tensor *logits = gr_model_logits(m, &f);
+    gr_program *p = gr_compile(g, &logits, 1, gr_model_device(m));
+    CHECK_MADE(p);
+    CHECK_OK(gr_run(p, (const void *[]){tokens + from}, (void *[]){last}));
+    gr_program_free(p);
+    gr_graph_free(g);
+}
+
+/* Keys and values in half the memory: the logits of f32 but for what 11 and 8 bits of mantissa lose. */
+static void check_narrow(gr_dtype dtype, double off, gr_device *device)
+{
+    int64_t tokens[LONG], none[SEQUENCES * (PROMPT + 1)];
+    float whole[TINY_VOCAB], kept[TINY_VOCAB];
+    gr_entry e;
+    long_ids(tokens, LONG);
+    memset(none, 0xFF, sizeof none);
+    gr_model *m = model_of(2, device);
+    gr_store *cache = gr_store_new(device);
+    CHECK_OK(gr_model_add_cache(m, cache, dtype, SEQUENCES, PROMPT + 1, PROMPT));
+    CHECK_OK(gr_store_entry(cache, gr_store_find(cache, "cache.1.v"), &e));
+    CHECK_EQ_INT(e.bytes, SEQUENCES * (PROMPT + 1) * 2 * 4 * 2);
+    CHECK_OK(gr_store_write(cache, "cache.position", none, sizeof none));
+    for (int64_t n = PROMPT; n <= PROMPT + 1; n++) {
+        bool first = n == PROMPT;
+        read_narrow(m, cache, tokens, first ? 0 : PROMPT, first ? PROMPT : 1, kept);
+        forward(m, tokens, n, whole);
+        double worst = 0;
+        for (int i = 0; i < TINY_VOCAB; i++)
+            worst = fmax(worst, fabs((double)kept[i] - (double)whole[i]));
+        CHECK(worst > off / 1000 && worst < off);
+    }
+    gr_store_free(cache);
+    gr_model_free(m);
+}
+
+TEST(narrow_keys_and_values)
+{
+    for (int d = 0; d < N_DEVICES; d++) {
+        NOTE("%s", devices[d]);
+        gr_device *device = gr_device_open(devices[d], 0);
+        check_narrow(GR_F16, 0.005, device);
+        check_narrow(GR_BF16, 0.04, device);
+        gr_model *m = model_of(2, device);
+        gr_store *cache = gr_store_new(device);
+        CHECK_STATUS(gr_model_add_cache(m, cache, GR_I32, 1, 8, 8), GR_ERR_ARGUMENT);
+        CHECK_ERROR(GR_ERR_ARGUMENT, "not i32");
+        gr_store_free(cache);
+        gr_model_free(m);
+        gr_device_close(device);
+    }
 }
 
 /* Where rotary positions depend on the length, a prompt read in pieces goes by all of it. */

@@ -389,7 +389,7 @@ TEST(a_bad_slot_leaves_the_cache_alone)
     gr_graph *g = gr_graph_new();
     CHECK_OK(gr_store_add(store, "cache", GR_CACHE, GR_F32, 3, (int64_t[]){2, 4, 3}));
     gr_tensor *v = gr_input(g, "value", GR_F32, 3, (int64_t[]){2, 1, 3});
-    gr_write_rows(gr_param(g, store, "cache"), v, gr_input(g, "slot", GR_I64, 2, (int64_t[]){2, 1}));
+    gr_write_rows(gr_param(g, store, "cache"), v, gr_input(g, "slot", GR_I64, 2, (int64_t[]){2, 1}), NULL);
     gr_program *p = gr_compile(g, NULL, 0, d);
     CHECK_MADE(p);
     CHECK_STATUS(gr_run(p, (const void *[]){value, (int64_t[]){0, 4}}, NULL), GR_ERR_ARGUMENT);

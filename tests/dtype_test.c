@@ -385,7 +385,7 @@ TEST(stores_are_written_by_rows_of_blocks)
         gr_tensor *cache = gr_param(s.graph, s.store, "cache");
         gr_tensor *rows = gr_reshape(gr_slice(s.w, 0, 0, 2), 3, (int64_t[]){1, 2, K});
         gr_tensor *slot = gr_constant(s.graph, GR_I64, 2, (int64_t[]){1, 2}, (int64_t[]){5, -1});
-        CHECK_MADE(gr_write_rows(cache, rows, slot));
+        CHECK_MADE(gr_write_rows(cache, rows, slot, NULL));
         CHECK_MADE(gr_assign(gr_param(s.graph, s.store, "copy"), s.w));
         gr_program *p = gr_compile(s.graph, NULL, 0, s.device);
         CHECK_MADE(p);

@@ -235,7 +235,7 @@ TEST(ops_of_more)
         PASSES_NULL(gr_scatter_add(a, b, c));
         PASSES_NULL(gr_rope(a, b, c, false, 1));
         PASSES_NULL(gr_attention(a, b, c, NULL));
-        PASSES_NULL(gr_write_rows(a, b, c));
+        PASSES_NULL(gr_write_rows(a, b, c, NULL));
         PASSES_NULL(gr_sgd(a, b, NULL, c, NULL, 0, 0));
         PASSES_NULL(gr_adamw(a, b, c, t.x, t.x, t.x, NULL, &adamw));
         PASSES_NULL(gr_adamw(t.x, t.x, t.x, a, b, c, NULL, &adamw));
@@ -417,8 +417,8 @@ TEST(models)
     REFUSES(gr_model_logits(m, &none));
     REFUSES(gr_model_hidden(NULL, &f));
     REFUSES(gr_model_hidden(m, NULL));
-    FAILS(gr_model_add_cache(NULL, t.store, 1, 4, 4));
-    FAILS(gr_model_add_cache(m, NULL, 1, 4, 4));
+    FAILS(gr_model_add_cache(NULL, t.store, GR_F32, 1, 4, 4));
+    FAILS(gr_model_add_cache(m, NULL, GR_F32, 1, 4, 4));
     gr_found found = GR_INIT(gr_found);
     FAILS(gr_find(NULL, NULL, &found));
     FAILS(gr_find(dir, NULL, NULL));

@@ -39,7 +39,13 @@ typedef struct gr_fault {
     int32_t what;                        /* a gr_fault_kind */
     int64_t value, position, low, limit; /* value, found at that position, is outside [low, limit) */
 } gr_fault;
-typedef enum gr_fault_kind { GR_FAULT_INDEX, GR_FAULT_TARGET, GR_FAULT_SLOT, GR_FAULT_KINDS } gr_fault_kind;
+typedef enum gr_fault_kind {
+    GR_FAULT_INDEX,
+    GR_FAULT_TARGET,
+    GR_FAULT_SLOT,
+    GR_FAULT_SEQUENCE,
+    GR_FAULT_KINDS
+} gr_fault_kind;
 
 /* A program's home on its device. */
 typedef struct gr_code {

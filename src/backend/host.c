@@ -143,10 +143,10 @@ const gr_kernel *gr_kernel_own(const gr_tensor *node)
 
 gr_status gr_fault_report(const gr_call *call, const gr_fault *fault)
 {
-    static const char *const what[GR_FAULT_KINDS] = {"index", "target", "slot"};
-    static const char *const todo[GR_FAULT_KINDS] = {"check the ids and the size of the table",
-                                                     "mend the data, or mark rows to skip with the ignore index",
-                                                     "check the slots and how many rows the tensor has"};
+    static const char *const what[GR_FAULT_KINDS] = {"index", "target", "slot", "sequence"};
+    static const char *const todo[GR_FAULT_KINDS] = {
+        "check the ids and the size of the table", "mend the data, or mark rows to skip with the ignore index",
+        "check the slots and how many rows the tensor has", "check the sequences and how many the cache has"};
     char label[256];
     unsigned kind = (unsigned)fault->what < GR_FAULT_KINDS ? (unsigned)fault->what : GR_FAULT_INDEX;
     return gr_fail(GR_ERR_ARGUMENT, "%s: %s %lld at position %lld is outside [%lld, %lld)\n%s",

@@ -19,15 +19,15 @@ typedef struct forward_program {
 struct gr_generator {
     gr_model *model;
     gr_store *cache;                      /* of all sequences */
-    gr_store *row;                        /* the part of one sequence, where there are several; else the cache itself */
-    int64_t aimed;                        /* whose part that is; -1: nobody's yet */
     int64_t batch, capacity, ring, vocab; /* ring: 0 where no layer has one */
     int64_t *length;                      /* [batch] tokens read */
     /* Compiled when first needed. all: one token of each sequence; the others read one sequence, a full chunk, one token,
      * or what is left at the end of a prompt. */
     forward_program all, chunk, one, rest;
+    bool reserved;                                    /* the memory of the largest of them is taken */
     int64_t *tokens, *positions, *slots, *ring_slots; /* [batch] or [CHUNK] */
     int64_t *rows;                                    /* [batch]: whose logits are wanted */
+    int64_t sequence;                                 /* that a program of one sequence reads */
     int64_t *lengths;                                 /* [batch] with what is being read, see gr_forward.length */
     int64_t *coming;                                  /* [batch] lengths that were announced */
     float *logits;                                    /* [batch, vocab] */
@@ -50,12 +50,9 @@ static gr_status allocate(gr_generator *g)
     g->slots = g->positions + tokens;
     g->ring_slots = g->slots + tokens;
     g->cache = gr_store_new(gr_model_device(g->model));
-    g->row = g->batch > 1 ? gr_store_new(gr_model_device(g->model)) : g->cache;
-    if (!g->cache || !g->row)
+    if (!g->cache)
         return GR_ERR_MEMORY;
-    gr_status s = gr_model_add_cache(g->model, g->cache, g->batch, g->capacity, CHUNK);
-    if (s == GR_OK && g->row != g->cache)
-        s = gr_model_add_cache(g->model, g->row, 1, g->capacity, CHUNK);
+    gr_status s = gr_model_add_cache(g->model, g->cache, GR_F32, g->batch, g->capacity, CHUNK);
     int ring = gr_store_find(g->cache, "cache.ring_position");
     gr_entry e = {0};
     if (s == GR_OK && ring >= 0)
@@ -83,7 +80,6 @@ gr_generator *gr_generator_new(gr_model *model, int64_t batch, int64_t capacity)
     g->batch = batch;
     g->capacity = capacity;
     g->vocab = info->vocab;
-    g->aimed = -1;
     if (allocate(g) == GR_OK)
         return g;
     gr_generator_free(g);
@@ -98,8 +94,6 @@ void gr_generator_free(gr_generator *g)
     gr_program_free(g->chunk.program);
     gr_program_free(g->one.program);
     gr_program_free(g->rest.program);
-    if (g->row != g->cache)
-        gr_store_free(g->row);
     gr_store_free(g->cache);
     gr_free(g->length);
     gr_free(g->tokens);
@@ -112,22 +106,23 @@ void gr_generator_free(gr_generator *g)
 
 /* ---- programs ----------------------------------------------------------------------------------------------- */
 
-/* Inputs: tokens, positions, slot [B, T], rows [B], length [B], ring_slot [B, T] where there are rings. Output: logits
- * [B, V]. */
-static gr_status compile(gr_generator *g, forward_program *f, gr_store *cache, int64_t batch, int64_t t)
+/* Inputs: tokens, positions, slot [B, T], rows [B], length [B], ring_slot [B, T], and the sequence [1] where it is one of
+ * several. Those that the model has no use for are left out when it is compiled. Output: logits [B, V]. */
+static gr_status compile(gr_generator *g, forward_program *f, int64_t batch, int64_t t)
 {
     if (f->program && f->batch == batch && f->t == t)
         return GR_OK;
     gr_program_free(f->program);
     gr_graph *graph = gr_graph_new();
     int64_t shape[] = {batch, t};
-    gr_forward in = {.tokens = gr_input(graph, "tokens", GR_I64, 2, shape), .cache = cache};
+    gr_forward in = {.tokens = gr_input(graph, "tokens", GR_I64, 2, shape), .cache = g->cache};
     in.positions = gr_input(graph, "positions", GR_I64, 2, shape);
     in.slot = gr_input(graph, "slot", GR_I64, 2, shape);
     in.rows = gr_input(graph, "rows", GR_I64, 1, shape);
     in.length = gr_input(graph, "length", GR_I64, 1, shape);
-    if (g->ring)
-        in.ring_slot = gr_input(graph, "ring_slot", GR_I64, 2, shape);
+    in.ring_slot = gr_input(graph, "ring_slot", GR_I64, 2, shape);
+    if (batch < g->batch)
+        in.sequence = gr_input(graph, "sequence", GR_I64, 1, shape);
     gr_tensor *logits = gr_model_logits(g->model, &in);
     f->program = logits ? gr_compile(graph, &logits, 1, gr_model_device(g->model)) : NULL;
     f->batch = batch;
@@ -140,24 +135,25 @@ static gr_status compile(gr_generator *g, forward_program *f, gr_store *cache, i
 static forward_program *reader(gr_generator *g, int64_t t)
 {
     forward_program *f = t == 1 ? &g->one : t == CHUNK ? &g->chunk : &g->rest;
-    return compile(g, f, g->row, 1, t) == GR_OK ? f : NULL;
+    return compile(g, f, 1, t) == GR_OK ? f : NULL;
 }
 
-/* Lets the programs of one sequence work on sequence b. */
-static gr_status aim(gr_generator *g, int64_t b)
+/* The program that needs most memory: a full chunk of one sequence, or a token of each. */
+static gr_program *largest(gr_generator *g)
 {
-    gr_status s = GR_OK;
-    gr_entry e;
-    if (g->row == g->cache || g->aimed == b)
-        return GR_OK;
-    g->aimed = -1;
-    for (int i = 0; s == GR_OK && i < gr_store_count(g->row); i++) {
-        s = gr_store_entry(g->row, i, &e);
-        if (s == GR_OK)
-            s = gr_store_alias(g->row, i, g->cache, i, (size_t)b * e.bytes);
-    }
-    if (s == GR_OK)
-        g->aimed = b;
+    forward_program *read = reader(g, g->capacity < CHUNK ? g->capacity : CHUNK);
+    if (!read || (g->batch > 1 && compile(g, &g->all, g->batch, 1) != GR_OK))
+        return NULL;
+    bool all = g->batch > 1 && gr_program_memory(g->all.program).arena > gr_program_memory(read->program).arena;
+    return all ? g->all.program : read->program;
+}
+
+/* Takes the memory of the largest program before the first runs: what is bound then stays where it is. */
+static gr_status reserve(gr_generator *g)
+{
+    gr_program *most = g->reserved ? NULL : largest(g);
+    gr_status s = g->reserved ? GR_OK : most ? gr_program_reserve(most) : gr_error_status();
+    g->reserved = s == GR_OK;
     return s;
 }
 
@@ -192,17 +188,8 @@ gr_memory gr_generator_memory(gr_generator *g)
 {
     if (gr_lacks(g, "gr_generator_memory: generator"))
         return (gr_memory){0};
-    int64_t longest = g->capacity < CHUNK ? g->capacity : CHUNK;
-    forward_program *read = reader(g, longest);
-    if (!read || (g->batch > 1 && compile(g, &g->all, g->cache, g->batch, 1) != GR_OK))
-        return (gr_memory){0};
-    gr_memory m = gr_program_memory(read->program);
-    gr_memory all = g->batch > 1 ? gr_program_memory(g->all.program) : m;
-    if (all.arena > m.arena)
-        m = all;
-    m.total += all.cache - m.cache;
-    m.cache = all.cache;
-    return m;
+    gr_program *most = largest(g);
+    return most ? gr_program_memory(most) : (gr_memory){0};
 }
 
 /* ---- reading ------------------------------------------------------------------------------------------------ */
@@ -247,14 +234,15 @@ static void place(gr_generator *g, int64_t i, int64_t b, int64_t ahead, int64_t 
 
 static gr_status run(gr_generator *g, const forward_program *f, float *logits)
 {
-    const void *in[] = {g->tokens, g->positions, g->slots, g->rows, g->lengths, g->ring_slots};
+    const void *in[] = {g->tokens, g->positions, g->slots, g->rows, g->lengths, g->ring_slots, &g->sequence};
     return gr_run(f->program, in, (void *[]){logits});
 }
 
 /* The next `count` tokens of sequence b; logits [vocab]. */
 static gr_status read_sequence(gr_generator *g, int64_t b, const int64_t *tokens, int64_t count, float *logits)
 {
-    gr_status s = aim(g, b);
+    gr_status s = GR_OK;
+    g->sequence = b;
     g->lengths[0] = g->length[b] + count > g->coming[b] ? g->length[b] + count : g->coming[b];
     for (int64_t at = 0; s == GR_OK && at < count;) {
         int64_t t = count - at < CHUNK ? count - at : CHUNK;
@@ -275,7 +263,7 @@ static gr_status read_sequence(gr_generator *g, int64_t b, const int64_t *tokens
 /* One more token of each sequence that has one. */
 static gr_status read_together(gr_generator *g, const int64_t *const *tokens, const int64_t *count, float *logits)
 {
-    gr_status s = compile(g, &g->all, g->cache, g->batch, 1);
+    gr_status s = compile(g, &g->all, g->batch, 1);
     for (int64_t b = 0; b < g->batch; b++) {
         place(g, b, b, 0, count[b] ? tokens[b][0] : -1);
         g->rows[b] = b;
@@ -322,7 +310,8 @@ gr_status gr_generator_feed(gr_generator *g, const int64_t *const *tokens, const
         more += count[b] > 0;
         longest = count[b] > longest ? count[b] : longest;
     }
-    if (read == 0)
+    s = reserve(g);
+    if (s == GR_OK && read == 0)
         s = clear_all(g); /* the cache has never been written, or was reset */
     if (s == GR_OK && longest == 1 && more > 1)
         return read_together(g, tokens, count, logits);

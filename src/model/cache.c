@@ -4,6 +4,7 @@
 #include "model/nn.h"
 
 #include "base/error.h"
+#include "base/dtype.h"
 #include "op/op.h"
 
 #include <stdio.h>
@@ -20,10 +21,14 @@ static int64_t rows_of(const gr_model *m, int layer, int64_t capacity, int64_t c
     return ring < capacity ? ring : capacity;
 }
 
-gr_status gr_model_add_cache(gr_model *m, gr_store *cache, int64_t batch, int64_t capacity, int64_t chunk)
+gr_status gr_model_add_cache(gr_model *m, gr_store *cache, gr_dtype dtype, int64_t batch, int64_t capacity,
+                             int64_t chunk)
 {
     if (gr_lacks(m, "gr_model_add_cache: model") || gr_lacks(cache, "gr_model_add_cache: cache"))
         return GR_ERR_ARGUMENT;
+    if (!gr_dtype_exists(dtype) || !gr_dtype_get(dtype)->is_activation)
+        return gr_fail(GR_ERR_ARGUMENT, "gr_model_add_cache: keys and values are f32, f16 or bf16, not %s",
+                       gr_dtype_exists(dtype) ? gr_dtype_name(dtype) : "a dtype that there is not");
     const gr_hparams *h = &m->h;
     int64_t shape[] = {batch, capacity, h->kv_heads, h->head_dim};
     gr_status s = gr_store_add(cache, "cache.position", GR_CACHE, GR_I64, 2, shape);
@@ -34,7 +39,7 @@ gr_status gr_model_add_cache(gr_model *m, gr_store *cache, int64_t batch, int64_
             s = gr_store_add(cache, "cache.ring_position", GR_CACHE, GR_I64, 2, shape);
         snprintf(name, sizeof name, "cache.%d.%s", i / 2, i % 2 ? "v" : "k");
         if (s == GR_OK)
-            s = gr_store_add(cache, name, GR_CACHE, GR_F32, 4, shape);
+            s = gr_store_add(cache, name, GR_CACHE, dtype, 4, shape);
     }
     return s;
 }
@@ -43,7 +48,7 @@ gr_status gr_model_add_cache(gr_model *m, gr_store *cache, int64_t batch, int64_
 
 static bool note_positions(gr_build *b, const char *name, gr_tensor *slot)
 {
-    return gr_write_rows(gr_param(b->g, b->forward->cache, name), b->positions, slot) != NULL;
+    return gr_write_rows(gr_param(b->g, b->forward->cache, name), b->positions, slot, b->forward->sequence) != NULL;
 }
 
 bool gr_nn_open_cache(gr_build *b)
@@ -81,7 +86,9 @@ gr_tensor *gr_nn_cached(gr_build *b, gr_tensor *x, const char *which)
                 (long long)x->spec.shape[1]);
         return gr_graph_fail(b->g);
     }
-    return gr_write_rows(all, x, ring ? b->forward->ring_slot : b->forward->slot);
+    x = x->spec.dtype == all->spec.dtype ? x : gr_cast(x, all->spec.dtype);
+    gr_tensor *slot = ring ? b->forward->ring_slot : b->forward->slot;
+    return gr_write_rows(all, x, slot, b->forward->sequence);
 }
 
 gr_tensor *gr_nn_cached_positions(gr_build *b, const gr_tensor *all)

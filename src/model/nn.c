@@ -210,6 +210,7 @@ gr_tensor *gr_nn_attention(gr_build *b, gr_tensor *q, gr_tensor *k, gr_tensor *v
         v = gr_nn_cached(b, v, "v");
         o.q_pos = b->positions;
         o.k_pos = gr_nn_cached_positions(b, k);
+        o.sequence = b->forward->sequence;
     }
     gr_tensor *y = gr_attention(q, k, v, &o);
     const int64_t *s = q->spec.shape;

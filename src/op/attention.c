@@ -3,18 +3,32 @@
 #include "op/attr.h"
 #include "op/op.h"
 
+#include "base/dtype.h"
+
 #include <math.h>
 
-enum { Q, K, V, Q_POS, K_POS, SEGMENT, N_FORWARD, OUT = N_FORWARD, LSE, D_OUT, N_BACKWARD };
+/* The gradient has its own inputs behind those that both take; it knows no SEQUENCE. */
+enum { Q, K, V, Q_POS, K_POS, SEGMENT, N_BOTH };
+enum { SEQUENCE = N_BOTH, N_FORWARD, OUT = N_BOTH, LSE, D_OUT, N_BACKWARD };
 
-static gr_status check_attention(const gr_tensor *node)
+/* k and v are what q is, or narrower, as caches are. */
+static gr_status check_dtypes(const gr_tensor *node)
+{
+    gr_dtype q = gr_in(node, Q)->dtype, k = gr_in(node, K)->dtype;
+    if (gr_expect_float(node, Q) != GR_OK || gr_expect_float(node, K) != GR_OK)
+        return GR_ERR_ARGUMENT;
+    if (k != q && gr_dtype_width(k) >= gr_dtype_width(q))
+        return gr_op_fail(node, "k of %s is not narrower than q of %s", gr_dtype_name(k), gr_dtype_name(q));
+    return gr_expect_dtype(node, V, k);
+}
+
+static gr_status check_attention(const gr_tensor *node, const gr_spec *sequence)
 {
     const gr_attention_attr *a = node->attr;
     const gr_spec *q = gr_in(node, Q), *k = gr_in(node, K);
-    if (gr_expect_float(node, Q) != GR_OK || gr_expect_dtype(node, K, q->dtype) != GR_OK ||
-        gr_expect_dtype(node, V, q->dtype) != GR_OK)
+    if (check_dtypes(node) != GR_OK)
         return GR_ERR_ARGUMENT;
-    if (q->ndim != 4 || k->ndim != 4 || q->shape[0] != k->shape[0] || q->shape[3] != k->shape[3])
+    if (q->ndim != 4 || k->ndim != 4 || (q->shape[0] != k->shape[0] && !sequence) || q->shape[3] != k->shape[3])
         return gr_op_fail(node, "expected q [B,T,H,D], k and v [B,S,G,D]");
     if (k->shape[2] < 1 || q->shape[2] % k->shape[2])
         return gr_op_fail(node, "%lld heads cannot share %lld key/value heads", (long long)q->shape[2],
@@ -32,6 +46,14 @@ static gr_status check_attention(const gr_tensor *node)
     return s;
 }
 
+static gr_status check_sequence(const gr_tensor *node)
+{
+    if (gr_in(node, SEQUENCE) && gr_in(node, SEGMENT))
+        return gr_op_fail(node, "segments are of the tokens at hand, not of a cache's sequences");
+    gr_status s = gr_expect_dtype(node, SEQUENCE, GR_I64);
+    return s == GR_OK ? gr_expect_shape(node, SEQUENCE, 1, gr_in(node, Q)->shape) : s;
+}
+
 static gr_spec lse_spec(const gr_spec *q)
 {
     int64_t shape[] = {q->shape[0], q->shape[2], q->shape[1]};
@@ -40,7 +62,9 @@ static gr_spec lse_spec(const gr_spec *q)
 
 static gr_status infer_attention(const gr_tensor *node, gr_spec *out)
 {
-    gr_status s = check_attention(node);
+    gr_status s = check_attention(node, gr_in(node, SEQUENCE));
+    if (s == GR_OK)
+        s = check_sequence(node);
     if (s != GR_OK)
         return s;
     out[0] = *gr_in(node, Q);
@@ -51,7 +75,7 @@ static gr_status infer_attention(const gr_tensor *node, gr_spec *out)
 static gr_status infer_attention_grad(const gr_tensor *node, gr_spec *out)
 {
     const gr_spec *q = gr_in(node, Q);
-    gr_status s = check_attention(node);
+    gr_status s = check_attention(node, NULL);
     if (s != GR_OK)
         return s;
     gr_spec lse = lse_spec(q);
@@ -142,9 +166,21 @@ static gr_tensor *keys(gr_tensor *x, gr_dtype acc)
     return gr_permute(gr_cast(x, acc), (int[]){0, 2, 1, 3});
 }
 
-static gr_status compose_attention(const gr_tensor *node, gr_tensor *const *in, gr_tensor **out)
+/* The inputs that both ops take, those of the cache's sequences picked. */
+static void pick_sequences(gr_tensor *const *in, int n_in, gr_tensor **picked)
+{
+    for (int i = 0; i < N_BOTH; i++)
+        picked[i] = i < n_in ? in[i] : NULL;
+    for (int i = K; n_in > SEQUENCE && in[SEQUENCE] && i <= K_POS; i++)
+        if (picked[i] && i != Q_POS)
+            picked[i] = gr_gather(picked[i], in[SEQUENCE]);
+}
+
+static gr_status compose_attention(const gr_tensor *node, gr_tensor *const *given, gr_tensor **out)
 {
     dims n = dims_of(node);
+    gr_tensor *in[N_BOTH];
+    pick_sequences(given, node->n_in, in);
     gr_dtype acc = gr_accumulator(node->spec.dtype);
     gr_tensor *q = to_groups(gr_cast(in[Q], acc), &n), *k = keys(in[K], acc), *v = keys(in[V], acc);
     gr_tensor *mask = visible(node, in, &n);
@@ -169,7 +205,7 @@ static gr_status compose_attention(const gr_tensor *node, gr_tensor *const *in, 
 static gr_status compose_attention_grad(const gr_tensor *node, gr_tensor *const *in, gr_tensor **out)
 {
     dims n = dims_of(node);
-    gr_dtype dtype = node->spec.dtype, acc = gr_accumulator(dtype);
+    gr_dtype dtype = node->spec.dtype, narrow = gr_in(node, K)->dtype, acc = gr_accumulator(dtype);
     gr_tensor *q = to_groups(gr_cast(in[Q], acc), &n), *k = keys(in[K], acc), *v = keys(in[V], acc);
     gr_tensor *o = to_groups(gr_cast(in[OUT], acc), &n), *d = to_groups(gr_cast(in[D_OUT], acc), &n);
     gr_tensor *lse = gr_reshape(in[LSE], 4, (int64_t[]){n.b, n.g, n.r * n.t, 1});
@@ -178,24 +214,27 @@ static gr_status compose_attention_grad(const gr_tensor *node, gr_tensor *const 
     gr_tensor *ds = gr_mul(p, gr_sub(gr_matmul(d, v, false, true), dot));
     ds = gr_scale(ds, ((const gr_attention_attr *)node->attr)->scale);
     out[0] = gr_cast(from_groups(gr_matmul(ds, k, false, false), &n), dtype);
-    out[1] = gr_cast(gr_permute(gr_matmul(ds, q, true, false), (int[]){0, 2, 1, 3}), dtype);
-    out[2] = gr_cast(gr_permute(gr_matmul(p, d, true, false), (int[]){0, 2, 1, 3}), dtype);
+    out[1] = gr_cast(gr_permute(gr_matmul(ds, q, true, false), (int[]){0, 2, 1, 3}), narrow);
+    out[2] = gr_cast(gr_permute(gr_matmul(p, d, true, false), (int[]){0, 2, 1, 3}), narrow);
     return gr_built(in[0], out[2]);
 }
 
 static gr_status grad_attention(gr_grad_args *a)
 {
-    gr_tensor *in[N_BACKWARD] = {0};
-    for (int i = 0; i < a->node->n_in; i++)
-        in[i] = a->node->in[i];
+    const gr_tensor *node = a->node;
+    gr_tensor *in[N_BACKWARD] = {0}, *sequence = node->n_in > SEQUENCE ? node->in[SEQUENCE] : NULL;
+    pick_sequences(node->in, node->n_in, in);
     in[OUT] = a->out[0];
     in[LSE] = a->out[1];
     in[D_OUT] = a->d_out[0];
-    gr_tensor *d = gr_node(a->node->graph, &gr_op_attention_grad, in, N_BACKWARD, a->node->attr);
+    gr_tensor *d = gr_node(node->graph, &gr_op_attention_grad, in, N_BACKWARD, node->attr);
     for (int i = Q; i <= V; i++)
         if (a->need[i])
             a->d_in[i] = gr_output(d, i);
-    return gr_built(a->node, d);
+    for (int i = K; sequence && i <= V; i++)
+        if (a->need[i])
+            a->d_in[i] = gr_scatter_add(gr_fill_like(node->in[i], 0), sequence, a->d_in[i]);
+    return gr_built(node, d);
 }
 
 /* ---- samples ------------------------------------------------------------------------------------------------ */
@@ -203,32 +242,34 @@ static gr_status grad_attention(gr_grad_args *a)
 static const struct call {
     int64_t b, t, h, d, s, g;
     gr_attention_attr attr;
-    bool positions, segments;
+    bool positions, segments, wide; /* wide: q in f32 whatever k and v are */
+    int64_t sequences;              /* of the cache; 0: one for each b */
 } calls[] = {
-    {1, 1, 1, 4, 1, 1, {0.5f, true, 0}, false, false},
-    {2, 5, 2, 8, 5, 2, {0.35f, true, 0}, false, false},
-    {1, 7, 4, 16, 7, 2, {0.25f, true, 0}, false, false},
-    {2, 6, 2, 8, 6, 1, {0.3f, true, 3}, false, false},
-    {2, 9, 2, 8, 9, 2, {0.3f, true, 0}, false, true},
-    {1, 3, 2, 8, 10, 2, {0.3f, true, 0}, false, false}, /* behind a prefix */
-    {2, 3, 4, 8, 12, 2, {0.3f, true, 5}, true, false},  /* a cache in any order */
-    {1, 4, 2, 10, 6, 2, {0.3f, false, 0}, false, false},
-    {1, 0, 2, 8, 3, 2, {0.3f, true, 0}, false, false},
-    {1, 70, 2, 8, 70, 1, {0.3f, true, 0}, false, false},
+    {1, 1, 1, 4, 1, 1, {0.5f, true, 0}, false, false, false, 0},
+    {2, 5, 2, 8, 5, 2, {0.35f, true, 0}, false, false, false, 0},
+    {1, 7, 4, 16, 7, 2, {0.25f, true, 0}, false, false, true, 0},
+    {2, 6, 2, 8, 6, 1, {0.3f, true, 3}, false, false, false, 0},
+    {2, 9, 2, 8, 9, 2, {0.3f, true, 0}, false, true, false, 0},
+    {1, 3, 2, 8, 10, 2, {0.3f, true, 0}, false, false, false, 0}, /* behind a prefix */
+    {2, 3, 4, 8, 12, 2, {0.3f, true, 5}, true, false, false, 0},  /* a cache in any order */
+    {1, 4, 2, 10, 6, 2, {0.3f, false, 0}, false, false, false, 0},
+    {1, 0, 2, 8, 3, 2, {0.3f, true, 0}, false, false, false, 0},
+    {1, 70, 2, 8, 70, 1, {0.3f, true, 0}, false, false, false, 0},
+    {2, 3, 4, 8, 12, 2, {0.3f, true, 5}, true, false, false, 3}, /* of some of a cache's sequences */
+    {3, 1, 6, 20, 140, 2, {0.3f, true, 0}, false, false, true, 2},
+    {1, 1, 4, 16, 9, 4, {0.3f, true, 0}, false, false, true, 4},
 };
 
-static bool sample_attention(int i, gr_sample *s)
+static void sample_both(const struct call *c, int64_t sequences, gr_sample *s)
 {
-    if (i >= (int)(sizeof calls / sizeof calls[0]))
-        return false;
-    const struct call *c = &calls[i];
     *(gr_attention_attr *)(void *)s->attr.bytes = c->attr;
     gr_sample_float(s, -1, 1, GR_DIMS(c->b, c->t, c->h, c->d));
-    gr_sample_float(s, -1, 1, GR_DIMS(c->b, c->s, c->g, c->d));
-    gr_sample_float(s, -1, 1, GR_DIMS(c->b, c->s, c->g, c->d));
+    s->in[Q].is_stat = c->wide;
+    gr_sample_float(s, -1, 1, GR_DIMS(sequences, c->s, c->g, c->d));
+    gr_sample_float(s, -1, 1, GR_DIMS(sequences, c->s, c->g, c->d));
     if (c->positions) {
         gr_sample_index(s, 4, 12, GR_DIMS(c->b, c->t));
-        gr_sample_index(s, -1, 12, GR_DIMS(c->b, c->s));
+        gr_sample_index(s, -1, 12, GR_DIMS(sequences, c->s));
     } else {
         gr_sample_absent(s);
         gr_sample_absent(s);
@@ -237,28 +278,44 @@ static bool sample_attention(int i, gr_sample *s)
         gr_sample_index(s, 0, 2, GR_DIMS(c->b, c->t));
     else
         gr_sample_absent(s);
+}
+
+enum { CALLS = sizeof calls / sizeof calls[0] };
+
+static bool sample_attention(int i, gr_sample *s)
+{
+    if (i >= CALLS)
+        return false;
+    sample_both(&calls[i], calls[i].sequences ? calls[i].sequences : calls[i].b, s);
+    if (calls[i].sequences)
+        gr_sample_index(s, 0, calls[i].sequences, 1, &calls[i].b);
+    else
+        gr_sample_absent(s);
     return true;
 }
 
 /* lse so large that every p is below 1, as it is for a real one. */
 static bool sample_attention_grad(int i, gr_sample *s)
 {
-    if (!sample_attention(i, s))
+    if (i >= CALLS)
         return false;
     const struct call *c = &calls[i];
+    sample_both(c, c->b, s);
     gr_sample_float(s, -1, 1, GR_DIMS(c->b, c->t, c->h, c->d));
     gr_sample_float(s, 3, 4, GR_DIMS(c->b, c->h, c->t));
-    s->in[LSE].is_stat = true;
     gr_sample_float(s, -1, 1, GR_DIMS(c->b, c->t, c->h, c->d));
+    s->in[LSE].is_stat = true;
+    s->in[OUT].is_stat = s->in[D_OUT].is_stat = c->wide;
     return true;
 }
 
 const gr_op gr_op_attention = {
     .name = "attention",
-    .doc = "q [B,T,H,D], k and v [B,S,G,D], q_pos [B,T], k_pos [B,S], segment [B,T]: softmax(scale q k^T + mask) v, "
-           "[B,T,H,D]; saves the log-sum-exp of every row [B,H,T], 0 where nothing is visible (Dao et al. 2022)",
+    .doc = "q [B,T,H,D], k and v [N,S,G,D] of q's dtype or a narrower one, q_pos [B,T], k_pos [N,S], segment [B,T], "
+           "sequence i64 [B], which of N each b reads (left out: its own): softmax(scale q k^T + mask) v, [B,T,H,D]; "
+           "saves the log-sum-exp of every row [B,H,T], 0 where nothing is visible (Dao et al. 2022)",
     .inputs = N_FORWARD,
-    .optional = 1u << Q_POS | 1u << K_POS | 1u << SEGMENT,
+    .optional = 1u << Q_POS | 1u << K_POS | 1u << SEGMENT | 1u << SEQUENCE,
     .outputs = 2,
     .attr_size = sizeof(gr_attention_attr),
     .infer = infer_attention,
@@ -269,7 +326,7 @@ const gr_op gr_op_attention = {
 
 const gr_op gr_op_attention_grad = {
     .name = "attention_grad",
-    .doc = "the inputs of attention, its output, its log-sum-exp, d [B,T,H,D]: dq, dk, dv",
+    .doc = "the inputs of attention but for sequence, its output, its log-sum-exp, d [B,T,H,D]: dq, dk, dv",
     .inputs = N_BACKWARD,
     .optional = 1u << Q_POS | 1u << K_POS | 1u << SEGMENT,
     .outputs = 3,
@@ -288,6 +345,6 @@ gr_tensor *gr_attention(gr_tensor *q, gr_tensor *k, gr_tensor *v, const gr_atten
     gr_attention_attr a = {.scale = o->scale, .causal = o->causal, .window = o->window};
     if (a.scale == 0 && q->spec.ndim == 4)
         a.scale = (float)(1 / sqrt((double)q->spec.shape[3]));
-    gr_tensor *in[] = {q, k, v, o->q_pos, o->k_pos, o->segment};
+    gr_tensor *in[] = {q, k, v, o->q_pos, o->k_pos, o->segment, o->sequence};
     return gr_node(q->graph, &gr_op_attention, in, N_FORWARD, &a);
 }

@@ -19,13 +19,15 @@ static gr_status infer_assign(const gr_tensor *node, gr_spec *out)
 static gr_status infer_write_rows(const gr_tensor *node, gr_spec *out)
 {
     const gr_spec *p = gr_in(node, 0), *v = gr_in(node, 1);
-    bool same = p->ndim == v->ndim && p->ndim >= (gr_dtype_is_block(p->dtype) ? 3 : 2) && p->shape[0] == v->shape[0];
+    int dims = gr_dtype_is_block(p->dtype) ? 3 : 2;
+    bool same = p->ndim == v->ndim && p->ndim >= dims && (p->shape[0] == v->shape[0] || gr_in(node, 3));
     for (int i = 2; same && i < p->ndim; i++)
         same = p->shape[i] == v->shape[i];
     if (!same)
         return gr_op_fail(node, "expected param [B, S, ..] and value [B, T, ..]");
     if (gr_expect_dtype(node, 1, p->dtype) != GR_OK || gr_expect_dtype(node, 2, GR_I64) != GR_OK ||
-        gr_expect_shape(node, 2, 2, v->shape) != GR_OK)
+        gr_expect_shape(node, 2, 2, v->shape) != GR_OK || gr_expect_dtype(node, 3, GR_I64) != GR_OK ||
+        gr_expect_shape(node, 3, 1, v->shape) != GR_OK)
         return GR_ERR_ARGUMENT;
     (void)out;
     return GR_OK;
@@ -44,11 +46,19 @@ static bool sample_assign(int i, gr_sample *s)
 
 static bool sample_write_rows(int i, gr_sample *s)
 {
-    if (i >= 2)
+    static const struct {
+        int64_t sequences, value[4];
+        bool given; /* which sequence each row goes to */
+    } calls[] = {{2, {2, 4, 3, 5}, false}, {2, {2, 1, 3, 5}, false}, {4, {3, 2, 3, 5}, true}, {3, {1, 6, 3, 5}, true}};
+    if (i >= (int)(sizeof calls / sizeof calls[0]))
         return false;
-    gr_sample_state(s, -1, 1, GR_DIMS(2, 9, 3, 5));
-    gr_sample_float(s, -1, 1, 4, i ? (int64_t[]){2, 1, 3, 5} : (int64_t[]){2, 4, 3, 5});
-    gr_sample_index(s, -1, 9, 2, i ? (int64_t[]){2, 1} : (int64_t[]){2, 4});
+    gr_sample_state(s, -1, 1, GR_DIMS(calls[i].sequences, 9, 3, 5));
+    gr_sample_float(s, -1, 1, 4, calls[i].value);
+    gr_sample_index(s, -1, 9, 2, calls[i].value);
+    if (calls[i].given)
+        gr_sample_index(s, 0, calls[i].sequences, 1, calls[i].value);
+    else
+        gr_sample_absent(s);
     return true;
 }
 
@@ -80,9 +90,11 @@ const gr_op gr_op_assign_add = {
 
 const gr_op gr_op_write_rows = {
     .name = "write_rows",
-    .doc = "param [B,S,..], value [B,T,..], slot i64 [B,T]: param[b, slot[b,t]] = value[b, t] in the order of t; slot "
-           "-1 writes nothing, one outside [-1, S) is an error at run time",
-    .inputs = 3,
+    .doc = "param [N,S,..], value [B,T,..], slot i64 [B,T], sequence i64 [B] (left out: b): param[sequence[b], "
+           "slot[b,t]] = value[b,t], in the order of b and t; slot -1 writes nothing, one outside [-1, S) is an error "
+           "at run time, as is a sequence outside [0, N)",
+    .inputs = 4,
+    .optional = 1u << 3,
     .outputs = 1,
     .flags = GR_OP_EFFECT | GR_OP_BLOCKS,
     .writes = 1,
@@ -101,9 +113,10 @@ gr_tensor *gr_assign_add(gr_tensor *param, gr_tensor *value)
     return gr_binary(&gr_op_assign_add, param, value);
 }
 
-gr_tensor *gr_write_rows(gr_tensor *param, gr_tensor *value, gr_tensor *slot)
+gr_tensor *gr_write_rows(gr_tensor *param, gr_tensor *value, gr_tensor *slot, gr_tensor *sequence)
 {
-    return gr_ternary(&gr_op_write_rows, param, value, slot);
+    gr_tensor *in[] = {param, value, slot, sequence};
+    return param && value && slot ? gr_node(param->graph, &gr_op_write_rows, in, 4, NULL) : NULL;
 }
 
 /* ---- optimizers --------------------------------------------------------------------------------------------- */

@@ -12,7 +12,6 @@
 typedef struct entry {
     gr_entry e;
     gr_address data;
-    bool is_alias;  /* data is another's */
     bool is_mapped; /* data lies in a file, read-only */
 } entry;
 
@@ -39,7 +38,7 @@ void gr_store_free(gr_store *s)
     if (!s)
         return;
     for (size_t i = 0; i < s->n; i++) {
-        if (s->entries[i].data && !s->entries[i].is_alias && !s->entries[i].is_mapped)
+        if (s->entries[i].data && !s->entries[i].is_mapped)
             gr_device_free(s->device, s->entries[i].data, s->entries[i].e.bytes);
         gr_free((char *)s->entries[i].e.name);
     }
@@ -166,21 +165,6 @@ gr_address gr_store_data(gr_store *s, int index)
             gr_fail_in("%s", e->e.name);
     }
     return e->data;
-}
-
-gr_status gr_store_alias(gr_store *s, int index, gr_store *of, int of_index, size_t offset)
-{
-    entry *e = &s->entries[index];
-    gr_address data = gr_store_data(of, of_index);
-    if (!data)
-        return gr_error_status();
-    if (e->data && !e->is_alias && !e->is_mapped)
-        gr_device_free(s->device, e->data, e->e.bytes);
-    e->data = data + offset;
-    e->is_alias = true;
-    e->is_mapped = false;
-    s->device->generation++; /* what programs have bound is no longer true */
-    return GR_OK;
 }
 
 gr_status gr_store_copy(gr_store *s, int index, size_t from, size_t to, size_t bytes)

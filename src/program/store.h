@@ -8,9 +8,6 @@ gr_device *gr_store_device(const gr_store *s);
 /* The tensor's memory on the device, taken (and zeroed) now if it has not been; 0 when it cannot be had. */
 gr_address gr_store_data(gr_store *s, int index);
 bool gr_store_has_data(const gr_store *s, int index);
-/* Tensor `index` becomes the part of tensor `of_index` of `of` that begins `offset` bytes in, and has no memory of its own
- * any more; programs see it from their next run on. `of` must outlive s. */
-gr_status gr_store_alias(gr_store *s, int index, gr_store *of, int of_index, size_t offset);
 /* Copies bytes of one tensor, which has data, to another place of it, on the device. */
 gr_status gr_store_copy(gr_store *s, int index, size_t from, size_t to, size_t bytes);
 /* A tensor without data becomes these bytes, which must outlive the store and may be at any address: used where they

@@ -15,7 +15,8 @@
 #include <math.h>
 #include <string.h>
 
-enum { Q, K, V, Q_POS, K_POS, SEGMENT, OUT, LSE, D_OUT };
+enum { Q, K, V, Q_POS, K_POS, SEGMENT, SEQUENCE };
+enum { OUT = SEQUENCE, LSE, D_OUT }; /* of the gradient */
 enum { LANES = GR_ATTENTION_LANES, KEYS = GR_ATTENTION_KEYS, VECTOR = 16, ENOUGH_PIECES = 16, LEAST_KEYS = 256 };
 
 typedef void (*step_fn)(gr_attention_tile *, const gr_attention_keys *);
@@ -30,6 +31,7 @@ typedef struct attention {
     int64_t worker, partial;   /* floats of a worker's scratch, of a part's result */
     float *workers, *partials; /* both in the call's scratch */
     bool direct_k, direct_v;   /* keys can be read where they lie */
+    const int64_t *sequence;   /* [b] whose keys each reads; NULL: its own */
     step_fn step;
     void (*transpose)(float *, int64_t, int64_t, const float *, int64_t, int64_t, int64_t);
     void (*scale)(float *, const float *, float, int64_t);
@@ -39,7 +41,7 @@ typedef struct attention {
 static bool supports(const gr_device *d, const gr_tensor *node)
 {
     (void)d;
-    return gr_row_dtype(node->spec.dtype);
+    return gr_row_dtype(node->spec.dtype) && gr_row_dtype(gr_in(node, K)->dtype);
 }
 
 static int64_t up(int64_t n, int64_t step)
@@ -110,6 +112,11 @@ static const int64_t *indices(const gr_call *c, int i, int64_t from)
     return i < c->n_in && c->in[i].data ? (const int64_t *)c->in[i].data + from : NULL;
 }
 
+static int64_t sequence_of(const attention *a, int64_t b)
+{
+    return a->sequence ? a->sequence[b] : b;
+}
+
 static void load_mask(const attention *a, gr_attention_tile *t, int64_t b)
 {
     const gr_attention_attr *attr = a->call->attr;
@@ -120,7 +127,7 @@ static void load_mask(const attention *a, gr_attention_tile *t, int64_t b)
     m->shared = a->shared;
     m->position = a->s - a->t;
     m->keys = a->s;
-    m->k_pos = indices(a->call, K_POS, b * a->s);
+    m->k_pos = indices(a->call, K_POS, sequence_of(a, b) * a->s);
     m->segment = indices(a->call, SEGMENT, b * a->s);
     m->given = q_pos || m->k_pos;
     for (int64_t l = 0; l < LANES; l++) {
@@ -157,7 +164,7 @@ static int64_t load_keys(const attention *a, int operand, int64_t b, int64_t g, 
                          float *buffer, const float **keys)
 {
     const gr_operand *x = &a->call->in[operand];
-    int64_t position = b * x->stride[0] + first * x->stride[1] + g * x->stride[2];
+    int64_t position = sequence_of(a, b) * x->stride[0] + first * x->stride[1] + g * x->stride[2];
     if (direct) {
         *keys = (const float *)x->data + position;
         return x->stride[1];
@@ -349,6 +356,10 @@ static gr_status run_forward(const gr_call *c)
 {
     attention a = forward_of(c);
     int64_t tiles = a.b * a.g * a.tiles;
+    gr_status s = gr_sequences_check(c, SEQUENCE, c->in[K].shape[0]);
+    if (s != GR_OK)
+        return s;
+    a.sequence = indices(c, SEQUENCE, 0);
     pick(&a);
     a.step = GR_ISA_PICK(gr_attention_forward);
     a.workers = c->scratch;
@@ -370,7 +381,7 @@ static attention backward_of(const gr_call *c)
     a.parts = groups > 0 && groups < ENOUGH_PIECES ? up(ENOUGH_PIECES, groups) : 1;
     a.parts = a.parts < a.tiles ? a.parts : a.tiles > 0 ? a.tiles : 1;
     a.part = up(a.tiles, a.parts);
-    a.sums = c->in[Q].dtype == GR_F32 ? a.parts - 1 : a.parts;
+    a.sums = c->in[K].dtype == GR_F32 ? a.parts - 1 : a.parts;
     a.worker = (5 * LANES + 2 * KEYS) * a.row + 2 * KEYS * LANES + a.row;
     a.partial = 2 * a.s * a.d;
     return a;

@@ -3,7 +3,7 @@
 #ifndef GR_BACKEND_CPU_ATTENTION_KERNELS_H
 #define GR_BACKEND_CPU_ATTENTION_KERNELS_H
 
-#include "backend/cpu/isa.h"
+#include "backend/cpu/gemm_kernels.h"
 
 /* Queries of a tile, a multiple of every level's vector and gemm's widest tile; keys of a block. */
 enum { GR_ATTENTION_LANES = 48, GR_ATTENTION_KEYS = 128 };
@@ -60,7 +60,8 @@ typedef struct gr_attention_one {
     int64_t lanes;           /* heads rounded up to vectors */
     const int64_t *key_head; /* [heads] where in a key's row the values of its head begin */
     const float *q;          /* [heads][row], times scale */
-    const float *k, *v;      /* rows of key s at s k_row and s v_row */
+    gr_gemm_kind kind;       /* what keys and values are */
+    const void *k, *v;       /* rows of key s at s k_row and s v_row, counted in elements */
     int64_t k_row, v_row;
     int64_t n;                     /* keys that are seen, 1 at least */
     int32_t at[GR_ATTENTION_KEYS]; /* [n] which */

@@ -7,10 +7,12 @@
 #include "op/attr.h"
 #include "op/op.h"
 
+#include "base/dtype.h"
+
 #include <math.h>
 #include <string.h>
 
-enum { Q, K, V, Q_POS, K_POS, SEGMENT };
+enum { Q, K, V, Q_POS, K_POS, SEGMENT, SEQUENCE };
 enum { KEYS = GR_ATTENTION_KEYS, VECTOR = 16 };
 
 typedef struct one {
@@ -26,8 +28,8 @@ typedef struct one {
 static bool supports(const gr_device *d, const gr_tensor *node)
 {
     (void)d;
-    return node->spec.dtype == GR_F32 && node->spec.shape[1] == 1 && gr_in(node, K)->shape[1] > 0 &&
-           (node->n_in <= SEGMENT || !node->in[SEGMENT]);
+    return node->spec.dtype == GR_F32 && gr_row_dtype(gr_in(node, K)->dtype) && node->spec.shape[1] == 1 &&
+           gr_in(node, K)->shape[1] > 0 && !gr_in(node, SEGMENT);
 }
 
 static one one_of(const gr_call *c)
@@ -53,16 +55,24 @@ static const int64_t *indices(const gr_call *c, int i)
     return i < c->n_in ? c->in[i].data : NULL;
 }
 
-/* The keys of a block that sequence b's token sees, counted from the block's first. */
+/* Whose keys token b reads. */
+static int64_t sequence_of(const one *a, int64_t b)
+{
+    const int64_t *sequence = indices(a->call, SEQUENCE);
+    return sequence ? sequence[b] : b;
+}
+
+/* The keys of a block that token b sees, counted from the block's first. */
 static int64_t seen(const one *a, int64_t b, int64_t first, int32_t *at)
 {
     const gr_attention_attr *attr = a->call->attr;
     const int64_t *q_pos = indices(a->call, Q_POS), *k_pos = indices(a->call, K_POS);
     int64_t position = q_pos ? q_pos[b] : a->s - 1, n = 0;
+    k_pos = k_pos ? k_pos + sequence_of(a, b) * a->s : NULL;
     int64_t upto = attr->causal ? position : INT64_MAX;
     int64_t after = attr->window && position >= attr->window ? position - attr->window : -1;
     for (int64_t i = 0; i < KEYS && first + i < a->s; i++) {
-        int64_t key = k_pos ? k_pos[b * a->s + first + i] : first + i;
+        int64_t key = k_pos ? k_pos[first + i] : first + i;
         at[n] = (int32_t)i;
         n += key > after && key <= upto;
     }
@@ -79,6 +89,11 @@ static void load_heads(const one *a, int64_t b, float *queries, int64_t *key_hea
         a->scale(to, from, ((const gr_attention_attr *)a->call->attr)->scale, a->d);
         key_head[h] = h / (a->h / a->g) * a->d;
     }
+}
+
+static const void *row_at(const gr_operand *x, int64_t sequence, int64_t row)
+{
+    return (const char *)x->data + gr_dtype_size(x->dtype, sequence * x->stride[0] + row * x->stride[1]);
 }
 
 static void forward_block(void *ctx, int64_t piece, int worker)
@@ -105,8 +120,9 @@ static void forward_block(void *ctx, int64_t piece, int worker)
         memset(o.scores, 0, (size_t)(KEYS * a->lanes) * sizeof *o.scores); /* lanes that are no heads */
     o.k_row = k->stride[1];
     o.v_row = v->stride[1];
-    o.k = (const float *)k->data + b * k->stride[0] + first * o.k_row;
-    o.v = (const float *)v->data + b * v->stride[0] + first * o.v_row;
+    o.k = row_at(k, sequence_of(a, b), first);
+    o.v = row_at(v, sequence_of(a, b), first);
+    o.kind = k->dtype == GR_F32 ? GR_GEMM_F32 : k->dtype == GR_F16 ? GR_GEMM_F16 : GR_GEMM_BF16;
     a->forward(&o);
 }
 
@@ -141,6 +157,9 @@ static void join_blocks(void *ctx, int64_t piece, int worker)
 static gr_status run(const gr_call *c)
 {
     one a = one_of(c);
+    gr_status s = gr_sequences_check(c, SEQUENCE, c->in[K].shape[0]);
+    if (s != GR_OK)
+        return s;
     a.forward = GR_ISA_PICK(gr_attention_one_forward);
     a.scale = GR_ISA_PICK(gr_row_scale);
     a.workers = c->scratch;

@@ -299,25 +299,23 @@ static gr_status run_assign_add(const gr_call *call)
     return GR_OK;
 }
 
-/* param [B, S, ..], value [B, T, ..], slot [B, T]. All slots are looked at before anything is written. */
+/* param [N, S, ..], value [B, T, ..], slot [B, T], sequence [B]. */
 static gr_status run_write_rows(const gr_call *call)
 {
     const gr_operand *param = &call->in[0], *value = &call->in[1], *slot = &call->in[2];
-    const int64_t *slots = slot->data;
+    const int64_t *slots = slot->data, *sequence = call->n_in > 3 ? call->in[3].data : NULL;
     int64_t t = value->shape[1], s = param->shape[1], count = gr_operand_count(slot), row = 1;
     for (int d = 2; d < param->ndim; d++)
         row *= param->shape[d];
     size_t bytes = gr_dtype_size(param->dtype, row);
-    for (int64_t i = 0; i < count; i++) {
-        gr_status st = gr_fault_check(call, GR_FAULT_SLOT, slots[i], i, -1, s);
-        if (st != GR_OK)
-            return st;
-    }
-    for (int64_t i = 0; i < count; i++)
+    gr_status st = gr_ref_check_rows(call);
+    for (int64_t i = 0; st == GR_OK && i < count; i++) {
+        int64_t to = sequence ? sequence[i / t] : i / t;
         if (slots[i] >= 0 && bytes)
-            memcpy((char *)param->data + (size_t)(i / t * s + slots[i]) * bytes,
+            memcpy((char *)param->data + (size_t)(to * s + slots[i]) * bytes,
                    (const char *)value->data + (size_t)i * bytes, bytes);
-    return GR_OK;
+    }
+    return st;
 }
 
 const gr_kernel gr_cpu_layout_kernels[] = {

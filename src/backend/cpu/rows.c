@@ -67,6 +67,16 @@ void gr_row_store(const gr_operand *o, int64_t row, int64_t n, const float *valu
         gr_dtype_get(o->dtype)->from_f32(values, row_at(o, row, n), n);
 }
 
+gr_status gr_sequences_check(const gr_call *call, int input, int64_t n)
+{
+    const gr_operand *o = &call->in[input];
+    const int64_t *sequence = input < call->n_in ? o->data : NULL;
+    gr_status s = GR_OK;
+    for (int64_t b = 0; s == GR_OK && sequence && b < o->shape[0]; b++)
+        s = gr_fault_check(call, GR_FAULT_SEQUENCE, sequence[b], b, 0, n);
+    return s;
+}
+
 const float *gr_head_read(const gr_operand *x, int64_t position, int64_t d, float *buffer)
 {
     const gr_dtype_info *info = gr_dtype_get(x->dtype);

@@ -48,6 +48,9 @@ static inline const char *gr_call_label(const gr_call *c, char *buf, size_t size
     return c->node ? gr_tensor_label(c->node, buf, size) : c->op->name;
 }
 
+/* Fails unless every one of an optional index of sequences, an operand of i64, is below n. */
+gr_status gr_sequences_check(const gr_call *call, int input, int64_t n);
+
 /* Element i of an index, i64 or i32, that lies contiguous. */
 static inline int64_t gr_index_at(const gr_operand *index, int64_t i)
 {

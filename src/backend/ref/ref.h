@@ -45,5 +45,7 @@ size_t gr_ref_scatter_add_scratch(const gr_call *call);
 /* A row of f32, where values share blocks. */
 size_t gr_ref_cast_scratch(const gr_call *call);
 size_t gr_ref_matmul_scratch(const gr_call *call);
+/* Looks at all indices of a write_rows, so that a bad one leaves the cache as it was. */
+gr_status gr_ref_check_rows(const gr_call *call);
 
 #endif

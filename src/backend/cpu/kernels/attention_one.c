@@ -3,10 +3,11 @@
 #include "backend/cpu/attention_kernels.h"
 #include "backend/cpu/kernels/isa_suffix.h"
 #include "backend/cpu/kernels/vec.h"
+#include "backend/cpu/kernels/widen.h"
 
 #include <string.h>
 
-enum { FOUR = 4, LINE = 16, AHEAD = 3072 };
+enum { FOUR = 4, LINE = 64, AHEAD = 12288 /* bytes */ };
 
 /* Two shuffles for any four sums: element by element a0 b0 a2 b2 .. and a1 b1 a3 b3 .., pair by pair the same. */
 #if defined(__clang__)
@@ -49,40 +50,43 @@ GR_INLINE quad four_sums(const gr_vec *v)
 }
 
 /* to[i] = head h + i of q · its part of the key's row, each summed alike. Past the last head it is the last again. */
-GR_INLINE void four_dots(const gr_attention_one *o, int64_t h, const float *key, float *to)
+GR_INLINE void four_dots(const gr_attention_one *o, int64_t h, const char *key, float *to, const gr_gemm_kind kind)
 {
-    const float *q[FOUR], *k[FOUR];
+    const int64_t size = gr_kind_bytes(kind);
+    const float *q[FOUR];
+    const char *k[FOUR];
     gr_vec sum[FOUR] = {{0}};
     for (int64_t i = 0; i < FOUR; i++) {
         int64_t head = h + i < o->heads ? h + i : o->heads - 1;
         q[i] = o->q + head * o->row;
-        k[i] = key + o->key_head[head];
+        k[i] = key + o->key_head[head] * size;
     }
     int64_t at = 0;
     for (; at + GR_LANES <= o->d; at += GR_LANES)
         for (int i = 0; i < FOUR; i++)
-            sum[i] += gr_vec_load(q[i] + at) * gr_vec_load(k[i] + at);
+            sum[i] += gr_vec_load(q[i] + at) * gr_widen(k[i] + at * size, kind);
     *(quad_mem *)to = four_sums(sum);
     for (; at < o->d; at++)
         for (int i = 0; i < FOUR; i++)
-            to[i] += q[i][at] * k[i][at];
+            to[i] += q[i][at] * gr_widen_one(k[i] + at * size, kind);
 }
 
 /* Asks for what lies AHEAD of a row: memory's own guesses come late. */
-GR_INLINE void ask(const float *row, int64_t n)
+GR_INLINE void ask(const char *row, int64_t bytes)
 {
-    for (int64_t at = 0; at < n; at += LINE)
+    for (int64_t at = 0; at < bytes; at += LINE)
         __builtin_prefetch(row + at + AHEAD, 0, 2); /* not the first level: its few misses are for loads */
 }
 
-static void score(const gr_attention_one *o)
+GR_INLINE void score(const gr_attention_one *o, const gr_gemm_kind kind)
 {
+    const int64_t bytes = o->k_row * gr_kind_bytes(kind);
     for (int64_t i = 0; i < o->n; i++) {
-        const float *key = o->k + o->at[i] * o->k_row;
+        const char *key = (const char *)o->k + o->at[i] * bytes;
         float *to = o->scores + i * o->lanes;
-        ask(key, o->k_row);
+        ask(key, bytes);
         for (int64_t h = 0; h < o->heads; h += FOUR)
-            four_dots(o, h, key, to + h);
+            four_dots(o, h, key, to + h, kind);
     }
 }
 
@@ -103,33 +107,50 @@ static void soften(const gr_attention_one *o, int64_t h)
 }
 
 /* Two keys at a time: half the traffic of out, which stays in the first-level cache. */
-static void weigh(const gr_attention_one *o)
+GR_INLINE void weigh(const gr_attention_one *o, const gr_gemm_kind kind)
 {
     const int64_t heads = o->heads, d = o->d, row = o->row, *key_head = o->key_head; /* not read again behind stores */
+    const int64_t size = gr_kind_bytes(kind), bytes = o->v_row * size;
     for (int64_t i = 0; i < o->n; i += 2) {
         bool two = i + 1 < o->n;
-        const float *v0 = o->v + o->at[i] * o->v_row, *v1 = two ? o->v + o->at[i + 1] * o->v_row : v0;
+        const char *v0 = (const char *)o->v + o->at[i] * bytes,
+                   *v1 = two ? (const char *)o->v + o->at[i + 1] * bytes : v0;
         const float *p = o->scores + i * o->lanes;
-        ask(v0, o->v_row);
-        ask(v1, o->v_row);
+        ask(v0, bytes);
+        ask(v1, bytes);
         float *out = o->out;
         for (int64_t h = 0; h < heads; h++, out += row) {
-            const float *a = v0 + key_head[h], *b = v1 + key_head[h];
+            const char *a = v0 + key_head[h] * size, *b = v1 + key_head[h] * size;
             const float pa = p[h], pb = two ? p[o->lanes + h] : 0;
             int64_t at = 0;
             for (; at + GR_LANES <= d; at += GR_LANES)
-                gr_vec_store(out + at, gr_vec_load(out + at) + pa * gr_vec_load(a + at) + pb * gr_vec_load(b + at));
+                gr_vec_store(out + at, gr_vec_load(out + at) + pa * gr_widen(a + at * size, kind) +
+                                           pb * gr_widen(b + at * size, kind));
             for (; at < d; at++)
-                out[at] += pa * a[at] + pb * b[at];
+                out[at] += pa * gr_widen_one(a + at * size, kind) + pb * gr_widen_one(b + at * size, kind);
         }
     }
 }
 
-void GR_ISA_FN(gr_attention_one_forward)(const gr_attention_one *o)
+GR_INLINE void forward(const gr_attention_one *o, const gr_gemm_kind kind)
 {
     memset(o->out, 0, (size_t)(o->heads * o->row) * sizeof *o->out);
-    score(o);
+    score(o, kind);
     for (int64_t h = 0; h < o->heads; h += GR_LANES)
         soften(o, h);
-    weigh(o);
+    weigh(o, kind);
+}
+
+void GR_ISA_FN(gr_attention_one_forward)(const gr_attention_one *o)
+{
+    switch (o->kind) {
+    case GR_GEMM_F32:
+        forward(o, GR_GEMM_F32);
+        break;
+    case GR_GEMM_F16:
+        forward(o, GR_GEMM_F16);
+        break;
+    default:
+        forward(o, GR_GEMM_BF16);
+    }
 }
