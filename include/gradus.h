@@ -372,6 +372,18 @@ typedef struct gr_program gr_program;
 /* Compiles the graph for one device: the outputs, and every effect in the graph. Takes no device memory yet: the plan
  * is known from here on, memory is taken by the first gr_run or by gr_program_reserve. */
 GR_API gr_program *gr_compile(gr_graph *g, gr_tensor *const *outputs, int n, gr_device *device);
+/* How a graph is compiled: GR_INIT(gr_compile_options), then what differs. */
+typedef struct gr_compile_options {
+    size_t size;        /* sizeof(gr_compile_options) */
+    const char *passes; /* which passes change the graph, between commas: "lower,versions", or "-fuse" for all but that.
+                            NULL: all. They run in one order however named; docs/architecture.md has what each does. An
+                            unknown one, and leaving out what this graph cannot do without, is an error. */
+    size_t memory_limit; /* bytes: a plan with a larger total is GR_ERR_MEMORY, with both figures; 0: none */
+    bool guards;         /* for tests of kernels: room around every buffer, and no result in an input's place */
+} gr_compile_options;
+/* gr_compile as options say; NULL: the defaults. */
+GR_API gr_program *gr_compile_with(gr_graph *g, gr_tensor *const *outputs, int n, gr_device *device,
+                                   const gr_compile_options *options);
 GR_API void gr_program_free(gr_program *program); /* NULL is fine */
 /* Exact bytes. arena is one block shared by all programs of a device that are not run at the same time. */
 typedef struct gr_memory {

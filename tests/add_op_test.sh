@@ -90,8 +90,9 @@ compile src/op/list.c list.o
 compile src/op/elementwise.c elementwise.o
 compile src/backend/ref/elementwise.c ref_elementwise.o
 compile src/backend/ref/ref.c ref.o
-build op_test tests/op_test.c tests/op_harness.c
-build fuse_test tests/fuse_test.c
+helpers=$(ls tests/*.c | grep -v '_test\.c$')
+build op_test tests/op_test.c $helpers
+build fuse_test tests/fuse_test.c $helpers
 build chain chain.c
 
 ./op_test atan at_most

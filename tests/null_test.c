@@ -307,6 +307,9 @@ TEST(programs)
     REFUSES(gr_compile(t.graph, NULL, 1, t.device));
     gr_error_clear();
     PASSES_NULL(gr_compile(t.graph, (gr_tensor *[]){NULL}, 1, t.device));
+    REFUSES(gr_compile_with(NULL, &y, 1, t.device, NULL));
+    REFUSES(gr_compile_with(t.graph, &y, 1, NULL, NULL));
+    REFUSES(gr_compile_with(t.graph, NULL, 1, t.device, NULL));
     gr_program *p = gr_compile(t.graph, &y, 1, t.device);
     CHECK_MADE(p);
     float out[4];

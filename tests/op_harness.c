@@ -323,9 +323,9 @@ gr_status op_case_open(op_case *c, const op_call *call, gr_device *device, gr_dt
     gr_status s = build(c);
     if (s != GR_OK)
         return s;
-    gr_compile_guards(!(flags & OP_PLAIN));
-    c->program = gr_compile(c->graph, c->roots, c->n_roots, device);
-    gr_compile_guards(false);
+    gr_compile_options o = GR_INIT(gr_compile_options);
+    o.guards = !(flags & OP_PLAIN);
+    c->program = gr_compile_with(c->graph, c->roots, c->n_roots, device, &o);
     for (int i = 0; i < c->n_results; i++) {
         op_result *r = &c->results[i];
         r->count = gr_spec_count(&r->spec);

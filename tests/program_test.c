@@ -487,6 +487,29 @@ TEST(old_versions_can_be_read)
     }
 }
 
+/* What the last effect has made is written on, whichever of its outputs it is. */
+TEST(effects_write_on)
+{
+    for (int d = 0; d < N_DEVICES; d++) {
+        fixture f = open_fixture(devices[d]);
+        gr_tensor *p = stored(&f, "p", 1, (float[]){1}), *m = stored(&f, "m", 1, (float[]){0.5f});
+        gr_tensor *v = stored(&f, "v", 1, (float[]){4}), *one = gr_fill(f.g, GR_F32, 0, NULL, 1),
+                  *g = vector(&f, "g", 1);
+        gr_tensor *step = gr_constant(f.g, GR_I64, 0, NULL, (const int64_t[]){1});
+        p = gr_adamw(p, g, m, v, one, step, NULL, &(gr_adamw_options){0.5f, 0.5f, 0, 0});
+        CHECK(gr_param(f.g, f.store, "m") == gr_output(p, 1) && gr_param(f.g, f.store, "v") == gr_output(p, 2));
+        gr_tensor *out[] = {p, gr_output(p, 1), gr_output(p, 2), gr_assign_add(p, g), gr_assign(gr_output(p, 2), g)};
+        gr_program *program = compiled(&f, out, 5);
+        float in = 2, got[5];
+        void *outs[] = {&got[0], &got[1], &got[2], &got[3], &got[4]};
+        CHECK_OK(gr_run(program, (const void *[]){&in}, outs));
+        float moved = 1 - 2.5f / sqrtf(8); /* m = 1.25, v = 4, both over 1 - 0.5 */
+        check_values(got, (float[]){moved, 1.25f, 4, moved + 2, 2}, 5);
+        gr_program_free(program);
+        close_fixture(&f);
+    }
+}
+
 /* A gradient that is asked for after the update is that of the version which the loss has read. */
 TEST(gradients_read_the_version_that_the_loss_read)
 {
@@ -742,6 +765,93 @@ TEST(failed_graphs)
     CHECK(!gr_compile(f.g, NULL, 0, f.device));
     CHECK_ERROR(GR_ERR_ARGUMENT, "add");
     close_fixture(&f);
+}
+
+/* ---- how a graph is compiled --------------------------------------------------------------------------------------- */
+
+static gr_program *compiled_as(fixture *f, gr_tensor *out, const char *passes, size_t limit)
+{
+    gr_compile_options o = GR_INIT(gr_compile_options);
+    o.passes = passes;
+    o.memory_limit = limit;
+    return gr_compile_with(f->g, &out, 1, f->device, &o);
+}
+
+/* Each pass can be left out alone, and all that can be together, without changing a bit. */
+TEST(passes_change_no_result)
+{
+    static const char *const lists[] = {NULL,    "-fuse", "-lower", "-versions",    "-fuse,-lower",
+                                        "lower", "fuse",  "",       "versions,fuse"};
+    enum { LISTS = sizeof lists / sizeof lists[0], N = 8 * TINY_VOCAB };
+    static const char *const archs[] = {"gpt2", "llama"};
+    for (int a = 0; a < 2; a++) {
+        gr_device *device = gr_device_open("cpu", 1);
+        gr_model *m = tiny_model(archs[a], device);
+        CHECK_MADE(m);
+        fixture f = {.device = device, .g = gr_graph_new()};
+        gr_forward forward = {.tokens = gr_input(f.g, "tokens", GR_I64, 2, (int64_t[]){1, 8})};
+        gr_tensor *logits = gr_model_logits(m, &forward);
+        float first[N], now[N];
+        int64_t tokens[8] = {1, 2, 3, 5, 8, 13, 21, 30};
+        int steps[LISTS];
+        for (int i = 0; i < LISTS; i++) {
+            NOTE("%s %s", archs[a], lists[i] ? lists[i] : "all");
+            gr_program *p = compiled_as(&f, logits, lists[i], 0);
+            CHECK_MADE(p);
+            CHECK_OK(gr_run(p, (const void *[]){tokens}, (void *[]){i ? now : first}));
+            CHECK(i == 0 || memcmp(now, first, sizeof now) == 0);
+            steps[i] = p->code.n;
+            gr_program_free(p);
+        }
+        CHECK(a == 1 || steps[0] < steps[1]); /* a llama has no chains in its forward pass */
+        CHECK(steps[2] == steps[0] && steps[3] == steps[0] && steps[4] == steps[1]);
+        CHECK(steps[5] == steps[1] && steps[6] == steps[0] && steps[7] == steps[1] && steps[8] == steps[0]);
+        gr_graph_free(f.g);
+        gr_model_free(m);
+        gr_device_close(device);
+    }
+}
+
+TEST(passes_that_cannot_be_left_out)
+{
+    fixture f = open_fixture("ref");
+    gr_tensor *x = vector(&f, "x", 4), *y = gr_softmax(x);
+    CHECK(!compiled_as(&f, y, "lower,fusion", 0));
+    CHECK_ERROR(GR_ERR_ARGUMENT, "there is no pass \"fusion\"");
+    CHECK_ERROR(GR_ERR_ARGUMENT, "lower, versions, fuse");
+    CHECK(!compiled_as(&f, y, "-lower", 0)); /* ref has no kernel for it */
+    CHECK_ERROR(GR_ERR_UNSUPPORTED, "softmax");
+    gr_assign(stored(&f, "p", 4, (float[]){1, 2, 3, 4}), x);
+    CHECK(!compiled_as(&f, y, "-versions", 0));
+    CHECK_ERROR(GR_ERR_ARGUMENT, "pass versions cannot be left out");
+    CHECK(!compiled_as(&f, y, "lower", 0));
+    gr_program *p = compiled_as(&f, y, "versions,lower", 0); /* in whatever order they are named */
+    CHECK_MADE(p);
+    gr_program_free(p);
+    gr_compile_options o = {0};
+    CHECK(!gr_compile_with(f.g, &y, 1, f.device, &o));
+    CHECK_ERROR(GR_ERR_ARGUMENT, "GR_INIT");
+    close_fixture(&f);
+}
+
+TEST(a_plan_above_its_limit)
+{
+    for (int d = 0; d < N_DEVICES; d++) {
+        fixture f = open_fixture(devices[d]);
+        gr_tensor *y = gr_exp(gr_add(vector(&f, "x", 1000), stored(&f, "p", 1000, (float[1000]){0})));
+        gr_program *p = compiled(&f, &y, 1);
+        size_t total = gr_program_memory(p).total;
+        gr_program_free(p);
+        p = compiled_as(&f, y, NULL, total);
+        CHECK_MADE(p);
+        gr_program_free(p);
+        CHECK(!compiled_as(&f, y, NULL, total - 1));
+        char needs[64];
+        snprintf(needs, sizeof needs, "needs %.1f MB, its limit is %.1f MB (weights", (double)total / 1e6,
+                 (double)(total - 1) / 1e6);
+        CHECK_ERROR(GR_ERR_MEMORY, needs);
+        close_fixture(&f);
+    }
 }
 
 /* ---- looking for trouble --------------------------------------------------------------------------------------------- */

@@ -47,6 +47,8 @@ int gr_written_input(const gr_tensor *node, int k);
 bool gr_is_version(const gr_tensor *t);
 /* The gr_param that a version goes back to. */
 const gr_tensor *gr_version_param(const gr_tensor *version);
+/* The tensor whose memory t shows: t, or what lies behind the views it looks through. */
+const gr_tensor *gr_behind_views(const gr_tensor *t);
 /* The node must run after these; NULLs are left out. */
 gr_status gr_run_after(gr_tensor *node, gr_tensor *const *after, int n);
 

@@ -76,6 +76,16 @@ const gr_tensor *gr_version_param(const gr_tensor *version)
     return version;
 }
 
+const gr_tensor *gr_behind_views(const gr_tensor *t)
+{
+    for (;;) {
+        const gr_tensor *node = t->source ? t->source : t;
+        if (!node->op->view)
+            return t;
+        t = node->in[0];
+    }
+}
+
 gr_status gr_run_after(gr_tensor *node, gr_tensor *const *after, int n)
 {
     gr_tensor **list = n > 0 ? gr_graph_alloc(node->graph, (size_t)n * sizeof *list) : NULL;

@@ -23,8 +23,7 @@ typedef struct group {
 
 typedef struct fuser {
     gr_rewrite r;
-    gr_ask fuses; /* can the device run this node in a chain? */
-    const void *device;
+    const gr_target *target;
     group open[OPEN];
     int *group_of; /* by id: the open group, or CLOSED */
     int *uses;     /* by id: how many operands and roots it is */
@@ -35,14 +34,8 @@ typedef struct fuser {
 /* The fill behind views, which look the same everywhere; NULL: t is something else. */
 static const gr_tensor *fill_behind(const gr_tensor *t)
 {
-    for (;;) {
-        if (t->op == &gr_op_fill)
-            return t;
-        const gr_tensor *node = t->source ? t->source : t;
-        if (!node->op->view)
-            return NULL;
-        t = node->in[0];
-    }
+    const gr_tensor *behind = gr_behind_views(t);
+    return behind->op == &gr_op_fill ? behind : NULL;
 }
 
 /* Which operands of t become constants (bits): those without which it would be the same node. */
@@ -357,7 +350,7 @@ static void walk(fuser *f, gr_tensor *const *roots, int n_roots)
         if (t->backward != backward)
             close_all(f); /* nothing of the forward pass waits, with all it reads, for the backward pass */
         backward = t->backward;
-        if (gr_fused_holds(t) && f->fuses(f->device, t))
+        if (gr_fused_holds(t) && f->target->fuses(f->target->user, t))
             fuse(f, t);
         else if (!fill_behind(t))
             copy(f, t);
@@ -367,9 +360,9 @@ static void walk(fuser *f, gr_tensor *const *roots, int n_roots)
         need(f, roots[i]);
 }
 
-gr_graph *gr_pass_fuse(const gr_graph *g, gr_tensor **roots, int n_roots, gr_ask fuses, const void *device)
+gr_graph *gr_pass_fuse(const gr_graph *g, gr_tensor **roots, int n_roots, const gr_target *target)
 {
-    fuser f = {.fuses = fuses, .device = device};
+    fuser f = {.target = target};
     if (gr_rewrite_open(&f.r, g, roots, n_roots) != GR_OK)
         return NULL;
     f.group_of = gr_alloc_zero(g->n, sizeof *f.group_of);

@@ -33,8 +33,7 @@ static void compose(gr_rewrite *r, const gr_tensor *node)
 }
 
 /* One round: compositions may hold fused ops themselves. */
-static gr_graph *lower_once(const gr_graph *g, gr_tensor **roots, int n_roots, gr_ask has_kernel, const void *device,
-                            bool *again)
+static gr_graph *lower_once(const gr_graph *g, gr_tensor **roots, int n_roots, const gr_target *target, bool *again)
 {
     gr_rewrite r;
     if (gr_rewrite_open(&r, g, roots, n_roots) != GR_OK)
@@ -44,7 +43,7 @@ static gr_graph *lower_once(const gr_graph *g, gr_tensor **roots, int n_roots, g
         const gr_tensor *t = g->nodes[i];
         if (!r.live[i] || t->source)
             continue;
-        if (!needs_kernel(t) || has_kernel(device, t)) {
+        if (!needs_kernel(t) || target->has_kernel(target->user, t)) {
             gr_rewrite_copy(&r, t);
         } else if (t->op->compose) {
             compose(&r, t);
@@ -57,12 +56,12 @@ static gr_graph *lower_once(const gr_graph *g, gr_tensor **roots, int n_roots, g
     return gr_rewrite_close(&r, roots, n_roots);
 }
 
-gr_graph *gr_pass_lower(const gr_graph *g, gr_tensor **roots, int n_roots, gr_ask has_kernel, const void *device)
+gr_graph *gr_pass_lower(const gr_graph *g, gr_tensor **roots, int n_roots, const gr_target *target)
 {
     bool again;
-    gr_graph *now = lower_once(g, roots, n_roots, has_kernel, device, &again);
+    gr_graph *now = lower_once(g, roots, n_roots, target, &again);
     while (now && again) {
-        gr_graph *next = lower_once(now, roots, n_roots, has_kernel, device, &again);
+        gr_graph *next = lower_once(now, roots, n_roots, target, &again);
         gr_graph_free(now);
         now = next;
     }

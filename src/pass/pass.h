@@ -29,20 +29,40 @@ gr_graph *gr_rewrite_close(gr_rewrite *r, gr_tensor **roots, int n_roots);
 /* Copies the live part of a graph. Roots are replaced by their copies; so for all passes below. */
 gr_graph *gr_pass_copy(const gr_graph *g, gr_tensor **roots, int n_roots);
 
-/* A question about a node that a device answers. */
-typedef bool (*gr_ask)(const void *device, const gr_tensor *node);
+/* ---- the passes ---- */
 
-/* Fused ops that the device has no kernel for become their compositions, until only ops with kernels are left. An op
- * with neither is an error that names it. */
-gr_graph *gr_pass_lower(const gr_graph *g, gr_tensor **roots, int n_roots, gr_ask has_kernel, const void *device);
+/* What passes ask of the device that the graph is for. */
+typedef struct gr_target {
+    void *user;
+    bool (*has_kernel)(void *user, const gr_tensor *node);
+    bool (*fuses)(void *user, const gr_tensor *node); /* in a chain, gr_op_fused; NULL: it has no kernel for chains */
+} gr_target;
 
+typedef gr_graph *gr_pass_run(const gr_graph *g, gr_tensor **roots, int n_roots, const gr_target *target);
+
+/* What the device has no kernel for becomes its composition, until only ops with kernels are left. An op with neither is
+ * an error that names it. */
+gr_pass_run gr_pass_lower;
 /* Makes explicit what writing in place asks for: an effect runs after those that read the version it replaces, and a
  * version that is read later is copied before. What comes before this pass has only inputs to respect; what comes after it
  * inputs and `after`. */
-gr_graph *gr_pass_versions(const gr_graph *g, gr_tensor **roots, int n_roots);
-
+gr_pass_run gr_pass_versions;
 /* Element-wise ops of one shape that the device runs in chains become gr_op_fused, and fills that they read constants of
- * it. For devices that have a kernel for it. */
-gr_graph *gr_pass_fuse(const gr_graph *g, gr_tensor **roots, int n_roots, gr_ask fuses, const void *device);
+ * it. */
+gr_pass_run gr_pass_fuse;
+
+typedef struct gr_pass {
+    const char *name;
+    gr_pass_run *run;
+    bool (*applies)(const gr_graph *g, const gr_target *target); /* is there anything to do? NULL: always */
+    const char *needed; /* why a graph that it applies to cannot do without; NULL: it can */
+} gr_pass;
+/* In the order in which they run; NULL past the last. */
+const gr_pass *gr_pass_list(int i);
+
+/* Runs them all, or those that `names` says (gr_compile_options.passes). *out may be g itself, if there was nothing to do;
+ * else the caller frees it. */
+gr_status gr_passes_run(const gr_graph *g, gr_tensor **roots, int n_roots, const gr_target *target, const char *names,
+                        const gr_graph **out);
 
 #endif

@@ -129,8 +129,9 @@ static gr_status copy_effect(versions *v, const gr_tensor *effect)
 
 /* ---- the walk ------------------------------------------------------------------------------------------------- */
 
-gr_graph *gr_pass_versions(const gr_graph *g, gr_tensor **roots, int n_roots)
+gr_graph *gr_pass_versions(const gr_graph *g, gr_tensor **roots, int n_roots, const gr_target *target)
 {
+    (void)target;
     versions v = {.n = 0};
     if (gr_rewrite_open(&v.r, g, roots, n_roots) != GR_OK)
         return NULL;

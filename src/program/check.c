@@ -109,8 +109,7 @@ static const gr_tensor *bound_operand(const gr_step *s, int k)
     gr_layout l = {.ndim = o->ndim};
     memcpy(l.shape, o->shape, sizeof l.shape);
     memcpy(l.stride, o->stride, sizeof l.stride);
-    while (x && !gr_is_version(x) && (x->source || x->op->view))
-        x = x->source ? x->source : x->in[0];
+    x = x ? gr_behind_views(x) : NULL;
     x = x && gr_is_version(x) ? gr_version_param(x) : x;
     bool is_one = x && (x->op->flags & GR_OP_BOUND) && gr_dtype_get(o->dtype)->is_float && gr_layout_contiguous(&l);
     return is_one ? x : NULL;

@@ -1,8 +1,9 @@
-/* Compiling: lower, fuse, lay out, make the list of calls, plan the memory. */
+/* Compiling: run the passes, lay out, make the list of calls, plan the memory. */
 #include "program/program.h"
 
 #include "base/dtype.h"
 #include "base/mem.h"
+#include "base/sized.h"
 #include "op/attr.h"
 #include "op/op.h"
 #include "pass/pass.h"
@@ -10,13 +11,6 @@
 #include "program/store.h"
 
 #include <string.h>
-
-static _Thread_local bool with_guards;
-
-void gr_compile_guards(bool on)
-{
-    with_guards = on;
-}
 
 /* What compiling knows about each tensor, by id. */
 typedef struct value {
@@ -29,6 +23,7 @@ typedef struct value {
 
 typedef struct compiler {
     gr_program *p;
+    gr_compile_options options;
     gr_laid_out l;
     value *values; /* [l.graph->n] */
     size_t buffers_capacity;
@@ -99,9 +94,9 @@ static size_t aligned(size_t size)
 }
 
 /* What a tensor of so many bytes takes, and where in that it begins. */
-static size_t with_room(size_t size, size_t *begin)
+static size_t with_room(const compiler *c, size_t size, size_t *begin)
 {
-    *begin = with_guards ? GR_ADDRESS_ALIGN : 0;
+    *begin = c->options.guards ? GR_ADDRESS_ALIGN : 0;
     return aligned(size) + 2 * *begin;
 }
 
@@ -123,7 +118,7 @@ static gr_status new_buffer(compiler *c, gr_buffer b, const gr_tensor *what, gr_
 {
     gr_program *p = c->p;
     size_t begin;
-    b.size = with_room(b.size, &begin);
+    b.size = with_room(c, b.size, &begin);
     gr_status s = check_block(c, what, b.size);
     if (s == GR_OK)
         s = gr_grow(&p->buffers, &c->buffers_capacity, (size_t)p->n_buffers + 1, sizeof *p->buffers);
@@ -142,7 +137,7 @@ static gr_status place_inputs(compiler *c)
     gr_place block;
     for (size_t i = 0; i < c->l.graph->n; i++)
         if (c->l.graph->nodes[i]->op == &gr_op_input) {
-            size += with_room(bytes_of(c->l.graph->nodes[i]), &begin);
+            size += with_room(c, bytes_of(c->l.graph->nodes[i]), &begin);
             last = c->values[i].last > last ? c->values[i].last : last;
         }
     gr_status s = new_buffer(c, (gr_buffer){.size = size, .last = last}, NULL, &block);
@@ -152,7 +147,7 @@ static gr_status place_inputs(compiler *c)
     c->p->code.inputs_size = size;
     for (size_t i = 0; i < c->l.graph->n; i++)
         if (c->l.graph->nodes[i]->op == &gr_op_input) {
-            size = with_room(bytes_of(c->l.graph->nodes[i]), &begin);
+            size = with_room(c, bytes_of(c->l.graph->nodes[i]), &begin);
             c->values[i].place = block;
             c->values[i].place.offset += begin;
             block.offset += size;
@@ -172,7 +167,7 @@ static gr_status place_ports(compiler *c)
         const gr_tensor *node = owner->source ? owner->source : owner;
         if (v->is_port || (node->op->flags & GR_OP_BOUND) || bytes_of(owner) != bytes_of(c->roots[i]))
             continue;
-        size_t room = with_room(bytes_of(owner), &begin);
+        size_t room = with_room(c, bytes_of(owner), &begin);
         v->is_port = true;
         v->place.offset = size + begin;
         size += room;
@@ -215,7 +210,7 @@ static gr_status place_bound(compiler *c, const gr_tensor *t, value *v)
 static bool can_take(compiler *c, const gr_tensor *t, int i, int step)
 {
     const gr_tensor *x = t->in[i];
-    if (!x || !gr_spec_same_shape(&x->spec, &t->spec) || x->spec.dtype != t->spec.dtype || with_guards)
+    if (!x || !gr_spec_same_shape(&x->spec, &t->spec) || x->spec.dtype != t->spec.dtype || c->options.guards)
         return false;
     const value *v = owner_of(c, x);
     const gr_tensor *owner = c->l.graph->nodes[c->values[x->id].owner];
@@ -281,13 +276,16 @@ static gr_status set_operand(compiler *c, gr_operand *o, const gr_tensor *t)
 static gr_status check_writes(const gr_tensor *t)
 {
     for (int i = 0; i < t->n_in; i++) {
-        const gr_param_attr *a = (t->op->writes >> i & 1) && t->in[i] ? t->in[i]->attr : NULL;
-        if (a && gr_store_is_mapped(a->store, a->index))
+        if (!(t->op->writes >> i & 1) || !t->in[i])
+            continue;
+        const gr_tensor *param = gr_version_param(t->in[i]);
+        const gr_param_attr *a = param->attr;
+        if (gr_store_is_mapped(a->store, a->index))
             return gr_fail(
                 GR_ERR_ARGUMENT,
                 "%s: cannot write \"%s\", which is read where it lies in its file\nload the model widened, so "
                 "that its weights are its own",
-                t->op->name, t->in[i]->name);
+                t->op->name, param->name);
     }
     return GR_OK;
 }
@@ -405,36 +403,45 @@ static void sum_memory(compiler *c, size_t arena, const size_t peak[GR_KIND_COUN
 
 /* ---- all of it ---------------------------------------------------------------------------------------------- */
 
-static bool has_kernel(const void *device, const gr_tensor *node)
+static bool has_kernel(void *device, const gr_tensor *node)
 {
-    return ((const gr_device *)device)->backend->find(device, node) != NULL;
+    const gr_device *d = device;
+    return d->backend->find(d, node) != NULL;
 }
 
-static bool fuses(const void *device, const gr_tensor *node)
+static bool fuses(void *device, const gr_tensor *node)
 {
-    return ((const gr_device *)device)->backend->fuses(device, node);
+    const gr_device *d = device;
+    return d->backend->fuses(d, node);
 }
 
 /* The graph as the device will run it. roots become the ones of the new graph. */
 static gr_status transform(compiler *c, const gr_graph *g)
 {
     gr_device *d = c->p->device;
-    gr_graph *lowered = gr_pass_lower(g, c->roots, c->n_roots, has_kernel, d);
-    if (lowered) {
-        gr_graph *ordered = gr_pass_versions(lowered, c->roots, c->n_roots);
-        gr_graph_free(lowered);
-        lowered = ordered;
-    }
-    if (lowered && d->backend->fuses) {
-        gr_graph *fused = gr_pass_fuse(lowered, c->roots, c->n_roots, fuses, d);
-        gr_graph_free(lowered);
-        lowered = fused;
-    }
-    if (!lowered)
-        return gr_error_status();
-    gr_status s = gr_lay_out(lowered, c->roots, c->n_roots, d, &c->l);
-    gr_graph_free(lowered);
+    gr_target target = {.user = d, .has_kernel = has_kernel, .fuses = d->backend->fuses ? fuses : NULL};
+    const gr_graph *to;
+    gr_status s = gr_passes_run(g, c->roots, c->n_roots, &target, c->options.passes, &to);
+    if (s != GR_OK)
+        return s;
+    s = gr_lay_out(to, c->roots, c->n_roots, d, &c->l);
+    if (to != g)
+        gr_graph_free((gr_graph *)to);
     return s;
+}
+
+static gr_status check_limit(const compiler *c)
+{
+    const gr_memory *m = &c->p->memory;
+    double mb = 1e6;
+    if (!c->options.memory_limit || m->total <= c->options.memory_limit)
+        return GR_OK;
+    return gr_fail(
+        GR_ERR_MEMORY,
+        "the program needs %.1f MB, its limit is %.1f MB (weights %.1f, gradients %.1f, optimizer %.1f, cache "
+        "%.1f, arena %.1f)\nmake the batch or the context smaller, or raise the limit",
+        (double)m->total / mb, (double)c->options.memory_limit / mb, (double)m->weights / mb, (double)m->gradients / mb,
+        (double)m->optimizer / mb, (double)m->cache / mb, (double)m->arena / mb);
 }
 
 static gr_status compile(compiler *c, const gr_graph *g)
@@ -457,10 +464,34 @@ static gr_status compile(compiler *c, const gr_graph *g)
         s = gr_plan_buffers(c->p->buffers, c->p->n_buffers, c->p->code.n + 1, c->p->device->largest, &arena, peak);
     if (s == GR_OK)
         sum_memory(c, arena, peak);
-    return s;
+    return s == GR_OK ? check_limit(c) : s;
 }
 
-gr_program *gr_compile(gr_graph *g, gr_tensor *const *outputs, int n, gr_device *device)
+static gr_program *compile_outputs(compiler *c, gr_graph *g, gr_tensor *const *outputs, gr_device *device)
+{
+    c->p = gr_alloc_zero(1, sizeof *c->p);
+    c->roots = gr_alloc(((size_t)c->n_roots + 1) * sizeof *c->roots);
+    gr_status s = c->p && c->roots ? GR_OK : GR_ERR_MEMORY;
+    if (s == GR_OK) {
+        for (int i = 0; i < c->n_roots; i++)
+            c->roots[i] = outputs[i];
+        c->p->device = device;
+        s = compile(c, g);
+    }
+    gr_free(c->roots);
+    gr_free(c->values);
+    gr_free(c->l.layouts);
+    if (s == GR_OK)
+        return c->p;
+    if (c->p && c->p->device)
+        gr_program_free(c->p);
+    else
+        gr_free(c->p);
+    return NULL;
+}
+
+gr_program *gr_compile_with(gr_graph *g, gr_tensor *const *outputs, int n, gr_device *device,
+                            const gr_compile_options *options)
 {
     if (gr_lacks_made(g, "gr_compile: g") || gr_lacks_made(device, "gr_compile: device") ||
         (n > 0 && gr_lacks(outputs, "gr_compile: outputs")))
@@ -468,26 +499,16 @@ gr_program *gr_compile(gr_graph *g, gr_tensor *const *outputs, int n, gr_device 
     for (int i = 0; i < n; i++)
         if (!outputs[i])
             return NULL; /* the op that failed has said why */
-    if (!g || !device || gr_graph_check(g) != GR_OK)
+    compiler c = {.n_roots = n};
+    if (!g || !device || gr_graph_check(g) != GR_OK ||
+        gr_take_sized(&c.options, sizeof c.options, options, "gr_compile_options") != GR_OK)
         return NULL;
-    compiler c = {.p = gr_alloc_zero(1, sizeof(gr_program)), .n_roots = n};
-    c.roots = gr_alloc(((size_t)n + 1) * sizeof *c.roots);
-    if (!c.p || !c.roots) {
-        gr_free(c.p);
-        gr_free(c.roots);
-        return NULL;
-    }
-    for (int i = 0; i < n; i++)
-        c.roots[i] = outputs[i];
-    c.p->device = device;
-    gr_status s = compile(&c, g);
-    gr_free(c.roots);
-    gr_free(c.values);
-    gr_free(c.l.layouts);
-    if (s == GR_OK)
-        return c.p;
-    gr_program_free(c.p);
-    return NULL;
+    return compile_outputs(&c, g, outputs, device);
+}
+
+gr_program *gr_compile(gr_graph *g, gr_tensor *const *outputs, int n, gr_device *device)
+{
+    return gr_compile_with(g, outputs, n, device, NULL);
 }
 
 gr_memory gr_program_memory(const gr_program *p)

@@ -50,10 +50,8 @@ struct gr_program {
 
 /* For tests: runs step by step; poisons every result before its kernel runs, puts guard bytes behind every buffer of
  * that step where the plan leaves room, and fails with the op's name when a kernel writes where it must not. The
- * program must have been compiled while gr_compile_guards(true). */
+ * program must have been compiled with gr_compile_options.guards. */
 gr_status gr_run_checked(gr_program *p, const void *const *inputs, void *const *outputs);
-/* From now on programs of this thread are planned with room for guards around every buffer. */
-void gr_compile_guards(bool on);
 
 /* Takes what all these programs need, asked for in one go. NULL among them is passed over. */
 gr_status gr_programs_reserve(gr_program *const *programs, int n);
