@@ -433,12 +433,21 @@ GR_API void gr_tokenizer_free(gr_tokenizer *tokenizer); /* NULL is fine */
 /* Its tokenizer.json, to save with a model; lives as long as the tokenizer. size may be NULL. */
 GR_API const char *gr_tokenizer_json(const gr_tokenizer *tokenizer, size_t *size);
 
+/* Another handle on the same tokenizer, for another thread: what calls give out is its own. Freed before the first one. */
+GR_API gr_tokenizer *gr_tokenizer_share(const gr_tokenizer *tokenizer);
 /* Rows a model's embedding needs: the largest id + 1. */
 GR_API int64_t gr_tokenizer_vocab_size(const gr_tokenizer *tokenizer);
 /* The id of a token as it is spelled in the vocabulary ("<|endoftext|>", "\u0120the"); -1: there is none. */
 GR_API int64_t gr_tokenizer_id(const gr_tokenizer *tokenizer, const char *token);
 /* The spelling of an id, not NUL-terminated; NULL: there is none. size may be NULL. */
 GR_API const char *gr_tokenizer_token(const gr_tokenizer *tokenizer, int64_t id, size_t *size);
+typedef enum gr_token_kind {
+    GR_TOKEN_NONE,     /* no token has this id */
+    GR_TOKEN_OF_MODEL, /* of the vocabulary that was learned */
+    GR_TOKEN_ADDED,    /* added to it, and text like others */
+    GR_TOKEN_CONTROL,  /* added, and left out by GR_SKIP_SPECIAL */
+} gr_token_kind;
+GR_API gr_token_kind gr_tokenizer_kind(const gr_tokenizer *tokenizer, int64_t id);
 /* The tokens that begin and end a text; -1: there is none. */
 GR_API int64_t gr_tokenizer_bos(const gr_tokenizer *tokenizer);
 GR_API int64_t gr_tokenizer_eos(const gr_tokenizer *tokenizer);
@@ -791,6 +800,10 @@ GR_API void gr_corpus_free(gr_corpus *corpus); /* NULL is fine */
 /* All documents, one behind the other; lives as long as the corpus. size may be NULL. */
 GR_API const char *gr_corpus_text(const gr_corpus *corpus, size_t *size);
 GR_API int64_t gr_corpus_documents(const gr_corpus *corpus);
+/* The text of each document, spans [gr_corpus_documents]; they live as long as the corpus. */
+GR_API gr_status gr_corpus_spans(const gr_corpus *corpus, gr_span *spans);
+/* Do the paths name one file of plain text, in which there is nothing to keep apart? Reads it, and leaves no error. */
+GR_API bool gr_corpus_is_one_text(const char *const *paths, int n);
 /* Feeds all documents to the training of a tokenizer. */
 GR_API gr_status gr_corpus_feed(const gr_corpus *corpus, gr_tokenizer_trainer *trainer);
 
@@ -830,6 +843,14 @@ typedef struct gr_rows_info {
 GR_API gr_rows_info gr_rows_describe(const gr_rows *rows);
 /* Row k as a part of a gr_batch: arrays [context]. segments may be NULL for a stream. */
 GR_API void gr_rows_fill(const gr_rows *rows, int64_t k, int64_t *tokens, int64_t *targets, int64_t *segments);
+/* Where a segment of row k comes from. */
+typedef struct gr_segment_place {
+    size_t size;
+    const char *file; /* as long as the data; NULL: padding, or of a stream */
+    int64_t line;     /* of a .jsonl file; -n: record n of an array; 0: the whole file */
+    bool is_padding;
+} gr_segment_place;
+GR_API gr_status gr_rows_place(const gr_rows *rows, int64_t k, int64_t segment, gr_segment_place *out);
 /* Rows of so many passes over the data, rounded up. */
 GR_API int64_t gr_rows_of_epochs(const gr_rows *rows, double epochs);
 

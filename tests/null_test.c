@@ -353,6 +353,8 @@ TEST(tokenizers)
     IS(gr_tokenizer_id(k, NULL), -1);
     REFUSES(gr_tokenizer_token(NULL, 1, &n));
     CHECK_MADE(gr_tokenizer_token(k, 65, NULL));
+    REFUSES(gr_tokenizer_share(NULL));
+    IS(gr_tokenizer_kind(NULL, 1), GR_TOKEN_NONE);
     IS(gr_tokenizer_bos(NULL), -1);
     IS(gr_tokenizer_eos(NULL), -1);
     FAILS(gr_tokenizer_encode(NULL, "a", 1, 0, &ids, &n));
@@ -507,6 +509,13 @@ TEST(data)
     size_t n;
     REFUSES(gr_corpus_text(NULL, &n));
     CHECK_MADE(gr_corpus_text(c, NULL));
+    gr_span spans[64];
+    CHECK(gr_corpus_documents(c) < 64);
+    FAILS(gr_corpus_spans(NULL, spans));
+    FAILS(gr_corpus_spans(c, NULL));
+    CHECK_OK(gr_corpus_spans(c, spans));
+    CHECK(spans[0].text == gr_corpus_text(c, NULL));
+    CHECK(!gr_corpus_is_one_text(NULL, 1) && !gr_corpus_is_one_text(paths, 2));
     IS(gr_corpus_documents(NULL), -1);
     gr_tokenizer_training how = {.vocab_size = 257, .threads = 1};
     gr_tokenizer_trainer *trainer = gr_tokenizer_trainer_new(&how);
@@ -530,6 +539,11 @@ TEST(data)
     gr_rows *rows = gr_rows_new(d, 4, true, 1);
     int64_t tokens[4], targets[4];
     CHECK_EQ_INT(gr_rows_describe(NULL).rows, 0);
+    gr_segment_place place = GR_INIT(gr_segment_place);
+    FAILS(gr_rows_place(NULL, 0, 0, &place));
+    FAILS(gr_rows_place(rows, 0, 0, NULL));
+    CHECK_STATUS(gr_rows_place(rows, -1, 0, &place), GR_ERR_ARGUMENT);
+    CHECK_OK(gr_rows_place(rows, 0, 0, &place));
     gr_rows_fill(NULL, 0, tokens, targets, NULL);
     gr_rows_fill(rows, 0, NULL, targets, NULL);
     gr_rows_fill(rows, 0, tokens, NULL, NULL);

@@ -9,8 +9,6 @@
 #include "cli/term.h"
 #include "cli/train_flags.h"
 #include "cli/verbs.h"
-#include "text/tokenizer.h"
-#include "train/data.h"
 
 typedef struct options {
     int64_t context, batch, accumulate, first, steps, rows;
@@ -91,7 +89,7 @@ static gr_status open_data(show *s)
 {
     const char *const *data = s->args->positional + 1;
     int n = (int)s->args->count - 1;
-    bool joined = !gr_args_given(s->args, "documents") && gr_is_one_text(data, (size_t)n); /* as finetune has it */
+    bool joined = !gr_args_given(s->args, "documents") && gr_corpus_is_one_text(data, n); /* as finetune has it */
     if (s->o->documents == 1 && !joined) {
         s->data =
             gr_data_load_documents(data, n, s->on.tokenizer, s->on.model ? gr_model_describe(s->on.model)->eos : -1,
@@ -139,27 +137,32 @@ static gr_status open_rows(show *s)
 /* Places [from, to) of the row at hand: a document, or the padding behind the last. */
 typedef struct part {
     int64_t from, to;
-    const gr_document *document; /* NULL: of a stream, or padding */
-    bool is_padding;
+    gr_segment_place place; /* file NULL: of a stream, or padding */
 } part;
 
 static part part_at(const show *s, int64_t k, int64_t from)
 {
-    part p = {.from = from, .to = from};
+    part p = {.from = from, .to = from, .place = GR_INIT(gr_segment_place)};
     while (p.to < s->context && s->segments[p.to] == s->segments[from])
         p.to++;
-    p.is_padding = k >= s->end;
-    if (s->data->documents && !p.is_padding) {
-        int64_t piece = s->rows->first[gr_rows_index(s->rows, k)] + s->segments[from];
-        p.is_padding = piece >= s->rows->first[gr_rows_index(s->rows, k) + 1];
-        p.document = p.is_padding ? NULL : &s->data->documents[s->rows->pieces[piece].document];
-    }
+    if (k < s->end)
+        gr_rows_place(s->rows, k, s->segments[from], &p.place);
+    p.place.is_padding |= k >= s->end;
     return p;
 }
 
 static bool is_control(const show *s, int64_t id)
 {
-    return gr_added_is_special(&s->on.tokenizer->added, id);
+    return gr_tokenizer_kind(s->on.tokenizer, id) == GR_TOKEN_CONTROL;
+}
+
+/* A row behind the last. */
+static void empty_row(show *s)
+{
+    for (int64_t i = 0; i < s->context; i++) {
+        s->tokens[i] = s->segments[i] = 0;
+        s->targets[i] = -100;
+    }
 }
 
 /* ---- as text ------------------------------------------------------------------------------------------------ */
@@ -261,16 +264,19 @@ static gr_status print_text(show *s, const part *p)
 
 static gr_status print_part(show *s, const part *p, int64_t number)
 {
-    char place[500];
-    if (p->is_padding) {
+    const char *file = p->place.file;
+    long long number_in_file = (long long)p->place.line;
+    if (p->place.is_padding) {
         gr_out("  %spadding, %lld tokens%s\n", gr_style_on(stdout, GR_DIM), (long long)(p->to - p->from),
                gr_style_on(stdout, GR_PLAIN));
         return GR_OK;
     }
-    if (p->document)
-        gr_out("  %s%s%s\n", gr_style_on(stdout, number % 2 ? GR_YELLOW : GR_CYAN),
-               gr_place(s->data->files, (size_t)p->document->file, p->document->line, place, sizeof place),
-               gr_style_on(stdout, GR_PLAIN));
+    if (file) {
+        gr_out("  %s%s", gr_style_on(stdout, number % 2 ? GR_YELLOW : GR_CYAN), file);
+        if (number_in_file != 0)
+            gr_out(": %s %lld", number_in_file > 0 ? "line" : "record", llabs(number_in_file));
+        gr_out("%s\n", gr_style_on(stdout, GR_PLAIN));
+    }
     return print_text(s, p);
 }
 
@@ -279,7 +285,7 @@ static gr_status print_row(show *s, int64_t step, int64_t row, int64_t k)
     int64_t parts = 0;
     gr_status status = GR_OK;
     gr_out("%sstep %lld, row %lld%s, epoch %lld\n", gr_style_on(stdout, GR_BOLD), (long long)step, (long long)row,
-           gr_style_on(stdout, GR_PLAIN), (long long)(k / s->rows->count + 1));
+           gr_style_on(stdout, GR_PLAIN), (long long)(k / gr_rows_describe(s->rows).rows + 1));
     for (int64_t at = 0; at < s->context && status == GR_OK;) {
         part p = part_at(s, k, at);
         status = print_part(s, &p, parts++);
@@ -310,7 +316,7 @@ static gr_status add_pieces(show *s, const part *p)
         const char *text = "", *rest = "";
         size_t size = 0, more = 0;
         gr_bytes piece = {0};
-        if (!p->is_padding)
+        if (!p->place.is_padding)
             status = gr_text_stream_feed(s->stream, s->tokens[i], &text, &size);
         if (status == GR_OK)
             status = gr_bytes_add(&piece, text, size);
@@ -330,11 +336,11 @@ static gr_status add_pieces(show *s, const part *p)
 static gr_status add_document(show *s, const part *p)
 {
     char number[40];
-    const char *name = s->data->files[p->document->file];
+    const char *name = p->place.file;
     gr_status status = gr_bytes_add_string(&s->out, p->from ? ", {\"file\": " : "{\"file\": ");
     if (status == GR_OK)
         status = gr_json_add_text(&s->out, name, strlen(name));
-    snprintf(number, sizeof number, ", \"line\": %lld}", (long long)llabs(p->document->line));
+    snprintf(number, sizeof number, ", \"line\": %lld}", (long long)llabs(p->place.line));
     return status == GR_OK ? gr_bytes_add_string(&s->out, number) : status;
 }
 
@@ -342,7 +348,7 @@ static gr_status print_json(show *s, int64_t step, int64_t row, int64_t k)
 {
     char head[100];
     snprintf(head, sizeof head, "{\"step\": %lld, \"row\": %lld, \"epoch\": %lld", (long long)step, (long long)row,
-             (long long)(k / s->rows->count + 1));
+             (long long)(k / gr_rows_describe(s->rows).rows + 1));
     s->out.size = 0;
     gr_status status = gr_bytes_add_string(&s->out, head);
     if (status == GR_OK)
@@ -357,7 +363,7 @@ static gr_status print_json(show *s, int64_t step, int64_t row, int64_t k)
             part p = part_at(s, k, at);
             if (text)
                 status = add_pieces(s, &p);
-            else if (p.document)
+            else if (p.place.file)
                 status = add_document(s, &p);
             at = p.to;
         }
@@ -424,7 +430,7 @@ static gr_status print_all(show *s)
         if (k < s->end)
             gr_rows_fill(s->rows, k, s->tokens, s->targets, s->segments);
         else
-            gr_rows_empty(s->context, s->tokens, s->targets, s->segments);
+            empty_row(s);
         status = json ? print_json(s, step, row, k) : print_row(s, step, row, k);
     }
     if (status == GR_OK && gr_interrupted(NULL))

@@ -1,10 +1,10 @@
 /* gradus tokenize: text to ids, and back. */
+#include <string.h>
 #include "base/mem.h"
 #include "cli/human.h"
 #include "cli/term.h"
 #include "cli/tokenize_lines.h"
 #include "cli/verbs.h"
-#include "train/data.h"
 
 typedef struct options {
     bool special, allow_special, skip_special, jsonl, count;
@@ -28,7 +28,7 @@ static const gr_flag flags[] = {
     {0},
 };
 
-static gr_status decode_rows(gr_args *args, const gr_line_format *f, gr_tokenizer_scratch *s, gr_bytes *out)
+static gr_status decode_rows(gr_args *args, const gr_line_format *f, gr_tokenizer *t, gr_bytes *out)
 {
     const gr_id_rows *rows = &((const options *)args->options)->decode;
     size_t n = rows->count / rows->rows;
@@ -42,7 +42,7 @@ static gr_status decode_rows(gr_args *args, const gr_line_format *f, gr_tokenize
             status = gr_ids_add(&narrow, (int32_t)rows->ids[i]);
     }
     for (size_t row = 0; row < rows->rows && status == GR_OK; row++)
-        status = gr_line_decode(f, s, narrow.data + row * n, n, out);
+        status = gr_line_decode(f, t, narrow.data + row * n, n, out);
     gr_ids_free(&narrow);
     return gr_args_blame(args, status);
 }
@@ -79,39 +79,36 @@ static gr_status encode_data(const gr_args *args, const gr_line_format *f, gr_by
     gr_corpus *corpus = gr_corpus_load(o->data.items, (int)o->data.count);
     if (corpus == NULL)
         return gr_error_status();
-    size_t n = corpus->n;
+    size_t n = (size_t)gr_corpus_documents(corpus), bytes;
     gr_span *texts = gr_alloc_zero(n, sizeof *texts);
     gr_encoded all = {0};
-    gr_status status = texts ? GR_OK : GR_ERR_MEMORY;
-    for (size_t i = 0, at = 0; i < n && status == GR_OK; at += corpus->documents[i++].size)
-        texts[i] = (gr_span){corpus->text + at, corpus->documents[i].size};
+    gr_status status = texts ? gr_corpus_spans(corpus, texts) : GR_ERR_MEMORY;
+    gr_corpus_text(corpus, &bytes);
     if (status == GR_OK)
         status = gr_tokenizer_encode_all(f->tokenizer, texts, n, f->encode_flags, (int)args->common.threads, &all);
     if (status == GR_OK)
-        status = o->count ? print_count(args, &all, corpus->size) : print_documents(f, &all, out);
+        status = o->count ? print_count(args, &all, bytes) : print_documents(f, &all, out);
     gr_encoded_free(&all);
     gr_free(texts);
     gr_corpus_free(corpus);
     return status;
 }
 
-static gr_status answer(gr_args *args, const gr_line_format *f)
+static gr_status answer(gr_args *args, const gr_line_format *f, gr_tokenizer *t)
 {
     const options *o = args->options;
-    gr_tokenizer_scratch s = {0};
     gr_bytes out = {0};
     gr_status status;
     if (o->data.count > 0)
         status = encode_data(args, f, &out);
     else if (o->decode.rows > 0)
-        status = decode_rows(args, f, &s, &out);
+        status = decode_rows(args, f, t, &out);
     else if (args->count > 1)
-        status = gr_line_encode(f, &s, args->positional[1], strlen(args->positional[1]), &out);
+        status = gr_line_encode(f, t, args->positional[1], strlen(args->positional[1]), &out);
     else
         status = gr_lines_from_stdin(f, (int)args->common.threads);
     if (status == GR_OK)
         gr_out_bytes(out.data, out.size);
-    gr_tokenizer_scratch_free(&s);
     gr_bytes_free(&out);
     return status;
 }
@@ -142,7 +139,7 @@ static gr_status run(gr_args *args)
     gr_tokenizer *tokenizer =
         gr_find(args->positional[0], &how, &found) == GR_OK ? gr_tokenizer_load(found.path) : NULL;
     f.tokenizer = tokenizer;
-    gr_status status = tokenizer ? answer(args, &f) : gr_error_status();
+    gr_status status = tokenizer ? answer(args, &f, tokenizer) : gr_error_status();
     gr_tokenizer_free(tokenizer);
     gr_found_free(&found);
     return status;

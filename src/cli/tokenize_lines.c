@@ -62,13 +62,15 @@ gr_status gr_line_ids(const gr_line_format *f, const int32_t *ids, size_t n, gr_
     return status == GR_OK ? gr_bytes_add_string(out, is_object ? "}\n" : "\n") : status;
 }
 
-gr_status gr_line_encode(const gr_line_format *f, gr_tokenizer_scratch *s, const char *text, size_t size, gr_bytes *out)
+gr_status gr_line_encode(const gr_line_format *f, gr_tokenizer *t, const char *text, size_t size, gr_bytes *out)
 {
-    gr_status status = gr_tokenizer_run(f->tokenizer, s, text, size, f->encode_flags);
-    return status == GR_OK ? gr_line_ids(f, s->ids.data, s->ids.size, out) : status;
+    const int32_t *ids;
+    size_t n;
+    gr_status status = gr_tokenizer_encode(t, text, size, f->encode_flags, &ids, &n);
+    return status == GR_OK ? gr_line_ids(f, ids, n, out) : status;
 }
 
-gr_status gr_line_decode(const gr_line_format *f, gr_tokenizer_scratch *s, const int32_t *ids, size_t n, gr_bytes *out)
+gr_status gr_line_decode(const gr_line_format *f, gr_tokenizer *t, const int32_t *ids, size_t n, gr_bytes *out)
 {
     bool is_object = f->json || f->jsonl;
     size_t size;
@@ -76,32 +78,35 @@ gr_status gr_line_decode(const gr_line_format *f, gr_tokenizer_scratch *s, const
         if (gr_tokenizer_token(f->tokenizer, ids[i], &size) == NULL)
             return gr_fail(GR_ERR_ARGUMENT, "decode: the tokenizer has no token %d\nIts ids are below %lld.",
                            (int)ids[i], (long long)gr_tokenizer_vocab_size(f->tokenizer));
-    gr_status status = gr_tokenizer_show(f->tokenizer, s, ids, n, f->decode_flags, &s->text);
+    const char *text;
+    gr_status status = gr_tokenizer_decode(t, ids, n, f->decode_flags, &text, &size);
     if (status == GR_OK && is_object)
         status = gr_bytes_add_string(out, "{\"text\": ");
     if (status == GR_OK)
-        status = is_object ? gr_json_add_text(out, s->text.data, s->text.size)
-                           : gr_bytes_add(out, s->text.data, s->text.size);
+        status = is_object ? gr_json_add_text(out, text, size) : gr_bytes_add(out, text, size);
     return status == GR_OK ? gr_bytes_add_string(out, is_object ? "}\n" : "\n") : status;
 }
 
 /* ---- one line ---- */
 
-static gr_status decode_list(const gr_line_format *f, gr_tokenizer_scratch *s, gr_json list, gr_bytes *out)
+static gr_status decode_list(const gr_line_format *f, gr_tokenizer *t, gr_json list, gr_bytes *out)
 {
     size_t n = gr_json_size(gr_json_as_array(list));
     gr_status status = gr_json_check(list.doc);
-    s->ids.size = 0;
+    gr_ids ids = {0};
     for (size_t i = 0; i < n && status == GR_OK; i++) {
-        status = gr_ids_add(&s->ids, (int32_t)gr_json_as_int(gr_json_item(list, i), 0, INT32_MAX));
+        status = gr_ids_add(&ids, (int32_t)gr_json_as_int(gr_json_item(list, i), 0, INT32_MAX));
         if (status == GR_OK)
             status = gr_json_check(list.doc);
     }
-    return status == GR_OK ? gr_line_decode(f, s, s->ids.data, n, out) : status;
+    if (status == GR_OK)
+        status = gr_line_decode(f, t, ids.data, n, out);
+    gr_ids_free(&ids);
+    return status;
 }
 
-static gr_status answer_json(const gr_line_format *f, gr_tokenizer_scratch *s, const char *name, const char *line,
-                             size_t size, gr_bytes *out)
+static gr_status answer_json(const gr_line_format *f, gr_tokenizer *t, const char *name, const char *line, size_t size,
+                             gr_bytes *out)
 {
     gr_json_doc *doc = gr_json_parse(name, line, size);
     if (doc == NULL)
@@ -111,12 +116,12 @@ static gr_status answer_json(const gr_line_format *f, gr_tokenizer_scratch *s, c
     gr_status status = gr_json_check(doc);
     size_t length = 0;
     if (status == GR_OK && gr_json_is(ids) && !gr_json_is(text)) {
-        status = decode_list(f, s, ids, out);
+        status = decode_list(f, t, ids, out);
     } else if (status == GR_OK) {
         const char *field = gr_json_as_text(text, &length);
         status = gr_json_check(doc);
         if (status == GR_OK)
-            status = gr_line_encode(f, s, field, length, out);
+            status = gr_line_encode(f, t, field, length, out);
     }
     if (status != GR_OK && gr_json_check(doc) == GR_OK) /* what the document says has its name in it */
         status = status == GR_ERR_MEMORY ? status : gr_fail_in("%s", name);
@@ -124,14 +129,14 @@ static gr_status answer_json(const gr_line_format *f, gr_tokenizer_scratch *s, c
     return status;
 }
 
-static gr_status answer(const gr_line_format *f, gr_tokenizer_scratch *s, int64_t number, const char *line, size_t size,
+static gr_status answer(const gr_line_format *f, gr_tokenizer *t, int64_t number, const char *line, size_t size,
                         gr_bytes *out)
 {
     char name[48];
     snprintf(name, sizeof name, "stdin, line %lld", (long long)number);
     if (f->jsonl)
-        return answer_json(f, s, name, line, size, out);
-    gr_status status = gr_line_encode(f, s, line, size, out);
+        return answer_json(f, t, name, line, size, out);
+    gr_status status = gr_line_encode(f, t, line, size, out);
     return status == GR_OK || status == GR_ERR_MEMORY ? status : gr_fail_in("%s", name);
 }
 
@@ -148,7 +153,7 @@ typedef struct part {
 typedef struct lines {
     const gr_line_format *format;
     gr_pool *pool;
-    gr_tokenizer_scratch *scratch; /* one a worker */
+    gr_tokenizer **tokenizers; /* one a worker */
     part part[MOST_PARTS];
     int64_t line; /* number of the next */
     gr_first_error error;
@@ -166,7 +171,7 @@ static void answer_part(void *ctx, int64_t index, int worker)
     for (const char *at = p->text; at < p->end && status == GR_OK; number++) {
         const char *newline = memchr(at, '\n', (size_t)(p->end - at)), *stop = newline ? newline : p->end;
         size_t before = p->out.size;
-        status = answer(l->format, &l->scratch[worker], number, at, (size_t)(stop - at), &p->out);
+        status = answer(l->format, l->tokenizers[worker], number, at, (size_t)(stop - at), &p->out);
         if (status != GR_OK)
             p->out.size = before;
         at = stop + 1;
@@ -240,13 +245,18 @@ gr_status gr_lines_from_stdin(const gr_line_format *f, int threads)
 {
     lines l = {.format = f, .line = 1, .error = GR_FIRST_ERROR_NONE};
     l.pool = gr_pool_new(threads);
-    l.scratch = l.pool ? gr_alloc_zero((size_t)gr_pool_threads(l.pool), sizeof *l.scratch) : NULL;
-    gr_status status = l.scratch ? take_stdin(&l) : gr_error_status();
-    for (int i = 0; l.scratch && i < gr_pool_threads(l.pool); i++)
-        gr_tokenizer_scratch_free(&l.scratch[i]);
+    int workers = l.pool ? gr_pool_threads(l.pool) : 0;
+    l.tokenizers = l.pool ? gr_alloc_zero((size_t)workers, sizeof *l.tokenizers) : NULL;
+    gr_status status = l.tokenizers ? GR_OK : gr_error_status();
+    for (int i = 0; status == GR_OK && i < workers; i++)
+        status = (l.tokenizers[i] = gr_tokenizer_share(f->tokenizer)) ? GR_OK : gr_error_status();
+    if (status == GR_OK)
+        status = take_stdin(&l);
+    for (int i = 0; l.tokenizers && i < workers; i++)
+        gr_tokenizer_free(l.tokenizers[i]);
     for (int i = 0; i < MOST_PARTS; i++)
         gr_bytes_free(&l.part[i].out);
-    gr_free(l.scratch);
+    gr_free(l.tokenizers);
     gr_pool_free(l.pool);
     return status;
 }

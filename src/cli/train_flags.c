@@ -2,13 +2,13 @@
 #include <string.h>
 #include <unistd.h>
 #include "base/file.h"
+#include "base/json.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "cli/human.h"
 #include "cli/term.h"
 #include "cli/train_flags.h"
 #include "cli/value.h"
-#include "text/tokenizer.h"
 #include "train/data.h"
 #include "train/run_dir.h"
 
@@ -95,11 +95,6 @@ const gr_flag gr_loop_flag_table[] = {
      .help = "newest checkpoints kept; the best is kept too"},
     {0},
 };
-
-bool gr_is_one_text(const char *const *data, size_t n)
-{
-    return n == 1 && gr_is_text_file(data[0]);
-}
 
 static bool is_apart(const gr_train_flags *f)
 {
@@ -259,7 +254,10 @@ static gr_status check_vocab(gr_args *args, const gr_train_job *job)
     char shown[80];
     if (needed <= vocab)
         return GR_OK;
-    if ((int64_t)t->model->vocab.rows > vocab || gr_tokenizer_eos(t) >= vocab)
+    bool is_other = gr_tokenizer_eos(t) >= vocab;
+    for (int64_t id = vocab; id < needed; id++)
+        is_other |= gr_tokenizer_kind(t, id) == GR_TOKEN_OF_MODEL;
+    if (is_other)
         return f->model
                    ? gr_fail(GR_ERR_FILE,
                              "%s: its tokenizer has %lld tokens, the model knows %lld\nits tokenizer and its "
@@ -408,7 +406,7 @@ gr_status gr_train_job_open(gr_args *args, const char **data, size_t n_data, boo
 {
     gr_train_flags *f = args->options;
     *job = (gr_train_job){0};
-    if (gr_is_finetune(args) && !gr_args_given(args, "documents") && gr_is_one_text(data, n_data))
+    if (gr_is_finetune(args) && !gr_args_given(args, "documents") && gr_corpus_is_one_text(data, (int)n_data))
         f->documents = 0;
     if (!f->resume) {
         gr_status s = gr_check_train_flags(args);

@@ -28,8 +28,6 @@ typedef struct gr_train_flags {
 /* A verb's flags are the first or the second of these, and the third. */
 extern const gr_flag gr_train_flag_table[], gr_finetune_flag_table[], gr_loop_flag_table[];
 extern const gr_default gr_finetune_defaults[];
-/* Is DATA one text, so that there is nothing to keep apart? finetune reads it as a stream then. */
-bool gr_is_one_text(const char *const *data, size_t n);
 /* Is the verb one of those that take MODEL and then DATA? */
 bool gr_is_finetune(const gr_args *args);
 

@@ -52,13 +52,28 @@ void gr_tokenizer_clear(gr_tokenizer *t)
     t->decoder = NULL;
 }
 
+gr_tokenizer *gr_tokenizer_share(const gr_tokenizer *of)
+{
+    if (gr_lacks(of, "gr_tokenizer_share: tokenizer"))
+        return NULL;
+    gr_tokenizer *t = gr_alloc_zero(1, sizeof *t);
+    if (t) {
+        *t = *of;
+        t->scratch = (gr_tokenizer_scratch){0};
+        t->is_share = true;
+    }
+    return t;
+}
+
 void gr_tokenizer_free(gr_tokenizer *t)
 {
     if (!t)
         return;
-    gr_tokenizer_clear(t);
     gr_tokenizer_scratch_free(&t->scratch);
-    gr_free(t->json);
+    if (!t->is_share) {
+        gr_tokenizer_clear(t);
+        gr_free(t->json);
+    }
     gr_free(t);
 }
 
@@ -101,6 +116,16 @@ const char *gr_tokenizer_token(const gr_tokenizer *t, int64_t id, size_t *size)
         return NULL;
     const char *text = gr_vocab_text(&t->added.vocab, id, size);
     return text ? text : gr_vocab_text(&t->model->vocab, id, size);
+}
+
+gr_token_kind gr_tokenizer_kind(const gr_tokenizer *t, int64_t id)
+{
+    size_t size;
+    if (gr_lacks(t, "gr_tokenizer_kind: tokenizer"))
+        return GR_TOKEN_NONE;
+    if (gr_vocab_text(&t->added.vocab, id, &size))
+        return gr_added_is_special(&t->added, id) ? GR_TOKEN_CONTROL : GR_TOKEN_ADDED;
+    return gr_vocab_text(&t->model->vocab, id, &size) ? GR_TOKEN_OF_MODEL : GR_TOKEN_NONE;
 }
 
 int64_t gr_tokenizer_bos(const gr_tokenizer *t)

@@ -31,6 +31,7 @@ struct gr_tokenizer {
     gr_decoder *decoder;
     bool byte_level; /* the model's pieces are raw bytes */
     int32_t bos, eos;
+    bool is_share;                /* all but the scratch is another handle's */
     gr_tokenizer_scratch scratch; /* of the calls without a scratch of their own */
 };
 

@@ -331,3 +331,18 @@ gr_corpus *gr_corpus_load(const char *const *paths, int n)
     gr_corpus_free(c);
     return NULL;
 }
+
+bool gr_corpus_is_one_text(const char *const *paths, int n)
+{
+    return n == 1 && !gr_lacks(paths, "gr_corpus_is_one_text: paths") && gr_is_text_file(paths[0]);
+}
+
+gr_status gr_corpus_spans(const gr_corpus *c, gr_span *spans)
+{
+    if (gr_lacks(c, "gr_corpus_spans: corpus") || gr_lacks(spans, "gr_corpus_spans: spans"))
+        return GR_ERR_ARGUMENT;
+    const char *at = c->text;
+    for (size_t i = 0; i < c->n; at += c->documents[i++].size)
+        spans[i] = (gr_span){at, c->documents[i].size};
+    return GR_OK;
+}

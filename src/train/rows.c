@@ -2,6 +2,7 @@
 #include "train/data.h"
 
 #include "base/mem.h"
+#include "base/sized.h"
 #include "base/philox.h"
 
 #include <math.h>
@@ -187,4 +188,22 @@ int64_t gr_rows_of_epochs(const gr_rows *r, double epochs)
 int64_t gr_rows_of_step(const gr_rows *r, int64_t room, int64_t rows)
 {
     return rows > 0 && r->count < room ? r->count : room;
+}
+
+gr_status gr_rows_place(const gr_rows *r, int64_t k, int64_t segment, gr_segment_place *out)
+{
+    gr_segment_place place = {0};
+    if (gr_lacks(r, "gr_rows_place: rows") || gr_lacks(out, "gr_rows_place: out"))
+        return GR_ERR_ARGUMENT;
+    if (k < 0 || segment < 0)
+        return gr_fail(GR_ERR_ARGUMENT, "gr_rows_place: there is no row %lld with segment %lld", (long long)k,
+                       (long long)segment);
+    if (r->data->documents) {
+        const int64_t *first = r->first + gr_rows_index(r, k);
+        place.is_padding = segment >= first[1] - first[0];
+        const gr_document *d = place.is_padding ? NULL : &r->data->documents[r->pieces[first[0] + segment].document];
+        place.file = d ? r->data->files[d->file] : NULL;
+        place.line = d ? d->line : 0;
+    }
+    return gr_give_sized(out, &place, sizeof place, "gr_rows_place: out");
 }
