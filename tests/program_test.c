@@ -854,6 +854,44 @@ TEST(a_plan_above_its_limit)
     }
 }
 
+static char remark[1024];
+static int remarks;
+
+static void keep_remark(void *nobody, gr_log_level level, const char *message)
+{
+    (void)nobody;
+    if (level != GR_LOG_INFO)
+        return;
+    snprintf(remark, sizeof remark, "%s", message);
+    remarks++;
+}
+
+/* What the device has no kernel of its own for is said once a program, with how often; by the reference device never. */
+TEST(fallbacks_are_said)
+{
+    for (int d = 0; d < N_DEVICES; d++) {
+        fixture f = open_fixture(devices[d]);
+        gr_tensor *x = vector(&f, "x", 4), *y = vector(&f, "y", 4), *seed = gr_input(f.g, "seed", GR_I64, 0, NULL);
+        gr_tensor *noise =
+            gr_add(gr_uniform(seed, 1, GR_F32, 1, (int64_t[]){4}), gr_uniform(seed, 2, GR_F32, 1, (int64_t[]){4}));
+        gr_tensor *out[] = {gr_mse(x, y), gr_mse(x, noise)}, *plain = gr_softmax(x), *dead = gr_bce(x, y);
+        CHECK(dead);
+        remarks = 0;
+        gr_set_log(keep_remark, NULL);
+        gr_program_free(compiled(&f, out, 2));
+        CHECK_EQ_INT(remarks, strcmp(devices[d], "ref") != 0);
+        gr_program_free(compiled(&f, &plain, 1));
+        CHECK_EQ_INT(remarks, strcmp(devices[d], "ref") != 0);
+        gr_set_log(NULL, NULL);
+        char expected[200];
+        snprintf(expected, sizeof expected, "%s has no kernel of its own for mse (composed, 2), uniform (reference, 2)",
+                 devices[d]);
+        if (remarks)
+            CHECK_EQ_STR(remark, expected);
+        close_fixture(&f);
+    }
+}
+
 /* ---- looking for trouble --------------------------------------------------------------------------------------------- */
 
 TEST(the_first_bad_tensor_is_named)

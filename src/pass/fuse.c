@@ -350,7 +350,7 @@ static void walk(fuser *f, gr_tensor *const *roots, int n_roots)
         if (t->backward != backward)
             close_all(f); /* nothing of the forward pass waits, with all it reads, for the backward pass */
         backward = t->backward;
-        if (gr_fused_holds(t) && f->target->fuses(f->target->user, t))
+        if (f->target->fuses(f->target->user, t))
             fuse(f, t);
         else if (!fill_behind(t))
             copy(f, t);

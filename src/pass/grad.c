@@ -1,6 +1,6 @@
 /* Differentiation: one walk over the graph, from the loss to what it depends on. Accumulation, un-broadcasting and
  * "there is no rule" are handled here, once, so that a gradient rule is only the formula. */
-#include "graph/graph.h"
+#include "pass/pass.h"
 
 #include "base/dtype.h"
 #include "base/mem.h"
@@ -125,6 +125,11 @@ static gr_status check_blocks(const gr_grad_args *a)
     return GR_OK;
 }
 
+bool gr_has_gradient(const gr_op *op)
+{
+    return op->grad || (op->compose && !op->no_grad);
+}
+
 /* The rule of a fused op knows of output 0 only. Into what it saves for the backward pass (a mean, a log-sum-exp) a
  * gradient flows when the backward op itself is differentiated: then the composition's gradient is the whole one. */
 static gr_status apply_rule(gr_grad_args *a)
@@ -136,7 +141,7 @@ static gr_status apply_rule(gr_grad_args *a)
         into_saved |= a->d_out[k] != NULL;
     if (op->grad && !(into_saved && op->compose))
         return op->grad(a);
-    if (op->compose && !op->no_grad)
+    if (gr_has_gradient(op))
         return grad_of_composition(a);
     return gr_fail(GR_ERR_UNSUPPORTED, "%s: op %s has no gradient: %s\nuse gr_detach where none is wanted",
                    gr_tensor_label(a->node, label, sizeof label), op->name,

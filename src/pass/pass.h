@@ -29,6 +29,9 @@ gr_graph *gr_rewrite_close(gr_rewrite *r, gr_tensor **roots, int n_roots);
 /* Copies the live part of a graph. Roots are replaced by their copies; so for all passes below. */
 gr_graph *gr_pass_copy(const gr_graph *g, gr_tensor **roots, int n_roots);
 
+/* Does gr_grad know what to do with this op, by its rule or its composition? */
+bool gr_has_gradient(const gr_op *op);
+
 /* ---- the passes ---- */
 
 /* What passes ask of the device that the graph is for. */

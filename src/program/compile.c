@@ -7,6 +7,7 @@
 #include "op/attr.h"
 #include "op/op.h"
 #include "pass/pass.h"
+#include "program/how.h"
 #include "program/layout.h"
 #include "program/store.h"
 
@@ -24,6 +25,7 @@ typedef struct value {
 typedef struct compiler {
     gr_program *p;
     gr_compile_options options;
+    gr_fallbacks fallbacks;
     gr_laid_out l;
     value *values; /* [l.graph->n] */
     size_t buffers_capacity;
@@ -302,6 +304,7 @@ static gr_status make_step(compiler *c, const gr_tensor *t, gr_step *s, int numb
                                   t->op->name)
                         : GR_ERR_MEMORY;
     memset(operands, 0, (size_t)(t->n_in + t->n_out) * sizeof *operands);
+    gr_fallbacks_note(&c->fallbacks, c->p->device, t);
     *s = (gr_step){.kernel = k};
     s->call = (gr_call){.op = t->op, .node = t, .attr = t->attr, .n_in = t->n_in, .n_out = t->n_out};
     s->call.in = operands;
@@ -403,23 +406,25 @@ static void sum_memory(compiler *c, size_t arena, const size_t peak[GR_KIND_COUN
 
 /* ---- all of it ---------------------------------------------------------------------------------------------- */
 
-static bool has_kernel(void *device, const gr_tensor *node)
+static bool has_kernel(void *user, const gr_tensor *node)
 {
-    const gr_device *d = device;
-    return d->backend->find(d, node) != NULL;
+    compiler *c = user;
+    bool found = gr_device_has_kernel(c->p->device, node);
+    if (!found) /* those with one are noted as steps */
+        gr_fallbacks_note(&c->fallbacks, c->p->device, node);
+    return found;
 }
 
-static bool fuses(void *device, const gr_tensor *node)
+static bool fuses(void *user, const gr_tensor *node)
 {
-    const gr_device *d = device;
-    return d->backend->fuses(d, node);
+    return gr_device_fuses(((compiler *)user)->p->device, node);
 }
 
 /* The graph as the device will run it. roots become the ones of the new graph. */
 static gr_status transform(compiler *c, const gr_graph *g)
 {
     gr_device *d = c->p->device;
-    gr_target target = {.user = d, .has_kernel = has_kernel, .fuses = d->backend->fuses ? fuses : NULL};
+    gr_target target = {.user = c, .has_kernel = has_kernel, .fuses = d->backend->fuses ? fuses : NULL};
     const gr_graph *to;
     gr_status s = gr_passes_run(g, c->roots, c->n_roots, &target, c->options.passes, &to);
     if (s != GR_OK)
@@ -464,7 +469,11 @@ static gr_status compile(compiler *c, const gr_graph *g)
         s = gr_plan_buffers(c->p->buffers, c->p->n_buffers, c->p->code.n + 1, c->p->device->largest, &arena, peak);
     if (s == GR_OK)
         sum_memory(c, arena, peak);
-    return s == GR_OK ? check_limit(c) : s;
+    if (s == GR_OK)
+        s = check_limit(c);
+    if (s == GR_OK)
+        gr_fallbacks_tell(&c->fallbacks, c->p->device);
+    return s;
 }
 
 static gr_program *compile_outputs(compiler *c, gr_graph *g, gr_tensor *const *outputs, gr_device *device)

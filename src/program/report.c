@@ -1,8 +1,8 @@
-/* Which op runs how on which device. Asked of the backends themselves, with a sample call of each op in f32, so that it cannot
+/* Which op runs how on which device. What compiling would ask is asked here, with a sample call of each op in f32, so that it cannot
  * claim what is not there. */
-#include "backend/backend.h"
 #include "base/json.h"
-#include "op/fused.h"
+#include "pass/pass.h"
+#include "program/how.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -31,18 +31,6 @@ static gr_tensor *sample_node(gr_graph *g, gr_store *store, const gr_op *op)
     return gr_node(g, op, in, sample.n_in, op->attr_size > 0 ? &sample.attr : NULL);
 }
 
-static const char *how(const gr_device *d, const gr_op *op, const gr_tensor *node)
-{
-    if (op->view)
-        return "view"; /* the same memory under another shape: nothing to run */
-    const gr_kernel *kernel = d->backend->find(d, node);
-    if (d->backend->fuses && gr_fused_holds(node) && d->backend->fuses(d, node))
-        return "fused";
-    if (kernel)
-        return kernel == gr_backend_ref.find(d, node) && d->backend != &gr_backend_ref ? "reference" : "kernel";
-    return op->compose ? "composed" : "none";
-}
-
 static gr_status fill(gr_graph *g, gr_store *store, gr_device *const *devices, gr_json list)
 {
     for (int i = 0; gr_op_list(i); i++) {
@@ -55,8 +43,8 @@ static gr_status fill(gr_graph *g, gr_store *store, gr_device *const *devices, g
         gr_json entry = gr_json_put_object(list, NULL);
         gr_json_put_text(entry, "op", op->name);
         for (int d = 0; devices[d]; d++)
-            gr_json_put_text(entry, gr_device_name(devices[d]), how(devices[d], op, node));
-        gr_json_put_text(entry, "gradient", op->grad ? "yes" : "no");
+            gr_json_put_text(entry, gr_device_name(devices[d]), gr_how_name(gr_device_how(devices[d], node)));
+        gr_json_put_text(entry, "gradient", gr_has_gradient(op) ? "yes" : "no");
     }
     return GR_OK;
 }

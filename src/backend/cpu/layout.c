@@ -281,6 +281,26 @@ static gr_status run_fill(const gr_call *call)
     return GR_OK;
 }
 
+static bool supports_iota(const gr_device *d, const gr_tensor *node)
+{
+    (void)d;
+    return node->spec.dtype == GR_I64 || node->spec.dtype == GR_F32;
+}
+
+/* Positions, a few thousand: not worth a thread. */
+static gr_status run_iota(const gr_call *call)
+{
+    const gr_operand *y = &call->out[0];
+    bool integers = y->dtype == GR_I64;
+    for (int64_t i = 0, n = gr_operand_count(y); i < n; i++) {
+        if (integers)
+            ((int64_t *)y->data)[i] = i;
+        else
+            ((float *)y->data)[i] = (float)i;
+    }
+    return GR_OK;
+}
+
 static gr_status run_assign(const gr_call *call)
 {
     gr_cpu_copy(call->device, &call->in[0], &call->in[1]);
@@ -323,8 +343,8 @@ const gr_kernel gr_cpu_layout_kernels[] = {
     {.op = &gr_op_concat, .strided = ~0u, .run = run_concat},
     {.op = &gr_op_pad, .strided = 1, .run = run_pad},
     {.op = &gr_op_fill, .run = run_fill},
-    /* a value that is a view of the param itself must be copied first: hence contiguous */
-    {.op = &gr_op_assign, .run = run_assign},
+    {.op = &gr_op_iota, .supports = supports_iota, .run = run_iota},
+    {.op = &gr_op_assign, .strided = 2, .run = run_assign},
     {.op = &gr_op_assign_add, .supports = supports_assign_add, .run = run_assign_add},
     {.op = &gr_op_write_rows, .run = run_write_rows},
     {0},

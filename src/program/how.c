@@ -1,0 +1,73 @@
+#include "program/how.h"
+
+#include "base/log.h"
+#include "op/fused.h"
+
+#include <stdio.h>
+#include <string.h>
+
+bool gr_device_has_kernel(const gr_device *d, const gr_tensor *node)
+{
+    return d->backend->find(d, node) != NULL;
+}
+
+bool gr_device_fuses(const gr_device *d, const gr_tensor *node)
+{
+    return d->backend->fuses && gr_fused_holds(node) && d->backend->fuses(d, node);
+}
+
+static bool is_reference(const gr_device *d)
+{
+    return d->backend == &gr_backend_ref;
+}
+
+gr_how gr_device_how(const gr_device *d, const gr_tensor *node)
+{
+    if (node->op->view)
+        return GR_HOW_VIEW;
+    if (gr_device_fuses(d, node))
+        return GR_HOW_FUSED;
+    const gr_kernel *k = d->backend->find(d, node);
+    if (k)
+        return !is_reference(d) && k == gr_backend_ref.find(d, node) ? GR_HOW_REFERENCE : GR_HOW_KERNEL;
+    return node->op->compose ? GR_HOW_COMPOSED : GR_HOW_NONE;
+}
+
+const char *gr_how_name(gr_how how)
+{
+    static const char *const names[GR_HOWS] = {"none", "view", "fused", "kernel", "reference", "composed"};
+    return names[how];
+}
+
+void gr_fallbacks_note(gr_fallbacks *f, const gr_device *d, const gr_tensor *node)
+{
+    if (is_reference(d) || (node->op->flags & GR_OP_BOUND))
+        return;
+    gr_how how = gr_device_how(d, node);
+    if (how != GR_HOW_REFERENCE && how != GR_HOW_COMPOSED)
+        return;
+    int i = 0;
+    while (i < f->n && (f->of[i].op != node->op || f->of[i].how != how))
+        i++;
+    if (i == (int)(sizeof f->of / sizeof f->of[0])) {
+        f->others++;
+        return;
+    }
+    f->n += i == f->n;
+    f->of[i].op = node->op;
+    f->of[i].how = how;
+    f->of[i].n++;
+}
+
+void gr_fallbacks_tell(const gr_fallbacks *f, const gr_device *d)
+{
+    char list[900] = "";
+    size_t at = 0;
+    for (int i = 0; i < f->n && at < sizeof list - 1; i++)
+        at += (size_t)snprintf(list + at, sizeof list - at, "%s%s (%s, %d)", i ? ", " : "", f->of[i].op->name,
+                               gr_how_name(f->of[i].how), f->of[i].n);
+    if (f->others && at < sizeof list - 1)
+        snprintf(list + at, sizeof list - at, ", and %d calls of other ops", f->others);
+    if (f->n)
+        gr_remark(GR_LOG_INFO, "%s has no kernel of its own for %s", d->name, list);
+}
