@@ -35,7 +35,7 @@ int main(int argc, char **argv)
     }
     for (double end = now() + limit; now() < end;) {
         start = now();
-        if (gr_tokenizer_encode(t, text, size, 0, &ids, &n)) {
+        if (gr_tokenizer_encode(t, text, size, 0, &ids, &n) != GR_OK) {
             fprintf(stderr, "%s\n", gr_error());
             return 1;
         }
@@ -44,7 +44,7 @@ int main(int argc, char **argv)
     }
     for (double end = now() + limit; now() < end;) {
         start = now();
-        if (gr_tokenizer_decode(t, ids, n, 0, &back, &back_size))
+        if (gr_tokenizer_decode(t, ids, n, 0, &back, &back_size) != GR_OK)
             return 1;
         decode = now() - start < decode ? now() - start : decode;
     }

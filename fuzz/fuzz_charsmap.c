@@ -13,7 +13,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (table > size - 2)
         table = size - 2;
     const char *text = (const char *)data + 2 + table;
-    if (!gr_charsmap_read(data + 2, table, &map)) {
+    if (gr_charsmap_read(data + 2, table, &map) == GR_OK) {
         gr_charsmap_run(&map, text, size - 2 - table, &out);
         gr_charsmap_run(&map, "a\xCC\x81 \r\n\xC2\xA9\xE2\x80\x8D\xFF", 12, &out);
     }

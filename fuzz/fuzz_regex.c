@@ -22,7 +22,7 @@ static gr_status each(void *ctx, const char *text, size_t start, size_t stop, bo
 static void use(const gr_pattern *p, const char *text, size_t size)
 {
     seen s = {0};
-    if (!gr_pattern_walk(p, text, size, each, &s) && s.at != size)
+    if (gr_pattern_walk(p, text, size, each, &s) == GR_OK && s.at != size)
         __builtin_trap();
 }
 

@@ -8,7 +8,7 @@ static void use(const gr_bytes *json)
     const int32_t *ids;
     size_t n;
     gr_tokenizer *t = gr_tokenizer_from_json(json->data, json->size);
-    if (t && !gr_tokenizer_encode(t, "ab a\xFF 12\n<s>[UNK]", 17, GR_ADD_SPECIAL | GR_PARSE_SPECIAL, &ids, &n))
+    if (t && gr_tokenizer_encode(t, "ab a\xFF 12\n<s>[UNK]", 17, GR_ADD_SPECIAL | GR_PARSE_SPECIAL, &ids, &n) == GR_OK)
         for (size_t i = 0; i < n; i++)
             if (ids[i] < 0)
                 __builtin_trap();
@@ -31,7 +31,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         status = gr_convert_tiktoken(&beside, "tokenizer.model", text, size - 1, &json);
     if (gr_is_tiktoken(text, size - 1) && size == 1)
         __builtin_trap();
-    if (!status)
+    if (status == GR_OK)
         use(&json);
     gr_bytes_free(&json);
     return 0;

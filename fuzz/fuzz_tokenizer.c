@@ -11,12 +11,13 @@ static void use(gr_tokenizer *t, const char *text, size_t size)
     const int32_t *ids;
     const char *back;
     size_t n, back_size;
-    if (gr_tokenizer_encode(t, text, size, GR_ADD_SPECIAL | GR_PARSE_SPECIAL, &ids, &n))
+    if (gr_tokenizer_encode(t, text, size, GR_ADD_SPECIAL | GR_PARSE_SPECIAL, &ids, &n) != GR_OK)
         return;
     for (size_t i = 0; i < n; i++)
         if (ids[i] < 0)
             __builtin_trap();
-    if (gr_tokenizer_decode(t, ids, n, GR_SKIP_SPECIAL, &back, &back_size) && gr_error_status() != GR_ERR_UNSUPPORTED)
+    if (gr_tokenizer_decode(t, ids, n, GR_SKIP_SPECIAL, &back, &back_size) != GR_OK &&
+        gr_error_status() != GR_ERR_UNSUPPORTED)
         __builtin_trap();
     gr_text_stream *s = gr_text_stream_new(t, 0);
     for (size_t i = 0; s && i < 20; i++)

@@ -22,7 +22,7 @@ static gr_tokenizer *train(const uint8_t *data, const char *text, size_t size)
     }
     gr_tokenizer_trainer *trainer = gr_tokenizer_trainer_new(&o);
     gr_tokenizer *t = NULL;
-    if (trainer && !gr_tokenizer_trainer_feed(trainer, text, size))
+    if (trainer && gr_tokenizer_trainer_feed(trainer, text, size) == GR_OK)
         t = gr_tokenizer_trainer_finish(trainer);
     if (!t && gr_error_status() != GR_ERR_INTERRUPTED)
         __builtin_trap();
@@ -43,14 +43,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (!t)
         return 0;
     gr_tokenizer *byte = gr_tokenizer_byte();
-    if (!byte || gr_tokenizer_encode(byte, text, size, 0, &ids, &n) ||
-        gr_tokenizer_decode(byte, ids, n, 0, &back, &back_size))
+    if (!byte || gr_tokenizer_encode(byte, text, size, 0, &ids, &n) != GR_OK ||
+        gr_tokenizer_decode(byte, ids, n, 0, &back, &back_size) != GR_OK)
         __builtin_trap();
     char *wanted = gr_alloc(back_size + 1);
     memcpy(wanted, back, back_size + 1);
     size_t wanted_size = back_size;
-    if (gr_tokenizer_encode(t, text, size, 0, &ids, &n) || n > size ||
-        gr_tokenizer_decode(t, ids, n, 0, &back, &back_size) || back_size != wanted_size ||
+    if (gr_tokenizer_encode(t, text, size, 0, &ids, &n) != GR_OK || n > size ||
+        gr_tokenizer_decode(t, ids, n, 0, &back, &back_size) != GR_OK || back_size != wanted_size ||
         memcmp(back, wanted, back_size) != 0)
         __builtin_trap();
     gr_free(wanted);

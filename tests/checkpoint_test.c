@@ -28,7 +28,7 @@ static const char *in_folder(const char *name)
 
 /* ---- a small model ---- */
 
-#define ROWS 16
+enum { ROWS = 16 };
 static float values[3][ROWS * 64];
 
 static const gr_weight model[] = {

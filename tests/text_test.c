@@ -215,8 +215,9 @@ static gr_tokenizer *train(const char *text, size_t size, int64_t least, bool wh
 {
     gr_tokenizer_training options = {.vocab_size = 700, .min_frequency = least, .whole_texts = whole};
     gr_tokenizer_trainer *trainer = gr_tokenizer_trainer_new(&options);
-    gr_tokenizer *t =
-        trainer && !gr_tokenizer_trainer_feed(trainer, text, size) ? gr_tokenizer_trainer_finish(trainer) : NULL;
+    gr_tokenizer *t = trainer && gr_tokenizer_trainer_feed(trainer, text, size) == GR_OK
+                          ? gr_tokenizer_trainer_finish(trainer)
+                          : NULL;
     gr_tokenizer_trainer_free(trainer);
     return t;
 }
@@ -488,7 +489,7 @@ static gr_status make_and_use(void *ctx)
     if (!t)
         return gr_error_status();
     gr_status status = gr_tokenizer_encode(t, "abcabc<|endoftext|>", 19, GR_PARSE_SPECIAL, &ids, &n);
-    if (!status)
+    if (status == GR_OK)
         status = gr_tokenizer_decode(t, (const int32_t[]){0, 1, 2, 3}, 4, GR_SKIP_SPECIAL, &text, &size);
     gr_tokenizer_free(t);
     return status;

@@ -1,4 +1,4 @@
-# One reading of every C file for tools/lint: room directions, forbidden calls, sizes. Prints "file:line: what is wrong"
+# One reading of every C file for tools/lint: room directions, circles, forbidden calls, sizes, dialect. Prints "file:line: what is wrong"
 # and, last, one line of numbers; the exit status says nothing, the caller counts lines.
 #
 # Relies on the layout that clang-format gives: a function's braces stand alone in column 0.
@@ -9,7 +9,7 @@ BEGIN {
     for (i = 1; i <= count; i++)
         order[list[i]] = i
     # Folders within a room, in order; files that lie beside them include any.
-    count = split("text/unicode text/vocab text/stages text/files", list, " ")
+    count = split("text/unicode text/vocab text/stages text/files text/train", list, " ")
     for (i = 1; i <= count; i++)
         stratum[list[i]] = i
     calls = "exit|_exit|_Exit|quick_exit|abort|assert|printf|fprintf|vprintf|vfprintf|puts|fputs|putchar|perror|getenv|secure_getenv"
@@ -28,7 +28,16 @@ FNR == 1 { start_file() }
     all_lines[room]++
 }
 
+FNR == 1 && !/^\/\*/ { complain("no comment on top says what the file is for") }
+
 /^#include "/ { check_include($2) }
+
+# A whole number is an enum. What another header asks for (before its #include) and the version, which programs test with
+# #if, are not.
+constant && !/^#include/ { complain_at(FNR - 1, constant " is a #define; constants are enums") }
+{ constant = FILENAME !~ /^include/ && /^#define [A-Z][A-Z_0-9]* \(?-?[0-9]+\)?$/ ? $2 : "" }
+
+{ check_status() }
 
 room != "" && code !~ /^[ \t]*#/ { check_calls() }
 
@@ -50,6 +59,8 @@ END {
         if (lines[file] > limit)
             print file ":" lines[file] ": a file of " lines[file] " lines; " limit " is the limit"
     }
+    check_calls_of_status()
+    check_circles()
     report_numbers()
 }
 
@@ -57,6 +68,7 @@ function start_file()
 {
     in_comment = 0
     function_start = 0
+    constant = ""
     room = ""
     if (FILENAME ~ /^src\//) {
         split(FILENAME, parts, "/")
@@ -69,7 +81,12 @@ function start_file()
 
 function complain(what)
 {
-    print FILENAME ":" FNR ": " what
+    complain_at(FNR, what)
+}
+
+function complain_at(line, what)
+{
+    print FILENAME ":" line ": " what
 }
 
 # The line without comments and with strings emptied; sets saw_comment.
@@ -118,6 +135,7 @@ function check_include(path,    target)
         complain("an example includes \"" path "\"; it may see gradus.h only")
     if (room == "" || path == "gradus.h")
         return
+    note_edge(FILENAME, "src/" path)
     if (index(path, "/") == 0)
         complain("\"" path "\" is not written from src/")
     else if (target in order && order[target] > order[room])
@@ -132,6 +150,111 @@ function stratum_of(path)
     sub(/\/[^\/]*$/, "", path)
     return path in stratum ? stratum[path] : 1000
 }
+
+# ---- circles ----
+
+# Which header includes which, and which folder.
+function note_edge(from, to,    from_folder, to_folder)
+{
+    if (from ~ /\.h$/)
+        edges[from] = edges[from] " " to
+    from_folder = from_of[from] != "" ? from_of[from] : (from_of[from] = folder_of(from))
+    to_folder = folder_of(to)
+    if (from_folder != to_folder && !((from_folder, to_folder) in between)) {
+        between[from_folder, to_folder] = 1
+        edges[from_folder] = edges[from_folder] " " to_folder
+    }
+}
+
+function folder_of(path)
+{
+    sub(/[^\/]*$/, "", path)
+    return path
+}
+
+function check_circles(    node)
+{
+    for (node in edges)
+        if (!(node in state))
+            walk(node, node)
+}
+
+# state: 1 on the way here, 2 done.
+function walk(node, way,    list, count, i)
+{
+    state[node] = 1
+    count = split(edges[node], list, " ")
+    for (i = 1; i <= count; i++) {
+        if (!(list[i] in state) && (list[i] in edges))
+            walk(list[i], way " " list[i])
+        else if (state[list[i]] == 1)
+            print node ":0: a circle of includes: " way " " list[i]
+    }
+    state[node] = 2
+}
+
+# ---- how a status is tested ----
+
+# `s != GR_OK`, never `s` or `!s`: names that a function declares as gr_status, and functions that return one.
+function check_status(    rest, name)
+{
+    if (code ~ /^[A-Za-z]/)
+        delete statuses
+    rest = code
+    while (match(rest, /gr_status [a-z_0-9]+ ?[=;,)]/)) {
+        name = substr(rest, RSTART + 10, RLENGTH - 10)
+        gsub(/[^a-z_0-9]/, "", name)
+        statuses[name] = 1
+        rest = substr(rest, RSTART + RLENGTH)
+    }
+    if (match(code, /^(GR_API )?(static )?(inline )?gr_status [a-z_0-9]+\(/)) {
+        name = code
+        sub(/.*gr_status /, "", name)
+        sub(/\(.*/, "", name)
+        gives_status[code ~ /^static/ ? FILENAME " " name : name] = 1
+    } else if (match(code, /^static [^=]*\(/)) {
+        name = substr(code, 1, RLENGTH - 1)
+        sub(/.*[ *]/, "", name)
+        own_name[FILENAME " " name] = 1
+    }
+    if (code !~ /^[ \t]/)
+        return
+    for (name in statuses)
+        if (code ~ "!" name "([^A-Za-z0-9_.([-]|$)" || code ~ "(if|while) \\(" name "( (&&|\\|\\|)|\\))" ||
+            code ~ "(&&|\\|\\|) " name "( (&&|\\|\\|)|\\)|;)" || code ~ "([^=!<>]= |return |\\()" name " \\?")
+            complain("a status is compared: " name " != GR_OK or " name " == GR_OK")
+    note_tested_calls(code)
+}
+
+# Calls that stand where a truth is wanted, and end on their line: at the end it is known what they return.
+function note_tested_calls(rest,    name, at, depth, c)
+{
+    while (match(rest, /(if \(|while \(|&& |\|\| |!)[a-z_0-9]+\(/)) {
+        name = substr(rest, RSTART, RLENGTH - 1)
+        rest = substr(rest, RSTART + RLENGTH)
+        sub(/.*[^a-z_0-9]/, "", name)
+        depth = 1
+        for (at = 1; depth > 0 && at <= length(rest); at++) {
+            c = substr(rest, at, 1)
+            depth += (c == "(") - (c == ")")
+        }
+        if (depth == 0 && substr(rest, at) !~ /^ [!=]=/)
+            tested[++n_tested] = FILENAME ":" FNR " " name
+    }
+}
+
+function check_calls_of_status(    i, part, file)
+{
+    for (i = 1; i <= n_tested; i++) {
+        split(tested[i], part, " ")
+        file = part[1]
+        sub(/:.*/, "", file)
+        if (((file " " part[2]) in gives_status) || (part[2] in gives_status && !((file " " part[2]) in own_name)))
+            print part[1] ": a status is compared: " part[2] "(...) != GR_OK or == GR_OK"
+    }
+}
+
+# ---- calls ----
 
 function check_calls()
 {

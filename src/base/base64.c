@@ -1,3 +1,4 @@
+/* Base64, both ways. */
 #include "base/base64.h"
 
 /* The six bits of a character, or 64. */

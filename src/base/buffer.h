@@ -27,7 +27,7 @@ static inline gr_status gr_bytes_reserve(gr_bytes *b, size_t more)
 static inline gr_status gr_bytes_add(gr_bytes *b, const void *data, size_t size)
 {
     gr_status status = gr_bytes_reserve(b, size);
-    if (!status && size) {
+    if (status == GR_OK && size) {
         memcpy(b->data + b->size, data, size);
         b->size += size;
     }
@@ -50,7 +50,7 @@ static inline gr_status gr_ids_reserve(gr_ids *a, size_t more)
 static inline gr_status gr_ids_add(gr_ids *a, int32_t id)
 {
     gr_status status = gr_ids_reserve(a, 1);
-    if (!status)
+    if (status == GR_OK)
         a->data[a->size++] = id;
     return status;
 }

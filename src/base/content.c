@@ -1,3 +1,4 @@
+/* Beginnings that no text has. */
 #include "base/content.h"
 
 #include "base/file.h"

@@ -1,3 +1,4 @@
+/* Handing an error from a worker to the caller. */
 #include "base/first_error.h"
 #include <stdio.h>
 

@@ -1,3 +1,4 @@
+/* Strings, numbers and skipping, straight from the text. */
 #include "base/json_pull.h"
 
 #include <string.h>
@@ -96,7 +97,7 @@ static bool unescape(gr_pull *r, const char *start, const char *p, const char **
         close += *close == '\\' ? 2 : 1;
     if (close >= r->end)
         return false;
-    if (gr_grow(&r->buffer, &r->cap, (size_t)(close - start) + 1, 1)) {
+    if (gr_grow(&r->buffer, &r->cap, (size_t)(close - start) + 1, 1) != GR_OK) {
         r->no_memory = true;
         return false;
     }

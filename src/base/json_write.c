@@ -437,7 +437,7 @@ gr_status gr_json_write(const gr_json_doc *doc, const char *path)
 gr_status gr_json_add_text(gr_bytes *out, const char *text, size_t size)
 {
     gr_status status = gr_bytes_add(out, "\"", 1);
-    for (size_t i = 0; i < size && !status; i++) {
+    for (size_t i = 0; i < size && status == GR_OK; i++) {
         unsigned char c = (unsigned char)text[i];
         char escape[8];
         if (c == '"' || c == '\\') {
@@ -449,5 +449,5 @@ gr_status gr_json_add_text(gr_bytes *out, const char *text, size_t size)
             status = gr_bytes_add(out, text + i, 1);
         }
     }
-    return status ? status : gr_bytes_add(out, "\"", 1);
+    return status == GR_OK ? gr_bytes_add(out, "\"", 1) : status;
 }

@@ -1,3 +1,4 @@
+/* Reading numbers in the C locale, and mending what was printed in another. */
 #include "base/number.h"
 
 #include <locale.h>

@@ -1,3 +1,4 @@
+/* Copying as much of a struct as both sides know. */
 #include "base/sized.h"
 
 #include <string.h>

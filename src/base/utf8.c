@@ -209,7 +209,7 @@ gr_status gr_utf8_repair(const char *p, size_t size, bool more, gr_bytes *out, s
         p = "";
     const char *end = p + size, *at = p, *copied = p;
     gr_status status = GR_OK;
-    while (at < end && !status) {
+    while (at < end && status == GR_OK) {
         bool whole = true;
         int n = (unsigned char)*at < 0x80 ? 1 : prefix(at, end, &whole);
         if (whole) {
@@ -220,12 +220,12 @@ gr_status gr_utf8_repair(const char *p, size_t size, bool more, gr_bytes *out, s
         if (more && at + n == end && lead((unsigned char)*at, &low, &high))
             break; /* may still become a character */
         status = gr_bytes_add(out, copied, (size_t)(at - copied));
-        if (!status)
+        if (status == GR_OK)
             status = gr_bytes_add(out, "\xEF\xBF\xBD", 3);
         at += n;
         copied = at;
     }
-    if (!status)
+    if (status == GR_OK)
         status = gr_bytes_add(out, copied, (size_t)(at - copied));
     if (used)
         *used = (size_t)(at - p);

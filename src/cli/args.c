@@ -1,3 +1,4 @@
+/* Parsing the command line by the tables of flags. */
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>

@@ -1,3 +1,4 @@
+/* The table of the flags, and reading the prompts. */
 #include <stdio.h>
 #include <string.h>
 #include "base/buffer.h"

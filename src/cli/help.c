@@ -1,3 +1,4 @@
+/* Laying out the help of a verb, and of all. */
 #include <string.h>
 #include "cli/help.h"
 #include "cli/term.h"

@@ -1,3 +1,4 @@
+/* Numbers, bytes and times in few characters. */
 #include <math.h>
 #include <stdio.h>
 #include <string.h>

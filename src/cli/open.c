@@ -1,3 +1,4 @@
+/* Opening devices, models and tokenizers as the flags say. */
 #include <string.h>
 #include "cli/open.h"
 #include "cli/term.h"

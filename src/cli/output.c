@@ -1,3 +1,4 @@
+/* What stands where a verb wants to write, and whether it may. */
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>

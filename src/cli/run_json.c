@@ -1,3 +1,4 @@
+/* Writing run.json, and reading what --resume goes on with. */
 #include "cli/run_json.h"
 #include <limits.h>
 #include <stdio.h>

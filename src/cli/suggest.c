@@ -1,9 +1,10 @@
+/* The nearest word by edit distance. */
 #include <stdlib.h>
 #include <string.h>
 #include "cli/suggest.h"
 
 /* Longer words are nobody's slip of the finger. */
-#define LONGEST 40
+enum { LONGEST = 40 };
 
 static int least(int a, int b)
 {

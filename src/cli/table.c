@@ -1,3 +1,4 @@
+/* Widths of columns, and printing them. */
 #include <stdarg.h>
 #include <string.h>
 #include "base/mem.h"

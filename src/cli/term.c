@@ -1,3 +1,4 @@
+/* Writing to the terminal, and watching for signals. */
 #include <pthread.h>
 #include <signal.h>
 #include <stdarg.h>

@@ -1,3 +1,4 @@
+/* Blocks of lines, encoded or decoded on all threads. */
 #include <errno.h>
 #include <stdio.h>
 #include <unistd.h>

@@ -1,3 +1,4 @@
+/* The table of the flags, and what they open: tokenizer, model, data, options. */
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>

@@ -1,3 +1,4 @@
+/* Parsing and printing each kind of flag. */
 #include <ctype.h>
 #include <errno.h>
 #include <math.h>

@@ -1,3 +1,4 @@
+/* Finding a verb by its name. */
 #include <stdio.h>
 #include <string.h>
 #include "cli/suggest.h"

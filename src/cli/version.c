@@ -1,3 +1,4 @@
+/* gradus --version. */
 #include <string.h>
 #include "cli/term.h"
 #include "cli/version.h"

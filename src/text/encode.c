@@ -30,7 +30,7 @@ static gr_status encode_pieces(const gr_tokenizer *t, gr_tokenizer_scratch *s, c
     gr_scan_fn scan = t->byte_level ? gr_pretokenizer_scanner(t->pretokenizer) : NULL;
     gr_status status = GR_OK;
     if (scan) { /* no list of pieces, so that memory does not grow with the text */
-        for (const char *end = text + size; text < end && !status;) {
+        for (const char *end = text + size; text < end && status == GR_OK;) {
             const char *stop = scan(text, end);
             status = t->model->encode(t->model, &s->model, text, (size_t)(stop - text), &s->ids);
             text = stop;
@@ -39,9 +39,9 @@ static gr_status encode_pieces(const gr_tokenizer *t, gr_tokenizer_scratch *s, c
     }
     s->pieces.n = 0;
     status = gr_pieces_add(&s->pieces, text, size, zero);
-    if (!status)
+    if (status == GR_OK)
         status = gr_pretokenizer_run(t->pretokenizer, &s->pieces, &s->spare);
-    for (size_t i = 0; i < s->pieces.n && !status; i++)
+    for (size_t i = 0; i < s->pieces.n && status == GR_OK; i++)
         status = t->model->encode(t->model, &s->model, s->pieces.piece[i].text, s->pieces.piece[i].size, &s->ids);
     return status;
 }
@@ -58,7 +58,7 @@ static gr_status check_shift(const gr_tokenizer *t, gr_tokenizer_scratch *s, con
 {
     gr_status status = GR_OK;
     int n;
-    while (!status && *shifted && !one->size && text < end) {
+    while (status == GR_OK && *shifted && !one->size && text < end) {
         gr_utf8_read(text, end, &n);
         status = gr_normalizer_run_first(t->normalizer, text, (size_t)n, one, &s->normal_spare, shifted);
         *shifted |= one->size > 0;
@@ -84,14 +84,14 @@ static gr_status find_zero(const gr_tokenizer *t, gr_tokenizer_scratch *s, const
         gr_utf8_read(text + n, end, &n_next);
     bool shifted;
     gr_status status = gr_normalizer_run_first(t->normalizer, text, (size_t)n, &one, &s->normal_spare, &shifted);
-    if (!status && shifted)
+    if (status == GR_OK && shifted)
         status = check_shift(t, s, text + n, end, &one, &shifted);
-    if (!status && replaces)
+    if (status == GR_OK && replaces)
         status = gr_normalizer_run(t->normalizer, text, (size_t)(n + n_next), &two, &s->normal_spare);
     bool merged = replaces && n_next && two.size <= one.size;
-    if (!status && starts_with(normal, &one) && !merged && !shifted) {
+    if (status == GR_OK && starts_with(normal, &one) && !merged && !shifted) {
         *zero = one.size;
-    } else if (!status && normal->size && !replaces) {
+    } else if (status == GR_OK && normal->size && !replaces) {
         gr_utf8_read(normal->data, normal->data + normal->size, &n);
         *zero = (size_t)n;
     }
@@ -110,19 +110,19 @@ static gr_status encode_part(const gr_tokenizer *t, gr_tokenizer_scratch *s, con
         return GR_OK;
     if (!gr_normalizer_is_empty(t->normalizer)) {
         status = gr_normalizer_run(t->normalizer, text, size, &s->normal, &s->normal_spare);
-        if (!status && first && gr_pretokenizer_asks_zero(t->pretokenizer))
+        if (status == GR_OK && first && gr_pretokenizer_asks_zero(t->pretokenizer))
             status = find_zero(t, s, text, text + size, &zero);
         text = s->normal.size ? s->normal.data : "";
         size = s->normal.size;
     }
     gr_added_search search = {&t->added, &t->added.normalized, text, text + size, flags & GR_PARSE_SPECIAL, text, text};
-    for (int32_t id = 0; id >= 0 && !status;) {
+    for (int32_t id = 0; id >= 0 && status == GR_OK;) {
         const char *start, *stop;
         id = gr_added_next(&search, &start, &stop);
         if (stop > start)
             status = encode_pieces(t, s, start, (size_t)(stop - start),
                                    zero > (size_t)(start - text) ? zero - (size_t)(start - text) : 0);
-        if (!status && id >= 0)
+        if (status == GR_OK && id >= 0)
             status = gr_ids_add(&s->ids, id);
     }
     return status;
@@ -133,12 +133,12 @@ static gr_status encode_text(const gr_tokenizer *t, gr_tokenizer_scratch *s, con
 {
     gr_added_search search = {&t->added, &t->added.raw, text, text + size, flags & GR_PARSE_SPECIAL, text, text};
     gr_status status = GR_OK;
-    for (int32_t id = 0; id >= 0 && !status;) {
+    for (int32_t id = 0; id >= 0 && status == GR_OK;) {
         const char *start, *stop;
         id = gr_added_next(&search, &start, &stop);
         if (stop > start)
             status = encode_part(t, s, start, (size_t)(stop - start), start == text, flags);
-        if (!status && id >= 0)
+        if (status == GR_OK && id >= 0)
             status = gr_ids_add(&s->ids, id);
     }
     return status;
@@ -152,11 +152,11 @@ gr_status gr_tokenizer_run(const gr_tokenizer *t, gr_tokenizer_scratch *s, const
         s->model.cache = gr_word_cache_new();
     s->ids.size = 0;
     if (!size)
-        text = "";                                     /* NULL is fine then */
-    if (!s->model.cache || gr_ids_reserve(&s->ids, 1)) /* even no ids are at an address */
+        text = "";                                              /* NULL is fine then */
+    if (!s->model.cache || gr_ids_reserve(&s->ids, 1) != GR_OK) /* even no ids are at an address */
         return GR_ERR_MEMORY;
     const gr_post *post = flags & GR_ADD_SPECIAL ? &t->post : &t->bare;
-    for (size_t i = 0; i < post->n && !status; i++)
+    for (size_t i = 0; i < post->n && status == GR_OK; i++)
         status = post->item[i].is_text ? encode_text(t, s, text, size, flags) : gr_ids_add(&s->ids, post->item[i].id);
     return status;
 }

@@ -52,47 +52,47 @@ static const char *cut_from(const char *p, const char *end)
 
 static gr_status add_part(job *j, part p)
 {
-    gr_status status = gr_grow(&j->part, &j->cap, j->parts + 1, sizeof *j->part);
-    if (!status)
+    gr_status s = gr_grow(&j->part, &j->cap, j->parts + 1, sizeof *j->part);
+    if (s == GR_OK)
         j->part[j->parts++] = p;
-    return status;
+    return s;
 }
 
 static gr_status cut_text(job *j, size_t i)
 {
     const char *p = j->texts[i].text, *end = p + j->texts[i].size;
-    gr_status status = GR_OK;
-    while (p < end && !status) {
+    gr_status s = GR_OK;
+    while (p < end && s == GR_OK) {
         const char *stop = end - p > 2 * PART ? cut_from(p + PART, end) : end;
-        status = add_part(j, (part){.first = i, .n = 1, .text = p, .size = (size_t)(stop - p)});
+        s = add_part(j, (part){.first = i, .n = 1, .text = p, .size = (size_t)(stop - p)});
         p = stop;
     }
-    return status;
+    return s;
 }
 
 static gr_status make_parts(job *j, size_t n)
 {
     bool cuts = may_cut(j->tokenizer, j->flags);
-    gr_status status = GR_OK;
-    for (size_t i = 0; i < n && !status;) {
+    gr_status s = GR_OK;
+    for (size_t i = 0; i < n && s == GR_OK;) {
         if (cuts && j->texts[i].size > 2 * PART) {
-            status = cut_text(j, i++);
+            s = cut_text(j, i++);
             continue;
         }
         part p = {.first = i};
         for (size_t size = 0; i < n && size < PART && !(cuts && j->texts[i].size > 2 * PART); i++, p.n++)
             size += j->texts[i].size + 16;
-        status = add_part(j, p);
+        s = add_part(j, p);
     }
-    return status;
+    return s;
 }
 
 static gr_status encode_one(const job *j, gr_tokenizer_scratch *s, part *p, const char *text, size_t size)
 {
     gr_status status = gr_tokenizer_run(j->tokenizer, s, text, size, j->flags);
-    if (!status)
+    if (status == GR_OK)
         status = gr_ids_reserve(&p->ids, s->ids.size);
-    if (status)
+    if (status != GR_OK)
         return status;
     if (s->ids.size)
         memcpy(p->ids.data + p->ids.size, s->ids.data, s->ids.size * sizeof *s->ids.data);
@@ -110,13 +110,13 @@ static void encode_part(void *ctx, int64_t index, int worker)
         return;
     if (p->text)
         status = encode_one(j, s, p, p->text, p->size);
-    for (size_t i = p->first; !p->text && i < p->first + p->n && !status; i++) {
+    for (size_t i = p->first; !p->text && i < p->first + p->n && status == GR_OK; i++) {
         status = encode_one(j, s, p, j->texts[i].text, j->texts[i].size);
         j->ends[i] = p->ids.size;
-        if (status && p->n + j->parts > 2)
+        if (status != GR_OK && p->n + j->parts > 2)
             gr_fail_in("text %zu", i);
     }
-    if (status)
+    if (status != GR_OK)
         gr_first_error_put(&j->error, index);
 }
 
@@ -147,12 +147,12 @@ static gr_status run_on(gr_pool *pool, job *j, size_t n, gr_encoded *out)
 {
     j->scratch = gr_alloc_zero((size_t)gr_pool_threads(pool), sizeof *j->scratch);
     j->ends = out->ends = gr_alloc_zero(n + 1, sizeof *out->ends);
-    gr_status status = j->scratch && out->ends ? make_parts(j, n) : GR_ERR_MEMORY;
-    if (!status) {
+    gr_status s = j->scratch && out->ends ? make_parts(j, n) : GR_ERR_MEMORY;
+    if (s == GR_OK) {
         gr_parallel(pool, (int64_t)j->parts, encode_part, j);
-        status = gr_first_error_take(&j->error);
+        s = gr_first_error_take(&j->error);
     }
-    return status ? status : join(j, out);
+    return s == GR_OK ? join(j, out) : s;
 }
 
 gr_status gr_tokenizer_encode_all(const gr_tokenizer *t, const gr_span *texts, size_t n, unsigned flags, int threads,
@@ -169,7 +169,7 @@ gr_status gr_tokenizer_encode_all(const gr_tokenizer *t, const gr_span *texts, s
     job j = {.tokenizer = t, .texts = texts, .flags = flags, .error = GR_FIRST_ERROR_NONE};
     *out = (gr_encoded){.n = n};
     gr_pool *pool = gr_pool_new(threads);
-    gr_status status = pool ? run_on(pool, &j, n, out) : gr_error_status();
+    gr_status s = pool ? run_on(pool, &j, n, out) : gr_error_status();
     for (int i = 0; j.scratch && i < gr_pool_threads(pool); i++)
         gr_tokenizer_scratch_free(&j.scratch[i]);
     for (size_t i = 0; i < j.parts; i++)
@@ -177,9 +177,9 @@ gr_status gr_tokenizer_encode_all(const gr_tokenizer *t, const gr_span *texts, s
     gr_free(j.scratch);
     gr_free(j.part);
     gr_pool_free(pool);
-    if (status)
+    if (s != GR_OK)
         gr_encoded_free(out);
-    return status;
+    return s;
 }
 
 void gr_encoded_free(gr_encoded *e)

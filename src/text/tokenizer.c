@@ -16,7 +16,7 @@ gr_tokenizer *gr_tokenizer_of(char *json, size_t size)
     t->json = json;
     t->json_size = size;
     t->bos = t->eos = no_id;
-    if (gr_tokenizer_read(t)) {
+    if (gr_tokenizer_read(t) != GR_OK) {
         gr_tokenizer_free(t);
         return NULL;
     }
@@ -149,10 +149,10 @@ gr_status gr_tokenizer_encode(gr_tokenizer *t, const char *text, size_t size, un
         gr_lacks(n, "gr_tokenizer_encode: n") || (size && gr_lacks(text, "gr_tokenizer_encode: text")))
         return GR_ERR_ARGUMENT;
     text = text ? text : "";
-    gr_status status = gr_tokenizer_run(t, &t->scratch, text, size, flags);
-    *ids = status ? NULL : t->scratch.ids.data;
-    *n = status ? 0 : t->scratch.ids.size;
-    return status;
+    gr_status s = gr_tokenizer_run(t, &t->scratch, text, size, flags);
+    *ids = s != GR_OK ? NULL : t->scratch.ids.data;
+    *n = s != GR_OK ? 0 : t->scratch.ids.size;
+    return s;
 }
 
 /* What an id decodes to, before the decoder. */
@@ -181,7 +181,7 @@ gr_status gr_tokenizer_show(const gr_tokenizer *t, gr_tokenizer_scratch *s, cons
     gr_status status = GR_OK;
     gr_strings_clear(&s->tokens);
     out->size = 0;
-    for (size_t i = 0; i < n && !status; i++) {
+    for (size_t i = 0; i < n && status == GR_OK; i++) {
         size_t size;
         const char *text = shown(t, ids[i], &size);
         if (ids[i] < 0)
@@ -189,7 +189,7 @@ gr_status gr_tokenizer_show(const gr_tokenizer *t, gr_tokenizer_scratch *s, cons
         if (text && !(flags & GR_SKIP_SPECIAL && is_hidden(t, ids[i], text, size)))
             status = gr_strings_add(&s->tokens, text, size);
     }
-    return status ? status : gr_decoder_run(t->decoder, &s->tokens, &s->tokens_spare, out);
+    return status == GR_OK ? gr_decoder_run(t->decoder, &s->tokens, &s->tokens_spare, out) : status;
 }
 
 gr_status gr_tokenizer_decode(gr_tokenizer *t, const int32_t *ids, size_t n, unsigned flags, const char **text,
@@ -200,10 +200,10 @@ gr_status gr_tokenizer_decode(gr_tokenizer *t, const int32_t *ids, size_t n, uns
         return GR_ERR_ARGUMENT;
     gr_tokenizer_scratch *s = &t->scratch;
     gr_status status = gr_tokenizer_show(t, s, ids, n, flags, &s->text);
-    if (!status)
+    if (status == GR_OK)
         status = gr_bytes_add(&s->text, "", 1); /* a NUL for those who want a string */
-    *text = status ? "" : s->text.data;
-    *size = status ? 0 : s->text.size - 1;
+    *text = status != GR_OK ? "" : s->text.data;
+    *size = status != GR_OK ? 0 : s->text.size - 1;
     return status;
 }
 
@@ -251,7 +251,7 @@ static gr_status show_bytes(gr_text_stream *s, bool end)
 {
     size_t used = 0;
     gr_status status = gr_utf8_repair(s->bytes.data, s->bytes.size, !end, &s->out, &used);
-    if (!status && used) {
+    if (status == GR_OK && used) {
         memmove(s->bytes.data, s->bytes.data + used, s->bytes.size - used);
         s->bytes.size -= used;
     }
@@ -270,14 +270,15 @@ static gr_status show_ids(gr_text_stream *s, bool end)
     gr_bytes *all = &s->scratch.text;
     gr_status status = gr_tokenizer_show(s->tokenizer, &s->scratch, s->ids.data, s->ids.size, s->flags, all);
     bool wait = ends_unfinished(all) && !end && s->ids.size - s->context < longest_wait;
-    if (status || wait || all->size <= s->before.size)
+    if (status != GR_OK || wait || all->size <= s->before.size)
         return status;
     status = gr_bytes_add(&s->out, all->data + s->before.size, all->size - s->before.size);
     memmove(s->ids.data, s->ids.data + s->context, (s->ids.size - s->context) * sizeof *s->ids.data);
     s->ids.size -= s->context;
     s->context = s->ids.size;
-    return status ? status
-                  : gr_tokenizer_show(s->tokenizer, &s->scratch, s->ids.data, s->ids.size, s->flags, &s->before);
+    return status == GR_OK
+               ? gr_tokenizer_show(s->tokenizer, &s->scratch, s->ids.data, s->ids.size, s->flags, &s->before)
+               : status;
 }
 
 static gr_status feed(gr_text_stream *s, int32_t id)
@@ -290,20 +291,20 @@ static gr_status feed(gr_text_stream *s, int32_t id)
         return GR_OK;
     if (!gr_decoder_is_byte_level(s->tokenizer->decoder)) {
         gr_status status = gr_ids_add(&s->ids, id);
-        return status ? status : show_ids(s, false);
+        return status == GR_OK ? show_ids(s, false) : status;
     }
     gr_status status = gr_bytes_reserve(&s->bytes, size);
-    if (!status && !gr_byte_level_decode(text, size, &s->bytes))
+    if (status == GR_OK && !gr_byte_level_decode(text, size, &s->bytes))
         status = gr_bytes_add(&s->bytes, text, size);
-    return status ? status : show_bytes(s, false);
+    return status == GR_OK ? show_bytes(s, false) : status;
 }
 
 static gr_status result(gr_text_stream *s, gr_status status, const char **text, size_t *size)
 {
-    if (!status)
+    if (status == GR_OK)
         status = gr_bytes_add(&s->out, "", 1);
-    *text = status ? "" : s->out.data;
-    *size = status ? 0 : s->out.size - 1;
+    *text = status != GR_OK ? "" : s->out.data;
+    *size = status != GR_OK ? 0 : s->out.size - 1;
     return status;
 }
 
@@ -323,7 +324,7 @@ gr_status gr_text_stream_end(gr_text_stream *s, const char **text, size_t *size)
         return GR_ERR_ARGUMENT;
     s->out.size = 0;
     gr_status status = show_bytes(s, true);
-    if (!status && s->ids.size > s->context)
+    if (status == GR_OK && s->ids.size > s->context)
         status = show_ids(s, true);
     s->ids.size = s->context = s->before.size = 0;
     return result(s, status, text, size);

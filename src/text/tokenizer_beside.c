@@ -26,10 +26,10 @@ static gr_status remember(gr_vocab *v, const gr_told_token *t)
 
 static gr_status append(pending *p, const gr_told_token *t)
 {
-    gr_status status = gr_grow(&p->at, &p->cap, p->n + 1, sizeof *p->at);
-    if (!status)
+    gr_status s = gr_grow(&p->at, &p->cap, p->n + 1, sizeof *p->at);
+    if (s == GR_OK)
         p->at[p->n++] = t;
-    return status;
+    return s;
 }
 
 /* A token that nothing has yet; the same content with other flags comes again, and its flags count. */
@@ -41,10 +41,10 @@ static gr_status append_missing(pending *p, const gr_tokenizer *t, const gr_told
     int32_t before = gr_vocab_find(&p->place, token->content, token->size);
     if (before >= 0 && gr_told_same_flags(p->at[before], token))
         return GR_OK;
-    gr_status status = append(p, token);
-    if (!status && before < 0)
-        status = gr_vocab_add(&p->place, token->content, token->size, (uint32_t)(p->n - 1));
-    return status;
+    gr_status s = append(p, token);
+    if (s == GR_OK && before < 0)
+        s = gr_vocab_add(&p->place, token->content, token->size, (uint32_t)(p->n - 1));
+    return s;
 }
 
 /* ---- named tokens: those of every class in their order, then the model's own ---- */
@@ -88,18 +88,18 @@ static const gr_told_token *own_called(const gr_told_list *list, const char *key
 static gr_status each_name(const names *n, gr_status (*each)(void *ctx, const gr_told_token *t), void *ctx)
 {
     const gr_beside *b = n->beside;
-    gr_status status = GR_OK;
-    for (int i = 0; i < GR_NAMED_COUNT && !status; i++)
+    gr_status s = GR_OK;
+    for (int i = 0; i < GR_NAMED_COUNT && s == GR_OK; i++)
         if (n->standard[i].content)
-            status = each(ctx, &n->standard[i]);
-    for (size_t i = 0; i < b->own_first.n && !status; i++) {
+            s = each(ctx, &n->standard[i]);
+    for (size_t i = 0; i < b->own_first.n && s == GR_OK; i++) {
         const gr_told_token *later = own_called(&b->own, b->own_first.at[i].key);
-        status = each(ctx, later ? later : &b->own_first.at[i]);
+        s = each(ctx, later ? later : &b->own_first.at[i]);
     }
-    for (size_t i = 0; i < b->own.n && !status; i++)
+    for (size_t i = 0; i < b->own.n && s == GR_OK; i++)
         if (!own_called(&b->own_first, b->own.at[i].key) && gr_named_of(b->own.at[i].key) < 0)
-            status = each(ctx, &b->own.at[i]);
-    return status;
+            s = each(ctx, &b->own.at[i]);
+    return s;
 }
 
 typedef struct collecting {
@@ -110,8 +110,8 @@ typedef struct collecting {
 static gr_status collect_name(void *ctx, const gr_told_token *token)
 {
     collecting *c = ctx;
-    gr_status status = remember(&c->pending->named, token);
-    return status ? status : append_missing(c->pending, c->t, token);
+    gr_status s = remember(&c->pending->named, token);
+    return s == GR_OK ? append_missing(c->pending, c->t, token) : s;
 }
 
 static const gr_told_list *unnamed(const gr_beside *b)
@@ -122,17 +122,17 @@ static const gr_told_list *unnamed(const gr_beside *b)
 static gr_status collect(const gr_tokenizer *t, const gr_beside *b, const names *n, pending *p)
 {
     const gr_told_list *extra = unnamed(b);
-    gr_status status = GR_OK;
-    for (size_t i = 0; i < b->decoder.n && !status; i++) {
-        status = remember(&p->told, &b->decoder.at[i]);
-        if (!status)
-            status = append(p, &b->decoder.at[i]);
+    gr_status s = GR_OK;
+    for (size_t i = 0; i < b->decoder.n && s == GR_OK; i++) {
+        s = remember(&p->told, &b->decoder.at[i]);
+        if (s == GR_OK)
+            s = append(p, &b->decoder.at[i]);
     }
-    if (!status)
-        status = each_name(n, collect_name, &(collecting){p, t});
-    for (size_t i = 0; i < extra->n && !status; i++)
-        status = append_missing(p, t, &extra->at[i]);
-    return status;
+    if (s == GR_OK)
+        s = each_name(n, collect_name, &(collecting){p, t});
+    for (size_t i = 0; i < extra->n && s == GR_OK; i++)
+        s = append_missing(p, t, &extra->at[i]);
+    return s;
 }
 
 /* ---- putting them in ---- */
@@ -157,17 +157,17 @@ static gr_status put_token(gr_tokenizer *t, const gr_told_token *token, gr_added
 
 static gr_status put_pending(gr_tokenizer *t, const pending *p, bool *changed)
 {
-    gr_status status = GR_OK;
-    for (size_t i = 0; i < p->n && !status; i++) {
+    gr_status s = GR_OK;
+    for (size_t i = 0; i < p->n && s == GR_OK; i++) {
         const gr_told_token *token = p->at[i];
         gr_added_token flags = gr_told_flags(token);
         if (!flags.special && gr_vocab_find(&p->named, token->content, token->size) >= 0)
             flags.special = true;
         if (token->normalized <= GR_TOLD_NULL)
             flags.normalized = !flags.special;
-        status = put_token(t, token, flags, changed);
+        s = put_token(t, token, flags, changed);
     }
-    return status;
+    return s;
 }
 
 typedef struct putting {
@@ -206,21 +206,21 @@ static gr_status put_tokens(gr_tokenizer *t, const gr_tokenizer_class *c, const 
     const gr_told_list *extra = unnamed(b);
     pending p = {0};
     putting again = {t, changed};
-    gr_status status = collect(t, b, n, &p);
+    gr_status s = collect(t, b, n, &p);
     gr_added_begin(&t->added, &t->model->vocab);
-    if (!status)
-        status = put_pending(t, &p, changed);
-    if (!status && c->names_again)
-        status = each_name(n, put_again, &again);
-    for (size_t i = 0; i < extra->n && c->names_again && !status; i++)
-        status = put_again(&again, &extra->at[i]);
-    if (!status)
+    if (s == GR_OK)
+        s = put_pending(t, &p, changed);
+    if (s == GR_OK && c->names_again)
+        s = each_name(n, put_again, &again);
+    for (size_t i = 0; i < extra->n && c->names_again && s == GR_OK; i++)
+        s = put_again(&again, &extra->at[i]);
+    if (s == GR_OK)
         remark_ids(t, b);
     gr_free(p.at);
     gr_vocab_free(&p.told);
     gr_vocab_free(&p.place);
     gr_vocab_free(&p.named);
-    return status;
+    return s;
 }
 
 /* ---- what is put around a text ---- */
@@ -229,9 +229,9 @@ static gr_status set_post(gr_tokenizer *t, const gr_told_token *before, const gr
 {
     gr_post *p = &t->post;
     p->n = 0;
-    gr_status status = gr_grow(&p->item, &p->cap, 3, sizeof *p->item);
-    if (status)
-        return status;
+    gr_status s = gr_grow(&p->item, &p->cap, 3, sizeof *p->item);
+    if (s != GR_OK)
+        return s;
     if (before)
         p->item[p->n++] = (gr_post_item){false, (int32_t)gr_tokenizer_find(t, before->content, before->size)};
     p->item[p->n++] = (gr_post_item){true, 0};
@@ -244,72 +244,72 @@ static gr_status add_special(gr_bytes *json, const gr_bytes *name, int type)
 {
     char tail[32];
     snprintf(tail, sizeof tail, ", \"type_id\": %d}}", type);
-    gr_status status = gr_bytes_add_string(json, "{\"SpecialToken\": {\"id\": ");
-    if (!status)
-        status = gr_bytes_add(json, name->data, name->size);
-    return status ? status : gr_bytes_add_string(json, tail);
+    gr_status s = gr_bytes_add_string(json, "{\"SpecialToken\": {\"id\": ");
+    if (s == GR_OK)
+        s = gr_bytes_add(json, name->data, name->size);
+    return s == GR_OK ? gr_bytes_add_string(json, tail) : s;
 }
 
 /* One text of a template: "<s>" A "</s>"; type 1: the second of two. */
 static gr_status add_text(gr_bytes *json, const gr_bytes *before, const gr_bytes *after, int type)
 {
-    gr_status status = before->size ? add_special(json, before, type) : GR_OK;
-    if (!status && before->size)
-        status = gr_bytes_add_string(json, ", ");
-    if (!status)
-        status = gr_bytes_add_string(json, type ? "{\"Sequence\": {\"id\": \"B\", \"type_id\": 1}}"
-                                                : "{\"Sequence\": {\"id\": \"A\", \"type_id\": 0}}");
-    if (!status && after->size)
-        status = gr_bytes_add_string(json, ", ");
-    return status || !after->size ? status : add_special(json, after, type);
+    gr_status s = before->size ? add_special(json, before, type) : GR_OK;
+    if (s == GR_OK && before->size)
+        s = gr_bytes_add_string(json, ", ");
+    if (s == GR_OK)
+        s = gr_bytes_add_string(json, type ? "{\"Sequence\": {\"id\": \"B\", \"type_id\": 1}}"
+                                           : "{\"Sequence\": {\"id\": \"A\", \"type_id\": 0}}");
+    if (s == GR_OK && after->size)
+        s = gr_bytes_add_string(json, ", ");
+    return s != GR_OK || !after->size ? s : add_special(json, after, type);
 }
 
 static gr_status add_ids(gr_bytes *json, const gr_bytes *name, int32_t id, const char *separator)
 {
     char number[64];
     snprintf(number, sizeof number, ", \"ids\": [%d], \"tokens\": [", id);
-    gr_status status = gr_bytes_add_string(json, separator);
-    if (!status)
-        status = gr_bytes_add(json, name->data, name->size);
-    if (!status)
-        status = gr_bytes_add_string(json, ": {\"id\": ");
-    if (!status)
-        status = gr_bytes_add(json, name->data, name->size);
-    if (!status)
-        status = gr_bytes_add_string(json, number);
-    if (!status)
-        status = gr_bytes_add(json, name->data, name->size);
-    return status ? status : gr_bytes_add_string(json, "]}");
+    gr_status s = gr_bytes_add_string(json, separator);
+    if (s == GR_OK)
+        s = gr_bytes_add(json, name->data, name->size);
+    if (s == GR_OK)
+        s = gr_bytes_add_string(json, ": {\"id\": ");
+    if (s == GR_OK)
+        s = gr_bytes_add(json, name->data, name->size);
+    if (s == GR_OK)
+        s = gr_bytes_add_string(json, number);
+    if (s == GR_OK)
+        s = gr_bytes_add(json, name->data, name->size);
+    return s == GR_OK ? gr_bytes_add_string(json, "]}") : s;
 }
 
 static gr_status add_template(const gr_tokenizer *t, const gr_told_token *before, const gr_told_token *after,
                               gr_bytes *json)
 {
     gr_bytes first = {0}, last = {0};
-    gr_status status = before ? gr_json_add_text(&first, before->content, before->size) : GR_OK;
+    gr_status s = before ? gr_json_add_text(&first, before->content, before->size) : GR_OK;
     bool same = before && after && gr_told_same_text(before, after->content, after->size);
-    if (!status && after)
-        status = gr_json_add_text(&last, after->content, after->size);
-    if (!status)
-        status = gr_bytes_add_string(json, "{\"type\": \"TemplateProcessing\", \"single\": [");
-    if (!status)
-        status = add_text(json, &first, &last, 0);
-    if (!status)
-        status = gr_bytes_add_string(json, "], \"pair\": [");
-    for (int type = 0; type < 2 && !status; type++) {
-        status = type ? gr_bytes_add_string(json, ", ") : GR_OK;
-        if (!status)
-            status = add_text(json, &first, &last, type);
+    if (s == GR_OK && after)
+        s = gr_json_add_text(&last, after->content, after->size);
+    if (s == GR_OK)
+        s = gr_bytes_add_string(json, "{\"type\": \"TemplateProcessing\", \"single\": [");
+    if (s == GR_OK)
+        s = add_text(json, &first, &last, 0);
+    if (s == GR_OK)
+        s = gr_bytes_add_string(json, "], \"pair\": [");
+    for (int type = 0; type < 2 && s == GR_OK; type++) {
+        s = type ? gr_bytes_add_string(json, ", ") : GR_OK;
+        if (s == GR_OK)
+            s = add_text(json, &first, &last, type);
     }
-    if (!status)
-        status = gr_bytes_add_string(json, "], \"special_tokens\": {");
-    if (!status && before)
-        status = add_ids(json, &first, (int32_t)gr_tokenizer_find(t, before->content, before->size), "");
-    if (!status && after && !same)
-        status = add_ids(json, &last, (int32_t)gr_tokenizer_find(t, after->content, after->size), before ? ", " : "");
+    if (s == GR_OK)
+        s = gr_bytes_add_string(json, "], \"special_tokens\": {");
+    if (s == GR_OK && before)
+        s = add_ids(json, &first, (int32_t)gr_tokenizer_find(t, before->content, before->size), "");
+    if (s == GR_OK && after && !same)
+        s = add_ids(json, &last, (int32_t)gr_tokenizer_find(t, after->content, after->size), before ? ", " : "");
     gr_bytes_free(&first);
     gr_bytes_free(&last);
-    return status ? status : gr_bytes_add_string(json, "}}");
+    return s == GR_OK ? gr_bytes_add_string(json, "}}") : s;
 }
 
 /* RoBERTa's and BERT's, which differ for two texts. */
@@ -319,17 +319,17 @@ static gr_status add_cls_sep(const gr_tokenizer *t, bool roberta, const gr_told_
     const char *space = prefix ? "true" : "false";
     char number[120];
     snprintf(number, sizeof number, ", %lld], \"cls\": [", (long long)gr_tokenizer_find(t, sep->content, sep->size));
-    gr_status status = gr_bytes_add_string(json, roberta ? "{\"type\": \"RobertaProcessing\", \"sep\": ["
-                                                         : "{\"type\": \"BertProcessing\", \"sep\": [");
-    if (!status)
-        status = gr_json_add_text(json, sep->content, sep->size);
-    if (!status)
-        status = gr_bytes_add_string(json, number);
-    if (!status)
-        status = gr_json_add_text(json, cls->content, cls->size);
+    gr_status s = gr_bytes_add_string(json, roberta ? "{\"type\": \"RobertaProcessing\", \"sep\": ["
+                                                    : "{\"type\": \"BertProcessing\", \"sep\": [");
+    if (s == GR_OK)
+        s = gr_json_add_text(json, sep->content, sep->size);
+    if (s == GR_OK)
+        s = gr_bytes_add_string(json, number);
+    if (s == GR_OK)
+        s = gr_json_add_text(json, cls->content, cls->size);
     snprintf(number, sizeof number, ", %lld]%s%s}", (long long)gr_tokenizer_find(t, cls->content, cls->size),
              roberta ? ", \"trim_offsets\": true, \"add_prefix_space\": " : "", roberta ? space : "");
-    return status ? status : gr_bytes_add_string(json, number);
+    return s == GR_OK ? gr_bytes_add_string(json, number) : s;
 }
 
 /* transformers writes its template as a string, where these have a meaning of their own. */
@@ -358,8 +358,8 @@ static gr_status choose_switched(const gr_beside *b, const names *n, bool has_js
         a->before = &standard[GR_NAMED_BOS];
     if (b->add_eos == GR_TOLD_YES && standard[GR_NAMED_EOS].content && !has_json)
         a->after = &standard[GR_NAMED_EOS];
-    gr_status status = check_in_template(a->before, hint);
-    return status ? status : check_in_template(a->after, hint);
+    gr_status s = check_in_template(a->before, hint);
+    return s == GR_OK ? check_in_template(a->after, hint) : s;
 }
 
 static bool has_cls_sep(const gr_tokenizer_class *c)
@@ -371,15 +371,15 @@ static gr_status choose_around(const gr_tokenizer_class *c, const gr_beside *b, 
                                around *a)
 {
     const char *hint = "give it another cls_token or sep_token";
-    gr_status status = choose_switched(b, n, has_json, a);
-    if (status || !has_cls_sep(c))
-        return status;
+    gr_status s = choose_switched(b, n, has_json, a);
+    if (s != GR_OK || !has_cls_sep(c))
+        return s;
     *a = (around){&n->standard[GR_NAMED_CLS], &n->standard[GR_NAMED_SEP]};
     if (!a->before->size || !a->after->size)
         return gr_fail(GR_ERR_FILE, "tokenizer_config.json: %s needs a cls_token and a sep_token", c->name);
     if (c->post == GR_POST_BERT) /* RoBERTa's are no strings of a template */
-        status = check_in_template(a->before, hint);
-    return status || c->post != GR_POST_BERT ? status : check_in_template(a->after, hint);
+        s = check_in_template(a->before, hint);
+    return s != GR_OK || c->post != GR_POST_BERT ? s : check_in_template(a->after, hint);
 }
 
 static bool is_token(const gr_tokenizer *t, const gr_post_item *item, const gr_told_token *token)
@@ -402,12 +402,12 @@ static gr_status make_post(gr_tokenizer *t, const gr_tokenizer_class *c, const g
     around a = {NULL, NULL};
     if (has_json && c->post == GR_POST_SWITCHES)
         return GR_OK;
-    gr_status status = choose_around(c, b, n, has_json, &a);
-    if (status || is_around(t, &a))
-        return status;
-    status = set_post(t, a.before, a.after);
-    if (status)
-        return status;
+    gr_status s = choose_around(c, b, n, has_json, &a);
+    if (s != GR_OK || is_around(t, &a))
+        return s;
+    s = set_post(t, a.before, a.after);
+    if (s != GR_OK)
+        return s;
     if (has_cls_sep(c))
         return add_cls_sep(t, c->post == GR_POST_ROBERTA, a.before, a.after, b->add_prefix_space == GR_TOLD_YES, json);
     return add_template(t, a.before, a.after, json);
@@ -417,30 +417,30 @@ static gr_status make_post(gr_tokenizer *t, const gr_tokenizer_class *c, const g
 
 static gr_status write_added(const gr_added *a, gr_bytes *out)
 {
-    gr_status status = gr_bytes_add_string(out, "[");
+    gr_status s = gr_bytes_add_string(out, "[");
     const char *separator = "\n";
-    for (size_t id = 0; id < a->rows && !status; id++) {
+    for (size_t id = 0; id < a->rows && s == GR_OK; id++) {
         size_t size;
         const char *text = gr_vocab_text(&a->vocab, (int64_t)id, &size);
         if (!a->token[id].present || !text)
             continue;
-        status = gr_bytes_add_string(out, separator);
-        if (!status)
-            status = gr_json_add_flagged_token(out, (int64_t)id, text, size, &a->token[id]);
+        s = gr_bytes_add_string(out, separator);
+        if (s == GR_OK)
+            s = gr_json_add_flagged_token(out, (int64_t)id, text, size, &a->token[id]);
         separator = ",\n";
     }
-    return status ? status : gr_bytes_add_string(out, "]");
+    return s == GR_OK ? gr_bytes_add_string(out, "]") : s;
 }
 
 static gr_status replace(gr_tokenizer *t, const char *key, const gr_bytes *value)
 {
     gr_bytes out = {0};
-    gr_status status = gr_json_add_replaced(&out, t->json, t->json_size, key, value);
-    if (!status)
-        status = gr_bytes_add(&out, "", 1);
-    if (status) {
+    gr_status s = gr_json_add_replaced(&out, t->json, t->json_size, key, value);
+    if (s == GR_OK)
+        s = gr_bytes_add(&out, "", 1);
+    if (s != GR_OK) {
         gr_bytes_free(&out);
-        return status;
+        return s;
     }
     gr_free(t->json);
     t->json = out.data;
@@ -451,11 +451,11 @@ static gr_status replace(gr_tokenizer *t, const char *key, const gr_bytes *value
 static gr_status write_added_tokens(gr_tokenizer *t)
 {
     gr_bytes added = {0};
-    gr_status status = write_added(&t->added, &added);
-    if (!status)
-        status = replace(t, "added_tokens", &added);
+    gr_status s = write_added(&t->added, &added);
+    if (s == GR_OK)
+        s = replace(t, "added_tokens", &added);
     gr_bytes_free(&added);
-    return status;
+    return s;
 }
 
 /* ---- all of it ---- */
@@ -495,15 +495,15 @@ static gr_status put_tokens_anew(gr_tokenizer *t, const gr_tokenizer_class *c, c
 {
     gr_added old = t->added;
     t->added = (gr_added){0};
-    gr_status status = put_tokens(t, c, b, n, changed);
+    gr_status s = put_tokens(t, c, b, n, changed);
     *changed = !same_tokens(&old, &t->added);
-    if (!status && !*changed) {
+    if (s == GR_OK && !*changed) {
         gr_added_free(&t->added);
         t->added = old;
         return GR_OK;
     }
     gr_added_free(&old);
-    return status;
+    return s;
 }
 
 gr_status gr_tokenizer_add_beside(gr_tokenizer *t, const gr_tokenizer_class *c, const gr_beside *b, bool has_json)
@@ -511,17 +511,17 @@ gr_status gr_tokenizer_add_beside(gr_tokenizer *t, const gr_tokenizer_class *c, 
     gr_bytes post = {0};
     bool changed = false, anew = has_json && c->anew && b->decoder.told;
     names n = names_of(t, c, b, has_json);
-    gr_status status = anew ? put_tokens_anew(t, c, b, &n, &changed) : put_tokens(t, c, b, &n, &changed);
-    if (!status && changed)
-        status = gr_tokenizer_prepare_added(t);
-    if (!status && changed)
-        status = write_added_tokens(t);
-    if (!status)
-        status = make_post(t, c, b, &n, has_json, &post);
-    if (!status && post.size)
-        status = replace(t, "post_processor", &post);
+    gr_status s = anew ? put_tokens_anew(t, c, b, &n, &changed) : put_tokens(t, c, b, &n, &changed);
+    if (s == GR_OK && changed)
+        s = gr_tokenizer_prepare_added(t);
+    if (s == GR_OK && changed)
+        s = write_added_tokens(t);
+    if (s == GR_OK)
+        s = make_post(t, c, b, &n, has_json, &post);
+    if (s == GR_OK && post.size)
+        s = replace(t, "post_processor", &post);
     gr_bytes_free(&post);
-    if (!status)
+    if (s == GR_OK)
         set_ends(t, &n);
-    return status;
+    return s;
 }

@@ -41,9 +41,9 @@ static void name_file(const char *path)
 }
 
 /* json: what the files were converted to; freed. */
-static gr_tokenizer *from_json(const char *path, gr_status status, gr_bytes *json)
+static gr_tokenizer *from_json(const char *path, gr_status s, gr_bytes *json)
 {
-    gr_tokenizer *t = status ? NULL : gr_tokenizer_from_json(json->data, json->size);
+    gr_tokenizer *t = s != GR_OK ? NULL : gr_tokenizer_from_json(json->data, json->size);
     gr_bytes_free(json);
     if (!t)
         name_file(path);
@@ -77,9 +77,9 @@ static gr_tokenizer *load_as(const char *path, gr_status (*convert)(const asked 
     char *data = gr_file_read(path, GR_JSON_LIMIT, &size);
     if (!data)
         return NULL;
-    gr_status status = convert(&a, (gr_file_text){data, size}, &json);
+    gr_status s = convert(&a, (gr_file_text){data, size}, &json);
     gr_free(data);
-    return from_json(path, status, &json);
+    return from_json(path, s, &json);
 }
 
 /* A tokenizer.model alone: what it is shows in its bytes. */
@@ -126,12 +126,12 @@ static gr_tokenizer *load_merges(const char *dir, const char *const *path, const
     gr_bytes json = {0};
     char *vocab = gr_file_read(path[VOCAB], GR_JSON_LIMIT, &vocab_size);
     char *merges = vocab ? gr_file_read(path[MERGES], GR_JSON_LIMIT, &merges_size) : NULL;
-    gr_status status = gr_error_status();
+    gr_status s = gr_error_status();
     if (merges)
-        status = gr_convert_merges(c, b, (gr_file_text){vocab, vocab_size}, (gr_file_text){merges, merges_size}, &json);
+        s = gr_convert_merges(c, b, (gr_file_text){vocab, vocab_size}, (gr_file_text){merges, merges_size}, &json);
     gr_free(vocab);
     gr_free(merges);
-    return from_json(dir, status, &json);
+    return from_json(dir, s, &json);
 }
 
 /* The files that the class reads, or that every class reads; others there are not its own. */
@@ -173,9 +173,9 @@ static gr_tokenizer *load_json(const char *path, const gr_tokenizer_class *c, co
     char *json = gr_file_read(path, GR_JSON_LIMIT, &size);
     if (!json)
         return NULL;
-    gr_status status = gr_apply_told_stages(c, b, &json, &size);
-    gr_tokenizer *t = status ? NULL : gr_tokenizer_of(json, size);
-    if (status)
+    gr_status s = gr_apply_told_stages(c, b, &json, &size);
+    gr_tokenizer *t = s != GR_OK ? NULL : gr_tokenizer_of(json, size);
+    if (s != GR_OK)
         gr_free(json);
     if (!t)
         name_file(path);
@@ -195,7 +195,7 @@ static gr_tokenizer *load_told(const char *dir, const char *const *path, gr_besi
     if (!c)
         gr_fail_in("%s", dir);
     gr_tokenizer *t = !c ? NULL : has_json ? load_json(path[JSON], c, b) : load_parts(dir, path, c, b);
-    if (t && gr_tokenizer_add_beside(t, c, b, has_json)) {
+    if (t && gr_tokenizer_add_beside(t, c, b, has_json) != GR_OK) {
         gr_fail_in("%s", dir);
         gr_tokenizer_free(t);
         t = NULL;
@@ -213,7 +213,7 @@ static gr_tokenizer *load_dir(const char *dir)
     bool made = true;
     for (int i = 0; i < FILES && made; i++)
         made = (path[i] = gr_path_join(dir, names[i])) != NULL;
-    if (made && !gr_beside_read(dir, &beside))
+    if (made && gr_beside_read(dir, &beside) == GR_OK)
         t = load_told(dir, (const char *const *)path, &beside);
     gr_beside_free(&beside);
     for (int i = 0; i < FILES; i++)

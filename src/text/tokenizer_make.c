@@ -10,10 +10,10 @@ static const char *const head = "{\n  \"version\": \"1.0\",\n  \"truncation\": n
 static gr_status add_end_of_text(gr_bytes *out, size_t id, bool wanted)
 {
     static const char name[] = "<|endoftext|>";
-    gr_status status = gr_bytes_add_string(out, "  \"added_tokens\": [");
-    if (!status && wanted)
-        status = gr_json_add_added_token(out, (int64_t)id, name, strlen(name), true);
-    return status ? status : gr_bytes_add_string(out, "],\n  \"normalizer\": null,\n");
+    gr_status s = gr_bytes_add_string(out, "  \"added_tokens\": [");
+    if (s == GR_OK && wanted)
+        s = gr_json_add_added_token(out, (int64_t)id, name, strlen(name), true);
+    return s == GR_OK ? gr_bytes_add_string(out, "],\n  \"normalizer\": null,\n") : s;
 }
 
 /* ---- "character": id, … ---- */
@@ -21,32 +21,32 @@ static gr_status add_end_of_text(gr_bytes *out, size_t id, bool wanted)
 static gr_status add_character(gr_bytes *out, uint32_t c, size_t id)
 {
     char text[4], number[32];
-    gr_status status = gr_bytes_add_string(out, id ? ",\n      " : "\n      ");
-    if (!status)
-        status = gr_json_add_text(out, text, (size_t)gr_utf8_write(c, text));
+    gr_status s = gr_bytes_add_string(out, id ? ",\n      " : "\n      ");
+    if (s == GR_OK)
+        s = gr_json_add_text(out, text, (size_t)gr_utf8_write(c, text));
     snprintf(number, sizeof number, ": %zu", id);
-    return status ? status : gr_bytes_add_string(out, number);
+    return s == GR_OK ? gr_bytes_add_string(out, number) : s;
 }
 
 /* A BPE model without merges. */
 static gr_status add_model(gr_bytes *out, const uint32_t *c, size_t n, const char *unk)
 {
-    gr_status status =
+    gr_status s =
         gr_bytes_add_string(out, "  \"model\": {\n    \"type\": \"BPE\",\n    \"dropout\": null,\n    \"unk_token\": ");
-    if (!status)
-        status = gr_bytes_add_string(out, unk);
-    if (!status)
-        status = gr_bytes_add_string(out, ",\n    \"continuing_subword_prefix\": null,\n    \"end_of_word_suffix\": "
-                                          "null,\n    \"fuse_unk\": false,\n    \"byte_fallback\": false,\n"
-                                          "    \"ignore_merges\": false,\n    \"vocab\": {");
-    for (size_t i = 0; i < n && !status; i++)
-        status = add_character(out, c[i], i);
-    return status ? status : gr_bytes_add_string(out, "\n    },\n    \"merges\": []\n  }\n}\n");
+    if (s == GR_OK)
+        s = gr_bytes_add_string(out, unk);
+    if (s == GR_OK)
+        s = gr_bytes_add_string(out, ",\n    \"continuing_subword_prefix\": null,\n    \"end_of_word_suffix\": "
+                                     "null,\n    \"fuse_unk\": false,\n    \"byte_fallback\": false,\n"
+                                     "    \"ignore_merges\": false,\n    \"vocab\": {");
+    for (size_t i = 0; i < n && s == GR_OK; i++)
+        s = add_character(out, c[i], i);
+    return s == GR_OK ? gr_bytes_add_string(out, "\n    },\n    \"merges\": []\n  }\n}\n") : s;
 }
 
-static gr_tokenizer *from_text(gr_bytes *json, gr_status status)
+static gr_tokenizer *from_text(gr_bytes *json, gr_status s)
 {
-    gr_tokenizer *t = status ? NULL : gr_tokenizer_from_json(json->data, json->size);
+    gr_tokenizer *t = s != GR_OK ? NULL : gr_tokenizer_from_json(json->data, json->size);
     gr_bytes_free(json);
     return t;
 }
@@ -62,14 +62,14 @@ gr_tokenizer *gr_tokenizer_byte(void)
     gr_bytes json = {0};
     for (int i = 0; i < 256; i++)
         alphabet[i] = gr_byte_to_char((unsigned char)i);
-    gr_status status = gr_bytes_add_string(&json, head);
-    if (!status)
-        status = add_end_of_text(&json, 256, true);
-    if (!status)
-        status = gr_bytes_add_string(&json, middle);
-    if (!status)
-        status = add_model(&json, alphabet, 256, "null");
-    return from_text(&json, status);
+    gr_status s = gr_bytes_add_string(&json, head);
+    if (s == GR_OK)
+        s = add_end_of_text(&json, 256, true);
+    if (s == GR_OK)
+        s = gr_bytes_add_string(&json, middle);
+    if (s == GR_OK)
+        s = add_model(&json, alphabet, 256, "null");
+    return from_text(&json, s);
 }
 
 /* The distinct characters of a text, sorted: one bit a code point. */
@@ -94,12 +94,12 @@ static uint32_t *distinct(const char *text, size_t size, size_t *n)
     }
     for (uint32_t c = 0; seen && c < 0x110000; c++)
         if (seen[c / 64] >> c % 64 & 1) {
-            if (gr_grow(&found, &cap, *n + 1, sizeof *found))
+            if (gr_grow(&found, &cap, *n + 1, sizeof *found) != GR_OK)
                 break;
             found[(*n)++] = c;
         }
     gr_free(seen);
-    if (!*n && !gr_error_status())
+    if (!*n && gr_error_status() == GR_OK)
         gr_fail(GR_ERR_ARGUMENT, "char tokenizer: the text is empty");
     return found;
 }
@@ -114,18 +114,18 @@ gr_tokenizer *gr_tokenizer_char(const char *text, size_t size, bool end_of_text)
     size_t n;
     gr_error_clear();
     uint32_t *c = distinct(text, size, &n);
-    if (!c || gr_error_status()) {
+    if (!c || gr_error_status() != GR_OK) {
         gr_free(c);
         return NULL;
     }
-    gr_status status = gr_bytes_add_string(&json, head);
-    if (!status)
-        status = add_end_of_text(&json, n, end_of_text);
-    if (!status)
-        status = gr_bytes_add_string(&json, "  \"pre_tokenizer\": null,\n  \"post_processor\": null,\n"
-                                            "  \"decoder\": {\"type\": \"Fuse\"},\n");
-    if (!status)
-        status = add_model(&json, c, n, "\"<unk>\"");
+    gr_status s = gr_bytes_add_string(&json, head);
+    if (s == GR_OK)
+        s = add_end_of_text(&json, n, end_of_text);
+    if (s == GR_OK)
+        s = gr_bytes_add_string(&json, "  \"pre_tokenizer\": null,\n  \"post_processor\": null,\n"
+                                       "  \"decoder\": {\"type\": \"Fuse\"},\n");
+    if (s == GR_OK)
+        s = add_model(&json, c, n, "\"<unk>\"");
     gr_free(c);
-    return from_text(&json, status);
+    return from_text(&json, s);
 }

@@ -1,3 +1,4 @@
+/* A build without BLAS. */
 #include "backend/cpu/blas.h"
 
 bool gr_blas_present(void)

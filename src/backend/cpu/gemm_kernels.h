@@ -40,8 +40,7 @@ typedef struct gr_gemm_kernels {
 } gr_gemm_kernels;
 
 /* Room is planned for these, so that it is enough whichever level runs. */
-#define GR_GEMM_ROWS 8
-#define GR_GEMM_COLS 48
+enum { GR_GEMM_ROWS = 8, GR_GEMM_COLS = 48 };
 
 GR_ISA_DECLARE(const gr_gemm_kernels *, gr_gemm_kernels_get, (void));
 /* transpose of f32, for others as well. */

@@ -1,3 +1,4 @@
+/* Which ISA level this machine has, and which one runs. */
 #include "backend/cpu/isa.h"
 
 #include <stdatomic.h>

@@ -1,3 +1,4 @@
+/* Cutting rows among the threads, and converting them on the way. */
 #include "backend/cpu/rows.h"
 
 #include "base/dtype.h"

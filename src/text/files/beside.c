@@ -1,3 +1,4 @@
+/* Reading the files that stand beside a tokenizer. */
 #include <stdlib.h>
 #include "text/files/beside.h"
 #include "base/file.h"
@@ -69,12 +70,12 @@ static gr_status own_strings(gr_told_token *t, const char *key, const char *cont
 gr_status gr_told_add(gr_told_list *list, const char *key, const char *content, size_t size, gr_told_token flags)
 {
     gr_told_token t = flags;
-    gr_status status = gr_grow(&list->at, &list->cap, list->n + 1, sizeof *list->at);
-    if (!status)
-        status = own_strings(&t, key, content, size);
-    if (!status)
+    gr_status s = gr_grow(&list->at, &list->cap, list->n + 1, sizeof *list->at);
+    if (s == GR_OK)
+        s = own_strings(&t, key, content, size);
+    if (s == GR_OK)
         list->at[list->n++] = t;
-    return status;
+    return s;
 }
 
 /* The same of a dictionary of Python: a key that is there keeps its place. */
@@ -88,9 +89,9 @@ static gr_status put(gr_told_list *list, const char *key, const char *content, s
     for (size_t i = 0; i < list->n; i++) {
         if (strcmp(list->at[i].key, key) != 0)
             continue;
-        gr_status status = own_strings(&t, key, content, size);
-        if (status)
-            return status;
+        gr_status s = own_strings(&t, key, content, size);
+        if (s != GR_OK)
+            return s;
         free_token(&list->at[i]);
         list->at[i] = t;
         return GR_OK;
@@ -167,11 +168,11 @@ static gr_status read_named(gr_beside *b, int which, gr_json value, bool of_map)
     size_t size;
     gr_told_token t;
     const char *content = read_name(value, true, of_map, &t, &size);
-    gr_status status = gr_json_check(value.doc);
-    if (!status)
-        status = own_strings(&t, NULL, content, size);
-    if (status)
-        return status;
+    gr_status s = gr_json_check(value.doc);
+    if (s == GR_OK)
+        s = own_strings(&t, NULL, content, size);
+    if (s != GR_OK)
+        return s;
     free_token(&b->named[which]);
     b->named[which] = t;
     b->named_told[which] = true;
@@ -181,9 +182,9 @@ static gr_status read_named(gr_beside *b, int which, gr_json value, bool of_map)
 gr_status gr_told_name(gr_beside *b, gr_named which, const char *content, size_t size)
 {
     gr_told_token t = {.plain = true};
-    gr_status status = own_strings(&t, NULL, content, size);
-    if (status)
-        return status;
+    gr_status s = own_strings(&t, NULL, content, size);
+    if (s != GR_OK)
+        return s;
     free_token(&b->named[which]);
     b->named[which] = t;
     b->named_told[which] = true;
@@ -208,45 +209,45 @@ static gr_status put_value(gr_told_list *list, const char *key, gr_json value, b
     size_t size;
     gr_told_token t;
     const char *content = read_name(value, false, of_map, &t, &size);
-    gr_status status = gr_json_check(value.doc);
-    return status ? status : put(list, key, content, size, t);
+    gr_status s = gr_json_check(value.doc);
+    return s == GR_OK ? put(list, key, content, size, t) : s;
 }
 
 static gr_status read_dict(gr_told_list *list, gr_json value)
 {
-    gr_status status = GR_OK;
-    for (gr_json_iter it = gr_json_first(value); it.key && !status; gr_json_next(&it))
-        status = put_value(list, it.key, it.value, false);
-    return status;
+    gr_status s = GR_OK;
+    for (gr_json_iter it = gr_json_first(value); it.key && s == GR_OK; gr_json_next(&it))
+        s = put_value(list, it.key, it.value, false);
+    return s;
 }
 
 /* A list of tokens in place of what is there, or behind it, once each. */
 static gr_status read_list(gr_told_list *list, gr_json value, bool of_map)
 {
-    gr_status status = GR_OK;
+    gr_status s = GR_OK;
     if (!of_map)
         clear_list(list);
     list->told = true;
     if (!gr_json_is(value))
         return GR_OK;
     gr_json_as_array(value);
-    for (size_t i = 0; i < gr_json_size(value) && !status; i++) {
+    for (size_t i = 0; i < gr_json_size(value) && s == GR_OK; i++) {
         size_t size;
         gr_told_token t;
         const char *content = read_token(gr_json_item(value, i), false, &t, &size);
         bool there = false;
         t.special |= of_map && !t.plain;
         t.late = !of_map && !t.plain;
-        if ((status = gr_json_check(value.doc)))
+        if ((s = gr_json_check(value.doc)) != GR_OK)
             break;
         if (of_map && list->n == most_listed)
             return gr_json_fail(value, "more than %d tokens\nlist the others in added_tokens_decoder", most_listed);
         for (size_t k = 0; of_map && k < list->n; k++)
             there |= gr_told_same_text(&list->at[k], content, size) && gr_told_same_flags(&list->at[k], &t);
         if (!there)
-            status = gr_told_add(list, NULL, content, size, t);
+            s = gr_told_add(list, NULL, content, size, t);
     }
-    return status ? status : gr_json_check(value.doc);
+    return s == GR_OK ? gr_json_check(value.doc) : s;
 }
 
 static gr_status read_extra(gr_beside *b, gr_json value, bool of_map)
@@ -273,18 +274,18 @@ static void read_switches(gr_beside *b, gr_json root)
 
 static gr_status read_names(gr_beside *b, gr_json root)
 {
-    gr_status status = gr_json_check(root.doc);
-    for (gr_json_iter it = gr_json_first(root); it.key && !status; gr_json_next(&it)) {
+    gr_status s = gr_json_check(root.doc);
+    for (gr_json_iter it = gr_json_first(root); it.key && s == GR_OK; gr_json_next(&it)) {
         int which = gr_named_of(it.key);
         gr_json_type type = gr_json_type_of(it.value);
         if (which >= 0)
-            status = read_named(b, which, it.value, false);
+            s = read_named(b, which, it.value, false);
         else if (ends_with(it.key, "_token") && type == GR_JSON_TEXT)
-            status = put_value(&b->own, it.key, it.value, false);
+            s = put_value(&b->own, it.key, it.value, false);
         else if (ends_with(it.key, "_token") && gr_json_is(gr_json_get(it.value, "__type")))
-            status = put_value(&b->own_first, it.key, it.value, false);
+            s = put_value(&b->own_first, it.key, it.value, false);
     }
-    return status;
+    return s;
 }
 
 /* additional_special_tokens is the older name: it counts where the newer says nothing. */
@@ -295,8 +296,8 @@ static gr_status read_lists(gr_beside *b, gr_json root)
     bool has_additional = gr_json_type_of(additional) != GR_JSON_ABSENT;
     if (!gr_json_size(extra) && has_additional)
         return read_extra(b, additional, false);
-    gr_status status = gr_json_type_of(extra) != GR_JSON_ABSENT ? read_extra(b, extra, false) : GR_OK;
-    return status || !has_additional ? status : read_list(&b->additional, additional, false);
+    gr_status s = gr_json_type_of(extra) != GR_JSON_ABSENT ? read_extra(b, extra, false) : GR_OK;
+    return s != GR_OK || !has_additional ? s : read_list(&b->additional, additional, false);
 }
 
 static int compare_ids(const void *x, const void *y)
@@ -324,12 +325,12 @@ static void sort_decoder(gr_told_list *list)
 
 static gr_status read_decoder(gr_beside *b, gr_json value)
 {
-    gr_status status = GR_OK;
+    gr_status s = GR_OK;
     b->decoder.told = true;
     gr_json_as_object(value);
-    if (gr_json_check(value.doc))
+    if (gr_json_check(value.doc) != GR_OK)
         return gr_error_status();
-    for (gr_json_iter it = gr_json_first(value); it.key && !status; gr_json_next(&it)) {
+    for (gr_json_iter it = gr_json_first(value); it.key && s == GR_OK; gr_json_next(&it)) {
         size_t size;
         gr_told_token t;
         char *end;
@@ -339,27 +340,27 @@ static gr_status read_decoder(gr_beside *b, gr_json value)
         if (gr_json_type_of(it.value) != GR_JSON_OBJECT)
             return gr_json_fail(it.value, "expected an object with \"content\"");
         const char *content = read_token(it.value, false, &t, &size);
-        status = gr_json_check(value.doc);
+        s = gr_json_check(value.doc);
         t.id = id;
         t.order = b->decoder.n;
-        if (!status)
-            status = gr_told_add(&b->decoder, NULL, content, size, t);
+        if (s == GR_OK)
+            s = gr_told_add(&b->decoder, NULL, content, size, t);
     }
     sort_decoder(&b->decoder);
-    return status;
+    return s;
 }
 
 /* "auto_map": {"AutoTokenizer": ["module.Class", null]}, or the list alone. */
 static gr_status read_own_code(gr_beside *b, gr_json map)
 {
     gr_json list = gr_json_type_of(map) == GR_JSON_OBJECT ? gr_json_get(map, "AutoTokenizer") : map;
-    gr_status status = GR_OK;
-    for (size_t i = gr_json_size(list); i-- > 0 && !b->own_code && !status;) {
+    gr_status s = GR_OK;
+    for (size_t i = gr_json_size(list); i-- > 0 && !b->own_code && s == GR_OK;) {
         gr_json item = gr_json_item(list, i);
         if (gr_json_type_of(item) == GR_JSON_TEXT && !(b->own_code = gr_strdup(gr_json_as_text(item, &(size_t){0}))))
-            status = GR_ERR_MEMORY;
+            s = GR_ERR_MEMORY;
     }
-    return status;
+    return s;
 }
 
 static gr_status read_tokenizer_config(gr_beside *b, gr_json root)
@@ -368,19 +369,19 @@ static gr_status read_tokenizer_config(gr_beside *b, gr_json root)
     const char *class = gr_json_text(root, "tokenizer_class", NULL);
     gr_json decoder = gr_json_get(root, "added_tokens_decoder");
     read_switches(b, root);
-    gr_status status = gr_json_check(root.doc);
+    gr_status s = gr_json_check(root.doc);
     b->any = true;
-    if (!status && class && !(b->tokenizer_class = gr_strdup(class)))
-        status = GR_ERR_MEMORY;
-    if (!status)
-        status = read_names(b, root);
-    if (!status)
-        status = read_own_code(b, gr_json_get(root, "auto_map"));
-    if (!status)
-        status = read_lists(b, root);
-    if (!status && gr_json_type_of(decoder) != GR_JSON_ABSENT)
-        status = read_decoder(b, decoder);
-    return status;
+    if (s == GR_OK && class && !(b->tokenizer_class = gr_strdup(class)))
+        s = GR_ERR_MEMORY;
+    if (s == GR_OK)
+        s = read_names(b, root);
+    if (s == GR_OK)
+        s = read_own_code(b, gr_json_get(root, "auto_map"));
+    if (s == GR_OK)
+        s = read_lists(b, root);
+    if (s == GR_OK && gr_json_type_of(decoder) != GR_JSON_ABSENT)
+        s = read_decoder(b, decoder);
+    return s;
 }
 
 /* ---- the other files ---- */
@@ -388,68 +389,68 @@ static gr_status read_tokenizer_config(gr_beside *b, gr_json root)
 static gr_status read_config(gr_beside *b, gr_json root)
 {
     const char *type = gr_json_text(root, "model_type", NULL), *class = gr_json_text(root, "tokenizer_class", NULL);
-    gr_status status = gr_json_check(root.doc);
+    gr_status s = gr_json_check(root.doc);
     b->any = true;
-    if (!status && type && !(b->model_type = gr_strdup(type)))
-        status = GR_ERR_MEMORY;
-    if (!status && class && !(b->model_class = gr_strdup(class)))
-        status = GR_ERR_MEMORY;
-    return status;
+    if (s == GR_OK && type && !(b->model_type = gr_strdup(type)))
+        s = GR_ERR_MEMORY;
+    if (s == GR_OK && class && !(b->model_class = gr_strdup(class)))
+        s = GR_ERR_MEMORY;
+    return s;
 }
 
 static gr_status read_special_map(gr_beside *b, gr_json root)
 {
     gr_json_as_object(root);
     read_switches(b, root);
-    gr_status status = gr_json_check(root.doc);
-    for (gr_json_iter it = gr_json_first(root); it.key && !status; gr_json_next(&it)) {
+    gr_status s = gr_json_check(root.doc);
+    for (gr_json_iter it = gr_json_first(root); it.key && s == GR_OK; gr_json_next(&it)) {
         int which = gr_named_of(it.key);
         gr_json_type type = gr_json_type_of(it.value);
         if (which >= 0)
-            status = read_named(b, which, it.value, true);
+            s = read_named(b, which, it.value, true);
         else if (strcmp(it.key, "extra_special_tokens") == 0)
-            status = read_extra(b, it.value, true);
+            s = read_extra(b, it.value, true);
         else if (strcmp(it.key, "additional_special_tokens") == 0)
-            status = read_list(&b->additional, it.value, false);
+            s = read_list(&b->additional, it.value, false);
         else if (ends_with(it.key, "_token") && (type == GR_JSON_TEXT || type == GR_JSON_OBJECT))
-            status = put_value(&b->own_first, it.key, it.value, true);
+            s = put_value(&b->own_first, it.key, it.value, true);
     }
-    return status;
+    return s;
 }
 
 /* What the files call special tokens; the class's own names do not count. */
 static gr_status collect_special(const gr_beside *b, gr_vocab *special)
 {
-    gr_status status = GR_OK;
-    for (size_t i = 0; i < GR_NAMED_COUNT + b->extra.n && !status; i++) {
+    gr_status s = GR_OK;
+    for (size_t i = 0; i < GR_NAMED_COUNT + b->extra.n && s == GR_OK; i++) {
         const gr_told_token *t = i < GR_NAMED_COUNT ? &b->named[i] : &b->extra.at[i - GR_NAMED_COUNT];
         if (t->content && !t->late && gr_vocab_find(special, t->content, t->size) < 0)
-            status = gr_vocab_add(special, t->content, t->size, (uint32_t)special->count);
+            s = gr_vocab_add(special, t->content, t->size, (uint32_t)special->count);
     }
-    return status;
+    return s;
 }
 
 static gr_status read_added_tokens(gr_beside *b, gr_json root)
 {
     gr_vocab specials = {0};
     gr_json_as_object(root);
-    gr_status status = gr_json_check(root.doc);
-    if (!status)
-        status = collect_special(b, &specials);
-    for (gr_json_iter it = gr_json_first(root); it.key && !status; gr_json_next(&it)) {
+    gr_status s = gr_json_check(root.doc);
+    if (s == GR_OK)
+        s = collect_special(b, &specials);
+    for (gr_json_iter it = gr_json_first(root); it.key && s == GR_OK; gr_json_next(&it)) {
         size_t size = it.key_size;
         bool special = gr_vocab_find(&specials, it.key, size) >= 0;
         gr_told_token t = {.id = gr_json_as_int(it.value, -INT32_MAX, INT32_MAX),
                            .order = b->decoder.n,
                            .special = special,
                            .normalized = special ? GR_TOLD_NO : GR_TOLD_YES};
-        status = gr_json_check(root.doc);
-        if (!status)
-            status = gr_told_add(&b->decoder, NULL, it.key, size, t);
+        s = gr_json_check(root.doc);
+        if (s == GR_OK)
+            s = gr_told_add(&b->decoder, NULL, it.key, size, t);
     }
     sort_decoder(&b->decoder);
     gr_vocab_free(&specials);
-    return status;
+    return s;
 }
 
 static gr_status read_file(const char *dir, const char *name, gr_status (*read)(gr_beside *, gr_json), gr_beside *b)
@@ -457,28 +458,28 @@ static gr_status read_file(const char *dir, const char *name, gr_status (*read)(
     char *path = gr_path_join(dir, name);
     if (!path)
         return GR_ERR_MEMORY;
-    gr_status status = GR_OK;
+    gr_status s = GR_OK;
     if (gr_path_is_file(path)) {
         gr_json_doc *doc = gr_json_read(path, GR_JSON_LIMIT);
-        status = doc ? read(b, gr_json_root(doc)) : gr_error_status();
-        if (!status)
-            status = gr_json_check(doc);
+        s = doc ? read(b, gr_json_root(doc)) : gr_error_status();
+        if (s == GR_OK)
+            s = gr_json_check(doc);
         gr_json_free(doc);
     }
     gr_free(path);
-    return status;
+    return s;
 }
 
 gr_status gr_beside_read(const char *dir, gr_beside *b)
 {
-    gr_status status = read_file(dir, "config.json", read_config, b);
-    if (!status)
-        status = read_file(dir, "tokenizer_config.json", read_tokenizer_config, b);
-    if (!status && !b->decoder.told)
-        status = read_file(dir, "special_tokens_map.json", read_special_map, b);
-    if (!status && !b->decoder.told)
-        status = read_file(dir, "added_tokens.json", read_added_tokens, b);
-    return status;
+    gr_status s = read_file(dir, "config.json", read_config, b);
+    if (s == GR_OK)
+        s = read_file(dir, "tokenizer_config.json", read_tokenizer_config, b);
+    if (s == GR_OK && !b->decoder.told)
+        s = read_file(dir, "special_tokens_map.json", read_special_map, b);
+    if (s == GR_OK && !b->decoder.told)
+        s = read_file(dir, "added_tokens.json", read_added_tokens, b);
+    return s;
 }
 
 void gr_beside_free(gr_beside *b)

@@ -1,3 +1,4 @@
+/* The table of classes, and which of them a directory asks for. */
 #include <stdio.h>
 #include "text/files/classes.h"
 

@@ -5,29 +5,29 @@
 
 static gr_status add_merges(const char *p, const char *end, gr_bytes *json)
 {
-    gr_status status = GR_OK;
+    gr_status s = GR_OK;
     const char *separator = "\n";
-    while (p < end && !status) {
+    while (p < end && s == GR_OK) {
         const char *newline = memchr(p, '\n', (size_t)(end - p)), *stop = newline ? newline : end;
         const char *last = stop > p && stop[-1] == '\r' ? stop - 1 : stop;
         bool is_version = last - p >= 8 && memcmp(p, "#version", 8) == 0;
         if (last > p && !is_version) {
-            status = gr_bytes_add_string(json, separator);
-            if (!status)
-                status = gr_json_add_text(json, p, (size_t)(last - p));
+            s = gr_bytes_add_string(json, separator);
+            if (s == GR_OK)
+                s = gr_json_add_text(json, p, (size_t)(last - p));
             separator = ",\n";
         }
         p = stop + 1;
     }
-    return status;
+    return s;
 }
 
 static gr_status add_strings(gr_bytes *json, const char *const *strings, size_t n)
 {
-    gr_status status = GR_OK;
-    for (size_t i = 0; i < n && !status; i++)
-        status = gr_bytes_add_string(json, strings[i]);
-    return status;
+    gr_status s = GR_OK;
+    for (size_t i = 0; i < n && s == GR_OK; i++)
+        s = gr_bytes_add_string(json, strings[i]);
+    return s;
 }
 
 gr_status gr_add_level_stages(const gr_tokenizer_class *c, const gr_beside *b, gr_bytes *json)
@@ -57,20 +57,20 @@ gr_status gr_convert_merges(const gr_tokenizer_class *c, const gr_beside *b, gr_
     if (!doc)
         return gr_error_status();
     gr_json_as_object(gr_json_root(doc));
-    gr_status status = gr_json_check(doc);
+    gr_status s = gr_json_check(doc);
     gr_json_free(doc);
-    if (!status)
-        status = gr_add_level_stages(c, b, json);
-    if (!status) { /* go on inside of the stages' object */
+    if (s == GR_OK)
+        s = gr_add_level_stages(c, b, json);
+    if (s == GR_OK) { /* go on inside of the stages' object */
         json->size--;
-        status = gr_bytes_add_string(json, ",\n\"version\": \"1.0\", \"added_tokens\": [], \"post_processor\": null,\n"
-                                           "\"model\": {\"type\": \"BPE\", \"vocab\": ");
+        s = gr_bytes_add_string(json, ",\n\"version\": \"1.0\", \"added_tokens\": [], \"post_processor\": null,\n"
+                                      "\"model\": {\"type\": \"BPE\", \"vocab\": ");
     }
-    if (!status)
-        status = gr_bytes_add(json, vocab.data, vocab.size);
-    if (!status)
-        status = gr_bytes_add_string(json, ", \"merges\": [");
-    if (!status)
-        status = add_merges(merges.data, merges.data + merges.size, json);
-    return status ? status : gr_bytes_add_string(json, "]}}\n");
+    if (s == GR_OK)
+        s = gr_bytes_add(json, vocab.data, vocab.size);
+    if (s == GR_OK)
+        s = gr_bytes_add_string(json, ", \"merges\": [");
+    if (s == GR_OK)
+        s = add_merges(merges.data, merges.data + merges.size, json);
+    return s == GR_OK ? gr_bytes_add_string(json, "]}}\n") : s;
 }

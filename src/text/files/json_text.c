@@ -1,3 +1,4 @@
+/* Added tokens as JSON; members of a JSON text, copied or replaced where they stand. */
 #include <stdio.h>
 #include "text/files/json_text.h"
 #include "base/error.h"
@@ -9,14 +10,14 @@ gr_status gr_json_add_flagged_token(gr_bytes *out, int64_t id, const char *conte
     static const char *const word[] = {"false", "true"};
     char text[200];
     snprintf(text, sizeof text, "{\"id\": %lld, \"content\": ", (long long)id);
-    gr_status status = gr_bytes_add_string(out, text);
-    if (!status)
-        status = gr_json_add_text(out, content, size);
+    gr_status s = gr_bytes_add_string(out, text);
+    if (s == GR_OK)
+        s = gr_json_add_text(out, content, size);
     snprintf(text, sizeof text,
              ", \"single_word\": %s, \"lstrip\": %s, \"rstrip\": %s, \"normalized\": %s, \"special\": %s}",
              word[flags->single_word], word[flags->lstrip], word[flags->rstrip], word[flags->normalized],
              word[flags->special]);
-    return status ? status : gr_bytes_add_string(out, text);
+    return s == GR_OK ? gr_bytes_add_string(out, text) : s;
 }
 
 gr_status gr_json_add_added_token(gr_bytes *out, int64_t id, const char *content, size_t size, bool special)
@@ -68,25 +69,25 @@ gr_status gr_json_add_replaced(gr_bytes *out, const char *json, size_t size, con
     if (!find_member(json, size, key, &start, &stop))
         return fail_unusual(key);
     if (start) {
-        gr_status status = gr_bytes_add(out, json, (size_t)(start - json));
-        if (!status)
-            status = gr_bytes_add(out, value->data, value->size);
-        return status ? status : gr_bytes_add(out, stop, (size_t)(end - stop));
+        gr_status s = gr_bytes_add(out, json, (size_t)(start - json));
+        if (s == GR_OK)
+            s = gr_bytes_add(out, value->data, value->size);
+        return s == GR_OK ? gr_bytes_add(out, stop, (size_t)(end - stop)) : s;
     }
     const char *brace = memchr(json, '{', size);
-    gr_status status = gr_bytes_add(out, json, (size_t)(brace + 1 - json));
-    if (!status)
-        status = gr_bytes_add_string(out, "\"");
-    if (!status)
-        status = gr_bytes_add_string(out, key);
-    if (!status)
-        status = gr_bytes_add_string(out, "\": ");
-    if (!status)
-        status = gr_bytes_add(out, value->data, value->size);
+    gr_status s = gr_bytes_add(out, json, (size_t)(brace + 1 - json));
+    if (s == GR_OK)
+        s = gr_bytes_add_string(out, "\"");
+    if (s == GR_OK)
+        s = gr_bytes_add_string(out, key);
+    if (s == GR_OK)
+        s = gr_bytes_add_string(out, "\": ");
+    if (s == GR_OK)
+        s = gr_bytes_add(out, value->data, value->size);
     const char *rest = brace + 1;
     while (rest < end && (*rest == ' ' || *rest == '\n' || *rest == '\r' || *rest == '\t'))
         rest++;
-    if (!status && rest < end && *rest != '}')
-        status = gr_bytes_add_string(out, ",");
-    return status ? status : gr_bytes_add(out, brace + 1, (size_t)(end - brace - 1));
+    if (s == GR_OK && rest < end && *rest != '}')
+        s = gr_bytes_add_string(out, ",");
+    return s == GR_OK ? gr_bytes_add(out, brace + 1, (size_t)(end - brace - 1)) : s;
 }

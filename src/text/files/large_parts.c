@@ -1,3 +1,4 @@
+/* Finding the large parts, cutting them out, reading them. */
 #include "text/files/large_parts.h"
 #include "base/error.h"
 #include "base/json_pull.h"
@@ -104,18 +105,18 @@ static gr_status not_this_way(const gr_pull *r)
                                                "writes them\nsave it anew with tokenizers or transformers");
 }
 
-static gr_status end_list(gr_pull *r, gr_part_of_text part, gr_status status)
+static gr_status end_list(gr_pull *r, gr_part_of_text part, gr_status s)
 {
     gr_pull_free(r);
-    return status || r->p == part.stop ? status : not_this_way(r);
+    return s != GR_OK || r->p == part.stop ? s : not_this_way(r);
 }
 
 gr_status gr_large_vocab(gr_part_of_text part, gr_vocab *vocab)
 {
     gr_pull r = {.p = part.start, .end = part.stop};
-    gr_status status = gr_pull_char(&r, '{') ? gr_vocab_reserve(vocab, part.strings, (size_t)(part.stop - part.start))
-                                             : not_this_way(&r);
-    for (bool more = !gr_pull_char(&r, '}'); more && !status;) {
+    gr_status s = gr_pull_char(&r, '{') ? gr_vocab_reserve(vocab, part.strings, (size_t)(part.stop - part.start))
+                                        : not_this_way(&r);
+    for (bool more = !gr_pull_char(&r, '}'); more && s == GR_OK;) {
         const char *text;
         size_t size;
         uint32_t id;
@@ -124,12 +125,12 @@ gr_status gr_large_vocab(gr_part_of_text part, gr_vocab *vocab)
         const char *own = text; /* the number does not touch the buffer */
         if (!gr_pull_char(&r, ':') || !gr_pull_index(&r, INT32_MAX - 1, &id))
             return end_list(&r, part, not_this_way(&r));
-        status = gr_vocab_add(vocab, own, size, id);
+        s = gr_vocab_add(vocab, own, size, id);
         more = gr_pull_char(&r, ',');
-        if (!status && !more && !gr_pull_char(&r, '}'))
-            status = not_this_way(&r);
+        if (s == GR_OK && !more && !gr_pull_char(&r, '}'))
+            s = not_this_way(&r);
     }
-    return end_list(&r, part, status);
+    return end_list(&r, part, s);
 }
 
 gr_status gr_large_scores(gr_part_of_text part, gr_vocab *vocab, double **score)
@@ -137,23 +138,23 @@ gr_status gr_large_scores(gr_part_of_text part, gr_vocab *vocab, double **score)
     gr_pull r = {.p = part.start, .end = part.stop};
     size_t cap = 0;
     uint32_t id = 0;
-    gr_status status = gr_pull_char(&r, '[') ? gr_vocab_reserve(vocab, part.strings, (size_t)(part.stop - part.start))
-                                             : not_this_way(&r);
-    for (bool more = !gr_pull_char(&r, ']'); more && !status; id++) {
+    gr_status s = gr_pull_char(&r, '[') ? gr_vocab_reserve(vocab, part.strings, (size_t)(part.stop - part.start))
+                                        : not_this_way(&r);
+    for (bool more = !gr_pull_char(&r, ']'); more && s == GR_OK; id++) {
         const char *text;
         size_t size;
-        status = gr_grow(score, &cap, (size_t)id + 1, sizeof **score);
-        if (!status &&
+        s = gr_grow(score, &cap, (size_t)id + 1, sizeof **score);
+        if (s == GR_OK &&
             (!gr_pull_char(&r, '[') || !gr_pull_text(&r, &text, &size) || !gr_pull_char(&r, ',') ||
              !gr_pull_real(&r, &(*score)[id]) || !gr_pull_char(&r, ']') || (*score)[id] < -1e30 || (*score)[id] > 1e30))
-            status = not_this_way(&r);
-        if (!status)
-            status = gr_vocab_add_again(vocab, text, size, id);
+            s = not_this_way(&r);
+        if (s == GR_OK)
+            s = gr_vocab_add_again(vocab, text, size, id);
         more = gr_pull_char(&r, ',');
-        if (!status && !more && !gr_pull_char(&r, ']'))
-            status = not_this_way(&r);
+        if (s == GR_OK && !more && !gr_pull_char(&r, ']'))
+            s = not_this_way(&r);
     }
-    return end_list(&r, part, status);
+    return end_list(&r, part, s);
 }
 
 /* "a b": exactly one space. */
@@ -174,7 +175,7 @@ static gr_status add_pair(gr_pull *r, gr_bytes *aside, gr_token_model *model)
         return not_this_way(r);
     if (left == r->buffer) {
         aside->size = 0;
-        if (gr_bytes_add(aside, left, left_size))
+        if (gr_bytes_add(aside, left, left_size) != GR_OK)
             return GR_ERR_MEMORY;
         left = aside->data ? aside->data : "";
     }
@@ -187,20 +188,20 @@ gr_status gr_large_merges(gr_part_of_text part, gr_token_model *model)
 {
     gr_pull r = {.p = part.start, .end = part.stop};
     gr_bytes aside = {0};
-    gr_status status = gr_pull_char(&r, '[') ? GR_OK : not_this_way(&r);
-    if (!status)
-        status = gr_bpe_reserve(model, gr_pull_sees(&r, '[') ? part.strings / 2 : part.strings);
-    for (bool more = !gr_pull_char(&r, ']'); more && !status;) {
+    gr_status s = gr_pull_char(&r, '[') ? GR_OK : not_this_way(&r);
+    if (s == GR_OK)
+        s = gr_bpe_reserve(model, gr_pull_sees(&r, '[') ? part.strings / 2 : part.strings);
+    for (bool more = !gr_pull_char(&r, ']'); more && s == GR_OK;) {
         const char *text;
         size_t size;
         if (gr_pull_sees(&r, '['))
-            status = add_pair(&r, &aside, model);
+            s = add_pair(&r, &aside, model);
         else
-            status = gr_pull_text(&r, &text, &size) ? add_string(&r, model, text, size) : not_this_way(&r);
+            s = gr_pull_text(&r, &text, &size) ? add_string(&r, model, text, size) : not_this_way(&r);
         more = gr_pull_char(&r, ',');
-        if (!status && !more && !gr_pull_char(&r, ']'))
-            status = not_this_way(&r);
+        if (s == GR_OK && !more && !gr_pull_char(&r, ']'))
+            s = not_this_way(&r);
     }
     gr_bytes_free(&aside);
-    return end_list(&r, part, status);
+    return end_list(&r, part, s);
 }

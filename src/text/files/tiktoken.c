@@ -88,14 +88,14 @@ static gr_status add_line(file *f, const char *p, const char *end, gr_bytes *byt
     if (l.token == l.token_end)
         return GR_OK;
     bytes->size = 0;
-    gr_status status = gr_bytes_reserve(bytes, size / 4 * 3 + 3);
-    if (status)
-        return status;
+    gr_status s = gr_bytes_reserve(bytes, size / 4 * 3 + 3);
+    if (s != GR_OK)
+        return s;
     if (l.rank < 0 || !gr_base64_decode(l.token, size, (unsigned char *)bytes->data, &n) || !n)
         return gr_fail(GR_ERR_FILE,
                        "%s:%zu: expected base64, a space and a rank below 2^31\nthe file is damaged: fetch it again",
                        f->name, number);
-    if (gr_vocab_add(&f->tokens, bytes->data, n, (uint32_t)l.rank))
+    if (gr_vocab_add(&f->tokens, bytes->data, n, (uint32_t)l.rank) != GR_OK)
         return gr_fail_in("%s:%zu", f->name, number);
     return GR_OK;
 }
@@ -103,16 +103,16 @@ static gr_status add_line(file *f, const char *p, const char *end, gr_bytes *byt
 static gr_status read_lines(file *f, const char *p, const char *end)
 {
     gr_bytes bytes = {0};
-    gr_status status = GR_OK;
-    for (size_t number = 1; p < end && !status; number++) {
+    gr_status s = GR_OK;
+    for (size_t number = 1; p < end && s == GR_OK; number++) {
         const char *stop = end_of_line(p, end);
-        status = add_line(f, p, stop, &bytes, number);
+        s = add_line(f, p, stop, &bytes, number);
         p = stop + 1;
     }
     gr_bytes_free(&bytes);
-    if (!status && !f->tokens.count)
-        status = gr_fail(GR_ERR_FILE, "%s: there are no tokens in it", f->name);
-    return status;
+    if (s == GR_OK && !f->tokens.count)
+        s = gr_fail(GR_ERR_FILE, "%s: there are no tokens in it", f->name);
+    return s;
 }
 
 /* ---- special tokens ---- */
@@ -122,46 +122,45 @@ static gr_status add_special(file *f, const char *content, size_t size)
 {
     const char *separator = f->added.size ? ",\n" : "\n";
     size_t id = f->tokens.count + f->special.count;
-    gr_status status = GR_OK;
+    gr_status s = GR_OK;
     if (!size || gr_vocab_find(&f->special, content, size) >= 0)
         return GR_OK;
-    status = gr_vocab_add(&f->special, content, size, (uint32_t)f->special.count);
-    if (!status)
-        status = gr_bytes_add_string(&f->added, separator);
-    return status ? status : gr_json_add_added_token(&f->added, (int64_t)id, content, size, true);
+    s = gr_vocab_add(&f->special, content, size, (uint32_t)f->special.count);
+    if (s == GR_OK)
+        s = gr_bytes_add_string(&f->added, separator);
+    return s == GR_OK ? gr_json_add_added_token(&f->added, (int64_t)id, content, size, true) : s;
 }
 
 /* Ids behind the vocabulary: as added_tokens_decoder, sorted by id, calls them, or kept for later. */
 static gr_status add_by_id(file *f, const gr_told_list *decoder, int64_t first, int64_t last)
 {
-    gr_status status = GR_OK;
+    gr_status s = GR_OK;
     size_t k = 0;
-    for (int64_t id = first; id <= last && !status; id++) {
+    for (int64_t id = first; id <= last && s == GR_OK; id++) {
         char name[64];
         while (k < decoder->n && decoder->at[k].id < id)
             k++;
         bool told = k < decoder->n && decoder->at[k].id == id;
         snprintf(name, sizeof name, "<|reserved_token_%lld|>", (long long)id);
-        status =
-            told ? add_special(f, decoder->at[k].content, decoder->at[k].size) : add_special(f, name, strlen(name));
+        s = told ? add_special(f, decoder->at[k].content, decoder->at[k].size) : add_special(f, name, strlen(name));
     }
-    return status;
+    return s;
 }
 
 static gr_status add_told(file *f, const gr_beside *b, bool is_kimi)
 {
     const gr_told_list *decoder = &b->decoder, *extra = &b->extra;
     int64_t first = (int64_t)f->tokens.count, last = decoder->n ? decoder->at[decoder->n - 1].id : 0;
-    gr_status status;
+    gr_status s;
     if (is_kimi)
         last = first + reserved - 1;
     if (last >= first + most_reserved)
         return gr_fail(GR_ERR_FILE, "tokenizer_config.json: added_tokens_decoder has id %lld, where %s has %lld tokens",
                        (long long)last, f->name, (long long)first);
-    status = add_by_id(f, decoder, first, last);
-    for (size_t i = 0; i < extra->n && !status; i++)
-        status = add_special(f, extra->at[i].content, extra->at[i].size);
-    return status;
+    s = add_by_id(f, decoder, first, last);
+    for (size_t i = 0; i < extra->n && s == GR_OK; i++)
+        s = add_special(f, extra->at[i].content, extra->at[i].size);
+    return s;
 }
 
 /* Meta's file alone: the names are those of LLaMA 3.1, which fill places that 3.0 left empty. */
@@ -173,16 +172,16 @@ static gr_status add_llama3(file *f)
     } known[] = {{0, "<|begin_of_text|>"},   {1, "<|end_of_text|>"},   {4, "<|finetune_right_pad_id|>"},
                  {6, "<|start_header_id|>"}, {7, "<|end_header_id|>"}, {8, "<|eom_id|>"},
                  {9, "<|eot_id|>"},          {10, "<|python_tag|>"}};
-    gr_status status = GR_OK;
-    for (int i = 0, k = 0, spare = 0; i < reserved && !status; i++) {
+    gr_status s = GR_OK;
+    for (int i = 0, k = 0, spare = 0; i < reserved && s == GR_OK; i++) {
         char name[64];
         bool is_known = k < (int)(sizeof known / sizeof *known) && known[k].at == i;
         if (!is_known)
             snprintf(name, sizeof name, "<|reserved_special_token_%d|>", spare++);
-        status = is_known ? add_special(f, known[k].name, strlen(known[k].name)) : add_special(f, name, strlen(name));
+        s = is_known ? add_special(f, known[k].name, strlen(known[k].name)) : add_special(f, name, strlen(name));
         k += is_known;
     }
-    return status;
+    return s;
 }
 
 /* ---- the whole ---- */
@@ -225,15 +224,15 @@ gr_status gr_convert_tiktoken(const gr_beside *b, const char *name, const void *
     file f = {.name = name};
     gr_ranks r = {.name = name, .tokens = &f.tokens, .added = &f.added};
     bool is_kimi = false;
-    gr_status status = read_lines(&f, data, (const char *)data + size);
-    if (!status)
-        status = choose(&f, b, &r, &is_kimi);
-    if (!status)
-        status = r.post ? add_llama3(&f) : add_told(&f, b, is_kimi);
-    if (!status)
-        status = gr_convert_ranks(&r, json);
+    gr_status s = read_lines(&f, data, (const char *)data + size);
+    if (s == GR_OK)
+        s = choose(&f, b, &r, &is_kimi);
+    if (s == GR_OK)
+        s = r.post ? add_llama3(&f) : add_told(&f, b, is_kimi);
+    if (s == GR_OK)
+        s = gr_convert_ranks(&r, json);
     gr_vocab_free(&f.tokens);
     gr_vocab_free(&f.special);
     gr_bytes_free(&f.added);
-    return status;
+    return s;
 }

@@ -1,3 +1,4 @@
+/* The stages of a tokenizer.json replaced by those that switches ask for. */
 #include "text/files/told_stages.h"
 #include "base/log.h"
 #include "text/files/convert.h"
@@ -40,38 +41,37 @@ static bool is_told(const gr_tokenizer_class *c, const gr_beside *b)
 static gr_status replace_stages(const gr_tokenizer_class *c, const gr_beside *b, gr_bytes *text)
 {
     static const char *const keys[] = {"normalizer", "pre_tokenizer", "decoder"};
-    gr_status status = GR_OK;
-    for (size_t i = 0; i < 3 && !status; i++) {
+    gr_status s = GR_OK;
+    for (size_t i = 0; i < 3 && s == GR_OK; i++) {
         gr_bytes stages = {0}, out = {0}, value = {0};
-        status = c->reads == GR_READS_MERGES ? gr_add_level_stages(c, b, &stages) : gr_add_llama_stages(b, &stages);
-        if (!status)
-            status = gr_json_copy_member(&value, stages.data, stages.size, keys[i]);
-        if (!status)
-            status = gr_json_add_replaced(&out, text->data, text->size, keys[i], &value);
+        s = c->reads == GR_READS_MERGES ? gr_add_level_stages(c, b, &stages) : gr_add_llama_stages(b, &stages);
+        if (s == GR_OK)
+            s = gr_json_copy_member(&value, stages.data, stages.size, keys[i]);
+        if (s == GR_OK)
+            s = gr_json_add_replaced(&out, text->data, text->size, keys[i], &value);
         gr_bytes_free(&stages);
         gr_bytes_free(&value);
-        if (status) {
+        if (s != GR_OK) {
             gr_bytes_free(&out);
-            return status;
+            return s;
         }
         gr_bytes_free(text);
         *text = out;
     }
-    return status;
+    return s;
 }
 
 /* *root is what the text says without its large parts: enough to look at the stages. */
 static gr_status look(const gr_tokenizer_class *c, const gr_beside *b, const char *json, size_t size, bool *replace)
 {
     gr_bytes small = {0};
-    gr_status status =
-        gr_json_add_replaced(&small, json, size, "model", &(gr_bytes){.data = (char[]){"{}"}, .size = 2});
-    gr_json_doc *doc = status ? NULL : gr_json_parse("tokenizer.json", small.data, small.size);
+    gr_status s = gr_json_add_replaced(&small, json, size, "model", &(gr_bytes){.data = (char[]){"{}"}, .size = 2});
+    gr_json_doc *doc = s != GR_OK ? NULL : gr_json_parse("tokenizer.json", small.data, small.size);
     *replace = doc && !agrees(c, b, gr_json_root(doc));
-    status = status ? status : doc ? gr_json_check(doc) : gr_error_status();
+    s = s == GR_OK ? doc ? gr_json_check(doc) : gr_error_status() : s;
     gr_json_free(doc);
     gr_bytes_free(&small);
-    return status;
+    return s;
 }
 
 gr_status gr_apply_told_stages(const gr_tokenizer_class *c, const gr_beside *b, char **json, size_t *size)
@@ -80,17 +80,17 @@ gr_status gr_apply_told_stages(const gr_tokenizer_class *c, const gr_beside *b, 
     gr_bytes text = {0};
     if (c->way == GR_SPM_LLAMA && strstr(*json, "\"ByteLevel\""))
         return GR_OK; /* LLaMA 3's kind under LLaMA's class: transformers takes it as it is */
-    gr_status status = is_told(c, b) ? look(c, b, *json, *size, &replace) : GR_OK;
-    if (status || !replace)
-        return status;
-    status = gr_bytes_add(&text, *json, *size);
-    if (!status)
-        status = replace_stages(c, b, &text);
-    if (!status)
-        status = gr_bytes_add(&text, "", 1);
-    if (status) {
+    gr_status s = is_told(c, b) ? look(c, b, *json, *size, &replace) : GR_OK;
+    if (s != GR_OK || !replace)
+        return s;
+    s = gr_bytes_add(&text, *json, *size);
+    if (s == GR_OK)
+        s = replace_stages(c, b, &text);
+    if (s == GR_OK)
+        s = gr_bytes_add(&text, "", 1);
+    if (s != GR_OK) {
         gr_bytes_free(&text);
-        return status;
+        return s;
     }
     gr_remark(GR_LOG_WARN,
               "tokenizer_config.json gives %s other switches than tokenizer.json has (add_prefix_space, "

@@ -21,39 +21,39 @@ static const char *trim(const char *p, const char *stop)
 /* Of equal tokens the last has the id, and there are as many as differ. */
 static gr_status read_tokens(const char *p, const char *end, gr_vocab *v)
 {
-    gr_status status = GR_OK;
-    for (uint32_t id = 0; p < end && !status; id++) {
+    gr_status s = GR_OK;
+    for (uint32_t id = 0; p < end && s == GR_OK; id++) {
         const char *newline = memchr(p, '\n', (size_t)(end - p)), *stop = newline ? newline : end;
         const char *last = trim(p, stop);
         if (!gr_utf8_valid(p, (size_t)(stop - p)))
             return gr_fail(GR_ERR_FILE, "vocab.txt:%u: not UTF-8", id + 1);
-        status = gr_vocab_add_again(v, p, (size_t)(last - p), id);
+        s = gr_vocab_add_again(v, p, (size_t)(last - p), id);
         p = stop + 1;
     }
-    if (!status && !v->count)
-        status = gr_fail(GR_ERR_FILE, "vocab.txt: there are no tokens in it");
-    return status;
+    if (s == GR_OK && !v->count)
+        s = gr_fail(GR_ERR_FILE, "vocab.txt: there are no tokens in it");
+    return s;
 }
 
 static gr_status add_vocab(const gr_vocab *v, gr_bytes *json)
 {
     const char *separator = "\n";
-    gr_status status = GR_OK;
-    for (size_t id = 0; id < v->rows && !status; id++) {
+    gr_status s = GR_OK;
+    for (size_t id = 0; id < v->rows && s == GR_OK; id++) {
         size_t size;
         const char *text = gr_vocab_text(v, (int64_t)id, &size);
         char number[32];
         if (gr_vocab_find(v, text, size) != (int32_t)id)
             continue;
         snprintf(number, sizeof number, ": %zu", id);
-        status = gr_bytes_add_string(json, separator);
-        if (!status)
-            status = gr_json_add_text(json, text, size);
-        if (!status)
-            status = gr_bytes_add_string(json, number);
+        s = gr_bytes_add_string(json, separator);
+        if (s == GR_OK)
+            s = gr_json_add_text(json, text, size);
+        if (s == GR_OK)
+            s = gr_bytes_add_string(json, number);
         separator = ",\n";
     }
-    return status;
+    return s;
 }
 
 static const char *truth(bool x)
@@ -72,21 +72,21 @@ gr_status gr_convert_vocab_txt(const gr_tokenizer_class *c, const gr_beside *b, 
              "{\"version\": \"1.0\", \"added_tokens\": [],\n\"normalizer\": {\"type\": \"BertNormalizer\", "
              "\"clean_text\": true, \"handle_chinese_chars\": %s, \"strip_accents\": %s, \"lowercase\": %s},\n",
              truth(b->chinese != GR_TOLD_NO), accents, truth(b->lower_case != GR_TOLD_NO));
-    gr_status status = read_tokens(file.data, file.data + file.size, &v);
-    if (!status)
-        status = gr_bytes_add_string(json, stages);
-    if (!status)
-        status = gr_bytes_add_string(json, "\"pre_tokenizer\": {\"type\": \"BertPreTokenizer\"},\n\"post_processor\": "
-                                           "null,\n\"decoder\": {\"type\": \"WordPiece\", \"prefix\": \"##\", "
-                                           "\"cleanup\": true},\n\"model\": {\"type\": \"WordPiece\", \"unk_token\": ");
-    if (!status)
-        status = named ? gr_json_add_text(json, told->content, told->size)
-                       : gr_json_add_text(json, c->named[GR_NAMED_UNK], strlen(c->named[GR_NAMED_UNK]));
-    if (!status)
-        status = gr_bytes_add_string(json, ", \"continuing_subword_prefix\": \"##\", \"max_input_chars_per_word\": "
-                                           "100,\n\"vocab\": {");
-    if (!status)
-        status = add_vocab(&v, json);
+    gr_status s = read_tokens(file.data, file.data + file.size, &v);
+    if (s == GR_OK)
+        s = gr_bytes_add_string(json, stages);
+    if (s == GR_OK)
+        s = gr_bytes_add_string(json, "\"pre_tokenizer\": {\"type\": \"BertPreTokenizer\"},\n\"post_processor\": "
+                                      "null,\n\"decoder\": {\"type\": \"WordPiece\", \"prefix\": \"##\", "
+                                      "\"cleanup\": true},\n\"model\": {\"type\": \"WordPiece\", \"unk_token\": ");
+    if (s == GR_OK)
+        s = named ? gr_json_add_text(json, told->content, told->size)
+                  : gr_json_add_text(json, c->named[GR_NAMED_UNK], strlen(c->named[GR_NAMED_UNK]));
+    if (s == GR_OK)
+        s = gr_bytes_add_string(json, ", \"continuing_subword_prefix\": \"##\", \"max_input_chars_per_word\": "
+                                      "100,\n\"vocab\": {");
+    if (s == GR_OK)
+        s = add_vocab(&v, json);
     gr_vocab_free(&v);
-    return status ? status : gr_bytes_add_string(json, "}}}\n");
+    return s == GR_OK ? gr_bytes_add_string(json, "}}}\n") : s;
 }

@@ -1,16 +1,17 @@
+/* Searching for added tokens, and what their flags ask of the text around them. */
 #include "text/stages/added.h"
 #include "text/unicode/unicode.h"
 #include "base/error.h"
 
 gr_status gr_added_add(gr_added *a, const char *content, size_t size, int32_t id, gr_added_token flags)
 {
-    gr_status status = GR_OK;
+    gr_status s = GR_OK;
     if (gr_vocab_find(&a->vocab, content, size) != id)
-        status = gr_vocab_add(&a->vocab, content, size, (uint32_t)id);
-    if (!status)
-        status = gr_grow(&a->token, &a->cap, (size_t)id + 1, sizeof *a->token);
-    if (status)
-        return status;
+        s = gr_vocab_add(&a->vocab, content, size, (uint32_t)id);
+    if (s == GR_OK)
+        s = gr_grow(&a->token, &a->cap, (size_t)id + 1, sizeof *a->token);
+    if (s != GR_OK)
+        return s;
     for (; a->rows <= (size_t)id; a->rows++)
         a->token[a->rows] = (gr_added_token){0};
     gr_free(a->token[id].shown);

@@ -1,3 +1,4 @@
+/* Reading a BPE model: tokens, merges and what becomes of unknown characters. */
 #include <stdio.h>
 #include "text/stages/bpe.h"
 #include "text/unicode/byte_level.h"
@@ -107,9 +108,9 @@ static gr_status merge_word(const gr_bpe *b, gr_token_scratch *s, const char *p,
         return GR_ERR_MEMORY;
     gr_status status = gr_ids_reserve(out, room);
     int32_t *symbol = out->data + out->size;
-    if (!status)
+    if (status == GR_OK)
         status = first_symbols(b, p, size, symbol, &n);
-    if (status)
+    if (status != GR_OK)
         return status;
     if (b->merges && n <= GR_BPE_SHORT)
         n = gr_bpe_merge_short(b, symbol, n);
@@ -125,7 +126,7 @@ static gr_status encode_cached(const gr_bpe *b, gr_token_scratch *s, const char 
     gr_word_key key = gr_word_key_of(p, size);
     const gr_cached_word *w = gr_word_find(s->cache, key);
     gr_status status = gr_ids_reserve(out, GR_CACHE_IDS);
-    if (status)
+    if (status != GR_OK)
         return status;
     if (w) {
         memcpy(out->data + out->size, w->id, sizeof w->id);
@@ -138,7 +139,7 @@ static gr_status encode_cached(const gr_bpe *b, gr_token_scratch *s, const char 
     size_t before = out->size;
     status = merge_word(b, s, p, size, out);
     size_t n = out->size - before;
-    if (!status && n && n <= GR_CACHE_IDS)
+    if (status == GR_OK && n && n <= GR_CACHE_IDS)
         gr_word_put(s->cache, key, out->data + before, n);
     return status;
 }
@@ -165,7 +166,7 @@ static gr_status encode(const gr_token_model *self, gr_token_scratch *s, const c
         return merge_word(b, s, p, size, out);
     if (!b->can_cut || (b->options.byte_level && size <= GR_BPE_SHORT))
         return encode_part(b, s, p, size, out);
-    while (size && !status) {
+    while (size && status == GR_OK) {
         size_t n = gr_bpe_cut(b, p, size);
         status = encode_part(b, s, p, n, out);
         p += n;
@@ -194,19 +195,19 @@ static void bpe_free(gr_token_model *self)
 static gr_status make_raw(gr_bpe *b)
 {
     gr_bytes token = {0};
-    gr_status status = gr_vocab_reserve(&b->raw, b->base.vocab.count, b->base.vocab.pool.size);
-    for (size_t id = 0; id < b->base.vocab.rows && !status; id++) {
+    gr_status s = gr_vocab_reserve(&b->raw, b->base.vocab.count, b->base.vocab.pool.size);
+    for (size_t id = 0; id < b->base.vocab.rows && s == GR_OK; id++) {
         size_t size;
         const char *text = gr_vocab_text(&b->base.vocab, (int64_t)id, &size);
         token.size = 0;
-        if (!text || (status = gr_bytes_reserve(&token, size)) || !gr_byte_level_decode(text, size, &token))
+        if (!text || (s = gr_bytes_reserve(&token, size)) != GR_OK || !gr_byte_level_decode(text, size, &token))
             continue;
-        status = gr_vocab_add(&b->raw, token.data, token.size, (uint32_t)id);
-        if (!status && token.size == 1)
+        s = gr_vocab_add(&b->raw, token.data, token.size, (uint32_t)id);
+        if (s == GR_OK && token.size == 1)
             b->symbol[(unsigned char)token.data[0]] = (int32_t)id;
     }
     gr_bytes_free(&token);
-    return status;
+    return s;
 }
 
 static gr_status make_symbols(gr_bpe *b)
@@ -252,7 +253,7 @@ gr_token_model *gr_bpe_new(gr_vocab *vocab, const gr_bpe_options *options)
     b->base.free = bpe_free;
     b->base.vocab = *vocab;
     *vocab = (gr_vocab){0};
-    if (copy_options(b, options) || make_symbols(b)) {
+    if (copy_options(b, options) != GR_OK || make_symbols(b) != GR_OK) {
         bpe_free(&b->base);
         return NULL;
     }
@@ -342,12 +343,12 @@ gr_status gr_bpe_add_merge(gr_token_model *model, const char *left, size_t left_
         return fail_merge(b, "token", l < 0 ? left : right, l < 0 ? left_size : right_size);
     if (cut > right_size)
         return fail_merge(b, "the end of", right, right_size);
-    gr_status status = GR_OK;
-    int32_t id = find_joined(b, left, left_size, right + cut, right_size - cut, &status);
-    if (!status && b->merges + b->merges / 2 >= b->slots) /* two thirds of it are full at most */
-        status = set_slots(b, b->slots ? b->slots * 2 : 256);
-    if (status)
-        return status;
+    gr_status s = GR_OK;
+    int32_t id = find_joined(b, left, left_size, right + cut, right_size - cut, &s);
+    if (s == GR_OK && b->merges + b->merges / 2 >= b->slots) /* two thirds of it are full at most */
+        s = set_slots(b, b->slots ? b->slots * 2 : 256);
+    if (s != GR_OK)
+        return s;
     gr_merge *m = merge_slot(b, (uint32_t)l, (uint32_t)r);
     b->merges += m->left == UINT32_MAX;
     b->made = id;

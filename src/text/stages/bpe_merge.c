@@ -86,9 +86,9 @@ static void sift_down(uint32_t *heap, size_t n, size_t i)
 
 static gr_status push_rank(long_word *w, uint32_t rank)
 {
-    gr_status status = gr_grow(&w->scratch->heap, &w->scratch->heap_cap, w->ranks + 1, sizeof *w->scratch->heap);
-    if (status)
-        return status;
+    gr_status s = gr_grow(&w->scratch->heap, &w->scratch->heap_cap, w->ranks + 1, sizeof *w->scratch->heap);
+    if (s != GR_OK)
+        return s;
     uint32_t *heap = w->scratch->heap;
     size_t i = w->ranks++;
     for (; i && rank < heap[(i - 1) / 2]; i = (i - 1) / 2)
@@ -116,13 +116,13 @@ static gr_status push_pair(long_word *w, size_t left, size_t right)
     if (!m)
         return GR_OK;
     queue *q = &w->queue[m->rank];
-    gr_status status = q->waiting ? GR_OK : push_rank(w, m->rank);
-    if (status)
-        return status;
+    gr_status s = q->waiting ? GR_OK : push_rank(w, m->rank);
+    if (s != GR_OK)
+        return s;
     q->waiting = true;
-    status = gr_grow(&q->place, &q->cap, q->n + 1, sizeof *q->place);
-    if (status)
-        return status;
+    s = gr_grow(&q->place, &q->cap, q->n + 1, sizeof *q->place);
+    if (s != GR_OK)
+        return s;
     q->mixed |= q->n > q->at && q->place[q->n - 1] > left;
     q->place[q->n++] = (uint32_t)left;
     return GR_OK;
@@ -143,25 +143,25 @@ static gr_status merge_at(long_word *w, uint32_t rank, size_t left)
     const gr_merge *m = gr_bpe_find_merge(w->bpe, (uint32_t)w->symbol[left], (uint32_t)w->symbol[right]);
     if (!m || m->rank != rank)
         return GR_OK;
-    gr_status status = GR_OK;
+    gr_status s = GR_OK;
     w->symbol[left] = (int32_t)m->id;
     w->symbol[right] = none;
     size_t next = w->link[left].next = w->link[right].next;
     if (left)
-        status = push_pair(w, w->link[left].prev, left);
-    if (!status && next < w->n) {
+        s = push_pair(w, w->link[left].prev, left);
+    if (s == GR_OK && next < w->n) {
         w->link[next].prev = (uint32_t)left;
-        status = push_pair(w, left, next);
+        s = push_pair(w, left, next);
     }
-    return status;
+    return s;
 }
 
 /* Takes places of the lowest rank until there are none, or a lower rank has come up. */
 static gr_status merge_lowest(long_word *w)
 {
     uint32_t rank = w->scratch->heap[0];
-    gr_status status = GR_OK;
-    while (!status && w->scratch->heap[0] == rank) {
+    gr_status s = GR_OK;
+    while (s == GR_OK && w->scratch->heap[0] == rank) {
         queue *q = &w->queue[rank];
         if (q->at == q->n) {
             pop_rank(w);
@@ -170,24 +170,24 @@ static gr_status merge_lowest(long_word *w)
         if (q->mixed)
             qsort(q->place + q->at, q->n - q->at, sizeof *q->place, compare_places);
         q->mixed = false;
-        status = merge_at(w, rank, q->place[q->at++]);
+        s = merge_at(w, rank, q->place[q->at++]);
     }
-    return status;
+    return s;
 }
 
 static gr_status prepare(long_word *w)
 {
     gr_token_scratch *s = w->scratch;
     gr_status status = gr_grow(&s->links, &s->links_cap, w->n * sizeof(link), 1);
-    if (!status && !s->queues)
+    if (status == GR_OK && !s->queues)
         s->queues = gr_alloc_zero(w->bpe->added, sizeof(queue));
-    if (status || !s->queues)
+    if (status != GR_OK || !s->queues)
         return GR_ERR_MEMORY;
     w->link = s->links;
     w->queue = s->queues;
     for (size_t i = 0; i < w->n; i++)
         w->link[i] = (link){(uint32_t)i - 1, (uint32_t)i + 1};
-    for (size_t i = 0; i + 1 < w->n && !status; i++)
+    for (size_t i = 0; i + 1 < w->n && status == GR_OK; i++)
         status = push_pair(w, i, i + 1);
     return status;
 }
@@ -198,12 +198,12 @@ gr_status gr_bpe_merge_long(const gr_bpe *b, gr_token_scratch *s, int32_t *symbo
     if (*n >= UINT32_MAX)
         return gr_fail(GR_ERR_UNSUPPORTED, "encode: a word of more than 4 Gi symbols\ncut the text into several");
     gr_status status = prepare(&w);
-    while (!status && w.ranks)
+    while (status == GR_OK && w.ranks)
         status = merge_lowest(&w);
     while (w.ranks)
         pop_rank(&w);
     size_t left = 0;
-    for (size_t i = 0; !status && i < *n; i++)
+    for (size_t i = 0; status == GR_OK && i < *n; i++)
         if (symbol[i] != none)
             symbol[left++] = symbol[i];
     *n = left;

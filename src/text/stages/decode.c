@@ -1,3 +1,4 @@
+/* The kinds of decoders, and the chain of them. */
 #include "text/stages/decode.h"
 #include "text/unicode/byte_level.h"
 #include "text/stages/chain.h"
@@ -8,9 +9,9 @@
 gr_status gr_strings_add(gr_strings *s, const char *text, size_t size)
 {
     gr_status status = gr_grow(&s->end, &s->cap, s->n + 1, sizeof *s->end);
-    if (!status)
+    if (status == GR_OK)
         status = gr_bytes_add(&s->text, text, size);
-    if (!status)
+    if (status == GR_OK)
         s->end[s->n++] = s->text.size;
     return status;
 }
@@ -77,16 +78,16 @@ static gr_status run_byte_level(const step *s, const gr_strings *in, gr_strings 
     gr_bytes bytes = {0};
     gr_status status = gr_bytes_reserve(&bytes, in->text.size);
     (void)s;
-    for (size_t i = 0; i < in->n && !status; i++) {
+    for (size_t i = 0; i < in->n && status == GR_OK; i++) {
         size_t size;
         const char *text = gr_strings_at(in, i, &size);
         if (!gr_byte_level_decode(text, size, &bytes))
             status = gr_bytes_add(&bytes, text, size);
     }
-    if (!status)
+    if (status == GR_OK)
         status = gr_utf8_repair(bytes.data, bytes.size, false, &out->text, NULL);
     gr_bytes_free(&bytes);
-    return status ? status : close_string(out);
+    return status == GR_OK ? close_string(out) : status;
 }
 
 /* The byte of "<0x0A>", or -1. */
@@ -108,14 +109,14 @@ static int byte_token(const char *text, size_t size)
 /* A run of byte tokens is text if all of it is valid; else every byte of it is U+FFFD. */
 static gr_status end_run(gr_bytes *run, gr_strings *out)
 {
-    gr_status status = GR_OK;
+    gr_status s = GR_OK;
     if (gr_utf8_valid(run->data, run->size))
-        status = run->size ? gr_strings_add(out, run->data, run->size) : GR_OK;
+        s = run->size ? gr_strings_add(out, run->data, run->size) : GR_OK;
     else
-        for (size_t i = 0; i < run->size && !status; i++)
-            status = gr_strings_add(out, "\xEF\xBF\xBD", 3);
+        for (size_t i = 0; i < run->size && s == GR_OK; i++)
+            s = gr_strings_add(out, "\xEF\xBF\xBD", 3);
     run->size = 0;
-    return status;
+    return s;
 }
 
 static gr_status run_byte_fallback(const step *s, const gr_strings *in, gr_strings *out)
@@ -123,7 +124,7 @@ static gr_status run_byte_fallback(const step *s, const gr_strings *in, gr_strin
     gr_bytes run = {0};
     gr_status status = GR_OK;
     (void)s;
-    for (size_t i = 0; i < in->n && !status; i++) {
+    for (size_t i = 0; i < in->n && status == GR_OK; i++) {
         size_t size;
         const char *text = gr_strings_at(in, i, &size);
         int byte = byte_token(text, size);
@@ -132,10 +133,10 @@ static gr_status run_byte_fallback(const step *s, const gr_strings *in, gr_strin
             continue;
         }
         status = end_run(&run, out);
-        if (!status)
+        if (status == GR_OK)
             status = gr_strings_add(out, text, size);
     }
-    if (!status)
+    if (status == GR_OK)
         status = end_run(&run, out);
     gr_bytes_free(&run);
     return status;
@@ -153,7 +154,7 @@ static gr_status read_character(step *s, gr_json value, const char *key)
     size_t size;
     int n;
     const char *text = gr_json_as_text(gr_json_get(value, key), &size);
-    if (gr_json_check(value.doc))
+    if (gr_json_check(value.doc) != GR_OK)
         return gr_error_status();
     if (!size || gr_utf8_read(text, text + size, &n) >= GR_INVALID_BYTE || (size_t)n != size)
         return gr_json_fail(gr_json_get(value, key), "expected one character");
@@ -173,7 +174,7 @@ static gr_status run_strip(const step *s, const gr_strings *in, gr_strings *out)
 {
     gr_status status = GR_OK;
     size_t n = strlen(s->character);
-    for (size_t i = 0; i < in->n && !status; i++) {
+    for (size_t i = 0; i < in->n && status == GR_OK; i++) {
         size_t size;
         const char *text = gr_strings_at(in, i, &size);
         for (int64_t k = 0; k < s->start && size >= n && memcmp(text, s->character, n) == 0; k++) {
@@ -192,9 +193,9 @@ static gr_status read_replace(step *s, gr_json value)
     size_t size;
     const char *content = gr_json_as_text(gr_json_get(value, "content"), &size);
     gr_status status = gr_json_check(value.doc);
-    if (!status)
+    if (status == GR_OK)
         status = gr_pattern_read(gr_json_get(value, "pattern"), &s->a);
-    return status ? status : gr_pattern_set(&s->b, content, size);
+    return status == GR_OK ? gr_pattern_set(&s->b, content, size) : status;
 }
 
 typedef struct replacing {
@@ -213,11 +214,11 @@ static gr_status run_replace(const step *s, const gr_strings *in, gr_strings *ou
 {
     gr_status status = GR_OK;
     replacing r = {&out->text, s->b.text, s->b.size};
-    for (size_t i = 0; i < in->n && !status; i++) {
+    for (size_t i = 0; i < in->n && status == GR_OK; i++) {
         size_t size;
         const char *text = gr_strings_at(in, i, &size);
         status = gr_pattern_walk(&s->a, text, size, replace_part, &r);
-        if (!status)
+        if (status == GR_OK)
             status = close_string(out);
     }
     return status;
@@ -235,12 +236,12 @@ static gr_status run_metaspace(const step *s, const gr_strings *in, gr_strings *
 {
     gr_status status = GR_OK;
     gr_pattern mark = {(char *)s->character, strlen(s->character), NULL};
-    for (size_t i = 0; i < in->n && !status; i++) {
+    for (size_t i = 0; i < in->n && status == GR_OK; i++) {
         size_t size;
         const char *text = gr_strings_at(in, i, &size);
         replacing r = {&out->text, " ", i == 0 && s->flag ? 0 : 1};
         status = gr_pattern_walk(&mark, text, size, replace_part, &r);
-        if (!status)
+        if (status == GR_OK)
             status = close_string(out);
     }
     return status;
@@ -255,14 +256,14 @@ static gr_status read_bpe(step *s, gr_json value)
 static gr_status run_bpe(const step *s, const gr_strings *in, gr_strings *out)
 {
     gr_status status = GR_OK;
-    for (size_t i = 0; i < in->n && !status; i++) {
+    for (size_t i = 0; i < in->n && status == GR_OK; i++) {
         size_t size;
         const char *text = gr_strings_at(in, i, &size);
         replacing r = {&out->text, " ", i + 1 < in->n};
         status = gr_pattern_walk(&s->a, text, size, replace_part, &r);
-        if (!status && !s->a.size && !size) /* an empty suffix is found in an empty token, too */
+        if (status == GR_OK && !s->a.size && !size) /* an empty suffix is found in an empty token, too */
             status = gr_bytes_add(r.out, r.with, r.size);
-        if (!status)
+        if (status == GR_OK)
             status = close_string(out);
     }
     return status;
@@ -277,18 +278,18 @@ static const char *const clean_ups[][2] = {
 /* *text becomes what cleaning makes of it; *spare is used up. */
 static gr_status clean_up(gr_bytes *text, gr_bytes *spare)
 {
-    gr_status status = GR_OK;
-    for (size_t i = 0; i < sizeof clean_ups / sizeof *clean_ups && !status; i++) {
+    gr_status s = GR_OK;
+    for (size_t i = 0; i < sizeof clean_ups / sizeof *clean_ups && s == GR_OK; i++) {
         gr_pattern from = {(char *)clean_ups[i][0], strlen(clean_ups[i][0]), NULL};
         spare->size = 0;
         replacing r = {spare, clean_ups[i][1], strlen(clean_ups[i][1])};
         if (text->size)
-            status = gr_pattern_walk(&from, text->data, text->size, replace_part, &r);
+            s = gr_pattern_walk(&from, text->data, text->size, replace_part, &r);
         gr_bytes swap = *text;
         *text = *spare;
         *spare = swap;
     }
-    return status;
+    return s;
 }
 
 static gr_status read_word_piece(step *s, gr_json value)
@@ -303,7 +304,7 @@ static gr_status run_word_piece(const step *s, const gr_strings *in, gr_strings 
 {
     gr_bytes word = {0}, spare = {0};
     gr_status status = GR_OK;
-    for (size_t i = 0; i < in->n && !status; i++) {
+    for (size_t i = 0; i < in->n && status == GR_OK; i++) {
         size_t size, n = s->a.size;
         const char *text = gr_strings_at(in, i, &size);
         bool joins = size >= n && (!n || memcmp(text, s->a.text, n) == 0);
@@ -311,10 +312,10 @@ static gr_status run_word_piece(const step *s, const gr_strings *in, gr_strings 
         if (i && joins)
             status = gr_bytes_add(&word, text + n, size - n);
         else
-            status = i && gr_bytes_add(&word, " ", 1) ? GR_ERR_MEMORY : gr_bytes_add(&word, text, size);
-        if (!status && s->flag)
+            status = i && gr_bytes_add(&word, " ", 1) != GR_OK ? GR_ERR_MEMORY : gr_bytes_add(&word, text, size);
+        if (status == GR_OK && s->flag)
             status = clean_up(&word, &spare);
-        if (!status)
+        if (status == GR_OK)
             status = gr_strings_add(out, word.data, word.size);
     }
     gr_bytes_free(&word);
@@ -328,7 +329,7 @@ static gr_status read_ctc(step *s, gr_json value)
                *delimiter = gr_json_text(value, "word_delimiter_token", "|");
     s->flag = gr_json_bool(value, "cleanup", true);
     gr_status status = gr_pattern_set(&s->a, pad, strlen(pad));
-    return status ? status : gr_pattern_set(&s->b, delimiter, strlen(delimiter));
+    return status == GR_OK ? gr_pattern_set(&s->b, delimiter, strlen(delimiter)) : status;
 }
 
 /* Tokens that repeat are one, and padding is nothing; cleaning up takes the delimiter of words for a space. */
@@ -338,7 +339,7 @@ static gr_status run_ctc(const step *s, const gr_strings *in, gr_strings *out)
     gr_status status = GR_OK;
     size_t last_size = 0;
     const char *last = NULL;
-    for (size_t i = 0; i < in->n && !status; i++) {
+    for (size_t i = 0; i < in->n && status == GR_OK; i++) {
         size_t size;
         const char *text = gr_strings_at(in, i, &size);
         if (last && size == last_size && memcmp(text, last, size) == 0)
@@ -348,15 +349,15 @@ static gr_status run_ctc(const step *s, const gr_strings *in, gr_strings *out)
         replacing r = {&word, "", 0};
         word.size = 0;
         status = gr_pattern_walk(&s->a, text, size, replace_part, &r);
-        if (!status && s->flag)
+        if (status == GR_OK && s->flag)
             status = clean_up(&word, &spare);
-        if (!status && s->flag) {
+        if (status == GR_OK && s->flag) {
             spare.size = 0;
             r = (replacing){&spare, " ", 1};
             status = word.size ? gr_pattern_walk(&s->b, word.data, word.size, replace_part, &r) : GR_OK;
         }
         const gr_bytes *made = s->flag ? &spare : &word;
-        if (!status && made->size)
+        if (status == GR_OK && made->size)
             status = gr_strings_add(out, made->data, made->size);
     }
     gr_bytes_free(&word);
@@ -383,7 +384,7 @@ static gr_status add_step(void *to, const void *kind_of_step, gr_json value)
     gr_decoder *d = to;
     const kind *k = kind_of_step;
     gr_status status = gr_grow(&d->step, &d->cap, d->n + 1, sizeof *d->step);
-    if (status)
+    if (status != GR_OK)
         return status;
     step *s = &d->step[d->n++];
     *s = (step){.kind = k};
@@ -407,7 +408,7 @@ gr_decoder *gr_decoder_read(gr_json value)
     if (!d)
         return NULL;
     d->join_with_space = !gr_json_is(value);
-    if (!d->join_with_space && gr_chain_read(&chain, value, d)) {
+    if (!d->join_with_space && gr_chain_read(&chain, value, d) != GR_OK) {
         gr_decoder_free(d);
         return NULL;
     }
@@ -432,22 +433,22 @@ bool gr_decoder_is_byte_level(const gr_decoder *d)
 
 gr_status gr_decoder_run(const gr_decoder *d, gr_strings *tokens, gr_strings *spare, gr_bytes *out)
 {
-    gr_status status = GR_OK;
-    for (size_t i = 0; i < d->n && !status; i++) {
+    gr_status s = GR_OK;
+    for (size_t i = 0; i < d->n && s == GR_OK; i++) {
         gr_strings_clear(spare);
-        status = d->step[i].kind->run(&d->step[i], tokens, spare);
+        s = d->step[i].kind->run(&d->step[i], tokens, spare);
         gr_strings swap = *tokens;
         *tokens = *spare;
         *spare = swap;
     }
-    for (size_t i = 0; i < tokens->n && !status && d->join_with_space; i++) {
+    for (size_t i = 0; i < tokens->n && s == GR_OK && d->join_with_space; i++) {
         size_t size;
         const char *text = gr_strings_at(tokens, i, &size);
-        status = i ? gr_bytes_add(out, " ", 1) : GR_OK;
-        if (!status)
-            status = gr_bytes_add(out, text, size);
+        s = i ? gr_bytes_add(out, " ", 1) : GR_OK;
+        if (s == GR_OK)
+            s = gr_bytes_add(out, text, size);
     }
-    if (!status && !d->join_with_space)
-        status = gr_bytes_add(out, tokens->text.data, tokens->text.size);
-    return status;
+    if (s == GR_OK && !d->join_with_space)
+        s = gr_bytes_add(out, tokens->text.data, tokens->text.size);
+    return s;
 }

@@ -1,3 +1,4 @@
+/* The kinds of normalizers, and the chain of them. */
 #include "text/stages/normalize.h"
 #include "text/stages/chain.h"
 #include "text/stages/normalize_bert.h"
@@ -52,16 +53,16 @@ static gr_status run_form(const step *s, const char *text, size_t size, gr_bytes
 /* Appends what `map` makes of every character; 0: nothing. */
 static gr_status map_characters(uint32_t (*map)(uint32_t), const char *text, size_t size, gr_bytes *out)
 {
-    gr_status status = gr_bytes_reserve(out, size);
-    for (const char *p = text, *end = text + size; p < end && !status;) {
+    gr_status s = gr_bytes_reserve(out, size);
+    for (const char *p = text, *end = text + size; p < end && s == GR_OK;) {
         int n;
         uint32_t c = gr_utf8_read(p, end, &n), mapped = map(c);
         p += n;
-        status = gr_bytes_reserve(out, 4);
-        if (!status && (mapped || !c))
+        s = gr_bytes_reserve(out, 4);
+        if (s == GR_OK && (mapped || !c))
             out->size += (size_t)gr_utf8_write(mapped, out->data + out->size);
     }
-    return status;
+    return s;
 }
 
 static uint32_t drop_mark(uint32_t c)
@@ -80,12 +81,12 @@ static gr_status run_lowercase(const step *s, const char *text, size_t size, gr_
 {
     gr_status status = gr_bytes_reserve(out, size);
     (void)s;
-    for (const char *p = text, *end = text + size; p < end && !status;) {
+    for (const char *p = text, *end = text + size; p < end && status == GR_OK;) {
         int n;
         uint32_t c = gr_utf8_read(p, end, &n);
         p += n;
         status = gr_bytes_reserve(out, 4);
-        if (status)
+        if (status != GR_OK)
             break;
         out->size += (size_t)gr_utf8_write(gr_unicode_lower(c), out->data + out->size);
         if (c == 0x130)
@@ -138,9 +139,9 @@ static gr_status read_replace(step *s, gr_json value)
     size_t size;
     const char *content = gr_json_as_text(gr_json_get(value, "content"), &size);
     gr_status status = gr_json_check(value.doc);
-    if (!status)
+    if (status == GR_OK)
         status = gr_pattern_read(gr_json_get(value, "pattern"), &s->a);
-    return status ? status : gr_pattern_set(&s->b, content, size);
+    return status == GR_OK ? gr_pattern_set(&s->b, content, size) : status;
 }
 
 typedef struct replacing {
@@ -161,7 +162,7 @@ static gr_status replace_byte(const step *s, const char *text, size_t size, gr_b
 {
     size_t n = s->b.size, need;
     gr_status status = gr_mul_size(size, n ? n : 1, &need) ? gr_bytes_reserve(out, need) : GR_ERR_MEMORY;
-    if (status)
+    if (status != GR_OK)
         return status;
     char *to = out->data + out->size;
     for (size_t i = 0; i < size; i++) {
@@ -193,7 +194,7 @@ static gr_status read_prepend(step *s, gr_json value)
 static gr_status run_prepend(const step *s, const char *text, size_t size, gr_bytes *out)
 {
     gr_status status = size ? gr_bytes_add(out, s->a.text, s->a.size) : GR_OK;
-    return status ? status : gr_bytes_add(out, text, size);
+    return status == GR_OK ? gr_bytes_add(out, text, size) : status;
 }
 
 /* Accents go with the case where nothing else is said. */
@@ -216,14 +217,14 @@ static gr_status read_charsmap(step *s, gr_json value)
     size_t size, n;
     gr_json map = gr_json_get(value, "precompiled_charsmap");
     const char *text = gr_json_as_text(map, &size);
-    if (gr_json_check(value.doc))
+    if (gr_json_check(value.doc) != GR_OK)
         return gr_error_status();
     unsigned char *data = gr_alloc(size / 4 * 3 + 3);
     s->map = gr_alloc_zero(1, sizeof *s->map);
     gr_status status = data && s->map ? GR_OK : GR_ERR_MEMORY;
-    if (!status && !gr_base64_decode(text, size, data, &n))
+    if (status == GR_OK && !gr_base64_decode(text, size, data, &n))
         status = gr_json_fail(map, "expected base64");
-    if (!status && gr_charsmap_read(data, n, s->map))
+    if (status == GR_OK && gr_charsmap_read(data, n, s->map) != GR_OK)
         status = gr_fail_in("normalizer");
     gr_free(data);
     return status;
@@ -261,7 +262,7 @@ static gr_status add_step(void *to, const void *kind_of_step, gr_json value)
     gr_normalizer *n = to;
     const kind *k = kind_of_step;
     gr_status status = gr_grow(&n->step, &n->cap, n->n + 1, sizeof *n->step);
-    if (status)
+    if (status != GR_OK)
         return status;
     step *s = &n->step[n->n++];
     *s = (step){.kind = k};
@@ -282,7 +283,7 @@ static const gr_chain chain = {
 gr_normalizer *gr_normalizer_read(gr_json value)
 {
     gr_normalizer *n = gr_alloc_zero(1, sizeof *n);
-    if (n && gr_json_is(value) && gr_chain_read(&chain, value, n)) {
+    if (n && gr_json_is(value) && gr_chain_read(&chain, value, n) != GR_OK) {
         gr_normalizer_free(n);
         return NULL;
     }
@@ -328,20 +329,20 @@ gr_status gr_normalizer_run(const gr_normalizer *n, const char *text, size_t siz
 gr_status gr_normalizer_run_first(const gr_normalizer *n, const char *text, size_t size, gr_bytes *out, gr_bytes *spare,
                                   bool *dropped)
 {
-    gr_status status = GR_OK;
+    gr_status s = GR_OK;
     *dropped = false;
     out->size = 0;
     if (!n->n)
         return gr_bytes_add(out, text, size);
-    for (size_t i = 0; i < n->n && !status; i++) {
+    for (size_t i = 0; i < n->n && s == GR_OK; i++) {
         gr_bytes swap = *spare;
         *spare = *out;
         *out = swap;
         out->size = 0;
         const char *from = i ? spare->data : text;
         size_t before = i ? spare->size : size;
-        status = n->step[i].kind->run(&n->step[i], from ? from : "", before, out);
+        s = n->step[i].kind->run(&n->step[i], from ? from : "", before, out);
         *dropped |= before && !out->size && n->step[i].kind->run == run_charsmap;
     }
-    return status;
+    return s;
 }

@@ -1,3 +1,4 @@
+/* Reading a pattern, and walking through its matches in a text. */
 #include "text/stages/pattern.h"
 #include "base/utf8.h"
 
@@ -19,11 +20,11 @@ gr_status gr_pattern_read(gr_json value, gr_pattern *out)
     if (!plain && !gr_json_is(regex))
         return gr_json_fail(value, "expected {\"String\": …} or {\"Regex\": …}");
     const char *text = gr_json_as_text(plain ? string : regex, &size);
-    gr_status status = gr_json_check(value.doc);
-    if (!status)
-        status = gr_pattern_set(out, text, size);
-    if (status || plain || !size)
-        return status;
+    gr_status s = gr_json_check(value.doc);
+    if (s == GR_OK)
+        s = gr_pattern_set(out, text, size);
+    if (s != GR_OK || plain || !size)
+        return s;
     out->regex = gr_regex_new(text, size);
     return out->regex ? GR_OK : gr_error_status();
 }
@@ -38,15 +39,15 @@ void gr_pattern_free(gr_pattern *p)
 /* Nothing is found before, between and behind all characters. */
 static gr_status walk_nothing(const char *text, size_t size, gr_part_fn each, void *ctx)
 {
-    gr_status status = size ? each(ctx, text, 0, 0, true) : GR_OK;
+    gr_status s = size ? each(ctx, text, 0, 0, true) : GR_OK;
     int n;
-    for (size_t at = 0; at < size && !status; at += (size_t)n) {
+    for (size_t at = 0; at < size && s == GR_OK; at += (size_t)n) {
         gr_utf8_read(text + at, text + size, &n);
-        status = each(ctx, text, at, at + (size_t)n, false);
-        if (!status)
-            status = each(ctx, text, at + (size_t)n, at + (size_t)n, true);
+        s = each(ctx, text, at, at + (size_t)n, false);
+        if (s == GR_OK)
+            s = each(ctx, text, at + (size_t)n, at + (size_t)n, true);
     }
-    return status;
+    return s;
 }
 
 /* Short strings are found faster byte by byte than memmem gets started. */
@@ -65,30 +66,30 @@ static const char *find_string(const gr_pattern *p, const char *at, const char *
 static gr_status walk_string(const gr_pattern *p, const char *text, size_t size, gr_part_fn each, void *ctx)
 {
     const char *at = text, *end = text + size, *done = text;
-    gr_status status = GR_OK;
-    while (!status && (at = find_string(p, at, end))) {
+    gr_status s = GR_OK;
+    while (s == GR_OK && (at = find_string(p, at, end))) {
         if (at > done)
-            status = each(ctx, text, (size_t)(done - text), (size_t)(at - text), false);
+            s = each(ctx, text, (size_t)(done - text), (size_t)(at - text), false);
         done = at + p->size;
-        if (!status)
-            status = each(ctx, text, (size_t)(at - text), (size_t)(done - text), true);
+        if (s == GR_OK)
+            s = each(ctx, text, (size_t)(at - text), (size_t)(done - text), true);
         at = done;
     }
-    if (!status && done < end)
-        status = each(ctx, text, (size_t)(done - text), size, false);
-    return status;
+    if (s == GR_OK && done < end)
+        s = each(ctx, text, (size_t)(done - text), size, false);
+    return s;
 }
 
 /* An empty match right behind the last match does not count. */
 static gr_status walk_regex(const gr_pattern *p, const char *text, size_t size, gr_part_fn each, void *ctx)
 {
     gr_regex_search *search = gr_regex_search_new(p->regex, text, size);
-    gr_status status = search ? GR_OK : gr_error_status();
+    gr_status s = search ? GR_OK : gr_error_status();
     size_t from = 0, done = 0, start, stop, last = SIZE_MAX;
     bool found = true;
-    while (!status && from <= size) {
-        status = gr_regex_next(search, from, &found, &start, &stop);
-        if (status || !found)
+    while (s == GR_OK && from <= size) {
+        s = gr_regex_next(search, from, &found, &start, &stop);
+        if (s != GR_OK || !found)
             break;
         if (start == stop && stop == last) {
             int n = 1;
@@ -98,15 +99,15 @@ static gr_status walk_regex(const gr_pattern *p, const char *text, size_t size, 
             continue;
         }
         if (start > done)
-            status = each(ctx, text, done, start, false);
-        if (!status)
-            status = each(ctx, text, start, stop, true);
+            s = each(ctx, text, done, start, false);
+        if (s == GR_OK)
+            s = each(ctx, text, start, stop, true);
         done = from = last = stop;
     }
     gr_regex_search_free(search);
-    if (!status && done < size)
-        status = each(ctx, text, done, size, false);
-    return status;
+    if (s == GR_OK && done < size)
+        s = each(ctx, text, done, size, false);
+    return s;
 }
 
 gr_status gr_pattern_walk(const gr_pattern *p, const char *text, size_t size, gr_part_fn each, void *ctx)

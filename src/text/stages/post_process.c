@@ -1,3 +1,4 @@
+/* Processors, worked out once into a list of what stands around a text. */
 #include <string.h>
 #include "text/stages/post_process.h"
 #include "text/stages/chain.h"
@@ -17,25 +18,25 @@ typedef struct reading {
 
 static gr_status add_item(gr_post *p, gr_post_item item)
 {
-    gr_status status = gr_grow(&p->item, &p->cap, p->n + 1, sizeof *p->item);
-    if (!status)
+    gr_status s = gr_grow(&p->item, &p->cap, p->n + 1, sizeof *p->item);
+    if (s == GR_OK)
         p->item[p->n++] = item;
-    return status;
+    return s;
 }
 
 static gr_status add_items(gr_post *p, const gr_post *more)
 {
-    gr_status status = GR_OK;
-    for (size_t i = 0; i < more->n && !status; i++)
-        status = add_item(p, more->item[i]);
-    return status;
+    gr_status s = GR_OK;
+    for (size_t i = 0; i < more->n && s == GR_OK; i++)
+        s = add_item(p, more->item[i]);
+    return s;
 }
 
 static gr_status new_part(parts *p, gr_post **out)
 {
-    gr_status status = gr_grow(&p->at, &p->cap, p->n + 1, sizeof *p->at);
-    if (status)
-        return status;
+    gr_status s = gr_grow(&p->at, &p->cap, p->n + 1, sizeof *p->at);
+    if (s != GR_OK)
+        return s;
     *out = &p->at[p->n++];
     **out = (gr_post){0};
     return GR_OK;
@@ -55,14 +56,14 @@ static gr_status add_special(gr_json template, gr_json special, gr_post *to)
     const char *name = gr_json_text(special, "id", "");
     gr_json ids = gr_json_get(gr_json_get(gr_json_get(template, "special_tokens"), name), "ids");
     gr_json_as_array(ids);
-    gr_status status = gr_json_check(special.doc);
-    for (size_t i = 0; i < gr_json_size(ids) && !status; i++) {
+    gr_status s = gr_json_check(special.doc);
+    for (size_t i = 0; i < gr_json_size(ids) && s == GR_OK; i++) {
         int32_t id = (int32_t)gr_json_as_int(gr_json_item(ids, i), 0, INT32_MAX - 1);
-        status = gr_json_check(special.doc);
-        if (!status)
-            status = add_item(to, (gr_post_item){false, id});
+        s = gr_json_check(special.doc);
+        if (s == GR_OK)
+            s = add_item(to, (gr_post_item){false, id});
     }
-    return status;
+    return s;
 }
 
 static gr_status read_template_item(reading *r, gr_json template, gr_json item, parts *out)
@@ -72,11 +73,11 @@ static gr_status read_template_item(reading *r, gr_json template, gr_json item, 
     if (!gr_json_is(sequence) && !r->special)
         return GR_OK;
     const char *which = gr_json_text(sequence, "id", "A");
-    gr_status status = gr_json_check(item.doc);
-    if (!status)
-        status = new_part(out, &to);
-    if (status)
-        return status;
+    gr_status s = gr_json_check(item.doc);
+    if (s == GR_OK)
+        s = new_part(out, &to);
+    if (s != GR_OK)
+        return s;
     if (!gr_json_is(sequence))
         return add_special(template, gr_json_get(item, "SpecialToken"), to);
     bool second = strcmp(which, "B") == 0;
@@ -93,12 +94,12 @@ static gr_status read_template(reading *r, gr_json value)
         return gr_json_fail(value, "a template cannot be put around the %zu parts that processors before it make",
                             r->now.n);
     gr_json_as_array(items);
-    gr_status status = gr_json_check(value.doc);
-    for (size_t i = 0; i < gr_json_size(items) && !status; i++)
-        status = read_template_item(r, value, gr_json_item(items, i), &made);
+    gr_status s = gr_json_check(value.doc);
+    for (size_t i = 0; i < gr_json_size(items) && s == GR_OK; i++)
+        s = read_template_item(r, value, gr_json_item(items, i), &made);
     free_parts(&r->now);
     r->now = made;
-    return status;
+    return s;
 }
 
 /* [CLS] first [SEP] second [SEP]; RoBERTa's second has the separator before it too. "cls" and "sep" are ["[CLS]", id]. */
@@ -106,19 +107,19 @@ static gr_status put_around(reading *r, gr_json value, bool roberta)
 {
     int32_t cls = (int32_t)gr_json_as_int(gr_json_item(gr_json_get(value, "cls"), 1), 0, INT32_MAX - 1);
     int32_t sep = (int32_t)gr_json_as_int(gr_json_item(gr_json_get(value, "sep"), 1), 0, INT32_MAX - 1);
-    gr_status status = gr_json_check(value.doc);
-    for (size_t i = 0; i < r->now.n && r->special && !status; i++) {
+    gr_status s = gr_json_check(value.doc);
+    for (size_t i = 0; i < r->now.n && r->special && s == GR_OK; i++) {
         gr_post with = {0};
         if (i == 0 || roberta)
-            status = add_item(&with, (gr_post_item){false, i ? sep : cls});
-        if (!status)
-            status = add_items(&with, &r->now.at[i]);
-        if (!status)
-            status = add_item(&with, (gr_post_item){false, sep});
+            s = add_item(&with, (gr_post_item){false, i ? sep : cls});
+        if (s == GR_OK)
+            s = add_items(&with, &r->now.at[i]);
+        if (s == GR_OK)
+            s = add_item(&with, (gr_post_item){false, sep});
         gr_post_free(&r->now.at[i]);
         r->now.at[i] = with;
     }
-    return status;
+    return s;
 }
 
 static gr_status read_bert(reading *r, gr_json value)
@@ -170,15 +171,15 @@ gr_status gr_post_read(gr_json value, bool special, gr_post *out)
 {
     reading r = {.special = special};
     gr_post *text;
-    gr_status status = new_part(&r.now, &text);
-    if (!status)
-        status = add_item(text, (gr_post_item){true, 0});
-    if (!status && gr_json_is(value))
-        status = gr_chain_read(&chain, value, &r);
-    for (size_t i = 0; i < r.now.n && !status; i++)
-        status = add_items(out, &r.now.at[i]);
+    gr_status s = new_part(&r.now, &text);
+    if (s == GR_OK)
+        s = add_item(text, (gr_post_item){true, 0});
+    if (s == GR_OK && gr_json_is(value))
+        s = gr_chain_read(&chain, value, &r);
+    for (size_t i = 0; i < r.now.n && s == GR_OK; i++)
+        s = add_items(out, &r.now.at[i]);
     free_parts(&r.now);
-    return status;
+    return s;
 }
 
 void gr_post_free(gr_post *p)

@@ -1,3 +1,4 @@
+/* The kinds of pre-tokenizers, and the chain of them. */
 #include "text/stages/pretokenize.h"
 #include "text/unicode/byte_level.h"
 #include "text/stages/chain.h"
@@ -7,10 +8,10 @@ gr_status gr_pieces_add(gr_pieces *p, const char *text, size_t size, size_t zero
 {
     if (!size)
         return GR_OK; /* empty pieces are never seen by anything */
-    gr_status status = gr_grow(&p->piece, &p->cap, p->n + 1, sizeof *p->piece);
-    if (!status)
+    gr_status s = gr_grow(&p->piece, &p->cap, p->n + 1, sizeof *p->piece);
+    if (s == GR_OK)
         p->piece[p->n++] = (gr_piece){text, size, zero};
-    return status;
+    return s;
 }
 
 void gr_pieces_free(gr_pieces *p)
@@ -80,19 +81,19 @@ static bool joins(const cutting *c, bool is_match)
 static gr_status take_part(void *ctx, const char *text, size_t start, size_t stop, bool is_match)
 {
     cutting *c = ctx;
-    gr_status status = GR_OK;
+    gr_status s = GR_OK;
     (void)text;
     is_match ^= c->invert;
     if (c->waiting && joins(c, is_match)) {
         c->stop = stop;
     } else {
-        status = emit(c);
+        s = emit(c);
         c->waiting = !(c->how == REMOVED && is_match);
         c->start = start;
         c->stop = stop;
     }
     c->was_match = is_match;
-    return status;
+    return s;
 }
 
 /* ---- steps ---- */
@@ -131,32 +132,32 @@ struct gr_pretokenizer {
 static gr_status cut_by_scan(gr_scan_fn scan, cutting *c)
 {
     const char *text = c->from->text, *p = text, *end = text + c->from->size;
-    gr_status status = GR_OK;
-    while (p < end && !status) {
+    gr_status s = GR_OK;
+    while (p < end && s == GR_OK) {
         const char *stop = scan(p, end);
-        status = take_part(c, text, (size_t)(p - text), (size_t)(stop - text), true);
+        s = take_part(c, text, (size_t)(p - text), (size_t)(stop - text), true);
         p = stop;
     }
-    return status;
+    return s;
 }
 
 /* Every character of a class is a separator of its own. */
 static gr_status cut_by_class(unsigned class, cutting *c)
 {
     const char *text = c->from->text, *p = text, *end = text + c->from->size, *done = text;
-    gr_status status = GR_OK;
-    for (int n; p < end && !status; p += n) {
+    gr_status s = GR_OK;
+    for (int n; p < end && s == GR_OK; p += n) {
         if (!(gr_class(gr_utf8_read(p, end, &n)) & class))
             continue;
         if (p > done)
-            status = take_part(c, text, (size_t)(done - text), (size_t)(p - text), false);
+            s = take_part(c, text, (size_t)(done - text), (size_t)(p - text), false);
         done = p + n;
-        if (!status)
-            status = take_part(c, text, (size_t)(p - text), (size_t)(done - text), true);
+        if (s == GR_OK)
+            s = take_part(c, text, (size_t)(p - text), (size_t)(done - text), true);
     }
-    if (!status && end > done)
-        status = take_part(c, text, (size_t)(done - text), (size_t)(end - text), false);
-    return status;
+    if (s == GR_OK && end > done)
+        s = take_part(c, text, (size_t)(done - text), (size_t)(end - text), false);
+    return s;
 }
 
 static gr_status run_split(const step *s, const gr_piece *piece, gr_pieces *out)
@@ -169,7 +170,7 @@ static gr_status run_split(const step *s, const gr_piece *piece, gr_pieces *out)
         status = cut_by_class(s->class, &c);
     else
         status = gr_pattern_walk(&s->pattern, piece->text, piece->size, take_part, &c);
-    return status ? status : emit(&c);
+    return status == GR_OK ? emit(&c) : status;
 }
 
 static gr_status read_split(step *s, gr_json value)
@@ -177,12 +178,12 @@ static gr_status read_split(step *s, gr_json value)
     gr_json pattern = gr_json_get(value, "pattern"), regex = gr_json_get(pattern, "Regex");
     gr_status status = read_behavior(value, "", &s->how);
     s->invert = gr_json_bool(value, "invert", false);
-    if (!status && gr_json_type_of(regex) == GR_JSON_TEXT) {
+    if (status == GR_OK && gr_json_type_of(regex) == GR_JSON_TEXT) {
         size_t size;
         const char *text = gr_json_as_text(regex, &size);
         s->scan = gr_scan_for(text, size);
     }
-    if (status || s->scan)
+    if (status != GR_OK || s->scan)
         return status;
     return gr_pattern_read(pattern, &s->pattern);
 }
@@ -213,7 +214,7 @@ static gr_status read_delimiter(step *s, gr_json value)
     size_t size;
     int n;
     const char *text = gr_json_as_text(gr_json_get(value, "delimiter"), &size);
-    if (gr_json_check(value.doc))
+    if (gr_json_check(value.doc) != GR_OK)
         return gr_error_status();
     if (!size || gr_utf8_read(text, text + size, &n) >= GR_INVALID_BYTE || (size_t)n != size)
         return gr_json_fail(gr_json_get(value, "delimiter"), "expected one character");
@@ -234,7 +235,7 @@ static gr_status run_whitespace(const step *s, const gr_piece *piece, gr_pieces 
     unsigned run = GR_CLASS_SPACE;
     gr_status status = GR_OK;
     (void)s;
-    for (int n; p < end && !status; p += n) {
+    for (int n; p < end && status == GR_OK; p += n) {
         unsigned class = gr_class(gr_utf8_read(p, end, &n)) & (GR_CLASS_RUST_WORD | GR_CLASS_SPACE);
         if (class == run && class != GR_CLASS_SPACE)
             continue;
@@ -243,7 +244,7 @@ static gr_status run_whitespace(const step *s, const gr_piece *piece, gr_pieces 
         start = p;
         run = class;
     }
-    if (!status && run != GR_CLASS_SPACE)
+    if (status == GR_OK && run != GR_CLASS_SPACE)
         status = add_part(out, piece, (size_t)(start - piece->text), piece->size);
     return status;
 }
@@ -254,17 +255,17 @@ static gr_status run_bert(const step *s, const gr_piece *piece, gr_pieces *out)
     const char *p = piece->text, *end = p + piece->size, *start = p;
     gr_status status = GR_OK;
     (void)s;
-    for (int n; p < end && !status; p += n) {
+    for (int n; p < end && status == GR_OK; p += n) {
         unsigned class = gr_class(gr_utf8_read(p, end, &n)) & (GR_CLASS_PUNCTUATION | GR_CLASS_SPACE);
         if (!class)
             continue;
         if (p > start)
             status = add_part(out, piece, (size_t)(start - piece->text), (size_t)(p - piece->text));
-        if (!status && !(class & GR_CLASS_SPACE))
+        if (status == GR_OK && !(class & GR_CLASS_SPACE))
             status = add_part(out, piece, (size_t)(p - piece->text), (size_t)(p + n - piece->text));
         start = p + n;
     }
-    return status ? status : add_part(out, piece, (size_t)(start - piece->text), piece->size);
+    return status == GR_OK ? add_part(out, piece, (size_t)(start - piece->text), piece->size) : status;
 }
 
 /* Bytes appended to out->own, which has room. */
@@ -296,7 +297,7 @@ static gr_status run_byte_level(const step *s, const gr_piece *piece, gr_pieces 
         return gr_pieces_add(out, whole.text, whole.size, whole.zero);
     cutting c = {.from = &whole, .out = out, .how = ISOLATED};
     gr_status status = cut_by_scan(s->scan, &c);
-    return status ? status : emit(&c);
+    return status == GR_OK ? emit(&c) : status;
 }
 
 static gr_status run_alphabet(const step *s, const gr_piece *piece, gr_pieces *out)
@@ -319,7 +320,7 @@ static gr_status read_metaspace(step *s, gr_json value)
     int n;
     const char *mark = gr_json_as_text(gr_json_get(value, "replacement"), &size);
     const char *scheme = gr_json_text(value, "prepend_scheme", "always");
-    if (gr_json_check(value.doc))
+    if (gr_json_check(value.doc) != GR_OK)
         return gr_error_status();
     if (!size || size > 4 || gr_utf8_read(mark, mark + size, &n) >= GR_INVALID_BYTE || (size_t)n != size)
         return gr_json_fail(gr_json_get(value, "replacement"), "expected one character");
@@ -366,7 +367,7 @@ static gr_status run_scripts(const step *s, const gr_piece *piece, gr_pieces *ou
     int32_t script = -1;
     gr_status status = GR_OK;
     (void)s;
-    for (int n; p < end && !status; p += n) {
+    for (int n; p < end && status == GR_OK; p += n) {
         const gr_range *r = gr_range_find(gr_scripts, gr_scripts_count, gr_utf8_read(p, end, &n));
         if (!r || r->value == script)
             continue;
@@ -375,7 +376,7 @@ static gr_status run_scripts(const step *s, const gr_piece *piece, gr_pieces *ou
         start = p;
         script = r->value;
     }
-    return status || !start ? status : add_part(out, piece, (size_t)(start - piece->text), piece->size);
+    return status != GR_OK || !start ? status : add_part(out, piece, (size_t)(start - piece->text), piece->size);
 }
 
 static gr_status read_fixed_length(step *s, gr_json value)
@@ -389,7 +390,7 @@ static gr_status run_fixed_length(const step *s, const gr_piece *piece, gr_piece
     const char *p = piece->text, *end = p + piece->size, *start = p;
     int64_t count = 0;
     gr_status status = GR_OK;
-    for (int n; p < end && !status;) {
+    for (int n; p < end && status == GR_OK;) {
         gr_utf8_read(p, end, &n);
         p += n;
         if (++count % s->length && p < end)
@@ -419,9 +420,9 @@ static const kind alphabet = {"ByteLevel", NULL, run_alphabet, 2, 0};
 
 static gr_status add_step(gr_pretokenizer *p, const kind *k, step **out)
 {
-    gr_status status = gr_grow(&p->step, &p->cap, p->n + 1, sizeof *p->step);
-    if (status)
-        return status;
+    gr_status s = gr_grow(&p->step, &p->cap, p->n + 1, sizeof *p->step);
+    if (s != GR_OK)
+        return s;
     *out = &p->step[p->n++];
     **out = (step){.kind = k, .rewrites = k->growth > 0};
     return GR_OK;
@@ -433,11 +434,11 @@ static gr_status read_kind(void *to, const void *kind_of_step, gr_json value)
     const kind *k = kind_of_step;
     step *s;
     gr_status status = add_step(p, k, &s);
-    if (!status)
+    if (status == GR_OK)
         status = k->read(s, value);
-    if (!status)
+    if (status == GR_OK)
         status = gr_json_check(value.doc);
-    if (!status && k->run == run_byte_level)
+    if (status == GR_OK && k->run == run_byte_level)
         status = add_step(p, &alphabet, &s);
     return status;
 }
@@ -467,7 +468,7 @@ gr_pretokenizer *gr_pretokenizer_read(gr_json value, bool *raw_bytes)
     gr_pretokenizer *p = gr_alloc_zero(1, sizeof *p);
     if (!p)
         return NULL;
-    if (gr_json_is(value) && gr_chain_read(&chain, value, p)) {
+    if (gr_json_is(value) && gr_chain_read(&chain, value, p) != GR_OK) {
         gr_pretokenizer_free(p);
         return NULL;
     }
@@ -527,19 +528,19 @@ static gr_status run_step(const step *s, gr_pieces *in, gr_pieces *out)
         in->own = out->own;
         out->own = own;
     }
-    for (size_t i = 0; i < in->n && !status; i++)
+    for (size_t i = 0; i < in->n && status == GR_OK; i++)
         status = s->kind->run(s, &in->piece[i], out);
     return status;
 }
 
 gr_status gr_pretokenizer_run(const gr_pretokenizer *p, gr_pieces *io, gr_pieces *spare)
 {
-    gr_status status = GR_OK;
-    for (size_t i = 0; i < p->n && !status; i++) {
-        status = run_step(&p->step[i], io, spare);
+    gr_status s = GR_OK;
+    for (size_t i = 0; i < p->n && s == GR_OK; i++) {
+        s = run_step(&p->step[i], io, spare);
         gr_pieces swap = *io;
         *io = *spare;
         *spare = swap;
     }
-    return status;
+    return s;
 }

@@ -57,7 +57,7 @@ static gr_status posix(gr_regex_reader *r, token *t)
 
 static gr_status next(gr_regex_reader *r, token *t)
 {
-    gr_status status;
+    gr_status s;
     int n;
     *t = (token){.type = END, .at = r->p};
     if (r->p == r->end)
@@ -80,8 +80,8 @@ static gr_status next(gr_regex_reader *r, token *t)
     } else if (t->code == '\\' && r->p < r->end) {
         char c = *r->p++;
         t->type = SET;
-        if (gr_regex_class_escape(r, c, true, &t->set, &t->negated, &status))
-            return status;
+        if (gr_regex_class_escape(r, c, true, &t->set, &t->negated, &s))
+            return s;
         r->p--;
         t->type = CHARACTER;
         return gr_regex_code_escape(r, true, &t->code);
@@ -96,7 +96,7 @@ static gr_status flush(members *m)
 
 static gr_status add_character(gr_regex_reader *r, members *m, const token *t)
 {
-    gr_status status = GR_OK;
+    gr_status s = GR_OK;
     /* A range may end behind the last code point. */
     if (t->code > GR_LAST_POINT && m->state != RANGE)
         return gr_regex_refuse(r, t->at, "a number that is no code point");
@@ -107,29 +107,29 @@ static gr_status add_character(gr_regex_reader *r, members *m, const token *t)
         r->from_zero |= !m->from && t->code >= 0x80;
         return gr_points_add(&m->set, m->from, t->code);
     }
-    status = flush(m);
+    s = flush(m);
     m->state = VALUE;
     m->is_set = false;
     m->from = t->code;
-    return status;
+    return s;
 }
 
 static gr_status add_set(gr_regex_reader *r, members *m, const token *t)
 {
     gr_points set = {0};
-    gr_status status = flush(m);
+    gr_status s = flush(m);
     if (m->state == RANGE)
         return gr_regex_refuse(r, t->at, "a class as the end of a range");
     m->state = VALUE;
     m->is_set = true;
-    if (!status)
-        status = gr_property_add(t->set, &set);
-    if (!status && t->negated)
-        status = gr_points_invert(&set);
-    if (!status)
-        status = gr_points_add_all(&m->set, &set);
+    if (s == GR_OK)
+        s = gr_property_add(t->set, &set);
+    if (s == GR_OK && t->negated)
+        s = gr_points_invert(&set);
+    if (s == GR_OK)
+        s = gr_points_add_all(&m->set, &set);
     gr_points_free(&set);
-    return status;
+    return s;
 }
 
 /* A dash is a range behind a character that something follows, and itself elsewhere. *ahead: t is the token behind it. */
@@ -138,10 +138,10 @@ static gr_status add_dash(gr_regex_reader *r, members *m, token *t, bool *ahead)
     token dash = {.type = CHARACTER, .code = '-', .at = t->at};
     if (m->state != VALUE)
         return add_character(r, m, &dash);
-    gr_status status = next(r, t);
+    gr_status s = next(r, t);
     *ahead = true;
-    if (status || t->type == CLOSE || t->type == AND)
-        return status ? status : add_character(r, m, &dash);
+    if (s != GR_OK || t->type == CLOSE || t->type == AND)
+        return s == GR_OK ? add_character(r, m, &dash) : s;
     if (m->is_set)
         return gr_regex_refuse(r, dash.at, "a class as the start of a range");
     m->state = RANGE;
@@ -156,38 +156,37 @@ static gr_status add_class(gr_regex_reader *r, members *m, const token *t, int d
 {
     gr_points set = {0};
     bool negated = false, before = r->from_zero;
-    gr_status status = flush(m);
+    gr_status s = flush(m);
     if (m->state == RANGE)
         return gr_regex_refuse(r, t->at, "a class as the end of a range");
     m->state = COMPLETE;
     r->from_zero = false;
-    if (!status)
-        status = read_class(r, &set, &negated, depth + 1);
-    if (!status && negated && r->from_zero)
-        status =
-            gr_regex_refuse(r, t->at, "a negated class inside of a class with a range from \\0 to other than ASCII");
+    if (s == GR_OK)
+        s = read_class(r, &set, &negated, depth + 1);
+    if (s == GR_OK && negated && r->from_zero)
+        s = gr_regex_refuse(r, t->at, "a negated class inside of a class with a range from \\0 to other than ASCII");
     r->from_zero |= before;
     r->negates |= negated;
-    if (!status && negated)
-        status = gr_points_invert(&set);
-    if (!status)
-        status = gr_points_add_all(&m->set, &set);
+    if (s == GR_OK && negated)
+        s = gr_points_invert(&set);
+    if (s == GR_OK)
+        s = gr_points_add_all(&m->set, &set);
     gr_points_free(&set);
-    return status;
+    return s;
 }
 
 /* What is on both sides of && so far, into out. */
 static gr_status intersect(members *m, gr_points *out, bool *any)
 {
-    gr_status status = flush(m);
-    if (!status && *any)
-        status = gr_points_keep(out, &m->set);
-    else if (!status)
-        status = gr_points_add_all(out, &m->set);
+    gr_status s = flush(m);
+    if (s == GR_OK && *any)
+        s = gr_points_keep(out, &m->set);
+    else if (s == GR_OK)
+        s = gr_points_add_all(out, &m->set);
     *any = true;
     gr_points_free(&m->set);
     m->state = START;
-    return status;
+    return s;
 }
 
 static gr_status read_class(gr_regex_reader *r, gr_points *out, bool *negated, int depth)
@@ -197,35 +196,35 @@ static gr_status read_class(gr_regex_reader *r, gr_points *out, bool *negated, i
     bool any = false;
     if (depth == deepest_class)
         return gr_regex_refuse(r, t.at, "a class this deep");
-    gr_status status = next(r, &t);
-    *negated = !status && t.type == CHARACTER && t.code == '^' && *t.at == '^';
+    gr_status s = next(r, &t);
+    *negated = s == GR_OK && t.type == CHARACTER && t.code == '^' && *t.at == '^';
     if (*negated)
-        status = next(r, &t);
-    if (!status && t.type == CLOSE) { /* []...] begins with a bracket, if another one closes it */
+        s = next(r, &t);
+    if (s == GR_OK && t.type == CLOSE) { /* []...] begins with a bracket, if another one closes it */
         if (!memchr(r->p, ']', (size_t)(r->end - r->p)))
             return gr_regex_refuse(r, t.at, "an empty class");
         t.type = CHARACTER;
     }
-    while (!status && t.type != CLOSE) {
+    while (s == GR_OK && t.type != CLOSE) {
         bool ahead = false;
         if (t.type == CHARACTER)
-            status = add_character(r, &m, &t);
+            s = add_character(r, &m, &t);
         else if (t.type == SET)
-            status = add_set(r, &m, &t);
+            s = add_set(r, &m, &t);
         else if (t.type == DASH)
-            status = add_dash(r, &m, &t, &ahead);
+            s = add_dash(r, &m, &t, &ahead);
         else if (t.type == OPEN)
-            status = add_class(r, &m, &t, depth);
+            s = add_class(r, &m, &t, depth);
         else
-            status = intersect(&m, out, &any);
-        if (!status && !ahead)
-            status = next(r, &t);
+            s = intersect(&m, out, &any);
+        if (s == GR_OK && !ahead)
+            s = next(r, &t);
     }
-    if (!status)
-        status = intersect(&m, out, &any);
+    if (s == GR_OK)
+        s = intersect(&m, out, &any);
     gr_points_tidy(out);
     gr_points_free(&m.set);
-    return status;
+    return s;
 }
 
 /* Oniguruma forgets all that is not ASCII in a negated class that would have all of it, where a class inside is negated
@@ -234,8 +233,8 @@ gr_status gr_regex_read_class(gr_regex_reader *r, gr_points *out, bool *negated)
 {
     const char *at = r->p - 1;
     r->from_zero = r->negates = false;
-    gr_status status = read_class(r, out, negated, 0);
-    if (!status && *negated && r->negates && (!out->n || out->span[out->n - 1].last < 0x80))
+    gr_status s = read_class(r, out, negated, 0);
+    if (s == GR_OK && *negated && r->negates && (!out->n || out->span[out->n - 1].last < 0x80))
         return gr_regex_refuse(r, at, "a negated class of ASCII with a negated class inside");
-    return status;
+    return s;
 }

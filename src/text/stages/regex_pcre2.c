@@ -33,25 +33,24 @@ static gr_status compile(gr_regex *r, const char *pattern, size_t size)
     int error = 0;
     PCRE2_SIZE at = 0;
     PCRE2_UCHAR message[128];
-    gr_status status = gr_regex_translate(pattern, size, &translated, &r->stand_ins);
-    pcre2_compile_context *context = status ? NULL : pcre2_compile_context_create(r->memory);
-    if (!status && !context)
-        status = GR_ERR_MEMORY;
-    if (!status) {
+    gr_status s = gr_regex_translate(pattern, size, &translated, &r->stand_ins);
+    pcre2_compile_context *context = s != GR_OK ? NULL : pcre2_compile_context_create(r->memory);
+    if (s == GR_OK && !context)
+        s = GR_ERR_MEMORY;
+    if (s == GR_OK) {
         pcre2_set_newline(context, PCRE2_NEWLINE_LF);
         pcre2_set_parens_nest_limit(context, 250);
         r->code = pcre2_compile((PCRE2_SPTR)(translated.data ? translated.data : ""), translated.size,
                                 PCRE2_UTF | PCRE2_UCP | PCRE2_MULTILINE, &error, &at, context);
     }
-    if (!status && !r->code) {
+    if (s == GR_OK && !r->code) {
         pcre2_get_error_message(error, message, sizeof message);
-        status =
-            gr_fail(error == PCRE2_ERROR_NOMEMORY ? GR_ERR_MEMORY : GR_ERR_UNSUPPORTED,
+        s = gr_fail(error == PCRE2_ERROR_NOMEMORY ? GR_ERR_MEMORY : GR_ERR_UNSUPPORTED,
                     "regex '%.*s': %s\n" GR_REGEX_HINT, size > 200 ? 200 : (int)size, pattern, (const char *)message);
     }
     pcre2_compile_context_free(context);
     gr_bytes_free(&translated);
-    return status;
+    return s;
 }
 
 gr_regex *gr_regex_new(const char *pattern, size_t size)
@@ -60,7 +59,7 @@ gr_regex *gr_regex_new(const char *pattern, size_t size)
     if (!r)
         return NULL;
     r->memory = pcre2_general_context_create(take, give, NULL);
-    if (!r->memory || compile(r, pattern, size)) {
+    if (!r->memory || compile(r, pattern, size) != GR_OK) {
         gr_regex_free(r);
         return NULL;
     }
@@ -127,7 +126,7 @@ gr_regex_search *gr_regex_search_new(const gr_regex *r, const char *text, size_t
     s->size = size;
     s->match = pcre2_match_data_create_from_pattern(r->code, r->memory);
     s->limits = pcre2_match_context_create(r->memory);
-    if (!s->match || !s->limits || make_shadow(s)) {
+    if (!s->match || !s->limits || make_shadow(s) != GR_OK) {
         gr_regex_search_free(s);
         return NULL;
     }

@@ -25,13 +25,13 @@ static gr_status read_block(gr_regex_sets *s, int i)
     if (s->block[i].n)
         return GR_OK;
     int more = s->exact && !s->recent.n ? gr_recent_count : 0;
-    for (int k = 0; k < more && !status; k++)
+    for (int k = 0; k < more && status == GR_OK; k++)
         status = gr_points_add(&s->recent, gr_recent[k].first, gr_recent[k].last);
-    if (!status)
+    if (status == GR_OK)
         status = gr_property_add(b->sure, &s->sure[i]);
-    if (!status && s->exact)
+    if (status == GR_OK && s->exact)
         status = gr_points_drop(&s->sure[i], &s->recent);
-    if (!status)
+    if (status == GR_OK)
         status = gr_property_add(b->set, &s->block[i]);
     return status;
 }
@@ -59,18 +59,18 @@ static gr_status spell(gr_regex_sets *s, const gr_points *set, spelling *out)
 {
     gr_status status = gr_points_add_all(&out->rest, set);
     int used = 0;
-    for (int i = 0; i < gr_property_block_count && !status && out->rest.n > few; i++) {
+    for (int i = 0; i < gr_property_block_count && status == GR_OK && out->rest.n > few; i++) {
         gr_points rest = {0};
         if ((s->exact && !gr_property_blocks[i].exact) ||
             !gr_points_has(set, gr_property_first(gr_property_blocks[i].set)))
             continue;
         status = read_block(s, i);
-        if (status || !gr_points_have_all(set, &s->block[i]))
+        if (status != GR_OK || !gr_points_have_all(set, &s->block[i]))
             continue;
         status = gr_points_add_all(&rest, &out->rest);
-        if (!status)
+        if (status == GR_OK)
             status = gr_points_drop(&rest, &s->sure[i]);
-        if (!status && rest.n + 2 < out->rest.n) {
+        if (status == GR_OK && rest.n + 2 < out->rest.n) {
             gr_points swap = out->rest;
             out->rest = rest;
             rest = swap;
@@ -104,12 +104,12 @@ static gr_point_range without_surrogates(gr_point_range s)
 static gr_status write_spelling(spelling *sp, bool negated, gr_bytes *out)
 {
     gr_status status = gr_bytes_add_string(out, negated ? "[^" : "[");
-    for (int i = 0; i < gr_property_block_count && !status; i++)
+    for (int i = 0; i < gr_property_block_count && status == GR_OK; i++)
         if (sp->blocks >> i & 1)
             status = gr_bytes_add_string(out, gr_property_blocks[i].text);
     if (sp->rest.n > few)
         qsort(sp->rest.span, sp->rest.n, sizeof *sp->rest.span, by_size);
-    for (size_t i = 0; i < sp->rest.n && !status; i++) {
+    for (size_t i = 0; i < sp->rest.n && status == GR_OK; i++) {
         char text[32];
         gr_point_range s = without_surrogates(sp->rest.span[i]);
         if (s.first > s.last)
@@ -118,7 +118,7 @@ static gr_status write_spelling(spelling *sp, bool negated, gr_bytes *out)
                                   : snprintf(text, sizeof text, "\\x{%x}-\\x{%x}", (unsigned)s.first, (unsigned)s.last);
         status = gr_bytes_add(out, text, (size_t)n);
     }
-    return status ? status : gr_bytes_add(out, "]", 1);
+    return status == GR_OK ? gr_bytes_add(out, "]", 1) : status;
 }
 
 /* Nothing or everything, but for surrogates. */
@@ -132,37 +132,37 @@ static gr_status write_around_han(gr_regex_reader *r, const gr_points *set, size
 {
     gr_points han = {0}, both = {0}, common = {0};
     spelling sp = {0}, sp_han = {0};
-    gr_status status = gr_property_add(gr_property_find("han", 3), &han);
-    if (!status)
-        status = gr_points_add_all(&common, &han);
-    if (!status)
-        status = gr_points_add_all(&both, set);
-    if (!status)
-        status = gr_points_keep(&common, &both);
-    if (!status)
-        status = gr_points_add_all(&both, &han);
+    gr_status s = gr_property_add(gr_property_find("han", 3), &han);
+    if (s == GR_OK)
+        s = gr_points_add_all(&common, &han);
+    if (s == GR_OK)
+        s = gr_points_add_all(&both, set);
+    if (s == GR_OK)
+        s = gr_points_keep(&common, &both);
+    if (s == GR_OK)
+        s = gr_points_add_all(&both, &han);
     gr_points_tidy(&both);
-    if (!status && !common.n)
-        status = spell(&r->sets, &both, &sp);
-    if (!status && !common.n)
-        status = spell(&r->sets, &han, &sp_han);
-    *done = !status && !common.n && sp.cost + sp_han.cost + 30 < cost;
+    if (s == GR_OK && !common.n)
+        s = spell(&r->sets, &both, &sp);
+    if (s == GR_OK && !common.n)
+        s = spell(&r->sets, &han, &sp_han);
+    *done = s == GR_OK && !common.n && sp.cost + sp_han.cost + 30 < cost;
     if (*done)
-        status = gr_bytes_add_string(r->out, "(?:(?!");
-    if (*done && !status)
-        status = write_spelling(&sp_han, false, r->out);
-    if (*done && !status)
-        status = gr_bytes_add(r->out, ")", 1);
-    if (*done && !status)
-        status = write_spelling(&sp, false, r->out);
-    if (*done && !status)
-        status = gr_bytes_add(r->out, ")", 1);
+        s = gr_bytes_add_string(r->out, "(?:(?!");
+    if (*done && s == GR_OK)
+        s = write_spelling(&sp_han, false, r->out);
+    if (*done && s == GR_OK)
+        s = gr_bytes_add(r->out, ")", 1);
+    if (*done && s == GR_OK)
+        s = write_spelling(&sp, false, r->out);
+    if (*done && s == GR_OK)
+        s = gr_bytes_add(r->out, ")", 1);
     gr_points_free(&han);
     gr_points_free(&both);
     gr_points_free(&common);
     gr_points_free(&sp.rest);
     gr_points_free(&sp_han.rest);
-    return status;
+    return s;
 }
 
 gr_status gr_regex_put_set(gr_regex_reader *r, gr_points *set)
@@ -172,29 +172,29 @@ gr_status gr_regex_put_set(gr_regex_reader *r, gr_points *set)
     bool done = false;
     gr_points_tidy(set);
     r->sets.uneven |= !r->sets.exact && !r->sets.uneven && !is_even(set);
-    gr_status status = gr_points_add_all(&other, set);
-    if (!status)
-        status = gr_points_invert(&other);
-    if (!status && (set->n > few && other.n > few) && r->sets.count++ == GR_REGEX_MOST_CLASSES)
-        status = gr_regex_refuse(r, r->p, "a pattern of this many large classes");
-    if (!status && (is_empty(set) || is_empty(&other))) {
-        status = gr_bytes_add_string(r->out, is_empty(set) ? "(?!)" : "(?s:.)");
+    gr_status s = gr_points_add_all(&other, set);
+    if (s == GR_OK)
+        s = gr_points_invert(&other);
+    if (s == GR_OK && (set->n > few && other.n > few) && r->sets.count++ == GR_REGEX_MOST_CLASSES)
+        s = gr_regex_refuse(r, r->p, "a pattern of this many large classes");
+    if (s == GR_OK && (is_empty(set) || is_empty(&other))) {
+        s = gr_bytes_add_string(r->out, is_empty(set) ? "(?!)" : "(?s:.)");
         done = true;
     }
     /* What has unassigned characters is mostly short as what does not match. The other way is tried when that is not so. */
     bool turned = gr_points_has(set, unassigned);
-    if (!status && !done)
-        status = turned ? spell(&r->sets, &other, &not_in) : spell(&r->sets, set, &in);
-    if (!status && !done && (turned ? not_in.cost : in.cost) <= 2 * few)
+    if (s == GR_OK && !done)
+        s = turned ? spell(&r->sets, &other, &not_in) : spell(&r->sets, set, &in);
+    if (s == GR_OK && !done && (turned ? not_in.cost : in.cost) <= 2 * few)
         (turned ? &in : &not_in)->cost = SIZE_MAX;
-    else if (!status && !done)
-        status = turned ? spell(&r->sets, set, &in) : spell(&r->sets, &other, &not_in);
-    if (!status && !done && in.cost > 60 && not_in.cost > 60)
-        status = write_around_han(r, set, in.cost < not_in.cost ? in.cost : not_in.cost, &done);
-    if (!status && !done)
-        status = in.cost <= not_in.cost ? write_spelling(&in, false, r->out) : write_spelling(&not_in, true, r->out);
+    else if (s == GR_OK && !done)
+        s = turned ? spell(&r->sets, set, &in) : spell(&r->sets, &other, &not_in);
+    if (s == GR_OK && !done && in.cost > 60 && not_in.cost > 60)
+        s = write_around_han(r, set, in.cost < not_in.cost ? in.cost : not_in.cost, &done);
+    if (s == GR_OK && !done)
+        s = in.cost <= not_in.cost ? write_spelling(&in, false, r->out) : write_spelling(&not_in, true, r->out);
     gr_points_free(&other);
     gr_points_free(&in.rest);
     gr_points_free(&not_in.rest);
-    return status;
+    return s;
 }

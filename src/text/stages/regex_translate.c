@@ -44,18 +44,18 @@ static void start_atom(gr_regex_reader *r)
 static gr_status check_fold(gr_regex_reader *r, const char *at, uint32_t c)
 {
     gr_points several = {0};
-    gr_status status = gr_property_add(gr_set_several, &several);
+    gr_status s = gr_property_add(gr_set_several, &several);
     uint32_t letter = gr_fold(c);
     bool joins = gr_fold_joins(r->tail[1], letter, 0) || gr_fold_joins(r->tail[0], r->tail[1], letter);
-    if (!status && (joins || gr_points_has(&several, c)))
-        status = gr_regex_refuse(r, at, "ignoring the case of letters that are one or several in another case");
+    if (s == GR_OK && (joins || gr_points_has(&several, c)))
+        s = gr_regex_refuse(r, at, "ignoring the case of letters that are one or several in another case");
     gr_points_free(&several);
     r->tail[0] = r->tail[1];
     r->tail[1] = letter;
     for (int i = 0; i <= r->depth; i++)
         if (r->level[i].letters < 2)
             r->level[i].first[r->level[i].letters++] = letter;
-    return status;
+    return s;
 }
 
 static gr_status put_set(gr_regex_reader *r, gr_points *set)
@@ -71,50 +71,50 @@ static gr_status put_character(gr_regex_reader *r, const char *at, uint32_t c)
     if (c > GR_LAST_POINT || (c >= 0xD800 && c < 0xE000))
         return gr_regex_refuse(r, at, "a number that is no character");
     bool alone = !r->fold && c < 0x800;
-    gr_status status = r->fold ? check_fold(r, at, c) : GR_OK;
-    if (!status && !alone)
-        status = gr_points_add(&set, c, c);
-    if (!status && r->fold)
-        status = gr_points_fold(&set);
+    gr_status s = r->fold ? check_fold(r, at, c) : GR_OK;
+    if (s == GR_OK && !alone)
+        s = gr_points_add(&set, c, c);
+    if (s == GR_OK && r->fold)
+        s = gr_points_fold(&set);
     if (!r->fold)
         r->tail[1] = 0;
-    if (!status && !alone) {
-        status = put_set(r, &set);
-    } else if (!status) {
+    if (s == GR_OK && !alone) {
+        s = put_set(r, &set);
+    } else if (s == GR_OK) {
         bool plain = (c >= '0' && c <= '9') || ((c | 0x20) >= 'a' && (c | 0x20) <= 'z');
         if (!plain)
             snprintf(text, sizeof text, "\\x{%x}", (unsigned)c);
         start_atom(r);
-        status = put(r, text);
+        s = put(r, text);
     }
     gr_points_free(&set);
-    return status;
+    return s;
 }
 
 static gr_status put_property(gr_regex_reader *r, int number, bool negated)
 {
     gr_points set = {0};
-    gr_status status = gr_property_add(number, &set);
-    if (!status && negated)
-        status = gr_points_invert(&set);
-    if (!status)
-        status = put_set(r, &set);
+    gr_status s = gr_property_add(number, &set);
+    if (s == GR_OK && negated)
+        s = gr_points_invert(&set);
+    if (s == GR_OK)
+        s = put_set(r, &set);
     gr_points_free(&set);
     r->tail[1] = 0;
-    return status;
+    return s;
 }
 
 /* The set of [...] when case is ignored. What does not match is folded, too. */
 static gr_status fold_class(gr_regex_reader *r, const char *at, gr_points *set, bool negated)
 {
     gr_points several = {0};
-    gr_status status = gr_property_add(gr_set_several, &several);
-    if (!status)
-        status = gr_points_keep(&several, set);
-    if (!status && !negated && several.n)
-        status = gr_regex_refuse(r, at, "ignoring the case of a class with letters that are several in another case");
+    gr_status s = gr_property_add(gr_set_several, &several);
+    if (s == GR_OK)
+        s = gr_points_keep(&several, set);
+    if (s == GR_OK && !negated && several.n)
+        s = gr_regex_refuse(r, at, "ignoring the case of a class with letters that are several in another case");
     gr_points_free(&several);
-    return status ? status : gr_points_fold(set);
+    return s == GR_OK ? gr_points_fold(set) : s;
 }
 
 static gr_status brackets(gr_regex_reader *r)
@@ -122,21 +122,21 @@ static gr_status brackets(gr_regex_reader *r)
     gr_points set = {0};
     bool negated;
     const char *at = r->p - 1;
-    gr_status status = gr_regex_read_class(r, &set, &negated);
+    gr_status s = gr_regex_read_class(r, &set, &negated);
     /* A class of one character is that character. */
-    bool one = !status && r->fold && !negated && set.n == 1 && set.span[0].first == set.span[0].last;
+    bool one = s == GR_OK && r->fold && !negated && set.n == 1 && set.span[0].first == set.span[0].last;
     if (one)
-        status = check_fold(r, at, set.span[0].first);
+        s = check_fold(r, at, set.span[0].first);
     else
         r->tail[1] = 0;
-    if (!status && r->fold)
-        status = fold_class(r, at, &set, negated);
-    if (!status && negated)
-        status = gr_points_invert(&set);
-    if (!status)
-        status = put_set(r, &set);
+    if (s == GR_OK && r->fold)
+        s = fold_class(r, at, &set, negated);
+    if (s == GR_OK && negated)
+        s = gr_points_invert(&set);
+    if (s == GR_OK)
+        s = put_set(r, &set);
     gr_points_free(&set);
-    return status;
+    return s;
 }
 
 /* ---- what matches no character ---- */
@@ -155,13 +155,13 @@ static gr_status put_word(gr_regex_reader *r)
     size_t start = r->out->size;
     if (r->word.size)
         return gr_bytes_add(r->out, r->word.data, r->word.size);
-    gr_status status = gr_property_add(gr_set_word, &set);
-    if (!status)
-        status = gr_regex_put_set(r, &set);
-    if (!status)
-        status = gr_bytes_add(&r->word, r->out->data + start, r->out->size - start);
+    gr_status s = gr_property_add(gr_set_word, &set);
+    if (s == GR_OK)
+        s = gr_regex_put_set(r, &set);
+    if (s == GR_OK)
+        s = gr_bytes_add(&r->word, r->out->data + start, r->out->size - start);
     gr_points_free(&set);
-    return status;
+    return s;
 }
 
 /* \b and \B: between a character of words and what is none. */
@@ -169,13 +169,13 @@ static gr_status word_boundary(gr_regex_reader *r, bool is)
 {
     static const char *const signs[2][4] = {{"(?:(?<=", ")(?=", ")|(?<!", ")(?!"},
                                             {"(?:(?<=", ")(?!", ")|(?<!", ")(?="}};
-    gr_status status = GR_OK;
-    for (int i = 0; i < 4 && !status; i++) {
-        status = put(r, signs[is][i]);
-        if (!status)
-            status = put_word(r);
+    gr_status s = GR_OK;
+    for (int i = 0; i < 4 && s == GR_OK; i++) {
+        s = put(r, signs[is][i]);
+        if (s == GR_OK)
+            s = put_word(r);
     }
-    return status ? status : anchor(r, "))");
+    return s == GR_OK ? anchor(r, "))") : s;
 }
 
 /* ---- groups ---- */
@@ -193,13 +193,13 @@ static gr_status open_group(gr_regex_reader *r, const char *text, bool look)
 
 static gr_status close_group(gr_regex_reader *r, const char *at)
 {
-    gr_status status = GR_OK;
+    gr_status s = GR_OK;
     if (!r->depth)
         return gr_regex_refuse(r, at, "a parenthesis that closes nothing");
     gr_regex_level *l = level(r);
     r->open -= 1 + l->more;
-    for (; l->more >= 0 && !status; l->more--)
-        status = put(r, ")");
+    for (; l->more >= 0 && s == GR_OK; l->more--)
+        s = put(r, ")");
     r->fold = l->fold;
     r->dotall = l->dotall;
     r->extended = l->extended;
@@ -208,7 +208,7 @@ static gr_status close_group(gr_regex_reader *r, const char *at)
     r->have = l->look ? GR_REGEX_NO_ATOM : GR_REGEX_ATOM;
     r->repeats = 0;
     r->depth--;
-    return status;
+    return s;
 }
 
 /* "(?i)" makes a group that goes on to the end of the one around it, with its alternatives. */
@@ -226,18 +226,18 @@ static gr_status options(gr_regex_reader *r, const char *at)
     }
     if (r->p == r->end)
         return gr_regex_refuse(r, at, "a group that is not closed");
-    gr_status status = GR_OK;
+    gr_status s = GR_OK;
     if (*r->p++ == ':') {
-        status = open_group(r, "(?:", false);
+        s = open_group(r, "(?:", false);
     } else {
         level(r)->more++;
         r->have = GR_REGEX_NO_ATOM;
-        status = ++r->open > most_open ? gr_regex_refuse(r, at, "a group this deep") : put(r, "(?:");
+        s = ++r->open > most_open ? gr_regex_refuse(r, at, "a group this deep") : put(r, "(?:");
     }
     r->fold = fold;
     r->dotall = dotall;
     r->extended = extended;
-    return status;
+    return s;
 }
 
 /* A name of ASCII letters, digits and _ up to `close`, which is eaten too. */
@@ -374,7 +374,7 @@ static gr_status escape(gr_regex_reader *r, bool names)
     const char *at = r->p - 1, *stop;
     int set, number;
     bool negated;
-    gr_status status;
+    gr_status s;
     uint32_t code;
     char c = r->p < r->end ? *r->p : 0;
     if (is_reference(r, &stop, &number)) {
@@ -393,17 +393,17 @@ static gr_status escape(gr_regex_reader *r, bool names)
         return word_boundary(r, c == 'b');
     for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
         if (c && c == kinds[i].letter) {
-            status = anchor(r, "");
+            s = anchor(r, "");
             if (kinds[i].matches)
                 start_atom(r);
-            return status ? status : put(r, kinds[i].text);
+            return s == GR_OK ? put(r, kinds[i].text) : s;
         }
-    if (gr_regex_class_escape(r, c, false, &set, &negated, &status))
-        return status ? status : put_property(r, set, negated);
+    if (gr_regex_class_escape(r, c, false, &set, &negated, &s))
+        return s == GR_OK ? put_property(r, set, negated) : s;
     if (r->p > at + 1)
         r->p = at + 1;
-    status = gr_regex_code_escape(r, false, &code);
-    return status ? status : put_character(r, at, code);
+    s = gr_regex_code_escape(r, false, &code);
+    return s == GR_OK ? put_character(r, at, code) : s;
 }
 
 /* ---- repetition ---- */
@@ -468,9 +468,9 @@ static bool read_repeat(gr_regex_reader *r, repeat *out)
 /* Puts what was repeated already into a group. */
 static gr_status wrap(gr_regex_reader *r)
 {
-    gr_status status = gr_bytes_reserve(r->out, 4);
-    if (status)
-        return status;
+    gr_status s = gr_bytes_reserve(r->out, 4);
+    if (s != GR_OK)
+        return s;
     char *at = r->out->data + r->atom;
     memmove(at + 3, at, r->out->size - r->atom);
     memcpy(at, "(?:", 3);
@@ -499,13 +499,13 @@ static gr_status put_repeat(gr_regex_reader *r, const char *at, const repeat *t)
         return gr_regex_refuse(r, at, "a repetition of nothing, or of what matches no character");
     if (t->least > most_times || t->most > most_times)
         return gr_regex_refuse(r, at, "a repetition of more than 100000 times");
-    gr_status status = check_repeated(r, at, t, l);
-    if (status || (t->least == 1 && t->most == 1))
-        return status;
+    gr_status s = check_repeated(r, at, t, l);
+    if (s != GR_OK || (t->least == 1 && t->most == 1))
+        return s;
     if (r->repeats == most_repeats)
         return gr_regex_refuse(r, at, "a repetition repeated this often");
     if (r->have == GR_REGEX_REPEATED)
-        status = wrap(r);
+        s = wrap(r);
     r->have = GR_REGEX_REPEATED;
     r->repeats++;
     if (!t->fixed)
@@ -518,9 +518,9 @@ static gr_status put_repeat(gr_regex_reader *r, const char *at, const repeat *t)
         snprintf(text, sizeof text, "?");
     else
         snprintf(text, sizeof text, "{%d,%d}", t->least, t->most);
-    if (!status)
-        status = put(r, text);
-    return status ? status : put(r, t->possessive ? "+" : t->lazy ? "?" : "");
+    if (s == GR_OK)
+        s = put(r, text);
+    return s == GR_OK ? put(r, t->possessive ? "+" : t->lazy ? "?" : "") : s;
 }
 
 /* ---- all of it ---- */
@@ -586,21 +586,21 @@ static gr_status one(gr_regex_reader *r, bool names)
 /* Once through the pattern. names: some group has a name. */
 static gr_status read_all(gr_regex_reader *r, bool names)
 {
-    gr_status status = skip_comments(r);
-    while (!status && r->p < r->end) {
-        status = one(r, names);
-        if (!status && r->out->size > most_output)
-            status = gr_regex_refuse(r, r->p, "a pattern this large");
-        if (!status)
-            status = skip_comments(r);
+    gr_status s = skip_comments(r);
+    while (s == GR_OK && r->p < r->end) {
+        s = one(r, names);
+        if (s == GR_OK && r->out->size > most_output)
+            s = gr_regex_refuse(r, r->p, "a pattern this large");
+        if (s == GR_OK)
+            s = skip_comments(r);
     }
-    if (!status && r->depth)
-        status = gr_regex_refuse(r, r->end, "a group that is not closed");
-    for (int i = 0; i < r->level[0].more && !status; i++)
-        status = put(r, ")");
-    if (!status && r->highest > r->groups)
-        status = gr_regex_refuse(r, r->end, "a back reference to a group that is not there");
-    return status;
+    if (s == GR_OK && r->depth)
+        s = gr_regex_refuse(r, r->end, "a group that is not closed");
+    for (int i = 0; i < r->level[0].more && s == GR_OK; i++)
+        s = put(r, ")");
+    if (s == GR_OK && r->highest > r->groups)
+        s = gr_regex_refuse(r, r->end, "a back reference to a group that is not there");
+    return s;
 }
 
 /* What is found on the way (a reference, a name, a set that tells new characters from old) may change how the start is
@@ -609,7 +609,7 @@ gr_status gr_regex_translate(const char *pattern, size_t size, gr_bytes *out, bo
 {
     bool refers = false, names = false, exact = false, again = true;
     size_t start = out->size;
-    gr_status status = GR_OK;
+    gr_status s = GR_OK;
     if (size > most_source)
         return gr_fail(GR_ERR_UNSUPPORTED,
                        "regex '%.*s…': a pattern of more than %d bytes is not supported\n" GR_REGEX_HINT, 100, pattern,
@@ -617,12 +617,12 @@ gr_status gr_regex_translate(const char *pattern, size_t size, gr_bytes *out, bo
     gr_regex_reader *r = gr_alloc(sizeof *r);
     if (!r)
         return GR_ERR_MEMORY;
-    while (again && !status) {
+    while (again && s == GR_OK) {
         *r = (gr_regex_reader){.p = pattern, .end = pattern + size, .pattern = pattern, .size = size, .out = out};
         r->refers = refers;
         r->sets.exact = exact;
         out->size = start;
-        status = read_all(r, names);
+        s = read_all(r, names);
         again = r->refers != refers || (r->named > 0) != names || (r->sets.uneven && !exact);
         refers = r->refers;
         names = r->named > 0;
@@ -632,5 +632,5 @@ gr_status gr_regex_translate(const char *pattern, size_t size, gr_bytes *out, bo
     }
     *stand_ins = !exact;
     gr_free(r);
-    return status;
+    return s;
 }

@@ -1,3 +1,4 @@
+/* The patterns, each a function that says where the piece at hand ends. */
 #include "text/stages/scan.h"
 
 /* What the patterns ask of a character. */

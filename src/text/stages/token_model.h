@@ -33,7 +33,7 @@ static inline gr_status gr_encode_seen(const gr_token_model *self, gr_token_scra
     gr_word_key key = gr_word_key_of(piece, size);
     const gr_cached_word *seen = gr_word_find(s->cache, key);
     gr_status status = gr_ids_reserve(out, GR_CACHE_IDS);
-    if (status)
+    if (status != GR_OK)
         return status;
     if (seen) {
         for (size_t i = 0; i < GR_CACHE_IDS && seen->id[i] >= 0; i++)
@@ -42,7 +42,7 @@ static inline gr_status gr_encode_seen(const gr_token_model *self, gr_token_scra
     }
     size_t first = out->size;
     status = cut(self, s, piece, size, out);
-    if (!status && out->size - first <= GR_CACHE_IDS)
+    if (status == GR_OK && out->size - first <= GR_CACHE_IDS)
         gr_word_put(s->cache, key, out->data + first, out->size - first);
     return status;
 }

@@ -1,3 +1,4 @@
+/* The best way to cut a piece, found by dynamic programming. */
 #include <stdio.h>
 #include "text/stages/unigram.h"
 #include "text/vocab/trie.h"
@@ -65,32 +66,32 @@ static gr_status add_unknown(const unigram *u, const char *p, size_t size, gr_id
         bytes = u->fallback[(unsigned char)p[i]] >= 0;
     if (!bytes)
         return gr_ids_add(out, id >= 0 ? id : u->unk);
-    gr_status status = GR_OK;
-    for (size_t i = 0; i < size && !status; i++)
-        status = gr_ids_add(out, u->fallback[(unsigned char)p[i]]);
-    return status;
+    gr_status s = GR_OK;
+    for (size_t i = 0; i < size && s == GR_OK; i++)
+        s = gr_ids_add(out, u->fallback[(unsigned char)p[i]]);
+    return s;
 }
 
 /* The chain of tokens leads backwards: it is turned around, so that best[i].start is where the token from i stops, and
  * best[stop].id still its id. Runs of unknown are one. */
 static gr_status collect(const unigram *u, const char *piece, size_t size, node *best, gr_ids *out)
 {
-    gr_status status = GR_OK;
+    gr_status s = GR_OK;
     for (size_t stop = size, next = SIZE_MAX; next != 0;) {
         size_t start = best[stop].start;
         best[stop].start = next;
         next = stop;
         stop = start;
     }
-    for (size_t i = 0; i < size && !status;) {
+    for (size_t i = 0; i < size && s == GR_OK;) {
         size_t stop = best[i].start;
         int32_t id = best[stop].id;
         while (id == u->unk && stop < size && best[best[stop].start].id == u->unk)
             stop = best[stop].start;
-        status = id == u->unk ? add_unknown(u, piece + i, stop - i, out) : gr_ids_add(out, id);
+        s = id == u->unk ? add_unknown(u, piece + i, stop - i, out) : gr_ids_add(out, id);
         i = stop;
     }
-    return status;
+    return s;
 }
 
 static gr_status cut(const gr_token_model *self, gr_token_scratch *s, const char *piece, size_t size, gr_ids *out)
@@ -100,9 +101,9 @@ static gr_status cut(const gr_token_model *self, gr_token_scratch *s, const char
     if (!gr_add_size(size, 1, &need))
         return GR_ERR_MEMORY;
     gr_status status = gr_grow(&s->links, &s->links_cap, need * sizeof(node), 1);
-    if (!status)
+    if (status == GR_OK)
         status = find_paths(u, piece, size, s->links);
-    return status ? status : collect(u, piece, size, s->links, out);
+    return status == GR_OK ? collect(u, piece, size, s->links, out) : status;
 }
 
 static gr_status encode(const gr_token_model *self, gr_token_scratch *s, const char *piece, size_t size, gr_ids *out)
@@ -121,28 +122,28 @@ static void unigram_free(gr_token_model *self)
 
 static gr_status prepare(unigram *u)
 {
-    gr_status status = GR_OK;
+    gr_status s = GR_OK;
     double least = 0;
     bool any = false;
-    for (size_t id = 0; id < u->base.vocab.rows && !status; id++) {
+    for (size_t id = 0; id < u->base.vocab.rows && s == GR_OK; id++) {
         size_t size;
         const char *text = gr_vocab_text(&u->base.vocab, (int64_t)id, &size);
         if (!text)
             continue;
         if (gr_vocab_find(&u->base.vocab, text, size) == (int32_t)id) /* of equal ones the last counts */
-            status = gr_trie_add(&u->trie, text, size, (int32_t)id);
+            s = gr_trie_add(&u->trie, text, size, (int32_t)id);
         least = !any || u->score[id] < least ? u->score[id] : least;
         any = true;
     }
-    if (!status)
-        status = gr_trie_ready(&u->trie);
+    if (s == GR_OK)
+        s = gr_trie_ready(&u->trie);
     u->unk_score = least - 10;
     for (int i = 0; i < 256; i++) {
         char name[8];
         snprintf(name, sizeof name, "<0x%02X>", (unsigned)i);
         u->fallback[i] = gr_vocab_find(&u->base.vocab, name, 6);
     }
-    return status;
+    return s;
 }
 
 gr_token_model *gr_unigram_new(gr_vocab *vocab, double *score, int32_t unk, bool byte_fallback)
@@ -160,7 +161,7 @@ gr_token_model *gr_unigram_new(gr_vocab *vocab, double *score, int32_t unk, bool
     u->score = score;
     u->unk = unk;
     u->byte_fallback = byte_fallback;
-    if (prepare(u)) {
+    if (prepare(u) != GR_OK) {
         unigram_free(&u->base);
         return NULL;
     }

@@ -1,3 +1,4 @@
+/* WordLevel: a piece is a token. */
 #include "text/stages/unigram.h"
 #include "base/error.h"
 

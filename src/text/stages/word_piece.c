@@ -1,3 +1,4 @@
+/* The longest token first, piece by piece. */
 #include "text/stages/word_piece.h"
 #include "base/utf8.h"
 #include "text/vocab/trie.h"
@@ -41,7 +42,7 @@ static gr_status cut(const gr_token_model *self, gr_token_scratch *s, const char
     (void)s;
     if (is_too_long(w, piece, size))
         return add_unknown(w, piece, size, out);
-    for (const char *p = piece, *end = piece + size; p < end && !status;) {
+    for (const char *p = piece, *end = piece + size; p < end && status == GR_OK;) {
         size_t n;
         int32_t id = gr_trie_longest(p == piece ? &w->first : &w->next, p, end, &n);
         if (id < 0) {
@@ -75,10 +76,10 @@ static gr_status add_token(word_piece *w, int32_t id, const char *prefix, size_t
     const char *text = gr_vocab_text(&w->base.vocab, id, &size);
     if (!text || !size || gr_vocab_find(&w->base.vocab, text, size) != id)
         return GR_OK;
-    gr_status status = gr_trie_add(&w->first, text, size, id);
-    if (!status && size > prefix_size && memcmp(text, prefix, prefix_size) == 0)
-        status = gr_trie_add(&w->next, text + prefix_size, size - prefix_size, id);
-    return status;
+    gr_status s = gr_trie_add(&w->first, text, size, id);
+    if (s == GR_OK && size > prefix_size && memcmp(text, prefix, prefix_size) == 0)
+        s = gr_trie_add(&w->next, text + prefix_size, size - prefix_size, id);
+    return s;
 }
 
 gr_token_model *gr_word_piece_new(gr_vocab *vocab, int32_t unk, const char *prefix, size_t longest)
@@ -92,14 +93,14 @@ gr_token_model *gr_word_piece_new(gr_vocab *vocab, int32_t unk, const char *pref
     *vocab = (gr_vocab){0};
     w->unk = unk;
     w->longest = longest;
-    gr_status status = GR_OK;
-    for (size_t id = 0; id < w->base.vocab.rows && !status; id++)
-        status = add_token(w, (int32_t)id, prefix, strlen(prefix));
-    if (!status)
-        status = gr_trie_ready(&w->first);
-    if (!status)
-        status = gr_trie_ready(&w->next);
-    if (!status)
+    gr_status s = GR_OK;
+    for (size_t id = 0; id < w->base.vocab.rows && s == GR_OK; id++)
+        s = add_token(w, (int32_t)id, prefix, strlen(prefix));
+    if (s == GR_OK)
+        s = gr_trie_ready(&w->first);
+    if (s == GR_OK)
+        s = gr_trie_ready(&w->next);
+    if (s == GR_OK)
         return &w->base;
     word_piece_free(&w->base);
     return NULL;

@@ -1,3 +1,4 @@
+/* The byte alphabet, there and back. */
 #include "text/unicode/byte_level.h"
 
 static bool is_printable(uint32_t byte)
@@ -29,13 +30,13 @@ int gr_char_to_byte(uint32_t c)
 
 gr_status gr_byte_level_encode(const char *text, size_t size, gr_bytes *out)
 {
-    gr_status status = gr_bytes_reserve(out, size);
-    for (size_t i = 0; !status && i < size; i++) {
-        status = gr_bytes_reserve(out, 4);
-        if (!status)
+    gr_status s = gr_bytes_reserve(out, size);
+    for (size_t i = 0; s == GR_OK && i < size; i++) {
+        s = gr_bytes_reserve(out, 4);
+        if (s == GR_OK)
             out->size += (size_t)gr_utf8_write(gr_byte_to_char((unsigned char)text[i]), out->data + out->size);
     }
-    return status;
+    return s;
 }
 
 bool gr_byte_level_decode(const char *token, size_t size, gr_bytes *out)

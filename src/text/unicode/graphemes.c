@@ -1,3 +1,4 @@
+/* Where a cluster ends, by the rules of the annex over tables of our own. */
 #include "text/unicode/graphemes.h"
 
 typedef enum class { /* in the order of tools/oracle/make_unicode_graphemes.py */

@@ -1,3 +1,4 @@
+/* Joining, cutting and turning round sets of code points. */
 #include <stdlib.h>
 #include "text/unicode/points.h"
 
@@ -43,9 +44,9 @@ gr_status gr_points_add(gr_points *p, uint32_t first, uint32_t last)
     }
     if (p->n > 2 * p->tidied + 4096)
         gr_points_tidy(p);
-    gr_status status = gr_grow(&p->span, &p->cap, p->n + 1, sizeof *p->span);
-    if (status)
-        return status;
+    gr_status s = gr_grow(&p->span, &p->cap, p->n + 1, sizeof *p->span);
+    if (s != GR_OK)
+        return s;
     p->loose |= p->n && p->span[p->n - 1].last >= first;
     p->span[p->n++] = (gr_point_range){first, last};
     return GR_OK;
@@ -53,40 +54,40 @@ gr_status gr_points_add(gr_points *p, uint32_t first, uint32_t last)
 
 gr_status gr_points_add_all(gr_points *p, const gr_points *more)
 {
-    gr_status status = GR_OK;
-    for (size_t i = 0; i < more->n && !status; i++)
-        status = gr_points_add(p, more->span[i].first, more->span[i].last);
-    return status;
+    gr_status s = GR_OK;
+    for (size_t i = 0; i < more->n && s == GR_OK; i++)
+        s = gr_points_add(p, more->span[i].first, more->span[i].last);
+    return s;
 }
 
 gr_status gr_points_invert(gr_points *p)
 {
     gr_points out = {0};
     uint32_t next = 0;
-    gr_status status = GR_OK;
+    gr_status s = GR_OK;
     gr_points_tidy(p);
-    for (size_t i = 0; i < p->n && !status; i++) {
+    for (size_t i = 0; i < p->n && s == GR_OK; i++) {
         if (p->span[i].first > next)
-            status = gr_points_add(&out, next, p->span[i].first - 1);
+            s = gr_points_add(&out, next, p->span[i].first - 1);
         next = p->span[i].last + 1;
     }
-    if (!status)
-        status = gr_points_add(&out, next, GR_LAST_POINT);
+    if (s == GR_OK)
+        s = gr_points_add(&out, next, GR_LAST_POINT);
     gr_points_free(p);
     *p = out;
-    return status;
+    return s;
 }
 
 gr_status gr_points_keep(gr_points *p, gr_points *other)
 {
     gr_points out = {0};
-    gr_status status = GR_OK;
+    gr_status s = GR_OK;
     gr_points_tidy(p);
     gr_points_tidy(other);
-    for (size_t i = 0, j = 0; i < p->n && j < other->n && !status;) {
+    for (size_t i = 0, j = 0; i < p->n && j < other->n && s == GR_OK;) {
         const gr_point_range *a = &p->span[i], *b = &other->span[j];
         uint32_t first = a->first > b->first ? a->first : b->first, last = a->last < b->last ? a->last : b->last;
-        status = gr_points_add(&out, first, last);
+        s = gr_points_add(&out, first, last);
         if (a->last <= b->last)
             i++;
         else
@@ -94,19 +95,19 @@ gr_status gr_points_keep(gr_points *p, gr_points *other)
     }
     gr_points_free(p);
     *p = out;
-    return status;
+    return s;
 }
 
 gr_status gr_points_drop(gr_points *p, gr_points *other)
 {
     gr_points rest = {0};
-    gr_status status = gr_points_add_all(&rest, other);
-    if (!status)
-        status = gr_points_invert(&rest);
-    if (!status)
-        status = gr_points_keep(p, &rest);
+    gr_status s = gr_points_add_all(&rest, other);
+    if (s == GR_OK)
+        s = gr_points_invert(&rest);
+    if (s == GR_OK)
+        s = gr_points_keep(p, &rest);
     gr_points_free(&rest);
-    return status;
+    return s;
 }
 
 /* The first range that ends at c or later. */

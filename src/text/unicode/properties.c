@@ -1,3 +1,4 @@
+/* Names of properties, and the code points they stand for. */
 #include "text/unicode/properties.h"
 
 /* Reads the tables' numbers in turn. */
@@ -43,13 +44,13 @@ gr_status gr_property_add(int set, gr_points *out)
 {
     cursor c = {gr_set_at[set]};
     uint32_t at = 0, count = next(&c);
-    gr_status status = GR_OK;
-    for (uint32_t i = 0; i < count && !status; i++) {
+    gr_status s = GR_OK;
+    for (uint32_t i = 0; i < count && s == GR_OK; i++) {
         uint32_t first = at + next(&c), last = first + next(&c);
-        status = gr_points_add(out, first, last);
+        s = gr_points_add(out, first, last);
         at = last + 1;
     }
-    return status;
+    return s;
 }
 
 uint32_t gr_property_first(int set)
@@ -74,21 +75,21 @@ gr_status gr_points_fold(gr_points *p)
 {
     cursor c = {gr_folds_at};
     gr_points more = {0};
-    gr_status status = GR_OK;
+    gr_status s = GR_OK;
     gr_points_tidy(p);
-    for (int i = 0; i < gr_fold_count && !status; i++) {
+    for (int i = 0; i < gr_fold_count && s == GR_OK; i++) {
         uint32_t member[most_cases], n = next_fold(&c, member);
         bool any = false;
         for (uint32_t k = 0; k < n; k++)
             any |= gr_points_has(p, member[k]);
-        for (uint32_t k = 0; k < n && any && !status; k++)
-            status = gr_points_add(&more, member[k], member[k]);
+        for (uint32_t k = 0; k < n && any && s == GR_OK; k++)
+            s = gr_points_add(&more, member[k], member[k]);
     }
-    if (!status)
-        status = gr_points_add_all(p, &more);
+    if (s == GR_OK)
+        s = gr_points_add_all(p, &more);
     gr_points_tidy(p);
     gr_points_free(&more);
-    return status;
+    return s;
 }
 
 uint32_t gr_fold(uint32_t c)

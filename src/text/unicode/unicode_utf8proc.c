@@ -31,9 +31,9 @@ typedef struct points { /* code points of one stretch of text */
 static gr_status decompose(uint32_t c, utf8proc_option_t options, points *out)
 {
     int boundary = 0;
-    gr_status status = gr_grow(&out->c, &out->cap, out->n + 32, sizeof *out->c);
-    if (status)
-        return status;
+    gr_status s = gr_grow(&out->c, &out->cap, out->n + 32, sizeof *out->c);
+    if (s != GR_OK)
+        return s;
     if (is_inert(c)) {
         out->c[out->n++] = (utf8proc_int32_t)c;
         return GR_OK;
@@ -56,9 +56,9 @@ static int combining(utf8proc_int32_t c)
 static gr_status sort_marks(points *p, size_t start, size_t stop)
 {
     size_t count[257] = {0}, n = stop - start;
-    gr_status status = gr_grow(&p->sorted, &p->sorted_cap, n, sizeof *p->sorted);
-    if (status)
-        return status;
+    gr_status s = gr_grow(&p->sorted, &p->sorted_cap, n, sizeof *p->sorted);
+    if (s != GR_OK)
+        return s;
     for (size_t i = start; i < stop; i++)
         count[combining(p->c[i]) + 1]++;
     for (int k = 0; k < 256; k++)
@@ -71,17 +71,17 @@ static gr_status sort_marks(points *p, size_t start, size_t stop)
 
 static gr_status order_marks(points *p)
 {
-    gr_status status = GR_OK;
-    for (size_t i = 0; i < p->n && !status;) {
+    gr_status s = GR_OK;
+    for (size_t i = 0; i < p->n && s == GR_OK;) {
         size_t start = i;
         bool unordered = false;
         for (; i < p->n && combining(p->c[i]); i++)
             unordered |= i > start && combining(p->c[i]) < combining(p->c[i - 1]);
         if (unordered)
-            status = sort_marks(p, start, i);
+            s = sort_marks(p, start, i);
         i += i == start;
     }
-    return status;
+    return s;
 }
 
 /* Composes what lies between characters that normal forms do not know: nothing composes with these or across them, though
@@ -107,20 +107,20 @@ static gr_status normalize_stretch(gr_form form, const char *text, const char *s
 {
     bool compose = form == GR_NFC || form == GR_NFKC, compat = form == GR_NFKC || form == GR_NFKD;
     utf8proc_option_t options = UTF8PROC_STABLE | (compat ? UTF8PROC_COMPAT : 0);
-    gr_status status = GR_OK;
+    gr_status s = GR_OK;
     p->n = 0;
-    for (int n; text < stop && !status; text += n)
-        status = decompose(gr_utf8_read(text, stop, &n), options | UTF8PROC_DECOMPOSE, p);
-    if (!status)
-        status = order_marks(p);
-    if (!status && compose)
+    for (int n; text < stop && s == GR_OK; text += n)
+        s = decompose(gr_utf8_read(text, stop, &n), options | UTF8PROC_DECOMPOSE, p);
+    if (s == GR_OK)
+        s = order_marks(p);
+    if (s == GR_OK && compose)
         compose_points(p, options | UTF8PROC_COMPOSE);
-    for (size_t i = 0; i < p->n && !status; i++) {
-        status = gr_bytes_reserve(out, 4);
-        if (!status)
+    for (size_t i = 0; i < p->n && s == GR_OK; i++) {
+        s = gr_bytes_reserve(out, 4);
+        if (s == GR_OK)
             out->size += (size_t)gr_utf8_write((uint32_t)p->c[i], out->data + out->size);
     }
-    return status;
+    return s;
 }
 
 /* ASCII never changes and composes only with what follows, so a stretch is one ASCII character and all that is not
@@ -129,22 +129,22 @@ gr_status gr_unicode_normalize(gr_form form, const char *text, size_t size, gr_b
 {
     const char *end = text + size, *p = text;
     points work = {0};
-    gr_status status = GR_OK;
-    while (p < end && !status) {
+    gr_status s = GR_OK;
+    while (p < end && s == GR_OK) {
         const char *start = p;
         while (p < end && (unsigned char)*p < 128)
             p++;
         const char *first = p > start && p < end ? p - 1 : p;
-        status = gr_bytes_add(out, start, (size_t)(first - start));
+        s = gr_bytes_add(out, start, (size_t)(first - start));
         int n = 0;
         while (p < end && (unsigned char)*p >= 128 && gr_utf8_read(p, end, &n) < GR_INVALID_BYTE)
             p += n;
-        if (!status)
-            status = normalize_stretch(form, first, p, &work, out);
-        if (!status && p < end && (unsigned char)*p >= 128)
-            status = gr_bytes_add(out, p++, 1);
+        if (s == GR_OK)
+            s = normalize_stretch(form, first, p, &work, out);
+        if (s == GR_OK && p < end && (unsigned char)*p >= 128)
+            s = gr_bytes_add(out, p++, 1);
     }
     gr_free(work.c);
     gr_free(work.sorted);
-    return status;
+    return s;
 }

@@ -1,3 +1,4 @@
+/* Reading a precompiled_charsmap, whose bytes are anybody's, and looking up in it. */
 #include "text/vocab/charsmap.h"
 #include "text/unicode/graphemes.h"
 #include "base/error.h"
@@ -81,12 +82,12 @@ gr_status gr_charsmap_read(const void *data, size_t size, gr_charsmap *m)
     memcpy(m->unit, bytes + 4, n * 4);
     memcpy(m->with, bytes + 4 + n * 4, m->with_size);
     m->with[m->with_size] = 0;
-    gr_status status = check_units(m);
-    for (int i = 0; i < 128 && !status; i++) {
+    gr_status s = check_units(m);
+    for (int i = 0; i < 128 && s == GR_OK; i++) {
         char c = (char)i;
         m->ascii[i] = (int32_t)find(m, &c, &c + 1);
     }
-    return status;
+    return s;
 }
 
 void gr_charsmap_free(gr_charsmap *m)
@@ -105,17 +106,17 @@ static gr_status add_part(const gr_charsmap *m, const char *p, const char *stop,
 /* Short clusters are looked up whole, and of those that are not found and of long ones every character. */
 static gr_status add_cluster(const gr_charsmap *m, const char *p, const char *stop, gr_bytes *out)
 {
-    gr_status status = GR_OK;
+    gr_status s = GR_OK;
     if (stop - p < 6) {
         int64_t with = find(m, p, stop);
         if (with >= 0)
             return gr_bytes_add_string(out, m->with + with);
     }
-    for (int n; p < stop && !status; p += n) {
+    for (int n; p < stop && s == GR_OK; p += n) {
         gr_utf8_read(p, stop, &n);
-        status = add_part(m, p, p + n, out);
+        s = add_part(m, p, p + n, out);
     }
-    return status;
+    return s;
 }
 
 /* ASCII before ASCII is a cluster of its own, but for a line end of two characters. */
@@ -128,16 +129,16 @@ static const char *plain_stop(const gr_charsmap *m, const char *p, const char *e
 
 gr_status gr_charsmap_run(const gr_charsmap *m, const char *text, size_t size, gr_bytes *out)
 {
-    gr_status status = gr_bytes_reserve(out, size);
-    for (const char *p = text, *end = text + size; p < end && !status;) {
+    gr_status s = gr_bytes_reserve(out, size);
+    for (const char *p = text, *end = text + size; p < end && s == GR_OK;) {
         const char *stop = plain_stop(m, p, end);
-        status = gr_bytes_add(out, p, (size_t)(stop - p));
-        if (status || stop == end)
+        s = gr_bytes_add(out, p, (size_t)(stop - p));
+        if (s != GR_OK || stop == end)
             break;
         p = stop;
         stop = gr_grapheme_stop(p, end);
-        status = add_cluster(m, p, stop, out);
+        s = add_cluster(m, p, stop, out);
         p = stop;
     }
-    return status;
+    return s;
 }

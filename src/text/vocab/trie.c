@@ -1,3 +1,4 @@
+/* Adding to a trie, laying it out, searching it. */
 #include "text/vocab/trie.h"
 #include "base/error.h"
 
@@ -29,23 +30,23 @@ static gr_status grow_edges(gr_trie *t)
 
 static gr_status add_node(gr_trie *t)
 {
-    gr_status status = gr_grow(&t->value, &t->nodes_cap, t->nodes + 1, sizeof *t->value);
-    if (!status)
+    gr_status s = gr_grow(&t->value, &t->nodes_cap, t->nodes + 1, sizeof *t->value);
+    if (s == GR_OK)
         t->value[t->nodes++] = -1;
-    return status;
+    return s;
 }
 
 /* The child by a byte, made if it is not there. */
 static gr_status step(gr_trie *t, uint32_t *node, unsigned char byte)
 {
-    gr_status status = t->edges * 2 >= t->slots ? grow_edges(t) : GR_OK;
-    if (status)
-        return status;
+    gr_status s = t->edges * 2 >= t->slots ? grow_edges(t) : GR_OK;
+    if (s != GR_OK)
+        return s;
     gr_trie_edge *e = find_edge(t, *node, byte);
     if (!e->to) {
-        status = add_node(t);
-        if (status)
-            return status;
+        s = add_node(t);
+        if (s != GR_OK)
+            return s;
         *e = (gr_trie_edge){*node, (uint32_t)t->nodes - 1, byte};
         t->edges++;
     }
@@ -56,16 +57,16 @@ static gr_status step(gr_trie *t, uint32_t *node, unsigned char byte)
 gr_status gr_trie_add(gr_trie *t, const char *text, size_t size, int32_t value)
 {
     uint32_t node = 0;
-    gr_status status = t->nodes ? GR_OK : add_node(t);
+    gr_status s = t->nodes ? GR_OK : add_node(t);
     if (!size || size > GR_TRIE_LONGEST)
         return size ? gr_fail(GR_ERR_UNSUPPORTED,
                               "a string to search for has %zu bytes, the most is %d\nleave that token out", size,
                               GR_TRIE_LONGEST)
                     : GR_OK;
-    for (size_t i = 0; i < size && !status; i++)
-        status = step(t, &node, (unsigned char)text[i]);
-    if (status)
-        return status;
+    for (size_t i = 0; i < size && s == GR_OK; i++)
+        s = step(t, &node, (unsigned char)text[i]);
+    if (s != GR_OK)
+        return s;
     if (t->value[node] < 0)
         t->value[node] = value;
     unsigned char first = (unsigned char)text[0];
@@ -107,8 +108,8 @@ gr_status gr_trie_ready(gr_trie *t)
     gr_trie_node *marked = gr_alloc_zero(t->nodes, sizeof *marked);
     uint32_t *old = gr_alloc_zero(t->nodes, sizeof *old);
     t->node = gr_alloc_zero(t->nodes, sizeof *t->node);
-    gr_status status = marked && old && t->node ? GR_OK : GR_ERR_MEMORY;
-    if (!status) {
+    gr_status s = marked && old && t->node ? GR_OK : GR_ERR_MEMORY;
+    if (s == GR_OK) {
         mark_children(t, marked);
         order_nodes(t, marked, old, t->node);
         gr_free(t->edge);
@@ -118,7 +119,7 @@ gr_status gr_trie_ready(gr_trie *t)
     }
     gr_free(marked);
     gr_free(old);
-    return status;
+    return s;
 }
 
 int32_t gr_trie_longest(const gr_trie *t, const char *p, const char *end, size_t *size)

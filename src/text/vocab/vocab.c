@@ -1,3 +1,4 @@
+/* A hash table over one pool of bytes. */
 #include "text/vocab/vocab.h"
 #include "base/error.h"
 
@@ -70,23 +71,23 @@ gr_status gr_vocab_reserve(gr_vocab *v, size_t tokens, size_t bytes)
     size_t slots = 256;
     while (slots < 2 * tokens)
         slots *= 2;
-    gr_status status = slots > v->slots ? set_slots(v, slots) : GR_OK;
-    if (!status)
-        status = gr_grow(&v->entry, &v->rows_cap, tokens, sizeof *v->entry);
-    return status ? status : gr_bytes_reserve(&v->pool, bytes);
+    gr_status s = slots > v->slots ? set_slots(v, slots) : GR_OK;
+    if (s == GR_OK)
+        s = gr_grow(&v->entry, &v->rows_cap, tokens, sizeof *v->entry);
+    return s == GR_OK ? gr_bytes_reserve(&v->pool, bytes) : s;
 }
 
 static gr_status grow_rows(gr_vocab *v, uint32_t id)
 {
-    gr_status status = gr_grow(&v->entry, &v->rows_cap, (size_t)id + 1, sizeof *v->entry);
-    for (; !status && v->rows <= id; v->rows++)
+    gr_status s = gr_grow(&v->entry, &v->rows_cap, (size_t)id + 1, sizeof *v->entry);
+    for (; s == GR_OK && v->rows <= id; v->rows++)
         v->entry[v->rows] = (gr_vocab_entry){0, UINT32_MAX};
-    return status;
+    return s;
 }
 
 static gr_status add(gr_vocab *v, const char *text, size_t size, uint32_t id, bool again)
 {
-    gr_status status = GR_OK;
+    gr_status s = GR_OK;
     /* The table by id may be larger than the tokens justify by a constant only: an id alone must not take memory. */
     if (id > 4 * v->count + (1u << 20))
         return gr_fail(GR_ERR_FILE, "vocabulary: id %u is out of range after %zu tokens", id, v->count);
@@ -96,22 +97,22 @@ static gr_status add(gr_vocab *v, const char *text, size_t size, uint32_t id, bo
     if (id < v->rows && v->entry[id].size != UINT32_MAX)
         return gr_fail(GR_ERR_FILE, "vocabulary: id %u is given to two tokens", id);
     if (v->count * 2 >= v->slots) /* at most half of it is ever full */
-        status = set_slots(v, v->slots ? v->slots * 2 : 256);
+        s = set_slots(v, v->slots ? v->slots * 2 : 256);
     uint64_t hash = gr_hash_bytes(text, size);
-    size_t slot = status ? 0 : find_slot(v, text, size, hash);
-    bool is_there = !status && v->slot[slot];
+    size_t slot = s != GR_OK ? 0 : find_slot(v, text, size, hash);
+    bool is_there = s == GR_OK && v->slot[slot];
     v->repeats |= is_there;
     if (is_there && !again)
         return gr_fail(GR_ERR_FILE, "vocabulary: the token of id %u is there already", id);
-    if (!status)
-        status = grow_rows(v, id);
+    if (s == GR_OK)
+        s = grow_rows(v, id);
     uint32_t offset = (uint32_t)v->pool.size;
-    if (!status)
-        status = gr_bytes_reserve(&v->pool, size + 1); /* so that even the pool of an empty token is there */
-    if (!status)
-        status = gr_bytes_add(&v->pool, text, size);
-    if (status)
-        return status;
+    if (s == GR_OK)
+        s = gr_bytes_reserve(&v->pool, size + 1); /* so that even the pool of an empty token is there */
+    if (s == GR_OK)
+        s = gr_bytes_add(&v->pool, text, size);
+    if (s != GR_OK)
+        return s;
     v->slot[slot] = tag_of(hash) | (id + 1);
     v->entry[id] = (gr_vocab_entry){offset, (uint32_t)size};
     v->count++;

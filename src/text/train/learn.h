@@ -1,6 +1,6 @@
 /* Learning the merges of a byte-level BPE (Sennrich et al. 2016) from counted words, as Hugging Face's BpeTrainer does. */
-#ifndef GR_TEXT_TRAIN_BPE_H
-#define GR_TEXT_TRAIN_BPE_H
+#ifndef GR_TEXT_LEARN_H
+#define GR_TEXT_LEARN_H
 
 #include "text/vocab/vocab.h"
 

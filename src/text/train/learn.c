@@ -1,4 +1,5 @@
-#include "text/train_bpe.h"
+/* Learning merges: pairs counted once, then only what each merge changes. */
+#include "text/train/learn.h"
 #include "base/error.h"
 
 /* ---- words ---- */
@@ -11,12 +12,12 @@ gr_status gr_word_counts_add(gr_word_counts *w, const char *word, size_t size, i
         return GR_OK;
     }
     size_t n = w->words.count;
-    gr_status status = gr_grow(&w->count, &w->cap, n + 1, sizeof *w->count);
-    if (!status)
-        status = gr_vocab_add(&w->words, word, size, (uint32_t)n);
-    if (!status)
+    gr_status s = gr_grow(&w->count, &w->cap, n + 1, sizeof *w->count);
+    if (s == GR_OK)
+        s = gr_vocab_add(&w->words, word, size, (uint32_t)n);
+    if (s == GR_OK)
         w->count[n] = times;
-    return status;
+    return s;
 }
 
 void gr_word_counts_free(gr_word_counts *w)
@@ -91,14 +92,14 @@ static gr_status grow_slots(learner *l)
 static gr_status get_pair(learner *l, int32_t left, int32_t right, size_t *index)
 {
     uint64_t key = (uint64_t)(uint32_t)left << 32 | (uint32_t)right;
-    gr_status status = l->pairs * 2 >= l->slots ? grow_slots(l) : GR_OK;
-    if (status)
-        return status;
+    gr_status s = l->pairs * 2 >= l->slots ? grow_slots(l) : GR_OK;
+    if (s != GR_OK)
+        return s;
     size_t i = find_slot(l, key);
     if (!l->slot[i]) {
-        status = gr_grow(&l->pair, &l->pairs_cap, l->pairs + 1, sizeof *l->pair);
-        if (status)
-            return status;
+        s = gr_grow(&l->pair, &l->pairs_cap, l->pairs + 1, sizeof *l->pair);
+        if (s != GR_OK)
+            return s;
         l->pair[l->pairs] = (pair){.key = key};
         l->slot[i] = (uint32_t)++l->pairs;
     }
@@ -110,26 +111,26 @@ static gr_status get_pair(learner *l, int32_t left, int32_t right, size_t *index
 static gr_status count_pair(learner *l, int32_t left, int32_t right, int64_t times, uint32_t word)
 {
     size_t i;
-    gr_status status = get_pair(l, left, right, &i);
-    if (status)
-        return status;
+    gr_status s = get_pair(l, left, right, &i);
+    if (s != GR_OK)
+        return s;
     pair *p = &l->pair[i];
     p->count += times;
     if (times <= 0)
         return GR_OK;
     if (!p->touched) {
-        status = gr_grow(&l->touched, &l->touched_cap, l->n_touched + 1, sizeof *l->touched);
-        if (status)
-            return status;
+        s = gr_grow(&l->touched, &l->touched_cap, l->n_touched + 1, sizeof *l->touched);
+        if (s != GR_OK)
+            return s;
         l->touched[l->n_touched++] = (uint32_t)i;
         p->touched = true;
     }
     if (p->fresh.n && p->fresh.word[p->fresh.n - 1] == word)
         return GR_OK;
-    status = gr_grow(&p->fresh.word, &p->fresh.cap, p->fresh.n + 1, sizeof *p->fresh.word);
-    if (!status)
+    s = gr_grow(&p->fresh.word, &p->fresh.cap, p->fresh.n + 1, sizeof *p->fresh.word);
+    if (s == GR_OK)
         p->fresh.word[p->fresh.n++] = word;
-    return status;
+    return s;
 }
 
 /* ---- the heap: the most frequent pair on top, of equal ones the one of lower ids, then the older one ---- */
@@ -176,8 +177,8 @@ static void drop_top(learner *l)
 /* All pairs with fresh words become candidates. */
 static gr_status push_touched(learner *l)
 {
-    gr_status status = gr_grow(&l->heap, &l->heap_cap, l->heaped + l->n_touched, sizeof *l->heap);
-    for (size_t i = 0; i < l->n_touched && !status; i++) {
+    gr_status s = gr_grow(&l->heap, &l->heap_cap, l->heaped + l->n_touched, sizeof *l->heap);
+    for (size_t i = 0; i < l->n_touched && s == GR_OK; i++) {
         pair *p = &l->pair[l->touched[i]];
         if (p->count > 0) {
             l->heap[l->heaped++] = (candidate){p->count, p->key, l->round, p->fresh};
@@ -188,10 +189,10 @@ static gr_status push_touched(learner *l)
         p->fresh = (places){0};
         p->touched = false;
     }
-    if (!status)
+    if (s == GR_OK)
         l->n_touched = 0;
     l->round++;
-    return status;
+    return s;
 }
 
 /* ---- learning ---- */
@@ -199,24 +200,24 @@ static gr_status push_touched(learner *l)
 static gr_status split_words(learner *l, const int32_t byte_id[256])
 {
     const gr_vocab *words = &l->counts->words;
-    gr_status status = GR_OK;
+    gr_status s = GR_OK;
     l->symbol = gr_alloc_zero(words->pool.size + 1, sizeof *l->symbol);
     l->start = gr_alloc_zero(words->rows + 1, sizeof *l->start);
     l->size = gr_alloc_zero(words->rows + 1, sizeof *l->size);
     if (!l->symbol || !l->start || !l->size)
         return GR_ERR_MEMORY;
-    for (size_t w = 0, at = 0; w < words->rows && !status; w++) {
+    for (size_t w = 0, at = 0; w < words->rows && s == GR_OK; w++) {
         size_t size;
         const char *text = gr_vocab_text(words, (int64_t)w, &size);
         l->start[w] = at;
         l->size[w] = (uint32_t)size;
         for (size_t i = 0; i < size; i++)
             l->symbol[at + i] = byte_id[(unsigned char)text[i]];
-        for (size_t i = 0; i + 1 < size && !status; i++)
-            status = count_pair(l, l->symbol[at + i], l->symbol[at + i + 1], l->counts->count[w], (uint32_t)w);
+        for (size_t i = 0; i + 1 < size && s == GR_OK; i++)
+            s = count_pair(l, l->symbol[at + i], l->symbol[at + i + 1], l->counts->count[w], (uint32_t)w);
         at += size;
     }
-    return status ? status : push_touched(l);
+    return s == GR_OK ? push_touched(l) : s;
 }
 
 /* Merges a pair everywhere in one word and counts what that changes around it. */
@@ -226,19 +227,19 @@ static gr_status merge_word(learner *l, uint32_t word, const gr_learned *m)
     size_t n = l->size[word], kept = 0;
     int64_t times = l->counts->count[word];
     gr_status status = GR_OK;
-    for (size_t i = 0; i < n && !status; i++) {
+    for (size_t i = 0; i < n && status == GR_OK; i++) {
         if (s[i] != m->left || i + 1 >= n || s[i + 1] != m->right) {
             s[kept++] = s[i];
             continue;
         }
         if (kept) {
             status = count_pair(l, s[kept - 1], m->left, -times, word);
-            if (!status)
+            if (status == GR_OK)
                 status = count_pair(l, s[kept - 1], m->id, times, word);
         }
-        if (!status && i + 2 < n) {
+        if (status == GR_OK && i + 2 < n) {
             status = count_pair(l, m->right, s[i + 2], -times, word);
-            if (!status)
+            if (status == GR_OK)
                 status = count_pair(l, m->id, s[i + 2], times, word);
         }
         s[kept++] = m->id;
@@ -254,27 +255,27 @@ static gr_status make_token(gr_vocab *vocab, gr_learned *m)
     size_t left_size, right_size;
     const char *left = gr_vocab_text(vocab, m->left, &left_size), *right = gr_vocab_text(vocab, m->right, &right_size);
     gr_bytes joined = {0};
-    gr_status status = gr_bytes_add(&joined, left, left_size);
-    if (!status)
-        status = gr_bytes_add(&joined, right, right_size);
-    m->id = status ? -1 : gr_vocab_find(vocab, joined.data, joined.size);
-    if (!status && m->id < 0) {
+    gr_status s = gr_bytes_add(&joined, left, left_size);
+    if (s == GR_OK)
+        s = gr_bytes_add(&joined, right, right_size);
+    m->id = s != GR_OK ? -1 : gr_vocab_find(vocab, joined.data, joined.size);
+    if (s == GR_OK && m->id < 0) {
         m->id = (int32_t)vocab->rows;
-        status = gr_vocab_add(vocab, joined.data, joined.size, (uint32_t)m->id);
+        s = gr_vocab_add(vocab, joined.data, joined.size, (uint32_t)m->id);
     }
     gr_bytes_free(&joined);
-    return status;
+    return s;
 }
 
 static gr_status merge_top(learner *l, gr_vocab *vocab, gr_learned *m)
 {
     candidate top = l->heap[0];
     *m = (gr_learned){(int32_t)(top.key >> 32), (int32_t)(uint32_t)top.key, -1};
-    gr_status status = make_token(vocab, m);
-    for (size_t i = 0; i < top.at.n && !status; i++)
-        status = merge_word(l, top.at.word[i], m);
+    gr_status s = make_token(vocab, m);
+    for (size_t i = 0; i < top.at.n && s == GR_OK; i++)
+        s = merge_word(l, top.at.word[i], m);
     drop_top(l);
-    return status ? status : push_touched(l);
+    return s == GR_OK ? push_touched(l) : s;
 }
 
 static void learner_free(learner *l)
@@ -305,21 +306,21 @@ static bool top_is_current(learner *l)
 
 static gr_status learn(learner *l, gr_vocab *vocab, const gr_learning *how, gr_learned **merges, size_t *n)
 {
-    gr_status status = GR_OK;
+    gr_status s = GR_OK;
     size_t cap = 0;
-    while (!status && l->heaped && (int64_t)vocab->count < how->vocab_size) {
+    while (s == GR_OK && l->heaped && (int64_t)vocab->count < how->vocab_size) {
         if (!top_is_current(l))
             continue;
         if (l->heap[0].count < 1 || l->heap[0].count < how->min_frequency)
             break;
         if (how->go_on && *n % 64 == 0 && !how->go_on(how->ctx, (int64_t)vocab->count))
             return gr_fail(GR_ERR_INTERRUPTED, "tokenizer training: stopped after %zu merges", *n);
-        status = gr_grow(merges, &cap, *n + 1, sizeof **merges);
-        if (!status)
-            status = merge_top(l, vocab, &(*merges)[*n]);
-        *n += !status;
+        s = gr_grow(merges, &cap, *n + 1, sizeof **merges);
+        if (s == GR_OK)
+            s = merge_top(l, vocab, &(*merges)[*n]);
+        *n += s == GR_OK;
     }
-    return status;
+    return s;
 }
 
 gr_status gr_bpe_learn(const gr_word_counts *w, gr_vocab *vocab, const int32_t byte_id[256], const gr_learning *how,
@@ -328,9 +329,9 @@ gr_status gr_bpe_learn(const gr_word_counts *w, gr_vocab *vocab, const int32_t b
     learner l = {.counts = w};
     *merges = NULL;
     *n = 0;
-    gr_status status = split_words(&l, byte_id);
-    if (!status)
-        status = learn(&l, vocab, how, merges, n);
+    gr_status s = split_words(&l, byte_id);
+    if (s == GR_OK)
+        s = learn(&l, vocab, how, merges, n);
     learner_free(&l);
-    return status;
+    return s;
 }

@@ -3,7 +3,7 @@
 #define GR_TEXT_TRAINER_H
 
 #include "base/thread.h"
-#include "text/train_bpe.h"
+#include "text/train/learn.h"
 
 struct gr_tokenizer_trainer {
     gr_tokenizer_training options;
@@ -15,7 +15,7 @@ struct gr_tokenizer_trainer {
     bool told_of_nul;
 };
 
-/* trainer_count.c: counts the words of one text, or of what is whole of one: *used bytes, up to the last place where a
+/* count.c: counts the words of one text, or of what is whole of one: *used bytes, up to the last place where a
  * text can be cut without cutting a word. `end`: there is no more of it, all is used. */
 gr_status gr_trainer_count_text(gr_tokenizer_trainer *t, const char *text, size_t size, bool end, size_t *used);
 /* The same for the lines of a .jsonl file, each a text of its own. *line: number of the first, then of the next. */

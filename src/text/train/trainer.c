@@ -2,8 +2,7 @@
 #include <stdio.h>
 #include "text/unicode/byte_level.h"
 #include "text/files/json_text.h"
-#include "text/tokenizer.h"
-#include "text/trainer.h"
+#include "text/train/trainer.h"
 #include "base/error.h"
 
 #define END_OF_TEXT "<|endoftext|>"
@@ -45,10 +44,10 @@ gr_tokenizer_trainer *gr_tokenizer_trainer_new(const gr_tokenizer_training *opti
 {
     if (gr_lacks(options, "gr_tokenizer_trainer_new: options"))
         return NULL;
-    if (check_options(options))
+    if (check_options(options) != GR_OK)
         return NULL;
     gr_tokenizer_trainer *t = gr_alloc_zero(1, sizeof *t);
-    if (t && set_up(t, options)) {
+    if (t && set_up(t, options) != GR_OK) {
         gr_tokenizer_trainer_free(t);
         return NULL;
     }
@@ -81,17 +80,17 @@ gr_status gr_tokenizer_trainer_feed(gr_tokenizer_trainer *t, const char *text, s
 /* All threads' counts become the first one's. */
 static gr_status join_counts(gr_tokenizer_trainer *t)
 {
-    gr_status status = GR_OK;
-    for (int i = 1; i < gr_pool_threads(t->pool) && !status; i++) {
+    gr_status s = GR_OK;
+    for (int i = 1; i < gr_pool_threads(t->pool) && s == GR_OK; i++) {
         const gr_word_counts *from = &t->counts[i];
-        for (size_t w = 0; w < from->words.rows && !status; w++) {
+        for (size_t w = 0; w < from->words.rows && s == GR_OK; w++) {
             size_t size;
             const char *word = gr_vocab_text(&from->words, (int64_t)w, &size);
-            status = gr_word_counts_add(&t->counts[0], word, size, from->count[w]);
+            s = gr_word_counts_add(&t->counts[0], word, size, from->count[w]);
         }
         gr_word_counts_free(&t->counts[i]);
     }
-    return status;
+    return s;
 }
 
 /* ---- the result ---- */
@@ -101,9 +100,9 @@ static gr_status join_counts(gr_tokenizer_trainer *t)
 static gr_status special_bytes(const char *token, int place, gr_bytes *out)
 {
     out->size = 0;
-    gr_status status = gr_bytes_reserve(out, strlen(token) + 16);
-    if (status || gr_byte_level_decode(token, strlen(token), out))
-        return status;
+    gr_status s = gr_bytes_reserve(out, strlen(token) + 16);
+    if (s != GR_OK || gr_byte_level_decode(token, strlen(token), out))
+        return s;
     out->size = (size_t)snprintf(out->data, 16, "\xFF\xFE%d", place);
     return GR_OK;
 }
@@ -112,21 +111,21 @@ static gr_status special_bytes(const char *token, int place, gr_bytes *out)
 static gr_status first_tokens(const gr_tokenizer_trainer *t, gr_vocab *vocab, int32_t byte_id[256])
 {
     gr_bytes bytes = {0};
-    gr_status status = GR_OK;
-    for (int i = 0; i <= t->options.n_special && !status; i++) {
-        status = special_bytes(i ? t->special[i - 1] : END_OF_TEXT, i, &bytes);
-        if (!status)
-            status = gr_vocab_add(vocab, bytes.data, bytes.size, (uint32_t)i);
+    gr_status s = GR_OK;
+    for (int i = 0; i <= t->options.n_special && s == GR_OK; i++) {
+        s = special_bytes(i ? t->special[i - 1] : END_OF_TEXT, i, &bytes);
+        if (s == GR_OK)
+            s = gr_vocab_add(vocab, bytes.data, bytes.size, (uint32_t)i);
     }
     gr_bytes_free(&bytes);
-    for (uint32_t c = 0; c < 0x200 && !status; c++) {
+    for (uint32_t c = 0; c < 0x200 && s == GR_OK; c++) {
         int byte = gr_char_to_byte(c);
         if (byte < 0)
             continue;
         byte_id[byte] = (int32_t)vocab->rows;
-        status = gr_vocab_add(vocab, &(char){(char)byte}, 1, (uint32_t)vocab->rows);
+        s = gr_vocab_add(vocab, &(char){(char)byte}, 1, (uint32_t)vocab->rows);
     }
-    return status;
+    return s;
 }
 
 /* What the writing of the JSON needs. */
@@ -146,52 +145,52 @@ static gr_status add_token(writing *w, int32_t id)
         return gr_json_add_text(w->out, text, strlen(text));
     }
     w->scratch.size = 0;
-    gr_status status = gr_byte_level_encode(text, size, &w->scratch);
-    return status ? status : gr_json_add_text(w->out, w->scratch.data, w->scratch.size);
+    gr_status s = gr_byte_level_encode(text, size, &w->scratch);
+    return s == GR_OK ? gr_json_add_text(w->out, w->scratch.data, w->scratch.size) : s;
 }
 
 static gr_status add_specials(writing *w)
 {
-    gr_status status = GR_OK;
-    for (int i = 0; i <= w->trainer->options.n_special && !status; i++) {
+    gr_status s = GR_OK;
+    for (int i = 0; i <= w->trainer->options.n_special && s == GR_OK; i++) {
         const char *token = i ? w->trainer->special[i - 1] : END_OF_TEXT;
-        status = gr_bytes_add_string(w->out, i ? ",\n    " : "\n    ");
-        if (!status)
-            status = gr_json_add_added_token(w->out, i, token, strlen(token), true);
+        s = gr_bytes_add_string(w->out, i ? ",\n    " : "\n    ");
+        if (s == GR_OK)
+            s = gr_json_add_added_token(w->out, i, token, strlen(token), true);
     }
-    return status;
+    return s;
 }
 
 static gr_status add_vocab(writing *w)
 {
-    gr_status status = GR_OK;
-    for (size_t id = 0; id < w->vocab->rows && !status; id++) {
+    gr_status s = GR_OK;
+    for (size_t id = 0; id < w->vocab->rows && s == GR_OK; id++) {
         char number[32];
         snprintf(number, sizeof number, ": %zu", id);
-        status = gr_bytes_add_string(w->out, id ? ",\n      " : "\n      ");
-        if (!status)
-            status = add_token(w, (int32_t)id);
-        if (!status)
-            status = gr_bytes_add_string(w->out, number);
+        s = gr_bytes_add_string(w->out, id ? ",\n      " : "\n      ");
+        if (s == GR_OK)
+            s = add_token(w, (int32_t)id);
+        if (s == GR_OK)
+            s = gr_bytes_add_string(w->out, number);
     }
-    return status;
+    return s;
 }
 
 static gr_status add_merges(writing *w, const gr_learned *merges, size_t n)
 {
-    gr_status status = GR_OK;
-    for (size_t i = 0; i < n && !status; i++) {
-        status = gr_bytes_add_string(w->out, i ? ",\n      [" : "\n      [");
-        if (!status)
-            status = add_token(w, merges[i].left);
-        if (!status)
-            status = gr_bytes_add_string(w->out, ", ");
-        if (!status)
-            status = add_token(w, merges[i].right);
-        if (!status)
-            status = gr_bytes_add_string(w->out, "]");
+    gr_status s = GR_OK;
+    for (size_t i = 0; i < n && s == GR_OK; i++) {
+        s = gr_bytes_add_string(w->out, i ? ",\n      [" : "\n      [");
+        if (s == GR_OK)
+            s = add_token(w, merges[i].left);
+        if (s == GR_OK)
+            s = gr_bytes_add_string(w->out, ", ");
+        if (s == GR_OK)
+            s = add_token(w, merges[i].right);
+        if (s == GR_OK)
+            s = gr_bytes_add_string(w->out, "]");
     }
-    return status;
+    return s;
 }
 
 static gr_status write_json(writing *w, const gr_learned *merges, size_t n)
@@ -204,19 +203,19 @@ static gr_status write_json(writing *w, const gr_learned *merges, size_t n)
         "true},\n  \"model\": {\n    \"type\": \"BPE\",\n    \"dropout\": null,\n    \"unk_token\": null,\n"
         "    \"continuing_subword_prefix\": null,\n    \"end_of_word_suffix\": null,\n    \"fuse_unk\": false,\n"
         "    \"byte_fallback\": false,\n    \"ignore_merges\": false,\n    \"vocab\": {";
-    gr_status status = gr_bytes_add_string(
+    gr_status s = gr_bytes_add_string(
         w->out, "{\n  \"version\": \"1.0\",\n  \"truncation\": null,\n  \"padding\": null,\n  \"added_tokens\": [");
-    if (!status)
-        status = add_specials(w);
-    if (!status)
-        status = gr_bytes_add_string(w->out, middle);
-    if (!status)
-        status = add_vocab(w);
-    if (!status)
-        status = gr_bytes_add_string(w->out, "\n    },\n    \"merges\": [");
-    if (!status)
-        status = add_merges(w, merges, n);
-    return status ? status : gr_bytes_add_string(w->out, "\n    ]\n  }\n}\n");
+    if (s == GR_OK)
+        s = add_specials(w);
+    if (s == GR_OK)
+        s = gr_bytes_add_string(w->out, middle);
+    if (s == GR_OK)
+        s = add_vocab(w);
+    if (s == GR_OK)
+        s = gr_bytes_add_string(w->out, "\n    },\n    \"merges\": [");
+    if (s == GR_OK)
+        s = add_merges(w, merges, n);
+    return s == GR_OK ? gr_bytes_add_string(w->out, "\n    ]\n  }\n}\n") : s;
 }
 
 static bool go_on(void *ctx, int64_t tokens)
@@ -236,16 +235,16 @@ gr_tokenizer *gr_tokenizer_trainer_finish(gr_tokenizer_trainer *t)
     gr_learned *merges = NULL;
     size_t n = 0;
     int32_t byte_id[256];
-    gr_status status = first_tokens(t, &vocab, byte_id);
-    if (!status)
-        status = join_counts(t);
+    gr_status s = first_tokens(t, &vocab, byte_id);
+    if (s == GR_OK)
+        s = join_counts(t);
     gr_learning how = {o->vocab_size, o->min_frequency, o->progress ? go_on : NULL, t};
-    if (!status)
-        status = gr_bpe_learn(&t->counts[0], &vocab, byte_id, &how, &merges, &n);
+    if (s == GR_OK)
+        s = gr_bpe_learn(&t->counts[0], &vocab, byte_id, &how, &merges, &n);
     writing w = {.trainer = t, .vocab = &vocab, .out = &json};
-    if (!status)
-        status = write_json(&w, merges, n);
-    gr_tokenizer *made = status ? NULL : gr_tokenizer_from_json(json.data, json.size);
+    if (s == GR_OK)
+        s = write_json(&w, merges, n);
+    gr_tokenizer *made = s != GR_OK ? NULL : gr_tokenizer_from_json(json.data, json.size);
     gr_bytes_free(&w.scratch);
     gr_bytes_free(&json);
     gr_vocab_free(&vocab);

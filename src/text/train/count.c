@@ -4,7 +4,7 @@
 #include "base/first_error.h"
 #include "base/json.h"
 #include "text/stages/scan.h"
-#include "text/trainer.h"
+#include "text/train/trainer.h"
 
 enum { PART = 1 << 18, MOST_PARTS = 256 };
 
@@ -62,24 +62,24 @@ typedef struct counting {
 
 static gr_status count_words(gr_word_counts *counts, const char *p, const char *end)
 {
-    gr_status status = GR_OK;
-    while (p < end && !status) {
+    gr_status s = GR_OK;
+    while (p < end && s == GR_OK) {
         const char *stop = gr_scan_gpt2(p, end);
-        status = gr_word_counts_add(counts, p, (size_t)(stop - p), 1);
+        s = gr_word_counts_add(counts, p, (size_t)(stop - p), 1);
         p = stop;
     }
-    return status;
+    return s;
 }
 
 static gr_status count_lines(gr_word_counts *counts, const char *p, const char *end)
 {
-    gr_status status = GR_OK;
-    while (p < end && !status) {
+    gr_status s = GR_OK;
+    while (p < end && s == GR_OK) {
         const char *newline = memchr(p, '\n', (size_t)(end - p)), *stop = newline ? newline + 1 : end;
-        status = count_words(counts, p, stop);
+        s = count_words(counts, p, stop);
         p = stop;
     }
-    return status;
+    return s;
 }
 
 static gr_status count_span(const counting *c, gr_word_counts *counts, const char *p, const char *end)
@@ -94,32 +94,32 @@ static gr_status count_json(const counting *c, gr_word_counts *counts, const cha
     char name[600];
     snprintf(name, sizeof name, "%s: line %lld", c->name, (long long)line);
     gr_json_doc *doc = gr_json_parse(name, p, size);
-    gr_status status = doc ? GR_OK : gr_error_status();
-    gr_json root = status ? (gr_json){0} : gr_json_as_object(gr_json_root(doc));
-    bool is_pair = !status && !gr_json_is(gr_json_get(root, "text")) && gr_json_is(gr_json_get(root, "prompt"));
-    for (int i = is_pair; i < (is_pair ? 3 : 1) && !status; i++) {
+    gr_status s = doc ? GR_OK : gr_error_status();
+    gr_json root = s != GR_OK ? (gr_json){0} : gr_json_as_object(gr_json_root(doc));
+    bool is_pair = s == GR_OK && !gr_json_is(gr_json_get(root, "text")) && gr_json_is(gr_json_get(root, "prompt"));
+    for (int i = is_pair; i < (is_pair ? 3 : 1) && s == GR_OK; i++) {
         size_t n;
         const char *text = gr_json_as_text(gr_json_get(root, keys[i]), &n);
-        status = gr_json_check(doc);
-        if (!status)
-            status = count_span(c, counts, text, text + n);
+        s = gr_json_check(doc);
+        if (s == GR_OK)
+            s = count_span(c, counts, text, text + n);
     }
     gr_json_free(doc);
-    return status;
+    return s;
 }
 
 static gr_status count_jsonl(const counting *c, gr_word_counts *counts, const char *p, const char *end, int64_t line)
 {
-    gr_status status = GR_OK;
-    for (; p < end && !status; line++) {
+    gr_status s = GR_OK;
+    for (; p < end && s == GR_OK; line++) {
         const char *newline = memchr(p, '\n', (size_t)(end - p)), *stop = newline ? newline : end;
         while (p < stop && is_ascii_space(*p))
             p++;
         if (p < stop)
-            status = count_json(c, counts, p, (size_t)(stop - p), line);
+            s = count_json(c, counts, p, (size_t)(stop - p), line);
         p = stop + 1;
     }
-    return status;
+    return s;
 }
 
 static void count_part(void *ctx, int64_t part, int worker)
@@ -128,9 +128,9 @@ static void count_part(void *ctx, int64_t part, int worker)
     gr_word_counts *counts = &c->trainer->counts[worker];
     if (gr_first_error_skips(&c->error, part))
         return;
-    gr_status status = c->name ? count_jsonl(c, counts, c->at[part], c->at[part + 1], c->line[part])
-                               : count_span(c, counts, c->at[part], c->at[part + 1]);
-    if (status)
+    gr_status s = c->name ? count_jsonl(c, counts, c->at[part], c->at[part + 1], c->line[part])
+                          : count_span(c, counts, c->at[part], c->at[part + 1]);
+    if (s != GR_OK)
         gr_first_error_put(&c->error, part);
 }
 
@@ -158,9 +158,9 @@ static gr_status count_all(gr_tokenizer_trainer *t, const char *name, const char
             c.at[++parts] = p;
         }
         gr_parallel(t->pool, parts, count_part, &c);
-        gr_status status = gr_first_error_take(&c.error);
-        if (status)
-            return status;
+        gr_status s = gr_first_error_take(&c.error);
+        if (s != GR_OK)
+            return s;
         t->bytes += p - c.at[0];
         gr_tokenizer_progress now = {.bytes = t->bytes};
         if (t->options.progress && !t->options.progress(t->options.user, &now))
