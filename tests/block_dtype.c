@@ -1,3 +1,4 @@
+/* The codec of the blocks, and a store tensor of them. */
 #include "block_dtype.h"
 
 #include <math.h>
