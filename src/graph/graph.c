@@ -55,6 +55,21 @@ void *gr_graph_alloc(gr_graph *g, size_t size)
     return p;
 }
 
+char *gr_graph_text(gr_graph *g, const char *fmt, ...)
+{
+    va_list args;
+    va_start(args, fmt);
+    int n = vsnprintf(NULL, 0, fmt, args);
+    va_end(args);
+    char *text = gr_graph_alloc(g, (size_t)n + 1);
+    if (!text)
+        return NULL;
+    va_start(args, fmt);
+    vsnprintf(text, (size_t)n + 1, fmt, args);
+    va_end(args);
+    return text;
+}
+
 gr_tensor *gr_graph_fail(gr_graph *g)
 {
     if (g && g->failed == GR_OK) {

@@ -36,6 +36,8 @@ struct gr_graph {
 
 /* Memory that lives as long as the graph; NULL and a failed graph when there is none. */
 void *gr_graph_alloc(gr_graph *g, size_t size);
+/* The same for a text, of any length. */
+char *gr_graph_text(gr_graph *g, const char *fmt, ...) GR_PRINTF(2, 3);
 /* Records the thread's current error as the graph's first failure. Returns NULL, to be returned. */
 gr_tensor *gr_graph_fail(gr_graph *g);
 

@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include "base/mem.h"
+#include "program/program.h"
 #include "program/store.h"
 
 #include <string.h>
@@ -138,21 +139,25 @@ static forward_program *reader(gr_generator *g, int64_t t)
     return compile(g, f, 1, t) == GR_OK ? f : NULL;
 }
 
-/* The program that needs most memory: a full chunk of one sequence, or a token of each. */
-static gr_program *largest(gr_generator *g)
+/* The programs that need most memory: a full chunk of one sequence, and a token of each where there are several. */
+static gr_status largest(gr_generator *g, gr_program *out[2])
 {
     forward_program *read = reader(g, g->capacity < CHUNK ? g->capacity : CHUNK);
-    if (!read || (g->batch > 1 && compile(g, &g->all, g->batch, 1) != GR_OK))
-        return NULL;
-    bool all = g->batch > 1 && gr_program_memory(g->all.program).arena > gr_program_memory(read->program).arena;
-    return all ? g->all.program : read->program;
+    gr_status s = read ? GR_OK : gr_error_status();
+    if (s == GR_OK && g->batch > 1)
+        s = compile(g, &g->all, g->batch, 1);
+    out[0] = s == GR_OK ? read->program : NULL;
+    out[1] = s == GR_OK ? g->all.program : NULL;
+    return s;
 }
 
-/* Takes the memory of the largest program before the first runs: what is bound then stays where it is. */
+/* Takes their memory before the first runs: what is bound then stays where it is. */
 static gr_status reserve(gr_generator *g)
 {
-    gr_program *most = g->reserved ? NULL : largest(g);
-    gr_status s = g->reserved ? GR_OK : most ? gr_program_reserve(most) : gr_error_status();
+    gr_program *programs[2];
+    gr_status s = g->reserved ? GR_OK : largest(g, programs);
+    if (s == GR_OK && !g->reserved)
+        s = gr_programs_reserve(programs, 2);
     g->reserved = s == GR_OK;
     return s;
 }
@@ -188,8 +193,11 @@ gr_memory gr_generator_memory(gr_generator *g)
 {
     if (gr_lacks(g, "gr_generator_memory: generator"))
         return (gr_memory){0};
-    gr_program *most = largest(g);
-    return most ? gr_program_memory(most) : (gr_memory){0};
+    gr_program *programs[2];
+    if (largest(g, programs) != GR_OK)
+        return (gr_memory){0};
+    gr_memory one = gr_program_memory(programs[0]), all = programs[1] ? gr_program_memory(programs[1]) : one;
+    return all.arena > one.arena ? all : one;
 }
 
 /* ---- reading ------------------------------------------------------------------------------------------------ */

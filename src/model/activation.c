@@ -1,6 +1,8 @@
 /* hidden_act: the functions that transformers has under these names (its activations.py). */
 #include "model/nn.h"
 
+#include "op/op.h"
+
 #include <stdio.h>
 #include <string.h>
 
@@ -62,15 +64,21 @@ static gr_tensor *relu6(gr_tensor *x)
     return clipped(x, 0, 6);
 }
 
-/* In f64, since a small log(1 + e) has few digits; below -15 it is e to all digits of f32. */
+/* log(1 + e) with all digits of f32: what rounding 1 + e loses, log(u) lacks by the same factor (Kahan). */
+static gr_tensor *log_1_plus(gr_tensor *e)
+{
+    gr_tensor *u = gr_offset(e, 1), *kept = gr_offset(u, -1);
+    gr_tensor *none = gr_eq(kept, gr_scalar_like(e, 0));
+    gr_tensor *divisor = gr_select(none, gr_scalar_like(e, 1), kept);
+    return gr_select(none, e, gr_mul(gr_log(u), gr_div(e, divisor)));
+}
+
 static gr_tensor *sqrt_softplus(gr_tensor *x)
 {
     if (!x)
         return NULL;
-    gr_tensor *wide = gr_cast(x, GR_F64), *e = gr_exp(gr_neg(gr_abs(wide)));
-    gr_tensor *soft = gr_add(gr_relu(wide), gr_log(gr_offset(e, 1)));
-    soft = gr_select(gr_lt(wide, gr_fill(x->graph, GR_F64, 0, NULL, -15)), e, soft);
-    return gr_cast(gr_sqrt(soft), GR_F32);
+    gr_tensor *soft = gr_add(gr_relu(x), log_1_plus(gr_exp(gr_neg(gr_abs(x)))));
+    return gr_sqrt(soft);
 }
 
 static const struct {

@@ -177,10 +177,10 @@ static gr_status rank_and_scale(const gr_adapter *a, const char *module, int64_t
 static gr_status add_entry(gr_adapter *a, const char *module, const char *part, int ndim, const int64_t *shape,
                            int *index)
 {
-    char name[320];
-    snprintf(name, sizeof name, GR_ADAPTER_PREFIX "%s.%s", module, part);
-    gr_status s = gr_store_add(a->store, name, GR_WEIGHT, GR_F32, ndim, shape);
+    char *name = gr_strfmt(GR_ADAPTER_PREFIX "%s.%s", module, part);
+    gr_status s = name ? gr_store_add(a->store, name, GR_WEIGHT, GR_F32, ndim, shape) : GR_ERR_MEMORY;
     *index = gr_store_count(a->store) - 1;
+    gr_free(name);
     return s;
 }
 

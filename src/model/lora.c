@@ -106,10 +106,12 @@ static gr_tensor *result(gr_build *b, const gr_layer *l, gr_tensor *y)
 static gr_tensor *param(gr_build *b, const gr_layer *l, const char *part, gr_tensor *own)
 {
     gr_adapter *a = b->model->adapter;
-    char name[320];
     int at = -1;
     for (int wrapped = 0; a->n_overrides && at < 0 && wrapped < 2; wrapped++) {
-        snprintf(name, sizeof name, GR_ADAPTER_PREFIX "%s%s.%s", l->module, wrapped ? ".base_layer" : "", part);
+        const char *base = wrapped ? ".base_layer" : "";
+        const char *name = gr_graph_text(b->g, GR_ADAPTER_PREFIX "%s%s.%s", l->module, base, part);
+        if (!name)
+            return NULL;
         at = gr_store_find(a->store, name);
     }
     return at < 0 ? own : entry(b, at);

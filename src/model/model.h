@@ -41,7 +41,7 @@ typedef enum gr_layer_kind { GR_LAYER_LINEAR, GR_LAYER_CONV1D, GR_LAYER_EMBEDDIN
 typedef struct gr_layer {
     gr_layer_kind kind;
     bool tied;          /* a head that reads an embedding's weight */
-    char module[256];   /* its name in transformers: "model.layers.0.self_attn.q_proj" */
+    const char *module; /* its name in transformers: "model.layers.0.self_attn.q_proj" */
     const char *name;   /* in the graph's scope: "self_attn.q_proj" */
     gr_tensor *x;       /* what it reads: activations, or an embedding's ids */
     gr_tensor *weight;  /* [out, in] of a linear layer, [in, out] of a conv1d, [rows, width] of an embedding */

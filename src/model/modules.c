@@ -18,9 +18,9 @@ static bool ends_with(const char *name, const char *part)
 }
 
 /* The same where a dot of the key stands for any character, as in a regex. */
-static bool ends_with_pattern(const char *name, const char *key)
+static bool ends_with_pattern(const char *name, size_t n, const char *key)
 {
-    size_t n = strlen(name), m = strlen(key);
+    size_t m = strlen(key);
     if (m == 0 || m > n || (m < n && name[n - m - 1] != '.'))
         return false;
     for (size_t i = 0; i < m; i++)
@@ -140,15 +140,10 @@ gr_status gr_modules_read_layers(gr_modules *m, gr_json layers, gr_json pattern)
 
 static bool is_layer_list(const gr_modules *m, const char *name, size_t size)
 {
-    char part[128];
-    if (size >= sizeof part)
-        return false;
-    memcpy(part, name, size);
-    part[size] = '\0';
     for (size_t i = 0; i < m->n_layer_lists; i++)
-        if (ends_with_pattern(part, m->layer_lists[i]))
+        if (ends_with_pattern(name, size, m->layer_lists[i]))
             return true;
-    return m->n_layer_lists == 0 && memchr(part, '.', size) != NULL;
+    return m->n_layer_lists == 0 && memchr(name, '.', size) != NULL;
 }
 
 /* The number between two dots that tells the layer: the first behind the name of a list of layers; -1: none. */
@@ -226,7 +221,7 @@ gr_status gr_module_values_find(const gr_module_values *v, const char *name, dou
 {
     for (size_t i = 0; i < v->n; i++) {
         const struct gr_module_value *item = &v->items[i];
-        bool found = !item->regex && ends_with_pattern(name, item->key);
+        bool found = !item->regex && ends_with_pattern(name, strlen(name), item->key);
         gr_status s = item->regex ? regex_matches(item->regex, name, &found) : GR_OK;
         if (s != GR_OK)
             return s;

@@ -35,9 +35,9 @@ gr_tensor *gr_nn_param(gr_build *b, const char *name, gr_init init, float std, i
 {
     if (b->g->failed != GR_OK) /* the scope may be incomplete, and so the name */
         return NULL;
-    char full[256];
-    const char *scope = b->g->scope ? b->g->scope : "";
-    snprintf(full, sizeof full, "%s%s", scope, name);
+    const char *full = gr_graph_text(b->g, "%s%s", b->g->scope ? b->g->scope : "", name);
+    if (!full)
+        return NULL;
     if (gr_store_find(b->model->store, full) < 0 && declare(b, full, init, std, ndim, shape) != GR_OK)
         return gr_graph_fail(b->g);
     return gr_param(b->g, b->model->store, full);
@@ -49,11 +49,11 @@ gr_tensor *gr_nn_param(gr_build *b, const char *name, gr_init init, float std, i
 static gr_layer layer_of(const gr_build *b, gr_layer_kind kind, gr_tensor *x, const char *name)
 {
     const gr_model *m = b->model;
-    gr_layer l = {.kind = kind, .name = name, .x = x};
+    gr_layer l = {.kind = kind, .module = "", .name = name, .x = x};
     const char *scope = b->g->scope ? b->g->scope : "";
     bool add = *m->prefix == '\0' && strcmp(name, "lm_head") != 0;
-    if (m->observer)
-        snprintf(l.module, sizeof l.module, "%s%s%s", add ? m->arch->prefix : "", scope, name);
+    const char *module = m->observer ? gr_graph_text(b->g, "%s%s%s", add ? m->arch->prefix : "", scope, name) : NULL;
+    l.module = module ? module : l.module;
     return l;
 }
 
@@ -73,8 +73,9 @@ static gr_tensor *param_of(gr_build *b, const gr_layer *l, const char *kind, gr_
 static gr_tensor *part(gr_build *b, const gr_layer *l, const char *kind, gr_init init, float std, int ndim,
                        const int64_t *shape)
 {
-    char full[128];
-    snprintf(full, sizeof full, "%s.%s", l->name, kind);
+    const char *full = gr_graph_text(b->g, "%s.%s", l->name, kind);
+    if (!full)
+        return NULL;
     return param_of(b, l, kind, gr_nn_param(b, full, init, std != 0 ? std : b->h->init_std, ndim, shape));
 }
 
@@ -135,9 +136,8 @@ gr_tensor *gr_nn_conv1d(gr_build *b, gr_tensor *x, const char *name, int64_t out
 
 gr_tensor *gr_nn_tied_head(gr_build *b, gr_tensor *x, const char *name, int64_t rows, int64_t width)
 {
-    char full[128];
-    snprintf(full, sizeof full, "%s.weight", name);
-    gr_tensor *own = gr_nn_param(b, full, GR_INIT_NORMAL, b->h->init_std, 2, (int64_t[]){rows, width});
+    const char *full = gr_graph_text(b->g, "%s.weight", name);
+    gr_tensor *own = full ? gr_nn_param(b, full, GR_INIT_NORMAL, b->h->init_std, 2, (int64_t[]){rows, width}) : NULL;
     gr_layer l = {.kind = GR_LAYER_LINEAR, .tied = true, .module = "lm_head", .name = "lm_head", .x = x};
     l.weight = param_of(b, &l, "weight", own);
     l.product = gr_matmul(x, l.weight, false, true);

@@ -86,7 +86,6 @@ static void read_dynamic(const reader *x)
     need(x, "factor");
     gr_rope_settings *r = x->r;
     r->factor = real(x, "factor", 1);
-    r->theta = x->theta;
     r->dim = x->dim;
     r->limit = x->m->context;
     r->dynamic = true;
@@ -296,23 +295,17 @@ static gr_tensor *lengths(gr_tensor *positions, gr_tensor *length)
                   : gr_offset(gr_reduce_max(gr_cast(positions, GR_F32), 2, true), 1);
 }
 
-/* base^exponent with the digits that f32 has for it. */
-static gr_tensor *precise_pow(gr_tensor *base, gr_tensor *exponent)
+/* [B, R]: 1 / (theta grown^(D / (D - 2)))^(2 r / D) with grown = (factor length / limit) - (factor - 1), written as
+ * inv_freq grown^(-2 r / (D - 2)): f32 has a small logarithm with all its digits, and some devices have no f64. */
+static gr_tensor *dynamic_frequencies(gr_graph *g, const gr_rope_settings *r, gr_tensor *near, gr_tensor *length)
 {
-    return gr_cast(gr_pow(gr_cast(base, GR_F64), exponent), GR_F32);
-}
-
-/* [B, R]: 1 / (theta ((factor length / limit) - (factor - 1))^(D / (D - 2)))^(2 r / D) */
-static gr_tensor *dynamic_frequencies(gr_graph *g, const gr_rope_settings *r, gr_tensor *length)
-{
-    double exponents[GR_ROPE_MAX_PAIRS];
+    float exponents[GR_ROPE_MAX_PAIRS];
     for (int64_t i = 0; i < r->pairs; i++)
-        exponents[i] = (double)((float)(2 * i) / (float)r->dim);
+        exponents[i] = -(float)(2 * i) / (float)(r->dim - 2);
     gr_tensor *limit = gr_fill(g, GR_F32, 0, NULL, (double)r->limit);
-    gr_tensor *grown = gr_div(gr_scale(gr_max(length, limit), r->factor), limit);
-    gr_tensor *ratio = gr_fill(g, GR_F64, 0, NULL, (double)r->dim / (double)(r->dim - 2));
-    gr_tensor *theta = gr_scale(precise_pow(gr_offset(grown, -(r->factor - 1)), ratio), r->theta);
-    return gr_reciprocal(precise_pow(theta, gr_constant(g, GR_F64, 1, &r->pairs, exponents)));
+    gr_tensor *grown = gr_offset(gr_div(gr_scale(gr_max(length, limit), r->factor), limit), -(r->factor - 1));
+    gr_tensor *power = gr_mul(gr_log(grown), gr_constant(g, GR_F32, 1, &r->pairs, exponents));
+    return gr_mul(near, gr_exp(power));
 }
 
 gr_tensor *gr_rope_frequencies(gr_graph *g, const gr_rope_settings *r, gr_tensor *positions, gr_tensor *length)
@@ -321,6 +314,7 @@ gr_tensor *gr_rope_frequencies(gr_graph *g, const gr_rope_settings *r, gr_tensor
     if (r->limit == 0)
         return near;
     gr_tensor *n = lengths(positions, length);
-    gr_tensor *far = r->dynamic ? dynamic_frequencies(g, r, n) : gr_constant(g, GR_F32, 1, &r->pairs, r->far_freq);
+    gr_tensor *far =
+        r->dynamic ? dynamic_frequencies(g, r, near, n) : gr_constant(g, GR_F32, 1, &r->pairs, r->far_freq);
     return gr_select(gr_gt(n, gr_fill(g, GR_F32, 0, NULL, (double)r->limit)), far, near);
 }

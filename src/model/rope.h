@@ -15,7 +15,7 @@ typedef struct gr_rope_settings {
     int64_t limit;                     /* longer ones turn at other frequencies; 0: there is no limit */
     bool dynamic;                      /* those follow from the length, else they are far_freq */
     float far_freq[GR_ROPE_MAX_PAIRS];
-    double theta, factor; /* of `dynamic`, and what its exponents are divided by: */
+    double factor; /* of `dynamic`, and what its exponents follow from: */
     int64_t dim;
 } gr_rope_settings;
 

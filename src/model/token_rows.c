@@ -15,14 +15,16 @@
 static gr_status add_table(gr_adapter *a, const gr_token_rows *r, const char *kind, gr_dtype dtype, int ndim,
                            const int64_t *shape, const void *data, int *index)
 {
-    char name[320];
+    char *name = gr_strfmt("%s.%s", a->notes[r->layer].module, kind);
     gr_entry e;
-    snprintf(name, sizeof name, "%s.%s", a->notes[r->layer].module, kind);
-    gr_status s = gr_store_add(a->tables, name, GR_WEIGHT, dtype, ndim, shape);
+    gr_status s = name ? gr_store_add(a->tables, name, GR_WEIGHT, dtype, ndim, shape) : GR_ERR_MEMORY;
     *index = s == GR_OK ? gr_store_find(a->tables, name) : -1;
     if (s == GR_OK)
         s = gr_store_entry(a->tables, *index, &e);
-    return s == GR_OK ? gr_store_write(a->tables, name, data, e.bytes) : s;
+    if (s == GR_OK)
+        s = gr_store_write(a->tables, name, data, e.bytes);
+    gr_free(name);
+    return s;
 }
 
 static gr_status open_head(gr_adapter *a, gr_token_rows *r, int64_t vocab)

@@ -242,7 +242,7 @@ const gr_op gr_op_global_norm = {
     .sample = sample_global_norm,
 };
 
-/* More tensors than a node takes: the norm of the groups' norms is the norm of all. */
+/* More tensors than a node takes, or groups of them: the norm of the groups' norms is the norm of all. */
 gr_tensor *gr_global_norm(gr_tensor *const *x, int n)
 {
     if (gr_lacks(x, "gr_global_norm: x"))
@@ -252,20 +252,20 @@ gr_tensor *gr_global_norm(gr_tensor *const *x, int n)
             return NULL;
     if (n < 1)
         return NULL;
-    gr_tensor *norms[GR_MAX_INPUTS];
-    int groups = (n + GR_MAX_INPUTS - 1) / GR_MAX_INPUTS;
-    if (groups == 1)
-        return gr_node(x[0]->graph, &gr_op_global_norm, x, n, NULL);
-    if (groups > GR_MAX_INPUTS) {
-        gr_fail(GR_ERR_ARGUMENT, "gr_global_norm: %d tensors, at most %d", n, GR_MAX_INPUTS * GR_MAX_INPUTS);
-        return gr_graph_fail(x[0]->graph);
-    }
-    for (int i = 0; i < groups; i++) {
-        int first = i * GR_MAX_INPUTS, rest = n - first;
-        norms[i] =
-            gr_node(x[0]->graph, &gr_op_global_norm, x + first, rest < GR_MAX_INPUTS ? rest : GR_MAX_INPUTS, NULL);
-        if (!norms[i])
+    gr_graph *g = x[0]->graph;
+    while (n > GR_MAX_INPUTS) {
+        int groups = (n + GR_MAX_INPUTS - 1) / GR_MAX_INPUTS;
+        gr_tensor **norms = gr_graph_alloc(g, (size_t)groups * sizeof(gr_tensor *));
+        for (int i = 0; norms && i < groups; i++) {
+            int first = i * GR_MAX_INPUTS, rest = n - first;
+            norms[i] = gr_node(g, &gr_op_global_norm, x + first, rest < GR_MAX_INPUTS ? rest : GR_MAX_INPUTS, NULL);
+            if (!norms[i])
+                return NULL;
+        }
+        if (!norms)
             return NULL;
+        x = norms;
+        n = groups;
     }
-    return gr_node(x[0]->graph, &gr_op_global_norm, norms, groups, NULL);
+    return gr_node(g, &gr_op_global_norm, x, n, NULL);
 }

@@ -18,16 +18,16 @@ enum { IGNORED = -100 };
 
 static gr_status add_state(gr_trainer *t, const char *kind, const gr_entry *e, gr_role role)
 {
-    char name[320];
-    snprintf(name, sizeof name, "%s.%s", kind, e->name);
-    return gr_store_add(t->state, name, role, e->dtype, e->ndim, e->shape);
+    char *name = gr_strfmt("%s.%s", kind, e->name);
+    gr_status s = name ? gr_store_add(t->state, name, role, e->dtype, e->ndim, e->shape) : GR_ERR_MEMORY;
+    gr_free(name);
+    return s;
 }
 
 static gr_tensor *state(gr_trainer *t, gr_graph *g, const char *kind, const gr_tensor *param)
 {
-    char name[320];
-    snprintf(name, sizeof name, "%s.%s", kind, param->name);
-    return gr_param(g, t->state, name);
+    const char *name = gr_graph_text(g, "%s.%s", kind, param->name);
+    return name ? gr_param(g, t->state, name) : NULL;
 }
 
 static gr_status declare_state(gr_trainer *t)
