@@ -393,6 +393,14 @@ typedef struct gr_memory {
     size_t total;                                          /* all of the above, each once */
 } gr_memory;
 GR_API gr_memory gr_program_memory(const gr_program *program);
+/* What a run costs, as its shapes say: FLOPs (2MNK for a matmul, those of visible pairs for attention, 1 an element for an
+ * element-wise function, whatever it is), bytes that calls read and write (each operand once), calls of kernels. */
+typedef struct gr_cost {
+    size_t size;
+    double flops, bytes;
+    int64_t calls;
+} gr_cost;
+GR_API gr_status gr_program_cost(const gr_program *program, gr_cost *out);
 /* Takes all memory now. GR_ERR_MEMORY with need and have in the message, and nothing taken, when it does not fit. */
 GR_API gr_status gr_program_reserve(gr_program *program);
 /* Runs: inputs in order of creation of the gr_inputs the graph has, outputs as given to gr_compile; contiguous host
@@ -785,6 +793,8 @@ GR_API gr_status gr_trainer_eval_batch(gr_trainer *trainer, const gr_batch *batc
 GR_API gr_status gr_trainer_eval(gr_trainer *trainer, const int32_t *tokens, int64_t n, double *loss);
 /* What a step needs, all programs counted. */
 GR_API gr_memory gr_trainer_memory(const gr_trainer *trainer);
+/* What an optimizer step costs, all its micro-batches counted. */
+GR_API gr_status gr_trainer_cost(const gr_trainer *trainer, gr_cost *out);
 /* The optimizer's tensors ("exp_avg.NAME", "exp_avg_sq.NAME" or "momentum_buffer.NAME"), and the number of steps done:
  * with the weights they are the whole state of training. */
 GR_API gr_store *gr_trainer_store(gr_trainer *trainer);
@@ -937,6 +947,8 @@ GR_API int64_t gr_generator_length(const gr_generator *generator, int64_t sequen
 GR_API gr_status gr_generator_reset(gr_generator *generator); /* all sequences empty again */
 /* What reading and generating need, all programs counted; zeros on failure. */
 GR_API gr_memory gr_generator_memory(gr_generator *generator);
+/* What one more token for each text costs, when the cache is full. */
+GR_API gr_status gr_generator_cost(gr_generator *generator, gr_cost *out);
 
 /* Text of a model, from a prompt to its end. */
 typedef enum gr_stop {
@@ -1082,6 +1094,12 @@ struct gr_op {
                          gr_tensor **out);
     bool (*sample)(int i, gr_sample *out);    /* the i-th sample call; false past the last */
     gr_status (*kernel)(const gr_call *call); /* optional, for "ref", "cpu" and "far" */
+    /* what a call costs, where it is not what both begin as: FLOPs as 1 an element of the result for element-wise ops, else
+     * 0; bytes read and written as every operand once, one that is written twice. Optional; a view costs nothing */
+    void (*cost)(const gr_tensor *node, double *flops, double *bytes);
+    /* zeros: room for what later versions know, as a kernel's source for GPUs, so that records compiled today fit them; one
+     * that sets what this version does not know is refused */
+    const void *reserved[8];
 };
 enum {
     GR_OP_ELEMENTWISE = 1, /* output element i depends on element i of the (broadcast) inputs alone */

@@ -314,6 +314,7 @@ TEST(programs)
     CHECK_MADE(p);
     float out[4];
     CHECK_EQ_INT(gr_program_memory(NULL).total, 0);
+    FAILS(gr_program_cost(NULL, &(gr_cost){.size = sizeof(gr_cost)}));
     FAILS(gr_program_reserve(NULL));
     FAILS(gr_start(NULL, NULL));
     FAILS(gr_finish(NULL, NULL));
@@ -488,6 +489,8 @@ TEST(training)
     FAILS(gr_trainer_eval(k, NULL, 20, &sum));
     FAILS(gr_trainer_eval(k, ids, 20, NULL));
     CHECK_EQ_INT(gr_trainer_memory(NULL).total, 0);
+    FAILS(gr_trainer_cost(NULL, NULL));
+    FAILS(gr_trainer_cost(k, NULL));
     REFUSES(gr_trainer_store(NULL));
     IS(gr_trainer_steps(NULL), -1);
     gr_trainer_set_steps(NULL, 3);
@@ -582,6 +585,7 @@ TEST(generation)
     IS(gr_generator_length(NULL, 0), -1);
     FAILS(gr_generator_reset(NULL));
     CHECK_EQ_INT(gr_generator_memory(NULL).total, 0);
+    FAILS(gr_generator_cost(NULL, NULL));
     gr_generate_options o = {.max_tokens = 2, .sampling = gr_sampling_defaults()};
     gr_generated made;
     FAILS(gr_generate(NULL, NULL, seen, 2, &o, &made));

@@ -14,6 +14,7 @@
 typedef struct plan {
     size_t weights, gradients, optimizer, activations, cache, scratch;
     size_t available; /* SIZE_MAX: not known */
+    gr_cost step;     /* what a step of training costs, or a token for each text */
     char advice[200]; /* "": none is needed */
 } plan;
 
@@ -33,7 +34,7 @@ static bool fits(const plan *p)
 /* `other`: bytes that no program of the device knows of. They, the process itself and what alignment costs are scratch. */
 static plan plan_of(const gr_memory *m, size_t other)
 {
-    plan p = {.weights = m->weights, .optimizer = m->optimizer, .activations = m->peak_activations, .cache = m->cache};
+    plan p = {.step = GR_INIT(gr_cost), .weights = m->weights, .optimizer = m->optimizer, .activations = m->peak_activations, .cache = m->cache};
     p.gradients = m->gradients + m->peak_gradients;
     size_t process = gr_memory_process(), available = gr_memory_available();
     p.scratch = m->peak_scratch + other + process + code_bytes;
@@ -59,6 +60,9 @@ static gr_status print_json(const plan *p)
     if (p->available != SIZE_MAX)
         gr_json_put_int(o, "available_bytes", (int64_t)p->available);
     gr_json_put_bool(o, "fits", fits(p));
+    gr_json_put_int(o, "step_flops", (int64_t)p->step.flops);
+    gr_json_put_int(o, "step_bytes", (int64_t)p->step.bytes);
+    gr_json_put_int(o, "step_launches", p->step.calls);
     if (*p->advice)
         gr_json_put_text(o, "advice", p->advice);
     return gr_out_json(doc);
@@ -84,6 +88,8 @@ static gr_status print(const gr_args *args, const plan *p)
     if (p->available != SIZE_MAX)
         gr_out("%-12s %10s: it %s\n", "free", gr_human_bytes((double)p->available).s,
                fits(p) ? "fits" : "does not fit");
+    gr_out("%-12s %8s FLOP: %s read and written, %s kernels\n", "a step", gr_human_count(p->step.flops).s,
+           gr_human_bytes(p->step.bytes).s, gr_human_integer(p->step.calls).s);
     if (*p->advice)
         gr_out("%s\n", p->advice);
     return GR_OK;
@@ -98,8 +104,9 @@ static gr_status plan_options(gr_model *model, const gr_run_options *o, plan *ou
         return gr_error_status();
     gr_memory m = gr_trainer_memory(t);
     *out = plan_of(&m, gr_run_memory(o));
+    gr_status s = gr_trainer_cost(t, &out->step);
     gr_trainer_free(t);
-    return GR_OK;
+    return s;
 }
 
 /* Halves the batch, then the context, until the plan fits; accumulation keeps the tokens of a step what they were. */
@@ -179,7 +186,9 @@ const gr_verb gr_verb_plan_train = {
     .positional = "[DATA...]",
     .about =
         "Takes the flags of gradus train and runs nothing. Peak memory by kind, and whether it is free; if not, what "
-        "to change. Scratch is what kernels work in, batches, the tokens of DATA and the program itself. DATA may be "
+        "to change. Scratch is what kernels work in, batches, the tokens of DATA and the program itself. Of a step also "
+        "what it computes (a product of matrices is 2MNK FLOP, a function 1 an element) and the bytes its kernels read "
+        "and write. DATA may be "
         "left out: then the tokens are not counted, and --tokenizer char, whose vocabulary they are, is not possible.",
     .flags = gr_train_flag_table,
     .more_flags = gr_loop_flag_table,
@@ -253,8 +262,9 @@ static gr_status plan_capacity(gr_model *model, int64_t batch, int64_t capacity,
         return gr_error_status();
     gr_memory m = gr_generator_memory(g);
     *out = plan_of(&m, 0);
+    gr_status s = m.total ? gr_generator_cost(g, &out->step) : gr_error_status();
     gr_generator_free(g);
-    return m.total ? GR_OK : gr_error_status();
+    return s;
 }
 
 /* Halves what the cache must hold until it fits. */
@@ -299,7 +309,8 @@ const gr_verb gr_verb_plan_generate = {
         "Takes the flags of gradus generate and runs nothing; of MODEL only config.json and the tokenizer are read. "
         "The cache is for the prompt and -n new tokens, of each text made at once (16 at most); without a prompt for "
         "the "
-        "model's whole context.",
+        "model's whole context. A step is one more token of each text, with the cache full; a product of matrices is "
+        "2MNK FLOP.",
     .flags = gr_generate_flag_table,
     .common = GR_WITH_ADAPTER | GR_WITH_DEVICE | GR_WITH_SEED | GR_WITH_JSON,
     .examples = {{"with the cache of a full context", "gradus plan generate model"},

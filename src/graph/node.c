@@ -150,6 +150,12 @@ static bool may_have(const gr_op *op, gr_dtype d)
 static gr_status check_inputs(const gr_tensor *node)
 {
     const gr_op *op = node->op;
+    for (size_t i = 0; i < sizeof op->reserved / sizeof *op->reserved; i++)
+        if (op->reserved[i])
+            return gr_fail(GR_ERR_UNSUPPORTED,
+                           "%s: its record asks for what a newer version of the library can do\nuse that version, this "
+                           "is " GR_VERSION,
+                           op->name);
     if (node->n_in > op->inputs)
         return gr_op_fail(node, "takes at most %d inputs, got %d", op->inputs, node->n_in);
     for (int i = 0; i < op->inputs; i++) {

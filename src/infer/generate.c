@@ -200,6 +200,18 @@ gr_memory gr_generator_memory(gr_generator *g)
     return all.arena > one.arena ? all : one;
 }
 
+gr_status gr_generator_cost(gr_generator *g, gr_cost *out)
+{
+    if (gr_lacks(g, "gr_generator_cost: generator") || gr_lacks(out, "gr_generator_cost: out"))
+        return GR_ERR_ARGUMENT;
+    if (g->batch > 1) {
+        gr_status s = compile(g, &g->all, g->batch, 1);
+        return s == GR_OK ? gr_program_cost(g->all.program, out) : s;
+    }
+    forward_program *one = reader(g, 1);
+    return one ? gr_program_cost(one->program, out) : gr_error_status();
+}
+
 /* ---- reading ------------------------------------------------------------------------------------------------ */
 
 /* No row of the cache holds a token: positions of -1. */

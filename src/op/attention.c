@@ -309,6 +309,34 @@ static bool sample_attention_grad(int i, gr_sample *s)
     return true;
 }
 
+/* Pairs of a query and a key that it may see, as far as shapes tell: with positions of their own, all. */
+static double visible_pairs(const gr_tensor *node)
+{
+    const gr_attention_attr *a = node->attr;
+    dims n = dims_of(node);
+    bool ordered = a->causal && !gr_in(node, Q_POS) && !gr_in(node, K_POS);
+    double sum = 0;
+    for (int64_t t = 0; t < n.t; t++) {
+        int64_t seen = ordered ? n.s - n.t + t + 1 : n.s;
+        seen = seen < 0 ? 0 : a->window && seen > a->window ? a->window : seen;
+        sum += (double)seen;
+    }
+    return sum * (double)n.b * (double)n.h;
+}
+
+/* A pair takes part in two products of D, and in a softmax; backwards in five, with six steps between them. */
+static void cost_attention(const gr_tensor *node, double *flops, double *bytes)
+{
+    (void)bytes;
+    *flops = visible_pairs(node) * (4 * (double)dims_of(node).d + 5);
+}
+
+static void cost_attention_grad(const gr_tensor *node, double *flops, double *bytes)
+{
+    (void)bytes;
+    *flops = visible_pairs(node) * (10 * (double)dims_of(node).d + 6);
+}
+
 const gr_op gr_op_attention = {
     .name = "attention",
     .doc = "q [B,T,H,D], k and v [N,S,G,D] of q's dtype or a narrower one, q_pos [B,T], k_pos [N,S], segment [B,T], "
@@ -322,6 +350,7 @@ const gr_op gr_op_attention = {
     .grad = grad_attention,
     .compose = compose_attention,
     .sample = sample_attention,
+    .cost = cost_attention,
 };
 
 const gr_op gr_op_attention_grad = {
@@ -334,6 +363,7 @@ const gr_op gr_op_attention_grad = {
     .infer = infer_attention_grad,
     .compose = compose_attention_grad,
     .sample = sample_attention_grad,
+    .cost = cost_attention_grad,
 };
 
 gr_tensor *gr_attention(gr_tensor *q, gr_tensor *k, gr_tensor *v, const gr_attention_options *o)

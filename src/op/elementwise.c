@@ -333,6 +333,8 @@ gr_tensor *gr_select(gr_tensor *condition, gr_tensor *a, gr_tensor *b)
     return gr_ternary(&gr_op_select, condition, a, b);
 }
 
+GR_FLOPS_EACH(cost_cast, 0)
+
 const gr_op gr_op_cast = {
     .name = "cast",
     .doc = "to another dtype: rounds to nearest even; to integers truncates, saturates, NaN gives 0; to bool x != 0",
@@ -343,6 +345,7 @@ const gr_op gr_op_cast = {
     .infer = infer_cast,
     .grad = grad_cast,
     .sample = sample_cast,
+    .cost = cost_cast,
 };
 
 gr_tensor *gr_cast(gr_tensor *x, gr_dtype dtype)

@@ -103,6 +103,21 @@ static bool sample_embedding(int i, gr_sample *s)
     return i < 3 && sample_gather(i, s);
 }
 
+/* Of the table only the rows that are asked for. */
+static void cost_gather(const gr_tensor *node, double *flops, double *bytes)
+{
+    const gr_spec *index = gr_in(node, 1);
+    (void)flops;
+    *bytes = (double)gr_dtype_size(index->dtype, gr_spec_count(index)) +
+             2 * (double)gr_dtype_size(node->spec.dtype, gr_spec_count(&node->spec));
+}
+
+static void cost_scatter_add(const gr_tensor *node, double *flops, double *bytes)
+{
+    (void)bytes;
+    *flops = (double)gr_spec_count(gr_in(node, 2));
+}
+
 const gr_op gr_op_gather = {
     .name = "gather",
     .doc = "x [N, ..], index [I..]: rows x[index], [I.., ..]; an index outside [0, N) is an error at run time",
@@ -112,6 +127,7 @@ const gr_op gr_op_gather = {
     .infer = infer_gather,
     .grad = grad_gather,
     .sample = sample_gather,
+    .cost = cost_gather,
 };
 
 const gr_op gr_op_scatter_add = {
@@ -122,6 +138,7 @@ const gr_op gr_op_scatter_add = {
     .infer = infer_scatter_add,
     .grad = grad_scatter_add,
     .sample = sample_scatter_add,
+    .cost = cost_scatter_add,
 };
 
 const gr_op gr_op_embedding = {
@@ -134,6 +151,7 @@ const gr_op gr_op_embedding = {
     .grad = grad_gather,
     .compose = compose_embedding,
     .sample = sample_embedding,
+    .cost = cost_gather,
 };
 
 gr_tensor *gr_gather(gr_tensor *x, gr_tensor *index)

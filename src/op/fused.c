@@ -346,6 +346,17 @@ static bool sample_fused(int i, gr_sample *s)
     return true;
 }
 
+/* A cast computes nothing. */
+static void cost_fused(const gr_tensor *node, double *flops, double *bytes)
+{
+    const gr_fused_attr *f = node->attr;
+    const gr_spec shape = gr_spec_make(GR_F32, f->ndim, f->shape);
+    (void)bytes;
+    *flops = 0;
+    for (int i = 0; i < f->n_code; i++)
+        *flops += gr_fused_op(&f->code[i]) == &gr_op_cast ? 0 : (double)gr_spec_count(&shape);
+}
+
 const gr_op gr_op_fused = {
     .name = "fused",
     .doc = "a chain of element-wise ops over broadcast inputs in one pass; up to 4 of its results are outputs, the "
@@ -359,4 +370,5 @@ const gr_op gr_op_fused = {
     .no_grad = "chains are fused after gradients are taken",
     .compose = compose_fused,
     .sample = sample_fused,
+    .cost = cost_fused,
 };

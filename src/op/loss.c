@@ -101,6 +101,10 @@ static bool sample_cross_entropy_grad(int i, gr_sample *s)
     return true;
 }
 
+/* The largest, the difference, e^x and the sum; then of these a difference, e^x and a product. */
+GR_FLOPS_EACH(cost_cross_entropy, 4)
+GR_FLOPS_EACH(cost_cross_entropy_grad, 3)
+
 const gr_op gr_op_cross_entropy_rows = {
     .name = "cross_entropy_rows",
     .doc = "logits [.., V], targets [..]: log-sum-exp minus the target's logit, 0 where ignored, f32 [..]; saves the "
@@ -112,6 +116,7 @@ const gr_op gr_op_cross_entropy_rows = {
     .grad = grad_cross_entropy,
     .compose = compose_cross_entropy,
     .sample = sample_cross_entropy,
+    .cost = cost_cross_entropy,
 };
 
 const gr_op gr_op_cross_entropy_grad = {
@@ -124,6 +129,7 @@ const gr_op gr_op_cross_entropy_grad = {
     .infer = infer_cross_entropy_grad,
     .compose = compose_cross_entropy_grad,
     .sample = sample_cross_entropy_grad,
+    .cost = cost_cross_entropy_grad,
 };
 
 gr_tensor *gr_cross_entropy_rows(gr_tensor *logits, gr_tensor *targets, int64_t ignore_index)
@@ -216,6 +222,9 @@ static bool sample_mean_pair(int i, gr_sample *s)
     return true;
 }
 
+GR_FLOPS_EACH(cost_mse, 3)
+GR_FLOPS_EACH(cost_bce, 8)
+
 const gr_op gr_op_mse = {
     .name = "mse",
     .doc = "mean of (x - y)^2 (torch.nn.MSELoss)",
@@ -225,6 +234,7 @@ const gr_op gr_op_mse = {
     .grad = grad_mse,
     .compose = compose_mse,
     .sample = sample_mean_pair,
+    .cost = cost_mse,
 };
 
 const gr_op gr_op_bce = {
@@ -236,6 +246,7 @@ const gr_op gr_op_bce = {
     .grad = grad_bce,
     .compose = compose_bce,
     .sample = sample_mean_pair,
+    .cost = cost_bce,
 };
 
 gr_tensor *gr_mse(gr_tensor *x, gr_tensor *y)

@@ -113,6 +113,14 @@ static bool sample_matmul(int i, gr_sample *s)
     return true;
 }
 
+static void cost_matmul(const gr_tensor *node, double *flops, double *bytes)
+{
+    const gr_spec *a = gr_in(node, 0);
+    bool transposed = ((const gr_matmul_attr *)node->attr)->transpose_a;
+    (void)bytes;
+    *flops = 2 * (double)gr_spec_count(&node->spec) * (double)a->shape[a->ndim - (transposed ? 2 : 1)];
+}
+
 const gr_op gr_op_matmul = {
     .name = "matmul",
     .doc = "a [.., M, K] times b [.., K, N]: [.., M, N]; either may be stored transposed; leading dims broadcast; f32 "
@@ -124,6 +132,7 @@ const gr_op gr_op_matmul = {
     .infer = infer_matmul,
     .grad = grad_matmul,
     .sample = sample_matmul,
+    .cost = cost_matmul,
 };
 
 /* Rows of a that share one b are one matrix: a single large product, and a weight's gradient without a sum over B. */

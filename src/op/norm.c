@@ -150,6 +150,11 @@ static bool sample_layer_norm_grad(int i, gr_sample *s)
     return true;
 }
 
+/* Two sums with a difference and a square, then rstd, weight and bias. */
+GR_FLOPS_EACH(cost_layer_norm, node->n_in > 2 && node->in[2] ? 7 : 6)
+/* As the formulas above go: n 2, g 1, two means 3, dx 4, the sums over rows 3. */
+GR_FLOPS_EACH(cost_layer_norm_grad, 13)
+
 const gr_op gr_op_layer_norm = {
     .name = "layer_norm",
     .doc = "x [.., C], weight [C], bias [C] or none: (x - mean) rstd weight + bias, rstd = 1/sqrt(var + eps), var "
@@ -162,6 +167,7 @@ const gr_op gr_op_layer_norm = {
     .grad = grad_layer_norm,
     .compose = compose_layer_norm,
     .sample = sample_layer_norm,
+    .cost = cost_layer_norm,
 };
 
 const gr_op gr_op_layer_norm_grad = {
@@ -172,6 +178,7 @@ const gr_op gr_op_layer_norm_grad = {
     .infer = infer_layer_norm_grad,
     .compose = compose_layer_norm_grad,
     .sample = sample_layer_norm_grad,
+    .cost = cost_layer_norm_grad,
 };
 
 gr_tensor *gr_layer_norm(gr_tensor *x, gr_tensor *weight, gr_tensor *bias, float eps)
@@ -263,6 +270,9 @@ static bool sample_rms_norm_grad(int i, gr_sample *s)
     return true;
 }
 
+GR_FLOPS_EACH(cost_rms_norm, 4)
+GR_FLOPS_EACH(cost_rms_norm_grad, 9)
+
 const gr_op gr_op_rms_norm = {
     .name = "rms_norm",
     .doc = "x [.., C], weight [C]: x rstd weight, rstd = 1/sqrt(mean(x^2) + eps) (Zhang & Sennrich 2019); saves rstd "
@@ -274,6 +284,7 @@ const gr_op gr_op_rms_norm = {
     .grad = grad_rms_norm,
     .compose = compose_rms_norm,
     .sample = sample_rms_norm,
+    .cost = cost_rms_norm,
 };
 
 const gr_op gr_op_rms_norm_grad = {
@@ -284,6 +295,7 @@ const gr_op gr_op_rms_norm_grad = {
     .infer = infer_rms_norm_grad,
     .compose = compose_rms_norm_grad,
     .sample = sample_rms_norm_grad,
+    .cost = cost_rms_norm_grad,
 };
 
 gr_tensor *gr_rms_norm(gr_tensor *x, gr_tensor *weight, float eps)

@@ -48,6 +48,18 @@ gr_tensor *gr_unsqueeze(gr_tensor *x, int axis);
 /* GR_OK when t is not NULL, else the graph's failure: the end of a gradient rule or composition. */
 gr_status gr_built(const gr_tensor *node, const gr_tensor *t);
 
+/* ---- cost ---- */
+
+/* What a call of the node's op costs; nothing for a view, and for what has no kernel. */
+void gr_op_cost(const gr_tensor *node, double *flops, double *bytes);
+/* A gr_op.cost of so many FLOPs for every element of input 0. */
+#define GR_FLOPS_EACH(name, each)                                                                                      \
+    static void name(const gr_tensor *node, double *flops, double *bytes)                                              \
+    {                                                                                                                  \
+        (void)bytes;                                                                                                   \
+        *flops = (each) * (double)gr_spec_count(gr_in(node, 0));                                                       \
+    }
+
 /* ---- samples: input k of a sample call ---- */
 
 void gr_sample_float(gr_sample *s, double low, double high, int ndim, const int64_t *shape);

@@ -100,6 +100,8 @@ static bool sample_reduce(int i, gr_sample *s)
     return true;
 }
 
+GR_FLOPS_EACH(cost_reduce, 1)
+
 const gr_op gr_op_sum = {
     .name = "sum",
     .doc = "sum over the axes; accumulates in f32 (f64 for f64)",
@@ -109,6 +111,7 @@ const gr_op gr_op_sum = {
     .infer = infer_reduce,
     .grad = grad_sum,
     .sample = sample_reduce,
+    .cost = cost_reduce,
 };
 
 const gr_op gr_op_mean = {
@@ -121,6 +124,7 @@ const gr_op gr_op_mean = {
     .grad = grad_mean,
     .compose = compose_mean,
     .sample = sample_reduce,
+    .cost = cost_reduce,
 };
 
 const gr_op gr_op_reduce_max = {
@@ -132,6 +136,7 @@ const gr_op gr_op_reduce_max = {
     .infer = infer_max,
     .grad = grad_max,
     .sample = sample_reduce,
+    .cost = cost_reduce,
 };
 
 static gr_tensor *reduce(const gr_op *op, gr_tensor *x, unsigned axes, bool keep)
@@ -186,6 +191,7 @@ const gr_op gr_op_argmax = {
     .infer = infer_argmax,
     .no_grad = "an index is constant almost everywhere",
     .sample = sample_argmax,
+    .cost = cost_reduce,
 };
 
 gr_tensor *gr_argmax(gr_tensor *x)
@@ -231,6 +237,14 @@ static bool sample_global_norm(int i, gr_sample *s)
     return true;
 }
 
+/* A square and a sum for every element of every tensor. */
+static void cost_global_norm(const gr_tensor *node, double *flops, double *bytes)
+{
+    (void)bytes;
+    for (int i = 0; i < node->n_in; i++)
+        *flops += node->in[i] ? 2 * (double)gr_spec_count(&node->in[i]->spec) : 0;
+}
+
 const gr_op gr_op_global_norm = {
     .name = "global_norm",
     .doc = "sqrt of the sum of squares of all elements of all inputs, f32 [] (torch.nn.utils.get_total_norm)",
@@ -240,6 +254,7 @@ const gr_op gr_op_global_norm = {
     .infer = infer_global_norm,
     .compose = compose_global_norm,
     .sample = sample_global_norm,
+    .cost = cost_global_norm,
 };
 
 /* More tensors than a node takes, or groups of them: the norm of the groups' norms is the norm of all. */

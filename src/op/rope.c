@@ -97,6 +97,14 @@ static bool sample_rope(int i, gr_sample *s)
     return true;
 }
 
+/* Of a pair that turns, four products and two sums. */
+static void cost_rope(const gr_tensor *node, double *flops, double *bytes)
+{
+    const gr_spec *x = gr_in(node, 0), *pairs = gr_in(node, 2);
+    (void)bytes;
+    *flops = x->shape[3] ? 6.0 * (double)pairs->shape[pairs->ndim - 1] * (double)(gr_spec_count(x) / x->shape[3]) : 0;
+}
+
 const gr_op gr_op_rope = {
     .name = "rope",
     .doc =
@@ -109,6 +117,7 @@ const gr_op gr_op_rope = {
     .grad = grad_rope,
     .compose = compose_rope,
     .sample = sample_rope,
+    .cost = cost_rope,
 };
 
 gr_tensor *gr_rope(gr_tensor *x, gr_tensor *positions, gr_tensor *inv_freq, bool interleaved, float scale)

@@ -100,6 +100,10 @@ static bool sample_log_softmax_grad(int i, gr_sample *s)
     return true;
 }
 
+/* The largest, the difference, e^x, the sum, and the quotient or a second difference; backwards a product less. */
+GR_FLOPS_EACH(cost_rows, 5)
+GR_FLOPS_EACH(cost_rows_grad, 4)
+
 const gr_op gr_op_softmax = {
     .name = "softmax",
     .doc = "e^x / sum of e^x along the last dim",
@@ -109,6 +113,7 @@ const gr_op gr_op_softmax = {
     .grad = grad_softmax,
     .compose = compose_softmax,
     .sample = sample_rows,
+    .cost = cost_rows,
 };
 
 const gr_op gr_op_softmax_grad = {
@@ -119,6 +124,7 @@ const gr_op gr_op_softmax_grad = {
     .infer = infer_rows_grad,
     .compose = compose_softmax_grad,
     .sample = sample_softmax_grad,
+    .cost = cost_rows_grad,
 };
 
 const gr_op gr_op_log_softmax = {
@@ -130,6 +136,7 @@ const gr_op gr_op_log_softmax = {
     .grad = grad_log_softmax,
     .compose = compose_log_softmax,
     .sample = sample_rows,
+    .cost = cost_rows,
 };
 
 const gr_op gr_op_log_softmax_grad = {
@@ -140,6 +147,7 @@ const gr_op gr_op_log_softmax_grad = {
     .infer = infer_rows_grad,
     .compose = compose_log_softmax_grad,
     .sample = sample_log_softmax_grad,
+    .cost = cost_rows_grad,
 };
 
 gr_tensor *gr_softmax(gr_tensor *x)

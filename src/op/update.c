@@ -64,6 +64,16 @@ static bool sample_write_rows(int i, gr_sample *s)
 
 #define EFFECT_HAS_NO_GRADIENT "an effect is not differentiated"
 
+/* What is there before is not read. */
+static void cost_assign(const gr_tensor *node, double *flops, double *bytes)
+{
+    const gr_spec *value = gr_in(node, 1);
+    (void)flops;
+    *bytes = 2 * (double)gr_dtype_size(value->dtype, gr_spec_count(value));
+}
+
+GR_FLOPS_EACH(cost_assign_add, 1)
+
 const gr_op gr_op_assign = {
     .name = "assign",
     .doc = "param = value",
@@ -74,6 +84,7 @@ const gr_op gr_op_assign = {
     .infer = infer_assign,
     .no_grad = EFFECT_HAS_NO_GRADIENT,
     .sample = sample_assign,
+    .cost = cost_assign,
 };
 
 const gr_op gr_op_assign_add = {
@@ -86,6 +97,7 @@ const gr_op gr_op_assign_add = {
     .infer = infer_assign,
     .no_grad = EFFECT_HAS_NO_GRADIENT,
     .sample = sample_assign,
+    .cost = cost_assign_add,
 };
 
 const gr_op gr_op_write_rows = {
@@ -101,6 +113,7 @@ const gr_op gr_op_write_rows = {
     .infer = infer_write_rows,
     .no_grad = EFFECT_HAS_NO_GRADIENT,
     .sample = sample_write_rows,
+    .cost = cost_assign,
 };
 
 gr_tensor *gr_assign(gr_tensor *param, gr_tensor *value)
@@ -195,6 +208,10 @@ static bool sample_sgd(int i, gr_sample *s)
     return true;
 }
 
+/* With all that they may be asked for: clipping 1, decay 2, momentum 2, the step 2; AdamW's moments take 7, its step 7. */
+GR_FLOPS_EACH(cost_sgd, 7)
+GR_FLOPS_EACH(cost_adamw, 15)
+
 const gr_op gr_op_sgd = {
     .name = "sgd",
     .doc = "param, grad, velocity, lr, grad_scale: g = grad grad_scale + weight_decay param; velocity = momentum "
@@ -209,6 +226,7 @@ const gr_op gr_op_sgd = {
     .no_grad = EFFECT_HAS_NO_GRADIENT,
     .compose = compose_sgd,
     .sample = sample_sgd,
+    .cost = cost_sgd,
 };
 
 gr_tensor *gr_sgd(gr_tensor *param, gr_tensor *grad, gr_tensor *velocity, gr_tensor *lr, gr_tensor *grad_scale,
@@ -297,6 +315,7 @@ const gr_op gr_op_adamw = {
     .no_grad = EFFECT_HAS_NO_GRADIENT,
     .compose = compose_adamw,
     .sample = sample_adamw,
+    .cost = cost_adamw,
 };
 
 gr_tensor *gr_adamw(gr_tensor *param, gr_tensor *grad, gr_tensor *m, gr_tensor *v, gr_tensor *lr, gr_tensor *step,

@@ -526,3 +526,17 @@ gr_memory gr_program_memory(const gr_program *p)
         return (gr_memory){0};
     return p->memory;
 }
+
+gr_status gr_program_cost(const gr_program *p, gr_cost *out)
+{
+    if (gr_lacks(p, "gr_program_cost: program") || gr_lacks(out, "gr_program_cost: out"))
+        return GR_ERR_ARGUMENT;
+    gr_cost sum = {.calls = p->code.n};
+    for (int i = 0; i < p->code.n; i++) {
+        double flops, bytes;
+        gr_op_cost(p->code.steps[i].call.node, &flops, &bytes);
+        sum.flops += flops;
+        sum.bytes += bytes;
+    }
+    return gr_give_sized(out, &sum, sizeof sum, "gr_program_cost: out");
+}

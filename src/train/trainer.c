@@ -3,6 +3,7 @@
 #include "train/trainer.h"
 
 #include "base/mem.h"
+#include "base/sized.h"
 #include "base/philox.h"
 #include "program/program.h"
 #include "graph/graph.h"
@@ -286,6 +287,21 @@ gr_memory gr_trainer_memory(const gr_trainer *t)
             m.weights + m.gradients + m.optimizer + m.cache + m.peak_activations + m.peak_gradients + m.peak_scratch;
     }
     return m;
+}
+
+gr_status gr_trainer_cost(const gr_trainer *t, gr_cost *out)
+{
+    if (gr_lacks(t, "gr_trainer_cost: trainer") || gr_lacks(out, "gr_trainer_cost: out"))
+        return GR_ERR_ARGUMENT;
+    gr_cost step = GR_INIT(gr_cost), update = GR_INIT(gr_cost);
+    double times = (double)t->options.accumulate;
+    gr_status s = gr_program_cost(t->step, &step);
+    if (s == GR_OK && t->update)
+        s = gr_program_cost(t->update, &update);
+    update.flops += step.flops * times;
+    update.bytes += step.bytes * times;
+    update.calls += step.calls * t->options.accumulate;
+    return s == GR_OK ? gr_give_sized(out, &update, sizeof update, "gr_trainer_cost: out") : s;
 }
 
 /* ---- stepping ----------------------------------------------------------------------------------------------- */
