@@ -126,15 +126,16 @@ TEST(single_ops)
 {
     gr_graph *g = gr_graph_new();
     gr_tensor *x = gr_input(g, "x", GR_F32, 2, (int64_t[]){6, 4}), *row = gr_input(g, "row", GR_F32, 1, (int64_t[]){4});
-    gr_tensor *ids = gr_input(g, "ids", GR_I64, 1, (int64_t[]){3}), *half = gr_input(g, "h", GR_F16, 2, (int64_t[]){5, 4});
+    gr_tensor *ids = gr_input(g, "ids", GR_I64, 1, (int64_t[]){3}),
+              *half = gr_input(g, "h", GR_F16, 2, (int64_t[]){5, 4});
     check_cost(x, 0, 0);
     check_cost(gr_permute(x, (int[]){1, 0}), 0, 0);
-    check_cost(gr_add(x, x), 24, 2 * 96);                                  /* one operand, read once */
+    check_cost(gr_add(x, x), 24, 2 * 96);                                         /* one operand, read once */
     check_cost(gr_add(x, gr_expand(row, 2, (int64_t[]){6, 4})), 24, 2 * 96 + 16); /* what is broadcast is small */
     check_cost(gr_cast(x, GR_F16), 0, 96 + 48);
     check_cost(gr_matmul(x, half, false, true), 2 * 6 * 5 * 4, 96 + 40 + 120);
     check_cost(gr_matmul(x, gr_reshape(row, 2, (int64_t[]){1, 4}), false, true), 2 * 6 * 4, 96 + 16 + 24);
-    check_cost(gr_embedding(x, ids), 0, 24 + 2 * 48);                      /* three rows of the table, not all */
+    check_cost(gr_embedding(x, ids), 0, 24 + 2 * 48); /* three rows of the table, not all */
     check_cost(gr_softmax(x), 5 * 24, 2 * 96);
     check_cost(gr_sum(x, 1, false), 24, 96 + 16);
     gr_graph_free(g);

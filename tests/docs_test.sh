@@ -19,15 +19,18 @@ awk -v work="$work" '
     }
     /^<!-- from .* -->$/ { file = $3; next }
     /^<!-- runs -->$/ { file = "runs"; next }
+    /^<!-- (file|end of|in) .* -->$/ { file = "followed"; next }
     /^```c$/ { inside = 1; start = FNR; code = ""; if (file == "") print FILENAME ":" start ": code from nowhere"; next }
     /^```$/ && inside {
         inside = 0
         if (file == "runs") printf "%s", code > (work "/readme.c")
+        else if (file == "followed") { printf "%s", code > (work "/followed.c"); followed[FILENAME] = 1 }
         else if (file != "") check()
         file = ""
     }
     inside { code = code $0 "\n" }
-    END { if (blocks < 10) print "only " blocks " quotations found: the marks have changed" }' $docs >"$work/quotes"
+    END { for (page in followed) print page > (work "/pages")
+        if (blocks < 10) print "only " blocks " quotations found: the marks have changed" }' $docs >"$work/quotes"
 while read -r line; do fail "$line"; done <"$work/quotes"
 
 # `path/file.c:name` is something that stands in the file.
@@ -38,8 +41,13 @@ while IFS=: read -r doc line file name; do
     grep -qsw -e "$name" "$file" || fail "$doc:$line: no $name in $file"
 done <"$work/places"
 
-# Every gr_ name is one of the code.
-cat $(find include src -name '*.[ch]') | grep -ow 'gr_[a-z0-9_]*' | sort -u >"$work/known"
+# Pages to be followed are.
+while read -r page; do
+    grep -q "^follow $page$" tests/*.sh || fail "$page: no test follows it"
+done <"$work/pages"
+
+# Every gr_ name is one of the code, or of what a page adds.
+cat $(find include src -name '*.[ch]') "$work/followed.c" | grep -ow 'gr_[a-z0-9_]*' | sort -u >"$work/known"
 for doc in $docs; do
     grep -ow 'gr_[a-z0-9_]*[a-z0-9]' "$doc" | sort -u | comm -23 - "$work/known" | while read -r name; do
         fail "$doc: there is no $name"

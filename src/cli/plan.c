@@ -34,7 +34,11 @@ static bool fits(const plan *p)
 /* `other`: bytes that no program of the device knows of. They, the process itself and what alignment costs are scratch. */
 static plan plan_of(const gr_memory *m, size_t other)
 {
-    plan p = {.step = GR_INIT(gr_cost), .weights = m->weights, .optimizer = m->optimizer, .activations = m->peak_activations, .cache = m->cache};
+    plan p = {.step = GR_INIT(gr_cost),
+              .weights = m->weights,
+              .optimizer = m->optimizer,
+              .activations = m->peak_activations,
+              .cache = m->cache};
     p.gradients = m->gradients + m->peak_gradients;
     size_t process = gr_memory_process(), available = gr_memory_available();
     p.scratch = m->peak_scratch + other + process + code_bytes;
@@ -186,7 +190,8 @@ const gr_verb gr_verb_plan_train = {
     .positional = "[DATA...]",
     .about =
         "Takes the flags of gradus train and runs nothing. Peak memory by kind, and whether it is free; if not, what "
-        "to change. Scratch is what kernels work in, batches, the tokens of DATA and the program itself. Of a step also "
+        "to change. Scratch is what kernels work in, batches, the tokens of DATA and the program itself. Of a step "
+        "also "
         "what it computes (a product of matrices is 2MNK FLOP, a function 1 an element) and the bytes its kernels read "
         "and write. DATA may be "
         "left out: then the tokens are not counted, and --tokenizer char, whose vocabulary they are, is not possible.",

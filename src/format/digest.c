@@ -30,7 +30,7 @@ static void add_tensors(gr_digest *d, const work *w)
         const gr_weight *t = gr_weights_entry(w->weights, i);
         uint64_t words[6 + GR_MAX_DIMS] = {d->checksum, gr_checksum(t->name, strlen(t->name)), w->sums[i], t->bytes};
         words[4] = (uint64_t)t->dtype;
-        words[5] = t->stored ? gr_checksum(t->stored->safetensors, strlen(t->stored->safetensors)) : 0;
+        words[5] = t->stored ? gr_checksum(t->stored->name, strlen(t->stored->name)) : 0;
         for (int k = 0; k < t->ndim; k++)
             words[6 + k] = (uint64_t)t->shape[k];
         d->checksum = gr_checksum_words(words, sizeof words / sizeof *words);

@@ -98,7 +98,7 @@ static void stored_size(gr_json v, const gr_weight *t, size_t *bytes)
         gr_json_fail(v, "the product of the dims overflows\nthe file is damaged; fetch it again");
     else if (total % 8 && !empty)
         gr_json_fail(v, "%zu bits of %s are no whole bytes\nthe file is damaged; fetch it again", total,
-                     t->stored->safetensors);
+                     t->stored->name);
     *bytes = empty ? 0 : total / 8;
 }
 

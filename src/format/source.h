@@ -7,7 +7,7 @@
 
 /* A dtype that files have and no tensor here: 8-bit floats, and integers of other widths. */
 typedef struct gr_stored_dtype {
-    const char *safetensors; /* "F8_E4M3" */
+    const char *name; /* "F8_E4M3" */
     int bits;
     void (*to_f32)(const void *src, float *to, size_t n); /* NULL: is not turned into numbers */
 } gr_stored_dtype;

@@ -54,7 +54,7 @@ const gr_stored_dtype *gr_stored_dtype_find(const char *name)
         {"F6_E3M2", 6, NULL},         {"F4", 4, NULL},
     };
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
-        if (strcmp(all[i].safetensors, name) == 0)
+        if (strcmp(all[i].name, name) == 0)
             return &all[i];
     return NULL;
 }
@@ -74,7 +74,7 @@ size_t gr_weight_values(const gr_weight *t)
 
 const char *gr_weight_dtype_name(const gr_weight *t)
 {
-    return t->stored ? t->stored->safetensors : gr_dtype_name(t->dtype);
+    return t->stored ? t->stored->name : gr_dtype_name(t->dtype);
 }
 
 void gr_weight_to_f32(const gr_weight *t, float *to)

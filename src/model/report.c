@@ -129,10 +129,10 @@ static void put_dtype(gr_json dtypes, const char *name, int64_t tensors, int64_t
 /* One more of a dtype that only files have. */
 static void count_stored(gr_json dtypes, const gr_weight *t)
 {
-    gr_json before = gr_json_get(dtypes, t->stored->safetensors);
+    gr_json before = gr_json_get(dtypes, gr_weight_dtype_name(t));
     int64_t tensors = gr_json_int(before, "tensors", 0, 0, INT64_MAX),
             bytes = gr_json_int(before, "bytes", 0, 0, INT64_MAX);
-    put_dtype(dtypes, t->stored->safetensors, tensors + 1, bytes + (int64_t)t->bytes);
+    put_dtype(dtypes, gr_weight_dtype_name(t), tensors + 1, bytes + (int64_t)t->bytes);
 }
 
 /* Tensors and bytes of each dtype. */
