@@ -1,3 +1,4 @@
+/* What runs a node, asked of the device; and what of a program it has no kernel of its own for. */
 #include "program/how.h"
 
 #include "base/log.h"
