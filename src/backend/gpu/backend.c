@@ -40,7 +40,10 @@ static void close_device(gr_device *d)
 }
 
 /* One a family of ops; the first line that fits is taken. */
-static const gr_kernel *const tables[] = {gr_gpu_source_kernels, gr_gpu_layout_kernels};
+static const gr_kernel *const tables[] = {gr_gpu_source_kernels, gr_gpu_layout_kernels,    gr_gpu_matmul_kernels,
+                                          gr_gpu_reduce_kernels, gr_gpu_softmax_kernels,   gr_gpu_norm_kernels,
+                                          gr_gpu_rope_kernels,   gr_gpu_attention_kernels, gr_gpu_embed_kernels,
+                                          gr_gpu_loss_kernels,   gr_gpu_update_kernels};
 
 static const gr_kernel *find(const gr_device *d, const gr_tensor *node)
 {

@@ -228,6 +228,17 @@ void gr_launch_operand(gr_launch *l, const gr_operand *o)
     gr_launch_address(l, gr_gpu_address(o));
 }
 
+void gr_launch_operands(gr_launch *l, const gr_operand *o, int n)
+{
+    for (int i = 0; i < n; i++)
+        gr_launch_operand(l, &o[i]);
+}
+
+void gr_launch_optional(gr_launch *l, const gr_call *call, int input)
+{
+    gr_launch_address(l, gr_gpu_has(call, input) ? gr_gpu_address(&call->in[input]) : 0);
+}
+
 void gr_launch_scratch(gr_launch *l, const gr_call *call, size_t offset)
 {
     gr_launch_address(l, call->scratch_address + offset);
@@ -253,6 +264,18 @@ void gr_launch_dims(gr_launch *l, int n, const int64_t *v)
     gr_gpu_dims *d = &add_arg(l, sizeof *d)->value.dims;
     for (int i = 0; i < GR_MAX_DIMS; i++)
         d->v[i] = i < n ? v[i] : 0;
+}
+
+void gr_launch_values(gr_launch *l, int n, const int64_t *v, bool wide)
+{
+    for (int i = 0; i < n; i++)
+        (wide ? gr_launch_long : gr_launch_int)(l, v[i]);
+}
+
+void gr_launch_reals(gr_launch *l, int n, const double *v)
+{
+    for (int i = 0; i < n; i++)
+        gr_launch_float(l, v[i]);
 }
 
 void gr_launch_fault(gr_launch *l)

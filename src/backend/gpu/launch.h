@@ -60,6 +60,8 @@ void gr_launch_define(gr_launch *l, const char *name, int64_t value);
 void gr_launch_word(gr_launch *l, const char *name, gr_dtype d); /* w1 w2 w4 w8: what is moved and not looked at */
 /* Arguments. An operand that was left out gives a pointer that must not be used: pass a constant that says so. */
 void gr_launch_operand(gr_launch *l, const gr_operand *o);
+void gr_launch_operands(gr_launch *l, const gr_operand *o, int n);
+void gr_launch_optional(gr_launch *l, const gr_call *call, int input); /* an input that may be left out */
 void gr_launch_address(gr_launch *l, uint64_t address);
 void gr_launch_scratch(gr_launch *l, const gr_call *call, size_t offset);
 void gr_launch_int(gr_launch *l, int64_t value);
@@ -67,6 +69,17 @@ void gr_launch_long(gr_launch *l, int64_t value);
 void gr_launch_float(gr_launch *l, double value);
 void gr_launch_dims(gr_launch *l, int n, const int64_t *v); /* the rest is 0 */
 void gr_launch_fault(gr_launch *l);
+/* Several values one behind the other: gr_launch_longs(&l, rows, n); */
+void gr_launch_values(gr_launch *l, int n, const int64_t *v, bool wide);
+void gr_launch_reals(gr_launch *l, int n, const double *v);
+#define GR_LAUNCH_COUNT(type, ...)                                                                                     \
+    (int)(sizeof((type[]){__VA_ARGS__}) / sizeof(type)), (const type[])                                                \
+    {                                                                                                                  \
+        __VA_ARGS__                                                                                                    \
+    }
+#define gr_launch_longs(l, ...) gr_launch_values(l, GR_LAUNCH_COUNT(int64_t, __VA_ARGS__), true)
+#define gr_launch_ints(l, ...) gr_launch_values(l, GR_LAUNCH_COUNT(int64_t, __VA_ARGS__), false)
+#define gr_launch_floats(l, ...) gr_launch_reals(l, GR_LAUNCH_COUNT(double, __VA_ARGS__))
 /* The end: appends the launch. groups: work that one group does, or items: that one item does; there may be fewer than
  * that, kernels loop. With none nothing is launched. */
 gr_status gr_launch_groups(gr_launch *l, int64_t groups);
@@ -86,6 +99,21 @@ bool gr_gpu_any(const gr_device *d, const gr_tensor *node);
 static inline uint64_t gr_gpu_address(const gr_operand *o)
 {
     return o->address;
+}
+
+/* Was input i given? */
+static inline bool gr_gpu_has(const gr_call *call, int i)
+{
+    return i < call->n_in && gr_gpu_address(&call->in[i]);
+}
+
+/* Rows of the last dim. */
+static inline int64_t gr_gpu_rows(const gr_operand *o)
+{
+    int64_t n = 1;
+    for (int i = 0; i < o->ndim - 1; i++)
+        n *= o->shape[i];
+    return n;
 }
 
 #endif
