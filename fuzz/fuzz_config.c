@@ -4,7 +4,7 @@
 
 #include "base/mem.h"
 #include "base/json.h"
-#include "model/model.h"
+#include "model/arch/list.h"
 
 /* Asks every value for every type, as a reader with wrong expectations would. */
 static void walk(gr_json v)

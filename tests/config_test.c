@@ -4,7 +4,8 @@
 
 #include "base/json.h"
 #include "format/safetensors.h"
-#include "model/nn.h"
+#include "model/arch/list.h"
+#include "model/layers/nn.h"
 
 /* ---- reading ------------------------------------------------------------------------------------------------- */
 

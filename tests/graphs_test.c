@@ -4,7 +4,7 @@
 
 #include "base/json.h"
 #include "format/safetensors.h"
-#include "model/model.h"
+#include "model/arch/list.h"
 #include "op/op.h"
 #include "program/program.h"
 

@@ -1,5 +1,5 @@
 /* Model directories as they are found: what is read as it is meant, and what is refused by name. */
-#include "model/save.h"
+#include "model/files/save.h"
 #include "tiny.h"
 
 #include <sys/stat.h>

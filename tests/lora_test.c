@@ -3,7 +3,7 @@
 #include "tiny.h"
 
 #include "format/safetensors.h"
-#include "model/archs.h"
+#include "model/arch/list.h"
 
 enum { MOST = 64, MOST_STEPS = 32 };
 

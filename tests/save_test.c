@@ -1,6 +1,6 @@
 /* Saving models: what comes out loads as what went in, and what goes wrong leaves nothing behind. */
 #include "base/dtype.h"
-#include "model/save.h"
+#include "model/files/save.h"
 #include "tiny.h"
 
 #include <signal.h>

@@ -9,7 +9,8 @@ BEGIN {
     for (i = 1; i <= count; i++)
         order[list[i]] = i
     # Folders within a room, in order; files that lie beside them include any.
-    count = split("text/unicode text/vocab text/stages text/files text/train", list, " ")
+    count = split("text/unicode text/vocab text/stages text/files text/train " \
+                  "model/layers model/arch model/files model/adapter", list, " ")
     for (i = 1; i <= count; i++)
         stratum[list[i]] = i
     calls = "exit|_exit|_Exit|quick_exit|abort|assert|printf|fprintf|vprintf|vfprintf|puts|fputs|putchar|perror|getenv|secure_getenv"

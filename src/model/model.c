@@ -1,5 +1,5 @@
 /* Models: made from a config.json, initialized or loaded, and built into graphs. */
-#include "model/adapter.h"
+#include "model/adapter/adapter.h"
 
 #include "backend/backend.h"
 #include "base/dtype.h"

@@ -3,7 +3,7 @@
 #include "base/file.h"
 #include "base/mem.h"
 #include "format/checkpoint.h"
-#include "model/model.h"
+#include "model/layers/model.h"
 #include "text/tokenizer.h"
 
 #include <string.h>

@@ -6,8 +6,8 @@
 #include "base/machine.h"
 #include "base/mem.h"
 #include "train/run_dir.h"
-#include "model/adapter.h"
-#include "model/save.h"
+#include "model/adapter/adapter.h"
+#include "model/files/save.h"
 #include "train/data.h"
 #include "train/plot.h"
 

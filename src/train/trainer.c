@@ -7,7 +7,7 @@
 #include "base/philox.h"
 #include "program/program.h"
 #include "graph/graph.h"
-#include "model/adapter.h"
+#include "model/adapter/adapter.h"
 
 #include <math.h>
 #include <stdio.h>

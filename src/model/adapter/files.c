@@ -1,0 +1,263 @@
+/* An adapter's files, as peft writes and reads them. */
+#include "model/adapter/adapter.h"
+
+#include "base/dtype.h"
+#include "base/file.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "format/store_tensors.h"
+#include "program/store.h"
+
+#include <stdio.h>
+#include <string.h>
+
+enum { MOST_CONFIG = 1 << 24 };
+
+/* ---- adapter_model.safetensors ------------------------------------------------------------------------------ */
+
+static gr_status check_shape(const gr_entry *e, const gr_weight *t)
+{
+    char have[160], want[160];
+    gr_spec is = {.dtype = t->dtype, .ndim = t->ndim}, must = {.dtype = e->dtype, .ndim = e->ndim};
+    memcpy(is.shape, t->shape, sizeof is.shape);
+    memcpy(must.shape, e->shape, sizeof must.shape);
+    if (!gr_spec_same_shape(&is, &must) || !gr_weight_is_number(t))
+        return gr_fail(GR_ERR_FILE,
+                       "tensor \"%s\" is %s, the config and the model ask for %s\nadapter and model do not belong "
+                       "together: give the model that it was trained on",
+                       t->name, gr_spec_text(&is, have, sizeof have), gr_spec_text(&must, want, sizeof want));
+    return GR_OK;
+}
+
+static gr_status load_tensor(gr_store *store, const gr_entry *e, const gr_weight *t)
+{
+    gr_status s = check_shape(e, t);
+    if (s != GR_OK)
+        return s;
+    float *wide = gr_alloc(e->bytes);
+    if (!wide)
+        return GR_ERR_MEMORY;
+    gr_weight_to_f32(t, wide);
+    s = gr_store_write(store, e->name, wide, e->bytes);
+    gr_free(wide);
+    return s;
+}
+
+/* The model's tensor that one of an adapter's file is: peft puts embeddings of the base beside adapters of them, as
+ * MODULE.weight, or MODULE.base_layer.weight where they are wrapped. -1: none. */
+static int base_tensor(const gr_model *m, const char *name)
+{
+    static const char *const wraps[] = {".base_layer.", ".token_adapter.base_layer."};
+    static const char prefix[] = GR_ADAPTER_PREFIX;
+    size_t skip = sizeof prefix - 1;
+    char plain[256];
+    if (strncmp(name, prefix, skip) != 0 || strlen(name) - skip >= sizeof plain)
+        return -1;
+    strcpy(plain, name + skip);
+    for (int i = 0; i < 2; i++) {
+        char *at = strstr(plain, wraps[i]);
+        if (at && (i == 1 || !strstr(plain, wraps[1])))
+            memmove(at + 1, at + strlen(wraps[i]), strlen(at + strlen(wraps[i])) + 1);
+    }
+    const gr_adapter *a = m->adapter;
+    for (size_t i = 0; i < a->n_notes; i++) {
+        size_t n = strlen(a->notes[i].module);
+        if (strncmp(plain, a->notes[i].module, n) == 0 && plain[n] == '.')
+            return strcmp(plain + n, ".weight") == 0 ? a->notes[i].weight
+                   : strcmp(plain + n, ".bias") == 0 ? a->notes[i].bias
+                                                     : -1;
+    }
+    return -1;
+}
+
+static gr_status note_replaced(gr_adapter *a, int index, const char *name)
+{
+    gr_status s = gr_grow(&a->replaced, &a->replaced_capacity, a->n_replaced + 1, sizeof *a->replaced);
+    char *copy = s == GR_OK ? gr_strdup(name) : NULL;
+    if (copy)
+        a->replaced[a->n_replaced++] = (gr_replaced){index, copy};
+    return copy ? GR_OK : GR_ERR_MEMORY;
+}
+
+/* Writes t's values, rounded to the tensor's dtype, unless they are there already. `wide` and `have` are room. */
+static gr_status replace_values(gr_model *m, int index, const gr_entry *e, const gr_weight *t, float *wide, void *have)
+{
+    const gr_dtype_info *d = gr_dtype_get(e->dtype);
+    gr_status s = gr_store_read(m->store, e->name, have, e->bytes);
+    if (s != GR_OK)
+        return s;
+    gr_weight_to_f32(t, wide);
+    if (e->dtype != GR_F32)
+        d->from_f32(wide, wide, gr_dtype_values(e->dtype, e->bytes));
+    if (memcmp(wide, have, e->bytes) == 0)
+        return GR_OK;
+    gr_remark(GR_LOG_WARN, "the adapter has \"%s\" of its base beside it, other than the model's: it is used", e->name);
+    s = note_replaced(m->adapter, index, t->name);
+    return s == GR_OK ? gr_store_write(m->store, e->name, wide, e->bytes) : s;
+}
+
+/* A tensor of the base that the file has as well: when it has other numbers, those count, as they do in peft. */
+static gr_status replace_base(gr_model *m, int index, const gr_weight *t)
+{
+    gr_entry e;
+    gr_status s = gr_store_entry(m->store, index, &e);
+    if (s == GR_OK)
+        s = check_shape(&e, t);
+    if (s != GR_OK || !gr_store_has_data(m->store, index)) /* a model that is described only */
+        return s;
+    float *wide = gr_alloc((size_t)gr_dtype_values(e.dtype, e.bytes) * sizeof *wide);
+    void *have = gr_alloc(e.bytes);
+    s = wide && have ? replace_values(m, index, &e, t, wide, have) : GR_ERR_MEMORY;
+    gr_free(wide);
+    gr_free(have);
+    return s;
+}
+
+/* What peft writes and never reads: the base's part of a module that is saved whole, and what rows were. */
+static bool is_left_over(const char *name)
+{
+    return strstr(name, ".original_module.") || strstr(name, ".modules_to_save.") ||
+           strstr(name, ".token_adapter.trainable_tokens_original");
+}
+
+/* What the file has besides; it comes last, for it may change the model. */
+static gr_status load_others(gr_model *m, const gr_weights *file)
+{
+    gr_status s = GR_OK;
+    for (int i = 0; s == GR_OK && i < gr_weights_count(file); i++) {
+        char shown[200];
+        const gr_weight *t = gr_weights_entry(file, i);
+        if (gr_store_find(m->adapter->store, t->name) >= 0 || is_left_over(t->name))
+            continue;
+        int base = base_tensor(m, t->name);
+        s = base >= 0 ? replace_base(m, base, t)
+                      : gr_fail(GR_ERR_FILE,
+                                "tensor \"%s\" is of no layer that the config names and the model has\nadapter and "
+                                "model do not belong together: give the model that it was trained on",
+                                gr_printable(t->name, strlen(t->name), shown, sizeof shown));
+    }
+    return s;
+}
+
+static gr_status load_tensors(gr_model *m, const gr_weights *file)
+{
+    gr_store *store = m->adapter->store;
+    gr_entry e;
+    gr_status s = GR_OK;
+    for (int i = 0; s == GR_OK && i < gr_store_count(store); i++) {
+        s = gr_store_entry(store, i, &e);
+        const gr_weight *t = s == GR_OK ? gr_weights_find(file, e.name) : NULL;
+        if (s == GR_OK && !t)
+            s = gr_fail(GR_ERR_FILE,
+                        "tensor \"%s\" is missing\nadapter and model do not belong together: give the model that it "
+                        "was trained on",
+                        e.name);
+        if (t)
+            s = load_tensor(store, &e, t);
+    }
+    return s == GR_OK ? load_others(m, file) : s;
+}
+
+static gr_status load_weights(gr_model *m, const char *dir)
+{
+    gr_weights *file = gr_weights_open_adapter(dir);
+    gr_status s = file ? load_tensors(m, file) : gr_error_status();
+    if (file && s != GR_OK)
+        gr_fail_in("%s", gr_weights_file(file, 0)->path);
+    gr_weights_close(file);
+    return s;
+}
+
+gr_status gr_model_load_adapter(gr_model *m, const char *dir)
+{
+    if (gr_lacks(m, "gr_model_load_adapter: model") || gr_lacks(dir, "gr_model_load_adapter: dir"))
+        return GR_ERR_ARGUMENT;
+    size_t size;
+    char *path = gr_path_join(dir, GR_ADAPTER_CONFIG), *text = path ? gr_file_read(path, MOST_CONFIG, &size) : NULL;
+    gr_status s = text ? gr_adapter_open(m, path, text, size) : gr_error_status();
+    if (s == GR_OK && (s = load_weights(m, dir)) != GR_OK)
+        gr_adapter_close(m);
+    gr_free(text);
+    gr_free(path);
+    return s;
+}
+
+/* ---- saving ------------------------------------------------------------------------------------------------- */
+
+/* The adapter's tensors, and behind them those of the base that came with it. */
+typedef struct saved {
+    const gr_adapter *adapter;
+    gr_store_tensors own, base;
+} saved;
+
+static gr_status fetch_saved(void *user, int index, const void **data)
+{
+    saved *s = user;
+    return index < s->own.count
+               ? gr_store_tensors_fetch(&s->own, index, data)
+               : gr_store_tensors_fetch(&s->base, s->adapter->replaced[index - s->own.count].index, data);
+}
+
+static gr_status write_saved(saved *s, const char *path)
+{
+    const gr_adapter *a = s->adapter;
+    gr_safetensors_spec spec = gr_store_tensors_spec(&s->own);
+    gr_weight *all = gr_alloc_zero((size_t)s->own.count + a->n_replaced, sizeof *all);
+    if (!all)
+        return GR_ERR_MEMORY;
+    for (int i = 0; i < s->own.count; i++)
+        all[i] = s->own.tensors[i];
+    for (size_t i = 0; i < a->n_replaced; i++) {
+        all[spec.count] = s->base.tensors[a->replaced[i].index];
+        all[spec.count++].name = a->replaced[i].name;
+    }
+    spec.tensors = all;
+    spec.fetch = fetch_saved;
+    spec.user = s;
+    gr_status st = gr_safetensors_write(path, &spec);
+    gr_free(all);
+    return st;
+}
+
+static gr_status save_weights(const gr_model *m, const char *path)
+{
+    saved s = {.adapter = m->adapter};
+    gr_status st = gr_store_tensors_open(&s.own, m->adapter->store, NULL);
+    if (st == GR_OK && m->adapter->n_replaced > 0)
+        st = gr_store_tensors_open(&s.base, m->store, NULL);
+    if (st == GR_OK)
+        st = write_saved(&s, path);
+    gr_store_tensors_close(&s.own);
+    gr_store_tensors_close(&s.base);
+    return st;
+}
+
+static gr_status save_files(const gr_model *m, const char *dir)
+{
+    const gr_adapter *a = m->adapter;
+    char *config = gr_path_join(dir, GR_ADAPTER_CONFIG), *weights = gr_path_join(dir, GR_ADAPTER_WEIGHTS);
+    gr_status s = config && weights ? save_weights(m, weights) : GR_ERR_MEMORY;
+    if (s == GR_OK)
+        s = gr_file_write(config, a->config, strlen(a->config));
+    gr_free(config);
+    gr_free(weights);
+    return s;
+}
+
+gr_status gr_model_save_adapter(gr_model *m, const char *dir)
+{
+    if (gr_lacks(m, "gr_model_save_adapter: model") || gr_lacks(dir, "gr_model_save_adapter: dir"))
+        return GR_ERR_ARGUMENT;
+    if (!m->adapter)
+        return gr_fail(GR_ERR_ARGUMENT, "saving an adapter: the model has none");
+    if (gr_path_is_dir(dir))
+        return save_files(m, dir);
+    gr_stage *stage = gr_stage_open(dir);
+    if (!stage)
+        return gr_error_status();
+    if (save_files(m, gr_stage_path(stage)) == GR_OK)
+        return gr_stage_commit(stage);
+    gr_status s = gr_error_status();
+    gr_stage_cancel(stage);
+    return s;
+}

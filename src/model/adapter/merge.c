@@ -1,0 +1,183 @@
+/* Merging: the adapter's numbers into the model's own weights. */
+#include "model/adapter/adapter.h"
+
+#include "base/dtype.h"
+#include "base/mem.h"
+#include "op/op.h"
+
+#include <string.h>
+
+/* ---- what a parameter comes to ------------------------------------------------------------------------------ */
+
+static const gr_lora *lora_of(const gr_adapter *a, int layer)
+{
+    int i = a->notes[layer].lora;
+    return i < 0 ? NULL : &a->loras[i];
+}
+
+static const gr_override *override_of(const gr_adapter *a, const gr_layer_note *l, int param)
+{
+    for (size_t i = 0; i < a->n_overrides; i++)
+        if (a->overrides[i].param == param && a->overrides[i].tied == l->tied)
+            return &a->overrides[i];
+    return NULL;
+}
+
+static const gr_token_rows *rows_of(const gr_adapter *a, int layer)
+{
+    for (size_t i = 0; i < a->n_rows; i++)
+        if (a->rows[i].layer == layer)
+            return &a->rows[i];
+    return NULL;
+}
+
+static gr_tensor *own_or_override(gr_build *b, const gr_layer_note *l, int param)
+{
+    const gr_adapter *a = b->model->adapter;
+    const gr_override *o = override_of(a, l, param);
+    return o ? gr_adapter_entry(b, a->store, o->entry) : gr_nn_f32(gr_adapter_entry(b, b->model->store, param));
+}
+
+/* W + scale · BA, with DoRA each of its rows, or of a transposed weight its columns, given the length that was learned. */
+static gr_tensor *with_lora(gr_build *b, const gr_lora *l, gr_tensor *w)
+{
+    const gr_adapter *a = b->model->adapter;
+    w = gr_add(w, gr_lora_delta(b, l));
+    if (l->magnitude < 0 || !w)
+        return w;
+    gr_tensor *factor = gr_div(gr_adapter_entry(b, a->store, l->magnitude), gr_dora_norm(b, l, w));
+    bool by_rows = a->notes[l->layer].kind == GR_LAYER_LINEAR;
+    return gr_mul(w, by_rows && factor ? gr_unsqueeze(factor, 1) : factor);
+}
+
+static gr_tensor *merged_weight(gr_build *b, int layer)
+{
+    const gr_adapter *a = b->model->adapter;
+    const gr_lora *l = lora_of(a, layer);
+    const gr_token_rows *r = rows_of(a, layer);
+    gr_tensor *w = own_or_override(b, &a->notes[layer], a->notes[layer].weight);
+    w = l ? with_lora(b, l, w) : w;
+    return r ? gr_token_rows_weight(b, r, w) : w;
+}
+
+static gr_tensor *merged_bias(gr_build *b, int layer)
+{
+    const gr_adapter *a = b->model->adapter;
+    const gr_lora *l = lora_of(a, layer);
+    gr_tensor *bias = own_or_override(b, &a->notes[layer], a->notes[layer].bias);
+    bool adds = l && l->b_bias >= 0;
+    return adds ? gr_add(bias, gr_scale(gr_adapter_entry(b, a->store, l->b_bias), (double)l->scale)) : bias;
+}
+
+static bool changes_weight(const gr_adapter *a, int layer)
+{
+    return lora_of(a, layer) || rows_of(a, layer) || override_of(a, &a->notes[layer], a->notes[layer].weight);
+}
+
+static bool changes_bias(const gr_adapter *a, int layer)
+{
+    const gr_lora *l = lora_of(a, layer);
+    const gr_layer_note *note = &a->notes[layer];
+    return (l && l->b_bias >= 0) || (note->bias >= 0 && override_of(a, note, note->bias));
+}
+
+/* ---- computing it ------------------------------------------------------------------------------------------- */
+
+/* The parameter in f32, rounded to its dtype once: e's bytes, caller frees. */
+static void *merged(gr_model *m, int layer, bool is_bias, gr_entry *e)
+{
+    const gr_layer_note *note = &m->adapter->notes[layer];
+    if (gr_store_entry(m->store, is_bias ? note->bias : note->weight, e) != GR_OK)
+        return NULL;
+    gr_graph *g = gr_graph_new();
+    gr_build b = {.model = m, .g = g};
+    gr_tensor *sum = !g ? NULL : is_bias ? merged_bias(&b, layer) : merged_weight(&b, layer);
+    gr_tensor *out[2] = {gr_cast(sum, e->dtype)};
+    gr_tensor *zero = gr_fill(g, GR_F32, 0, NULL, 0), *one = gr_fill(g, GR_F32, 0, NULL, 1);
+    out[1] = gr_sum(gr_select(gr_is_finite(gr_nn_f32(out[0])), zero, one), 0, false);
+    gr_program *p = out[1] ? gr_compile(g, out, 2, m->device) : NULL;
+    gr_graph_free(g);
+    float bad = 0;
+    void *data = p ? gr_alloc(e->bytes) : NULL;
+    gr_status s = data ? gr_run(p, NULL, (void *[]){data, &bad}) : gr_error_status();
+    gr_program_free(p);
+    if (s == GR_OK && bad > 0)
+        s = gr_fail(GR_ERR_NUMBER,
+                    "merging: \"%s\" would have values that %s cannot hold\nmerge into a model of a wider dtype",
+                    e->name, gr_dtype_name(e->dtype));
+    if (s == GR_OK)
+        return data;
+    gr_free(data);
+    return NULL;
+}
+
+static gr_status write_merged(gr_model *m, int layer, bool is_bias)
+{
+    gr_entry e;
+    void *data = merged(m, layer, is_bias, &e);
+    gr_status s = data ? gr_store_write(m->store, e.name, data, e.bytes) : gr_error_status();
+    gr_free(data);
+    return s;
+}
+
+static gr_status merge_layer(gr_model *m, int layer)
+{
+    const gr_adapter *a = m->adapter;
+    const gr_layer_note *note = &a->notes[layer];
+    gr_status s = GR_OK;
+    if (changes_bias(a, layer) && note->bias < 0)
+        return gr_fail(GR_ERR_UNSUPPORTED,
+                       "merging: the adapter's B has a bias (lora_bias), and \"%s\" has none that it "
+                       "could be added to\nuse model and adapter as they are",
+                       note->module);
+    if (!note->tied && changes_weight(a, layer))
+        s = write_merged(m, layer, false);
+    return s == GR_OK && changes_bias(a, layer) ? write_merged(m, layer, true) : s;
+}
+
+/* Is the head one with the embedding, or apart from it, as it was? */
+static bool stays_tied(const gr_adapter *a)
+{
+    int head = (int)a->n_notes - 1;
+    const gr_token_rows *r = rows_of(a, 0), *s = rows_of(a, head);
+    if (!a->notes[head].tied)
+        return true;
+    return r && s ? r->entry == s->entry : !changes_weight(a, 0) && !changes_weight(a, head);
+}
+
+/* The head gets a tensor of its own, as the embedding's, with these bytes. */
+static gr_status add_head(gr_model *m, const gr_entry *embedding, const void *head)
+{
+    static const char name[] = "lm_head.weight";
+    gr_status s = gr_grow(&m->inits, &m->inits_capacity, m->n_inits + 1, sizeof *m->inits);
+    if (s == GR_OK)
+        s = gr_store_add(m->store, name, GR_WEIGHT, embedding->dtype, embedding->ndim, embedding->shape);
+    if (s != GR_OK)
+        return s;
+    m->inits[m->n_inits++] = (gr_param_init){GR_INIT_NORMAL, m->h.init_std};
+    m->info.parameters += embedding->shape[0] * embedding->shape[1];
+    s = gr_store_write(m->store, name, head, embedding->bytes);
+    return s == GR_OK ? gr_model_untie(m) : s;
+}
+
+gr_status gr_model_merge_adapter(gr_model *m)
+{
+    if (gr_lacks(m, "gr_model_merge_adapter: model"))
+        return GR_ERR_ARGUMENT;
+    const gr_adapter *a = m->adapter;
+    if (!a)
+        return gr_fail(GR_ERR_ARGUMENT, "merging: the model has no adapter");
+    gr_entry e;
+    bool tied = stays_tied(a);
+    void *head = tied ? NULL : merged(m, (int)a->n_notes - 1, false, &e); /* while the embedding is as it was */
+    gr_status s = tied || head ? GR_OK : gr_error_status();
+    for (size_t i = 0; s == GR_OK && i < a->n_notes; i++)
+        s = merge_layer(m, (int)i);
+    if (s == GR_OK && !tied)
+        s = add_head(m, &e, head);
+    gr_free(head);
+    if (s == GR_OK)
+        gr_adapter_close(m);
+    m->is_merged |= s == GR_OK;
+    return s;
+}

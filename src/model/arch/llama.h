@@ -1,0 +1,47 @@
+/* What the architectures of LLaMA's family share: keys of config.json, and the graph. */
+#ifndef GR_MODEL_LLAMA_H
+#define GR_MODEL_LLAMA_H
+
+#include "model/arch/list.h"
+#include "model/layers/nn.h"
+
+/* What the architecture's class in transformers takes where a key is absent. 0: kv_heads those of heads, head_dim from
+ * embed. */
+typedef struct gr_llama_usual {
+    int64_t vocab, context, embed, layers, heads, kv_heads, head_dim, ffn;
+    double eps;
+    int64_t padding; /* pad_token_id + 1; 0: none */
+    bool tied;
+    const char *activation_key, *activation;
+} gr_llama_usual;
+
+/* The keys that all of them have but for hidden_act, and those of gr_llama_qwen_windows. */
+extern const char gr_llama_keys[], gr_llama_window_keys[];
+/* The keys that all of them have, rotary settings not among them. */
+void gr_llama_read(gr_json c, gr_hparams *h, const gr_llama_usual *usual);
+/* One set of rotary settings for all layers. */
+void gr_llama_read_rope(gr_json c, gr_hparams *h);
+/* An integer key that may be null, which is not the same as absent. */
+int64_t gr_llama_int(gr_json c, const char *key, int64_t absent, int64_t null, int64_t min, int64_t max);
+/* Which layers slide: by layer_types where it is given, else those for which `slides` is true. */
+void gr_llama_layer_types(gr_json c, gr_hparams *h, bool (*slides)(int64_t layer, int64_t argument), int64_t argument);
+/* sliding_window, of every layer alike. */
+void gr_llama_same_window(gr_json c, gr_hparams *h, int64_t usual);
+/* use_sliding_window, sliding_window, max_window_layers and layer_types, as Qwen has them. */
+void gr_llama_qwen_windows(gr_json c, gr_hparams *h);
+/* To the keys of a new config.json: sizes; and what else a LLaMA has. */
+void gr_llama_write_sizes(const gr_model_info *info, gr_json c);
+void gr_llama_write(const gr_model_info *info, gr_json c);
+
+/* ---- the graph ---- */
+
+/* x [B, T, C]: attention and MLP, without the norms around them. */
+gr_tensor *gr_llama_attention(gr_build *b, gr_tensor *x);
+gr_tensor *gr_llama_mlp(gr_build *b, gr_tensor *x);
+/* LLaMA's own block, x [B, T, C]: norms before both. */
+gr_tensor *gr_llama_block(gr_build *b, gr_tensor *x);
+/* Embedding, the architecture's block for every layer, the last norm, and the head. */
+gr_tensor *gr_llama_logits(gr_build *b, gr_tensor *tokens);
+bool gr_llama_ignores(const char *name);
+
+#endif

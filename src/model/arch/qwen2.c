@@ -1,0 +1,45 @@
+/* Qwen 2 and 2.5 (Yang et al. 2024), as transformers' Qwen2ForCausalLM has it: LLaMA with biases on q, k and v, and
+ * sliding windows in the upper layers where they are switched on. */
+#include "model/arch/llama.h"
+
+static const char keys[] = "hidden_act attention_bias";
+
+static void read_config(gr_json c, gr_hparams *h)
+{
+    static const gr_llama_usual usual = {.vocab = 151936,
+                                         .context = 32768,
+                                         .embed = 4096,
+                                         .layers = 32,
+                                         .heads = 32,
+                                         .kv_heads = 32,
+                                         .ffn = 22016,
+                                         .eps = 1e-6,
+                                         .activation_key = "hidden_act",
+                                         .activation = "silu"};
+    gr_llama_read(c, h, &usual);
+    gr_llama_read_rope(c, h);
+    h->qkv_bias = true;
+    gr_json_bool(c, "attention_bias", true); /* transformers does not look at it */
+    gr_llama_qwen_windows(c, h);
+}
+
+static void write_config(const gr_model_info *i, gr_json c)
+{
+    gr_llama_write(i, c);
+    gr_json_put_bool(c, "use_sliding_window", false);
+}
+
+const gr_arch gr_arch_qwen2 = {
+    .model_type = "qwen2",
+    .class_name = "Qwen2ForCausalLM",
+    .prefix = "model.",
+    .embedding = "embed_tokens.weight",
+    .last_norm = "norm.weight",
+    .keys = {gr_llama_keys, gr_llama_window_keys, keys},
+    .read = read_config,
+    .write = write_config,
+    .logits = gr_llama_logits,
+    .block = gr_llama_block,
+    .ignores = gr_llama_ignores,
+    .targets = {"q_proj", "v_proj"},
+};

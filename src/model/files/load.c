@@ -1,0 +1,381 @@
+/* Loading a model directory: config.json, and of the weights those that it asks for. */
+#include "model/files/names.h"
+
+#include "base/dtype.h"
+#include "base/error.h"
+#include "base/file.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "program/store.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#define HEAD "lm_head.weight"
+
+/* ---- one tensor --------------------------------------------------------------------------------------------- */
+
+static bool is_kept(const gr_weight *t)
+{
+    return !t->stored && gr_dtype_get(t->dtype)->is_weight;
+}
+
+/* A finite f64 that no f32 can hold would be infinite without a word. */
+static gr_status check_range(const char *name, const gr_weight *t, const float *wide)
+{
+    for (size_t i = 0; !t->stored && t->dtype == GR_F64 && i < gr_weight_values(t); i++) {
+        double value;
+        memcpy(&value, (const char *)t->data + i * sizeof value, sizeof value);
+        if (isinf(wide[i]) && isfinite(value))
+            return gr_fail(
+                GR_ERR_NUMBER,
+                "tensor \"%s\": value %zu, %g, is too large for f32, in which models run\nthe file is damaged, or its "
+                "numbers are not a model's",
+                name, i, value);
+    }
+    return GR_OK;
+}
+
+static gr_status load_tensor(gr_model *m, int index, const gr_entry *e, const gr_weight *t, bool own)
+{
+    char have[160], want[160];
+    gr_spec is = {.dtype = t->dtype, .ndim = t->ndim}, must = {.dtype = e->dtype, .ndim = e->ndim};
+    memcpy(is.shape, t->shape, sizeof is.shape);
+    memcpy(must.shape, e->shape, sizeof must.shape);
+    if (!gr_spec_same_shape(&is, &must))
+        return gr_fail(GR_ERR_FILE,
+                       "tensor \"%s\" is %s%s, config.json asks for %s\nconfig.json and weights do not belong "
+                       "together: take both from one model",
+                       e->name, gr_spec_text(&is, have, sizeof have), t->stored ? " packed" : "",
+                       gr_spec_text(&must, want, sizeof want));
+    if (!gr_weight_is_number(t))
+        return gr_fail(GR_ERR_FILE, "tensor \"%s\" is of %s, which no model here runs in\nwrite it as f32, f16 or bf16",
+                       e->name, gr_weight_dtype_name(t));
+    if (!t->stored && t->dtype == e->dtype)
+        return own ? gr_store_write(m->store, e->name, t->data, t->bytes) : gr_store_map(m->store, index, t->data);
+    float *wide = gr_alloc(e->bytes);
+    if (!wide)
+        return GR_ERR_MEMORY;
+    gr_weight_to_f32(t, wide);
+    gr_status s = check_range(e->name, t, wide);
+    if (s == GR_OK)
+        s = gr_store_write(m->store, e->name, wide, e->bytes);
+    gr_free(wide);
+    return s;
+}
+
+/* ---- all that are asked for --------------------------------------------------------------------------------- */
+
+/* Up to MOST_SHOWN names: "a", "b" and 7 more. */
+enum { MOST_SHOWN = 4 };
+typedef struct name_list {
+    int n;
+    char text[640];
+} name_list;
+
+static void list_name(name_list *l, const char *name)
+{
+    char shown[120];
+    size_t used = strlen(l->text);
+    if (l->n++ < MOST_SHOWN)
+        snprintf(l->text + used, sizeof l->text - used, "%s\"%s\"", used ? ", " : "",
+                 gr_printable(name, strlen(name), shown, sizeof shown));
+}
+
+static const char *list_end(name_list *l)
+{
+    size_t used = strlen(l->text);
+    if (l->n > MOST_SHOWN)
+        snprintf(l->text + used, sizeof l->text - used, " and %d more", l->n - MOST_SHOWN);
+    return l->text;
+}
+
+/* Nothing of the model lies in this tensor. */
+static bool is_extra(const gr_model *m, const gr_names *names, int i)
+{
+    return !gr_names_is_first(names, i) || gr_store_find(m->store, names->items[i].tensor.name) < 0;
+}
+
+/* How alike two names are: what they begin and end with alike. */
+static size_t likeness(const char *a, const char *b)
+{
+    size_t n = strlen(a), m = strlen(b), most = n < m ? n : m, begin = 0, end = 0;
+    while (begin < most && a[begin] == b[begin])
+        begin++;
+    while (end < most - begin && a[n - 1 - end] == b[m - 1 - end])
+        end++;
+    return begin + end;
+}
+
+/* The names in the file that nobody asks for and that are most like this one. */
+static void nearest(const gr_model *m, const gr_names *names, const char *name, name_list *out)
+{
+    size_t best[2] = {strlen(name) / 2, strlen(name) / 2};
+    const char *found[2] = {NULL, NULL};
+    for (int i = 0; i < names->count; i++) {
+        const char *other = names->items[i].in_file;
+        size_t like = is_extra(m, names, i) ? likeness(name, other) : 0;
+        int at = like > best[0] ? 0 : like > best[1] ? 1 : 2;
+        if (at == 0) {
+            best[1] = best[0];
+            found[1] = found[0];
+        }
+        if (at < 2) {
+            best[at] = like;
+            found[at] = other;
+        }
+    }
+    for (int i = 0; i < 2 && found[i]; i++)
+        list_name(out, found[i]);
+}
+
+static gr_status fail_missing(const gr_model *m, const gr_names *names)
+{
+    name_list missing = {0}, near = {0};
+    gr_entry e, first = {0};
+    for (int i = 0; i < gr_store_count(m->store); i++)
+        if (gr_store_entry(m->store, i, &e) == GR_OK && !gr_names_find(names, e.name)) {
+            list_name(&missing, e.name);
+            first = missing.n == 1 ? e : first;
+        }
+    nearest(m, names, first.name, &near);
+    return gr_fail(
+        GR_ERR_FILE,
+        "tensor%s %s %s missing\n%s%s%sconfig.json and weights do not belong together: take both from one model",
+        missing.n == 1 ? "" : "s", list_end(&missing), missing.n == 1 ? "is" : "are",
+        near.n ? "nearest in the file: " : "", near.text, near.n ? "; " : "");
+}
+
+/* Numbers of few bits mean something with the scales that are beside them only. */
+static gr_status check_quantized(const gr_model *m, const gr_names *names, const gr_weight *t)
+{
+    size_t dot = (size_t)(strrchr(t->name, '.') ? strrchr(t->name, '.') - t->name + 1 : 0);
+    for (int i = 0; i < names->count; i++)
+        if (dot && is_extra(m, names, i) && strncmp(names->items[i].tensor.name, t->name, dot) == 0)
+            return gr_fail(GR_ERR_UNSUPPORTED,
+                           "tensor \"%s\" is of %s, with \"%s\" beside it: quantized weights are not supported\ntake "
+                           "the model in f32, f16 or bf16, or dequantize it with the program that quantized it",
+                           t->name, gr_weight_dtype_name(t), names->items[i].in_file);
+    return GR_OK;
+}
+
+/* What is turned into f32, of which dtypes. */
+typedef struct turned_list {
+    int n;
+    const char *dtypes[3];
+} turned_list;
+
+static void note_turned(turned_list *c, const gr_weight *t)
+{
+    const char *name = gr_weight_dtype_name(t);
+    c->n++;
+    for (size_t i = 0; i < sizeof c->dtypes / sizeof *c->dtypes; i++) {
+        if (c->dtypes[i] && strcmp(c->dtypes[i], name) != 0)
+            continue;
+        c->dtypes[i] = name;
+        return;
+    }
+}
+
+static gr_status load_asked(gr_model *m, const gr_names *names, bool own, turned_list *turned)
+{
+    gr_entry e;
+    gr_status s = GR_OK;
+    for (int i = 0; s == GR_OK && i < gr_store_count(m->store); i++) {
+        s = gr_store_entry(m->store, i, &e);
+        const gr_weight *t = s == GR_OK ? gr_names_find(names, e.name) : NULL;
+        if (s != GR_OK)
+            return s;
+        if (!t)
+            return fail_missing(m, names);
+        if (t->stored || !(gr_dtype_get(t->dtype)->is_float || is_kept(t)))
+            s = check_quantized(m, names, t);
+        if (s == GR_OK)
+            s = load_tensor(m, i, &e, t, own);
+        if (!is_kept(t))
+            note_turned(turned, t);
+    }
+    return s;
+}
+
+static void tell_turned(const char *dir, const turned_list *c)
+{
+    const char *const *d = c->dtypes;
+    if (c->n)
+        gr_remark(GR_LOG_WARN, "%s: %d tensor%s of %s%s%s%s%s: rounded to f32", dir, c->n, c->n == 1 ? "" : "s", d[0],
+                  d[1] ? ", " : "", d[1] ? d[1] : "", d[2] ? ", " : "", d[2] ? d[2] : "");
+}
+
+/* What of the file nobody asked for. A head that is the embedding again is none. */
+static void tell_extra(const gr_model *m, const gr_names *names, const char *dir)
+{
+    name_list extra = {0};
+    for (int i = 0; i < names->count; i++) {
+        const char *name = names->items[i].tensor.name;
+        bool known = (m->arch->ignores && m->arch->ignores(name)) || (m->h.tied && strcmp(name, HEAD) == 0);
+        if (is_extra(m, names, i) && (!known || !gr_names_is_first(names, i)))
+            list_name(&extra, names->items[i].in_file);
+    }
+    int others = gr_weights_others(m->files);
+    for (int i = 0; i < others; i++)
+        list_name(&extra, gr_weights_other(m->files, i)->name);
+    const char *one = others ? "entry" : "tensor", *more = others ? "entries" : "tensors";
+    if (extra.n)
+        gr_remark(GR_LOG_WARN, "%s: %d %s that config.json does not ask for %s left out: %s", dir, extra.n,
+                  extra.n == 1 ? one : more, extra.n == 1 ? "is" : "are", list_end(&extra));
+}
+
+static gr_status load_all(gr_model *m, const gr_names *names, const char *dir, bool own)
+{
+    turned_list turned = {0};
+    gr_status s = load_asked(m, names, own, &turned);
+    if (s == GR_OK) {
+        tell_turned(dir, &turned);
+        tell_extra(m, names, dir);
+    }
+    return s;
+}
+
+/* ---- the head ----------------------------------------------------------------------------------------------- */
+
+static bool same_values(const gr_weight *a, const gr_weight *b)
+{
+    enum { PIECE = 1024 };
+    size_t n = gr_weight_values(a), each_a = n ? a->bytes / n : 0, each_b = n ? b->bytes / n : 0;
+    float x[PIECE], y[PIECE];
+    if (a->ndim != b->ndim || memcmp(a->shape, b->shape, (size_t)a->ndim * sizeof *a->shape) != 0)
+        return false;
+    if (a->dtype == b->dtype && a->stored == b->stored)
+        return memcmp(a->data, b->data, a->bytes) == 0;
+    if (!gr_weight_is_number(a) || !gr_weight_is_number(b))
+        return false;
+    for (size_t at = 0; at < n; at += PIECE) {
+        size_t m = n - at < PIECE ? n - at : PIECE;
+        gr_weight p = *a, q = *b;
+        p.data = (const char *)a->data + at * each_a;
+        q.data = (const char *)b->data + at * each_b;
+        p.bytes = m * each_a;
+        q.bytes = m * each_b;
+        gr_weight_to_f32(&p, x);
+        gr_weight_to_f32(&q, y);
+        for (size_t i = 0; i < m; i++)
+            if (x[i] < y[i] || x[i] > y[i])
+                return false;
+    }
+    return true;
+}
+
+/* Of a head and the embedding that config.json ties it to a file may have either, as transformers reads it; or both, and
+ * where they differ the head is one of its own. */
+static gr_status settle_head(gr_model *m, gr_names *names, const char *dir)
+{
+    char embedding[128];
+    snprintf(embedding, sizeof embedding, "%s%s", m->prefix, m->arch->embedding);
+    const gr_weight *head = gr_names_find(names, HEAD), *embedded = gr_names_find(names, embedding);
+    if (!m->h.tied || !head)
+        return GR_OK;
+    if (!embedded) {
+        gr_remark(GR_LOG_WARN, "%s: \"%s\" is not there, and read from \"" HEAD "\", which config.json ties it to", dir,
+                  embedding);
+        return gr_names_change(names, HEAD, embedding);
+    }
+    if (same_values(head, embedded))
+        return GR_OK;
+    gr_remark(GR_LOG_WARN,
+              "%s: \"" HEAD "\" differs from \"%s\", which config.json ties it to; the file's head is used", dir,
+              embedding);
+    return gr_model_untie(m);
+}
+
+/* ---- all of it ---------------------------------------------------------------------------------------------- */
+
+/* Files that nothing lies in any more are not held. */
+static void release_files(gr_model *m)
+{
+    for (int i = 0; i < gr_store_count(m->store); i++)
+        if (gr_store_is_mapped(m->store, i))
+            return;
+    gr_weights_close(m->files);
+    m->files = NULL;
+}
+
+/* What weights do not stay in is read as f32. */
+static gr_dtype dtype_in_file(const gr_model *m, const char *name)
+{
+    const gr_weight *t = gr_names_find(m->like, name);
+    return t && !t->stored && gr_dtype_get(t->dtype)->is_weight ? t->dtype : GR_F32;
+}
+
+static gr_status load_named(gr_model *m, gr_names *names, const char *dir, const gr_load_options *o)
+{
+    gr_status s = gr_names_open(names, dir, m->files, m->arch);
+    m->prefix = names->bare ? "" : m->arch->prefix;
+    if (s == GR_OK)
+        s = settle_head(m, names, dir);
+    m->like = names;
+    m->dtype_of = o->widen ? NULL : dtype_in_file;
+    if (s == GR_OK)
+        s = gr_model_declare(m);
+    m->dtype_of = NULL;
+    m->like = NULL;
+    return s == GR_OK && !o->declare_only ? load_all(m, names, dir, o->widen) : s;
+}
+
+static gr_status load_weights(gr_model *m, const char *dir, const gr_load_options *o)
+{
+    gr_names names = {0};
+    m->files = gr_weights_open(dir);
+    if (!m->files)
+        return gr_error_status();
+    gr_status s = load_named(m, &names, dir, o);
+    gr_names_close(&names);
+    release_files(m);
+    return s == GR_OK ? s : gr_fail_in("%s", dir);
+}
+
+static gr_status look_for(const char *dir, const char *name, bool (*is)(const char *path), bool *there)
+{
+    char *path = gr_path_join(dir, name);
+    *there = path && is(path);
+    gr_free(path);
+    return path ? GR_OK : GR_ERR_MEMORY;
+}
+
+/* What a directory without config.json may be instead; else reading says that it is missing. */
+static gr_status check_is_model(const char *dir)
+{
+    bool config, snapshots = false, params = false;
+    gr_status s = look_for(dir, "config.json", gr_path_is_file, &config);
+    if (s == GR_OK && !config)
+        s = look_for(dir, "snapshots", gr_path_is_dir, &snapshots);
+    if (s == GR_OK && !config)
+        s = look_for(dir, "params.json", gr_path_is_file, &params);
+    if (s == GR_OK && snapshots)
+        s = gr_fail(GR_ERR_FILE, "%s: no model, but a cache of them\ngive one of the directories in its snapshots",
+                    dir);
+    else if (s == GR_OK && params)
+        s = gr_fail(GR_ERR_FILE,
+                    "%s: no config.json, but params.json: the layout of the first release of LLaMA\ngive the directory "
+                    "in Hugging Face layout",
+                    dir);
+    return s;
+}
+
+gr_model *gr_model_load(const char *dir, const gr_load_options *options, gr_device *device)
+{
+    if (gr_lacks(dir, "gr_model_load: dir") || gr_lacks(device, "gr_model_load: device"))
+        return NULL;
+    size_t size;
+    char *config = check_is_model(dir) == GR_OK ? gr_path_join(dir, "config.json") : NULL;
+    char *text = config ? gr_file_read(config, GR_JSON_LIMIT, &size) : NULL;
+    gr_model *m = text ? gr_model_undeclared(config, text, size, device) : NULL;
+    gr_free(text);
+    gr_free(config);
+    const gr_load_options none = {0}, *o = options ? options : &none;
+    bool is_bare = m && o->declare_only && !gr_weights_are_in(dir);
+    if (m && (is_bare ? gr_model_declare(m) : load_weights(m, dir, o)) == GR_OK)
+        return m;
+    gr_model_free(m);
+    return NULL;
+}

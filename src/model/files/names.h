@@ -1,0 +1,31 @@
+/* The tensors of a model's files under the names that the architecture has for them. */
+#ifndef GR_MODEL_NAMES_H
+#define GR_MODEL_NAMES_H
+
+#include "model/layers/model.h"
+
+/* One tensor: its name in `tensor` is the architecture's where that could be told. */
+typedef struct gr_named {
+    gr_weight tensor;
+    const char *in_file;
+    char *own; /* tensor.name, where it is not in_file */
+} gr_named;
+
+typedef struct gr_names {
+    gr_named *items; /* [count], by name */
+    int count;
+    bool bare; /* the body goes without the architecture's prefix */
+} gr_names;
+
+/* What wrappers of modules put into names ("_orig_mod.") is taken out. The body is found by its embedding and its last
+ * norm: with the architecture's prefix, without it, or behind another ("language_model.model."), which is then told in a
+ * remark; `where` is what it names. Two bodies behind foreign prefixes are an error. Close in any case. */
+gr_status gr_names_open(gr_names *n, const char *where, const gr_weights *w, const gr_arch *arch);
+void gr_names_close(gr_names *n);
+const gr_weight *gr_names_find(const gr_names *n, const char *name); /* NULL: not there */
+/* Gives the tensor `from` the name `to` instead. */
+gr_status gr_names_change(gr_names *n, const char *from, const char *to);
+/* Is it the one that its name finds? Else there is another of the same name. */
+bool gr_names_is_first(const gr_names *n, int i);
+
+#endif

@@ -1,0 +1,392 @@
+/* Saving: a directory in Hugging Face layout that is read again and compared before it gets its name. */
+#include "model/files/save.h"
+
+#include "base/dtype.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/philox.h"
+#include "graph/graph.h"
+
+#include <math.h>
+#include <string.h>
+
+/* ---- the work ----------------------------------------------------------------------------------------------- */
+
+typedef struct saving {
+    gr_model *m;
+    const gr_save_options *o;
+    const char *dir;    /* the name it gets */
+    const gr_dtype *as; /* NULL: as they are */
+    gr_store_tensors tensors;
+    gr_carried carried;
+    gr_checkpoint_file *files; /* [n_files] all that are no weights */
+    int n_files;
+    char *config, *generation; /* texts made here */
+    double done;               /* bytes */
+    gr_saved saved;
+} saving;
+
+static gr_status fetch(void *user, int index, const void **data)
+{
+    saving *w = user;
+    const gr_save_options *o = w->o;
+    if (o->cancel && o->cancel(o->user))
+        return gr_fail(GR_ERR_INTERRUPTED, "saving: stopped, and nothing is left of it");
+    gr_status s = gr_store_tensors_fetch(&w->tensors, index, data);
+    w->done += (double)w->tensors.tensors[index].bytes;
+    if (s == GR_OK && o->progress)
+        o->progress(o->user, w->done, 2 * (double)w->tensors.bytes);
+    return s;
+}
+
+static bool has_file(const saving *w, const char *name)
+{
+    for (int i = 0; i < w->n_files; i++)
+        if (strcmp(w->files[i].name, name) == 0)
+            return true;
+    return false;
+}
+
+/* The ids that transformers would otherwise take from config.json each time. */
+static gr_status make_generation(saving *w)
+{
+    static const char *const keys[] = {"bos_token_id", "eos_token_id", "pad_token_id"};
+    gr_json_doc *config = gr_json_parse("config.json", w->config, strlen(w->config));
+    gr_json_doc *doc = config ? gr_json_new("generation_config.json") : NULL;
+    for (size_t i = 0; doc && i < sizeof keys / sizeof *keys; i++) {
+        gr_json id = gr_json_get(gr_json_root(config), keys[i]);
+        if (gr_json_is(id))
+            gr_json_put_copy(gr_json_root(doc), keys[i], id);
+    }
+    gr_status s = doc ? GR_OK : gr_error_status();
+    if (doc && gr_json_size(gr_json_root(doc))) {
+        w->generation = gr_json_format(doc, true, NULL);
+        s = w->generation ? GR_OK : gr_error_status();
+    }
+    gr_json_free(doc);
+    gr_json_free(config);
+    return s;
+}
+
+static gr_status collect_files(saving *w)
+{
+    gr_status s = w->o->source ? gr_carried_open(&w->carried, w->o->source) : GR_OK;
+    if (s != GR_OK)
+        return s;
+    w->files = gr_alloc_zero((size_t)(w->o->n_files + w->carried.count + 2), sizeof *w->files);
+    w->config = w->files ? gr_model_saved_config(w->m, w->as) : NULL;
+    if (!w->config)
+        return gr_error_status();
+    w->files[w->n_files++] = (gr_checkpoint_file){"config.json", w->config, strlen(w->config)};
+    for (int i = 0; i < w->o->n_files; i++) {
+        const char *const *f = w->o->files[i];
+        w->files[w->n_files++] = (gr_checkpoint_file){f[0], f[1], strlen(f[1])};
+    }
+    for (int i = 0; i < w->carried.count; i++)
+        if (!has_file(w, w->carried.files[i].name))
+            w->files[w->n_files++] = w->carried.files[i];
+    if (!has_file(w, "generation_config.json"))
+        s = make_generation(w);
+    if (w->generation)
+        w->files[w->n_files++] = (gr_checkpoint_file){"generation_config.json", w->generation, strlen(w->generation)};
+    return s;
+}
+
+/* ---- comparing ---------------------------------------------------------------------------------------------- */
+
+static gr_status compare_tensors(saving *w, const char *dir)
+{
+    gr_weights *file = gr_weights_open(dir);
+    gr_status s = file ? GR_OK : gr_error_status();
+    for (int i = 0; s == GR_OK && i < w->tensors.count; i++) {
+        const gr_weight *t = &w->tensors.tensors[i], *is = gr_weights_find(file, t->name);
+        const void *data;
+        s = fetch(w, i, &data);
+        bool same = s == GR_OK && is && is->dtype == t->dtype && is->ndim == t->ndim && is->bytes == t->bytes &&
+                    memcmp(is->shape, t->shape, (size_t)t->ndim * sizeof *t->shape) == 0 &&
+                    memcmp(is->data, data, t->bytes) == 0;
+        if (s == GR_OK && !same)
+            s = gr_fail(GR_ERR_FILE,
+                        "tensor \"%s\" reads back as something else than was written\nthe disk or the "
+                        "memory is at fault: check them",
+                        t->name);
+    }
+    w->saved.tensors = w->tensors.count;
+    w->saved.weight_files = file ? gr_weights_files(file) : 0;
+    gr_weights_close(file);
+    return s;
+}
+
+/* The i-th of some ids from all over the vocabulary. */
+static int64_t pick(uint64_t i, int64_t vocab)
+{
+    int64_t id = (int64_t)(gr_philox_uniform(0, 0, i) * (double)vocab);
+    return id < vocab ? id : vocab - 1;
+}
+
+enum { PROMPTS = 3, PROMPT_TOKENS = 16 };
+
+static gr_status logits_of(gr_model *m, const int64_t *tokens, int64_t length, float *out)
+{
+    gr_graph *g = gr_graph_new();
+    if (!g)
+        return GR_ERR_MEMORY;
+    int64_t shape[] = {PROMPTS, length};
+    gr_forward f = {.tokens = gr_input(g, "tokens", GR_I64, 2, shape)};
+    gr_tensor *logits = gr_model_logits(m, &f);
+    gr_program *p = logits ? gr_compile(g, &logits, 1, m->device) : NULL;
+    gr_status s = p ? gr_run(p, (const void *[]){tokens}, (void *[]){out}) : gr_error_status();
+    gr_program_free(p);
+    gr_graph_free(g);
+    return s;
+}
+
+/* How far logits may be apart, as a part of the largest. Without rounding all that may differ is the order of sums;
+ * with it, every weight is off by up to half a last place, and layers carry that on. */
+static double tolerance(const saving *w)
+{
+    bool rounds = false;
+    gr_entry e;
+    for (int i = 0; w->as && i < gr_store_count(w->m->store); i++)
+        rounds |= gr_store_entry(w->m->store, i, &e) == GR_OK && e.dtype != *w->as;
+    return !rounds ? 1e-5 : *w->as == GR_F16 ? 0.02 : *w->as == GR_BF16 ? 0.1 : 1e-3;
+}
+
+static gr_status judge_logits(saving *w, const float *must, const float *is, int64_t n)
+{
+    double largest = 0, difference = 0;
+    for (int64_t i = 0; i < n; i++) {
+        if (!isfinite(must[i]) || !isfinite(is[i]))
+            return gr_fail(GR_ERR_NUMBER,
+                           "the %s model's logits are not numbers\ngradus dump tells where they stop being some",
+                           isfinite(must[i]) ? "saved" : "given");
+        largest = fmax(largest, fabs((double)must[i]));
+        difference = fmax(difference, fabs((double)must[i] - (double)is[i]));
+    }
+    w->saved.logits = n;
+    w->saved.difference = difference;
+    w->saved.bound = tolerance(w) * largest;
+    if (difference > w->saved.bound)
+        return gr_fail(GR_ERR_NUMBER,
+                       "the saved model's logits are off by %.3g, and %.3g is allowed (the largest is %.3g)\n"
+                       "this model needs a dtype with more digits; write f32",
+                       difference, w->saved.bound, largest);
+    return GR_OK;
+}
+
+static gr_status compare_logits(saving *w, gr_model *saved)
+{
+    const gr_model_info *info = gr_model_describe(w->m);
+    int64_t tokens[PROMPTS * PROMPT_TOKENS], t = info->context < PROMPT_TOKENS ? info->context : PROMPT_TOKENS;
+    for (int64_t i = 0; i < PROMPTS * t; i++)
+        tokens[i] = pick((uint64_t)i, info->vocab);
+    size_t n = (size_t)(PROMPTS * t * info->vocab);
+    float *logits = gr_alloc(2 * n * sizeof *logits);
+    if (!logits)
+        return GR_ERR_MEMORY;
+    gr_status s = logits_of(w->m, tokens, t, logits);
+    if (s == GR_OK)
+        s = logits_of(saved, tokens, t, logits + n);
+    if (s == GR_OK)
+        s = judge_logits(w, logits, logits + n, (int64_t)n);
+    gr_free(logits);
+    return s;
+}
+
+/* The ids of both tokenizers for one text. */
+static gr_status compare_text(saving *w, gr_tokenizer *must, gr_tokenizer *is, const char *text, unsigned flags)
+{
+    const int32_t *a, *b;
+    size_t n, m;
+    /* A tokenizer may have no token for a character of this text. Then neither has. */
+    gr_status s = gr_tokenizer_encode(must, text, strlen(text), flags, &a, &n);
+    gr_status s2 = gr_tokenizer_encode(is, text, strlen(text), flags, &b, &m);
+    if (s == GR_ERR_MEMORY || s2 == GR_ERR_MEMORY)
+        return GR_ERR_MEMORY;
+    if (s != s2 || (s == GR_OK && (n != m || (n && memcmp(a, b, n * sizeof *a) != 0))))
+        return gr_fail(GR_ERR_FILE,
+                       "the saved tokenizer gives other ids for \"%s\"\n"
+                       "the files of the source do not belong together",
+                       text);
+    w->saved.texts += s == GR_OK;
+    w->saved.tokens += s == GR_OK ? (int64_t)n : 0;
+    return GR_OK;
+}
+
+/* Is there a tokenizer that we could load? sure: these names are nothing else. */
+static bool has_tokenizer(const saving *w, bool *sure)
+{
+    *sure = has_file(w, "tokenizer.json") || has_file(w, "tokenizer.model") ||
+            (has_file(w, "vocab.json") && has_file(w, "merges.txt"));
+    return *sure ||
+           (w->o->source && (has_file(w, "tekken.json") || has_file(w, "tiktoken.model") || has_file(w, "vocab.txt")));
+}
+
+/* A text that the tokenizer can make, whatever its vocabulary: that of some of its tokens. */
+static gr_status compare_own_text(saving *w, gr_tokenizer *must, gr_tokenizer *is)
+{
+    int32_t ids[64];
+    const char *text;
+    size_t size;
+    int64_t vocab = gr_tokenizer_vocab_size(must);
+    for (uint64_t i = 0; i < 64; i++)
+        ids[i] = (int32_t)pick(i, vocab);
+    gr_status s = gr_tokenizer_decode(must, ids, 64, GR_SKIP_SPECIAL, &text, &size);
+    char *copy = s == GR_OK ? gr_strdup(text) : NULL;
+    if (s == GR_OK)
+        s = copy ? compare_text(w, must, is, copy, 0) : GR_ERR_MEMORY;
+    gr_free(copy);
+    return s;
+}
+
+static gr_status compare_tokenizers(saving *w, const char *dir)
+{
+    static const char *const texts[] = {
+        "The quick brown fox jumps over the lazy dog.", "  def f(x):\n\treturn x**2  # 3.14159\r\n",
+        "na\xc3\xafve caf\xc3\xa9, \xe6\xbc\xa2\xe5\xad\x97, \xd8\xb9\xd8\xb1\xd8\xa8\xd9\x8a, \xf0\x9f\x8e\x89",
+        "<|endoftext|><s></s>"};
+    bool sure;
+    if (!has_tokenizer(w, &sure))
+        return GR_OK;
+    gr_tokenizer *must = w->o->source ? gr_tokenizer_load(w->o->source) : NULL;
+    if (!must && !sure && gr_error_status() != GR_ERR_MEMORY)
+        return GR_OK; /* a file like others */
+    gr_remarks_pause();
+    gr_tokenizer *is = must || !w->o->source ? gr_tokenizer_load(dir) : NULL;
+    gr_remarks_resume();
+    gr_status s = is ? GR_OK : gr_error_status();
+    for (size_t i = 0; s == GR_OK && must && i < sizeof texts / sizeof *texts; i++) {
+        s = compare_text(w, must, is, texts[i], 0);
+        if (s == GR_OK)
+            s = compare_text(w, must, is, texts[i], GR_ADD_SPECIAL | GR_PARSE_SPECIAL);
+    }
+    if (s == GR_OK && must)
+        s = compare_own_text(w, must, is);
+    gr_tokenizer_free(is);
+    gr_tokenizer_free(must);
+    /* One that we cannot run is still the same, byte for byte. */
+    return s == GR_ERR_UNSUPPORTED ? GR_OK : s;
+}
+
+static gr_status compare_files(const saving *w, const char *dir)
+{
+    gr_status s = GR_OK;
+    for (int i = 0; s == GR_OK && i < w->n_files; i++) {
+        const gr_checkpoint_file *f = &w->files[i];
+        gr_map map = {0};
+        char *path = gr_path_join(dir, f->name);
+        s = path ? gr_map_open(path, &map) : GR_ERR_MEMORY;
+        if (s == GR_OK && (map.size != f->size || (f->size && memcmp(map.data, f->data, f->size) != 0)))
+            s = gr_fail(GR_ERR_FILE,
+                        "%s reads back as something else than was written\nthe disk or the memory is at "
+                        "fault: check them",
+                        f->name);
+        gr_map_close(&map);
+        gr_free(path);
+    }
+    return s;
+}
+
+/* generation_config.json is a text like others; what it says must at least be JSON that a loader takes. */
+static gr_status compare_generation(const saving *w)
+{
+    gr_status s = GR_OK;
+    for (int i = 0; s == GR_OK && i < w->n_files; i++) {
+        const gr_checkpoint_file *f = &w->files[i];
+        if (strcmp(f->name, "generation_config.json") != 0)
+            continue;
+        gr_json_doc *doc = gr_json_parse(f->name, f->data, f->size);
+        gr_json_as_object(gr_json_root(doc));
+        s = doc ? gr_json_check(doc) : gr_error_status();
+        gr_json_free(doc);
+    }
+    return s;
+}
+
+/* The directory as a stranger would load it. */
+static gr_status check_saved(void *user, const char *dir)
+{
+    saving *w = user;
+    gr_status s = compare_files(w, dir);
+    if (s == GR_OK)
+        s = compare_generation(w);
+    if (s == GR_OK)
+        s = compare_tensors(w, dir);
+    gr_remarks_pause();
+    gr_model *saved = s == GR_OK ? gr_model_load(dir, NULL, w->m->device) : NULL;
+    gr_remarks_resume();
+    if (s == GR_OK)
+        s = saved ? compare_logits(w, saved) : gr_error_status();
+    gr_model_free(saved);
+    if (s == GR_OK)
+        s = compare_tokenizers(w, dir);
+    return s == GR_OK && w->o->source ? gr_tell_left_out(w->m, w->o->source, w->dir) : s;
+}
+
+/* ---- all of it ---------------------------------------------------------------------------------------------- */
+
+static gr_status check_options(const char *dir, const gr_save_options *o)
+{
+    char **names;
+    size_t n = 0;
+    if (o->cast && !(gr_dtype_exists(o->dtype) && gr_dtype_get(o->dtype)->is_activation))
+        return gr_fail(GR_ERR_ARGUMENT, "saving: weights cannot be saved as %s\nthey can as f32, f16 and bf16",
+                       gr_dtype_name(o->dtype));
+    if (gr_path_is_file(dir))
+        return gr_fail(GR_ERR_ARGUMENT, "saving %s: there is a file of that name\nchoose another name, or remove it",
+                       dir);
+    if (!gr_path_is_dir(dir))
+        return GR_OK;
+    gr_status s = gr_dir_list(dir, &names, &n);
+    gr_names_free(names, n);
+    if (s == GR_OK && n)
+        s = gr_fail(GR_ERR_ARGUMENT,
+                    "saving %s: this directory holds something already\nchoose another name, or "
+                    "remove it",
+                    dir);
+    return s;
+}
+
+static gr_status save(saving *w, const char *dir)
+{
+    gr_status s = gr_model_tensors(w->m, w->as, &w->tensors);
+    if (s == GR_OK)
+        s = collect_files(w);
+    if (s != GR_OK)
+        return s;
+    gr_checkpoint_spec spec = {.files = w->files, .file_count = w->n_files, .shard_bytes = w->o->shard_bytes};
+    spec.model = gr_store_tensors_spec(&w->tensors);
+    spec.model.fetch = fetch;
+    spec.model.user = w;
+    spec.check = check_saved;
+    spec.user = w;
+    w->saved.bytes = (int64_t)w->tensors.bytes;
+    w->saved.other_files = w->n_files;
+    return gr_checkpoint_write_dir(dir, &spec);
+}
+
+gr_status gr_model_save(gr_model *m, const char *dir, const gr_save_options *options, gr_saved *out)
+{
+    static const gr_save_options usual;
+    options = options ? options : &usual;
+    if (gr_lacks(m, "gr_model_save: model") || gr_lacks(dir, "gr_model_save: dir"))
+        return GR_ERR_ARGUMENT;
+    if (m->adapter)
+        return gr_fail(GR_ERR_ARGUMENT,
+                       "saving %s: the model has an adapter\nmerge it first, or save the adapter alone", dir);
+    gr_status s = check_options(dir, options);
+    if (s != GR_OK)
+        return s;
+    saving w = {.m = m, .o = options, .dir = dir, .as = options->cast ? &options->dtype : NULL};
+    s = save(&w, dir);
+    if (s != GR_OK)
+        gr_fail_in("saving %s", dir);
+    if (out)
+        *out = s == GR_OK ? w.saved : (gr_saved){0};
+    gr_store_tensors_close(&w.tensors);
+    gr_carried_close(&w.carried);
+    gr_free(w.files);
+    gr_free(w.config);
+    gr_free(w.generation);
+    return s;
+}

@@ -1,0 +1,31 @@
+/* The parts that a saved model is made of; gr_model_save puts them together, as do the checkpoints of a run. */
+#ifndef GR_MODEL_SAVE_H
+#define GR_MODEL_SAVE_H
+
+#include "base/file.h"
+#include "format/checkpoint.h"
+#include "format/store_tensors.h"
+#include "model/layers/model.h"
+
+/* The model's weights under the names that transformers gives them. Close in any case. */
+gr_status gr_model_tensors(gr_model *m, const gr_dtype *as, gr_store_tensors *out);
+/* The config.json for weights that are written `as` (NULL: as they are): the model's own text, in which only the dtype
+ * is changed, and the class's name put in where it is missing. Caller frees. */
+char *gr_model_saved_config(const gr_model *m, const gr_dtype *as);
+
+/* Files of a model directory that belong to any model made of it: tokenizer, chat templates, generation settings,
+ * licence. Their bytes are mapped. */
+typedef struct gr_carried {
+    gr_checkpoint_file *files; /* [count]; names and bytes live until close */
+    int count;
+    gr_map *maps;
+    size_t files_cap, maps_cap;
+} gr_carried;
+gr_status gr_carried_open(gr_carried *c, const char *dir); /* close in any case */
+void gr_carried_close(gr_carried *c);
+/* Would a file of this name be carried over, or a folder with what is in it? */
+bool gr_is_carried(const char *name);
+/* Remarks on what `from` has besides and `to`, a model that was saved, has not. An adapter that was folded in it has. */
+gr_status gr_tell_left_out(const gr_model *m, const char *from, const char *to);
+
+#endif
