@@ -5,7 +5,10 @@
 #include "backend/gpu/cache.h"
 #include "backend/gpu/families.h"
 #include "base/dtype.h"
+#include "op/attr.h"
 #include "op/op.h"
+
+#include <math.h>
 
 /* ---- the dialect -------------------------------------------------------------------------------------------- */
 
@@ -452,6 +455,71 @@ TEST(the_first_bad_index_is_found)
         CHECK_EQ_INT(f.position, bad < 0 ? 0 : bad);
         CHECK_EQ_INT(f.value, bad < 0 ? 0 : 10 + bad);
         CHECK_EQ_INT(f.limit, bad < 0 ? 0 : 10);
+    }
+    gr_gpu_close(&g);
+}
+
+/* Every kernel that writes store tensors looks at the error word, and optimizers at the scale. */
+enum { EFFECT_N = 8, GOOD = 0, FAILED, NO_SCALE, STATES };
+
+static void check_effect(gr_gpu *g, const gr_kernel *k, gr_call *call, int state)
+{
+    static const float threes[EFFECT_N] = {3, 3, 3, 3, 3, 3, 3, 3};
+    float one = state == NO_SCALE ? NAN : 1, got[EFFECT_N];
+    gr_operand moment = call->in[2];
+    bool is_step = k->op == &gr_op_sgd || k->op == &gr_op_adamw;
+    gr_fault word = {.step = state == FAILED};
+    NOTE("%s, state %d", k->op->name, state);
+    put(g, &(gr_operand){.address = g->fault}, &word, sizeof word);
+    put(g, &call->in[0], threes, sizeof threes);
+    if (is_step) {
+        put(g, &moment, threes, sizeof threes);
+        put(g, &call->in[call->n_in - 1], &one, sizeof one);
+    }
+    for (int i = 0; i <= is_step; i++) {
+        call->out = i ? &moment : &call->in[0];
+        CHECK_OK(run_call(g, call, k->run, got, sizeof got));
+        for (int e = 0; e < EFFECT_N; e++)
+            CHECK((got[e] == 3) == (state != GOOD));
+    }
+}
+
+TEST(a_failed_program_writes_nothing)
+{
+    static const gr_sgd_attr sgd = {0.5f, 0.25f};
+    static const gr_adamw_options adamw = {0.5f, 0.25f, 1e-3f, 0.125f};
+    static const float ones[EFFECT_N] = {1, 1, 1, 1, 1, 1, 1, 1};
+    static const int64_t slots[EFFECT_N] = {1, 2, 3, 4, 5, 6, 7, 0}; /* the first is adamw's step, too */
+    gr_gpu g;
+    open_gpu(&g);
+    gr_operand vector[4], word = operand(&g, GR_U8, sizeof(gr_fault)), index = operand(&g, GR_I64, EFFECT_N);
+    gr_operand lr = operand(&g, GR_F32, 1), scale = operand(&g, GR_F32, 1);
+    g.fault = word.address;
+    put(&g, &index, slots, sizeof slots);
+    put(&g, &lr, ones, sizeof *ones);
+    for (int i = 0; i < 4; i++) {
+        vector[i] = operand(&g, GR_F32, EFFECT_N);
+        vector[i].ndim = 2;
+        vector[i].shape[0] = 1;
+        vector[i].shape[1] = vector[i].stride[0] = EFFECT_N;
+        vector[i].stride[1] = 1;
+        put(&g, &vector[i], ones, sizeof ones);
+    }
+    gr_operand rows[] = {vector[0], vector[1], index}, sgd_in[] = {vector[0], vector[1], vector[2], lr, scale};
+    rows[2].ndim = 2;
+    rows[2].shape[0] = 1;
+    rows[2].shape[1] = EFFECT_N;
+    gr_operand adamw_in[] = {vector[0], vector[1], vector[2], vector[3], lr, index, scale};
+    for (const gr_kernel *k = gr_gpu_update_kernels; k->op; k++) {
+        gr_call call = {.op = k->op, .n_in = 2, .n_out = 1, .in = rows};
+        if (k->op == &gr_op_write_rows)
+            call.n_in = 3;
+        else if (k->op == &gr_op_sgd)
+            call = (gr_call){.op = k->op, .attr = &sgd, .n_in = 5, .n_out = 1, .in = sgd_in};
+        else if (k->op == &gr_op_adamw)
+            call = (gr_call){.op = k->op, .attr = &adamw, .n_in = 7, .n_out = 1, .in = adamw_in};
+        for (int state = GOOD; state < (call.n_in > 3 ? STATES : NO_SCALE); state++)
+            check_effect(&g, k, &call, state);
     }
     gr_gpu_close(&g);
 }
