@@ -678,6 +678,7 @@ typedef struct gr_find_options {
     const char *adapter; /* one to put on the model, a directory or a run; "": none, not even one that lies there; NULL:
                             the one that lies there */
     bool path_only;      /* fills in `path` and what is in it, and looks for nothing else */
+    bool newest;         /* of a run its newest good checkpoint; path is NULL when it has none yet; path_only, too */
 } gr_find_options;
 typedef struct gr_found {
     size_t size;
@@ -828,6 +829,8 @@ GR_API gr_data *gr_data_from_ids(const int32_t *ids, int64_t n); /* a stream; co
  * prompt, the end included. Takes the same paths as gr_corpus_load, without keeping the text. */
 GR_API gr_data *gr_data_load_documents(const char *const *paths, int n, gr_tokenizer *tokenizer, int64_t eos,
                                        int threads);
+/* The same of what a corpus has read. */
+GR_API gr_data *gr_data_documents_of(const gr_corpus *corpus, gr_tokenizer *tokenizer, int64_t eos, int threads);
 /* The last `fraction` of the stream, or of documents whole ones, is cut off as *eval: parts of the same memory, data must
  * outlive it. */
 GR_API gr_status gr_data_split(gr_data *data, double fraction, gr_data **eval);
@@ -881,25 +884,88 @@ typedef struct gr_run_lock gr_run_lock;
 GR_API gr_run_lock *gr_run_lock_open(const char *dir);
 GR_API void gr_run_lock_close(gr_run_lock *lock); /* NULL is fine */
 
+/* What is left of a run in its directory. *step: the last that metrics.jsonl has; -1: none. Any thread. */
+typedef enum gr_run_state {
+    GR_RUN_NONE,  /* not one step, or no directory */
+    GR_RUN_BEGUN, /* steps, and nothing was ever saved */
+    GR_RUN_SAVED, /* checkpoints */
+    GR_RUN_LOST,  /* there were checkpoints, and none is left */
+} gr_run_state;
+GR_API gr_status gr_run_look(const char *dir, gr_run_state *state, int64_t *step);
+
+/* run.json: what a run was begun with, so that it can be gone on with: settings by name, and what it reads by its bytes,
+ * wherever that lies by now. */
+typedef struct gr_run_setting {
+    const char *name, *value;
+} gr_run_setting;
+typedef enum gr_run_input_kind {
+    GR_RUN_DATA,
+    GR_RUN_EVAL_DATA,
+    GR_RUN_MODEL,
+    GR_RUN_ADAPTER,
+    GR_RUN_CONFIG,
+    GR_RUN_TOKENIZER,
+    GR_RUN_INPUTS,
+} gr_run_input_kind;
+typedef struct gr_run_record {
+    const char *kind;               /* "train"; NULL: it does not say */
+    const gr_run_setting *settings; /* [n_settings] */
+    int n_settings;
+    const char *const *data; /* [n_data] as they were given */
+    int n_data;
+    const char *model; /* as it was given; NULL: a new one was trained */
+    unsigned known;    /* bit GR_RUN_…: of which inputs it has the bytes' checksum */
+    bool has_changed;  /* inputs with other bytes were accepted at some time */
+} gr_run_record;
+/* *out is NULL with GR_OK when dir has no run.json. Freed with gr_run_record_free, everything in it too. Any thread. */
+GR_API gr_status gr_run_record_read(const char *dir, const gr_run_record **out);
+GR_API void gr_run_record_free(const gr_run_record *record); /* NULL is fine */
+/* Where number k of an input lies that was given as `was`: where it lay, or else as it was given, or else beside the run, when
+ * both were moved together. Lives as long as the record, or is `was`. */
+GR_API const char *gr_run_record_place(const gr_run_record *record, gr_run_input_kind which, int k, const char *was);
+/* Something that a run reads. Its bytes are known by one of the last five; none: they are not compared. */
+typedef struct gr_run_input {
+    const char *const *paths; /* [n_paths] as they are given now */
+    int n_paths;
+    const gr_data *data;
+    const gr_corpus *corpus;
+    const char *dir, *file; /* of a model or an adapter; one file */
+    const gr_tokenizer *tokenizer;
+} gr_run_input;
+typedef struct gr_run_start {
+    size_t size;
+    const char *kind;
+    const gr_run_setting *settings; /* [n_settings] */
+    int n_settings;
+    const char *model;      /* as it was given; NULL: a new one */
+    const gr_model *trains; /* noted: its device and its parameters; may be NULL */
+    bool accepts_changes;   /* of bytes: they are remarked on and noted, else they are an error */
+    int threads;            /* that read; 0: one per core */
+    gr_run_input inputs[GR_RUN_INPUTS];
+} gr_run_start;
+/* Compares with the run.json that dir has, then writes it anew, or with compare_only does not. Bytes that have changed are
+ * GR_ERR_FILE, and name what. Only for who has the run's lock. */
+GR_API gr_status gr_run_record_write(const char *dir, const gr_run_start *start, bool compare_only);
+
 typedef struct gr_run_options {
     const char *dir;
     gr_run_lock *lock; /* of dir, when the caller has it already; NULL: taken for the time of the call */
     gr_train_options train;
-    bool shuffle;            /* rows in random order; else sequential (docs/data.md) */
-    int64_t rows;            /* of the data in all: what steps have room for behind them is empty, and a step takes
+    bool shuffle;        /* rows in random order; else sequential (docs/data.md) */
+    int64_t rows;        /* of the data in all: what steps have room for behind them is empty, and a step takes
                                 no more of them than an epoch has; 0: no end */
-    int64_t eval_every;      /* steps between evaluations; 0: at the end only */
-    int64_t eval_tokens;     /* of the evaluation data at most; 0: all */
-    int64_t save_every;      /* steps between checkpoints; 0: at the end only */
-    int64_t keep;            /* newest checkpoints kept, and the best */
-    bool resume;             /* go on from the newest good checkpoint, if there is one */
-    const char *files[8][2]; /* name and text of what every checkpoint is to hold besides: tokenizer.json … */
+    int64_t eval_every;  /* steps between evaluations; 0: at the end only */
+    int64_t eval_tokens; /* of the evaluation data at most; 0: all */
+    int64_t save_every;  /* steps between checkpoints; 0: at the end only */
+    int64_t keep;        /* newest checkpoints kept, and the best */
+    bool resume;         /* go on from the newest good checkpoint, if there is one */
+    const char *const (
+        *files)[2]; /* [n_files] name and text of what every checkpoint is to hold besides: tokenizer.json … */
     int n_files;
     const char *source; /* a directory whose tokenizer, chat template, generation settings and licence every checkpoint
                            holds too, as far as `files` has none; NULL: none */
     const char *base;   /* what the adapter's files are to call its model; NULL: what they do already */
-    void (*event)(void *user, const gr_run_event *event); /* may be NULL */
-    bool (*stop)(void *user); /* asked after every step: true finishes it, saves and ends; may be NULL */
+    bool (*event)(void *user, const gr_run_event *event); /* false: the step is saved, and the run ends; may be NULL */
     void *user;
 } gr_run_options;
 /* Bytes that a run of these options takes besides its trainer's memory. */

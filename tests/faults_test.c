@@ -232,8 +232,8 @@ static void open_run(run_fixture *r)
     *r = (run_fixture){.options = {.save_every = 1, .eval_every = 2, .keep = 1}};
     open_fixture(&r->f, "gpt2", "cpu", 1);
     r->options.train = r->f.options;
-    r->options.files[0][0] = "tokenizer.json";
-    r->options.files[0][1] = "{}";
+    static const char *const own_files[][2] = {{"tokenizer.json", "{}"}};
+    r->options.files = own_files;
     r->options.n_files = 1;
     tiny_ids(ids, 64);
     r->data = gr_data_from_ids(ids, 64);

@@ -31,7 +31,7 @@ static void keep_log(void *user, gr_log_level level, const char *message)
         snprintf(log_text + strlen(log_text), sizeof log_text - strlen(log_text), "%s\n", message);
 }
 
-static void count_event(void *user, const gr_run_event *e)
+static bool count_event(void *user, const gr_run_event *e)
 {
     trial *t = user;
     t->steps += e->kind == GR_EVENT_STEP;
@@ -39,13 +39,10 @@ static void count_event(void *user, const gr_run_event *e)
     t->saves += e->kind == GR_EVENT_SAVE;
     t->last_step = e->step;
     t->last_loss = e->kind == GR_EVENT_STEP ? e->loss : t->last_loss;
+    return t->last_step != t->stop_at;
 }
 
-static bool stops(void *user)
-{
-    const trial *t = user;
-    return t->last_step == t->stop_at;
-}
+static const char *const own_files[][2] = {{"tokenizer.json", "{}"}};
 
 static trial new_trial(const char *arch, const char *dir)
 {
@@ -55,11 +52,9 @@ static trial new_trial(const char *arch, const char *dir)
     t.options.train.steps = STEPS;
     t.options.train.dropout = 0.1;
     t.options.train.seed = 4;
-    t.options.files[0][0] = "tokenizer.json";
-    t.options.files[0][1] = "{}";
+    t.options.files = own_files;
     t.options.n_files = 1;
     t.options.event = count_event;
-    t.options.stop = stops;
     return t;
 }
 

@@ -17,6 +17,15 @@ gr_status gr_fail(gr_status code, const char *fmt, ...) GR_PRINTF(2, 3);
 /* Puts "prefix: " in front of the thread's message, keeping code and hint; for callers that know the file or tensor. */
 gr_status gr_fail_in(const char *fmt, ...) GR_PRINTF(1, 2);
 
+/* The thread's error, put aside while something else is done that may fail too. */
+enum { GR_ERROR_SIZE = 4096 };
+typedef struct gr_kept_error {
+    gr_status status;
+    char text[GR_ERROR_SIZE];
+} gr_kept_error;
+void gr_error_keep(gr_kept_error *e);
+void gr_error_put_back(const gr_kept_error *e);
+
 /* A public function was given NULL where it needs something: fails with GR_ERR_ARGUMENT, naming `what` ("gr_run: program").
  * False, and no error, when p is there. */
 bool gr_lacks(const void *p, const char *what);

@@ -1,14 +1,12 @@
 /* Handing an error from a worker to the caller. */
 #include "base/first_error.h"
-#include <stdio.h>
 
 void gr_first_error_put(gr_first_error *e, int64_t piece)
 {
     pthread_mutex_lock(&e->lock);
     if (piece < e->piece) {
         e->piece = piece;
-        e->status = gr_error_status();
-        snprintf(e->text, sizeof e->text, "%s", gr_error());
+        gr_error_keep(&e->error);
     }
     pthread_mutex_unlock(&e->lock);
 }
@@ -23,5 +21,8 @@ bool gr_first_error_skips(gr_first_error *e, int64_t piece)
 
 gr_status gr_first_error_take(gr_first_error *e)
 {
-    return e->piece == INT64_MAX ? GR_OK : gr_fail(e->status, "%s", e->text);
+    if (e->piece == INT64_MAX)
+        return GR_OK;
+    gr_error_put_back(&e->error);
+    return e->error.status;
 }

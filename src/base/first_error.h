@@ -8,8 +8,7 @@
 typedef struct gr_first_error {
     pthread_mutex_t lock;
     int64_t piece; /* the first that failed; INT64_MAX: none */
-    gr_status status;
-    char text[1024];
+    gr_kept_error error;
 } gr_first_error;
 
 #define GR_FIRST_ERROR_NONE                                                                                            \

@@ -19,7 +19,7 @@ void gr_remark(gr_log_level level, const char *fmt, ...)
 {
     if (!log_function || paused)
         return;
-    char text[1024];
+    char text[2 * GR_ERROR_SIZE]; /* messages name paths */
     va_list args;
     va_start(args, fmt);
     vsnprintf(text, sizeof text, fmt, args);

@@ -495,13 +495,10 @@ gr_status gr_stage_commit(gr_stage *s)
 /* gr_dir_remove, but the thread keeps the error it has: that is why this is cleaned up. */
 static void remove_quietly(const char *path)
 {
-    gr_status status = gr_error_status();
-    char text[2048];
-    snprintf(text, sizeof text, "%s", gr_error());
-    if (gr_dir_remove(path) == GR_OK)
-        return;
-    if (status != GR_OK)
-        gr_fail(status, "%s", text);
+    gr_kept_error error;
+    gr_error_keep(&error);
+    if (gr_dir_remove(path) != GR_OK && error.status != GR_OK)
+        gr_error_put_back(&error);
 }
 
 void gr_stage_cancel(gr_stage *s)

@@ -94,7 +94,7 @@ const char *gr_verb_initial(const gr_verb *verb, const gr_flag *flag)
 
 gr_status gr_args_fail(gr_args *args, const char *fmt, ...)
 {
-    char text[1024];
+    char text[4 * GR_ERROR_SIZE];
     va_list list;
     va_start(list, fmt);
     vsnprintf(text, sizeof text, fmt, list);

@@ -95,6 +95,7 @@ typedef struct gr_verb {
     unsigned common;            /* GR_WITH_… */
     const char *examples[2][2]; /* {what it does, command line} */
     size_t options_size;        /* of the struct that the flags fill in */
+    const void *own;            /* what a verb tells code that it shares with others; NULL: nothing */
     gr_status (*run)(gr_args *args);
 } gr_verb;
 

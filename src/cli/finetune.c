@@ -48,11 +48,6 @@ const gr_default gr_finetune_defaults[] = {
 
 enum { MOST_WORDS = 256 };
 
-bool gr_is_finetune(const gr_args *args)
-{
-    return args->verb->flags == gr_finetune_flag_table;
-}
-
 /* ---- the adapter -------------------------------------------------------------------------------------------- */
 
 /* "a,b" split. */
@@ -212,7 +207,7 @@ static gr_status settle(gr_args *args, const gr_opened *on)
     return GR_OK;
 }
 
-gr_status gr_finetune_open(gr_args *args, bool initialize, gr_train_job *job)
+static gr_status open_finetune(gr_args *args, bool initialize, gr_train_job *job)
 {
     const gr_train_flags *f = args->options;
     const gr_load_options o = {.widen = f->full, .declare_only = !initialize};
@@ -227,6 +222,15 @@ gr_status gr_finetune_open(gr_args *args, bool initialize, gr_train_job *job)
         s = add_adapter(args, job);
     return s == GR_OK && initialize ? tell(f, job) : s;
 }
+
+/* The model's own. */
+static void put_own_files(gr_train_job *job)
+{
+    job->run.source = job->on.path;
+}
+
+const gr_train_kind gr_kind_finetune = {
+    .takes_model = true, .follows_data = true, .open = open_finetune, .put_files = put_own_files};
 
 const gr_verb gr_verb_finetune = {
     .name = "finetune",
@@ -247,5 +251,6 @@ const gr_verb gr_verb_finetune = {
                   "gradus finetune model notes.jsonl --lora-rank 16 --lora-targets all-linear --out run"},
                  {"all weights, one pass over the data", "gradus finetune model book.txt --full --epochs 1 --out run"}},
     .options_size = sizeof(gr_train_flags),
+    .own = &gr_kind_finetune,
     .run = gr_train_verb_run,
 };

@@ -167,7 +167,7 @@ static gr_status run_train(gr_args *args)
     gr_train_job job = {0};
     char *config = NULL, *tokenizer = NULL;
     plan p;
-    size_t model = gr_is_finetune(args);
+    size_t model = gr_kind_of(args)->takes_model;
     f->model = model ? args->positional[0] : NULL;
     gr_status s = f->init ? describe_init(f, &config, &tokenizer) : GR_OK;
     if (s == GR_OK)
@@ -201,6 +201,7 @@ const gr_verb gr_verb_plan_train = {
     .examples = {{"does GPT-2 fit with this batch?", "gradus plan train --config config.json --batch 4 --context 256"},
                  {"for a script", "gradus plan train book.txt --tokenizer char --layers 12 --embed 768 --json"}},
     .options_size = sizeof(gr_train_flags),
+    .own = &gr_kind_train,
     .run = run_train,
 };
 
@@ -220,6 +221,7 @@ const gr_verb gr_verb_plan_finetune = {
     .examples = {{"what does LoRA need?", "gradus plan finetune model --batch 1 --context 1024"},
                  {"and what training everything?", "gradus plan finetune model --full --batch 1 --context 1024"}},
     .options_size = sizeof(gr_train_flags),
+    .own = &gr_kind_finetune,
     .run = run_train,
 };
 

@@ -239,7 +239,7 @@ static void print_safely(FILE *to, const char *text, size_t length)
 
 static void print_line_of(const char *prefix, gr_style style, const char *fmt, va_list list)
 {
-    char text[1024];
+    char text[2 * GR_ERROR_SIZE]; /* messages name paths */
     vsnprintf(text, sizeof text, fmt, list);
     pthread_mutex_lock(&lock);
     bool redraw = bar.is_drawn;

@@ -9,8 +9,6 @@
 #include "cli/term.h"
 #include "cli/train_flags.h"
 #include "cli/verbs.h"
-#include "train/run.h"
-#include "train/run_dir.h"
 
 /* ---- events ------------------------------------------------------------------------------------------------- */
 
@@ -30,7 +28,7 @@ static void on_step(screen *s, const gr_run_event *e)
     gr_progress_update((double)e->step, "%s tokens/s  loss %.4f", gr_human_count(s->tokens_per_s).s, e->loss);
 }
 
-static void on_event(void *user, const gr_run_event *e)
+static bool on_event(void *user, const gr_run_event *e)
 {
     screen *s = user;
     if (e->kind == GR_EVENT_STEP)
@@ -46,36 +44,10 @@ static void on_event(void *user, const gr_run_event *e)
     }
     if (e->kind == GR_EVENT_EVAL)
         s->last_eval = e->eval_loss;
+    return !gr_interrupted(NULL);
 }
 
 /* ---- the verb ----------------------------------------------------------------------------------------------- */
-
-/* What every checkpoint holds besides config.json, so that transformers loads it. */
-static gr_status add_files(const gr_args *args, const gr_train_job *job, gr_run_options *o, char *generation,
-                           size_t size)
-{
-    if (gr_is_finetune(args)) { /* the model's own */
-        o->source = job->on.path;
-        return GR_OK;
-    }
-    const gr_model_info *i = gr_model_describe(job->on.model);
-    int n = snprintf(generation, size, "{\n");
-    if (i->bos >= 0)
-        n += snprintf(generation + n, size - (size_t)n, "  \"bos_token_id\": %lld,\n", (long long)i->bos);
-    if (i->eos >= 0)
-        n += snprintf(generation + n, size - (size_t)n, "  \"eos_token_id\": %lld,\n", (long long)i->eos);
-    snprintf(generation + n, size - (size_t)n, "  \"do_sample\": true\n}\n");
-    o->files[o->n_files][0] = "generation_config.json";
-    o->files[o->n_files++][1] = generation;
-    o->files[o->n_files][0] = "tokenizer.json";
-    o->files[o->n_files++][1] = gr_tokenizer_json(job->on.tokenizer, NULL);
-    o->files[o->n_files][0] = "tokenizer_config.json";
-    o->files[o->n_files++][1] = gr_tokenizer_eos(job->on.tokenizer) >= 0
-                                    ? "{\n  \"tokenizer_class\": \"PreTrainedTokenizerFast\",\n"
-                                      "  \"eos_token\": \"<|endoftext|>\"\n}\n"
-                                    : "{\n  \"tokenizer_class\": \"PreTrainedTokenizerFast\"\n}\n";
-    return GR_OK;
-}
 
 /* What has a step that was saved is not begun again. */
 static gr_status refuse_other_run(gr_args *args)
@@ -101,20 +73,16 @@ static gr_status check_out(gr_args *args, const gr_opened *on, const char **data
     return s == GR_OK ? gr_check_output_run(args, "out", f->out, data, n_data) : s;
 }
 
-static gr_status train(gr_args *args, gr_train_job *job, const gr_run_record *record, gr_run_lock *lock,
-                       const char **data, size_t n_data)
+static gr_status train(gr_args *args, gr_train_job *job, gr_run_lock *lock, const char **data, size_t n_data)
 {
     const gr_train_flags *f = args->options;
     screen s = {.args = args};
-    char generation[256];
     gr_status st = gr_train_job_open(args, data, n_data, true, job);
     if (st != GR_OK)
-        return gr_run_json_explain(args, record, job, st);
+        return gr_run_json_explain(args, job, st);
     st = check_out(args, &job->on, data, n_data);
     if (st == GR_OK)
-        st = add_files(args, job, &job->run, generation, sizeof generation);
-    if (st == GR_OK)
-        st = gr_run_json_write(args, record, job, data, n_data);
+        st = gr_run_json_write(args, job, data, n_data);
     if (st != GR_OK)
         return st;
     const gr_model_info *i = gr_model_describe(job->on.model);
@@ -124,7 +92,6 @@ static gr_status train(gr_args *args, gr_train_job *job, const gr_run_record *re
     job->run.lock = lock;
     job->run.event = on_event;
     job->run.user = &s;
-    job->run.stop = gr_interrupted;
     gr_interrupt_watch();
     gr_broken_pipe_watch();
     st = gr_train_run(job->on.model, job->data, job->eval, &job->run);
@@ -163,28 +130,12 @@ static gr_status take_run(gr_args *args, size_t n_data, gr_run_lock **lock)
     return *lock ? GR_OK : gr_error_status();
 }
 
-/* A run that failed before its first step leaves nothing that would stand in the way of the next try. */
-static gr_status forget_start(const gr_args *args, gr_status failed)
-{
-    char why[2048];
-    gr_run_state state = GR_RUN_SAVED;
-    int64_t step;
-    snprintf(why, sizeof why, "%s", gr_error());
-    gr_status s = gr_run_look(((const gr_train_flags *)args->options)->out, &state, &step);
-    char *path = s == GR_OK && state == GR_RUN_NONE ? gr_run_json_path(args) : NULL;
-    if (path)
-        remove(path);
-    gr_free(path);
-    return gr_fail(failed, "%s", why);
-}
-
 gr_status gr_train_verb_run(gr_args *args)
 {
     gr_train_flags *f = args->options;
     const char *data[GR_MOST_DATA];
-    bool takes_model = gr_is_finetune(args);
+    bool takes_model = gr_kind_of(args)->takes_model;
     size_t first = takes_model && args->count > 0, n_data = args->count - first;
-    gr_run_record record = {0};
     gr_train_job job = {0};
     gr_run_lock *lock = NULL;
     if (n_data > GR_MOST_DATA)
@@ -195,18 +146,14 @@ gr_status gr_train_verb_run(gr_args *args)
     gr_status s = check_out(args, NULL, data, n_data);
     if (s == GR_OK)
         s = take_run(args, n_data, &lock);
-    bool is_new = s == GR_OK && !gr_run_json_is_there(args);
     if (s == GR_OK)
-        s = f->resume ? gr_run_json_restore(args, &record, data, &n_data) : refuse_other_run(args);
+        s = f->resume ? gr_run_json_restore(args, &job, data, &n_data) : refuse_other_run(args);
     if (s == GR_OK && takes_model && !f->model)
         s = gr_args_fail(args, "MODEL is missing\nGive the directory of a model.");
     if (s == GR_OK)
-        s = train(args, &job, &record, lock, data, n_data);
-    if (s != GR_OK && is_new && lock)
-        s = forget_start(args, s);
+        s = train(args, &job, lock, data, n_data);
     gr_run_lock_close(lock);
     gr_train_job_close(&job);
-    gr_run_json_close(&record);
     return s;
 }
 
@@ -228,5 +175,6 @@ const gr_verb gr_verb_train = {
                   "gradus train book.txt --tokenizer char --eval-fraction 0.1 --out run"},
                  {"go on where it stopped", "gradus train --resume --out run"}},
     .options_size = sizeof(gr_train_flags),
+    .own = &gr_kind_train,
     .run = gr_train_verb_run,
 };

@@ -74,7 +74,7 @@ gr_status gr_check_train_model(gr_args *args, const gr_model *model)
 {
     gr_train_flags *f = args->options;
     const gr_model_info *is = gr_model_describe(model);
-    gr_status s = !f->resume && !gr_is_finetune(args) ? check_shape(args, is) : GR_OK;
+    gr_status s = !f->resume ? check_shape(args, is) : GR_OK;
     if (s != GR_OK || f->context <= is->context)
         return s;
     if (gr_args_given(args, "context"))
@@ -119,7 +119,7 @@ gr_status gr_check_train_data(gr_args *args, const gr_data *data)
     int64_t n = gr_data_count(data);
     if (gr_data_documents(data) > 0 || n > f->context)
         return GR_OK; /* documents that are short are padded */
-    if (!gr_is_finetune(args) || gr_args_given(args, "context"))
+    if (!gr_kind_of(args)->follows_data || gr_args_given(args, "context"))
         return gr_args_fail(
             args,
             "--context: a row of %lld tokens needs %lld, and the data has %lld\nGive more text, or a smaller "

@@ -10,8 +10,6 @@
 #include "cli/term.h"
 #include "cli/train_flags.h"
 #include "cli/value.h"
-#include "train/data.h"
-#include "train/run_dir.h"
 
 #define INT(field) GR_INT(gr_train_flags, field)
 #define FLOAT(field) GR_FLOAT(gr_train_flags, field)
@@ -273,31 +271,65 @@ static gr_status check_vocab(gr_args *args, const gr_train_job *job)
     return GR_OK;
 }
 
-static gr_status open_model(gr_args *args, bool initialize, gr_train_job *job)
+/* --init MODEL, or a new one. */
+static gr_status open_train(gr_args *args, bool initialize, gr_train_job *job)
 {
     const gr_train_flags *f = args->options;
     const gr_load_options o = {.widen = true};
-    gr_status s = f->model  ? gr_finetune_open(args, initialize, job)
-                  : f->init ? gr_open_model(args, f->init, &o, &job->on)
-                            : gr_open_device(args, &job->on);
-    bool is_new = !f->model && !f->init;
+    gr_status s = f->init ? gr_open_model(args, f->init, &o, &job->on) : gr_open_device(args, &job->on);
     if (s == GR_OK && f->init && job->on.adapter)
         s = gr_args_fail(
             args,
-            strcmp(job->on.adapter, job->on.path) == 0
+            job->on.found.is_beside
                 ? "--init: %s has an adapter beside its weights\nMerge it first with gradus merge, or take "
                   "the weights alone: gradus convert --adapter none."
                 : "--init: %s is an adapter\nMerge it into its model first, or train it with finetune.",
             f->init);
-    if (s == GR_OK && !f->model)
+    if (s == GR_OK)
         s = open_tokenizer(args, job);
-    if (s == GR_OK && is_new)
-        s = f->config ? model_of_config(f->config, job) : model_of_flags(args, job);
-    if (s != GR_OK)
+    if (s != GR_OK || f->init)
         return s;
-    if ((s = check_vocab(args, job)) != GR_OK || (s = gr_check_train_model(args, job->on.model)) != GR_OK)
-        return s;
-    return initialize && is_new ? gr_model_init(job->on.model, (uint64_t)args->common.seed) : GR_OK;
+    s = f->config ? model_of_config(f->config, job) : model_of_flags(args, job);
+    return s == GR_OK && initialize ? gr_model_init(job->on.model, (uint64_t)args->common.seed) : s;
+}
+
+static void put_new_files(gr_train_job *job)
+{
+    const gr_model_info *i = gr_model_describe(job->on.model);
+    char *text = job->generation;
+    size_t size = sizeof job->generation;
+    int n = snprintf(text, size, "{\n");
+    if (i->bos >= 0)
+        n += snprintf(text + n, size - (size_t)n, "  \"bos_token_id\": %lld,\n", (long long)i->bos);
+    if (i->eos >= 0)
+        n += snprintf(text + n, size - (size_t)n, "  \"eos_token_id\": %lld,\n", (long long)i->eos);
+    snprintf(text + n, size - (size_t)n, "  \"do_sample\": true\n}\n");
+    const char *const files[3][2] = {{"generation_config.json", text},
+                                     {"tokenizer.json", gr_tokenizer_json(job->on.tokenizer, NULL)},
+                                     {"tokenizer_config.json", gr_tokenizer_eos(job->on.tokenizer) >= 0
+                                                                   ? "{\n  \"tokenizer_class\": "
+                                                                     "\"PreTrainedTokenizerFast\",\n"
+                                                                     "  \"eos_token\": \"<|endoftext|>\"\n}\n"
+                                                                   : "{\n  \"tokenizer_class\": "
+                                                                     "\"PreTrainedTokenizerFast\"\n}\n"}};
+    memcpy(job->files, files, sizeof files);
+    job->run.files = (const char *const(*)[2])job->files;
+    job->run.n_files = 3;
+}
+
+const gr_train_kind gr_kind_train = {.open = open_train, .put_files = put_new_files};
+
+const gr_train_kind *gr_kind_of(const gr_args *args)
+{
+    return args->verb->own;
+}
+
+static gr_status open_model(gr_args *args, bool initialize, gr_train_job *job)
+{
+    gr_status s = gr_kind_of(args)->open(args, initialize, job);
+    if (s == GR_OK)
+        s = check_vocab(args, job);
+    return s == GR_OK ? gr_check_train_model(args, job->on.model) : s;
 }
 
 /* ---- data and options --------------------------------------------------------------------------------------- */
@@ -406,8 +438,7 @@ static gr_status set_options(gr_args *args, gr_train_job *job)
 gr_status gr_train_job_open(gr_args *args, const char **data, size_t n_data, bool initialize, gr_train_job *job)
 {
     gr_train_flags *f = args->options;
-    *job = (gr_train_job){0};
-    if (gr_is_finetune(args) && !gr_args_given(args, "documents") && gr_corpus_is_one_text(data, (int)n_data))
+    if (gr_kind_of(args)->follows_data && !gr_args_given(args, "documents") && gr_corpus_is_one_text(data, (int)n_data))
         f->documents = 0;
     if (!f->resume) {
         gr_status s = gr_check_train_flags(args);
@@ -419,8 +450,6 @@ gr_status gr_train_job_open(gr_args *args, const char **data, size_t n_data, boo
     bool text = n_data && needs_text(f);
     job->corpus = text ? gr_corpus_load(data, (int)n_data) : NULL;
     gr_status s = job->corpus || !text ? GR_OK : gr_error_status();
-    if (s == GR_OK && text)
-        s = gr_inputs_copy(&job->read, &job->corpus->inputs);
     if (s == GR_OK)
         s = open_model(args, initialize, job);
     if (s == GR_OK && n_data)
@@ -429,9 +458,12 @@ gr_status gr_train_job_open(gr_args *args, const char **data, size_t n_data, boo
         s = gr_check_train_data(args, job->data);
     if (s == GR_OK)
         s = set_options(args, job);
+    if (s != GR_OK)
+        return s;
+    gr_kind_of(args)->put_files(job);
     gr_corpus_free(job->corpus); /* its ids are what is needed from here on */
     job->corpus = NULL;
-    return s;
+    return GR_OK;
 }
 
 void gr_train_job_close(gr_train_job *job)
@@ -440,6 +472,7 @@ void gr_train_job_close(gr_train_job *job)
     gr_data_free(job->data);
     gr_corpus_free(job->corpus);
     gr_corpus_free(job->eval_corpus);
-    gr_inputs_free(&job->read);
+    gr_run_record_free(job->record);
+    gr_free(job->vocabulary);
     gr_close_opened(&job->on);
 }

@@ -4,7 +4,6 @@
 
 #include <limits.h>
 #include "cli/open.h"
-#include "train/data.h"
 
 typedef struct gr_train_flags {
     const char *out, *arch, *config, *tokenizer, *init, *eval_data;
@@ -28,26 +27,37 @@ typedef struct gr_train_flags {
 /* A verb's flags are the first or the second of these, and the third. */
 extern const gr_flag gr_train_flag_table[], gr_finetune_flag_table[], gr_loop_flag_table[];
 extern const gr_default gr_finetune_defaults[];
-/* Is the verb one of those that take MODEL and then DATA? */
-bool gr_is_finetune(const gr_args *args);
+struct gr_train_job;
+
+/* What the verbs that train differ in; gr_verb.own of these and of their plans. */
+typedef struct gr_train_kind {
+    bool takes_model;  /* MODEL stands before DATA, and is what is trained */
+    bool follows_data; /* --documents and --context that were not given are what fits DATA */
+    /* The device, model and tokenizer of the job. initialize false: weights are only described. */
+    gr_status (*open)(gr_args *args, bool initialize, struct gr_train_job *job);
+    /* What every checkpoint holds besides config.json, so that transformers loads it. */
+    void (*put_files)(struct gr_train_job *job);
+} gr_train_kind;
+extern const gr_train_kind gr_kind_train, gr_kind_finetune;
+const gr_train_kind *gr_kind_of(const gr_args *args);
 
 /* What a training command works on. */
 typedef struct gr_train_job {
-    gr_opened on; /* device, model, tokenizer */
-    gr_corpus *corpus, *eval_corpus;
+    gr_opened on;                    /* device, model, tokenizer */
+    gr_corpus *corpus, *eval_corpus; /* corpus: as long as it is needed, or after a failure */
     gr_data *data, *eval;
-    gr_inputs read; /* of DATA as far as it got: a failure may come from its having changed */
+    const gr_run_record *record; /* of the run that is gone on with; NULL: a new one */
+    char *vocabulary;            /* of gr_train_flags.vocabulary */
     gr_run_options run;
-    char base[PATH_MAX]; /* of run.base */
+    char base[PATH_MAX];     /* of run.base */
+    const char *files[3][2]; /* of run.files */
+    char generation[256];    /* one of them */
 } gr_train_job;
 
-/* Reads the data and makes the model and all options, as the flags say. initialize: set the weights too; if not, there
- * may be no data either. Close in any case. */
+/* Reads the data and makes the model and all options, as the flags say, into a job that is zero but for its record.
+ * initialize: set the weights too; if not, there may be no data either. Close in any case. */
 gr_status gr_train_job_open(gr_args *args, const char **data, size_t n_data, bool initialize, gr_train_job *job);
 void gr_train_job_close(gr_train_job *job);
-/* For finetune: MODEL with its tokenizer, and a new adapter unless all is trained. initialize false: weights are only
- * described. */
-gr_status gr_finetune_open(gr_args *args, bool initialize, gr_train_job *job);
 
 /* train_check.c: what is given is heeded or refused. Flags among themselves: */
 gr_status gr_check_train_flags(gr_args *args);
@@ -56,7 +66,7 @@ gr_status gr_check_train_flags(gr_args *args);
 gr_status gr_check_train_model(gr_args *args, const gr_model *model);
 /* A failure of the config.json that was made of flags, told as one of the flag that the key came from. */
 gr_status gr_blame_shape(gr_args *args, gr_status status);
-/* One stream of text must fill a row. A --context that finetune was not given becomes one that it fills. */
+/* One stream of text must fill a row. A --context that was not given may become one that it fills. */
 gr_status gr_check_train_data(gr_args *args, const gr_data *data);
 /* What only the data's size tells: numbers that overflow, a warmup longer than the run. */
 gr_status gr_check_train_options(gr_args *args, const gr_train_options *options);

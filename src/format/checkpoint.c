@@ -198,11 +198,11 @@ static gr_status swap_in(const char *new, const char *dir, const char *old)
     if (s == GR_OK)
         s = gr_path_move(dir, old);
     if (s == GR_OK && (s = gr_path_move(new, dir)) != GR_OK) {
-        char why[1024];
-        snprintf(why, sizeof why, "%s", gr_error());
+        gr_kept_error error;
+        gr_error_keep(&error);
         if (!gr_path_is_dir(dir))
             gr_path_move(old, dir);
-        gr_fail(s, "%s", why);
+        gr_error_put_back(&error);
     }
     return s == GR_OK ? gr_dir_remove(old) : s;
 }

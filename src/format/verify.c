@@ -27,7 +27,7 @@ static void note(gr_verifier *v, gr_verify_state state, const char *file, const 
 /* Reports gr_error() as damage of a file, unless it is not the file's fault. */
 static void note_error(gr_verifier *v, const char *file)
 {
-    char why[1024];
+    char why[GR_ERROR_SIZE];
     if (gr_error_status() == GR_ERR_MEMORY) {
         v->fatal = GR_ERR_MEMORY;
         return;

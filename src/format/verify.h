@@ -9,11 +9,11 @@ typedef struct gr_verifier {
     bool (*item)(void *user, const gr_verify_item *item); /* as in gr_verify_options */
     void *user;
     gr_verified sum;
-    const char *dir;  /* the directory being read */
-    bool dir_bad;     /* something in it is */
-    char first[1024]; /* the first problem of all */
-    bool sums_needed; /* the directories are a run's own, so checksums were written */
-    gr_status fatal;  /* a failure that says nothing about the files, such as no memory */
+    const char *dir;           /* the directory being read */
+    bool dir_bad;              /* something in it is */
+    char first[GR_ERROR_SIZE]; /* the first problem of all */
+    bool sums_needed;          /* the directories are a run's own, so checksums were written */
+    gr_status fatal;           /* a failure that says nothing about the files, such as no memory */
 } gr_verifier;
 
 /* One more directory, or a file of weights. */

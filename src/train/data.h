@@ -108,9 +108,6 @@ struct gr_data {
     const gr_data *whole; /* of a part: whose all these are */
 };
 
-/* gr_data_load_documents of what a corpus has read. */
-gr_data *gr_data_documents_of(const gr_corpus *c, gr_tokenizer *tokenizer, int64_t eos, int threads);
-
 /* ---- rows ---- */
 
 /* Row k of all rows of a stream that a run ever sees: tokens [context] and the same shifted by one as targets. A function

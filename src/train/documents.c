@@ -307,6 +307,8 @@ gr_data *gr_data_load_documents(const char *const *paths, int n, gr_tokenizer *t
 
 gr_data *gr_data_documents_of(const gr_corpus *c, gr_tokenizer *tokenizer, int64_t eos, int threads)
 {
+    if (gr_lacks(c, "gr_data_documents_of: corpus") || gr_lacks(tokenizer, "gr_data_documents_of: tokenizer"))
+        return NULL;
     builder b = open_builder(tokenizer, eos, threads);
     gr_status s = b.data ? read_post(&b) : GR_ERR_MEMORY;
     size_t at = 0;

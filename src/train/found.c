@@ -76,11 +76,13 @@ static gr_status find_tokenizer(gr_found *f)
 
 static gr_status find(const char *path, const gr_find_options *o, gr_found *f)
 {
-    gr_status s = set(&f->path, gr_checkpoint_resolve(path));
-    if (s != GR_OK)
+    int64_t step;
+    gr_status s =
+        o->newest ? gr_checkpoint_newest_good(path, &f->path, &step) : set(&f->path, gr_checkpoint_resolve(path));
+    if (s != GR_OK || !f->path)
         return s;
     f->is_adapter = gr_checkpoint_is_adapter(f->path);
-    if (o->path_only)
+    if (o->path_only || o->newest)
         return GR_OK;
     s = f->is_adapter ? find_base(path, o, f) : find_adapter(o, f);
     return s == GR_OK ? find_tokenizer(f) : s;

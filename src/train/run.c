@@ -36,6 +36,7 @@ typedef struct run {
     double smoothed;          /* loss, to tell a spike; NaN before the first step */
     int64_t saved, evaluated; /* the last steps that were; -1: none */
     int skipped;              /* steps in a row */
+    bool stopped;             /* the caller wants no more steps */
 } run;
 
 static void tell(run *r, gr_run_event e)
@@ -43,8 +44,8 @@ static void tell(run *r, gr_run_event e)
     e.step = gr_trainer_steps(r->trainer);
     e.steps = r->o->train.steps;
     e.seconds = r->seconds;
-    if (r->o->event)
-        r->o->event(r->o->user, &e);
+    if (r->o->event && !r->o->event(r->o->user, &e))
+        r->stopped = true;
 }
 
 /* ---- state -------------------------------------------------------------------------------------------------- */
@@ -116,7 +117,8 @@ static gr_status open_files(files *f, const run *r)
     *f = (files){.config = adapter ? gr_strdup(adapter) : gr_model_saved_config(r->model, NULL)};
     gr_status s = f->config ? GR_OK : gr_error_status();
     const gr_carried *c = &r->carried;
-    if (s == GR_OK && !(f->list = gr_alloc_zero((size_t)(1 + o->n_files + c->count), sizeof *f->list)))
+    if (s == GR_OK &&
+        !(f->list = gr_alloc_zero((size_t)(1 + (o->n_files > 0 ? o->n_files : 0) + c->count), sizeof *f->list)))
         s = GR_ERR_MEMORY;
     if (s != GR_OK)
         return s;
@@ -374,24 +376,22 @@ static gr_status loop(run *r)
 {
     const gr_run_options *o = r->o;
     gr_status s = GR_OK;
-    bool stopped = false;
     if (gr_trainer_steps(r->trainer) <
         o->train.steps) /* that there is no checkpoint yet must be seen of a killed run */
         s = make_folder(o->dir);
-    while (s == GR_OK && !stopped && gr_trainer_steps(r->trainer) < o->train.steps) {
+    while (s == GR_OK && !r->stopped && gr_trainer_steps(r->trainer) < o->train.steps) {
         s = one_step(r);
         int64_t step = gr_trainer_steps(r->trainer);
-        stopped = o->stop && o->stop(o->user);
         bool last = step == o->train.steps;
         if (s == GR_OK && (last || due(o->eval_every, step)))
             s = evaluate(r);
-        if (s == GR_OK && (last || stopped || due(o->eval_every, step)))
+        if (s == GR_OK && (last || r->stopped || due(o->eval_every, step)))
             s = plot(r);
         /* Skipped steps may mean that the weights are lost: the checkpoints from before must not make room for them. */
-        if (s == GR_OK && (last || stopped || (due(o->save_every, step) && r->skipped == 0)))
+        if (s == GR_OK && (last || r->stopped || (due(o->save_every, step) && r->skipped == 0)))
             s = save(r);
     }
-    if (s == GR_OK && stopped && gr_trainer_steps(r->trainer) < o->train.steps)
+    if (s == GR_OK && r->stopped && gr_trainer_steps(r->trainer) < o->train.steps)
         return gr_fail(GR_ERR_INTERRUPTED, "training: stopped after step %lld, which is saved\ngo on with --resume",
                        (long long)gr_trainer_steps(r->trainer));
     return s;
@@ -532,6 +532,11 @@ gr_status gr_train_run(gr_model *model, const gr_data *data, const gr_data *eval
     if (gr_lacks(model, "gr_train_run: model") || gr_lacks(data, "gr_train_run: data") ||
         gr_lacks(options, "gr_train_run: options") || gr_lacks(options->dir, "gr_train_run: options.dir"))
         return GR_ERR_ARGUMENT;
+    for (int i = 0; i < options->n_files; i++)
+        if (gr_lacks(options->files, "gr_train_run: options.files") ||
+            gr_lacks(options->files[i][0], "gr_train_run: a name in options.files") ||
+            gr_lacks(options->files[i][1], "gr_train_run: a text in options.files"))
+            return GR_ERR_ARGUMENT;
     run r = {.model = model, .data = data, .eval = eval, .o = options, .best = INFINITY, .smoothed = NAN};
     r.saved = r.evaluated = -1;
     gr_status s = open_run(&r);

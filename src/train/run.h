@@ -6,14 +6,6 @@
 
 /* ---- the directory ---- */
 
-typedef enum gr_run_state {
-    GR_RUN_NONE,  /* not one step */
-    GR_RUN_BEGUN, /* steps, and nothing was ever saved */
-    GR_RUN_SAVED, /* checkpoints */
-    GR_RUN_LOST,  /* there were checkpoints, and none is left */
-} gr_run_state;
-/* *step: the last that metrics.jsonl has; -1: none. */
-gr_status gr_run_look(const char *dir, gr_run_state *state, int64_t *step);
 /* The error of GR_RUN_LOST. */
 gr_status gr_run_fail_lost(const char *dir, int64_t step);
 /* Removes what a run that never made a step has left: files and folders that are empty. */

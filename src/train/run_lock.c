@@ -23,6 +23,7 @@ struct gr_run_lock {
     int fd;
     char *dir, *path;
     size_t was_there; /* of dir: this much of the path was there before */
+    char *record;     /* dir/run.json; NULL: it was there before */
 };
 
 /* The length of the part of the path that is there. */
@@ -50,6 +51,18 @@ static void remove_made(gr_run_lock *l)
         if (rmdir(l->dir) != 0 && errno != ENOENT)
             break;
     }
+}
+
+/* A run that never made a step leaves nothing that would stand in the way of the next try. */
+static void forget_start(const gr_run_lock *l)
+{
+    gr_kept_error error;
+    gr_run_state state;
+    int64_t step;
+    gr_error_keep(&error);
+    if (l->record && gr_path_is_file(l->record) && gr_run_look(l->dir, &state, &step) == GR_OK && state == GR_RUN_NONE)
+        unlink(l->record);
+    gr_error_put_back(&error);
 }
 
 /* ---- who has it --------------------------------------------------------------------------------------------- */
@@ -125,7 +138,8 @@ gr_run_lock *gr_run_lock_open(const char *dir)
     l->fd = -1;
     l->dir = gr_strdup(dir);
     l->path = l->dir ? gr_path_join(dir, NAME) : NULL;
-    gr_status s = l->path ? GR_OK : GR_ERR_MEMORY;
+    l->record = l->path ? gr_path_join(dir, "run.json") : NULL;
+    gr_status s = l->record ? GR_OK : GR_ERR_MEMORY;
     bool again = s == GR_OK;
     l->was_there = again ? length_there(l->dir) : 0;
     for (int i = 0; s == GR_OK && again && i < TRIES; i++) {
@@ -137,12 +151,17 @@ gr_run_lock *gr_run_lock_open(const char *dir)
         s = gr_fail(GR_ERR_FILE, "%s: its name changes all the time\nfind out what else works there", l->path);
     if (s == GR_OK) {
         write_holder(l);
+        if (gr_path_is_file(l->record)) {
+            gr_free(l->record);
+            l->record = NULL;
+        }
         return l;
     }
     if (l->fd >= 0)
         close(l->fd);
     else if (l->path)
         remove_made(l);
+    gr_free(l->record);
     gr_free(l->path);
     gr_free(l->dir);
     gr_free(l);
@@ -153,9 +172,11 @@ void gr_run_lock_close(gr_run_lock *l)
 {
     if (!l)
         return;
+    forget_start(l);
     unlink(l->path); /* while it is held: nobody else has it */
     close(l->fd);
     remove_made(l);
+    gr_free(l->record);
     gr_free(l->path);
     gr_free(l->dir);
     gr_free(l);

@@ -56,6 +56,9 @@ gr_status gr_run_look(const char *dir, gr_run_state *state, int64_t *step)
 {
     int64_t *steps = NULL;
     size_t count = 0;
+    if (gr_lacks(dir, "gr_run_look: dir") || gr_lacks(state, "gr_run_look: state") ||
+        gr_lacks(step, "gr_run_look: step"))
+        return GR_ERR_ARGUMENT;
     *state = GR_RUN_NONE;
     *step = -1;
     if (!gr_path_is_dir(dir))
