@@ -30,6 +30,7 @@ void gr_graph_free(gr_graph *g)
         gr_free(c);
     }
     gr_free(g->nodes);
+    gr_free(g->params);
     gr_free(g->scope);
     gr_free(g->failure);
     gr_free(g);
@@ -137,6 +138,16 @@ gr_tensor *gr_name(gr_tensor *t, const char *fmt, ...)
     vsnprintf(name + scope, (size_t)n + 1, fmt, args);
     va_end(args);
     t->name = name;
+    return t;
+}
+
+gr_tensor *gr_name_exactly(gr_tensor *t, const char *name)
+{
+    size_t size = strlen(name) + 1;
+    char *copy = gr_graph_alloc(t->graph, size);
+    if (!copy)
+        return NULL;
+    t->name = memcpy(copy, name, size);
     return t;
 }
 

@@ -26,6 +26,8 @@ struct gr_tensor {
 struct gr_graph {
     gr_tensor **nodes; /* [n], by id */
     size_t n, capacity;
+    gr_tensor **params; /* [n_params]: those of nodes that are a store's tensor */
+    size_t n_params, params_capacity;
     struct gr_chunk *chunks; /* the arena: nodes, names and attributes live here */
     char *scope;             /* prefix of the names of new nodes, see gr_graph_scope_push */
     size_t scope_capacity;
@@ -58,6 +60,8 @@ gr_status gr_run_after(gr_tensor *node, gr_tensor *const *after, int n);
 size_t gr_graph_scope_push(gr_graph *g, const char *fmt, ...) GR_PRINTF(2, 3);
 void gr_graph_scope_pop(gr_graph *g, size_t length);
 
+/* Gives t this whole name, whatever the prefix. */
+gr_tensor *gr_name_exactly(gr_tensor *t, const char *name);
 /* "h.0.attn.softmax", or "softmax %12" for a node without a name. buf is returned. */
 const char *gr_tensor_label(const gr_tensor *t, char *buf, size_t size);
 /* "f32[2,3]" */

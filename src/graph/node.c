@@ -42,9 +42,14 @@ const gr_op gr_op_part = {
 
 static gr_status append(gr_graph *g, gr_tensor *t)
 {
+    bool is_param = t->op->flags & GR_OP_STATE;
     gr_status s = gr_grow(&g->nodes, &g->capacity, g->n + 1, sizeof *g->nodes);
+    if (s == GR_OK && is_param)
+        s = gr_grow(&g->params, &g->params_capacity, g->n_params + 1, sizeof *g->params);
     if (s != GR_OK)
         return s;
+    if (is_param)
+        g->params[g->n_params++] = t;
     t->id = (int64_t)g->n;
     t->backward = g->backward;
     g->nodes[g->n++] = t;

@@ -63,7 +63,7 @@ void gr_rewrite_map(gr_rewrite *r, const gr_tensor *node, int k, gr_tensor *t)
     const gr_tensor *old = node->outs[k];
     r->map[old->id] = t;
     if (t && old->name && !t->name)
-        gr_name(t, "%s", old->name);
+        gr_name_exactly(t, old->name);
 }
 
 /* What the node must run after is mapped like inputs, or dropped if it is not done any more. */

@@ -304,7 +304,7 @@ static gr_status make_step(compiler *c, const gr_tensor *t, gr_step *s, int numb
                                   t->op->name)
                         : GR_ERR_MEMORY;
     memset(operands, 0, (size_t)(t->n_in + t->n_out) * sizeof *operands);
-    gr_fallbacks_note(&c->fallbacks, c->p->device, t);
+    gr_fallbacks_note(&c->fallbacks, c->p->device, t, k);
     *s = (gr_step){.kernel = k};
     s->call = (gr_call){.op = t->op, .node = t, .attr = t->attr, .n_in = t->n_in, .n_out = t->n_out};
     s->call.in = operands;
@@ -411,7 +411,7 @@ static bool has_kernel(void *user, const gr_tensor *node)
     compiler *c = user;
     bool found = gr_device_has_kernel(c->p->device, node);
     if (!found) /* those with one are noted as steps */
-        gr_fallbacks_note(&c->fallbacks, c->p->device, node);
+        gr_fallbacks_note(&c->fallbacks, c->p->device, node, NULL);
     return found;
 }
 

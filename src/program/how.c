@@ -22,16 +22,20 @@ static bool is_reference(const gr_device *d)
     return d->backend == &gr_backend_ref;
 }
 
+static gr_how how_by(const gr_device *d, const gr_tensor *node, const gr_kernel *k)
+{
+    if (k)
+        return !is_reference(d) && k == gr_backend_ref.find(d, node) ? GR_HOW_REFERENCE : GR_HOW_KERNEL;
+    return node->op->compose ? GR_HOW_COMPOSED : GR_HOW_NONE;
+}
+
 gr_how gr_device_how(const gr_device *d, const gr_tensor *node)
 {
     if (node->op->view)
         return GR_HOW_VIEW;
     if (gr_device_fuses(d, node))
         return GR_HOW_FUSED;
-    const gr_kernel *k = d->backend->find(d, node);
-    if (k)
-        return !is_reference(d) && k == gr_backend_ref.find(d, node) ? GR_HOW_REFERENCE : GR_HOW_KERNEL;
-    return node->op->compose ? GR_HOW_COMPOSED : GR_HOW_NONE;
+    return how_by(d, node, d->backend->find(d, node));
 }
 
 const char *gr_how_name(gr_how how)
@@ -40,11 +44,9 @@ const char *gr_how_name(gr_how how)
     return names[how];
 }
 
-void gr_fallbacks_note(gr_fallbacks *f, const gr_device *d, const gr_tensor *node)
+void gr_fallbacks_note(gr_fallbacks *f, const gr_device *d, const gr_tensor *node, const gr_kernel *found)
 {
-    if (is_reference(d) || (node->op->flags & GR_OP_BOUND))
-        return;
-    gr_how how = gr_device_how(d, node);
+    gr_how how = is_reference(d) ? GR_HOW_KERNEL : how_by(d, node, found);
     if (how != GR_HOW_REFERENCE && how != GR_HOW_COMPOSED)
         return;
     int i = 0;

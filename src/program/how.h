@@ -29,8 +29,8 @@ typedef struct gr_fallbacks {
     } of[16];
     int n, others; /* others: nodes of further ops */
 } gr_fallbacks;
-/* Counts the node if it is one; on the reference device none is. */
-void gr_fallbacks_note(gr_fallbacks *f, const gr_device *d, const gr_tensor *node);
+/* Counts the node if the kernel found for it (NULL: none) makes it one; on the reference device none is. */
+void gr_fallbacks_note(gr_fallbacks *f, const gr_device *d, const gr_tensor *node, const gr_kernel *found);
 /* Says at GR_LOG_INFO what there is, in one remark. */
 void gr_fallbacks_tell(const gr_fallbacks *f, const gr_device *d);
 

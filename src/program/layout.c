@@ -53,7 +53,7 @@ static gr_tensor *copied(work *w, gr_tensor *t)
 {
     gr_tensor *c = gr_unary(&gr_op_contiguous, t);
     if (c && t->name && !c->name)
-        gr_name(c, "%s", t->name);
+        gr_name_exactly(c, t->name);
     return c && set_layouts(w, c, NULL) == GR_OK ? c : NULL;
 }
 

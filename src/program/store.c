@@ -270,18 +270,13 @@ gr_tensor *gr_param(gr_graph *g, gr_store *store, const char *name)
         gr_fail(GR_ERR_ARGUMENT, "there is no tensor \"%s\" in the store", name);
         return gr_graph_fail(g);
     }
-    for (size_t i = 0; i < g->n; i++) {
-        const gr_param_attr *a = g->nodes[i]->attr;
-        if (g->nodes[i]->op == &gr_op_param && a->store == store && a->index == index)
-            return newest(g->nodes[i]);
+    for (size_t i = 0; i < g->n_params; i++) {
+        const gr_param_attr *a = g->params[i]->attr;
+        if (a->store == store && a->index == index)
+            return newest(g->params[i]);
     }
     const gr_entry *e = &store->entries[index].e;
     gr_param_attr a = {.store = store, .index = index, .spec = gr_spec_make(e->dtype, e->ndim, e->shape)};
     gr_tensor *t = gr_node(g, &gr_op_param, NULL, 0, &a);
-    if (t)
-        t->name = NULL; /* its name is the tensor's, whatever scope it is first used in */
-    char *copy = t ? gr_graph_alloc(g, strlen(name) + 1) : NULL;
-    if (copy)
-        t->name = strcpy(copy, name);
-    return copy ? t : NULL;
+    return t ? gr_name_exactly(t, name) : NULL; /* whatever scope it is first used in */
 }
