@@ -109,14 +109,9 @@ gr_store *gr_model_store(gr_model *m)
     return m->store;
 }
 
-bool gr_model_slides(const gr_model *m, int layer)
-{
-    return m->h.sliding[layer / 8] >> layer % 8 & 1;
-}
-
 int64_t gr_model_window(const gr_model *m, int layer)
 {
-    return gr_model_slides(m, layer) ? m->h.window : 0;
+    return m->h.layer[layer].window;
 }
 
 /* ---- untying ------------------------------------------------------------------------------------------------ */
@@ -203,8 +198,34 @@ static gr_tensor *default_positions(gr_graph *g, const gr_tensor *tokens)
     return gr_expand(gr_iota(g, GR_I64, s[1]), 2, s);
 }
 
-/* Logits, and what the head read to make them. */
-static gr_tensor *forward(gr_model *m, const gr_forward *f, gr_tensor **hidden)
+/* The rows of x [B, T, C] that logits are wanted for. */
+static gr_tensor *wanted_rows(const gr_build *b, gr_tensor *x)
+{
+    if (!x || !b->forward->rows)
+        return x;
+    int64_t flat[] = {x->spec.shape[0] * x->spec.shape[1], x->spec.shape[2]};
+    return gr_gather(gr_reshape(x, 2, flat), b->forward->rows);
+}
+
+/* What the head reads. */
+static gr_tensor *body(gr_build *b)
+{
+    const gr_arch *arch = b->model->arch;
+    size_t outer = gr_graph_scope_push(b->g, "%s", b->model->prefix);
+    gr_tensor *x = arch->embed(b, b->forward->tokens);
+    for (b->layer = 0; b->layer < b->h->layers; b->layer++) {
+        size_t inner = gr_graph_scope_push(b->g, "%s.%d.", arch->layers, b->layer);
+        x = arch->block(b, x);
+        gr_graph_scope_pop(b->g, inner);
+        gr_name(x, "%s.%d", arch->layers, b->layer);
+    }
+    x = wanted_rows(b, arch->norm(b, x));
+    gr_graph_scope_pop(b->g, outer);
+    return x;
+}
+
+/* Logits, or what the head would make them of. */
+static gr_tensor *forward(gr_model *m, const gr_forward *f, bool with_head)
 {
     if (gr_lacks_made(f->tokens, "gr_model_logits: forward.tokens"))
         return NULL;
@@ -226,23 +247,20 @@ static gr_tensor *forward(gr_model *m, const gr_forward *f, gr_tensor **hidden)
     b.positions = f->positions ? f->positions : default_positions(g, f->tokens);
     if (!gr_nn_open_cache(&b))
         return NULL;
-    gr_tensor *logits = gr_name(m->arch->logits(&b, f->tokens), "logits");
-    *hidden = b.hidden;
-    return logits;
+    gr_tensor *x = body(&b);
+    return with_head ? gr_name(m->arch->head(&b, x), "logits") : x;
 }
 
 gr_tensor *gr_model_logits(gr_model *m, const gr_forward *f)
 {
     if (gr_lacks(m, "gr_model_logits: model") || gr_lacks(f, "gr_model_logits: forward"))
         return NULL;
-    gr_tensor *hidden;
-    return forward(m, f, &hidden);
+    return forward(m, f, true);
 }
 
 gr_tensor *gr_model_hidden(gr_model *m, const gr_forward *f)
 {
     if (gr_lacks(m, "gr_model_hidden: model") || gr_lacks(f, "gr_model_hidden: forward"))
         return NULL;
-    gr_tensor *hidden;
-    return forward(m, f, &hidden) ? hidden : NULL;
+    return forward(m, f, false);
 }

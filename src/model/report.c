@@ -57,16 +57,19 @@ static const char *positions_of(const gr_model *m, gr_json c)
 static void put_details(const gr_model *m, gr_json c, gr_json into)
 {
     static const char *const acts[] = {"activation_function", "hidden_act", "hidden_activation"};
-    int64_t sliding = 0;
-    for (int i = 0; i < m->h.layers; i++)
-        sliding += gr_model_window(m, i) > 0;
+    int64_t sliding = 0, window = 0;
+    for (int i = 0; i < m->h.layers; i++) {
+        int64_t own = gr_model_window(m, i);
+        sliding += own > 0;
+        window = own > window ? own : window;
+    }
     gr_json_put_int(into, "embedding_parameters", embedding_parameters(m));
     gr_json_put_text(into, m->h.learned_positions ? "positions" : "rope", positions_of(m, c));
     for (size_t i = 0; i < sizeof acts / sizeof *acts; i++)
         if (gr_json_type_of(gr_json_get(c, acts[i])) == GR_JSON_TEXT)
             gr_json_put_text(into, "activation", gr_json_text(c, acts[i], ""));
     if (sliding > 0) {
-        gr_json_put_int(into, "window", m->h.window);
+        gr_json_put_int(into, "window", window);
         gr_json_put_int(into, "sliding_layers", sliding);
     }
 }

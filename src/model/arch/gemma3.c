@@ -56,11 +56,13 @@ static void read_config(gr_json c, gr_hparams *h)
     h->embed_scale = (float)sqrt((double)h->embed);
     h->attention_scale = (float)(1 / sqrt(gr_json_real(c, "query_pre_attn_scalar", 256, 1e-6, 1e12)));
     h->logit_cap = (float)gr_json_real(c, "final_logit_softcapping", 0, 1e-6, 1e12);
-    h->window = gr_llama_int(c, "sliding_window", 4096, 0, 1, INT64_MAX);
-    if (h->window == 0)
+    int64_t window = gr_llama_int(c, "sliding_window", 4096, 0, 1, INT64_MAX);
+    if (window == 0)
         gr_json_fail(gr_json_get(c, "sliding_window"),
                      "this model_type needs a window\nset it to the number of tokens that sliding layers see");
-    gr_llama_layer_types(c, h, is_no_last, gr_json_int(c, "sliding_window_pattern", 6, 1, INT64_MAX));
+    gr_llama_layer_types(c, h, window, is_no_last, gr_json_int(c, "sliding_window_pattern", 6, 1, INT64_MAX));
+    for (int64_t i = 0; i < h->layers; i++)
+        h->layer[i].rope = h->layer[i].window > 0;
 }
 
 static void write_config(const gr_model_info *i, gr_json c)
@@ -97,8 +99,11 @@ const gr_arch gr_arch_gemma3_text = {
     .keys = {gr_llama_keys, keys},
     .read = read_config,
     .write = write_config,
-    .logits = gr_llama_logits,
+    .embed = gr_llama_embed,
+    .layers = "layers",
     .block = block,
+    .norm = gr_llama_norm,
+    .head = gr_llama_head,
     .ignores = gr_llama_ignores,
     .targets = {"q_proj", "v_proj"},
 };

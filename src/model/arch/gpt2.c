@@ -86,24 +86,23 @@ static gr_tensor *block(gr_build *b, gr_tensor *x) /* [B, T, C] */
     return gr_add(x, mlp(b, gr_nn_layer_norm(b, x, "ln_2")));
 }
 
-static gr_tensor *logits(gr_build *b, gr_tensor *tokens)
+static gr_tensor *embed(gr_build *b, gr_tensor *tokens) /* [B, T] */
 {
     const gr_hparams *h = b->h;
-    size_t body = gr_graph_scope_push(b->g, "%s", b->model->prefix);
     /* Two statements: parameters are declared, and so initialized, in this order, whatever the compiler. */
     gr_tensor *x = gr_nn_embedding(b, tokens, "wte", h->vocab, h->embed);
     x = gr_add(x, gr_nn_embedding(b, b->positions, "wpe", h->context, h->embed));
-    x = gr_nn_dropout(b, x);
-    for (b->layer = 0; b->layer < h->layers; b->layer++) {
-        size_t outer = gr_graph_scope_push(b->g, "h.%d.", b->layer);
-        x = block(b, x);
-        gr_graph_scope_pop(b->g, outer);
-        gr_name(x, "h.%d", b->layer);
-    }
-    x = gr_nn_wanted_rows(b, gr_nn_layer_norm(b, x, "ln_f"));
-    gr_tensor *y = h->tied ? gr_nn_tied_head(b, x, "wte", h->vocab, h->embed) : NULL;
-    gr_graph_scope_pop(b->g, body);
-    return h->tied ? y : gr_nn_linear(b, x, "lm_head", h->vocab, false, 0);
+    return gr_nn_dropout(b, x);
+}
+
+static gr_tensor *norm(gr_build *b, gr_tensor *x)
+{
+    return gr_nn_layer_norm(b, x, "ln_f");
+}
+
+static gr_tensor *head(gr_build *b, gr_tensor *x)
+{
+    return gr_nn_head(b, x, "wte");
 }
 
 /* Old files carry the causal mask of every layer as a tensor. */
@@ -123,7 +122,11 @@ const gr_arch gr_arch_gpt2 = {
     .keys = {keys},
     .read = read_config,
     .write = write_config,
-    .logits = logits,
+    .embed = embed,
+    .layers = "h",
+    .block = block,
+    .norm = norm,
+    .head = head,
     .ignores = ignores,
     .targets = {"c_attn"},
     .fan_in_fan_out = true,

@@ -43,7 +43,6 @@ void gr_llama_read(gr_json c, gr_hparams *h, const gr_llama_usual *usual)
 void gr_llama_read_rope(gr_json c, gr_hparams *h)
 {
     gr_rope_read(c, &(gr_rope_model){h->head_dim, h->context, .theta = 10000, .theta_key = "rope_theta"}, &h->rope[0]);
-    h->rope[1] = h->rope[0];
 }
 
 static bool is_sliding(gr_json type, bool has_window)
@@ -62,7 +61,7 @@ static bool is_sliding(gr_json type, bool has_window)
     return sliding;
 }
 
-void gr_llama_layer_types(gr_json c, gr_hparams *h, bool (*slides)(int64_t, int64_t), int64_t argument)
+void gr_llama_layer_types(gr_json c, gr_hparams *h, int64_t window, bool (*slides)(int64_t, int64_t), int64_t argument)
 {
     gr_json types = gr_json_get(c, "layer_types");
     bool given = gr_json_is(types);
@@ -72,8 +71,8 @@ void gr_llama_layer_types(gr_json c, gr_hparams *h, bool (*slides)(int64_t, int6
         return;
     }
     for (int64_t i = 0; i < h->layers; i++)
-        if (given ? is_sliding(gr_json_item(types, (size_t)i), h->window > 0) : h->window > 0 && slides(i, argument))
-            h->sliding[i / 8] |= (unsigned char)(1 << i % 8);
+        if (given ? is_sliding(gr_json_item(types, (size_t)i), window > 0) : window > 0 && slides(i, argument))
+            h->layer[i].window = window;
 }
 
 static bool from(int64_t layer, int64_t first)
@@ -83,16 +82,16 @@ static bool from(int64_t layer, int64_t first)
 
 void gr_llama_same_window(gr_json c, gr_hparams *h, int64_t usual)
 {
-    h->window = gr_llama_int(c, "sliding_window", usual, 0, 1, INT64_MAX);
-    for (int64_t i = 0; h->window && i < h->layers; i++)
-        h->sliding[i / 8] |= (unsigned char)(1 << i % 8);
+    int64_t window = gr_llama_int(c, "sliding_window", usual, 0, 1, INT64_MAX);
+    for (int64_t i = 0; i < h->layers; i++)
+        h->layer[i].window = window;
 }
 
 void gr_llama_qwen_windows(gr_json c, gr_hparams *h)
 {
     int64_t window = gr_llama_int(c, "sliding_window", 4096, 0, 1, INT64_MAX);
-    h->window = gr_json_bool(c, "use_sliding_window", false) ? window : 0;
-    gr_llama_layer_types(c, h, from, gr_json_int(c, "max_window_layers", 28, 0, INT64_MAX));
+    window = gr_json_bool(c, "use_sliding_window", false) ? window : 0;
+    gr_llama_layer_types(c, h, window, from, gr_json_int(c, "max_window_layers", 28, 0, INT64_MAX));
 }
 
 static const char keys[] = "hidden_act attention_bias mlp_bias";
@@ -184,27 +183,26 @@ gr_tensor *gr_llama_block(gr_build *b, gr_tensor *x)
     return gr_add(x, gr_llama_mlp(b, gr_nn_rms_norm(b, x, "post_attention_layernorm")));
 }
 
+gr_tensor *gr_llama_embed(gr_build *b, gr_tensor *tokens)
+{
+    const gr_hparams *h = b->h;
+    gr_tensor *x = gr_nn_embedding(b, tokens, "embed_tokens", h->vocab, h->embed);
+    return gr_nn_dropout(b, h->embed_scale != 0 ? gr_scale(x, h->embed_scale) : x);
+}
+
+gr_tensor *gr_llama_norm(gr_build *b, gr_tensor *x)
+{
+    return gr_nn_rms_norm(b, x, "norm");
+}
+
 static gr_tensor *capped(gr_tensor *logits, double cap)
 {
     return cap != 0 ? gr_scale(gr_tanh(gr_scale(logits, 1 / cap)), cap) : logits;
 }
 
-gr_tensor *gr_llama_logits(gr_build *b, gr_tensor *tokens)
+gr_tensor *gr_llama_head(gr_build *b, gr_tensor *x)
 {
-    const gr_hparams *h = b->h;
-    size_t body = gr_graph_scope_push(b->g, "%s", b->model->prefix);
-    gr_tensor *x = gr_nn_embedding(b, tokens, "embed_tokens", h->vocab, h->embed);
-    x = gr_nn_dropout(b, h->embed_scale != 0 ? gr_scale(x, h->embed_scale) : x);
-    for (b->layer = 0; b->layer < h->layers; b->layer++) {
-        size_t outer = gr_graph_scope_push(b->g, "layers.%d.", b->layer);
-        x = b->model->arch->block(b, x);
-        gr_graph_scope_pop(b->g, outer);
-        gr_name(x, "layers.%d", b->layer);
-    }
-    x = gr_nn_wanted_rows(b, gr_nn_rms_norm(b, x, "norm"));
-    gr_tensor *y = h->tied ? gr_nn_tied_head(b, x, "embed_tokens", h->vocab, h->embed) : NULL;
-    gr_graph_scope_pop(b->g, body);
-    return capped(h->tied ? y : gr_nn_linear(b, x, "lm_head", h->vocab, false, 0), h->logit_cap);
+    return capped(gr_nn_head(b, x, "embed_tokens"), b->h->logit_cap);
 }
 
 /* Old files carry the rotary frequencies of every layer. */
@@ -222,8 +220,11 @@ const gr_arch gr_arch_llama = {
     .keys = {gr_llama_keys, keys},
     .read = read_config,
     .write = write_config,
-    .logits = gr_llama_logits,
+    .embed = gr_llama_embed,
+    .layers = "layers",
     .block = gr_llama_block,
+    .norm = gr_llama_norm,
+    .head = gr_llama_head,
     .ignores = gr_llama_ignores,
     .targets = {"q_proj", "v_proj"},
 };

@@ -23,8 +23,10 @@ void gr_llama_read(gr_json c, gr_hparams *h, const gr_llama_usual *usual);
 void gr_llama_read_rope(gr_json c, gr_hparams *h);
 /* An integer key that may be null, which is not the same as absent. */
 int64_t gr_llama_int(gr_json c, const char *key, int64_t absent, int64_t null, int64_t min, int64_t max);
-/* Which layers slide: by layer_types where it is given, else those for which `slides` is true. */
-void gr_llama_layer_types(gr_json c, gr_hparams *h, bool (*slides)(int64_t layer, int64_t argument), int64_t argument);
+/* Which layers have the window (0: there is none): by layer_types where it is given, else those for which `slides` is
+ * true. */
+void gr_llama_layer_types(gr_json c, gr_hparams *h, int64_t window, bool (*slides)(int64_t layer, int64_t argument),
+                          int64_t argument);
 /* sliding_window, of every layer alike. */
 void gr_llama_same_window(gr_json c, gr_hparams *h, int64_t usual);
 /* use_sliding_window, sliding_window, max_window_layers and layer_types, as Qwen has them. */
@@ -40,8 +42,10 @@ gr_tensor *gr_llama_attention(gr_build *b, gr_tensor *x);
 gr_tensor *gr_llama_mlp(gr_build *b, gr_tensor *x);
 /* LLaMA's own block, x [B, T, C]: norms before both. */
 gr_tensor *gr_llama_block(gr_build *b, gr_tensor *x);
-/* Embedding, the architecture's block for every layer, the last norm, and the head. */
-gr_tensor *gr_llama_logits(gr_build *b, gr_tensor *tokens);
+/* What is around the blocks. */
+gr_tensor *gr_llama_embed(gr_build *b, gr_tensor *tokens);
+gr_tensor *gr_llama_norm(gr_build *b, gr_tensor *x);
+gr_tensor *gr_llama_head(gr_build *b, gr_tensor *x);
 bool gr_llama_ignores(const char *name);
 
 #endif

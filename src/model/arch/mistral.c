@@ -36,8 +36,11 @@ const gr_arch gr_arch_mistral = {
     .keys = {gr_llama_keys, keys},
     .read = read_config,
     .write = write_config,
-    .logits = gr_llama_logits,
+    .embed = gr_llama_embed,
+    .layers = "layers",
     .block = gr_llama_block,
+    .norm = gr_llama_norm,
+    .head = gr_llama_head,
     .ignores = gr_llama_ignores,
     .targets = {"q_proj", "v_proj"},
 };

@@ -11,7 +11,6 @@ static void read_rope(gr_json c, gr_hparams *h)
     gr_rope_model m = {h->head_dim, h->context, .partial = true, .theta = 10000, .theta_key = "rope_theta"};
     m.original = 4096;
     gr_rope_read(c, &m, &h->rope[0]);
-    h->rope[1] = h->rope[0];
     gr_json rope = gr_json_get(c, gr_json_is(gr_json_get(c, "rope_scaling")) ? "rope_scaling" : "rope_parameters");
     const char *type = gr_json_text(rope, "rope_type", gr_json_text(rope, "type", "default"));
     if (strcmp(type, "default") != 0 && strcmp(type, "longrope") != 0)
@@ -77,8 +76,11 @@ const gr_arch gr_arch_phi3 = {
     .keys = {gr_llama_keys, keys},
     .read = read_config,
     .write = write_config,
-    .logits = gr_llama_logits,
+    .embed = gr_llama_embed,
+    .layers = "layers",
     .block = block,
+    .norm = gr_llama_norm,
+    .head = gr_llama_head,
     .ignores = gr_llama_ignores,
     .targets = {"qkv_proj"},
 };

@@ -8,6 +8,12 @@
 
 #define GR_MAX_LAYERS (1 << 14)
 
+/* What differs from layer to layer. */
+typedef struct gr_layer_hparams {
+    int64_t window; /* tokens that attention sees, the token itself included; 0: all before it */
+    int rope;       /* its rotary settings: of gr_hparams.rope */
+} gr_layer_hparams;
+
 /* What the graph-building functions read. Each architecture fills it in from its own keys of config.json. */
 typedef struct gr_hparams {
     int64_t vocab, context, embed, layers, heads, kv_heads, head_dim, ffn;
@@ -21,15 +27,14 @@ typedef struct gr_hparams {
         GR_NO_NORM,
         GR_HEADS_NORM,
         GR_WHOLE_NORM
-    } qk_norm;                                /* an RMSNorm over every head, or all heads, of q and k */
-    bool norm_plus_one;                       /* RMSNorms multiply by 1 + weight */
-    float embed_scale;                        /* of embeddings; 0: 1 */
-    float logit_cap;                          /* c tanh(logits / c); 0: none */
-    float attention_scale;                    /* 0: 1/sqrt(head_dim) */
-    bool scale_by_layer;                      /* GPT-2: divide the scale by layer + 1 as well */
-    gr_rope_settings rope[2];                 /* of layers that see everything, and of sliding ones */
-    int64_t window;                           /* tokens that attention of a sliding layer sees */
-    unsigned char sliding[GR_MAX_LAYERS / 8]; /* bit i: layer i slides */
+    } qk_norm;                             /* an RMSNorm over every head, or all heads, of q and k */
+    bool norm_plus_one;                    /* RMSNorms multiply by 1 + weight */
+    float embed_scale;                     /* of embeddings; 0: 1 */
+    float logit_cap;                       /* c tanh(logits / c); 0: none */
+    float attention_scale;                 /* 0: 1/sqrt(head_dim) */
+    bool scale_by_layer;                   /* GPT-2: divide the scale by layer + 1 as well */
+    gr_rope_settings rope[2];              /* of all layers, or of two kinds of them */
+    gr_layer_hparams layer[GR_MAX_LAYERS]; /* [layers] */
 } gr_hparams;
 
 struct gr_build;
@@ -69,9 +74,13 @@ typedef struct gr_arch {
     void (*read)(gr_json config, gr_hparams *h);
     /* Sizes to the keys of a new config.json; zeroes in info have been replaced. */
     void (*write)(const gr_model_info *info, gr_json config);
-    gr_tensor *(*logits)(struct gr_build *b, gr_tensor *tokens); /* [B, T] to [B, T, V] */
-    gr_tensor *(*block)(struct gr_build *b, gr_tensor *x); /* for gr_llama_logits: a layer, [B, T, C] to the same */
-    bool (*ignores)(const char *name);                     /* tensors of old files that are no parameters; NULL: none */
+    /* The graph, in the order in which the parts follow each other. All but the head are in the scope of the prefix. */
+    gr_tensor *(*embed)(struct gr_build *b, gr_tensor *tokens); /* ids [B, T] to [B, T, C] */
+    const char *layers;                                         /* the scope of layer i is "LAYERS.i." */
+    gr_tensor *(*block)(struct gr_build *b, gr_tensor *x);      /* layer b->layer, [B, T, C] to the same */
+    gr_tensor *(*norm)(struct gr_build *b, gr_tensor *x);       /* the last one, [B, T, C] to the same */
+    gr_tensor *(*head)(struct gr_build *b, gr_tensor *x);       /* any rows of that, [.., C], to logits [.., V] */
+    bool (*ignores)(const char *name); /* tensors of old files that are no parameters; NULL: none */
     const char *targets[4]; /* layers that LoRA adapts when it is not told: peft's, or those that stand for the same */
     bool fan_in_fan_out;    /* of an adapter's config: the layers are conv1d */
 } gr_arch;
@@ -82,8 +91,6 @@ double gr_usual_init(int64_t embed);
 
 /* How many tokens the attention of a layer sees, the token itself included; 0: all before it. */
 int64_t gr_model_window(const gr_model *m, int layer);
-
-bool gr_model_slides(const gr_model *m, int layer);
 
 /* How a declared parameter is initialized. */
 typedef struct gr_param_init {

@@ -125,14 +125,20 @@ gr_tensor *gr_nn_conv1d(gr_build *b, gr_tensor *x, const char *name, int64_t out
     return linear(b, x, name, out, true, std, true);
 }
 
-gr_tensor *gr_nn_tied_head(gr_build *b, gr_tensor *x, const char *name, int64_t rows, int64_t width)
+static gr_tensor *tied_head(gr_build *b, gr_tensor *x, const char *embedding)
 {
-    const char *full = gr_graph_text(b->g, "%s.weight", name);
-    gr_tensor *own = full ? gr_nn_param(b, full, GR_INIT_NORMAL, b->h->init_std, 2, (int64_t[]){rows, width}) : NULL;
+    const char *full = gr_graph_text(b->g, "%s%s.weight", b->model->prefix, embedding);
+    int64_t shape[] = {b->h->vocab, b->h->embed};
+    gr_tensor *own = full ? gr_nn_param(b, full, GR_INIT_NORMAL, b->h->init_std, 2, shape) : NULL;
     gr_layer l = {.kind = GR_LAYER_LINEAR, .tied = true, .module = "lm_head", .name = "lm_head", .x = x};
     l.weight = param_of(b, &l, "weight", own);
     l.product = gr_matmul(x, l.weight, false, true);
     return observed(b, &l, l.product);
+}
+
+gr_tensor *gr_nn_head(gr_build *b, gr_tensor *x, const char *embedding)
+{
+    return b->h->tied ? tied_head(b, x, embedding) : gr_nn_linear(b, x, "lm_head", b->h->vocab, false, 0);
 }
 
 gr_tensor *gr_nn_layer_norm(gr_build *b, gr_tensor *x, const char *name)
@@ -176,7 +182,7 @@ gr_tensor *gr_nn_heads(gr_tensor *x, int64_t n)
 /* x turned by the layer's rotary settings. */
 static gr_tensor *turned(gr_build *b, gr_tensor *x)
 {
-    int kind = gr_model_slides(b->model, b->layer);
+    int kind = b->h->layer[b->layer].rope;
     const gr_rope_settings *r = &b->h->rope[kind];
     if (r->pairs == 0)
         return x;
@@ -206,13 +212,4 @@ gr_tensor *gr_nn_attention(gr_build *b, gr_tensor *q, gr_tensor *k, gr_tensor *v
     gr_tensor *y = gr_attention(q, k, v, &o);
     const int64_t *s = q->spec.shape;
     return gr_reshape(y, 3, (int64_t[]){s[0], s[1], s[2] * s[3]});
-}
-
-gr_tensor *gr_nn_wanted_rows(gr_build *b, gr_tensor *x)
-{
-    if (x && b->forward->rows) {
-        int64_t flat[] = {x->spec.shape[0] * x->spec.shape[1], x->spec.shape[2]};
-        x = gr_gather(gr_reshape(x, 2, flat), b->forward->rows);
-    }
-    return b->hidden = x;
 }

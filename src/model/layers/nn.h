@@ -13,9 +13,8 @@ typedef struct gr_build {
     const gr_forward *forward;
     gr_tensor *positions; /* i64 [B, T] */
     int layer;
-    gr_tensor *inv_freq[2]; /* of full and of sliding layers, made when needed */
+    gr_tensor *inv_freq[2]; /* of gr_hparams.rope, made when needed */
     uint32_t stream;        /* of the next dropout */
-    gr_tensor *hidden;      /* what the head reads */
 } gr_build;
 
 /* ---- parameters ---- */
@@ -36,8 +35,8 @@ gr_tensor *gr_nn_embedding(gr_build *b, gr_tensor *ids, const char *name, int64_
 gr_tensor *gr_nn_linear(gr_build *b, gr_tensor *x, const char *name, int64_t out, bool bias, float std);
 /* The same with weight [in, out], as GPT-2's Conv1D has it. */
 gr_tensor *gr_nn_conv1d(gr_build *b, gr_tensor *x, const char *name, int64_t out, float std);
-/* y = x · weight^T with the weight of the embedding `name`: a tied head. */
-gr_tensor *gr_nn_tied_head(gr_build *b, gr_tensor *x, const char *name, int64_t rows, int64_t width);
+/* Logits [.., V] of x [.., C]: "lm_head", or where the model ties it x · weight^T with the weight of `embedding`. */
+gr_tensor *gr_nn_head(gr_build *b, gr_tensor *x, const char *embedding);
 gr_tensor *gr_nn_layer_norm(gr_build *b, gr_tensor *x, const char *name);
 gr_tensor *gr_nn_rms_norm(gr_build *b, gr_tensor *x, const char *name);
 gr_tensor *gr_nn_dropout(gr_build *b, gr_tensor *x);
@@ -48,8 +47,6 @@ gr_tensor *gr_nn_attention(gr_build *b, gr_tensor *q, gr_tensor *k, gr_tensor *v
 gr_tensor *gr_nn_gate(const gr_hparams *h, gr_tensor *gate, gr_tensor *up);
 /* [B, T, n·D] as heads [B, T, n, D]. */
 gr_tensor *gr_nn_heads(gr_tensor *x, int64_t n);
-/* The rows of x [B, T, C], which the head is about to read, that logits are wanted for. */
-gr_tensor *gr_nn_wanted_rows(gr_build *b, gr_tensor *x);
 
 /* ---- the cache, where the forward pass has one ---- */
 
