@@ -459,6 +459,63 @@ TEST(the_first_bad_index_is_found)
     gr_gpu_close(&g);
 }
 
+/* What samples of ops do not hold: integers, which wrap around, and floats that are none. By one item, and by a group. */
+static const gr_kernel *kernel_of(const gr_kernel *table, const gr_op *op)
+{
+    while (table->op != op)
+        table++;
+    return table;
+}
+
+static void reduce(gr_gpu *g, const gr_op *op, gr_dtype dtype, const void *data, int64_t n, void *out, size_t size)
+{
+    gr_operand x = operand(g, dtype, n), y = operand(g, op == &gr_op_argmax ? GR_I64 : dtype, 1);
+    gr_call call = {.op = op, .attr = &(gr_reduce_attr){.axes = 1}, .n_in = 1, .n_out = 1, .in = &x, .out = &y};
+    y.ndim = 0;
+    NOTE("%s of %d %s", op->name, (int)n, gr_dtype_name(dtype));
+    put(g, &x, data, gr_dtype_size(dtype, n));
+    CHECK_OK(run_call(g, &call, kernel_of(gr_gpu_reduce_kernels, op)->run, out, size));
+}
+
+TEST(reductions_of_integers_and_of_no_numbers)
+{
+    enum { N = 300, FEW = 3 };
+    int64_t whole[N], sum = 0, got;
+    float real[N], f;
+    uint8_t bytes[N], byte;
+    gr_gpu g;
+    open_gpu(&g);
+    for (int i = 0; i < N; i++) {
+        whole[i] = i == 7 ? INT64_MAX : i;
+        bytes[i] = (uint8_t)(i + 200);
+        sum = (int64_t)((uint64_t)sum + (uint64_t)whole[i]);
+        real[i] = (float)-i;
+    }
+    reduce(&g, &gr_op_sum, GR_I64, whole, N, &got, sizeof got);
+    CHECK_EQ_INT(got, sum);
+    reduce(&g, &gr_op_reduce_max, GR_I64, whole, N, &got, sizeof got);
+    CHECK(got == INT64_MAX);
+    reduce(&g, &gr_op_sum, GR_U8, bytes, FEW, &byte, sizeof byte);
+    CHECK_EQ_INT(byte, (200 + 201 + 202) & 255);
+    for (int n = FEW; n <= N; n += N - FEW) {
+        real[1] = INFINITY;
+        real[2] = -2;
+        reduce(&g, &gr_op_sum, GR_F32, real, n, &f, sizeof f);
+        CHECK(f == INFINITY);
+        reduce(&g, &gr_op_argmax, GR_F32, real, n, &got, sizeof got);
+        CHECK_EQ_INT(got, 1);
+        real[2] = NAN;
+        reduce(&g, &gr_op_reduce_max, GR_F32, real, n, &f, sizeof f);
+        CHECK(isnan(f));
+        reduce(&g, &gr_op_argmax, GR_F32, real, n, &got, sizeof got);
+        CHECK_EQ_INT(got, 2);
+        real[2] = -INFINITY;
+        reduce(&g, &gr_op_sum, GR_F32, real, n, &f, sizeof f);
+        CHECK(isnan(f));
+    }
+    gr_gpu_close(&g);
+}
+
 /* Every kernel that writes store tensors looks at the error word, and optimizers at the scale. */
 enum { EFFECT_N = 8, GOOD = 0, FAILED, NO_SCALE, STATES };
 

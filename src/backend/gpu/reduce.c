@@ -13,6 +13,13 @@ typedef struct dims {
     int64_t count, shape[GR_MAX_DIMS], stride[GR_MAX_DIMS];
 } dims;
 
+static void begin(gr_launch *l, const gr_call *call, const char *kernel, gr_dtype x, gr_dtype y)
+{
+    gr_launch_begin(l, call, "reduce", kernel);
+    gr_launch_dtype(l, "X", x);
+    gr_launch_dtype(l, "Y", y);
+}
+
 static gr_status reduce(const gr_call *call, const gr_operand *x, const gr_operand *y, unsigned axes, bool largest,
                         double divide)
 {
@@ -28,9 +35,7 @@ static gr_status reduce(const gr_call *call, const gr_operand *x, const gr_opera
     bool inner = x->ndim > 0 && axes >> (x->ndim - 1) & 1; /* neighbours in memory are reduced */
     bool items = go->count <= FEW_ELEMENTS || (!inner && stay->count >= MANY_OUTPUTS);
     items |= !gr_dtype_get(x->dtype)->is_float; /* groups add floats */
-    gr_launch_begin(&l, call, "reduce", items ? "reduce_items" : "reduce_groups");
-    gr_launch_dtype(&l, "X", x->dtype);
-    gr_launch_dtype(&l, "Y", y->dtype);
+    begin(&l, call, items ? "reduce_items" : "reduce_groups", x->dtype, y->dtype);
     gr_launch_operand(&l, x);
     gr_launch_operand(&l, y);
     gr_launch_longs(&l, stay->count, go->count);
@@ -51,31 +56,20 @@ gr_status gr_gpu_sum_rows(const gr_call *call, size_t offset, int64_t rows, cons
     return reduce(call, &x, y, 1, false, 1);
 }
 
-static gr_status run_sum(const gr_call *call)
-{
-    return reduce(call, &call->in[0], &call->out[0], ((const gr_reduce_attr *)call->attr)->axes, false, 1);
-}
-
-static gr_status run_max(const gr_call *call)
-{
-    return reduce(call, &call->in[0], &call->out[0], ((const gr_reduce_attr *)call->attr)->axes, true, 1);
-}
-
-static gr_status run_mean(const gr_call *call)
+static gr_status run_reduce(const gr_call *call)
 {
     const gr_operand *x = &call->in[0], *y = &call->out[0];
     int64_t n = gr_operand_count(y);
     double count = n ? (double)gr_operand_count(x) / (double)n : 0;
-    return reduce(call, x, y, ((const gr_reduce_attr *)call->attr)->axes, false, count);
+    return reduce(call, x, y, ((const gr_reduce_attr *)call->attr)->axes, call->op == &gr_op_reduce_max,
+                  call->op == &gr_op_mean ? count : 1);
 }
 
 static gr_status run_argmax(const gr_call *call)
 {
     const gr_operand *x = &call->in[0];
     gr_launch l;
-    gr_launch_begin(&l, call, "reduce", "argmax");
-    gr_launch_dtype(&l, "X", x->dtype);
-    gr_launch_dtype(&l, "Y", x->dtype);
+    begin(&l, call, "argmax", x->dtype, x->dtype);
     gr_launch_operand(&l, x);
     gr_launch_operand(&l, &call->out[0]);
     gr_launch_longs(&l, gr_gpu_rows(x), x->shape[x->ndim - 1]);
@@ -97,20 +91,13 @@ static size_t norm_scratch(const gr_call *call)
     return (size_t)n * sizeof(float);
 }
 
-static void begin_norm(gr_launch *l, const gr_call *call, const char *kernel)
-{
-    gr_launch_begin(l, call, "reduce", kernel);
-    gr_launch_dtype(l, "X", call->in[0].dtype);
-    gr_launch_dtype(l, "Y", call->in[0].dtype);
-}
-
 static gr_status run_norm(const gr_call *call)
 {
     gr_status s = GR_OK;
     gr_launch l;
     int64_t at = 0;
     for (int i = 0; s == GR_OK && i < call->n_in; i++) {
-        begin_norm(&l, call, "squares");
+        begin(&l, call, "squares", call->in[i].dtype, GR_F32);
         gr_launch_operand(&l, &call->in[i]);
         gr_launch_scratch(&l, call, (size_t)at * sizeof(float));
         gr_launch_longs(&l, gr_operand_count(&call->in[i]), NORM_PART);
@@ -119,7 +106,7 @@ static gr_status run_norm(const gr_call *call)
     }
     if (s != GR_OK)
         return s;
-    begin_norm(&l, call, "root");
+    begin(&l, call, "root", call->in[0].dtype, GR_F32);
     gr_launch_scratch(&l, call, 0);
     gr_launch_operand(&l, &call->out[0]);
     gr_launch_long(&l, at);
@@ -127,9 +114,9 @@ static gr_status run_norm(const gr_call *call)
 }
 
 const gr_kernel gr_gpu_reduce_kernels[] = {
-    {.op = &gr_op_sum, .supports = gr_gpu_any, .strided = 1, .run = run_sum},
-    {.op = &gr_op_mean, .supports = gr_gpu_floats, .strided = 1, .run = run_mean},
-    {.op = &gr_op_reduce_max, .supports = gr_gpu_any, .strided = 1, .run = run_max},
+    {.op = &gr_op_sum, .supports = gr_gpu_any, .strided = 1, .run = run_reduce},
+    {.op = &gr_op_mean, .supports = gr_gpu_floats, .strided = 1, .run = run_reduce},
+    {.op = &gr_op_reduce_max, .supports = gr_gpu_any, .strided = 1, .run = run_reduce},
     {.op = &gr_op_argmax, .supports = gr_gpu_any, .run = run_argmax},
     {.op = &gr_op_global_norm, .supports = gr_gpu_floats, .scratch = norm_scratch, .run = run_norm},
     {0},
