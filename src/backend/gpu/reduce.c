@@ -97,6 +97,8 @@ static gr_status run_norm(const gr_call *call)
     gr_launch l;
     int64_t at = 0;
     for (int i = 0; s == GR_OK && i < call->n_in; i++) {
+        if (norm_parts(&call->in[i]) == 0)
+            continue; /* behind the last part there may be no scratch */
         begin(&l, call, "squares", call->in[i].dtype, GR_F32);
         gr_launch_operand(&l, &call->in[i]);
         gr_launch_scratch(&l, call, (size_t)at * sizeof(float));
