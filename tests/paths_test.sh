@@ -40,5 +40,19 @@ run 0 eval "$b/merged$b" --data "$b/text$b.txt" --quiet
 printf '{"base_model_name_or_path": "a\\ud800"}' >"$b/adapter$b/adapter_config.json"
 "$g" info "$b/adapter$b/adapter_config.json" >out 2>err && fail "half a surrogate pair that stands for no byte"
 
+# A path of 900 characters is named whole, and what to do next is said behind it.
+part=$(printf '%0150d' 7)
+long=$part/$part/$part/$part/$part/$part
+mkdir -p "$long"
+run 3 train "$long/none.txt" --out "$long/run" --quiet
+says "$long/none.txt" err
+[ "$(wc -l <err)" = 2 ] || fail "an error is two lines"
+run 3 train --resume --out "$long/run" --quiet
+says "there is no run of the name $long/run" err
+says 'Check the name; a new run needs DATA.' err
+run 3 convert "$long" --to hf --out "$long/out"
+says "$long/config.json: No such file or directory" err
+says 'check the path' err
+
 [ $failures = 0 ] && echo "paths: all pass"
 exit $((failures > 0))

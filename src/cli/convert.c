@@ -135,8 +135,8 @@ const gr_verb gr_verb_convert = {
         "settings and licence of MODEL, and the checksums that gradus verify reads. Of a run it is the best "
         "checkpoint, without the state of training.\n\n"
         "Before PATH gets its name all of it is read again and compared: every tensor bit for bit (rounded to "
-        "--dtype), the logits of three prompts with those of MODEL (5 digits where nothing is rounded; 1e-3, 2 % for "
-        "f16, 10 % for bf16 of the largest logit where it is), token ids of several texts. A weight that is too large "
+        "--dtype), the logits of three prompts with those that MODEL has when its weights are rounded so (5 digits), "
+        "token ids of several texts. A weight that is too large "
         "for f16 is an error. What fails or is interrupted leaves nothing behind.",
     .flags = flags,
     .more_flags = gr_write_flag_table,

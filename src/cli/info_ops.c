@@ -17,7 +17,7 @@ gr_status gr_info_ops(gr_json report)
 /* A row an op, a column a key; the first op names them. */
 gr_status gr_info_print_ops(gr_json list)
 {
-    char heads[200] = "";
+    char heads[1024] = ""; /* of 16 devices at most */
     for (gr_json_iter it = gr_json_first(gr_json_item(list, 0)); it.key; gr_json_next(&it))
         snprintf(heads + strlen(heads), sizeof heads - strlen(heads), "%s%s", *heads ? "|" : "", it.key);
     gr_table *table = gr_table_new(heads);

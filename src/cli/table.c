@@ -39,13 +39,20 @@ gr_table *gr_table_new(const char *heads)
 
 void gr_table_cell(gr_table *t, const char *fmt, ...)
 {
-    char text[512];
     va_list list;
     va_start(list, fmt);
-    vsnprintf(text, sizeof text, fmt, list);
+    int length = vsnprintf(NULL, 0, fmt, list);
     va_end(list);
-    if (t != NULL)
-        add(t, text, strlen(text));
+    char *text = t && length >= 0 ? gr_alloc((size_t)length + 1) : NULL;
+    if (t != NULL && text == NULL)
+        t->failed = true;
+    if (text == NULL)
+        return;
+    va_start(list, fmt);
+    vsnprintf(text, (size_t)length + 1, fmt, list);
+    va_end(list);
+    add(t, text, (size_t)length);
+    gr_free(text);
 }
 
 static int column_width(const gr_table *t, size_t column)

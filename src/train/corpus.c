@@ -25,10 +25,10 @@ void gr_files_free(char **files, size_t n)
 const char *gr_place(char *const *files, size_t file, int64_t line, char *buffer, size_t cap)
 {
     if (line != 0)
-        snprintf(buffer, cap, "%.400s: %s %lld", files[file], line > 0 ? "line" : "record",
+        snprintf(buffer, cap, "%s: %s %lld", files[file], line > 0 ? "line" : "record",
                  (long long)(line > 0 ? line : -line));
     else
-        snprintf(buffer, cap, "%.400s", files[file]);
+        snprintf(buffer, cap, "%s", files[file]);
     return buffer;
 }
 
@@ -53,7 +53,7 @@ gr_status gr_reader_take(gr_reader *r, const gr_document_text *d)
 
 static void remark_left_out(const gr_reader *r, const gr_left_out *l, const char *what)
 {
-    char place[500];
+    char place[GR_PLACE_SIZE];
     if (l->count > 0)
         gr_remark(GR_LOG_WARN, "%s: %lld empty %s%s left out%s",
                   gr_place(r->files, l->file, l->line, place, sizeof place), (long long)l->count, what,
@@ -62,7 +62,7 @@ static void remark_left_out(const gr_reader *r, const gr_left_out *l, const char
 
 static void remark_odd(const gr_reader *r, const gr_left_out *o, const char *what)
 {
-    char place[500], more[60] = "";
+    char place[GR_PLACE_SIZE], more[60] = "";
     if (o->count > 1)
         snprintf(more, sizeof more, "; so it is in %lld more file%s", (long long)o->count - 1,
                  o->count == 2 ? "" : "s");

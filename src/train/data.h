@@ -73,6 +73,7 @@ bool gr_is_text_file(const char *path);
 gr_status gr_reader_begin(gr_reader *r, const char *name);
 /* Gives r->take a document; an empty one is counted instead. */
 gr_status gr_reader_take(gr_reader *r, const gr_document_text *d);
+enum { GR_PLACE_SIZE = 4096 + 64 }; /* the longest path, and where in it */
 /* "book.txt", "chats.jsonl: line 7" or "chats.json: record 7". Returns buffer. */
 const char *gr_place(char *const *files, size_t file, int64_t line, char *buffer, size_t cap);
 

@@ -153,7 +153,7 @@ static gr_status keep(builder *b, const gr_document_text *t, id_span whole, id_s
 {
     gr_data *d = b->data;
     gr_document document = {.file = (int32_t)t->file, .line = t->line};
-    char place[500];
+    char place[GR_PLACE_SIZE];
     gr_status s = add_document(b, t, whole, prompt, &document);
     if (s != GR_OK)
         return gr_fail_in("%s", gr_place(b->reader.files, t->file, t->line, place, sizeof place));
@@ -176,7 +176,7 @@ static gr_status keep(builder *b, const gr_document_text *t, id_span whole, id_s
 /* One of the texts cannot be encoded: says which. */
 static gr_status blame(builder *b, const gr_document_text *documents, size_t n, const char *text)
 {
-    char place[500];
+    char place[GR_PLACE_SIZE];
     const int32_t *ids;
     size_t count;
     for (size_t i = 0; i < n; text += documents[i++].size)
@@ -240,7 +240,7 @@ static gr_status take(void *user, const gr_document_text *t)
 static gr_status finish(builder *b)
 {
     gr_data *d = b->data;
-    char place[500];
+    char place[GR_PLACE_SIZE];
     const gr_left_out *none = &b->untrained;
     if (d->n_documents == 0)
         return gr_fail(GR_ERR_FILE,

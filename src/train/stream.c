@@ -38,7 +38,7 @@ static gr_status add_ids(gr_data *d, size_t *capacity, const int32_t *ids, size_
 /* In one stream everything is trained on: a prompt would be, too. */
 static gr_status refuse_prompt(const gr_corpus *c, const gr_document_text *d)
 {
-    char place[500];
+    char place[GR_PLACE_SIZE];
     return gr_fail(GR_ERR_FILE,
                    "%s: has a prompt and a completion, but here all documents become one text to train on\n"
                    "train and finetune keep them apart with --documents apart",
@@ -60,7 +60,7 @@ enum { BATCH = 16 << 20 };
 /* One of documents [first, end) cannot be encoded: says which. */
 static gr_status blame(joiner *j, size_t first, size_t end)
 {
-    char place[500];
+    char place[GR_PLACE_SIZE];
     const int32_t *ids;
     size_t at = j->at, n;
     for (size_t i = first; i < end; at += j->corpus->documents[i++].size) {

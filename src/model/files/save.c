@@ -4,10 +4,7 @@
 #include "base/dtype.h"
 #include "base/log.h"
 #include "base/mem.h"
-#include "base/philox.h"
-#include "graph/graph.h"
 
-#include <math.h>
 #include <string.h>
 
 /* ---- the work ----------------------------------------------------------------------------------------------- */
@@ -117,82 +114,6 @@ static gr_status compare_tensors(saving *w, const char *dir)
     return s;
 }
 
-/* The i-th of some ids from all over the vocabulary. */
-static int64_t pick(uint64_t i, int64_t vocab)
-{
-    int64_t id = (int64_t)(gr_philox_uniform(0, 0, i) * (double)vocab);
-    return id < vocab ? id : vocab - 1;
-}
-
-enum { PROMPTS = 3, PROMPT_TOKENS = 16 };
-
-static gr_status logits_of(gr_model *m, const int64_t *tokens, int64_t length, float *out)
-{
-    gr_graph *g = gr_graph_new();
-    if (!g)
-        return GR_ERR_MEMORY;
-    int64_t shape[] = {PROMPTS, length};
-    gr_forward f = {.tokens = gr_input(g, "tokens", GR_I64, 2, shape)};
-    gr_tensor *logits = gr_model_logits(m, &f);
-    gr_program *p = logits ? gr_compile(g, &logits, 1, m->device) : NULL;
-    gr_status s = p ? gr_run(p, (const void *[]){tokens}, (void *[]){out}) : gr_error_status();
-    gr_program_free(p);
-    gr_graph_free(g);
-    return s;
-}
-
-/* How far logits may be apart, as a part of the largest. Without rounding all that may differ is the order of sums;
- * with it, every weight is off by up to half a last place, and layers carry that on. */
-static double tolerance(const saving *w)
-{
-    bool rounds = false;
-    gr_entry e;
-    for (int i = 0; w->as && i < gr_store_count(w->m->store); i++)
-        rounds |= gr_store_entry(w->m->store, i, &e) == GR_OK && e.dtype != *w->as;
-    return !rounds ? 1e-5 : *w->as == GR_F16 ? 0.02 : *w->as == GR_BF16 ? 0.1 : 1e-3;
-}
-
-static gr_status judge_logits(saving *w, const float *must, const float *is, int64_t n)
-{
-    double largest = 0, difference = 0;
-    for (int64_t i = 0; i < n; i++) {
-        if (!isfinite(must[i]) || !isfinite(is[i]))
-            return gr_fail(GR_ERR_NUMBER,
-                           "the %s model's logits are not numbers\ngradus dump tells where they stop being some",
-                           isfinite(must[i]) ? "saved" : "given");
-        largest = fmax(largest, fabs((double)must[i]));
-        difference = fmax(difference, fabs((double)must[i] - (double)is[i]));
-    }
-    w->saved.logits = n;
-    w->saved.difference = difference;
-    w->saved.bound = tolerance(w) * largest;
-    if (difference > w->saved.bound)
-        return gr_fail(GR_ERR_NUMBER,
-                       "the saved model's logits are off by %.3g, and %.3g is allowed (the largest is %.3g)\n"
-                       "this model needs a dtype with more digits; write f32",
-                       difference, w->saved.bound, largest);
-    return GR_OK;
-}
-
-static gr_status compare_logits(saving *w, gr_model *saved)
-{
-    const gr_model_info *info = gr_model_describe(w->m);
-    int64_t tokens[PROMPTS * PROMPT_TOKENS], t = info->context < PROMPT_TOKENS ? info->context : PROMPT_TOKENS;
-    for (int64_t i = 0; i < PROMPTS * t; i++)
-        tokens[i] = pick((uint64_t)i, info->vocab);
-    size_t n = (size_t)(PROMPTS * t * info->vocab);
-    float *logits = gr_alloc(2 * n * sizeof *logits);
-    if (!logits)
-        return GR_ERR_MEMORY;
-    gr_status s = logits_of(w->m, tokens, t, logits);
-    if (s == GR_OK)
-        s = logits_of(saved, tokens, t, logits + n);
-    if (s == GR_OK)
-        s = judge_logits(w, logits, logits + n, (int64_t)n);
-    gr_free(logits);
-    return s;
-}
-
 /* The ids of both tokenizers for one text. */
 static gr_status compare_text(saving *w, gr_tokenizer *must, gr_tokenizer *is, const char *text, unsigned flags)
 {
@@ -230,7 +151,7 @@ static gr_status compare_own_text(saving *w, gr_tokenizer *must, gr_tokenizer *i
     size_t size;
     int64_t vocab = gr_tokenizer_vocab_size(must);
     for (uint64_t i = 0; i < 64; i++)
-        ids[i] = (int32_t)pick(i, vocab);
+        ids[i] = (int32_t)gr_pick_id(i, vocab);
     gr_status s = gr_tokenizer_decode(must, ids, 64, GR_SKIP_SPECIAL, &text, &size);
     char *copy = s == GR_OK ? gr_strdup(text) : NULL;
     if (s == GR_OK)
@@ -316,7 +237,7 @@ static gr_status check_saved(void *user, const char *dir)
     gr_model *saved = s == GR_OK ? gr_model_load(dir, NULL, w->m->device) : NULL;
     gr_remarks_resume();
     if (s == GR_OK)
-        s = saved ? compare_logits(w, saved) : gr_error_status();
+        s = saved ? gr_model_compare(w->m, saved, w->as, &w->saved) : gr_error_status();
     gr_model_free(saved);
     if (s == GR_OK)
         s = compare_tokenizers(w, dir);

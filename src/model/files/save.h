@@ -25,6 +25,11 @@ gr_status gr_carried_open(gr_carried *c, const char *dir); /* close in any case 
 void gr_carried_close(gr_carried *c);
 /* Would a file of this name be carried over, or a folder with what is in it? */
 bool gr_is_carried(const char *name);
+/* compare.c: the i-th of some ids from all over the vocabulary. */
+int64_t gr_pick_id(uint64_t i, int64_t vocab);
+/* Compares logits of a few prompts of a model that was saved `as` (NULL: as it is) with those that the given model has when its
+ * weights are rounded so: all that may differ is the order of sums. Fills in logits, difference and bound. */
+gr_status gr_model_compare(gr_model *m, gr_model *saved, const gr_dtype *as, gr_saved *out);
 /* Remarks on what `from` has besides and `to`, a model that was saved, has not. An adapter that was folded in it has. */
 gr_status gr_tell_left_out(const gr_model *m, const char *from, const char *to);
 

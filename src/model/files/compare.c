@@ -1,0 +1,143 @@
+/* Comparing what a saved model computes with what it must. */
+#include "base/dtype.h"
+#include "base/mem.h"
+#include "base/philox.h"
+#include "graph/graph.h"
+#include "model/files/save.h"
+
+#include <math.h>
+
+int64_t gr_pick_id(uint64_t i, int64_t vocab)
+{
+    int64_t id = (int64_t)(gr_philox_uniform(0, 0, i) * (double)vocab);
+    return id < vocab ? id : vocab - 1;
+}
+
+enum { PROMPTS = 3, PROMPT_TOKENS = 16 };
+/* What another order of sums may change, as a part of the largest logit: kernels differ by the dtype of a weight. */
+#define ORDER_OF_SUMS 1e-5
+
+static gr_status logits_of(gr_model *m, const int64_t *tokens, int64_t length, float *out)
+{
+    gr_graph *g = gr_graph_new();
+    if (!g)
+        return GR_ERR_MEMORY;
+    int64_t shape[] = {PROMPTS, length};
+    gr_forward f = {.tokens = gr_input(g, "tokens", GR_I64, 2, shape)};
+    gr_tensor *logits = gr_model_logits(m, &f);
+    gr_program *p = logits ? gr_compile(g, &logits, 1, m->device) : NULL;
+    gr_status s = p ? gr_run(p, (const void *[]){tokens}, (void *[]){out}) : gr_error_status();
+    gr_program_free(p);
+    gr_graph_free(g);
+    return s;
+}
+
+/* In a graph of the given model every weight goes through the dtype that it is written as: the same sums as those of the
+ * saved model, which has them so in its files. */
+static gr_tensor *rounded(gr_tensor *own, gr_dtype as)
+{
+    bool rounds = gr_dtype_get(own->spec.dtype)->is_float && own->spec.dtype != as;
+    return rounds ? gr_cast(own, as) : own;
+}
+
+static gr_tensor *as_f32(struct gr_build *b, const gr_layer *l, const char *part, gr_tensor *own)
+{
+    (void)b, (void)l, (void)part;
+    return rounded(own, GR_F32);
+}
+
+static gr_tensor *as_f16(struct gr_build *b, const gr_layer *l, const char *part, gr_tensor *own)
+{
+    (void)b, (void)l, (void)part;
+    return rounded(own, GR_F16);
+}
+
+static gr_tensor *as_bf16(struct gr_build *b, const gr_layer *l, const char *part, gr_tensor *own)
+{
+    (void)b, (void)l, (void)part;
+    return rounded(own, GR_BF16);
+}
+
+static gr_tensor *as_it_is(struct gr_build *b, const gr_layer *l, gr_tensor *y)
+{
+    (void)b, (void)l;
+    return y;
+}
+
+/* The logits of the given model with its weights rounded. */
+static gr_status rounded_logits(gr_model *m, const gr_dtype *as, const int64_t *tokens, int64_t length, float *out)
+{
+    const gr_layer_observer *before = m->observer;
+    const gr_layer_observer observer = {.param = as && *as == GR_F16    ? as_f16
+                                                 : as && *as == GR_BF16 ? as_bf16
+                                                                        : as_f32,
+                                        .result = as_it_is};
+    m->observer = as ? &observer : before;
+    gr_status s = logits_of(m, tokens, length, out);
+    m->observer = before;
+    return s;
+}
+
+static gr_status check_numbers(const float *x, int64_t n, const char *whose)
+{
+    for (int64_t i = 0; i < n; i++)
+        if (!isfinite(x[i]))
+            return gr_fail(GR_ERR_NUMBER,
+                           "the %s model's logits are not numbers\ngradus dump tells where they stop being some",
+                           whose);
+    return GR_OK;
+}
+
+static double apart(const float *a, const float *b, int64_t n)
+{
+    double most = 0;
+    for (int64_t i = 0; i < n; i++)
+        most = fmax(most, fabs((double)a[i] - (double)b[i]));
+    return most;
+}
+
+/* Logits of the given model, of the same with rounded weights, and of what was saved. */
+static gr_status judge_logits(const float *given, const float *must, const float *is, int64_t n, gr_saved *out)
+{
+    double largest = 0, off = apart(must, is, n);
+    gr_status s = check_numbers(given, n, "given");
+    if (s == GR_OK)
+        s = check_numbers(must, n, "rounded");
+    if (s == GR_OK)
+        s = check_numbers(is, n, "saved");
+    if (s != GR_OK)
+        return s;
+    for (int64_t i = 0; i < n; i++)
+        largest = fmax(largest, fabs((double)must[i]));
+    out->logits = n;
+    out->difference = apart(given, is, n);
+    out->bound = apart(given, must, n) + ORDER_OF_SUMS * largest;
+    if (off > ORDER_OF_SUMS * largest)
+        return gr_fail(
+            GR_ERR_NUMBER,
+            "the saved model's logits are off by %.3g from what its weights must give, and %.3g is allowed (the "
+            "largest is %.3g)\nthe disk or the memory is at fault: check them",
+            off, ORDER_OF_SUMS * largest, largest);
+    return GR_OK;
+}
+
+gr_status gr_model_compare(gr_model *m, gr_model *saved, const gr_dtype *as, gr_saved *out)
+{
+    const gr_model_info *info = gr_model_describe(m);
+    int64_t tokens[PROMPTS * PROMPT_TOKENS], t = info->context < PROMPT_TOKENS ? info->context : PROMPT_TOKENS;
+    for (int64_t i = 0; i < PROMPTS * t; i++)
+        tokens[i] = gr_pick_id((uint64_t)i, info->vocab);
+    size_t n = (size_t)(PROMPTS * t * info->vocab);
+    float *logits = gr_alloc(3 * n * sizeof *logits);
+    if (!logits)
+        return GR_ERR_MEMORY;
+    gr_status s = logits_of(m, tokens, t, logits);
+    if (s == GR_OK)
+        s = rounded_logits(m, as, tokens, t, logits + n);
+    if (s == GR_OK)
+        s = logits_of(saved, tokens, t, logits + 2 * n);
+    if (s == GR_OK)
+        s = judge_logits(logits, logits + n, logits + 2 * n, (int64_t)n, out);
+    gr_free(logits);
+    return s;
+}
