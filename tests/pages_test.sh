@@ -5,4 +5,5 @@
 follow_open
 follow docs/add-a-dtype.md
 follow docs/add-an-op.md
+follow docs/add-a-model.md
 follow_run
