@@ -104,6 +104,9 @@ TEST(forms)
     REFUSED("takes no value", "--full=true");
     REFUSED("is too much", "a", "b");
     TAKEN("--device", "ref");
+    TAKEN("--device", "cpu:1"); /* is there a second? opening it will tell */
+    CHECK_EQ_STR(args.common.device, "cpu:1");
+    REFUSED("no such device", "--device", ":1");
     REFUSED("no such device\nDid you mean cpu?", "--device", "cpuu");
     REFUSED("There are auto, ", "--device", "quantum");
     REFUSED("excludes --epochs", "--steps", "1", "--epochs", "1");

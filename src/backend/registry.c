@@ -9,7 +9,7 @@
 
 const gr_backend *gr_backend_list(int i)
 {
-    static const gr_backend *const backends[] = {&gr_backend_cpu, &gr_backend_ref, &gr_backend_far};
+    static const gr_backend *const backends[] = {&gr_backend_cpu, &gr_backend_ref, &gr_backend_far, &gr_backend_opencl};
     return i >= 0 && i < (int)(sizeof backends / sizeof backends[0]) ? backends[i] : NULL;
 }
 

@@ -301,11 +301,12 @@ static gr_status check_device(gr_args *args)
     const char *name = args->common.device;
     if (!(args->verb->common & GR_WITH_DEVICE) || strcmp(name, "auto") == 0)
         return GR_OK;
+    size_t length = strcspn(name, ":"); /* "opencl:1": which of several is looked at when it is opened */
     gr_suggestion near = {.written = name};
     char names[200] = "auto";
     for (int i = 0; gr_device_list(i) != NULL; i++) {
         const char *known = gr_device_list(i);
-        if (strcmp(name, known) == 0)
+        if (strlen(known) == length && strncmp(name, known, length) == 0)
             return GR_OK;
         gr_suggest(&near, known, strlen(known));
         snprintf(names + strlen(names), sizeof names - strlen(names), ", %s", known);

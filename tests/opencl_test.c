@@ -1,0 +1,323 @@
+/* Devices of OpenCL as the whole library uses them: training, generating and saving as on cpu, nothing made anew once it
+ * runs, errors of memory and data, and what happens when the n-th call of OpenCL fails, for every n. Skipped where there
+ * is none. */
+#include "tiny.h"
+
+#include "backend/gpu/gpu.h"
+#include "program/store.h"
+
+/* ---- fixtures ----------------------------------------------------------------------------------------------- */
+
+static gr_device *open_opencl(void)
+{
+    gr_device *d = gr_device_open("opencl", 1);
+    if (!d && gr_error_status() == GR_ERR_UNSUPPORTED)
+        SKIP("no OpenCL device (tools/setup --gpu)");
+    CHECK_MADE(d);
+    return d;
+}
+
+typedef struct training {
+    gr_device *device;
+    gr_model *model;
+    gr_trainer *trainer;
+    gr_train_options options;
+} training;
+
+static void open_training(training *t, gr_device *device, const char *arch)
+{
+    *t = (training){.device = device, .options = tiny_options()};
+    t->options.steps = 30;
+    t->options.dropout = strcmp(arch, "gpt2") == 0 ? 0.1 : 0;
+    t->model = tiny_model(arch, device);
+    CHECK_MADE(t->model);
+    t->trainer = gr_trainer_new(t->model, &t->options);
+    CHECK_MADE(t->trainer);
+}
+
+static void close_training(training *t)
+{
+    gr_trainer_free(t->trainer);
+    gr_model_free(t->model);
+    gr_device_close(t->device);
+}
+
+static double step(training *t, int64_t number)
+{
+    int64_t tokens[64], targets[64];
+    gr_step_report r;
+    tiny_batch(&t->options, number, tokens, targets);
+    CHECK_OK(gr_trainer_step(t->trainer, &(gr_batch){tokens, targets, NULL}, &r));
+    return r.loss;
+}
+
+/* All of a store's floats, one tensor behind the other; caller frees. */
+static float *weights(gr_store *s, size_t *n)
+{
+    *n = 0;
+    for (int i = 0; i < gr_store_count(s); i++) {
+        gr_entry e;
+        CHECK_OK(gr_store_entry(s, i, &e));
+        *n += e.bytes / sizeof(float);
+    }
+    float *all = malloc(*n * sizeof *all + 1), *at = all;
+    for (int i = 0; i < gr_store_count(s); i++) {
+        gr_entry e;
+        CHECK_OK(gr_store_entry(s, i, &e));
+        CHECK_OK(gr_store_read(s, e.name, at, e.bytes));
+        at += e.bytes / sizeof(float);
+    }
+    return all;
+}
+
+/* ---- the same as cpu ------------------------------------------------------------------------------------------ */
+
+TEST(trains_as_cpu_does_and_twice_the_same)
+{
+    static const char *const archs[] = {"gpt2", "llama"};
+    enum { STEPS = 30 };
+    for (int a = 0; a < 2; a++) {
+        double loss[3][STEPS];
+        float *w[3];
+        size_t n[3];
+        for (int k = 0; k < 3; k++) {
+            training t;
+            open_training(&t, k ? open_opencl() : gr_device_open("cpu", 1), archs[a]);
+            for (int i = 0; i < STEPS; i++)
+                loss[k][i] = step(&t, i);
+            w[k] = weights(gr_model_store(t.model), &n[k]);
+            close_training(&t);
+        }
+        CHECK(loss[0][STEPS - 1] < loss[0][0] - 0.1);
+        for (int i = 0; i < STEPS; i++) {
+            NOTE("%s, step %d", archs[a], i);
+            CHECK_NEAR(loss[1][i], loss[0][i], 1e-4);
+            CHECK(loss[1][i] == loss[2][i]);
+        }
+        CHECK(n[0] == n[1] && n[1] == n[2] && memcmp(w[1], w[2], n[1] * sizeof(float)) == 0);
+        double off = 0; /* a weight whose gradient is noise, as that of a key's bias, goes where the noise goes */
+        for (size_t i = 0; i < n[0]; i++)
+            off += fabs((double)w[1][i] - (double)w[0][i]) / (double)n[0];
+        CHECK_NEAR(off, 0, 1e-4);
+        for (int k = 0; k < 3; k++)
+            free(w[k]);
+    }
+}
+
+static int greedy(const float *logits)
+{
+    int best = 0;
+    for (int i = 1; i < TINY_VOCAB; i++)
+        best = logits[i] > logits[best] ? i : best;
+    return best;
+}
+
+TEST(generates_as_cpu_does)
+{
+    static const char *const archs[] = {"gpt2", "llama"};
+    enum { TOKENS = 12 };
+    for (int a = 0; a < 2; a++) {
+        int ids[2][TOKENS];
+        for (int k = 0; k < 2; k++) {
+            gr_device *d = k ? open_opencl() : gr_device_open("cpu", 1);
+            gr_model *m = tiny_model(archs[a], d);
+            gr_generator *g = gr_generator_new(m, 1, 16);
+            float logits[TINY_VOCAB];
+            int64_t next[] = {3, 1, 4}, n = 3;
+            CHECK_MADE(g);
+            for (int i = 0; i < TOKENS; i++, n = 1) {
+                CHECK_OK(gr_generator_feed(g, (const int64_t *[]){next}, &n, logits));
+                next[0] = ids[k][i] = greedy(logits);
+            }
+            gr_generator_free(g);
+            gr_model_free(m);
+            gr_device_close(d);
+        }
+        CHECK(memcmp(ids[0], ids[1], sizeof ids[0]) == 0);
+    }
+}
+
+/* ---- nothing is made anew ------------------------------------------------------------------------------------- */
+
+TEST(from_the_third_step_on_nothing_is_made)
+{
+    training t;
+    open_training(&t, open_opencl(), "gpt2");
+    const gr_gpu *g = t.device->own;
+    for (int i = 0; i < 2; i++)
+        step(&t, i);
+    gr_gpu_counts before = g->counts;
+    int64_t blocks = g->pool.blocks, allocations = gr_mem_read_stats().calls;
+    for (int i = 2; i < 6; i++)
+        step(&t, i);
+    CHECK_EQ_INT(g->counts.builds, before.builds);
+    CHECK_EQ_INT(g->counts.loads, before.loads);
+    CHECK_EQ_INT(g->counts.lookups, before.lookups);
+    CHECK_EQ_INT(g->counts.binds, before.binds);
+    CHECK_EQ_INT(g->pool.blocks, blocks);
+    CHECK_EQ_INT(gr_mem_read_stats().calls, allocations);
+    CHECK(g->counts.launches >= before.launches * 2);
+    close_training(&t);
+}
+
+/* ---- errors --------------------------------------------------------------------------------------------------- */
+
+TEST(too_large_for_the_device)
+{
+    gr_device *d = open_opencl();
+    size_t have, total;
+    CHECK_OK(gr_device_memory(d, &have, &total));
+    CHECK(have > 0 && have <= total);
+    gr_store *s = gr_store_new(d);
+    float one = 1;
+    CHECK_OK(gr_store_add(s, "huge", GR_WEIGHT, GR_F32, 1, (int64_t[]){(int64_t)1 << 42}));
+    CHECK(!gr_store_data(s, 0));
+    CHECK_EQ_INT(gr_error_status(), GR_ERR_MEMORY);
+    CHECK_OK(gr_store_add(s, "small", GR_WEIGHT, GR_F32, 0, NULL));
+    CHECK_OK(gr_store_write(s, "small", &one, sizeof one));
+    CHECK_STATUS(d->backend->reserve(d, total * 2), GR_ERR_MEMORY);
+    CHECK_ERROR(GR_ERR_MEMORY, "allocating memory: need ");
+    CHECK_ERROR(GR_ERR_MEMORY, ", have ");
+    gr_store_free(s);
+    gr_device_close(d);
+}
+
+/* A largest block of a fraction of the arena: the same bits. */
+TEST(small_blocks_change_nothing)
+{
+    double loss[2];
+    for (int k = 0; k < 2; k++) {
+        training t;
+        gr_device *d = open_opencl();
+        if (k)
+            d->largest = 5120;
+        open_training(&t, d, "gpt2");
+        CHECK_EQ_INT(k && gr_trainer_memory(t.trainer).arena > 3 * d->largest, k);
+        step(&t, 0);
+        loss[k] = step(&t, 1);
+        close_training(&t);
+    }
+    CHECK(loss[0] == loss[1]);
+}
+
+/* A target that is no token: named, nothing is changed, and the next step is as if it had not been. */
+TEST(a_bad_target_changes_nothing)
+{
+    training t;
+    int64_t tokens[64], targets[64];
+    gr_step_report r;
+    size_t n;
+    open_training(&t, open_opencl(), "gpt2");
+    tiny_batch(&t.options, 0, tokens, targets);
+    float *before = weights(gr_model_store(t.model), &n);
+    for (int k = 0; k < 2; k++) {
+        int64_t *bad = k ? tokens : targets, was = bad[3];
+        bad[3] = 1000;
+        CHECK_STATUS(gr_trainer_step(t.trainer, &(gr_batch){tokens, targets, NULL}, &r), GR_ERR_ARGUMENT);
+        CHECK_ERROR(GR_ERR_ARGUMENT, "1000");
+        bad[3] = was;
+        float *after = weights(gr_model_store(t.model), &n);
+        CHECK(memcmp(before, after, n * sizeof *before) == 0);
+        free(after);
+    }
+    CHECK(step(&t, 0) > 0);
+    free(before);
+    close_training(&t);
+}
+
+/* ---- the n-th call fails -------------------------------------------------------------------------------------- */
+
+typedef struct fault_fixture {
+    gr_device *device;
+    gr_model_info info;
+    int64_t stride; /* which n are tried: 1: all */
+} fault_fixture;
+
+/* Every failure gives an error and leaves nothing, and what follows works. Returns how many calls there were. */
+static int64_t sweep(fault_fixture *f, gr_status (*action)(fault_fixture *f))
+{
+    for (int64_t n = 1;; n += 1 + (f->stride > 1 ? n / f->stride : 0)) {
+        NOTE("call %d", (int)n);
+        gr_error_clear();
+        int64_t blocks = gr_mem_read_stats().live_blocks, live = gr_opencl_live();
+        gr_opencl_fail_at(n);
+        gr_status s = action(f);
+        bool reached = gr_opencl_fail_at(0) == 0;
+        bool has_error = gr_error()[0] != 0;
+        CHECK_EQ_INT(gr_opencl_live(), live);
+        CHECK_EQ_INT(gr_mem_read_stats().live_blocks, blocks);
+        CHECK(s == GR_OK || has_error);
+        if (!reached) {
+            CHECK_OK(s);
+            return n;
+        }
+    }
+}
+
+static gr_status two_steps(gr_model *m)
+{
+    gr_train_options o = tiny_options();
+    o.batch = 1;
+    o.dropout = 0.1;
+    int64_t tokens[64], targets[64];
+    gr_step_report r;
+    tiny_batch(&o, 0, tokens, targets);
+    gr_trainer *t = gr_trainer_new(m, &o);
+    gr_status s = t ? GR_OK : gr_error_status();
+    for (int i = 0; s == GR_OK && i < 2; i++)
+        s = gr_trainer_step(t, &(gr_batch){tokens, targets, NULL}, &r);
+    gr_trainer_free(t);
+    return s;
+}
+
+static gr_status generate(gr_model *m)
+{
+    gr_generator *g = gr_generator_new(m, 1, 8);
+    float logits[TINY_VOCAB];
+    int64_t tokens[] = {1, 2, 3};
+    gr_status s = g ? gr_generator_feed(g, (const int64_t *[]){tokens}, (int64_t[]){3}, logits) : gr_error_status();
+    if (s == GR_OK)
+        s = gr_generator_feed(g, (const int64_t *[]){tokens}, (int64_t[]){1}, logits);
+    gr_generator_free(g);
+    return s;
+}
+
+static gr_status save(gr_model *m)
+{
+    char path[300];
+    snprintf(path, sizeof path, "%s/saved", test_dir());
+    gr_dir_remove(path);
+    return gr_model_save(m, path, NULL, NULL);
+}
+
+static gr_status use(fault_fixture *f)
+{
+    gr_model *m = tiny_model_of(&f->info, f->device, 1);
+    gr_status s = m ? two_steps(m) : gr_error_status();
+    if (s == GR_OK)
+        s = save(m);
+    if (s == GR_OK)
+        s = generate(m);
+    gr_model_free(m);
+    return s;
+}
+
+static gr_status open_and_use(fault_fixture *f)
+{
+    f->device = gr_device_open("opencl", 1);
+    gr_status s = f->device ? use(f) : gr_error_status();
+    gr_device_close(f->device);
+    return s;
+}
+
+TEST(every_call_can_fail)
+{
+    fault_fixture f = {.device = open_opencl(), .info = tiny_info("gpt2", true), .stride = 1};
+    f.info.layers = 1;
+    CHECK_OK(use(&f)); /* what the device keeps: modules */
+    CHECK(sweep(&f, use) > 1000);
+    gr_device_close(f.device);
+    CHECK_EQ_INT(gr_opencl_live(), 0);
+    f.stride = 20;
+    sweep(&f, open_and_use);
+}
