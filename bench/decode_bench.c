@@ -4,6 +4,8 @@
  *     build/bench/decode_bench [threads] [gpt2 | llama | DIRECTORY] */
 #include "gradus.h"
 
+#include "program/run.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -76,7 +78,7 @@ static double without_cache(gr_model *m, const int64_t *tokens, int64_t n, float
     double best = 0;
     for (int i = 0; i < 2; i++) { /* the first one takes its memory */
         double began = now();
-        check(gr_run(p, (const void *[]){tokens}, (void *[]){logits}) == GR_OK);
+        check(gr_program_run(p, (const void *[]){tokens}, (void *[]){logits}) == GR_OK);
         best = now() - began;
     }
     gr_program_free(p);

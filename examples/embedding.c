@@ -26,11 +26,13 @@ static gr_model *small_model(gr_device *device)
 static gr_program *compile(gr_model *model)
 {
     gr_graph *g = gr_graph_new();
-    gr_forward forward = {.tokens = gr_input(g, "tokens", GR_I64, 2, (int64_t[]){TEXTS, T})};
-    gr_tensor *share = gr_input(g, "share", GR_F32, 3, (int64_t[]){TEXTS, T, 1});
+    const int64_t of_tokens[] = {TEXTS, T}, of_share[] = {TEXTS, T, 1};
+    gr_forward forward = {.tokens = gr_input(g, "tokens", GR_I64, 2, of_tokens)};
+    gr_tensor *share = gr_input(g, "share", GR_F32, 3, of_share);
     gr_tensor *mean = gr_sum(gr_mul(gr_model_hidden(model, &forward), share), 1u << 1, false);
     gr_tensor *unit = gr_mul(mean, gr_rsqrt(gr_sum(gr_mul(mean, mean), 1u << 1, true)));
-    gr_tensor *similarity = gr_matmul(unit, unit, false, true); /* a program that wants the vectors outputs `unit` */
+    gr_tensor *similarity =
+        gr_name(gr_matmul(unit, unit, false, true), "similar"); /* a program that wants the vectors outputs `unit` */
     gr_program *p = gr_compile(g, &similarity, 1, gr_model_device(model));
     gr_graph_free(g);
     return p;
@@ -56,13 +58,15 @@ int main(int argc, char **argv)
 {
     int64_t tokens[TEXTS][T] = {{0}};
     float share[TEXTS][T] = {{0}}, similar[TEXTS][TEXTS] = {{0}};
+    const gr_given in[] = {{"tokens", GR_I64, tokens, sizeof tokens}, {"share", GR_F32, share, sizeof share}};
+    const gr_wanted out = {"similar", GR_F32, similar, sizeof similar};
     gr_device *device = gr_device_open("cpu", 0);
     gr_model *model = argc > 1 ? gr_model_load(argv[1], NULL, device) : small_model(device);
     gr_tokenizer *tokenizer = argc > 1 ? gr_tokenizer_load(argv[1]) : gr_tokenizer_byte();
     gr_program *program = model ? compile(model) : NULL;
     gr_status s = program && tokenizer ? fill(tokenizer, tokens, share) : gr_error_status();
     if (s == GR_OK)
-        s = gr_run(program, (const void *[]){tokens, share}, (void *[]){similar});
+        s = gr_run(program, in, 2, &out, 1);
     if (s != GR_OK)
         fprintf(stderr, "%s\n", gr_error());
     for (int b = 0; b < TEXTS; b++)

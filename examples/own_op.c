@@ -69,15 +69,19 @@ enum { N = 6 };
 /* sum(softcap(x)²) and its gradient. The cpu device runs the kernel, the reference device the composition. */
 static double loss_on(const char *name, const double *x, double *dx)
 {
+    const int64_t n = N;
+    const softcap_attr attr = {2};
     gr_device *device = gr_device_open(name, 1);
     gr_graph *g = gr_graph_new();
-    gr_tensor *in = gr_constant(g, GR_F64, 1, (int64_t[]){N}, x), *out[2];
-    gr_tensor *y = gr_node(g, &softcap, &in, 1, &(softcap_attr){2});
-    out[0] = gr_sum(gr_mul(y, y), 0, false);
+    gr_tensor *in = gr_constant(g, GR_F64, 1, &n, x), *out[2];
+    gr_tensor *y = gr_node(g, &softcap, &in, 1, &attr);
+    out[0] = gr_name(gr_sum(gr_mul(y, y), 0, false), "loss");
     gr_grad(out[0], &in, &out[1], 1);
+    gr_name(out[1], "dx");
     gr_program *p = gr_compile(g, out, 2, device);
     double loss = NAN;
-    if (!p || gr_run(p, NULL, (void *[]){&loss, dx}) != GR_OK)
+    const gr_wanted wanted[] = {{"loss", GR_F64, &loss, sizeof loss}, {"dx", GR_F64, dx, N * sizeof *dx}};
+    if (!p || gr_run(p, NULL, 0, wanted, 2) != GR_OK)
         fprintf(stderr, "%s\n", gr_error());
     gr_program_free(p);
     gr_graph_free(g);

@@ -58,18 +58,20 @@ static gr_tensor *block(build *b, gr_tensor *x) /* x [B, T, C] */
 /* Inputs: tokens, targets, step. Output: the loss. */
 static gr_program *training_step(build *b, gr_device *device)
 {
-    gr_tensor *tokens = gr_input(b->g, "tokens", GR_I64, 2, (int64_t[]){B, T});
-    gr_tensor *targets = gr_input(b->g, "targets", GR_I64, 2, (int64_t[]){B, T});
+    const int64_t shape[] = {B, T};
+    const gr_adamw_options adamw = {0.9f, 0.98f, 1e-8f, 0};
+    gr_tensor *tokens = gr_input(b->g, "tokens", GR_I64, 2, shape);
+    gr_tensor *targets = gr_input(b->g, "targets", GR_I64, 2, shape);
     gr_tensor *step = gr_input(b->g, "step", GR_I64, 0, NULL), *lr = gr_fill(b->g, GR_F32, 0, NULL, 3e-3), *grads[MOST];
     gr_tensor *x = gr_add(gr_embedding(param(b, 2, V, C, 0.5f), tokens), param(b, 2, T, C, 0.5f));
     for (int i = 0; i < LAYERS; i++)
         x = block(b, x);
-    gr_tensor *loss = gr_cross_entropy(linear(b, norm(b, x), C, V), targets, -100);
+    gr_tensor *loss = gr_name(gr_cross_entropy(linear(b, norm(b, x), C, V), targets, -100), "loss");
     gr_grad(loss, b->param, grads, b->n);
     for (int i = 0; i < b->n; i++) {
         const char *name = gr_tensor_name(b->param[i]);
         gr_adamw(b->param[i], grads[i], gr_param(b->g, b->stores[1], name), gr_param(b->g, b->stores[2], name), lr,
-                 step, NULL, &(gr_adamw_options){0.9f, 0.98f, 1e-8f, 0});
+                 step, NULL, &adamw);
     }
     return gr_compile(b->g, &loss, 1, device); /* NULL if anything above failed: checked once */
 }
@@ -82,7 +84,12 @@ int main(void)
     build b = {gr_graph_new(), {gr_store_new(device), gr_store_new(device), gr_store_new(device)}, {NULL}, 0};
     gr_program *program = training_step(&b, device);
     gr_status s = program ? GR_OK : gr_error_status();
-    for (int64_t step = 1; s == GR_OK && step <= STEPS; step++) {
+    int64_t step = 1;
+    const gr_given in[] = {{"tokens", GR_I64, tokens, sizeof tokens},
+                           {"targets", GR_I64, targets, sizeof targets},
+                           {"step", GR_I64, &step, sizeof step}};
+    const gr_wanted out = {"loss", GR_F32, &loss, sizeof loss};
+    for (; s == GR_OK && step <= STEPS; step++) {
         for (int row = 0; row < B; row++) {
             for (int i = 0; i < N; i++)
                 said[i] = draw();
@@ -91,7 +98,7 @@ int main(void)
                 targets[row][t] = t < N - 1 ? -100 : said[(t + 1) % N];
             }
         }
-        s = gr_run(program, (const void *[]){tokens, targets, &step}, (void *[]){&loss});
+        s = gr_run(program, in, 3, &out, 1);
         if (step == 1 || step % 50 == 0)
             printf("step %3d  loss %.4f\n", (int)step, (double)loss);
     }

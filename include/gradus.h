@@ -156,7 +156,7 @@ GR_API gr_tensor *gr_name(gr_tensor *t, const char *fmt, ...);
 
 /* ---- sources ------------------------------------------------------------------------------------------------ */
 
-/* A value given at every run, in order of creation. Its bytes are row-major and contiguous. */
+/* A value given at every run, by this name. */
 GR_API gr_tensor *gr_input(gr_graph *g, const char *name, gr_dtype dtype, int ndim, const int64_t *shape);
 /* A tensor of a store, in its newest version: the one that the last effect appended to this graph has made of it, before
  * that the one that a run finds. An op reads the version it is given, whatever is written later (an old version that is
@@ -403,18 +403,36 @@ typedef struct gr_cost {
 GR_API gr_status gr_program_cost(const gr_program *program, gr_cost *out);
 /* Takes all memory now. GR_ERR_MEMORY with need and have in the message, and nothing taken, when it does not fit. */
 GR_API gr_status gr_program_reserve(gr_program *program);
-/* Runs: inputs in order of creation of the gr_inputs the graph has, outputs as given to gr_compile; contiguous host
- * arrays. NULL for an output does not copy it. Allocates nothing after the first time. */
-GR_API gr_status gr_run(gr_program *program, const void *const *inputs, void *const *outputs);
+/* What a run is given and gives, each by name: a gr_input by its own, an output by its tensor's (gr_name). "input 0" and
+ * "output 0" are the first that was created and the first given to gr_compile, named or not. data: `size` bytes of the
+ * host, row-major and contiguous. */
+typedef struct gr_given {
+    const char *name;
+    gr_dtype dtype;
+    const void *data;
+    size_t size;
+} gr_given;
+typedef struct gr_wanted {
+    const char *name;
+    gr_dtype dtype;
+    void *data;
+    size_t size;
+} gr_wanted;
+/* Runs, with every input that something depends on, and those outputs that are wanted, in any order. A name that is not
+ * there, missing or given twice, another dtype or size are GR_ERR_ARGUMENT, and nothing has run. Allocates nothing after
+ * the first time. */
+GR_API gr_status gr_run(gr_program *program, const gr_given *inputs, int n_inputs, const gr_wanted *outputs,
+                        int n_outputs);
 /* The same in two parts, so that the host can work meanwhile. gr_start takes the inputs' bytes and, on a device of its own,
- * returns before the work is done; gr_finish waits, fails if the run has failed, and copies the outputs. Between them
- * the device is this thread's: others wait, and starting a second program on it is GR_ERR_ARGUMENT. */
-GR_API gr_status gr_start(gr_program *program, const void *const *inputs);
-GR_API gr_status gr_finish(gr_program *program, void *const *outputs);
+ * returns before the work is done; gr_finish waits, fails if the run has failed, and copies the outputs; the run has ended
+ * in any case. Between them the device is this thread's: others wait, and starting a second program on it is
+ * GR_ERR_ARGUMENT. */
+GR_API gr_status gr_start(gr_program *program, const gr_given *inputs, int n_inputs);
+GR_API gr_status gr_finish(gr_program *program, const gr_wanted *outputs, int n_outputs);
 /* Runs without effects and looks at every result: *name becomes the name of the first tensor with a NaN or infinity (as
  * long as the program lives), or NULL when all is finite. After a failure, when nobody could tell, it is NULL too. An effect
  * with results that others read cannot be left out: GR_ERR_UNSUPPORTED. */
-GR_API gr_status gr_find_nonfinite(gr_program *program, const void *const *inputs, const char **name);
+GR_API gr_status gr_find_nonfinite(gr_program *program, const gr_given *inputs, int n_inputs, const char **name);
 /* For exploring and tests: compiles, runs once on the reference device, copies t's values to data (its dtype), size
  * bytes. Only for graphs without inputs. */
 GR_API gr_status gr_eval(gr_tensor *t, void *data, size_t size);

@@ -66,7 +66,7 @@ int main(void)
     gr_program *p = gr_compile(g, &t, 1, d);
     for (int i = 0; i < N; i++)
         in[i] = (float)(i - N / 2) / 500;
-    if (!p || gr_run(p, (const void *[]){in}, (void *[]){out}) != GR_OK)
+    if (!p || gr_run(p, (gr_given[]){{"x", GR_F32, in, sizeof in}}, 1, (gr_wanted[]){{"output 0", GR_F32, out, sizeof out}}, 1) != GR_OK)
         return puts(gr_error()), 1;
     for (int i = 0; i < N; i++)
         if (fabsf(out[i] - (fminf(atanf(2 * in[i]) + in[i], limit) + in[i])) > 1e-6f)

@@ -6,6 +6,7 @@
 #include "base/dtype.h"
 #include "base/philox.h"
 #include "op/op.h"
+#include "program/run.h"
 
 #include <limits.h>
 #include <signal.h>
@@ -38,7 +39,7 @@ static bool next_device(visit *v)
 static gr_status run(gr_device *d, gr_tensor *t, void *out)
 {
     gr_program *p = t ? gr_compile(gr_tensor_graph(t), &t, 1, d) : NULL;
-    gr_status s = p ? gr_run(p, NULL, &out) : gr_error_status();
+    gr_status s = p ? gr_program_run(p, NULL, &out) : gr_error_status();
     gr_program_free(p);
     return s;
 }
@@ -253,7 +254,7 @@ TEST(bad_slot_leaves_the_cache_alone)
         gr_write_rows(gr_param(g, store, "cache"), value, slot, NULL);
         gr_program *p = gr_compile(g, NULL, 0, device);
         CHECK_MADE(p);
-        CHECK_STATUS(gr_run(p, NULL, NULL), GR_ERR_ARGUMENT);
+        CHECK_STATUS(gr_program_run(p, NULL, NULL), GR_ERR_ARGUMENT);
         CHECK_ERROR(GR_ERR_ARGUMENT, "slot 3 at position 1");
         CHECK_OK(gr_store_read(store, "cache", after, sizeof after));
         CHECK(memcmp(before, after, sizeof before) == 0);
@@ -281,15 +282,15 @@ TEST(bad_sequence)
         gr_program *write = gr_compile(g, NULL, 0, device);
         CHECK_MADE(read);
         CHECK_MADE(write);
-        CHECK_STATUS(gr_run(read, (const void *[]){&(int64_t){2}}, (void *[]){after}), GR_ERR_ARGUMENT);
+        CHECK_STATUS(gr_program_run(read, (const void *[]){&(int64_t){2}}, (void *[]){after}), GR_ERR_ARGUMENT);
         CHECK_ERROR(GR_ERR_ARGUMENT, " 2 at position 0");
-        CHECK_STATUS(gr_run(write, (const void *[]){&(int64_t){-1}}, NULL), GR_ERR_ARGUMENT);
+        CHECK_STATUS(gr_program_run(write, (const void *[]){&(int64_t){-1}}, NULL), GR_ERR_ARGUMENT);
         CHECK_ERROR(GR_ERR_ARGUMENT, "sequence -1 at position 0");
         CHECK_OK(gr_store_read(store, "cache", after, sizeof after));
         CHECK(memcmp(before, after, sizeof before) == 0);
-        CHECK_OK(gr_run(read, (const void *[]){&(int64_t){1}}, (void *[]){after}));
+        CHECK_OK(gr_program_run(read, (const void *[]){&(int64_t){1}}, (void *[]){after}));
         CHECK(after[0] > 3.5f && after[0] < 4);
-        CHECK_OK(gr_run(write, (const void *[]){&(int64_t){1}}, NULL));
+        CHECK_OK(gr_program_run(write, (const void *[]){&(int64_t){1}}, NULL));
         CHECK_OK(gr_store_read(store, "cache", after, sizeof after));
         CHECK(after[2] == 3 && after[3] == 9 && after[1] == 2);
         gr_program_free(read);
@@ -436,7 +437,7 @@ TEST(far_finds_a_write_past_the_end)
     CHECK_MADE(gr_node(g, &careless, &param, 1, NULL));
     gr_program *p = gr_compile(g, NULL, 0, d);
     CHECK_MADE(p);
-    CHECK_STATUS(gr_run(p, NULL, NULL), GR_ERR_NUMBER);
+    CHECK_STATUS(gr_program_run(p, NULL, NULL), GR_ERR_NUMBER);
     CHECK_ERROR(GR_ERR_NUMBER, "past the end of a block of 100");
     gr_program_free(p);
     gr_graph_free(g);

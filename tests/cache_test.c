@@ -4,6 +4,7 @@
 
 #include "backend/backend.h"
 #include "infer/infer.h"
+#include "program/run.h"
 
 #include <math.h>
 
@@ -52,7 +53,7 @@ static void forward(gr_model *m, const int64_t *tokens, int64_t n, float *last)
     gr_tensor *logits = gr_model_logits(m, &f);
     gr_program *p = gr_compile(g, &logits, 1, gr_model_device(m));
     CHECK_MADE(p);
-    CHECK_OK(gr_run(p, (const void *[]){tokens}, (void *[]){last}));
+    CHECK_OK(gr_program_run(p, (const void *[]){tokens}, (void *[]){last}));
     gr_program_free(p);
     gr_graph_free(g);
 }
@@ -236,7 +237,7 @@ static void read_narrow(gr_model *m, gr_store *cache, const int64_t *tokens, int
     gr_tensor *logits = gr_model_logits(m, &f);
     gr_program *p = gr_compile(g, &logits, 1, gr_model_device(m));
     CHECK_MADE(p);
-    CHECK_OK(gr_run(p, (const void *[]){tokens + from}, (void *[]){last}));
+    CHECK_OK(gr_program_run(p, (const void *[]){tokens + from}, (void *[]){last}));
     gr_program_free(p);
     gr_graph_free(g);
 }

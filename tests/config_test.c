@@ -6,6 +6,7 @@
 #include "format/safetensors.h"
 #include "model/arch/list.h"
 #include "model/layers/nn.h"
+#include "program/run.h"
 
 /* ---- reading ------------------------------------------------------------------------------------------------- */
 
@@ -323,7 +324,7 @@ static void check_activation(gr_device *device, const gr_safetensors *file, cons
     CHECK_MADE(p);
     float y[64], dy[64];
     CHECK(n <= 64);
-    CHECK_OK(gr_run(p, (const void *[]){floats(file, "x", "", n)}, (void *[]){y, dy}));
+    CHECK_OK(gr_program_run(p, (const void *[]){floats(file, "x", "", n)}, (void *[]){y, dy}));
     for (int64_t i = 0; i < n; i++) {
         float want = floats(file, "y.", name, n)[i], slope = floats(file, "dy.", name, n)[i];
         CHECK_NEAR(y[i], want, 2e-6 * (1 + fabs((double)want)));

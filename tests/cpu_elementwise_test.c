@@ -7,6 +7,7 @@
 #include "base/dtype.h"
 #include "base/philox.h"
 #include "op/op.h"
+#include "program/run.h"
 
 /* ---- comparing devices ------------------------------------------------------------------------------------------ */
 
@@ -63,7 +64,7 @@ static void run(builder build, double low, double high, const char *device, int 
     }
     for (int k = 0; k < m->n; k++)
         results[k] = gr_alloc(bytes_of(m->t[k]));
-    CHECK_OK(gr_run(p, (const void *const *)inputs, results));
+    CHECK_OK(gr_program_run(p, (const void *const *)inputs, results));
     for (int i = 0; i < n; i++)
         gr_free(inputs[i]);
     gr_program_free(p);
@@ -209,7 +210,7 @@ TEST(dropout_draws_the_stream_of_philox)
     CHECK_MADE(p);
     for (int i = 0; i < N; i++)
         x[i] = (float)(i + 1);
-    CHECK_OK(gr_run(p, (const void *[]){x}, (void *[]){y}));
+    CHECK_OK(gr_program_run(p, (const void *[]){x}, (void *[]){y}));
     for (int i = 0; i < N; i++) {
         bool kept = gr_philox_uniform(SEED, STREAM, (uint64_t)i) >= 0.3f;
         CHECK_NEAR(y[i], kept ? x[i] / 0.7f : 0, 1e-6 * (double)x[i]);
@@ -290,7 +291,7 @@ TEST(a_nan_is_the_largest)
             x[0][i] = i == nan ? NAN : (float)(i % 7);
             x[1][i] = i >= nan ? 5 : 4;
         }
-        CHECK_OK(gr_run(p, (const void *[]){x}, (void *[]){top, at}));
+        CHECK_OK(gr_program_run(p, (const void *[]){x}, (void *[]){top, at}));
         CHECK(isnan(top[0]));
         CHECK_EQ_INT(at[0], nan);
         CHECK_EQ_INT(at[1], nan); /* of equal ones the first */
@@ -349,7 +350,7 @@ static void train(const char *device, int threads, float grad_scale, float state
     for (int64_t s = 1; s <= STEPS; s++) {
         for (int i = 0; i < N; i++)
             grad[i] = gr_philox_uniform(2, (uint64_t)s, (uint64_t)i) - 0.4f;
-        CHECK_OK(gr_run(program, (const void *[]){grad, &s, &grad_scale}, NULL));
+        CHECK_OK(gr_program_run(program, (const void *[]){grad, &s, &grad_scale}, NULL));
     }
     for (int k = 0; k < 5; k++)
         CHECK_OK(gr_store_read(store, names[k], state[k], sizeof state[k]));
@@ -392,11 +393,11 @@ TEST(a_bad_slot_leaves_the_cache_alone)
     gr_write_rows(gr_param(g, store, "cache"), v, gr_input(g, "slot", GR_I64, 2, (int64_t[]){2, 1}), NULL);
     gr_program *p = gr_compile(g, NULL, 0, d);
     CHECK_MADE(p);
-    CHECK_STATUS(gr_run(p, (const void *[]){value, (int64_t[]){0, 4}}, NULL), GR_ERR_ARGUMENT);
+    CHECK_STATUS(gr_program_run(p, (const void *[]){value, (int64_t[]){0, 4}}, NULL), GR_ERR_ARGUMENT);
     CHECK_ERROR(GR_ERR_ARGUMENT, "slot 4 at position 1");
     CHECK_OK(gr_store_read(store, "cache", cache, sizeof cache));
     CHECK(cache[0][0][0] == 0);
-    CHECK_OK(gr_run(p, (const void *[]){value, (int64_t[]){2, -1}}, NULL));
+    CHECK_OK(gr_program_run(p, (const void *[]){value, (int64_t[]){2, -1}}, NULL));
     CHECK_OK(gr_store_read(store, "cache", cache, sizeof cache));
     CHECK(cache[0][2][1] == 2 && cache[1][3][0] == 0);
     gr_program_free(p);

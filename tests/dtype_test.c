@@ -6,6 +6,7 @@
 #include "format/weights.h"
 #include "graph/graph.h"
 #include "op/op.h"
+#include "program/run.h"
 #include "program/store.h"
 
 enum { K = 64 }; /* of rows: two blocks */
@@ -293,7 +294,7 @@ static void run(subject *s, gr_tensor *y, float *out)
     CHECK_MADE(y);
     gr_program *p = gr_compile(s->graph, &y, 1, s->device);
     CHECK_MADE(p);
-    CHECK_OK(gr_run(p, NULL, (void *[]){out}));
+    CHECK_OK(gr_program_run(p, NULL, (void *[]){out}));
     gr_program_free(p);
 }
 
@@ -389,7 +390,7 @@ TEST(stores_are_written_by_rows_of_blocks)
         CHECK_MADE(gr_assign(gr_param(s.graph, s.store, "copy"), s.w));
         gr_program *p = gr_compile(s.graph, NULL, 0, s.device);
         CHECK_MADE(p);
-        CHECK_OK(gr_run(p, NULL, NULL));
+        CHECK_OK(gr_program_run(p, NULL, NULL));
         gr_program_free(p);
         gr_graph *g = gr_graph_new(), *before = s.graph;
         s.graph = g;
@@ -547,7 +548,7 @@ static void logits_of(gr_model *m, float *out, size_t *weights)
     gr_program *p = logits ? gr_compile(g, &logits, 1, gr_model_device(m)) : NULL;
     CHECK_MADE(p);
     *weights = gr_program_memory(p).weights;
-    CHECK_OK(gr_run(p, (const void *[]){ids}, (void *[]){out}));
+    CHECK_OK(gr_program_run(p, (const void *[]){ids}, (void *[]){out}));
     gr_program_free(p);
     gr_graph_free(g);
 }

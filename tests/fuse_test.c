@@ -196,7 +196,7 @@ static int run(uint64_t seed, bool fuses, int threads, float out[4][ELEMENTS])
             in[k][i] = 4 * gr_philox_uniform(seed, 10 + (uint64_t)k, (uint64_t)i) - 2;
     gr_program *p = compile(d.g, d.root, d.n_roots, device, fuses);
     for (int i = 0; i < 2; i++)
-        CHECK_OK(gr_run(p, (const void *[]){in[0], in[1], in[2], in[3]}, (void *[]){out[0], out[1], out[2]}));
+        CHECK_OK(gr_program_run(p, (const void *[]){in[0], in[1], in[2], in[3]}, (void *[]){out[0], out[1], out[2]}));
     CHECK_OK(gr_store_read(d.store, "p", out[3], sizeof out[3]));
     int steps = p->code.n;
     if (fuses)
@@ -340,7 +340,7 @@ TEST(an_own_op_stands_between_chains)
         float a[8 * 16], out[8 * 16];
         for (int i = 0; i < 8 * 16; i++)
             a[i] = 0.03f * (float)(i - 64);
-        CHECK_OK(gr_run(p, (const void *[]){a, a, NULL}, (void *[]){out}));
+        CHECK_OK(gr_program_run(p, (const void *[]){a, a, NULL}, (void *[]){out}));
         for (int i = 0; i < 8 * 16; i++)
             CHECK_NEAR(out[i], atanf(tanhf(2 * a[i])) + tanhf(2 * a[i]), 1e-6);
         gr_program_free(p);

@@ -4,6 +4,7 @@
 #include "tiny.h"
 
 #include "format/safetensors.h"
+#include "program/run.h"
 
 static const char *const devices[] = {"ref", "cpu", "far"};
 enum { N_DEVICES = 3, MAX_PARAMS = 128 };
@@ -120,7 +121,7 @@ static void run_golden(golden *g)
     void *out[MAX_PARAMS + 2] = {g->logits, &g->loss};
     for (int i = 0; i < g->n_params; i++)
         out[i + 2] = g->gradients[i];
-    CHECK_OK(gr_run(g->program, (const void *[]){g->tokens, g->targets}, out));
+    CHECK_OK(gr_program_run(g->program, (const void *[]){g->tokens, g->targets}, out));
 }
 
 /* ---- the comparisons ------------------------------------------------------------------------------------------ */
@@ -343,7 +344,7 @@ static void forward(gr_model *m, const int64_t *tokens, int64_t n, float *last)
     gr_tensor *logits = gr_model_logits(m, &f);
     gr_program *p = gr_compile(g, &logits, 1, gr_model_device(m));
     CHECK_MADE(p);
-    CHECK_OK(gr_run(p, (const void *[]){tokens}, (void *[]){last}));
+    CHECK_OK(gr_program_run(p, (const void *[]){tokens}, (void *[]){last}));
     gr_program_free(p);
     gr_graph_free(g);
 }

@@ -1,5 +1,6 @@
 /* Model directories as they are found: what is read as it is meant, and what is refused by name. */
 #include "model/files/save.h"
+#include "program/run.h"
 #include "tiny.h"
 
 #include <sys/stat.h>
@@ -91,7 +92,7 @@ static float first_logit(gr_model *m)
     gr_tensor *logits = gr_model_logits(m, &f);
     gr_program *p = gr_compile(g, &logits, 1, gr_model_device(m));
     CHECK_MADE(p);
-    CHECK_OK(gr_run(p, (const void *[]){(int64_t[]){3, 5}}, (void *[]){out}));
+    CHECK_OK(gr_program_run(p, (const void *[]){(int64_t[]){3, 5}}, (void *[]){out}));
     gr_program_free(p);
     gr_graph_free(g);
     return out[TINY_VOCAB];

@@ -4,6 +4,7 @@
 
 #include "format/safetensors.h"
 #include "model/arch/list.h"
+#include "program/run.h"
 
 enum { MOST = 64, MOST_STEPS = 32 };
 
@@ -105,7 +106,7 @@ static float *logits_of(golden *g, float *loss, float **grads)
     void *results[MOST + 2] = {logits, loss};
     for (int i = 0; i < n_params; i++)
         results[i + 2] = grads[i];
-    CHECK_OK(gr_run(p, (const void *[]){tokens, next}, results));
+    CHECK_OK(gr_program_run(p, (const void *[]){tokens, next}, results));
     gr_program_free(p);
     gr_free(tokens);
     return logits;
@@ -342,7 +343,7 @@ static float *tiny_logits(golden *g)
     gr_program *p = gr_compile(graph, &out, 1, g->device);
     CHECK_MADE(p);
     float *logits = gr_alloc((size_t)(8 * g->vocab) * sizeof *logits);
-    CHECK_OK(gr_run(p, (const void *[]){ids}, (void *[]){logits}));
+    CHECK_OK(gr_program_run(p, (const void *[]){ids}, (void *[]){logits}));
     gr_program_free(p);
     gr_graph_free(graph);
     return logits;

@@ -317,17 +317,21 @@ TEST(programs)
     CHECK_EQ_INT(gr_program_memory(NULL).total, 0);
     FAILS(gr_program_cost(NULL, &(gr_cost){.size = sizeof(gr_cost)}));
     FAILS(gr_program_reserve(NULL));
-    FAILS(gr_start(NULL, NULL));
-    FAILS(gr_finish(NULL, NULL));
-    FAILS(gr_run(NULL, (const void *[]){four}, (void *[]){out}));
-    FAILS(gr_run(p, NULL, (void *[]){out}));
-    FAILS(gr_run(p, (const void *[]){NULL}, (void *[]){out}));
-    CHECK_OK(gr_run(p, (const void *[]){four}, NULL)); /* nothing is copied */
-    CHECK_OK(gr_run(p, (const void *[]){four}, (void *[]){NULL}));
+    const gr_given gives = {"input 0", GR_F32, four, sizeof four}, none = {"input 0", GR_F32, NULL, sizeof four};
+    const gr_wanted to = {"output 0", GR_F32, out, sizeof out}, to_none = {"output 0", GR_F32, NULL, sizeof out};
+    FAILS(gr_start(NULL, &gives, 1));
+    FAILS(gr_finish(NULL, &to, 1));
+    FAILS(gr_run(NULL, &gives, 1, &to, 1));
+    FAILS(gr_run(p, NULL, 1, &to, 1));
+    FAILS(gr_run(p, &none, 1, &to, 1));
+    FAILS(gr_run(p, &gives, 1, NULL, 1));
+    FAILS(gr_run(p, &gives, 1, &to_none, 1));
+    FAILS(gr_run(p, &(gr_given){NULL, GR_F32, four, sizeof four}, 1, &to, 1));
+    CHECK_OK(gr_run(p, &gives, 1, NULL, 0)); /* nothing is copied */
     const char *bad = "left as it was";
-    FAILS(gr_find_nonfinite(NULL, (const void *[]){four}, &bad));
-    FAILS(gr_find_nonfinite(p, NULL, &bad));
-    FAILS(gr_find_nonfinite(p, (const void *[]){four}, NULL));
+    FAILS(gr_find_nonfinite(NULL, &gives, 1, &bad));
+    FAILS(gr_find_nonfinite(p, NULL, 1, &bad));
+    FAILS(gr_find_nonfinite(p, &gives, 1, NULL));
     CHECK(!bad);
     gr_program_free(p);
     FAILS(gr_eval(NULL, out, sizeof out));

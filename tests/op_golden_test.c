@@ -5,6 +5,7 @@
 #include "base/dtype.h"
 #include "format/safetensors.h"
 #include "graph/graph.h"
+#include "program/run.h"
 
 /* A case: "layer_norm.odd", its arguments and its tensors. */
 typedef struct golden {
@@ -165,7 +166,7 @@ static void check_tensor(const golden *c, gr_tensor *t, const char *what, const 
     t = c->dtype == GR_F64 ? t : gr_cast(t, GR_F64);
     gr_program *p = gr_compile(c->graph, &t, 1, c->device);
     CHECK_MADE(p);
-    CHECK_OK(gr_run(p, NULL, (void *[]){got}));
+    CHECK_OK(gr_program_run(p, NULL, (void *[]){got}));
     gr_program_free(p);
     /* The terms that cancel in a norm over one element are as large as 1/sqrt(eps). */
     double terms = strcmp(c->name, "layer_norm.one") == 0 ? 316 : 0.1;
@@ -248,7 +249,7 @@ static void check_optimizer(const golden *c, bool is_adamw)
     gr_program *program = gr_compile(c->graph, NULL, 0, c->device);
     CHECK_MADE(program);
     for (int64_t i = 1; i <= (int64_t)number(c, "steps"); i++)
-        CHECK_OK(gr_run(program, (const void *[]){find(c, "grad", (int)i - 1)->data, &i}, NULL));
+        CHECK_OK(gr_program_run(program, (const void *[]){find(c, "grad", (int)i - 1)->data, &i}, NULL));
     static const char *const states[] = {"out", "m", "v", "velocity"};
     for (int k = 0; k < 4; k++)
         if (find(c, states[k], -1))

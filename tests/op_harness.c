@@ -3,6 +3,7 @@
 
 #include "base/dtype.h"
 #include "op/op.h"
+#include "program/run.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -382,7 +383,8 @@ gr_status op_case_run(op_case *c)
     gr_status s = move_states(c, true);
     const void *const *feeds = (const void *const *)c->feeds;
     if (s == GR_OK)
-        s = c->flags & OP_PLAIN ? gr_run(c->program, feeds, c->buffers) : gr_run_checked(c->program, feeds, c->buffers);
+        s = c->flags & OP_PLAIN ? gr_program_run(c->program, feeds, c->buffers)
+                                : gr_run_checked(c->program, feeds, c->buffers);
     if (s == GR_OK)
         s = move_states(c, false);
     for (int i = 0; s == GR_OK && i < c->n_results; i++)

@@ -154,7 +154,7 @@ TEST(chains_run_in_place)
             y = gr_abs(gr_neg(y));
         gr_program *p = compiled(&f, &y, 1);
         CHECK(gr_program_memory(p).arena <= 3 * aligned(N * sizeof(float)) + aligned(sizeof(gr_fault)));
-        CHECK_OK(gr_run(p, (const void *[]){in}, (void *[]){out}));
+        CHECK_OK(gr_program_run(p, (const void *[]){in}, (void *[]){out}));
         check_values(out, in, N);
         gr_program_free(p);
         close_fixture(&f);
@@ -169,7 +169,7 @@ TEST(what_is_still_read_is_not_overwritten)
         gr_tensor *x = vector(&f, "x", 3), *a = gr_exp(x), *b = gr_neg(a), *c = gr_mul(a, b), *all[] = {x, a, b, c};
         gr_program *p = compiled(&f, all, 4);
         float in[] = {0, 1, -2}, out[4][3];
-        CHECK_OK(gr_run(p, (const void *[]){in}, (void *[]){out[0], out[1], out[2], out[3]}));
+        CHECK_OK(gr_program_run(p, (const void *[]){in}, (void *[]){out[0], out[1], out[2], out[3]}));
         for (int i = 0; i < 3; i++) {
             CHECK_EQ_INT(out[0][i], in[i]);
             CHECK_NEAR(out[1][i], expf(in[i]), 1e-5);
@@ -231,9 +231,9 @@ TEST(programs_share_the_arena)
             big[i] = 2;
         int64_t empty = gr_mem_read_stats().live_bytes;
         for (int round = 0; round < 3; round++) { /* the arena grows and moves between the two */
-            CHECK_OK(gr_run(p, (const void *[]){in}, (void *[]){&out}));
+            CHECK_OK(gr_program_run(p, (const void *[]){in}, (void *[]){&out}));
             CHECK_NEAR(out, SMALL, 0);
-            CHECK_OK(gr_run(q, (const void *[]){big}, (void *[]){&out}));
+            CHECK_OK(gr_program_run(q, (const void *[]){big}, (void *[]){&out}));
             CHECK_NEAR(out, -2.0 * LARGE, 0);
         }
         if (strcmp(devices[d], "far") != 0) { /* its memory is no block of ours */
@@ -242,7 +242,7 @@ TEST(programs_share_the_arena)
             CHECK(arena < (int64_t)(gr_program_memory(q).arena + gr_program_memory(p).arena));
         }
         gr_program_free(q);
-        CHECK_OK(gr_run(p, (const void *[]){in}, (void *[]){&out}));
+        CHECK_OK(gr_program_run(p, (const void *[]){in}, (void *[]){&out}));
         CHECK_NEAR(out, SMALL, 0);
         gr_program_free(p);
         CHECK_EQ_INT(gr_mem_read_stats().live_bytes < empty, 1);
@@ -273,12 +273,13 @@ TEST(impossible_memory)
             CHECK_STATUS(gr_program_reserve(p), GR_ERR_MEMORY);
             CHECK_ERROR(GR_ERR_MEMORY, "MB in all");
             CHECK_EQ_INT(gr_mem_read_stats().live_bytes, before);
-            CHECK_STATUS(gr_run(p, (const void *[]){in}, (void *[]){out}), GR_ERR_MEMORY);
+            CHECK_STATUS(gr_program_run(p, (const void *[]){in}, (void *[]){out}), GR_ERR_MEMORY);
         }
-        CHECK_OK(gr_run(q, (const void *[]){in}, (void *[]){out}));
+        CHECK_OK(gr_program_run(q, (const void *[]){in}, (void *[]){out}));
         CHECK_NEAR(out[3], 8, 0);
         CHECK_STATUS(gr_program_reserve(p), GR_ERR_MEMORY);
-        CHECK_OK(gr_run(q, (const void *[]){in}, (void *[]){out})); /* the arena it had is gone, or not: it runs */
+        CHECK_OK(
+            gr_program_run(q, (const void *[]){in}, (void *[]){out})); /* the arena it had is gone, or not: it runs */
         CHECK_NEAR(out[2], 6, 0);
         gr_program_free(p);
         gr_program_free(q);
@@ -333,7 +334,7 @@ TEST(outputs_of_all_kinds)
         void *outs[8];
         for (int i = 0; i < 8; i++)
             outs[i] = out[i];
-        CHECK_OK(gr_run(program, (const void *[]){in}, outs));
+        CHECK_OK(gr_program_run(program, (const void *[]){in}, outs));
         check_values(out[0], in, 6);
         check_values(out[1], w, 6);
         check_values(out[2], (float[]){1, 4, 2, 5, 3, 6}, 6);
@@ -341,7 +342,7 @@ TEST(outputs_of_all_kinds)
         check_values(out[4], constant, 2);
         check_values(out[5], (float[]){6, 6, 6}, 3);
         check_values(out[6], in, 6);
-        CHECK_OK(gr_run(program, (const void *[]){in}, NULL)); /* nobody wants to know */
+        CHECK_OK(gr_program_run(program, (const void *[]){in}, NULL)); /* nobody wants to know */
         gr_program_free(program);
         close_fixture(&f);
     }
@@ -358,12 +359,12 @@ TEST(inputs_in_order)
         CHECK(unused);
         gr_program *p = compiled(&f, &y, 1);
         float va[] = {1, 2}, vc[] = {10, 30}, out[2];
-        CHECK_OK(gr_run(p, (const void *[]){va, NULL, vc}, (void *[]){out}));
+        CHECK_OK(gr_program_run(p, (const void *[]){va, NULL, vc}, (void *[]){out}));
         check_values(out, (float[]){9, 28}, 2);
-        CHECK_STATUS(gr_run(p, (const void *[]){va, NULL, NULL}, (void *[]){out}), GR_ERR_ARGUMENT);
+        CHECK_STATUS(gr_program_run(p, (const void *[]){va, NULL, NULL}, (void *[]){out}), GR_ERR_ARGUMENT);
         CHECK_ERROR(GR_ERR_ARGUMENT, "input 2 (c) is NULL");
-        CHECK_STATUS(gr_run(p, NULL, (void *[]){out}), GR_ERR_ARGUMENT);
-        CHECK_OK(gr_run(p, (const void *[]){vc, NULL, va}, (void *[]){out}));
+        CHECK_STATUS(gr_program_run(p, NULL, (void *[]){out}), GR_ERR_ARGUMENT);
+        CHECK_OK(gr_program_run(p, (const void *[]){vc, NULL, va}, (void *[]){out}));
         check_values(out, (float[]){-9, -28}, 2);
         gr_program_free(p);
         close_fixture(&f);
@@ -387,14 +388,15 @@ TEST(effects_run_in_order)
         gr_tensor *after = gr_scale(gr_param(f.g, f.store, "p"), 1), *out[] = {before, between, kept, after};
         gr_program *program = compiled(&f, out, 4);
         float in[] = {100, 200, 300}, got[4][3], stored_now[3];
-        CHECK_OK(gr_run(program, (const void *[]){in}, (void *[]){got[0], got[1], got[2], got[3]}));
+        CHECK_OK(gr_program_run(program, (const void *[]){in}, (void *[]){got[0], got[1], got[2], got[3]}));
         check_values(got[0], (float[]){10, 20, 30}, 3);
         check_values(got[1], (float[]){1000, 2000, 3000}, 3);
         check_values(got[2], (float[]){100, 200}, 2);
         check_values(got[3], (float[]){180, 360, 540}, 3);
         CHECK_OK(gr_store_read(f.store, "p", stored_now, sizeof stored_now));
         check_values(stored_now, got[3], 3);
-        CHECK_OK(gr_run(program, (const void *[]){in}, (void *[]){got[0], NULL, NULL, got[3]})); /* state remains */
+        CHECK_OK(
+            gr_program_run(program, (const void *[]){in}, (void *[]){got[0], NULL, NULL, got[3]})); /* state remains */
         check_values(got[0], (float[]){1800, 3600, 5400}, 3);
         check_values(got[3], (float[]){-3400, -6800, -10200}, 3);
         gr_program_free(program);
@@ -415,7 +417,8 @@ TEST(views_do_not_see_later_writes)
         gr_assign(p1, gr_neg(x)); /* out[4] has been computed, out[5] not yet read by the host */
         gr_program *program = compiled(&f, out, 6);
         float in[] = {10, 20, 30, 40}, got[6][4];
-        CHECK_OK(gr_run(program, (const void *[]){in}, (void *[]){got[0], got[1], got[2], got[3], got[4], got[5]}));
+        CHECK_OK(
+            gr_program_run(program, (const void *[]){in}, (void *[]){got[0], got[1], got[2], got[3], got[4], got[5]}));
         check_values(got[0], (float[]){-1, -2, -3, -4}, 4);
         check_values(got[1], (float[]){-2, -3}, 2);
         check_values(got[2], (float[]){-1, -3, -2, -4}, 4);
@@ -452,7 +455,7 @@ TEST(old_versions_can_be_read)
         void *outs[7];
         for (int i = 0; i < 7; i++)
             outs[i] = got[i];
-        CHECK_OK(gr_run(program, (const void *[]){in}, outs));
+        CHECK_OK(gr_program_run(program, (const void *[]){in}, outs));
         check_values(got[0], (float[]){10, 20, 30, 40}, 4);
         check_values(got[1], (float[]){-2, -3}, 2);
         check_values(got[2], (float[]){3, 4}, 2);
@@ -479,7 +482,7 @@ TEST(old_versions_can_be_read)
         q = gr_assign(q, gr_reshape(turned, 1, (int64_t[]){4}));
         program = gr_compile(g, &q, 1, f.device);
         CHECK_MADE(program);
-        CHECK_OK(gr_run(program, NULL, outs));
+        CHECK_OK(gr_program_run(program, NULL, outs));
         check_values(got[0], (float[]){11, 32, 23, 44}, 4);
         gr_program_free(program);
         gr_graph_free(g);
@@ -502,7 +505,7 @@ TEST(effects_write_on)
         gr_program *program = compiled(&f, out, 5);
         float in = 2, got[5];
         void *outs[] = {&got[0], &got[1], &got[2], &got[3], &got[4]};
-        CHECK_OK(gr_run(program, (const void *[]){&in}, outs));
+        CHECK_OK(gr_program_run(program, (const void *[]){&in}, outs));
         float moved = 1 - 2.5f / sqrtf(8); /* m = 1.25, v = 4, both over 1 - 0.5 */
         check_values(got, (float[]){moved, 1.25f, 4, moved + 2, 2}, 5);
         gr_program_free(program);
@@ -521,7 +524,7 @@ TEST(gradients_read_the_version_that_the_loss_read)
         gr_tensor *out[] = {grad, zeroed};
         gr_program *program = compiled(&f, out, 2);
         float got[2][2];
-        CHECK_OK(gr_run(program, NULL, (void *[]){got[0], got[1]}));
+        CHECK_OK(gr_program_run(program, NULL, (void *[]){got[0], got[1]}));
         check_values(got[0], (float[]){6, 10}, 2);
         check_values(got[1], (float[]){0, 0}, 2);
         gr_program_free(program);
@@ -593,10 +596,10 @@ TEST(effects_that_keep_their_order)
         float in = 5, got;
         const char *bad;
         n_sent = 0;
-        CHECK_STATUS(gr_find_nonfinite(program, (const void *[]){&in}, &bad), GR_ERR_UNSUPPORTED);
+        CHECK_STATUS(gr_program_find_nonfinite(program, (const void *[]){&in}, &bad), GR_ERR_UNSUPPORTED);
         CHECK_ERROR(GR_ERR_UNSUPPORTED, "send");
         CHECK_EQ_INT(n_sent, 0);
-        CHECK_OK(gr_run(program, (const void *[]){&in}, (void *[]){&got, NULL}));
+        CHECK_OK(gr_program_run(program, (const void *[]){&in}, (void *[]){&got, NULL}));
         CHECK_EQ_INT(n_sent, 4);
         check_values(sent, (float[]){5, 6, 7, 8}, 4);
         CHECK_NEAR(got, 6, 1e-6);
@@ -615,7 +618,7 @@ TEST(effects_without_outputs)
         gr_program *program = compiled(&f, NULL, 0);
         float now[2];
         for (int i = 1; i <= 3; i++) {
-            CHECK_OK(gr_run(program, NULL, NULL));
+            CHECK_OK(gr_program_run(program, NULL, NULL));
             CHECK_OK(gr_store_read(f.store, "p", now, sizeof now));
             check_values(now, (float[]){1 + 0.5f * (float)i, 1 + 0.5f * (float)i}, 2);
         }
@@ -642,7 +645,7 @@ TEST(small_blocks)
         for (int i = LAYERS - 1; i >= 0; i--)
             y = gr_softmax(gr_mul(y, kept[i]));
         gr_program *p = compiled(&f, &y, 1);
-        CHECK_OK(gr_run(p, (const void *[]){in}, (void *[]){out[round]}));
+        CHECK_OK(gr_program_run(p, (const void *[]){in}, (void *[]){out[round]}));
         arena = gr_program_memory(p).arena;
         for (int i = 0; i < p->n_buffers; i++) {
             size_t begin = p->buffers[i].offset, end = begin + p->buffers[i].size;
@@ -664,19 +667,19 @@ TEST(start_and_finish)
         gr_tensor *x = vector(&f, "x", 2), *y = gr_scale(x, 2), *z = gr_neg(x);
         gr_program *p = compiled(&f, &y, 1), *q = compiled(&f, &z, 1);
         float in[] = {1, 2}, out[2] = {0};
-        CHECK_STATUS(gr_finish(p, (void *[]){out}), GR_ERR_ARGUMENT);
-        CHECK_OK(gr_start(p, (const void *[]){in}));
+        CHECK_STATUS(gr_program_finish(p, (void *[]){out}), GR_ERR_ARGUMENT);
+        CHECK_OK(gr_program_start(p, (const void *[]){in}));
         in[0] = in[1] = 9; /* they have been taken */
-        CHECK_STATUS(gr_start(q, (const void *[]){in}), GR_ERR_ARGUMENT);
+        CHECK_STATUS(gr_program_start(q, (const void *[]){in}), GR_ERR_ARGUMENT);
         CHECK_ERROR(GR_ERR_ARGUMENT, "finish that first");
-        CHECK_STATUS(gr_run(p, (const void *[]){in}, NULL), GR_ERR_ARGUMENT);
-        CHECK_STATUS(gr_finish(q, NULL), GR_ERR_ARGUMENT);
-        CHECK_OK(gr_finish(p, (void *[]){out}));
+        CHECK_STATUS(gr_program_run(p, (const void *[]){in}, NULL), GR_ERR_ARGUMENT);
+        CHECK_STATUS(gr_program_finish(q, NULL), GR_ERR_ARGUMENT);
+        CHECK_OK(gr_program_finish(p, (void *[]){out}));
         CHECK_NEAR(out[1], 4, 0);
-        CHECK_STATUS(gr_finish(p, NULL), GR_ERR_ARGUMENT);
-        CHECK_OK(gr_start(p, (const void *[]){in}));
+        CHECK_STATUS(gr_program_finish(p, NULL), GR_ERR_ARGUMENT);
+        CHECK_OK(gr_program_start(p, (const void *[]){in}));
         gr_program_free(p); /* while it runs */
-        CHECK_OK(gr_run(q, (const void *[]){in}, (void *[]){out}));
+        CHECK_OK(gr_program_run(q, (const void *[]){in}, (void *[]){out}));
         CHECK_NEAR(out[0], -9, 0);
         gr_program_free(q);
         close_fixture(&f);
@@ -704,7 +707,7 @@ static void *use(void *ctx)
     for (int i = 0; p && i < RUNS; i++) {
         for (int k = 0; k < N; k++)
             in[k] = (float)(k % 7);
-        u->wrong += gr_run(p, (const void *[]){in}, (void *[]){out}) != GR_OK;
+        u->wrong += gr_program_run(p, (const void *[]){in}, (void *[]){out}) != GR_OK;
         for (int k = 0; k < N; k++)
             u->wrong += fabsf(out[k] - (u->factor * (float)(k % 7) + 1.0f / N)) > 1e-3f;
         u->wrong += gr_store_read(store, "sum", out, sizeof out) != GR_OK;
@@ -798,7 +801,7 @@ TEST(passes_change_no_result)
             NOTE("%s %s", archs[a], lists[i] ? lists[i] : "all");
             gr_program *p = compiled_as(&f, logits, lists[i], 0);
             CHECK_MADE(p);
-            CHECK_OK(gr_run(p, (const void *[]){tokens}, (void *[]){i ? now : first}));
+            CHECK_OK(gr_program_run(p, (const void *[]){tokens}, (void *[]){i ? now : first}));
             CHECK(i == 0 || memcmp(now, first, sizeof now) == 0);
             steps[i] = p->code.n;
             gr_program_free(p);
@@ -906,19 +909,19 @@ TEST(the_first_bad_tensor_is_named)
         gr_program *program = compiled(&f, &y, 1);
         float good[] = {1, 2}, zero[] = {0, 1}, nan[] = {1, NAN}, bad[] = {INFINITY, 1}, now[2];
         const char *name = "x";
-        CHECK_OK(gr_find_nonfinite(program, (const void *[]){good}, &name));
+        CHECK_OK(gr_program_find_nonfinite(program, (const void *[]){good}, &name));
         CHECK(!name);
-        CHECK_OK(gr_find_nonfinite(program, (const void *[]){zero}, &name));
+        CHECK_OK(gr_program_find_nonfinite(program, (const void *[]){zero}, &name));
         CHECK(name && (strstr(name, "ratio") || strstr(name, "fused"))); /* chains are one tensor to some devices */
-        CHECK_OK(gr_find_nonfinite(program, (const void *[]){nan}, &name));
+        CHECK_OK(gr_program_find_nonfinite(program, (const void *[]){nan}, &name));
         CHECK_EQ_STR(name, "x");
         CHECK_OK(gr_store_read(f.store, "p", now, sizeof now));
         check_values(now, (float[]){1, 2}, 2); /* looking changes nothing */
         CHECK_OK(gr_store_write(f.store, "p", bad, sizeof bad));
-        CHECK_OK(gr_find_nonfinite(program, (const void *[]){good}, &name));
+        CHECK_OK(gr_program_find_nonfinite(program, (const void *[]){good}, &name));
         CHECK_EQ_STR(name, "p");
         name = "p";
-        CHECK_STATUS(gr_find_nonfinite(program, (const void *[]){NULL}, &name), GR_ERR_ARGUMENT);
+        CHECK_STATUS(gr_program_find_nonfinite(program, (const void *[]){NULL}, &name), GR_ERR_ARGUMENT);
         CHECK(!name); /* nobody could tell */
         gr_program_free(program);
         close_fixture(&f);

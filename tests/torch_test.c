@@ -5,6 +5,7 @@
 #include "base/checksum.h"
 #include "format/torch.h"
 #include "format/weights.h"
+#include "program/run.h"
 
 static const char *data_path(const char *name)
 {
@@ -142,7 +143,7 @@ static void check_model(const char *name, const char *device)
     int64_t *tokens = malloc(ids->bytes);
     memcpy(tokens, ids->data, ids->bytes);
     memcpy(exact, want->data, want->bytes);
-    CHECK_OK(gr_run(p, (const void *[]){tokens}, (void *[]){have}));
+    CHECK_OK(gr_program_run(p, (const void *[]){tokens}, (void *[]){have}));
     for (size_t i = 0; i < want->bytes / sizeof(float); i++)
         CHECK_NEAR(have[i], exact[i], 2e-5);
     free(tokens);

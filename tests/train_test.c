@@ -1,6 +1,7 @@
 /* Training: steps, schedules and data. Runs are in run_test.c. */
 #include "tiny.h"
 
+#include "program/run.h"
 #include "train/data.h"
 
 static const char *const devices[] = {"ref", "cpu", "far"};
@@ -387,7 +388,7 @@ TEST(dropout_keeps_the_mean_and_is_seeded)
         float *a[4];
         for (int i = 0; i < 4; i++)
             a[i] = malloc(N * sizeof(float));
-        CHECK_OK(gr_run(p, (const void *[]){&(int64_t){5}}, (void *[]){a[0], a[1], a[2]}));
+        CHECK_OK(gr_program_run(p, (const void *[]){&(int64_t){5}}, (void *[]){a[0], a[1], a[2]}));
         double mean = 0, dropped = 0;
         for (int i = 0; i < N; i++) {
             CHECK(a[0][i] == 0 || fabsf(a[0][i] - 2 / 0.75f) < 1e-6f);
@@ -398,9 +399,9 @@ TEST(dropout_keeps_the_mean_and_is_seeded)
         CHECK_NEAR(dropped / N, 0.25, 0.01); /* 4.6 standard deviations */
         CHECK_NEAR(mean, 2, 0.03);
         CHECK(memcmp(a[0], a[1], N * sizeof(float)) != 0);
-        CHECK_OK(gr_run(p, (const void *[]){&(int64_t){5}}, (void *[]){a[3], NULL, NULL}));
+        CHECK_OK(gr_program_run(p, (const void *[]){&(int64_t){5}}, (void *[]){a[3], NULL, NULL}));
         CHECK(memcmp(a[0], a[3], N * sizeof(float)) == 0);
-        CHECK_OK(gr_run(p, (const void *[]){&(int64_t){6}}, (void *[]){a[3], NULL, NULL}));
+        CHECK_OK(gr_program_run(p, (const void *[]){&(int64_t){6}}, (void *[]){a[3], NULL, NULL}));
         CHECK(memcmp(a[0], a[3], N * sizeof(float)) != 0);
         for (int i = 0; i < 4; i++)
             free(a[i]);

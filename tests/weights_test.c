@@ -4,6 +4,7 @@
 
 #include "base/dtype.h"
 #include "format/weights.h"
+#include "program/run.h"
 #include "program/store.h"
 
 enum { ROWS = 2, LENGTH = 7, N_DEVICES = 3 };
@@ -113,7 +114,7 @@ static void run(subject *s)
     int64_t ids[ROWS * LENGTH];
     for (int i = 0; i < ROWS * LENGTH; i++)
         ids[i] = (i * i * 7 + 3) % s->vocab;
-    CHECK_OK(gr_run(s->program, (const void *[]){ids}, (void *[]){s->logits}));
+    CHECK_OK(gr_program_run(s->program, (const void *[]){ids}, (void *[]){s->logits}));
 }
 
 static subject opened(const char *dir, const char *device, bool widen)

@@ -156,6 +156,25 @@ static gr_status build(dump *d)
     return d->program ? GR_OK : gr_error_status();
 }
 
+/* Outputs are taken by their places: two parameters' gradients may be one tensor. */
+static gr_status run_into(dump *d, const gr_given *in, int n_in)
+{
+    gr_wanted *out = gr_alloc_zero((size_t)d->n, sizeof *out);
+    gr_status s = out ? GR_OK : GR_ERR_MEMORY;
+    for (int i = 0; s == GR_OK && i < d->n; i++) {
+        const gr_tensor *t = d->tensors[i];
+        size_t size = gr_dtype_size(gr_tensor_dtype(t), gr_tensor_count(t));
+        out[i] = (gr_wanted){gr_strfmt("output %d", i), gr_tensor_dtype(t), d->data[i], size};
+        s = out[i].name ? GR_OK : GR_ERR_MEMORY;
+    }
+    if (s == GR_OK)
+        s = gr_run(d->program, in, n_in, out, d->n);
+    for (int i = 0; out && i < d->n; i++)
+        gr_free((char *)out[i].name);
+    gr_free(out);
+    return s;
+}
+
 /* Every id predicts the one behind it; the last of a row has none. */
 static gr_status compute(dump *d)
 {
@@ -166,7 +185,9 @@ static gr_status compute(dump *d)
         return GR_ERR_MEMORY;
     for (size_t i = 0; i < ids->count; i++)
         targets[i] = i % t + 1 < t ? ids->ids[i + 1] : IGNORED;
-    gr_status s = gr_run(d->program, (const void *[]){ids->ids, targets}, d->data);
+    size_t bytes = ids->count * sizeof *targets;
+    const gr_given in[] = {{"tokens", GR_I64, ids->ids, bytes}, {"targets", GR_I64, targets, bytes}};
+    gr_status s = run_into(d, in, 2);
     gr_free(targets);
     return s;
 }

@@ -3,6 +3,7 @@
 
 #include "base/error.h"
 #include "base/mem.h"
+#include "program/run.h"
 
 #include <math.h>
 
@@ -90,7 +91,7 @@ static gr_status score_batch(scoring *s)
 {
     for (int64_t r = 0; r < s->batch; r++)
         lay_out(s, r);
-    gr_status st = gr_run(s->program, (const void *[]){s->tokens, s->targets, s->lengths}, (void *[]){s->rows});
+    gr_status st = gr_program_run(s->program, (const void *[]){s->tokens, s->targets, s->lengths}, (void *[]){s->rows});
     for (int64_t i = 0; st == GR_OK && i < s->batch * s->length; i++)
         s->sum += (double)s->rows[i]; /* 0 where nothing is scored */
     return st;

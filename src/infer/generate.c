@@ -255,7 +255,7 @@ static void place(gr_generator *g, int64_t i, int64_t b, int64_t ahead, int64_t 
 static gr_status run(gr_generator *g, const forward_program *f, float *logits)
 {
     const void *in[] = {g->tokens, g->positions, g->slots, g->rows, g->lengths, g->ring_slots, &g->sequence};
-    return gr_run(f->program, in, (void *[]){logits});
+    return gr_program_run(f->program, in, (void *[]){logits});
 }
 
 /* The next `count` tokens of sequence b; logits [vocab]. */

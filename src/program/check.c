@@ -150,13 +150,9 @@ static gr_status leave_out(const gr_call *effect)
     return GR_OK;
 }
 
-gr_status gr_find_nonfinite(gr_program *p, const void *const *inputs, const char **name)
+gr_status gr_program_find_nonfinite(gr_program *p, const void *const *inputs, const char **name)
 {
-    if (gr_lacks(name, "gr_find_nonfinite: name"))
-        return GR_ERR_ARGUMENT;
     *name = NULL;
-    if (gr_lacks(p, "gr_find_nonfinite: program"))
-        return GR_ERR_ARGUMENT;
     gr_status s = gr_program_begin(p, inputs);
     if (s != GR_OK)
         return s;

@@ -30,6 +30,7 @@ typedef struct compiler {
     value *values; /* [l.graph->n] */
     size_t buffers_capacity;
     gr_tensor **roots;
+    gr_tensor *const *outputs; /* [n_roots] as the caller has them */
     int n_roots;
 } compiler;
 
@@ -358,13 +359,26 @@ static gr_status make_inputs(compiler *c, const gr_graph *original)
     for (size_t i = 0; i < original->n; i++)
         p->n_inputs += original->nodes[i]->op == &gr_op_input;
     p->inputs = gr_alloc_zero((size_t)p->n_inputs, sizeof *p->inputs);
-    if (!p->inputs)
+    p->given = gr_alloc_zero((size_t)p->n_inputs, sizeof *p->given);
+    if (!p->inputs || !p->given)
         return GR_ERR_MEMORY;
-    for (size_t i = 0; i < c->l.graph->n; i++) { /* inputs nothing depends on keep space GR_SPACE_NONE */
+    for (size_t i = 0; i < original->n; i++) { /* inputs nothing depends on keep space GR_SPACE_NONE */
+        const gr_tensor *t = original->nodes[i];
+        const gr_input_attr *a = t->attr;
+        if (t->op != &gr_op_input)
+            continue;
+        p->inputs[a->index] = (gr_port){
+            .size = bytes_of(t), .name = gr_graph_text(p->graph, "%s", t->name ? t->name : ""), .spec = t->spec};
+        if (!p->inputs[a->index].name)
+            return GR_ERR_MEMORY;
+    }
+    for (size_t i = 0; i < c->l.graph->n; i++) {
         const gr_tensor *t = c->l.graph->nodes[i];
         const gr_input_attr *a = t->attr;
-        if (t->op == &gr_op_input)
-            p->inputs[a->index] = (gr_port){c->values[i].place, bytes_of(t), t->name, true};
+        if (t->op != &gr_op_input)
+            continue;
+        p->inputs[a->index].place = c->values[i].place;
+        p->inputs[a->index].in_block = true;
     }
     return GR_OK;
 }
@@ -374,13 +388,18 @@ static gr_status make_outputs(compiler *c)
     gr_program *p = c->p;
     p->n_outputs = c->n_roots;
     p->outputs = gr_alloc_zero((size_t)p->n_outputs, sizeof *p->outputs);
-    if (!p->outputs)
+    p->wanted = gr_alloc_zero((size_t)p->n_outputs, sizeof *p->wanted);
+    if (!p->outputs || !p->wanted)
         return GR_ERR_MEMORY;
     for (int i = 0; i < c->n_roots; i++) {
         const gr_tensor *t = c->roots[i];
         gr_place place = owner_of(c, t)->place;
         place.offset += gr_dtype_size(t->spec.dtype, c->l.layouts[t->id].offset);
-        p->outputs[i] = (gr_port){place, bytes_of(t), t->name, owner_of(c, t)->is_port};
+        const char *name = c->outputs[i]->name;
+        name = name ? gr_graph_text(p->graph, "%s", name) : gr_graph_text(p->graph, "output %d", i);
+        p->outputs[i] = (gr_port){place, bytes_of(t), name, t->spec, owner_of(c, t)->is_port};
+        if (!name)
+            return GR_ERR_MEMORY;
     }
     return GR_OK;
 }
@@ -484,6 +503,7 @@ static gr_program *compile_outputs(compiler *c, gr_graph *g, gr_tensor *const *o
     if (s == GR_OK) {
         for (int i = 0; i < c->n_roots; i++)
             c->roots[i] = outputs[i];
+        c->outputs = outputs;
         c->p->device = device;
         s = compile(c, g);
     }

@@ -4,6 +4,7 @@
 
 #include "backend/backend.h"
 #include "program/plan.h"
+#include "program/run.h"
 
 /* Where a tensor's memory is: in the arena, in a store, or among the program's constants. */
 typedef enum gr_space { GR_SPACE_NONE, GR_SPACE_ARENA, GR_SPACE_STORE, GR_SPACE_CONSTANT } gr_space;
@@ -25,7 +26,8 @@ typedef struct gr_binding {
 typedef struct gr_port {
     gr_place place;
     size_t size;
-    const char *name;
+    const char *name; /* of an output without one "output 0", by its place */
+    gr_spec spec;
     bool in_block;
 } gr_port;
 
@@ -40,6 +42,8 @@ struct gr_program {
     size_t n_bindings, bindings_capacity;
     gr_port *inputs, *outputs;
     int n_inputs, n_outputs;
+    const void **given; /* [n_inputs], [n_outputs] what a call by name has come to */
+    void **wanted;
     gr_address constants;
     size_t constants_size;
     char *staging; /* a block of inputs or outputs on its way, where the host cannot reach the device's memory */
@@ -57,9 +61,8 @@ gr_status gr_run_checked(gr_program *p, const void *const *inputs, void *const *
 gr_status gr_programs_reserve(gr_program *const *programs, int n);
 
 /* The parts of every way to run. begin waits for the device, which is this thread's until the end, takes memory and writes
- * the inputs; finish waits for the steps and reads the outputs. */
+ * the inputs; gr_program_finish waits for the steps, reads the outputs and ends. */
 gr_status gr_program_begin(gr_program *p, const void *const *inputs);
-gr_status gr_program_finish(gr_program *p, void *const *outputs);
 void gr_program_end(gr_program *p);
 
 #endif

@@ -42,6 +42,8 @@ void gr_program_free(gr_program *p)
     gr_free(p->bindings);
     gr_free(p->inputs);
     gr_free(p->outputs);
+    gr_free(p->given);
+    gr_free(p->wanted);
     gr_free(p->staging);
     gr_free(p);
 }
@@ -324,6 +326,11 @@ gr_status gr_program_begin(gr_program *p, const void *const *inputs)
 
 gr_status gr_program_finish(gr_program *p, void *const *outputs)
 {
+    gr_device_lock(p->device);
+    bool runs = p->device->running == p; /* by this thread, which has the lock */
+    gr_device_unlock(p->device);
+    if (!runs)
+        return gr_fail(GR_ERR_ARGUMENT, "gr_finish: this thread has not started the program");
     gr_status s = p->device->backend->wait(p->device, &p->code);
     if (s == GR_OK)
         s = read_outputs(p, outputs);
@@ -331,10 +338,8 @@ gr_status gr_program_finish(gr_program *p, void *const *outputs)
     return s;
 }
 
-gr_status gr_start(gr_program *p, const void *const *inputs)
+gr_status gr_program_start(gr_program *p, const void *const *inputs)
 {
-    if (gr_lacks(p, "gr_start: program"))
-        return GR_ERR_ARGUMENT;
     gr_status s = gr_program_begin(p, inputs);
     if (s != GR_OK)
         return s;
@@ -344,23 +349,9 @@ gr_status gr_start(gr_program *p, const void *const *inputs)
     return s;
 }
 
-gr_status gr_finish(gr_program *p, void *const *outputs)
+gr_status gr_program_run(gr_program *p, const void *const *inputs, void *const *outputs)
 {
-    if (gr_lacks(p, "gr_finish: program"))
-        return GR_ERR_ARGUMENT;
-    gr_device_lock(p->device);
-    bool runs = p->device->running == p; /* by this thread, which has the lock */
-    gr_device_unlock(p->device);
-    if (!runs)
-        return gr_fail(GR_ERR_ARGUMENT, "gr_finish: this thread has not started the program");
-    return gr_program_finish(p, outputs);
-}
-
-gr_status gr_run(gr_program *p, const void *const *inputs, void *const *outputs)
-{
-    if (gr_lacks(p, "gr_run: program"))
-        return GR_ERR_ARGUMENT;
-    gr_status s = gr_start(p, inputs);
+    gr_status s = gr_program_start(p, inputs);
     return s == GR_OK ? gr_program_finish(p, outputs) : s;
 }
 
@@ -377,7 +368,7 @@ gr_status gr_eval(gr_tensor *t, void *data, size_t size)
         return gr_fail(GR_ERR_ARGUMENT, "gr_eval: the tensor has %zu bytes, %zu were given", bytes, size);
     gr_device *d = gr_device_open("ref", 1);
     gr_program *p = d ? gr_compile(t->graph, &t, 1, d) : NULL;
-    gr_status s = p ? gr_run(p, NULL, &data) : gr_error_status();
+    gr_status s = p ? gr_program_run(p, NULL, &data) : gr_error_status();
     gr_program_free(p);
     gr_device_close(d);
     return s;

@@ -398,17 +398,17 @@ gr_status gr_trainer_step(gr_trainer *t, const gr_batch *batch, gr_step_report *
             in[n++] = &lr;
             in[n++] = &step;
         }
-        gr_status s = gr_run(t->step, in, (void *[]){&loss, &norm});
+        gr_status s = gr_program_run(t->step, in, (void *[]){&loss, &norm});
         if (s != GR_OK)
             return s;
         total += (double)loss;
         if (!bad && (!isfinite(loss) || !isfinite(norm)))
-            s = gr_find_nonfinite(t->step, in, &bad);
+            s = gr_program_find_nonfinite(t->step, in, &bad);
         if (s != GR_OK)
             return s;
     }
     if (!whole) {
-        gr_status s = gr_run(t->update, (const void *[]){&lr, &step}, (void *[]){&norm});
+        gr_status s = gr_program_run(t->update, (const void *[]){&lr, &step}, (void *[]){&norm});
         if (s != GR_OK)
             return s;
     }
@@ -446,7 +446,7 @@ gr_status gr_trainer_eval_batch(gr_trainer *t, const gr_batch *batch, double *su
     if (s != GR_OK)
         return s;
     set_batch(t, batch, 0, &one, in);
-    s = gr_run(t->eval, in, (void *[]){&loss});
+    s = gr_program_run(t->eval, in, (void *[]){&loss});
     *sum = (double)loss;
     return s;
 }

@@ -4,6 +4,7 @@
 #include "base/file.h"
 #include "base/mem.h"
 #include "base/philox.h"
+#include "program/run.h"
 #include "program/store.h"
 
 #include <math.h>
@@ -44,7 +45,7 @@ static gr_status compute(gr_model *m, gr_graph *g, gr_tensor *value, int to)
     gr_status s = p ? gr_store_entry(m->adapter->store, to, &e) : gr_error_status();
     void *data = s == GR_OK ? gr_alloc(e.bytes) : NULL;
     if (s == GR_OK)
-        s = data ? gr_run(p, NULL, (void *[]){data}) : GR_ERR_MEMORY;
+        s = data ? gr_program_run(p, NULL, (void *[]){data}) : GR_ERR_MEMORY;
     if (s == GR_OK)
         s = gr_store_write(m->adapter->store, e.name, data, e.bytes);
     gr_free(data);

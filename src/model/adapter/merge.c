@@ -4,6 +4,7 @@
 #include "base/dtype.h"
 #include "base/mem.h"
 #include "op/op.h"
+#include "program/run.h"
 
 #include <string.h>
 
@@ -99,7 +100,7 @@ static void *merged(gr_model *m, int layer, bool is_bias, gr_entry *e)
     gr_graph_free(g);
     float bad = 0;
     void *data = p ? gr_alloc(e->bytes) : NULL;
-    gr_status s = data ? gr_run(p, NULL, (void *[]){data, &bad}) : gr_error_status();
+    gr_status s = data ? gr_program_run(p, NULL, (void *[]){data, &bad}) : gr_error_status();
     gr_program_free(p);
     if (s == GR_OK && bad > 0)
         s = gr_fail(GR_ERR_NUMBER,

@@ -4,6 +4,7 @@
 #include "base/philox.h"
 #include "graph/graph.h"
 #include "model/files/save.h"
+#include "program/run.h"
 
 #include <math.h>
 
@@ -26,7 +27,7 @@ static gr_status logits_of(gr_model *m, const int64_t *tokens, int64_t length, f
     gr_forward f = {.tokens = gr_input(g, "tokens", GR_I64, 2, shape)};
     gr_tensor *logits = gr_model_logits(m, &f);
     gr_program *p = logits ? gr_compile(g, &logits, 1, m->device) : NULL;
-    gr_status s = p ? gr_run(p, (const void *[]){tokens}, (void *[]){out}) : gr_error_status();
+    gr_status s = p ? gr_program_run(p, (const void *[]){tokens}, (void *[]){out}) : gr_error_status();
     gr_program_free(p);
     gr_graph_free(g);
     return s;
