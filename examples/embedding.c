@@ -14,7 +14,7 @@ static const char *const texts[TEXTS] = {"a cat sat on the mat", "a cat sat on a
 
 static gr_model *small_model(gr_device *device)
 {
-    gr_model_info sizes = {.arch = "llama", .layers = 2, .embed = 64, .heads = 4, .context = T, .vocab = 257};
+    gr_model_info sizes = {.arch = "llama", .layers = 2, .embed = 64, .heads = 4, .vocab = 257, .context = T};
     char *config = gr_model_config_json(&sizes);
     gr_model *model = config ? gr_model_new("config.json", config, strlen(config), device) : NULL;
     gr_text_free(config);

@@ -34,6 +34,7 @@ static gr_status train(gr_model *model, const int32_t *ids, size_t n)
     gr_trainer *trainer = gr_trainer_new(model, &options);
     gr_status s = trainer ? GR_OK : gr_error_status();
     int64_t tokens[BATCH * CONTEXT], targets[BATCH * CONTEXT];
+    const gr_batch batch = {tokens, targets, NULL};
     gr_step_report report = {0};
     for (size_t step = 0; s == GR_OK && step < STEPS; step++) {
         for (size_t i = 0; i < BATCH * CONTEXT; i++) {
@@ -41,7 +42,7 @@ static gr_status train(gr_model *model, const int32_t *ids, size_t n)
             tokens[i] = ids[at % n];
             targets[i] = ids[(at + 1) % n];
         }
-        s = gr_trainer_step(trainer, &(gr_batch){tokens, targets, NULL}, &report);
+        s = gr_trainer_step(trainer, &batch, &report);
         if (step % 50 == 0 || step + 1 == STEPS)
             printf("step %3d  loss %.4f\n", (int)report.step, report.loss);
     }
@@ -59,7 +60,8 @@ static gr_status generate(gr_model *model, int64_t *ids, int64_t n)
     const int64_t prompt = n;
     gr_status s = generator ? GR_OK : gr_error_status();
     for (int64_t read = 0; s == GR_OK && n < CONTEXT; read = n++) {
-        s = gr_generator_feed(generator, (const int64_t *[]){ids + read}, (int64_t[]){n - read}, logits);
+        const int64_t *next = ids + read, count = n - read;
+        s = gr_generator_feed(generator, &next, &count, logits);
         if (s == GR_OK)
             ids[n] = gr_sample_token(&sampling, logits, gr_model_describe(model)->vocab, ids, n, prompt);
     }

@@ -47,11 +47,14 @@ static gr_tensor *norm(build *b, gr_tensor *x)
 
 static gr_tensor *block(build *b, gr_tensor *x) /* x [B, T, C] */
 {
+    const int64_t heads[] = {B, T, H, C / H}, shape[] = {B, T, C};
+    gr_attention_options causal = {0};
     gr_tensor *n = norm(b, x), *qkv[3];
+    causal.causal = true;
     for (int i = 0; i < 3; i++)
-        qkv[i] = gr_reshape(linear(b, n, C, C), 4, (int64_t[]){B, T, H, C / H});
-    gr_tensor *y = gr_attention(qkv[0], qkv[1], qkv[2], &(gr_attention_options){.causal = true});
-    x = gr_add(x, linear(b, gr_reshape(y, 3, (int64_t[]){B, T, C}), C, C));
+        qkv[i] = gr_reshape(linear(b, n, C, C), 4, heads);
+    gr_tensor *y = gr_attention(qkv[0], qkv[1], qkv[2], &causal);
+    x = gr_add(x, linear(b, gr_reshape(y, 3, shape), C, C));
     return gr_add(x, linear(b, gr_gelu(linear(b, norm(b, x), C, 4 * C)), 4 * C, C));
 }
 

@@ -1,13 +1,37 @@
 /* Gradus: train, fine-tune and run language models from C.
  *
  * The one idea: a model is a function that builds a graph. Ops append immutable nodes; gr_grad appends the backward
- * pass; gr_compile plans memory and picks kernels; gr_run runs. Nothing computes before gr_run or gr_eval.
+ * pass; gr_compile plans memory and picks kernels; gr_run runs. Nothing computes before.
  *
- *     gr_graph *g = gr_graph_new();
- *     gr_tensor *x = gr_input(g, "x", GR_F32, 2, (int64_t[]){4, 2});
- *     gr_tensor *y = gr_tanh(gr_matmul(x, gr_param(g, store, "w"), false, true));
- *     gr_program *p = gr_compile(g, &y, 1, gr_device_open("cpu", 0));
- *     gr_run(p, (const void *[]){data}, (void *[]){result});
+ *     #include <gradus.h>
+ *     #include <stdio.h>
+ *
+ *     int main(void)
+ *     {
+ *         const int64_t of_x[] = {2, 2}, of_w[] = {1, 2};
+ *         const float x[] = {0, 1, 1, 1}, w[] = {0.5f, -0.5f};
+ *         float y[2] = {0};
+ *         gr_device *device = gr_device_open("cpu", 0);
+ *         gr_store *store = gr_store_new(device); // what outlives a run: weights
+ *         gr_store_add(store, "w", GR_WEIGHT, GR_F32, 2, of_w);
+ *         gr_status s = gr_store_write(store, "w", w, sizeof w);
+ *         gr_graph *g = gr_graph_new();
+ *         gr_tensor *in = gr_input(g, "x", GR_F32, 2, of_x);
+ *         gr_tensor *out = gr_name(gr_tanh(gr_matmul(in, gr_param(g, store, "w"), false, true)), "y");
+ *         gr_program *p = s == GR_OK ? gr_compile(g, &out, 1, device) : NULL; // NULL if anything above failed
+ *         const gr_given given = {"x", GR_F32, x, sizeof x};
+ *         const gr_wanted wanted = {"y", GR_F32, y, sizeof y};
+ *         s = p ? gr_run(p, &given, 1, &wanted, 1) : gr_error_status();
+ *         if (s == GR_OK)
+ *             printf("%.4f %.4f\n", (double)y[0], (double)y[1]); // -0.4621 0.0000
+ *         else
+ *             fprintf(stderr, "%s\n", gr_error());
+ *         gr_program_free(p);
+ *         gr_graph_free(g);
+ *         gr_store_free(store);
+ *         gr_device_close(device);
+ *         return s == GR_OK ? 0 : 1;
+ *     }
  *
  * Sections, in reading order: errors · memory · dtypes · devices · graphs · sources · element-wise ops · reductions ·
  * layout ops · matmul and indexing · neural-network ops · effects · gradients · stores · programs · tokenizers · models ·
