@@ -39,5 +39,6 @@ macro(gradus_part name implementation)
     message(STATUS "Gradus: ${name} is ${implementation}")
 endmacro()
 
+set(gradus_libraries "") # what gr_library_info says
 include(cmake/blas.cmake)
 include(cmake/text.cmake)

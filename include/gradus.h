@@ -71,7 +71,14 @@
 extern "C" {
 #endif
 
-#define GR_VERSION "0.1.0"
+#define GR_VERSION_MAJOR 0
+#define GR_VERSION_MINOR 1
+#define GR_VERSION_PATCH 0
+/* For #if: GR_VERSION_NUMBER >= 1002000 is 1.2 or newer. */
+#define GR_VERSION_NUMBER (GR_VERSION_MAJOR * 1000000 + GR_VERSION_MINOR * 1000 + GR_VERSION_PATCH)
+#define GR_VERSION_TEXT_OF(numbers) #numbers
+#define GR_VERSION_TEXT(major, minor, patch) GR_VERSION_TEXT_OF(major.minor.patch)
+#define GR_VERSION GR_VERSION_TEXT(GR_VERSION_MAJOR, GR_VERSION_MINOR, GR_VERSION_PATCH) /* "0.1.0" */
 /* gr_verify_options o = GR_INIT(gr_verify_options); o.user = ... */
 #ifdef __cplusplus
 #define GR_INIT(type) (type{sizeof(type)})
@@ -104,8 +111,19 @@ typedef enum gr_log_level { GR_LOG_DEBUG, GR_LOG_INFO, GR_LOG_WARN } gr_log_leve
 /* Where the library's remarks go (nowhere by default). Call before other threads use the library. */
 GR_API void gr_set_log(void (*log)(void *user, gr_log_level level, const char *message), void *user);
 
-/* Library version, GR_VERSION of the library linked. */
+/* GR_VERSION and GR_VERSION_NUMBER of the library linked, which may be newer than this header's. Until 1.0 a minor version
+ * may change what programs were compiled for (the shared library's name has it); later a major version alone. Any thread. */
 GR_API const char *gr_version(void);
+GR_API int gr_version_number(void);
+/* How the library linked was built; static. Which of its devices this machine has, gr_device_open tells. Any thread. */
+typedef struct gr_library {
+    size_t size;
+    const char *compiler;  /* "GCC 12.2.0, x86-64" */
+    const char *isa;       /* what loops of the cpu device are compiled for: "generic, avx2, avx512" */
+    const char *libraries; /* what was found: "OpenBLAS (opened where it is there), PCRE2, utf8proc", or "none" */
+    const char *devices;   /* "cpu, ref, far, opencl" */
+} gr_library;
+GR_API const gr_library *gr_library_info(void);
 
 /* ---- memory ------------------------------------------------------------------------------------------------- */
 

@@ -27,7 +27,21 @@ TEST(error_is_kept_and_prefixed)
     gr_fail(GR_ERR_NUMBER, "again: %s", gr_error()); /* the buffer is its own argument */
     CHECK_EQ_STR(gr_error(), "again: loading model: reading a: too short\nget it again");
     CHECK_EQ_INT(gr_error_status(), GR_ERR_NUMBER);
+}
+
+TEST(version)
+{
+    char text[40];
+    snprintf(text, sizeof text, "%d.%d.%d", GR_VERSION_NUMBER / 1000000, GR_VERSION_NUMBER / 1000 % 1000,
+             GR_VERSION_NUMBER % 1000);
     CHECK_EQ_STR(gr_version(), GR_VERSION);
+    CHECK_EQ_STR(gr_version(), text);
+    CHECK_EQ_INT(gr_version_number(), GR_VERSION_NUMBER);
+    const gr_library *build = gr_library_info();
+    CHECK(build->size == sizeof *build && *build->compiler && *build->libraries);
+    CHECK(strncmp(build->isa, "generic", 7) == 0);
+    for (int i = 0; gr_device_list(i); i++)
+        CHECK(strstr(build->devices, gr_device_list(i)));
 }
 
 TEST(error_too_long_is_cut_at_a_whole_character)

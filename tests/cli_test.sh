@@ -26,8 +26,10 @@ cp out help
 run 0 help && cmp -s out help || fail 'help and --help differ'
 run 0 -h && cmp -s out help || fail '-h and --help differ'
 run 0 --version
-says "gradus $(sed -n 's/^#define GR_VERSION "\(.*\)"/\1/p' "$GRADUS_SOURCE/include/gradus.h")" out
+says "gradus $(sed -n 's/^#define GR_VERSION_[A-Z]* \([0-9]*\)$/\1/p' "$GRADUS_SOURCE/include/gradus.h" | paste -sd . -)" out
 says 'build: ' out
+says 'loops: generic' out
+says 'libraries: ' out
 says 'device ref: ' out
 says 'device cpu: ' out
 "$g" >out 2>err

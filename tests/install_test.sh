@@ -19,7 +19,8 @@ lib=$(dirname "$pc")
 cp -r "$GRADUS_SOURCE/tests/install" "$work/consumer"
 cd "$work/consumer"
 
-expected=$(sed -n 's/^#define GR_VERSION "\(.*\)"/libgradus \1: 2 * 3 = 6/p' "$work/prefix/include/gradus.h")
+version=$(sed -n 's/^#define GR_VERSION_[A-Z]* \([0-9]*\)$/\1/p' "$work/prefix/include/gradus.h" | paste -sd . -)
+expected="libgradus $version: 2 * 3 = 6"
 run() {
     said=$("$@") || fail "$* exits with $?"
     [ "$said" = "$expected" ] || fail "$* says '$said'"
@@ -40,6 +41,10 @@ Linux)
     [ "$(wc -l <declared)" -gt 50 ] || fail "gradus.h was not understood: $(wc -l <declared) functions"
     diff declared exported || fail "exported (>) is not what gradus.h declares (<)"
     echo "ok: $(wc -l <exported) functions exported, all of them declared and versioned"
+    # Until 1.0 a program asks for the minor version that it was linked with.
+    name=libgradus.so.$(echo "$version" | awk -F. '{ print $1 == 0 ? $1 "." $2 : $1 }')
+    [ -e "$lib/$name" ] || fail "there is no $name"
+    ldd build/with_shared | grep -q "$name" || fail "a linked program does not ask for $name: $(ldd build/with_shared)"
     ! ldd build/with_static | grep gradus || fail "with_static needs the shared library"
     ;;
 esac

@@ -86,7 +86,7 @@ TEST(what_frees_takes_null)
     gr_set_log(NULL, NULL);
     CHECK_EQ_INT(gr_error_status(), GR_OK);
     CHECK_EQ_STR(gr_error(), "");
-    CHECK(*gr_version() && gr_op_list(0) && !gr_dtype_name(GR_DTYPE_NONE));
+    CHECK(*gr_version() && gr_version_number() && gr_library_info() && gr_op_list(0) && !gr_dtype_name(GR_DTYPE_NONE));
     CHECK(gr_device_list(0) && gr_model_list(0));
     char *ops = gr_op_report();
     CHECK(ops && strstr(ops, "softmax"));

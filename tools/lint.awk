@@ -56,7 +56,7 @@ room != "" && code !~ /^[ \t]*#/ { check_calls() }
 END {
     for (file in lines) {
         # The public header is one file by design, and a third of it says what functions do.
-        limit = file ~ /^src\/model\// ? 400 : file ~ /gradus.h$/ ? 1200 : 1000
+        limit = file ~ /^src\/model\// ? 400 : file ~ /gradus.h$/ ? 1300 : 1000
         if (lines[file] > limit)
             print file ":" lines[file] ": a file of " lines[file] " lines; " limit " is the limit"
     }

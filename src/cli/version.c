@@ -3,25 +3,13 @@
 #include "cli/term.h"
 #include "cli/version.h"
 
-#if defined(__clang__)
-#define COMPILER "Clang"
-#elif defined(__GNUC__)
-#define COMPILER "GCC"
-#else
-#define COMPILER "C compiler"
-#endif
-#if defined(__x86_64__)
-#define MACHINE "x86-64"
-#elif defined(__aarch64__)
-#define MACHINE "arm64"
-#else
-#define MACHINE "other processor"
-#endif
-
 void gr_version_print(void)
 {
     gr_out("gradus %s\n", gr_version());
-    gr_out("build: %s, %s %s, %s\n", GR_BUILD_TYPE, COMPILER, __VERSION__, MACHINE);
+    const gr_library *build = gr_library_info();
+    gr_out("build: %s, %s\n", GR_BUILD_TYPE, build->compiler);
+    gr_out("loops: %s\n", build->isa);
+    gr_out("libraries: %s\n", build->libraries);
     for (int i = 0; gr_device_list(i) != NULL; i++) {
         gr_device *device = gr_device_open(gr_device_list(i), 0);
         if (device != NULL)
