@@ -51,7 +51,9 @@ typedef enum gr_fault_kind {
 typedef struct gr_code {
     gr_step *steps; /* [n], every operand with its address */
     int n;
-    gr_address inputs, outputs; /* one block each: a run is one copy in, the steps, one copy out */
+    /* One block each: a run is one copy in, the steps, one copy out. Where the host sees the device's memory outputs are
+     * read one by one where they are: there is no block of them, and no fault. */
+    gr_address inputs, outputs;
     size_t inputs_size, outputs_size;
     gr_address fault; /* a gr_fault, at the beginning of the outputs */
     void *own;        /* what the backend makes of it in prepare */

@@ -159,9 +159,11 @@ static gr_status place_inputs(compiler *c)
 }
 
 /* What is computed for the host lies behind the gr_fault, so that a run is one copy out; a view of something larger, and what
- * is in a store or comes in, stays where it is. */
+ * is in a store or comes in, stays where it is. A host that sees the device's memory reads every result where it is. */
 static gr_status place_ports(compiler *c)
 {
+    if (c->p->device->host_visible)
+        return GR_OK;
     size_t size = aligned(sizeof(gr_fault)), begin;
     gr_place block;
     for (int i = 0; i < c->n_roots; i++) {

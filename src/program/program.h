@@ -37,7 +37,8 @@ struct gr_program {
     gr_code code;
     gr_buffer *buffers; /* of the arena */
     int n_buffers;
-    int inputs_block, outputs_block; /* buffers; the outputs begin with the gr_fault */
+    int inputs_block,
+        outputs_block; /* buffers; the latter, which begins with the gr_fault, where the host sees no memory */
     gr_binding *bindings;
     size_t n_bindings, bindings_capacity;
     gr_port *inputs, *outputs;

@@ -128,7 +128,8 @@ static gr_status bind_all(gr_program *p)
     for (size_t i = 0; i < p->n_bindings; i++)
         *p->bindings[i].address = address_of(p, &p->bindings[i].place);
     p->code.inputs = d->arena + p->buffers[p->inputs_block].offset;
-    p->code.outputs = p->code.fault = d->arena + p->buffers[p->outputs_block].offset;
+    if (!d->host_visible)
+        p->code.outputs = p->code.fault = d->arena + p->buffers[p->outputs_block].offset;
     gr_status s = d->backend->prepare(d, &p->code);
     p->generation = s == GR_OK ? d->generation + 1 : 0; /* 0 stands for never */
     return s;
