@@ -5,10 +5,11 @@
 
 #include "base/content.h"
 #include "base/mem.h"
-#include "format/records.h"
+#include "data/records.h"
+#include "data/window.h"
 #include "train/data.h"
 
-static gr_status look(void *user, const gr_document_text *d)
+static gr_status look(void *user, gr_document_text *d)
 {
     size_t *bytes = user;
     if (d->prompt >= d->size || d->line == 0)
@@ -18,24 +19,34 @@ static gr_status look(void *user, const gr_document_text *d)
     return GR_OK;
 }
 
-static void read_lines(const char *text, size_t size)
+/* Through a file, as records are cut from parts of one. */
+static void read_records(const char *name, const char *text, size_t size, bool is_array, size_t block)
 {
     size_t bytes = 0;
-    gr_reader r = {.take = look, .user = &bytes};
+    FILE *file = tmpfile();
+    if (!file || fwrite(text, 1, size, file) != size || fflush(file) != 0)
+        __builtin_trap();
+    rewind(file);
+    gr_window w = {.name = name, .fd = fileno(file)};
+    gr_reader r = {.take = look, .user = &bytes, .threads = 1, .files = (char *[]){(char *)name}, .n_files = 1};
+    gr_status s = gr_read_records(&r, &w, is_array, block);
+    if (s != GR_OK && strncmp(gr_error(), is_array ? "data.json: " : "data.jsonl: line ", is_array ? 11 : 17) != 0)
+        __builtin_trap();
+    gr_pool_free(r.pool);
+    gr_bytes_free(&w.text);
+    fclose(file);
+}
+
+static void read_lines(const char *text, size_t size)
+{
     gr_error_clear();
-    if (gr_reader_begin(&r, "data.jsonl") != GR_OK)
-        __builtin_trap();
     gr_records_of(text, size);
-    gr_looks_like_json(text, size);
+    gr_looks_like_json(text, size, true);
     gr_refuse_content("data.jsonl", text, size);
-    gr_status s = gr_read_jsonl(&r, text, size);
-    if (s != GR_OK && strncmp(gr_error(), "data.jsonl: line ", 17) != 0)
-        __builtin_trap();
-    s = gr_read_json_array(&r, text, size);
-    if (s != GR_OK && strncmp(gr_error(), "data.jsonl: ", 12) != 0)
-        __builtin_trap();
-    gr_free(r.pair);
-    gr_files_free(r.files, r.n_files);
+    read_records("data.jsonl", text, size, false, 1 << 20);
+    read_records("data.jsonl", text, size, false, 16);
+    read_records("data.json", text, size, true, 1 << 20);
+    read_records("data.json", text, size, true, 16);
 }
 
 enum { DOCUMENTS = 64, TOKENS = 1 << 14, MOST = 256 };

@@ -568,9 +568,9 @@ typedef struct gr_tokenizer_trainer gr_tokenizer_trainer;
 GR_API gr_tokenizer_trainer *gr_tokenizer_trainer_new(const gr_tokenizer_training *options);
 GR_API void gr_tokenizer_trainer_free(gr_tokenizer_trainer *trainer); /* NULL is fine */
 GR_API gr_status gr_tokenizer_trainer_feed(gr_tokenizer_trainer *trainer, const char *text, size_t size);
-/* Feeds a text file, a .jsonl file ({"text": ...}, or {"prompt": ..., "completion": ...}, each string a text), the .txt
- * and .jsonl files of a directory, or "-", stdin; never more than a part of it in memory, but for an array of records. */
-GR_API gr_status gr_tokenizer_trainer_feed_file(gr_tokenizer_trainer *trainer, const char *path);
+/* Feeds text files, .jsonl files ({"text": ...}, or {"prompt": ..., "completion": ...}, each string a text), the .txt and
+ * .jsonl files of directories, "-", stdin, as gr_corpus_load reads them; never more than a part of one in memory. */
+GR_API gr_status gr_tokenizer_trainer_feed_files(gr_tokenizer_trainer *trainer, const char *const *paths, int n);
 /* GR_ERR_INTERRUPTED when progress said stop. */
 GR_API gr_tokenizer *gr_tokenizer_trainer_finish(gr_tokenizer_trainer *trainer);
 
@@ -864,29 +864,36 @@ GR_API void gr_trainer_set_steps(gr_trainer *trainer, int64_t steps);
 
 /* Text to train on: documents from text files, .jsonl files, directories of both, or "-", stdin; records are found under
  * any name, and what is no text (compressed, UTF-16, weights) is refused. A line of a .jsonl file is {"text": ...} or
- * {"prompt": ..., "completion": ...}; docs/data.md. Errors name file and line. */
+ * {"prompt": ..., "completion": ...}; docs/data.md. Errors name file and line.
+ * Calls take with each document, in order, a prompt and its completion as one text; false stops: with the error
+ * that take has left, else GR_ERR_INTERRUPTED. */
+GR_API gr_status gr_read_texts(const char *const *paths, int n, bool (*take)(void *user, const char *text, size_t size),
+                               void *user);
+
+/* The same to be read more than once, as when a tokenizer is made of it and then encodes it. Loading reads all of it, so
+ * that what is wrong with it is known, and keeps no text: the files are read again by each who needs them, what came
+ * through a pipe from a temporary file. Files that have changed meanwhile are an error. */
 typedef struct gr_corpus gr_corpus;
 GR_API gr_corpus *gr_corpus_load(const char *const *paths, int n);
 GR_API void gr_corpus_free(gr_corpus *corpus); /* NULL is fine */
-/* All documents, one behind the other; lives as long as the corpus. size may be NULL. */
-GR_API const char *gr_corpus_text(const gr_corpus *corpus, size_t *size);
 GR_API int64_t gr_corpus_documents(const gr_corpus *corpus);
-/* The text of each document, spans [gr_corpus_documents]; they live as long as the corpus. */
-GR_API gr_status gr_corpus_spans(const gr_corpus *corpus, gr_span *spans);
+GR_API int64_t gr_corpus_bytes(const gr_corpus *corpus); /* of text, all documents together */
 /* Do the paths name one file of plain text, in which there is nothing to keep apart? Reads it, and leaves no error. */
 GR_API bool gr_corpus_is_one_text(const char *const *paths, int n);
-/* Feeds all documents to the training of a tokenizer. */
+/* Feeds all documents to the training of a tokenizer; gr_tokenizer_char of all documents. */
 GR_API gr_status gr_corpus_feed(const gr_corpus *corpus, gr_tokenizer_trainer *trainer);
+GR_API gr_tokenizer *gr_corpus_characters(const gr_corpus *corpus, bool end_of_text);
 
 /* Training data: one stream of token ids, or documents kept apart. */
 typedef struct gr_data gr_data;
 /* A stream: the documents' tokens, joined by the tokenizer's end-of-text token where it has one. All of them are trained
  * on, so a line with a prompt is an error. threads that encode, here and below; 0: one per core. */
+GR_API gr_data *gr_data_load(const char *const *paths, int n, gr_tokenizer *tokenizer, int threads);
 GR_API gr_data *gr_data_from_corpus(const gr_corpus *corpus, gr_tokenizer *tokenizer, int threads);
 GR_API gr_data *gr_data_from_ids(const int32_t *ids, int64_t n); /* a stream; copied */
 /* Documents: each is the tokens that the tokenizer's post-processor puts before a text, the text's, and those behind; the
  * last is the tokenizer's end of text, or `eos` where it has none (-1: nor is there one). Trained on is what follows the
- * prompt, the end included. Takes the same paths as gr_corpus_load, without keeping the text. */
+ * prompt, the end included. Takes the same paths as gr_corpus_load. */
 GR_API gr_data *gr_data_load_documents(const char *const *paths, int n, gr_tokenizer *tokenizer, int64_t eos,
                                        int threads);
 /* The same of what a corpus has read. */
@@ -896,6 +903,7 @@ GR_API gr_data *gr_data_documents_of(const gr_corpus *corpus, gr_tokenizer *toke
 GR_API gr_status gr_data_split(gr_data *data, double fraction, gr_data **eval);
 GR_API void gr_data_free(gr_data *data);                /* NULL is fine */
 GR_API int64_t gr_data_count(const gr_data *data);      /* tokens */
+GR_API int64_t gr_data_bytes(const gr_data *data);      /* of text it was made of; 0: of ids */
 GR_API int64_t gr_data_documents(const gr_data *data);  /* kept apart; 0: a stream */
 GR_API const int32_t *gr_data_ids(const gr_data *data); /* of a stream */
 

@@ -1,6 +1,6 @@
 /* What is no text, told by its beginning; and records, under whatever name. */
 #include "base/content.h"
-#include "format/records.h"
+#include "data/records.h"
 #include "test.h"
 
 static void check_refused(const void *bytes, size_t size, const char *what)
@@ -112,7 +112,7 @@ TEST(records_by_content)
         size_t size = strlen(cases[i].text);
         if (gr_records_of(cases[i].text, size) != cases[i].form)
             FAIL("records of: %s", cases[i].text);
-        if (gr_looks_like_json(cases[i].text, size) != cases[i].json)
+        if (gr_looks_like_json(cases[i].text, size, true) != cases[i].json)
             FAIL("JSON or not: %s", cases[i].text);
     }
     CHECK_EQ_INT(gr_error_status(), GR_OK);
@@ -120,18 +120,35 @@ TEST(records_by_content)
     CHECK(!gr_is_jsonl_name("a.json") && !gr_is_jsonl_name("jsonl") && !gr_is_jsonl_name("a.jsonl.txt"));
 }
 
-/* Reads an array to its end: the number of objects, or -1 with an error. */
+/* Reads an array that comes `step` bytes at a time: the number of objects, or -1 with an error. */
+static int64_t count_by(const char *text, size_t step)
+{
+    gr_record_reader r = {.name = "a.json", .is_array = true};
+    size_t all = strlen(text), at = 0, seen = 0, used;
+    gr_status s = GR_OK;
+    for (bool end = false; s == GR_OK && !end; at += used) {
+        seen = seen + step < all ? seen + step : all;
+        end = seen == all;
+        s = gr_records_cut(&r, text + at, seen - at, end, &used);
+        for (size_t i = 0; s == GR_OK && i < r.n; i++)
+            CHECK(*r.list[i].text == '{' && r.list[i].size > 0 && r.list[i].text + r.list[i].size <= text + seen);
+    }
+    gr_free(r.list);
+    return s == GR_OK ? r.count : -1;
+}
+
+/* The same whatever the parts in which it comes. */
 static int64_t count(const char *text)
 {
-    gr_array_reader r = {.name = "a.json", .text = text, .size = strlen(text)};
-    const char *item;
-    size_t length;
-    gr_status s = gr_array_next(&r, &item, &length);
-    while (s == GR_OK && item) {
-        CHECK(item[0] == '{' && length > 0 && item + length <= text + r.size);
-        s = gr_array_next(&r, &item, &length);
+    char error[600];
+    int64_t n = count_by(text, strlen(text) + 1);
+    snprintf(error, sizeof error, "%s", gr_error());
+    for (size_t step = 1; step < 20; step++) {
+        CHECK_EQ_INT(count_by(text, step), n);
+        if (n < 0)
+            CHECK_EQ_STR(gr_error(), error);
     }
-    return s == GR_OK ? r.record : -1;
+    return n;
 }
 
 TEST(items_of_an_array)

@@ -333,17 +333,9 @@ TEST(bad_segments_are_refused)
 
 /* ---- reading ---------------------------------------------------------------------------------------------------- */
 
-/* A file in the test's folder. */
-static const char *file_of(const char *name, const char *text, size_t size)
-{
-    const char *path = test_join(test_dir(), name);
-    CHECK_OK(gr_file_write(path, text, size));
-    return path;
-}
-
 static gr_data *documents_of(const char *name, const char *text, gr_tokenizer *t)
 {
-    const char *path = file_of(name, text, strlen(text));
+    const char *path = test_file(name, text, strlen(text));
     return gr_data_load_documents(&path, 1, t, -1, 0);
 }
 
@@ -424,7 +416,7 @@ TEST(hostile_lines)
 {
     gr_tokenizer *t = gr_tokenizer_byte();
     static const char nul[] = "{\"text\": \"a\0b\"}\n";
-    const char *path = file_of("nul.jsonl", nul, sizeof nul - 1);
+    const char *path = test_file("nul.jsonl", nul, sizeof nul - 1);
     CHECK(!gr_data_load_documents(&path, 1, t, -1, 0));
     CHECK_ERROR(GR_ERR_FILE, "nul.jsonl: line 1");
 
@@ -432,14 +424,14 @@ TEST(hostile_lines)
     char *text = malloc(LONG + 64);
     int n = sprintf(text, "{\"text\": ");
     memset(text + n, '[', DEPTH);
-    path = file_of("deep.jsonl", text, (size_t)n + DEPTH);
+    path = test_file("deep.jsonl", text, (size_t)n + DEPTH);
     CHECK(!gr_data_load_documents(&path, 1, t, -1, 0));
     CHECK_ERROR(GR_ERR_FILE, "deep.jsonl: line 1");
 
     text[n] = '"';
     memset(text + n + 1, 'x', LONG);
     strcpy(text + n + 1 + LONG, "\"}");
-    path = file_of("long.jsonl", text, (size_t)n + LONG + 3);
+    path = test_file("long.jsonl", text, (size_t)n + LONG + 3);
     gr_data *d = gr_data_load_documents(&path, 1, t, -1, 0);
     CHECK_MADE(d);
     CHECK_EQ_INT(gr_data_count(d), LONG + 1);
@@ -504,12 +496,13 @@ TEST(a_stream_takes_no_prompts)
 {
     gr_tokenizer *t = gr_tokenizer_byte();
     static const char text[] = "{\"text\": \"a\"}\n{\"prompt\": \"a\", \"completion\": \"b\"}\n";
-    const char *path = file_of("a.jsonl", text, strlen(text));
+    const char *path = test_file("a.jsonl", text, strlen(text));
     gr_corpus *c = gr_corpus_load(&path, 1);
     CHECK_MADE(c);
     CHECK(!gr_data_from_corpus(c, t, 0));
     CHECK_ERROR(GR_ERR_FILE, "a.jsonl: line 2: has a prompt and a completion");
-    gr_data *d = gr_data_documents_of(c, t, -1, 0); /* apart it is fine, and says where from */
+    gr_data *d = gr_data_read_documents(
+        &(gr_data_source){.corpus = c, .tokenizer = t, .eos = -1}); /* apart it is fine, and says where from */
     CHECK_MADE(d);
     CHECK_EQ_INT(d->documents[1].line, 2);
     CHECK_EQ_INT(d->documents[1].given, 1);
@@ -585,7 +578,8 @@ static gr_status load_and_pack(void *tokenizer)
     gr_data_free(e);
     gr_data_free(d);
     gr_corpus *c = s == GR_OK ? gr_corpus_load(&path, 1) : NULL;
-    d = c ? gr_data_documents_of(c, tokenizer, -1, 1) : NULL;
+    d = c ? gr_data_read_documents(&(gr_data_source){.corpus = c, .tokenizer = tokenizer, .eos = -1, .threads = 1})
+          : NULL;
     s = d ? GR_OK : gr_error_status();
     gr_data_free(d);
     gr_corpus_free(c);
@@ -596,7 +590,7 @@ TEST(without_memory_nothing_is_left_behind)
 {
     static const char text[] = "{\"prompt\": \"the quick \", \"completion\": \"brown fox\"}\n"
                                "{\"text\": \"and a text\", \"other\": 1}\n{\"prompt\": \"a\", \"completion\": \"b\"}\n";
-    file_of("some.jsonl", text, strlen(text));
+    test_file("some.jsonl", text, strlen(text));
     gr_tokenizer *t = gr_tokenizer_load(test_source("tests/data/tokenizers/llama2.json"));
     CHECK_MADE(t);
     CHECK_OK(load_and_pack(t)); /* what the tokenizer takes for itself is its own */

@@ -385,8 +385,10 @@ TEST(tokenizers)
     REFUSES(gr_tokenizer_trainer_new(NULL));
     FAILS(gr_tokenizer_trainer_feed(NULL, "a", 1));
     FAILS(gr_tokenizer_trainer_feed(trainer, NULL, 1));
-    FAILS(gr_tokenizer_trainer_feed_file(NULL, "x"));
-    FAILS(gr_tokenizer_trainer_feed_file(trainer, NULL));
+    const char *files[] = {"x", NULL};
+    FAILS(gr_tokenizer_trainer_feed_files(NULL, files, 1));
+    FAILS(gr_tokenizer_trainer_feed_files(trainer, NULL, 1));
+    FAILS(gr_tokenizer_trainer_feed_files(trainer, files + 1, 1));
     REFUSES(gr_tokenizer_trainer_finish(NULL));
     gr_tokenizer_trainer_free(trainer);
     gr_text_stream *s = gr_text_stream_new(k, 0);
@@ -503,6 +505,12 @@ TEST(training)
     close_things(&t);
 }
 
+static bool take_text(void *user, const char *text, size_t size)
+{
+    (void)user, (void)text, (void)size;
+    return true;
+}
+
 TEST(data)
 {
     things t = open_things();
@@ -514,15 +522,10 @@ TEST(data)
     REFUSES(gr_corpus_load(paths, 2));
     gr_corpus *c = gr_corpus_load(paths, 1);
     CHECK_MADE(c);
-    size_t n;
-    REFUSES(gr_corpus_text(NULL, &n));
-    CHECK_MADE(gr_corpus_text(c, NULL));
-    gr_span spans[64];
-    CHECK(gr_corpus_documents(c) < 64);
-    FAILS(gr_corpus_spans(NULL, spans));
-    FAILS(gr_corpus_spans(c, NULL));
-    CHECK_OK(gr_corpus_spans(c, spans));
-    CHECK(spans[0].text == gr_corpus_text(c, NULL));
+    IS(gr_corpus_bytes(NULL), -1);
+    REFUSES(gr_corpus_characters(NULL, false));
+    FAILS(gr_read_texts(NULL, 1, take_text, NULL));
+    FAILS(gr_read_texts(paths, 1, NULL, NULL));
     CHECK(!gr_corpus_is_one_text(NULL, 1) && !gr_corpus_is_one_text(paths, 2));
     IS(gr_corpus_documents(NULL), -1);
     gr_tokenizer_training how = {.vocab_size = 257, .threads = 1};
@@ -531,6 +534,9 @@ TEST(data)
     FAILS(gr_corpus_feed(c, NULL));
     gr_tokenizer_trainer_free(trainer);
     REFUSES(gr_data_from_corpus(NULL, t.tokenizer, 1));
+    REFUSES(gr_data_load(NULL, 1, t.tokenizer, 1));
+    REFUSES(gr_data_load(paths, 1, NULL, 1));
+    IS(gr_data_bytes(NULL), -1);
     REFUSES(gr_data_from_corpus(c, NULL, 1));
     REFUSES(gr_data_from_ids(NULL, 5));
     REFUSES(gr_data_load_documents(NULL, 1, t.tokenizer, -1, 1));

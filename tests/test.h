@@ -193,6 +193,14 @@ __attribute__((unused)) static const char *test_shared(const char *name)
     return path;
 }
 
+/* A file in the test's folder. */
+__attribute__((unused)) static const char *test_file(const char *name, const char *text, size_t size)
+{
+    const char *path = test_join(test_dir(), name);
+    CHECK_OK(gr_file_write(path, text, size));
+    return path;
+}
+
 /* ---- sweeps: fail the n-th allocation, write, ... for every n ---- */
 
 /* Runs action(ctx) with the n-th step failing, for n = 1, 2, … until it gets through without reaching the n-th. Each

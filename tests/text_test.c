@@ -283,7 +283,8 @@ static char *trained_json(const char *path, const char *text, size_t size, int t
         .vocab_size = 900, .whole_texts = whole, .threads = threads, .special = special, .n_special = 2};
     gr_tokenizer_trainer *trainer = gr_tokenizer_trainer_new(&o);
     CHECK_MADE(trainer);
-    CHECK_OK(path ? gr_tokenizer_trainer_feed_file(trainer, path) : gr_tokenizer_trainer_feed(trainer, text, size));
+    CHECK_OK(path ? gr_tokenizer_trainer_feed_files(trainer, &path, 1)
+                  : gr_tokenizer_trainer_feed(trainer, text, size));
     gr_tokenizer *t = gr_tokenizer_trainer_finish(trainer);
     CHECK_MADE(t);
     CHECK_EQ_INT(gr_tokenizer_id(t, special[1]), 2);
@@ -322,7 +323,7 @@ TEST(training_reads_jsonl)
     gr_tokenizer_trainer *from_file = gr_tokenizer_trainer_new(&o), *from_texts = gr_tokenizer_trainer_new(&o);
     CHECK_MADE(from_file);
     CHECK_MADE(from_texts);
-    CHECK_OK(gr_tokenizer_trainer_feed_file(from_file, path));
+    CHECK_OK(gr_tokenizer_trainer_feed_files(from_file, &path, 1));
     for (int i = 0; i < 3; i++) {
         const char *text = ((const char *[]){"ab\nab ", "abba", " baba"})[i];
         CHECK_OK(gr_tokenizer_trainer_feed(from_texts, text, strlen(text)));
@@ -334,7 +335,7 @@ TEST(training_reads_jsonl)
     gr_tokenizer_free(b);
     gr_tokenizer_trainer_free(from_texts);
     CHECK_OK(gr_file_write(path, "{\"text\": \"a\"}\n{\"text\": 1}\n", 26));
-    CHECK_STATUS(gr_tokenizer_trainer_feed_file(from_file, path), GR_ERR_FILE);
+    CHECK_STATUS(gr_tokenizer_trainer_feed_files(from_file, &path, 1), GR_ERR_FILE);
     CHECK_ERROR(GR_ERR_FILE, "t.jsonl: line 2");
     gr_tokenizer_trainer_free(from_file);
 }

@@ -9,6 +9,8 @@
 #define P4 0x85EBCA77C2B2AE63u
 #define P5 0x27D4EB2F165667C5u
 
+enum { STRIPE = 32 };
+
 static uint64_t rotate(uint64_t x, int bits)
 {
     return x << bits | x >> (64 - bits);
@@ -40,26 +42,51 @@ static uint64_t fold_lane(uint64_t hash, uint64_t lane)
     return (hash ^ mix_lane(0, lane)) * P1 + P4;
 }
 
-/* All whole stripes of [*p, end); moves *p behind them. */
-static uint64_t hash_stripes(const uint8_t **p, const uint8_t *end)
+/* All whole stripes of [p, end); returns what is behind them. */
+static const uint8_t *hash_stripes(uint64_t lane[4], const uint8_t *p, const uint8_t *end)
 {
-    uint64_t a = P1 + P2, b = P2, c = 0, d = 0 - P1;
-    const uint8_t *q = *p;
-    for (; end - q >= 32; q += 32) {
-        a = mix_lane(a, load64(q));
-        b = mix_lane(b, load64(q + 8));
-        c = mix_lane(c, load64(q + 16));
-        d = mix_lane(d, load64(q + 24));
+    uint64_t a = lane[0], b = lane[1], c = lane[2], d = lane[3];
+    for (; end - p >= STRIPE; p += STRIPE) {
+        a = mix_lane(a, load64(p));
+        b = mix_lane(b, load64(p + 8));
+        c = mix_lane(c, load64(p + 16));
+        d = mix_lane(d, load64(p + 24));
     }
-    *p = q;
-    uint64_t hash = rotate(a, 1) + rotate(b, 7) + rotate(c, 12) + rotate(d, 18);
-    return fold_lane(fold_lane(fold_lane(fold_lane(hash, a), b), c), d);
+    lane[0] = a, lane[1] = b, lane[2] = c, lane[3] = d;
+    return p;
 }
 
-uint64_t gr_checksum(const void *data, size_t size)
+void gr_checksum_add(gr_checksum_parts *c, const void *data, size_t size)
 {
     const uint8_t *p = data, *end = p + size;
-    uint64_t hash = (size >= 32 ? hash_stripes(&p, end) : P5) + size;
+    size_t have = c->size % STRIPE;
+    if (size == 0)
+        return;
+    if (c->size == 0)
+        c->lane[0] = P1 + P2, c->lane[1] = P2, c->lane[2] = 0, c->lane[3] = 0 - P1;
+    c->size += size;
+    if (have > 0) { /* fill the stripe that has begun */
+        size_t n = size < STRIPE - have ? size : STRIPE - have;
+        memcpy(c->rest + have, p, n);
+        p += n;
+        if (have + n < STRIPE)
+            return;
+        hash_stripes(c->lane, c->rest, c->rest + STRIPE);
+    }
+    p = hash_stripes(c->lane, p, end);
+    memcpy(c->rest, p, (size_t)(end - p));
+}
+
+uint64_t gr_checksum_end(const gr_checksum_parts *c)
+{
+    const uint8_t *p = c->rest, *end = p + c->size % STRIPE;
+    uint64_t hash = P5;
+    if (c->size >= STRIPE) {
+        hash = rotate(c->lane[0], 1) + rotate(c->lane[1], 7) + rotate(c->lane[2], 12) + rotate(c->lane[3], 18);
+        for (int i = 0; i < 4; i++)
+            hash = fold_lane(hash, c->lane[i]);
+    }
+    hash += c->size;
     for (; end - p >= 8; p += 8)
         hash = rotate(hash ^ mix_lane(0, load64(p)), 27) * P1 + P4;
     if (end - p >= 4) {
@@ -71,6 +98,13 @@ uint64_t gr_checksum(const void *data, size_t size)
     hash = (hash ^ hash >> 33) * P2;
     hash = (hash ^ hash >> 29) * P3;
     return hash ^ hash >> 32;
+}
+
+uint64_t gr_checksum(const void *data, size_t size)
+{
+    gr_checksum_parts c = {0};
+    gr_checksum_add(&c, data, size);
+    return gr_checksum_end(&c);
 }
 
 /* ---- CRC-32 ---- */

@@ -209,3 +209,25 @@ char *gr_file_read(const char *path, size_t limit, size_t *size)
         *size = used;
     return text;
 }
+
+int gr_read_open(const char *path)
+{
+    struct stat info;
+    return open_to_read(path, &info);
+}
+
+int64_t gr_read_full(int fd, void *to, size_t size)
+{
+    size_t used = 0;
+    while (used < size) {
+        ssize_t n = read(fd, (char *)to + used, size - used);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return -1;
+        if (n == 0)
+            break;
+        used += (size_t)n;
+    }
+    return (int64_t)used;
+}

@@ -25,6 +25,11 @@ gr_status gr_refuse_pointer(const char *path, const void *data, size_t size);
  * Pipes can be read too; size may be NULL. */
 char *gr_file_read(const char *path, size_t limit, size_t *size);
 
+/* Reading from front to back, of pipes too: a descriptor, or -1 with the error set. It is closed with close. */
+int gr_read_open(const char *path);
+/* Reads until `size` bytes are there or the end; how many. -1: errno. */
+int64_t gr_read_full(int fd, void *to, size_t size);
+
 bool gr_path_is_dir(const char *path);
 bool gr_path_is_file(const char *path);
 gr_status gr_dir_make(const char *path);   /* like mkdir -p */

@@ -47,7 +47,6 @@ typedef struct show {
     const gr_args *args;
     const options *o;
     gr_opened on;
-    gr_corpus *corpus; /* of a stream */
     gr_data *data, *eval;
     gr_rows *rows;
     gr_text_stream *stream; /* makes text of tokens, one by one */
@@ -95,8 +94,7 @@ static gr_status open_data(show *s)
             gr_data_load_documents(data, n, s->on.tokenizer, s->on.model ? gr_model_describe(s->on.model)->eos : -1,
                                    (int)s->args->common.threads);
     } else {
-        s->corpus = gr_corpus_load(data, n);
-        s->data = s->corpus ? gr_data_from_corpus(s->corpus, s->on.tokenizer, (int)s->args->common.threads) : NULL;
+        s->data = gr_data_load(data, n, s->on.tokenizer, (int)s->args->common.threads);
     }
     if (!s->data)
         return gr_error_status();
@@ -458,7 +456,6 @@ static gr_status run(gr_args *args)
     gr_rows_free(s.rows);
     gr_data_free(s.eval);
     gr_data_free(s.data);
-    gr_corpus_free(s.corpus);
     gr_text_stream_free(s.stream);
     gr_free(s.tokens);
     gr_bytes_free(&s.out);

@@ -27,7 +27,6 @@ static const gr_flag flags[] = {
 
 typedef struct work {
     gr_opened on;
-    gr_corpus *corpus;
     gr_data *data;
     int32_t *ids; /* [n] */
     int64_t n, bytes;
@@ -48,14 +47,11 @@ static gr_status read_data(const gr_args *args, work *w)
 {
     const options *f = args->options;
     bool bos = false;
-    size_t bytes;
-    w->corpus = gr_corpus_load(&f->data, 1);
-    w->data = w->corpus ? gr_data_from_corpus(w->corpus, w->on.tokenizer, (int)args->common.threads) : NULL;
+    w->data = gr_data_load(&f->data, 1, w->on.tokenizer, (int)args->common.threads);
     gr_status s = w->data ? begins_with_bos(w->on.tokenizer, &bos) : gr_error_status();
     if (s != GR_OK)
         return s;
-    gr_corpus_text(w->corpus, &bytes);
-    w->bytes = (int64_t)bytes;
+    w->bytes = gr_data_bytes(w->data);
     int64_t n = gr_data_count(w->data);
     w->n = n + bos;
     w->ids = gr_alloc((size_t)w->n * sizeof *w->ids);
@@ -158,7 +154,6 @@ static gr_status run(gr_args *args)
     work w = {0};
     gr_status s = work_on(args, &w);
     gr_data_free(w.data);
-    gr_corpus_free(w.corpus);
     gr_free(w.ids);
     gr_close_opened(&w.on);
     return s;

@@ -47,52 +47,94 @@ static gr_status decode_rows(gr_args *args, const gr_line_format *f, gr_tokenize
     return gr_args_blame(args, status);
 }
 
-static gr_status print_count(const gr_args *args, const gr_encoded *all, size_t bytes)
-{
-    size_t tokens = all->n ? all->ends[all->n - 1] : 0;
-    if (args->common.json)
-        gr_out("{\"documents\": %zu, \"bytes\": %zu, \"tokens\": %zu}\n", all->n, bytes, tokens);
-    else
-        gr_out("documents  %s\nbytes      %s\ntokens     %s\n", gr_human_integer((int64_t)all->n).s,
-               gr_human_integer((int64_t)bytes).s, gr_human_integer((int64_t)tokens).s);
-    return GR_OK;
-}
+/* ---- the documents of --data -------------------------------------------------------------------------------- */
 
-static gr_status print_documents(const gr_line_format *f, const gr_encoded *all, gr_bytes *out)
+enum { BATCH = 16 << 20 }; /* bytes of text that are encoded at a time, on all threads */
+
+typedef struct documents {
+    const gr_args *args;
+    const gr_line_format *format;
+    gr_bytes text; /* of those that wait, one behind the other */
+    size_t *ends;  /* [n] where each ends */
+    size_t n, cap;
+    int64_t count, bytes, tokens; /* of all so far */
+    gr_bytes out;
+} documents;
+
+static gr_status print_documents(documents *d, const gr_encoded *all)
 {
-    gr_status status = GR_OK;
-    for (size_t i = 0; i < all->n && status == GR_OK; i++) {
-        size_t start = i ? all->ends[i - 1] : 0;
-        out->size = 0;
-        status = gr_line_ids(f, all->ids + start, all->ends[i] - start, out);
-        if (status == GR_OK)
-            gr_out_bytes(out->data, out->size);
+    gr_status s = GR_OK;
+    for (size_t i = 0, start = 0; i < all->n && s == GR_OK; start = all->ends[i++]) {
+        d->out.size = 0;
+        s = gr_line_ids(d->format, all->ids + start, all->ends[i] - start, &d->out);
+        if (s == GR_OK)
+            gr_out_bytes(d->out.data, d->out.size);
     }
-    out->size = 0;
-    return status;
+    return s;
 }
 
-/* The documents of --data, on all threads. */
-static gr_status encode_data(const gr_args *args, const gr_line_format *f, gr_bytes *out)
+/* Those that wait, on all threads. */
+static gr_status encode_documents(documents *d)
 {
-    const options *o = args->options;
-    gr_corpus *corpus = gr_corpus_load(o->data.items, (int)o->data.count);
-    if (corpus == NULL)
-        return gr_error_status();
-    size_t n = (size_t)gr_corpus_documents(corpus), bytes;
-    gr_span *texts = gr_alloc_zero(n, sizeof *texts);
+    const options *o = d->args->options;
+    gr_span *texts = gr_alloc_zero(d->n + 1, sizeof *texts);
     gr_encoded all = {0};
-    gr_status status = texts ? gr_corpus_spans(corpus, texts) : GR_ERR_MEMORY;
-    gr_corpus_text(corpus, &bytes);
-    if (status == GR_OK)
-        status = gr_tokenizer_encode_all(f->tokenizer, texts, n, f->encode_flags, (int)args->common.threads, &all);
-    if (status == GR_OK)
-        status = o->count ? print_count(args, &all, bytes) : print_documents(f, &all, out);
+    for (size_t i = 0, start = 0; texts && i < d->n; start = d->ends[i++])
+        texts[i] = (gr_span){d->text.data + start, d->ends[i] - start};
+    gr_status s = texts ? gr_tokenizer_encode_all(d->format->tokenizer, texts, d->n, d->format->encode_flags,
+                                                  (int)d->args->common.threads, &all)
+                        : GR_ERR_MEMORY;
+    if (s == GR_OK)
+        d->tokens += all.n ? (int64_t)all.ends[all.n - 1] : 0;
+    if (s == GR_OK && !o->count)
+        s = print_documents(d, &all);
     gr_encoded_free(&all);
     gr_free(texts);
-    gr_corpus_free(corpus);
-    return status;
+    d->count += (int64_t)d->n;
+    d->bytes += (int64_t)d->text.size;
+    d->n = d->text.size = 0;
+    return s;
 }
+
+static bool take_document(void *user, const char *text, size_t size)
+{
+    documents *d = user;
+    gr_status s = d->text.size + size > BATCH ? encode_documents(d) : GR_OK;
+    if (s == GR_OK)
+        s = gr_bytes_add(&d->text, text, size);
+    if (s == GR_OK)
+        s = gr_grow(&d->ends, &d->cap, d->n + 1, sizeof *d->ends);
+    if (s == GR_OK)
+        d->ends[d->n++] = d->text.size;
+    return s == GR_OK;
+}
+
+static void print_count(const documents *d)
+{
+    if (d->args->common.json)
+        gr_out("{\"documents\": %lld, \"bytes\": %lld, \"tokens\": %lld}\n", (long long)d->count, (long long)d->bytes,
+               (long long)d->tokens);
+    else
+        gr_out("documents  %s\nbytes      %s\ntokens     %s\n", gr_human_integer(d->count).s,
+               gr_human_integer(d->bytes).s, gr_human_integer(d->tokens).s);
+}
+
+static gr_status encode_data(const gr_args *args, const gr_line_format *f)
+{
+    const options *o = args->options;
+    documents d = {.args = args, .format = f};
+    gr_status s = gr_read_texts(o->data.items, (int)o->data.count, take_document, &d);
+    if (s == GR_OK)
+        s = encode_documents(&d);
+    if (s == GR_OK && o->count)
+        print_count(&d);
+    gr_bytes_free(&d.text);
+    gr_bytes_free(&d.out);
+    gr_free(d.ends);
+    return s;
+}
+
+/* ---- the verb ----------------------------------------------------------------------------------------------- */
 
 static gr_status answer(gr_args *args, const gr_line_format *f, gr_tokenizer *t)
 {
@@ -100,7 +142,7 @@ static gr_status answer(gr_args *args, const gr_line_format *f, gr_tokenizer *t)
     gr_bytes out = {0};
     gr_status status;
     if (o->data.count > 0)
-        status = encode_data(args, f, &out);
+        status = encode_data(args, f);
     else if (o->decode.rows > 0)
         status = decode_rows(args, f, t, &out);
     else if (args->count > 1)

@@ -61,16 +61,6 @@ static bool on_progress(void *user, const gr_tokenizer_progress *p)
     return !gr_interrupted(NULL);
 }
 
-static gr_status read_texts(const gr_args *args, gr_tokenizer_trainer *trainer, const screen *s)
-{
-    gr_status status = GR_OK;
-    for (size_t i = 0; i < args->count && status == GR_OK; i++)
-        status = gr_tokenizer_trainer_feed_file(trainer, args->positional[i]);
-    if (status == GR_OK && s->last.bytes == 0)
-        status = gr_fail(GR_ERR_FILE, "%s: there is no text in it\nGive files that hold some.", args->positional[0]);
-    return status;
-}
-
 static gr_status write_result(const gr_args *args, const gr_tokenizer *tokenizer, const screen *s)
 {
     const options *o = args->options;
@@ -130,7 +120,7 @@ static gr_status run(gr_args *args)
     gr_interrupt_watch();
     gr_broken_pipe_watch();
     gr_progress_start("reading", 0, 0);
-    status = read_texts(args, trainer, &s);
+    status = gr_tokenizer_trainer_feed_files(trainer, args->positional, (int)args->count);
     gr_tokenizer *tokenizer = status == GR_OK ? gr_tokenizer_trainer_finish(trainer) : NULL;
     gr_progress_end();
     gr_tokenizer_trainer_free(trainer);

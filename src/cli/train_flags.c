@@ -100,11 +100,12 @@ static bool is_apart(const gr_train_flags *f)
     return f->documents == 1;
 }
 
-/* The text is needed before the tokenizer when that is made of it, and for a stream. */
-static bool needs_text(const gr_train_flags *f)
+/* The data is read before the model is opened where the tokenizer is made of it; and in a run that goes on, so that a
+ * failure can be told from data that has changed. */
+static bool is_read_first(const gr_train_flags *f)
 {
-    bool made_of_text = f->tokenizer && (strcmp(f->tokenizer, "char") == 0 || strncmp(f->tokenizer, "bpe:", 4) == 0);
-    return !is_apart(f) || made_of_text;
+    bool is_made_of_data = f->tokenizer && (strcmp(f->tokenizer, "char") == 0 || strncmp(f->tokenizer, "bpe:", 4) == 0);
+    return is_made_of_data || (f->resume && !is_apart(f));
 }
 
 /* ---- tokenizer and model ------------------------------------------------------------------------------------ */
@@ -142,9 +143,7 @@ static gr_status open_given_tokenizer(gr_args *args, gr_train_job *job)
     if (is_bpe)
         return learn_tokenizer(args, kind, job);
     if (strcmp(kind, "char") == 0) {
-        size_t size;
-        const char *text = gr_corpus_text(job->corpus, &size);
-        job->on.tokenizer = gr_tokenizer_char(text, size, gr_corpus_documents(job->corpus) > 1 || is_apart(f));
+        job->on.tokenizer = gr_corpus_characters(job->corpus, gr_corpus_documents(job->corpus) > 1 || is_apart(f));
     } else if (strcmp(kind, "byte") == 0) {
         job->on.tokenizer = gr_tokenizer_byte();
     } else {
@@ -334,12 +333,17 @@ static gr_status open_model(gr_args *args, bool initialize, gr_train_job *job)
 
 /* ---- data and options --------------------------------------------------------------------------------------- */
 
-static gr_data *read_documents(const char *const *data, size_t n, const gr_train_job *job, int threads)
+/* Of paths; DATA that has been read already is read from its corpus. */
+static gr_data *read_data(const gr_args *args, const gr_train_job *job, const gr_corpus *corpus,
+                          const char *const *paths, int n)
 {
+    int threads = (int)args->common.threads;
     int64_t eos = gr_model_describe(job->on.model)->eos;
-    if (job->corpus)
-        return gr_data_documents_of(job->corpus, job->on.tokenizer, eos, threads);
-    return gr_data_load_documents(data, (int)n, job->on.tokenizer, eos, threads);
+    if (is_apart(args->options))
+        return corpus ? gr_data_documents_of(corpus, job->on.tokenizer, eos, threads)
+                      : gr_data_load_documents(paths, n, job->on.tokenizer, eos, threads);
+    return corpus ? gr_data_from_corpus(corpus, job->on.tokenizer, threads)
+                  : gr_data_load(paths, n, job->on.tokenizer, threads);
 }
 
 /* The last part of the data, to evaluate on. */
@@ -352,25 +356,14 @@ static gr_status split(gr_args *args, gr_train_job *job)
 static gr_status open_data(gr_args *args, const char **data, size_t n_data, gr_train_job *job)
 {
     const gr_train_flags *f = args->options;
-    int threads = (int)args->common.threads;
-    bool apart = is_apart(f);
-    if (apart)
-        job->data = read_documents(data, n_data, job, threads);
-    else
-        job->data = gr_data_from_corpus(job->corpus, job->on.tokenizer, threads);
+    job->data = read_data(args, job, job->corpus, data, (int)n_data);
     if (!job->data)
         return gr_error_status();
     if (f->eval_fraction > 0)
         return split(args, job);
     if (!f->eval_data)
         return GR_OK;
-    if (apart) {
-        int64_t eos = gr_model_describe(job->on.model)->eos;
-        job->eval = gr_data_load_documents(&f->eval_data, 1, job->on.tokenizer, eos, threads);
-    } else {
-        job->eval_corpus = gr_corpus_load(&f->eval_data, 1);
-        job->eval = job->eval_corpus ? gr_data_from_corpus(job->eval_corpus, job->on.tokenizer, threads) : NULL;
-    }
+    job->eval = read_data(args, job, NULL, &f->eval_data, 1);
     return job->eval ? GR_OK : gr_error_status();
 }
 
@@ -447,7 +440,7 @@ gr_status gr_train_job_open(gr_args *args, const char **data, size_t n_data, boo
     }
     if (n_data == 0 && (initialize || gr_args_given(args, "epochs")))
         return gr_args_fail(args, "DATA is missing\nGive text files, .jsonl files or directories of them.");
-    bool text = n_data && needs_text(f);
+    bool text = n_data && is_read_first(f);
     job->corpus = text ? gr_corpus_load(data, (int)n_data) : NULL;
     gr_status s = job->corpus || !text ? GR_OK : gr_error_status();
     if (s == GR_OK)
@@ -471,7 +464,6 @@ void gr_train_job_close(gr_train_job *job)
     gr_data_free(job->eval);
     gr_data_free(job->data);
     gr_corpus_free(job->corpus);
-    gr_corpus_free(job->eval_corpus);
     gr_run_record_free(job->record);
     gr_free(job->vocabulary);
     gr_close_opened(&job->on);

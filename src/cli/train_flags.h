@@ -43,8 +43,8 @@ const gr_train_kind *gr_kind_of(const gr_args *args);
 
 /* What a training command works on. */
 typedef struct gr_train_job {
-    gr_opened on;                    /* device, model, tokenizer */
-    gr_corpus *corpus, *eval_corpus; /* corpus: as long as it is needed, or after a failure */
+    gr_opened on;      /* device, model, tokenizer */
+    gr_corpus *corpus; /* as long as it is needed, or after a failure */
     gr_data *data, *eval;
     const gr_run_record *record; /* of the run that is gone on with; NULL: a new one */
     char *vocabulary;            /* of gr_train_flags.vocabulary */

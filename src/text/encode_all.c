@@ -50,6 +50,28 @@ static const char *cut_from(const char *p, const char *end)
     return end;
 }
 
+/* Whether it may be cut before any character: then only added tokens could reach over it, and control tokens are none
+ * without flags. */
+static bool may_cut_anywhere(const gr_tokenizer *t)
+{
+    bool alone = t->model->each_alone && gr_pretokenizer_is_empty(t->pretokenizer) &&
+                 gr_normalizer_is_empty(t->normalizer) && t->bare.n == 1;
+    for (size_t id = 0; id < t->added.rows; id++)
+        alone = alone && (!t->added.token[id].present || t->added.token[id].special);
+    return alone;
+}
+
+size_t gr_tokenizer_cut(const gr_tokenizer *t, const char *text, size_t size)
+{
+    bool anywhere = may_cut_anywhere(t);
+    if (!anywhere && !may_cut(t, 0))
+        return 0;
+    for (const char *p = text + size; --p > text;)
+        if (anywhere ? (*p & 0xC0) != 0x80 : *p == ' ' && p[-1] > ' ' && p[-1] < 0x7F)
+            return (size_t)(p - text);
+    return 0;
+}
+
 static gr_status add_part(job *j, part p)
 {
     gr_status s = gr_grow(&j->part, &j->cap, j->parts + 1, sizeof *j->part);

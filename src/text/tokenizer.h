@@ -56,6 +56,9 @@ void gr_tokenizer_guess_ends(gr_tokenizer *t);
 /* encode.c: appends to scratch->ids. */
 gr_status gr_tokenizer_run(const gr_tokenizer *t, gr_tokenizer_scratch *s, const char *text, size_t size,
                            unsigned flags);
+/* encode_all.c: where the beginning of a text can be cut off and encoded alone, without flags: the ids of both parts are
+ * those of the whole. The last such place, 0 where there is none. size > 0 */
+size_t gr_tokenizer_cut(const gr_tokenizer *t, const char *text, size_t size);
 /* tokenizer.c: decodes into out, which is emptied first. Ids without a token are left out: models have more rows than
  * tokens. */
 gr_status gr_tokenizer_show(const gr_tokenizer *t, gr_tokenizer_scratch *s, const int32_t *ids, size_t n,

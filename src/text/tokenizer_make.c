@@ -4,6 +4,8 @@
 #include "text/unicode/byte_level.h"
 #include "text/tokenizer.h"
 #include "base/error.h"
+#include "base/utf8.h"
+#include "data/corpus.h"
 
 static const char *const head = "{\n  \"version\": \"1.0\",\n  \"truncation\": null,\n  \"padding\": null,\n";
 
@@ -72,53 +74,53 @@ gr_tokenizer *gr_tokenizer_byte(void)
     return from_text(&json, s);
 }
 
-/* The distinct characters of a text, sorted: one bit a code point. */
-static uint32_t *distinct(const char *text, size_t size, size_t *n)
+/* The distinct characters of texts: one bit a code point. */
+typedef struct characters {
+    uint64_t *seen;
+    int64_t before; /* bytes of the texts so far */
+} characters;
+
+enum { CODE_POINTS = 0x110000 };
+
+static gr_status see(characters *all, const char *text, size_t size)
 {
-    uint64_t *seen = gr_alloc_zero(0x110000 / 64, sizeof *seen);
-    uint32_t *found = NULL;
-    size_t cap = 0;
-    *n = 0;
-    for (const char *p = text, *end = text + size; seen && p < end;) {
+    for (const char *p = text, *end = text + size; p < end;) {
         int bytes;
         uint32_t c = gr_utf8_read(p, end, &bytes);
-        if (c >= GR_INVALID_BYTE) {
-            gr_fail(GR_ERR_ARGUMENT,
-                    "char tokenizer: the text is not UTF-8 (byte 0x%02X at offset %zu)\nuse the byte tokenizer",
-                    (unsigned)(c - GR_INVALID_BYTE), (size_t)(p - text));
-            gr_free(seen);
-            return NULL;
-        }
-        seen[c / 64] |= (uint64_t)1 << c % 64;
+        if (c >= GR_INVALID_BYTE)
+            return gr_fail(GR_ERR_ARGUMENT,
+                           "char tokenizer: the text is not UTF-8 (byte 0x%02X at offset %lld)\nuse the byte tokenizer",
+                           (unsigned)(c - GR_INVALID_BYTE), (long long)(all->before + (p - text)));
+        all->seen[c / 64] |= (uint64_t)1 << c % 64;
         p += bytes;
     }
-    for (uint32_t c = 0; seen && c < 0x110000; c++)
-        if (seen[c / 64] >> c % 64 & 1) {
-            if (gr_grow(&found, &cap, *n + 1, sizeof *found) != GR_OK)
-                break;
-            found[(*n)++] = c;
+    all->before += (int64_t)size;
+    return GR_OK;
+}
+
+/* In order. */
+static gr_status list_seen(const characters *all, uint32_t **found, size_t *n)
+{
+    size_t cap = 0;
+    for (uint32_t c = 0; c < CODE_POINTS; c++)
+        if (all->seen[c / 64] >> c % 64 & 1) {
+            if (gr_grow(found, &cap, *n + 1, sizeof **found) != GR_OK)
+                return GR_ERR_MEMORY;
+            (*found)[(*n)++] = c;
         }
-    gr_free(seen);
-    if (!*n && gr_error_status() == GR_OK)
-        gr_fail(GR_ERR_ARGUMENT, "char tokenizer: the text is empty");
-    return found;
+    return *n ? GR_OK : gr_fail(GR_ERR_ARGUMENT, "char tokenizer: the text is empty");
 }
 
 /* The unknown token is named but not in the vocabulary: by that, Hugging Face's code too refuses characters that the
  * vocabulary does not have, instead of dropping them. */
-gr_tokenizer *gr_tokenizer_char(const char *text, size_t size, bool end_of_text)
+static gr_tokenizer *of_characters(const characters *all, bool end_of_text)
 {
-    if (size && gr_lacks(text, "gr_tokenizer_char: text"))
-        return NULL;
     gr_bytes json = {0};
-    size_t n;
-    gr_error_clear();
-    uint32_t *c = distinct(text, size, &n);
-    if (!c || gr_error_status() != GR_OK) {
-        gr_free(c);
-        return NULL;
-    }
-    gr_status s = gr_bytes_add_string(&json, head);
+    uint32_t *c = NULL;
+    size_t n = 0;
+    gr_status s = list_seen(all, &c, &n);
+    if (s == GR_OK)
+        s = gr_bytes_add_string(&json, head);
     if (s == GR_OK)
         s = add_end_of_text(&json, n, end_of_text);
     if (s == GR_OK)
@@ -128,4 +130,35 @@ gr_tokenizer *gr_tokenizer_char(const char *text, size_t size, bool end_of_text)
         s = add_model(&json, c, n, "\"<unk>\"");
     gr_free(c);
     return from_text(&json, s);
+}
+
+gr_tokenizer *gr_tokenizer_char(const char *text, size_t size, bool end_of_text)
+{
+    if (size && gr_lacks(text, "gr_tokenizer_char: text"))
+        return NULL;
+    characters all = {.seen = gr_alloc_zero(CODE_POINTS / 64, sizeof *all.seen)};
+    gr_status s = all.seen ? see(&all, text, size) : GR_ERR_MEMORY;
+    gr_tokenizer *t = s == GR_OK ? of_characters(&all, end_of_text) : NULL;
+    gr_free(all.seen);
+    return t;
+}
+
+static gr_status take(void *user, gr_document_text *d)
+{
+    d->used = d->size;
+    return see(user, d->text, d->size);
+}
+
+gr_tokenizer *gr_corpus_characters(const gr_corpus *corpus, bool end_of_text)
+{
+    if (gr_lacks(corpus, "gr_corpus_characters: corpus"))
+        return NULL;
+    characters all = {.seen = gr_alloc_zero(CODE_POINTS / 64, sizeof *all.seen)};
+    gr_reader r = {.take = take, .user = &all};
+    gr_status s = all.seen ? gr_corpus_read(corpus, &r) : GR_ERR_MEMORY;
+    gr_tokenizer *t = s == GR_OK ? of_characters(&all, end_of_text) : NULL;
+    gr_files_free(r.files, r.n_files);
+    gr_inputs_free(&r.inputs);
+    gr_free(all.seen);
+    return t;
 }

@@ -3,15 +3,40 @@
 
 #include "base/mem.h"
 
+static void free_what_it_has(gr_data *d)
+{
+    gr_free(d->ids);
+    gr_free(d->documents);
+    gr_files_free(d->files, d->n_files);
+    gr_inputs_free(&d->inputs);
+}
+
 void gr_data_free(gr_data *d)
 {
-    if (d && !d->whole) {
-        gr_free(d->ids);
-        gr_free(d->documents);
-        gr_files_free(d->files, d->n_files);
-        gr_inputs_free(&d->inputs);
-    }
+    if (d && !d->whole)
+        free_what_it_has(d);
     gr_free(d);
+}
+
+gr_data *gr_data_close(gr_data *d, gr_ids *ids, gr_reader *r, gr_status s)
+{
+    gr_data none = {0}, *to = d ? d : &none;
+    to->ids = ids->data;
+    to->n = (int64_t)ids->size;
+    to->bytes = r->bytes;
+    to->files = r->files;
+    to->n_files = r->n_files;
+    to->inputs = r->inputs;
+    if (s == GR_OK)
+        return d;
+    free_what_it_has(to);
+    gr_free(d);
+    return NULL;
+}
+
+int64_t gr_data_bytes(const gr_data *d)
+{
+    return gr_lacks(d, "gr_data_bytes: data") ? -1 : d->bytes;
 }
 
 int64_t gr_data_count(const gr_data *d)

@@ -1,91 +1,10 @@
-/* Training data, from files to rows: documents are read one by one (corpus.c, jsonl.c), become token ids (stream.c: of one
- * stream, documents.c: of documents kept apart), and these rows of `context` tokens and their successors (rows.c, pack.c). */
+/* Training data, from files to rows: documents that are read (data/reader.h) become token ids (stream.c: of one stream,
+ * documents.c: of documents kept apart), and these rows of `context` tokens and their successors (rows.c, pack.c). */
 #ifndef GR_TRAIN_DATA_H
 #define GR_TRAIN_DATA_H
 
-#include "base/error.h"
-
-/* ---- what was read ---- */
-
-typedef struct gr_input_file {
-    char *name;
-    int64_t bytes;
-    uint64_t checksum;
-    bool is_jsonl; /* records, by its name or its beginning */
-} gr_input_file;
-typedef struct gr_inputs {
-    gr_input_file *list; /* [n] in the order of reading */
-    size_t n, cap;
-} gr_inputs;
-gr_status gr_inputs_add(gr_inputs *l, const char *name, const void *data, size_t size, bool is_jsonl);
-gr_status gr_inputs_copy(gr_inputs *to, const gr_inputs *from); /* free in any case */
-void gr_inputs_free(gr_inputs *l);
-/* Of all of them, names left out; *bytes is their sum. */
-uint64_t gr_inputs_digest(const gr_inputs *l, int64_t *bytes);
-
-/* ---- reading ---- */
-
-/* A document as it was read. */
-typedef struct gr_document_text {
-    const char *text;
-    size_t size;
-    size_t prompt; /* bytes at its beginning that are given, not learned; 0: none */
-    size_t file;   /* index in gr_reader.files */
-    int64_t line;  /* of a .jsonl file; -n: record n of an array; 0: the document is the whole file */
-} gr_document_text;
-
-/* What was left out, or is odd, and where first. */
-typedef struct gr_left_out {
-    int64_t count;
-    size_t file;
-    int64_t line;
-    size_t at; /* byte of the file, where that matters */
-} gr_left_out;
-
-enum { GR_MOST_KEYS = 4 };
-
-/* Give it take and user, zero the rest. */
-typedef struct gr_reader {
-    gr_status (*take)(void *user, const gr_document_text *d); /* d is the reader's, for the time of the call */
-    void *user;
-    char **files; /* [n_files] the names of the files read so far; the owner's to free with gr_files_free */
-    size_t n_files, files_cap;
-    gr_inputs inputs;         /* what they held; the owner's to free */
-    int64_t documents, bytes; /* given to take */
-    gr_left_out empty_text, empty_completion;
-    gr_left_out not_utf8, with_nul, with_mark, like_json,
-        table;                   /* files that are read as text, and may not be meant so */
-    char keys[GR_MOST_KEYS][32]; /* of .jsonl objects, that mean nothing here; "": none */
-    char *pair;                  /* a prompt and its completion, one behind the other */
-    size_t pair_cap;
-} gr_reader;
-
-/* Reads all documents of files, directories and "-", in order, and remarks on what it left out. None at all is an error. */
-gr_status gr_read_documents(gr_reader *r, const char *const *paths, int n);
-void gr_files_free(char **files, size_t n);
-/* jsonl.c: the documents of a text with an object a line; `file` is the newest of r->files. */
-gr_status gr_read_jsonl(gr_reader *r, const char *text, size_t size);
-/* The same for an array of such objects. */
-gr_status gr_read_json_array(gr_reader *r, const char *text, size_t size);
-/* Is it a file that is read as one text, by its name and by what it holds? */
-bool gr_is_text_file(const char *path);
-/* The name of the file that is read next. */
-gr_status gr_reader_begin(gr_reader *r, const char *name);
-/* Gives r->take a document; an empty one is counted instead. */
-gr_status gr_reader_take(gr_reader *r, const gr_document_text *d);
-enum { GR_PLACE_SIZE = 4096 + 64 }; /* the longest path, and where in it */
-/* "book.txt", "chats.jsonl: line 7" or "chats.json: record 7". Returns buffer. */
-const char *gr_place(char *const *files, size_t file, int64_t line, char *buffer, size_t cap);
-
-struct gr_corpus {
-    char *text; /* [size] of all documents */
-    size_t size, capacity;
-    gr_document_text *documents; /* [n]; their text is NULL, it follows that of the one before */
-    size_t n, documents_cap;
-    char **files; /* [n_files] */
-    size_t n_files;
-    gr_inputs inputs;
-};
+#include "base/buffer.h"
+#include "data/corpus.h"
 
 /* ---- ids ---- */
 
@@ -108,6 +27,20 @@ struct gr_data {
     gr_inputs inputs;     /* none: of ids */
     const gr_data *whole; /* of a part: whose all these are */
 };
+
+/* What gr_data_load and gr_data_load_documents do. */
+typedef struct gr_data_source {
+    const char *const *paths; /* [n] */
+    int n;
+    const gr_corpus *corpus; /* NULL, or what is read in place of paths */
+    gr_tokenizer *tokenizer;
+    int64_t eos; /* of documents, where the tokenizer has none */
+    int threads;
+} gr_data_source;
+gr_data *gr_data_read_stream(const gr_data_source *from);
+gr_data *gr_data_read_documents(const gr_data_source *from);
+/* data.c: hands over what a reader and its documents came to; where s is an error, frees it and is NULL. d may be NULL. */
+gr_data *gr_data_close(gr_data *d, gr_ids *ids, gr_reader *r, gr_status s);
 
 /* ---- rows ---- */
 

@@ -358,5 +358,8 @@ gr_status gr_bpe_add_merge(gr_token_model *model, const char *left, size_t left_
 
 gr_status gr_bpe_finish(gr_token_model *model)
 {
-    return gr_bpe_prepare_cuts((gr_bpe *)model);
+    gr_bpe *b = (gr_bpe *)model;
+    const gr_bpe_options *o = &b->options;
+    model->each_alone = !b->merges && !o->prefix && !o->suffix && !o->fuse_unk && !o->ignore_merges;
+    return gr_bpe_prepare_cuts(b);
 }

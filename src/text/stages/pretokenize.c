@@ -495,13 +495,26 @@ bool gr_pretokenizer_asks_zero(const gr_pretokenizer *p)
     return asks;
 }
 
-/* Steps that change and cut nothing (ByteLevel without regex and prefix) do not count. */
+/* ByteLevel without regex and prefix changes and cuts nothing. */
+static bool is_idle(const step *s)
+{
+    return s->kind->run == run_byte_level && !s->prefix_space && !s->scan;
+}
+
+bool gr_pretokenizer_is_empty(const gr_pretokenizer *p)
+{
+    size_t i = 0;
+    while (i < p->n && is_idle(&p->step[i]))
+        i++;
+    return i == p->n;
+}
+
 gr_scan_fn gr_pretokenizer_scanner(const gr_pretokenizer *p)
 {
     gr_scan_fn scan = NULL;
     for (size_t i = 0; i < p->n; i++) {
         const step *s = &p->step[i];
-        if (s->kind->run == run_byte_level && !s->prefix_space && !s->scan)
+        if (is_idle(s))
             continue;
         bool plain = s->scan && !s->prefix_space && s->how == ISOLATED;
         if (scan || !plain)

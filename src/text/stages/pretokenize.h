@@ -29,6 +29,7 @@ void gr_pretokenizer_free(gr_pretokenizer *p);
 /* The scanner that does all of its work, or NULL: then run. */
 gr_scan_fn gr_pretokenizer_scanner(const gr_pretokenizer *p);
 /* Whether anything depends on the pieces' `zero`. */
+bool gr_pretokenizer_is_empty(const gr_pretokenizer *p); /* it changes and cuts nothing */
 bool gr_pretokenizer_asks_zero(const gr_pretokenizer *p);
 /* Cuts the pieces of *io, with *spare as the other side of each step. */
 gr_status gr_pretokenizer_run(const gr_pretokenizer *p, gr_pieces *io, gr_pieces *spare);

@@ -20,6 +20,8 @@ struct gr_token_model {
     gr_status (*encode)(const gr_token_model *self, gr_token_scratch *s, const char *piece, size_t size, gr_ids *out);
     void (*free)(gr_token_model *self);
     gr_vocab vocab;
+    bool
+        each_alone; /* the characters of a piece (its bytes, where these are the vocabulary) know nothing of each other */
 };
 
 /* A piece by way of the words seen before; `cut` is what the model does with one that is new. The scratch has a cache. */

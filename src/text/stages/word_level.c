@@ -33,7 +33,7 @@ gr_token_model *gr_word_level_new(gr_vocab *vocab, int32_t unk)
         gr_vocab_free(vocab);
         return NULL;
     }
-    w->base = (gr_token_model){encode, word_level_free, *vocab};
+    w->base = (gr_token_model){.encode = encode, .free = word_level_free, .vocab = *vocab};
     *vocab = (gr_vocab){0};
     w->unk = unk;
     return &w->base;

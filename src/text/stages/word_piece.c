@@ -89,7 +89,7 @@ gr_token_model *gr_word_piece_new(gr_vocab *vocab, int32_t unk, const char *pref
         gr_vocab_free(vocab);
         return NULL;
     }
-    w->base = (gr_token_model){encode, word_piece_free, *vocab};
+    w->base = (gr_token_model){.encode = encode, .free = word_piece_free, .vocab = *vocab};
     *vocab = (gr_vocab){0};
     w->unk = unk;
     w->longest = longest;

@@ -1,16 +1,17 @@
 /* What was read, known by its bytes. */
-#include "train/data.h"
+#include "data/inputs.h"
 
 #include "base/checksum.h"
 #include "base/mem.h"
 
-gr_status gr_inputs_add(gr_inputs *l, const char *name, const void *data, size_t size, bool is_jsonl)
+gr_status gr_inputs_add(gr_inputs *l, const gr_input_file *file)
 {
     gr_status s = gr_grow(&l->list, &l->cap, l->n + 1, sizeof *l->list);
-    char *copy = s == GR_OK ? gr_strdup(name) : NULL;
+    char *copy = s == GR_OK ? gr_strdup(file->name) : NULL;
     if (!copy)
         return GR_ERR_MEMORY;
-    l->list[l->n++] = (gr_input_file){copy, (int64_t)size, gr_checksum(data, size), is_jsonl};
+    l->list[l->n] = *file;
+    l->list[l->n++].name = copy;
     return GR_OK;
 }
 
