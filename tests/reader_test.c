@@ -18,7 +18,8 @@ static gr_data *read_by(size_t block, const char *path, gr_tokenizer *t, bool ap
 {
     gr_reader_block(block);
     *said = '\0';
-    gr_data *d = apart ? gr_data_load_documents(&path, 1, t, -1, 2) : gr_data_load(&path, 1, t, 2);
+    int threads = block && block < 64 ? 1 : 2; /* they are started for each part */
+    gr_data *d = apart ? gr_data_load_documents(&path, 1, t, -1, threads) : gr_data_load(&path, 1, t, threads);
     gr_reader_block(0);
     return d;
 }
