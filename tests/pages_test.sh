@@ -6,4 +6,5 @@ follow_open
 follow docs/add-a-dtype.md
 follow docs/add-an-op.md
 follow docs/add-a-model.md
+follow docs/add-a-backend.md
 follow_run

@@ -5,7 +5,7 @@
 #     <!-- end of PATH -->           it goes to the end of that file
 #     <!-- in PATH after TEXT -->    its lines go behind the first line that has TEXT
 #     <!-- in PATH behind TEXT -->   its one line goes right behind TEXT
-#     <!-- run -->                   commands; `make` builds the tests that they name, nothing else
+#     <!-- run -->                   commands; `make` builds the programs that they name, nothing else
 #
 # `follow_open` makes the copy, `follow PAGE` changes it and keeps the page's commands for `follow_run`, which builds once for
 # all pages and runs them.
@@ -83,12 +83,13 @@ follow() {
 # Unoptimized: it is built for a few seconds of tests.
 follow_run() {
     cd tree || exit 1
-    targets=$(grep -o 'build/tests/[a-z_]*' ../commands | sort -u | sed 's|.*/||')
+    targets=$(grep -ow 'build/tests/[a-z_]*\|build/gradus' ../commands | sort -u | sed 's|.*/||; s|^gradus$|gradus_cli|')
     "$GRADUS_CMAKE" -S . -B build -DCMAKE_BUILD_TYPE=Debug -DCMAKE_C_FLAGS_DEBUG=-O0 \
         -DCMAKE_C_COMPILER="$GRADUS_COMPILER" >../log 2>&1 || { cat ../log; follow_stop "cmake"; }
     # Unquoted on purpose: words.
     "$GRADUS_CMAKE" --build build -j2 --target $targets >../log 2>&1 || { tail -40 ../log; follow_stop "the build"; }
     grep -v '^make$' ../commands >../run.sh
-    sh -e ../run.sh >../log 2>&1 || { tail -40 ../log; follow_stop "what the pages run"; }
+    # The copy's build, not the one whose test this is.
+    (unset GRADUS_BUILD GRADUS_BIN; sh -e ../run.sh) >../log 2>&1 || { tail -40 ../log; follow_stop "what the pages run"; }
     tail -3 ../log
 }
