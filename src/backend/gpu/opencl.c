@@ -172,7 +172,7 @@ static gr_status describe(device *d)
                 ask(d->id, CL_DEVICE_MAX_WORK_GROUP_SIZE, &group, sizeof group);
     if (!told)
         return gr_fail(GR_ERR_UNSUPPORTED, "OpenCL: a device does not say what it is\nsee whether `clinfo` works");
-    snprintf(d->info.name, sizeof d->info.name, "%s", name);
+    snprintf(d->info.name, sizeof d->info.name, "%.*s", (int)sizeof d->info.name - 1, name);
     snprintf(d->info.version, sizeof d->info.version, "%.120s, %.120s", version, driver);
     d->info.memory = (size_t)memory;
     d->info.largest = (size_t)largest;

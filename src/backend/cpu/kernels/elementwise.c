@@ -1,5 +1,6 @@
 /* Element-wise loops over f32 tiles that lie in the first-level cache. Plain formulas that the compiler vectorises; y may
- * be one of the inputs, element by element, which is what VECTOR_LOOP promises. */
+ * be one of the inputs, element by element, which is what VECTOR_LOOP promises. A loop within one is UNROLLED, or clang
+ * has none of it below -O2. */
 #include "backend/cpu/elementwise_kernels.h"
 
 #include "backend/cpu/kernels/isa_suffix.h"
@@ -9,8 +10,10 @@
 
 #if defined(__clang__)
 #define VECTOR_LOOP _Pragma("clang loop vectorize(assume_safety)")
+#define UNROLLED _Pragma("clang loop unroll(full)")
 #else
 #define VECTOR_LOOP _Pragma("GCC ivdep")
+#define UNROLLED
 #endif
 
 static void splat(float *y, float value, int64_t n)
@@ -216,6 +219,7 @@ static void philox_run(uint32_t *words, uint64_t seed, uint64_t stream, uint64_t
         uint64_t i = index + (uint64_t)j;
         uint32_t c0 = (uint32_t)i, c1 = (uint32_t)(i >> 32), c2 = (uint32_t)stream, c3 = (uint32_t)(stream >> 32);
         uint32_t k0 = (uint32_t)seed, k1 = (uint32_t)(seed >> 32);
+        UNROLLED
         for (int round = 0; round < 10; round++) {
             uint64_t p0 = (uint64_t)0xD2511F53u * c0, p1 = (uint64_t)0xCD9E8D57u * c2;
             c0 = (uint32_t)(p1 >> 32) ^ c1 ^ k0;
