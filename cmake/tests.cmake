@@ -41,7 +41,11 @@ function(describe_test name source)
         string(REGEX REPLACE ".*labels: *([a-z ]+[a-z]).*" "\\1" labels "${label_line}")
         string(REPLACE " " ";" labels "${labels}")
     endif()
-    set_tests_properties(${name} PROPERTIES LABELS "${labels}" ENVIRONMENT "${test_environment}" TIMEOUT 900
+    set(limit 900)
+    if("slow" IN_LIST labels)
+        set(limit 2700) # on a busy machine
+    endif()
+    set_tests_properties(${name} PROPERTIES LABELS "${labels}" ENVIRONMENT "${test_environment}" TIMEOUT ${limit}
                          SKIP_RETURN_CODE 77 WORKING_DIRECTORY "${PROJECT_BINARY_DIR}/tests")
 endfunction()
 file(MAKE_DIRECTORY "${PROJECT_BINARY_DIR}/tests/cache/pocl") # compiled GPU kernels: the build's own

@@ -10,9 +10,6 @@
 
 enum { WINDOW = 20, RING = 256 /* 20 + 128 - 1, in whole blocks */, LONG = 1400 };
 
-static const char *const devices[] = {"ref", "cpu", "far"};
-enum { N_DEVICES = sizeof devices / sizeof devices[0] };
-
 /* Every layer with a window; the second of two; none. */
 static const char *const kinds[] = {
     "\"model_type\": \"mistral\", \"sliding_window\": 20",
@@ -96,8 +93,8 @@ static void check_rings(int kind, const char *name)
 TEST(rings)
 {
     for (int kind = 0; kind < N_KINDS; kind++)
-        for (int d = 0; d < N_DEVICES; d++)
-            check_rings(kind, devices[d]);
+        for (int d = 0; test_device(d); d++)
+            check_rings(kind, test_device(d));
 }
 
 TEST(rings_are_small)
@@ -164,8 +161,8 @@ static void check_batch(int kind, const char *name)
 TEST(side_by_side)
 {
     for (int kind = 0; kind < N_KINDS; kind++)
-        for (int d = 0; d < N_DEVICES; d++)
-            check_batch(kind, devices[d]);
+        for (int d = 0; test_device(d); d++)
+            check_batch(kind, test_device(d));
 }
 
 /* What one sequence has read, given to another. */
@@ -175,9 +172,9 @@ TEST(forks)
     float logits[2 * TINY_VOCAB];
     long_ids(tokens, LONG);
     for (int kind = 0; kind < N_KINDS; kind++)
-        for (int d = 0; d < N_DEVICES; d++) {
-            NOTE("model %d on %s", kind, devices[d]);
-            gr_device *device = gr_device_open(devices[d], 0);
+        for (int d = 0; test_device(d); d++) {
+            NOTE("model %d on %s", kind, test_device(d));
+            gr_device *device = gr_device_open(test_device(d), 0);
             gr_model *m = model_of(kind, device);
             gr_generator *g = gr_generator_new(m, 2, 0);
             CHECK_MADE(g);
@@ -271,9 +268,9 @@ static void check_narrow(gr_dtype dtype, double off, gr_device *device)
 
 TEST(narrow_keys_and_values)
 {
-    for (int d = 0; d < N_DEVICES; d++) {
-        NOTE("%s", devices[d]);
-        gr_device *device = gr_device_open(devices[d], 0);
+    for (int d = 0; test_device(d); d++) {
+        NOTE("%s", test_device(d));
+        gr_device *device = gr_device_open(test_device(d), 0);
         check_narrow(GR_F16, 0.005, device);
         check_narrow(GR_BF16, 0.04, device);
         gr_model *m = model_of(2, device);

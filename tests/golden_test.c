@@ -6,8 +6,7 @@
 #include "format/safetensors.h"
 #include "program/run.h"
 
-static const char *const devices[] = {"ref", "cpu", "far"};
-enum { N_DEVICES = 3, MAX_PARAMS = 128 };
+enum { MAX_PARAMS = 128 };
 
 /* ---- a model and what is expected of it ----------------------------------------------------------------------- */
 
@@ -255,25 +254,25 @@ static void check_model(const char *path)
     char dir[1024];
     snprintf(dir, sizeof dir, "%s", path);
     const char *name = strrchr(dir, '/') + 1;
-    for (int d = 0; d < N_DEVICES; d++) {
+    for (int d = 0; test_device(d); d++) {
         golden g;
-        NOTE("%s on %s", name, devices[d]);
-        open_golden(&g, dir, devices[d], true);
+        NOTE("%s on %s", name, test_device(d));
+        open_golden(&g, dir, test_device(d), true);
         CHECK_MADE(g.model);
         snprintf(checked + strlen(checked), sizeof checked - strlen(checked), " %s ",
                  d ? "" : gr_model_describe(g.model)->arch);
         check_logits_and_gradients(&g);
-        NOTE("%s on %s, greedy", name, devices[d]);
+        NOTE("%s on %s, greedy", name, test_device(d));
         check_greedy(&g);
-        NOTE("%s on %s, AdamW", name, devices[d]);
+        NOTE("%s on %s, AdamW", name, test_device(d));
         bool light = !gr_safetensors_find(g.expected, "losses"); /* a switch of a model that is checked elsewhere */
         if (!light)
             check_adamw(&g); /* the last: it changes the weights */
         close_golden(&g);
         if (light)
             continue;
-        NOTE("%s on %s, weights as they are", name, devices[d]);
-        open_golden(&g, dir, devices[d], false);
+        NOTE("%s on %s, weights as they are", name, test_device(d));
+        open_golden(&g, dir, test_device(d), false);
         check_logits_and_gradients(&g);
         check_greedy(&g);
         close_golden(&g);
@@ -367,15 +366,15 @@ TEST(chunked_prompts)
     tiny_ids(ids, N);
     for (int i = 0; i < N; i++)
         tokens[i] = ids[i];
-    for (int d = 0; d < 2 * N_DEVICES; d++) {
-        gr_device *device = gr_device_open(devices[d / 2], 0);
+    for (int d = 0; test_device(d / 2); d++) {
+        gr_device *device = gr_device_open(test_device(d / 2), 0);
         gr_model *m = long_model(d % 2 ? "llama" : "gpt2", device);
         gr_generator *gen = gr_generator_new(m, 1, 0);
         CHECK_MADE(gen);
         float whole[TINY_VOCAB], pieces[TINY_VOCAB];
         forward(m, tokens, N, whole);
         for (int64_t piece = 1; piece <= N; piece = piece == 1 ? 37 : piece == 37 ? N : N + 1) {
-            NOTE("%s, %d at a time", devices[d / 2], (int)piece);
+            NOTE("%s, %d at a time", test_device(d / 2), (int)piece);
             CHECK_OK(gr_generator_reset(gen));
             feed(gen, tokens, N, piece, pieces);
             check_near(pieces, whole, TINY_VOCAB, 1e-5);
@@ -390,9 +389,9 @@ TEST(chunked_prompts)
 /* Two sequences side by side, of different lengths, one of them waiting now and then, give what each gives alone. */
 TEST(batched_prompts)
 {
-    for (int d = 0; d < 2 * N_DEVICES; d++) {
-        NOTE("%s", devices[d / 2]);
-        gr_device *device = gr_device_open(devices[d / 2], 0);
+    for (int d = 0; test_device(d / 2); d++) {
+        NOTE("%s", test_device(d / 2));
+        gr_device *device = gr_device_open(test_device(d / 2), 0);
         gr_model *m = long_model(d % 2 ? "llama" : "gpt2", device);
         gr_generator *both = gr_generator_new(m, 2, 0), *one = gr_generator_new(m, 1, 0);
         CHECK_MADE(both);

@@ -140,18 +140,17 @@ static void check_gradients(golden *g)
 
 static void check_adapter_of(const char *name, bool trained)
 {
-    static const char *const devices[] = {"ref", "cpu", "far"};
-    for (int i = 0; i < 3; i++) {
+    for (int i = 0; test_device(i); i++) {
         golden g;
-        NOTE("%s on %s", name, devices[i]);
-        open_golden(&g, name, devices[i]);
+        NOTE("%s on %s", name, test_device(i));
+        open_golden(&g, name, test_device(i));
         CHECK_OK(gr_model_load_adapter(g.model, g.dir));
         if (trained)
             check_gradients(&g);
         else
             check_logits(&g, "logits");
         /* what is written is read again, to the last bit */
-        const char *copy = test_join(test_dir(), devices[i]);
+        const char *copy = test_join(test_dir(), test_device(i));
         CHECK_OK(gr_model_save_adapter(g.model, copy));
         float *before = logits_of(&g, NULL, NULL);
         gr_model_free(g.model);

@@ -308,7 +308,6 @@ TEST(ops_compute_what_pytorch_does)
 
 TEST(ops_compute_it_in_f32)
 {
-    static const char *const devices[] = {"ref", "cpu", "far"};
-    for (int i = 0; i < 3; i++)
-        check_cases(devices[i], GR_F32);
+    for (int i = 0; test_device(i); i++)
+        check_cases(test_device(i), GR_F32);
 }

@@ -201,6 +201,24 @@ __attribute__((unused)) static const char *test_file(const char *name, const cha
     return path;
 }
 
+/* ---- devices ---- */
+
+/* The devices to try everything on: test_device(0), .. until NULL. One that this machine lacks is named, and left out. */
+__attribute__((unused)) static const char *test_device(int i)
+{
+    static const char *const names[] = {"ref", "cpu", "far", "opencl"};
+    static int n;
+    if (n == 0) {
+        gr_device *d = gr_device_open("opencl", 1);
+        if (!d)
+            printf("skipped on opencl: %s\n", gr_error());
+        gr_error_clear();
+        gr_device_close(d);
+        n = d ? 4 : 3;
+    }
+    return i < n ? names[i] : NULL;
+}
+
 /* ---- sweeps: fail the n-th allocation, write, ... for every n ---- */
 
 /* Runs action(ctx) with the n-th step failing, for n = 1, 2, … until it gets through without reaching the n-th. Each

@@ -4,9 +4,6 @@
 #include "program/run.h"
 #include "train/data.h"
 
-static const char *const devices[] = {"ref", "cpu", "far"};
-enum { N_DEVICES = 3 };
-
 /* ---- helpers ---------------------------------------------------------------------------------------------------- */
 
 typedef struct setup {
@@ -107,16 +104,16 @@ TEST(threads_do_not_change_a_bit)
 /* Accumulating micro-batches is the larger batch, also when some have fewer targets than others. */
 TEST(accumulation_is_a_larger_batch)
 {
-    for (int d = 0; d < N_DEVICES; d++) {
+    for (int d = 0; test_device(d); d++) {
         double losses[3][20];
         for (int k = 0; k < 3; k++) {
             gr_train_options o = tiny_options();
             o.accumulate = (int64_t[]){1, 2, 8}[k];
             o.batch = 8 / o.accumulate;
             o.dropout = 0;
-            NOTE("%s, accumulate %d", devices[d], (int)o.accumulate);
+            NOTE("%s, accumulate %d", test_device(d), (int)o.accumulate);
             setup s;
-            open_setup(&s, "gpt2", devices[d], 0, &o);
+            open_setup(&s, "gpt2", test_device(d), 0, &o);
             for (int i = 0; i < 20; i++) {
                 gr_step_report r;
                 tiny_batch(&o, i, s.tokens, s.targets);
@@ -252,13 +249,13 @@ TEST(clipping_bounds_the_step)
 
 TEST(a_nan_skips_the_step_and_is_named)
 {
-    for (int d = 0; d < N_DEVICES; d++)
+    for (int d = 0; test_device(d); d++)
         for (int accumulate = 1; accumulate <= 2; accumulate++) {
-            NOTE("%s, accumulate %d", devices[d], accumulate);
+            NOTE("%s, accumulate %d", test_device(d), accumulate);
             gr_train_options o = tiny_options();
             o.accumulate = accumulate;
             setup s;
-            open_setup(&s, "gpt2", devices[d], 1, &o);
+            open_setup(&s, "gpt2", test_device(d), 1, &o);
             next_step(&s);
             const char *name = "transformer.h.1.mlp.c_fc.weight";
             gr_store *weights = gr_model_store(s.model);
@@ -375,10 +372,10 @@ TEST(schedules)
 
 TEST(dropout_keeps_the_mean_and_is_seeded)
 {
-    for (int d = 0; d < N_DEVICES; d++) {
-        NOTE("%s", devices[d]);
+    for (int d = 0; test_device(d); d++) {
+        NOTE("%s", test_device(d));
         enum { N = 40000 };
-        gr_device *device = gr_device_open(devices[d], 0);
+        gr_device *device = gr_device_open(test_device(d), 0);
         gr_graph *g = gr_graph_new();
         gr_tensor *seed = gr_input(g, "seed", GR_I64, 0, NULL);
         gr_tensor *x = gr_fill(g, GR_F32, 1, (int64_t[]){N}, 2);
