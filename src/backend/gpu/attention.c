@@ -42,7 +42,7 @@ static gr_status run_attention(const gr_call *call)
     gr_launch l;
     gr_status s = GR_OK;
     if (gr_gpu_has(call, SEQUENCE))
-        s = gr_launch_check(call, &call->in[SEQUENCE], GR_FAULT_INDEX, 0, call->in[K].shape[0], 0);
+        s = gr_launch_check(call, &call->in[SEQUENCE], GR_FAULT_SEQUENCE, 0, call->in[K].shape[0], 0);
     if (s != GR_OK)
         return s;
     begin(&l, call, "attention");

@@ -26,7 +26,7 @@ static gr_status run_write_rows(const gr_call *call)
         size *= y->shape[i];
     gr_status s = gr_launch_check(call, &call->in[2], GR_FAULT_SLOT, -1, y->shape[1], -1);
     if (s == GR_OK && gr_gpu_has(call, SEQUENCE))
-        s = gr_launch_check(call, &call->in[SEQUENCE], GR_FAULT_INDEX, 0, y->shape[0], 0);
+        s = gr_launch_check(call, &call->in[SEQUENCE], GR_FAULT_SEQUENCE, 0, y->shape[0], 0);
     if (s != GR_OK)
         return s;
     gr_launch_begin(&l, call, "update", "write_rows");
