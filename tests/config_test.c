@@ -216,6 +216,21 @@ static void windows_are(gr_device *device, const char *type, const char *key, co
     gr_model_free(m);
 }
 
+TEST(a_model_takes_no_more_than_its_layers_need)
+{
+    gr_device *device = gr_device_open("cpu", 1);
+    CHECK_MADE(device);
+    int64_t before = gr_mem_read_stats().live_bytes;
+    gr_model *m = tiny_model("gpt2", device);
+    CHECK_MADE(m);
+    int64_t bytes = gr_mem_read_stats().live_bytes - before;
+    NOTE("%lld bytes", (long long)bytes);
+    CHECK(bytes > 0 && bytes < 64 << 10);
+    gr_model_free(m);
+    CHECK_EQ_INT(gr_mem_read_stats().live_bytes, before);
+    gr_device_close(device);
+}
+
 TEST(windows_by_layer)
 {
     gr_device *device = open_device();

@@ -77,6 +77,7 @@ void gr_model_free(gr_model *m)
     gr_store_free(m->store);
     gr_weights_close(m->files);
     gr_free(m->inits);
+    gr_free(m->h.layer);
     gr_free(m->config);
     gr_free(m);
 }

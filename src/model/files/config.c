@@ -102,6 +102,25 @@ static void fill_info(gr_model *m, gr_json c)
     m->info.bos = token_id(c, "bos_token_id");
 }
 
+/* The architecture reads with room for as many layers as there may be, and what it has is kept. */
+static gr_status read_hparams(gr_model *m, const char *name, gr_json c)
+{
+    gr_layer_hparams *most = gr_alloc_zero(GR_MAX_LAYERS, sizeof *most), *kept = NULL;
+    if (!most)
+        return GR_ERR_MEMORY;
+    m->h.layer = most;
+    m->arch->read(c, &m->h);
+    gr_model_check_keys(m->arch, name, c);
+    gr_status s = gr_json_check(c.doc);
+    if (s == GR_OK && !(kept = gr_alloc_zero((size_t)m->h.layers, sizeof *kept)))
+        s = GR_ERR_MEMORY;
+    if (kept)
+        memcpy(kept, most, (size_t)m->h.layers * sizeof *kept);
+    m->h.layer = kept;
+    gr_free(most);
+    return s;
+}
+
 gr_status gr_model_read_config(gr_model *m, const char *name, const char *text, size_t size)
 {
     gr_json_doc *doc = gr_json_parse(name, text, size);
@@ -115,11 +134,8 @@ gr_status gr_model_read_config(gr_model *m, const char *name, const char *text, 
     if (s == GR_OK && !m->arch)
         s = gr_json_fail(gr_json_get(c, "model_type"), "architecture \"%s\" is not supported\nsupported are %s", type,
                          arch_names(names, sizeof names));
-    if (s == GR_OK) {
-        m->arch->read(c, &m->h);
-        gr_model_check_keys(m->arch, name, c);
-        s = gr_json_check(doc);
-    }
+    if (s == GR_OK)
+        s = read_hparams(m, name, c);
     if (s == GR_OK)
         fill_info(m, c);
     gr_json_free(doc);

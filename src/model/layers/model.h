@@ -27,14 +27,14 @@ typedef struct gr_hparams {
         GR_NO_NORM,
         GR_HEADS_NORM,
         GR_WHOLE_NORM
-    } qk_norm;                             /* an RMSNorm over every head, or all heads, of q and k */
-    bool norm_plus_one;                    /* RMSNorms multiply by 1 + weight */
-    float embed_scale;                     /* of embeddings; 0: 1 */
-    float logit_cap;                       /* c tanh(logits / c); 0: none */
-    float attention_scale;                 /* 0: 1/sqrt(head_dim) */
-    bool scale_by_layer;                   /* GPT-2: divide the scale by layer + 1 as well */
-    gr_rope_settings rope[2];              /* of all layers, or of two kinds of them */
-    gr_layer_hparams layer[GR_MAX_LAYERS]; /* [layers] */
+    } qk_norm;                /* an RMSNorm over every head, or all heads, of q and k */
+    bool norm_plus_one;       /* RMSNorms multiply by 1 + weight */
+    float embed_scale;        /* of embeddings; 0: 1 */
+    float logit_cap;          /* c tanh(logits / c); 0: none */
+    float attention_scale;    /* 0: 1/sqrt(head_dim) */
+    bool scale_by_layer;      /* GPT-2: divide the scale by layer + 1 as well */
+    gr_rope_settings rope[2]; /* of all layers, or of two kinds of them */
+    gr_layer_hparams *layer;  /* [layers], zeroed; [GR_MAX_LAYERS] while it is read: the model's */
 } gr_hparams;
 
 struct gr_build;
