@@ -30,6 +30,7 @@ set(test_environment "GRADUS_SHARED=${shared_dir}" "GRADUS_SOURCE=${PROJECT_SOUR
     "GRADUS_BUILD=${PROJECT_BINARY_DIR}" "GRADUS_COMPILER=${CMAKE_C_COMPILER}" "GRADUS_CMAKE=${CMAKE_COMMAND}"
     "GRADUS_KIND=${kind}" "XDG_CACHE_HOME=${PROJECT_BINARY_DIR}/tests/cache"
     "POCL_CACHE_DIR=${PROJECT_BINARY_DIR}/tests/cache/pocl" "ASAN_OPTIONS=allocator_may_return_null=1:detect_stack_use_after_return=0"
+    "LSAN_OPTIONS=suppressions=${PROJECT_SOURCE_DIR}/tests/lsan.supp:print_suppressions=0"
     "UBSAN_OPTIONS=print_stacktrace=1" "TSAN_OPTIONS=halt_on_error=1")
 
 # describe_test(name source): environment, working folder, labels and limits of a test.
