@@ -60,17 +60,17 @@ static gr_model *open_model(const char *name, gr_device *device)
     return m;
 }
 
-static void feed(gr_generator *g, const int64_t *tokens, int64_t n, float *logits)
+static void feed(gr_generator *g, const gr_token *tokens, int64_t n, float *logits)
 {
     check(gr_generator_feed(g, &tokens, &n, logits) == GR_OK);
 }
 
 /* Seconds of a forward pass over n tokens that keeps nothing: what each token costs without a cache. */
-static double without_cache(gr_model *m, const int64_t *tokens, int64_t n, float *logits)
+static double without_cache(gr_model *m, const gr_token *tokens, int64_t n, float *logits)
 {
     gr_graph *g = gr_graph_new();
     int64_t shape[] = {1, n}, one = 1, last = n - 1;
-    gr_forward f = {.tokens = gr_input(g, "tokens", GR_I64, 2, shape)};
+    gr_forward f = {.tokens = gr_input(g, "tokens", GR_I32, 2, shape)};
     f.rows = gr_constant(g, GR_I64, 1, &one, &last);
     gr_tensor *out = gr_model_logits(m, &f);
     gr_program *p = gr_compile(g, &out, 1, gr_model_device(m));
@@ -91,7 +91,8 @@ static void measure(gr_model *m)
     const gr_model_info *info = gr_model_describe(m);
     static double times[POSITIONS][ROUNDS];
     gr_generator *g[POSITIONS] = {0};
-    int64_t most = positions[POSITIONS - 1] + ROUNDS, *tokens = malloc((size_t)most * sizeof *tokens);
+    int64_t most = positions[POSITIONS - 1] + ROUNDS;
+    gr_token *tokens = malloc((size_t)most * sizeof *tokens);
     float *logits = malloc((size_t)info->vocab * sizeof *logits);
     int n = 0;
     check(tokens && logits);

@@ -27,7 +27,7 @@ static gr_program *compile(gr_model *model)
 {
     gr_graph *g = gr_graph_new();
     const int64_t of_tokens[] = {TEXTS, T}, of_share[] = {TEXTS, T, 1};
-    gr_forward forward = {.tokens = gr_input(g, "tokens", GR_I64, 2, of_tokens)};
+    gr_forward forward = {.tokens = gr_input(g, "tokens", GR_I32, 2, of_tokens)};
     gr_tensor *share = gr_input(g, "share", GR_F32, 3, of_share);
     gr_tensor *mean = gr_sum(gr_mul(gr_model_hidden(model, &forward), share), 1u << 1, false);
     gr_tensor *unit = gr_mul(mean, gr_rsqrt(gr_sum(gr_mul(mean, mean), 1u << 1, true)));
@@ -38,11 +38,11 @@ static gr_program *compile(gr_model *model)
     return p;
 }
 
-static gr_status fill(gr_tokenizer *tokenizer, int64_t (*tokens)[T], float (*share)[T])
+static gr_status fill(gr_tokenizer *tokenizer, gr_token (*tokens)[T], float (*share)[T])
 {
     gr_status s = GR_OK;
     for (int b = 0; s == GR_OK && b < TEXTS; b++) {
-        const int32_t *ids;
+        const gr_token *ids;
         size_t n;
         s = gr_tokenizer_encode(tokenizer, texts[b], strlen(texts[b]), GR_ADD_SPECIAL, &ids, &n);
         n = s == GR_OK ? (n < T ? n : T) : 0;
@@ -56,9 +56,9 @@ static gr_status fill(gr_tokenizer *tokenizer, int64_t (*tokens)[T], float (*sha
 
 int main(int argc, char **argv)
 {
-    int64_t tokens[TEXTS][T] = {{0}};
+    gr_token tokens[TEXTS][T] = {{0}};
     float share[TEXTS][T] = {{0}}, similar[TEXTS][TEXTS] = {{0}};
-    const gr_given in[] = {{"tokens", GR_I64, tokens, sizeof tokens}, {"share", GR_F32, share, sizeof share}};
+    const gr_given in[] = {{"tokens", GR_I32, tokens, sizeof tokens}, {"share", GR_F32, share, sizeof share}};
     const gr_wanted out = {"similar", GR_F32, similar, sizeof similar};
     gr_device *device = gr_device_open("cpu", 0);
     gr_model *model = argc > 1 ? gr_model_load(argv[1], NULL, device) : small_model(device);

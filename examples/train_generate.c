@@ -23,7 +23,7 @@ static gr_model *new_model(gr_device *device, const gr_tokenizer *tokenizer)
 }
 
 /* Row r of step s reads CONTEXT tokens from (s · BATCH + r) · 13 on, round and round. */
-static gr_status train(gr_model *model, const int32_t *ids, size_t n)
+static gr_status train(gr_model *model, const gr_token *ids, size_t n)
 {
     gr_train_options options = gr_train_defaults();
     options.batch = BATCH;
@@ -33,7 +33,7 @@ static gr_status train(gr_model *model, const int32_t *ids, size_t n)
     options.lr = 3e-3;
     gr_trainer *trainer = gr_trainer_new(model, &options);
     gr_status s = trainer ? GR_OK : gr_error_status();
-    int64_t tokens[BATCH * CONTEXT], targets[BATCH * CONTEXT];
+    gr_token tokens[BATCH * CONTEXT], targets[BATCH * CONTEXT];
     const gr_batch batch = {tokens, targets, NULL};
     gr_step_report report = {0};
     for (size_t step = 0; s == GR_OK && step < STEPS; step++) {
@@ -51,7 +51,7 @@ static gr_status train(gr_model *model, const int32_t *ids, size_t n)
 }
 
 /* ids[n] gets what follows ids[0..n), up to CONTEXT tokens: first all of the prompt is read, then each new token. */
-static gr_status generate(gr_model *model, int64_t *ids, int64_t n)
+static gr_status generate(gr_model *model, gr_token *ids, int64_t n)
 {
     float logits[128]; /* more than the characters of the text */
     gr_generator *generator = gr_generator_new(model, 1, CONTEXT);
@@ -60,7 +60,8 @@ static gr_status generate(gr_model *model, int64_t *ids, int64_t n)
     const int64_t prompt = n;
     gr_status s = generator ? GR_OK : gr_error_status();
     for (int64_t read = 0; s == GR_OK && n < CONTEXT; read = n++) {
-        const int64_t *next = ids + read, count = n - read;
+        const gr_token *next = ids + read;
+        const int64_t count = n - read;
         s = gr_generator_feed(generator, &next, &count, logits);
         if (s == GR_OK)
             ids[n] = gr_sample_token(&sampling, logits, gr_model_describe(model)->vocab, ids, n, prompt);
@@ -71,9 +72,9 @@ static gr_status generate(gr_model *model, int64_t *ids, int64_t n)
 
 int main(void)
 {
-    const int32_t *ids;
+    const gr_token *ids;
     size_t n, prompt = 10; /* characters of it */
-    int64_t said[CONTEXT] = {0};
+    gr_token said[CONTEXT] = {0};
     gr_device *device = gr_device_open("cpu", 0);
     gr_tokenizer *tokenizer = gr_tokenizer_char(text, strlen(text), false);
     gr_model *model = tokenizer ? new_model(device, tokenizer) : NULL;

@@ -63,8 +63,8 @@ static gr_program *training_step(build *b, gr_device *device)
 {
     const int64_t shape[] = {B, T};
     const gr_adamw_options adamw = {0.9f, 0.98f, 1e-8f, 0};
-    gr_tensor *tokens = gr_input(b->g, "tokens", GR_I64, 2, shape);
-    gr_tensor *targets = gr_input(b->g, "targets", GR_I64, 2, shape);
+    gr_tensor *tokens = gr_input(b->g, "tokens", GR_I32, 2, shape);
+    gr_tensor *targets = gr_input(b->g, "targets", GR_I32, 2, shape);
     gr_tensor *step = gr_input(b->g, "step", GR_I64, 0, NULL), *lr = gr_fill(b->g, GR_F32, 0, NULL, 3e-3), *grads[MOST];
     gr_tensor *x = gr_add(gr_embedding(param(b, 2, V, C, 0.5f), tokens), param(b, 2, T, C, 0.5f));
     for (int i = 0; i < LAYERS; i++)
@@ -81,15 +81,15 @@ static gr_program *training_step(build *b, gr_device *device)
 
 int main(void)
 {
-    int64_t said[N], tokens[B][T], targets[B][T];
+    gr_token said[N], tokens[B][T], targets[B][T];
     float loss = 0;
     gr_device *device = gr_device_open("cpu", 0);
     build b = {gr_graph_new(), {gr_store_new(device), gr_store_new(device), gr_store_new(device)}, {NULL}, 0};
     gr_program *program = training_step(&b, device);
     gr_status s = program ? GR_OK : gr_error_status();
     int64_t step = 1;
-    const gr_given in[] = {{"tokens", GR_I64, tokens, sizeof tokens},
-                           {"targets", GR_I64, targets, sizeof targets},
+    const gr_given in[] = {{"tokens", GR_I32, tokens, sizeof tokens},
+                           {"targets", GR_I32, targets, sizeof targets},
                            {"step", GR_I64, &step, sizeof step}};
     const gr_wanted out = {"loss", GR_F32, &loss, sizeof loss};
     for (; s == GR_OK && step <= STEPS; step++) {

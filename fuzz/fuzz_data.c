@@ -53,7 +53,8 @@ enum { DOCUMENTS = 64, TOKENS = 1 << 14, MOST = 256 };
 
 static void check_epoch(const gr_data *d, const gr_rows *r)
 {
-    static int64_t tokens[MOST], targets[MOST], segments[MOST];
+    static gr_token tokens[MOST], targets[MOST];
+    static int64_t segments[MOST];
     static uint8_t seen[TOKENS];
     memset(seen, 0, sizeof seen);
     for (int64_t k = 0; k < gr_rows_describe(r).rows; k++) {

@@ -486,6 +486,8 @@ GR_API double gr_item(gr_tensor *t);
 /* Text to token ids and back, as a Hugging Face tokenizer.json says; ids equal those of the `tokenizers` package. Text
  * is UTF-8 with a length, NUL bytes are fine; an invalid byte is a character of its own. */
 typedef struct gr_tokenizer gr_tokenizer;
+/* A token's id; -1 where there is none. */
+typedef int32_t gr_token;
 
 /* From a tokenizer.json, a SentencePiece tokenizer.model, or a directory that has one of them or vocab.json and
  * merges.txt. Of a directory also the files beside them count (tokenizer_config.json, special_tokens_map.json,
@@ -506,19 +508,19 @@ GR_API gr_tokenizer *gr_tokenizer_share(const gr_tokenizer *tokenizer);
 /* Rows a model's embedding needs: the largest id + 1. */
 GR_API int64_t gr_tokenizer_vocab_size(const gr_tokenizer *tokenizer);
 /* The id of a token as it is spelled in the vocabulary ("<|endoftext|>", "\u0120the"); -1: there is none. */
-GR_API int64_t gr_tokenizer_id(const gr_tokenizer *tokenizer, const char *token);
+GR_API gr_token gr_tokenizer_id(const gr_tokenizer *tokenizer, const char *token);
 /* The spelling of an id, not NUL-terminated; NULL: there is none. size may be NULL. */
-GR_API const char *gr_tokenizer_token(const gr_tokenizer *tokenizer, int64_t id, size_t *size);
+GR_API const char *gr_tokenizer_token(const gr_tokenizer *tokenizer, gr_token id, size_t *size);
 typedef enum gr_token_kind {
     GR_TOKEN_NONE,     /* no token has this id */
     GR_TOKEN_OF_MODEL, /* of the vocabulary that was learned */
     GR_TOKEN_ADDED,    /* added to it, and text like others */
     GR_TOKEN_CONTROL,  /* added, and left out by GR_SKIP_SPECIAL */
 } gr_token_kind;
-GR_API gr_token_kind gr_tokenizer_kind(const gr_tokenizer *tokenizer, int64_t id);
+GR_API gr_token_kind gr_tokenizer_kind(const gr_tokenizer *tokenizer, gr_token id);
 /* The tokens that begin and end a text; -1: there is none. */
-GR_API int64_t gr_tokenizer_bos(const gr_tokenizer *tokenizer);
-GR_API int64_t gr_tokenizer_eos(const gr_tokenizer *tokenizer);
+GR_API gr_token gr_tokenizer_bos(const gr_tokenizer *tokenizer);
+GR_API gr_token gr_tokenizer_eos(const gr_tokenizer *tokenizer);
 
 enum {
     GR_ADD_SPECIAL = 1,   /* encode: put the tokens around the text that the post-processor says (BOS, EOS) */
@@ -527,15 +529,15 @@ enum {
 };
 /* *ids, *n: the text's ids, valid until the next call with this tokenizer. */
 GR_API gr_status gr_tokenizer_encode(gr_tokenizer *tokenizer, const char *text, size_t size, unsigned flags,
-                                     const int32_t **ids, size_t *n);
+                                     const gr_token **ids, size_t *n);
 /* Many texts on all cores. */
 typedef struct gr_span {
     const char *text;
     size_t size;
 } gr_span;
 typedef struct gr_encoded {
-    int32_t *ids; /* of all texts, one behind the other */
-    size_t *ends; /* [n] where each text's ids end */
+    gr_token *ids; /* of all texts, one behind the other */
+    size_t *ends;  /* [n] where each text's ids end */
     size_t n;
 } gr_encoded;
 /* threads 0: one per core; any number gives the same. Free *out, which is empty on failure, with gr_encoded_free. */
@@ -544,7 +546,7 @@ GR_API gr_status gr_tokenizer_encode_all(const gr_tokenizer *tokenizer, const gr
 GR_API void gr_encoded_free(gr_encoded *encoded); /* NULL is fine */
 /* *text, *size: the text of the ids, NUL-terminated, valid until the next call with this tokenizer. Bytes that make no
  * character are U+FFFD; ids without a token are left out, negative ones an error. */
-GR_API gr_status gr_tokenizer_decode(gr_tokenizer *tokenizer, const int32_t *ids, size_t n, unsigned flags,
+GR_API gr_status gr_tokenizer_decode(gr_tokenizer *tokenizer, const gr_token *ids, size_t n, unsigned flags,
                                      const char **text, size_t *size);
 
 /* Learns a byte-level BPE with GPT-2's pattern: the vocabulary and merges are those of Hugging Face's BpeTrainer on the
@@ -579,7 +581,7 @@ GR_API gr_tokenizer *gr_tokenizer_trainer_finish(gr_tokenizer_trainer *trainer);
 typedef struct gr_text_stream gr_text_stream;
 GR_API gr_text_stream *gr_text_stream_new(const gr_tokenizer *tokenizer, unsigned flags);
 GR_API void gr_text_stream_free(gr_text_stream *stream); /* NULL is fine */
-GR_API gr_status gr_text_stream_feed(gr_text_stream *stream, int64_t id, const char **text, size_t *size);
+GR_API gr_status gr_text_stream_feed(gr_text_stream *stream, gr_token id, const char **text, size_t *size);
 GR_API gr_status gr_text_stream_end(gr_text_stream *stream, const char **text, size_t *size);
 
 /* ---- models ------------------------------------------------------------------------------------------------- */
@@ -597,7 +599,7 @@ typedef struct gr_model_info {
     int64_t vocab, context;            /* V; the most tokens it was made for */
     int64_t limit;                     /* the most it can take, where positions are learned; 0: as many as fit */
     bool tied;                         /* the head is the token embedding */
-    int64_t eos, bos;                  /* ids, -1: none */
+    gr_token eos, bos;                 /* ids, -1: none */
     int64_t parameters;                /* each counted once */
 } gr_model_info;
 
@@ -648,9 +650,9 @@ typedef struct gr_lora_options {
     int n_targets;              /* "all-linear"; none: what the architecture usually adapts */
     const char *const *modules_to_save; /* [n_modules_to_save] names of modules trained whole, with what is in them: */
     int n_modules_to_save;              /* "embed_tokens", "lm_head", "norm"; each must be there */
-    const int64_t *tokens; /* [n_tokens] ids whose rows of the embedding are trained, and of a head that is tied */
-    int n_tokens;          /* to it (peft's `trainable_token_indices`) */
-    const char *base;      /* what the files call the model (base_model_name_or_path); may be NULL */
+    const gr_token *tokens; /* [n_tokens] ids whose rows of the embedding are trained, and of a head that is tied */
+    int n_tokens;           /* to it (peft's `trainable_token_indices`) */
+    const char *base;       /* what the files call the model (base_model_name_or_path); may be NULL */
     uint64_t seed;
 } gr_lora_options;
 /* Rank 8, alpha 16, no dropout, the architecture's usual targets: q_proj and v_proj, or what holds them. */
@@ -677,7 +679,7 @@ GR_API gr_store *gr_model_trainable(gr_model *model);
 
 /* One forward pass. Zero it, then set tokens and what else is wanted. */
 typedef struct gr_forward {
-    gr_tensor *tokens;    /* i64 [B, T] */
+    gr_tensor *tokens;    /* i32 (gr_token) or i64 [B, T] */
     gr_tensor *positions; /* i64 [B, T]; NULL = 0 .. T-1 */
     gr_tensor *segment;   /* i64 [B, T]: documents that must not see each other; NULL = one */
     gr_tensor *rows;      /* i64 [N]: rows of the B·T for which logits are wanted; NULL = all */
@@ -844,14 +846,15 @@ typedef struct gr_step_report {
  * documents in a row, rising from left to right: tokens see only their own, and positions restart in each; NULL: one
  * document a row. */
 typedef struct gr_batch {
-    const int64_t *tokens, *targets, *segments;
+    const gr_token *tokens, *targets;
+    const int64_t *segments;
 } gr_batch;
 /* One optimizer step on the mean loss over all targets that are not ignored; all ignored is an error. report may be NULL. */
 GR_API gr_status gr_trainer_step(gr_trainer *trainer, const gr_batch *batch, gr_step_report *report);
 /* The sum of the losses of a micro-batch, arrays [batch, context], and how many targets it is over; none is fine. */
 GR_API gr_status gr_trainer_eval_batch(gr_trainer *trainer, const gr_batch *batch, double *sum, int64_t *count);
 /* Mean loss of predicting tokens[1..n) from those before, in windows of `context` without overlap. */
-GR_API gr_status gr_trainer_eval(gr_trainer *trainer, const int32_t *tokens, int64_t n, double *loss);
+GR_API gr_status gr_trainer_eval(gr_trainer *trainer, const gr_token *tokens, int64_t n, double *loss);
 /* What a step needs, all programs counted. */
 GR_API gr_memory gr_trainer_memory(const gr_trainer *trainer);
 /* What an optimizer step costs, all its micro-batches counted. */
@@ -890,22 +893,22 @@ typedef struct gr_data gr_data;
  * on, so a line with a prompt is an error. threads that encode, here and below; 0: one per core. */
 GR_API gr_data *gr_data_load(const char *const *paths, int n, gr_tokenizer *tokenizer, int threads);
 GR_API gr_data *gr_data_from_corpus(const gr_corpus *corpus, gr_tokenizer *tokenizer, int threads);
-GR_API gr_data *gr_data_from_ids(const int32_t *ids, int64_t n); /* a stream; copied */
+GR_API gr_data *gr_data_from_ids(const gr_token *ids, int64_t n); /* a stream; copied */
 /* Documents: each is the tokens that the tokenizer's post-processor puts before a text, the text's, and those behind; the
  * last is the tokenizer's end of text, or `eos` where it has none (-1: nor is there one). Trained on is what follows the
  * prompt, the end included. Takes the same paths as gr_corpus_load. */
-GR_API gr_data *gr_data_load_documents(const char *const *paths, int n, gr_tokenizer *tokenizer, int64_t eos,
+GR_API gr_data *gr_data_load_documents(const char *const *paths, int n, gr_tokenizer *tokenizer, gr_token eos,
                                        int threads);
 /* The same of what a corpus has read. */
-GR_API gr_data *gr_data_documents_of(const gr_corpus *corpus, gr_tokenizer *tokenizer, int64_t eos, int threads);
+GR_API gr_data *gr_data_documents_of(const gr_corpus *corpus, gr_tokenizer *tokenizer, gr_token eos, int threads);
 /* The last `fraction` of the stream, or of documents whole ones, is cut off as *eval: parts of the same memory, data must
  * outlive it. */
 GR_API gr_status gr_data_split(gr_data *data, double fraction, gr_data **eval);
-GR_API void gr_data_free(gr_data *data);                /* NULL is fine */
-GR_API int64_t gr_data_count(const gr_data *data);      /* tokens */
-GR_API int64_t gr_data_bytes(const gr_data *data);      /* of text it was made of; 0: of ids */
-GR_API int64_t gr_data_documents(const gr_data *data);  /* kept apart; 0: a stream */
-GR_API const int32_t *gr_data_ids(const gr_data *data); /* of a stream */
+GR_API void gr_data_free(gr_data *data);                 /* NULL is fine */
+GR_API int64_t gr_data_count(const gr_data *data);       /* tokens */
+GR_API int64_t gr_data_bytes(const gr_data *data);       /* of text it was made of; 0: of ids */
+GR_API int64_t gr_data_documents(const gr_data *data);   /* kept apart; 0: a stream */
+GR_API const gr_token *gr_data_ids(const gr_data *data); /* of a stream */
 
 /* The rows of `context` tokens that data is trained on in, numbered from 0 through all epochs. Which tokens are in row k
  * is a function of the data, these arguments and k alone. The data must outlive it. A stream must have more than `context`
@@ -923,7 +926,7 @@ typedef struct gr_rows_info {
 } gr_rows_info;
 GR_API gr_rows_info gr_rows_describe(const gr_rows *rows);
 /* Row k as a part of a gr_batch: arrays [context]. segments may be NULL for a stream. */
-GR_API void gr_rows_fill(const gr_rows *rows, int64_t k, int64_t *tokens, int64_t *targets, int64_t *segments);
+GR_API void gr_rows_fill(const gr_rows *rows, int64_t k, gr_token *tokens, gr_token *targets, int64_t *segments);
 /* Where a segment of row k comes from. */
 typedef struct gr_segment_place {
     size_t size;
@@ -1063,8 +1066,8 @@ GR_API gr_sampling gr_sampling_defaults(void);
 /* Draws from logits [vocab], given the n tokens so far, of which the first `prompt` were given and not made; a function of
  * its arguments alone (draw number n of the seed); sampling NULL: the defaults. -1 when the logits are not numbers, or
  * without memory. */
-GR_API int64_t gr_sample_token(const gr_sampling *sampling, const float *logits, int64_t vocab, const int64_t *tokens,
-                               int64_t n, int64_t prompt);
+GR_API gr_token gr_sample_token(const gr_sampling *sampling, const float *logits, int64_t vocab, const gr_token *tokens,
+                                int64_t n, int64_t prompt);
 
 /* Runs a model token by token: keys and values of what it has read are kept in a cache. `batch` sequences side by side,
  * each at its own length. */
@@ -1075,7 +1078,7 @@ GR_API void gr_generator_free(gr_generator *generator); /* NULL is fine */
 /* Feeds sequence b count[b] >= 0 more tokens, tokens[b] points to them, in chunks; logits [batch, vocab] then holds
  * what follows each sequence's last token (rows of sequences given nothing stay as they are). More than the capacity is
  * an error that changes nothing. */
-GR_API gr_status gr_generator_feed(gr_generator *generator, const int64_t *const *tokens, const int64_t *count,
+GR_API gr_status gr_generator_feed(gr_generator *generator, const gr_token *const *tokens, const int64_t *count,
                                    float *logits);
 GR_API int64_t gr_generator_length(const gr_generator *generator, int64_t sequence);
 GR_API gr_status gr_generator_reset(gr_generator *generator); /* all sequences empty again */
@@ -1094,18 +1097,18 @@ typedef enum gr_stop {
 typedef struct gr_generate_options {
     int64_t max_tokens; /* new ones at most */
     gr_sampling sampling;
-    const int64_t *eos; /* [n_eos] tokens that end the text, see gr_model_eos; NULL: none */
+    const gr_token *eos; /* [n_eos] tokens that end the text, see gr_model_eos; NULL: none */
     int n_eos;
     const char *const *stop; /* [n_stop] texts that end it; they are looked for across tokens */
     int n_stop;
     /* Called with every new token and the text that is certain by now: whole characters, and nothing that could be the
      * beginning of a stop text. What was held back comes at the end, with id -1. May be NULL. */
-    void (*token)(void *user, int64_t id, const char *text, size_t size);
+    void (*token)(void *user, gr_token id, const char *text, size_t size);
     bool (*cancel)(void *user); /* asked before every token: true ends the text; may be NULL */
     void *user;
 } gr_generate_options;
 typedef struct gr_generated {
-    int64_t *ids; /* [n] the new tokens, one that ended the text included */
+    gr_token *ids; /* [n] the new tokens, one that ended the text included */
     int64_t n;
     char *text; /* theirs, NUL-terminated; without control tokens and stop text; "" without tokenizer */
     size_t size;
@@ -1117,17 +1120,17 @@ typedef struct gr_generated {
 } gr_generated;
 /* Continues prompt[0, n), of which the generator's sequence 0 has read the first gr_generator_length already. tokenizer
  * may be NULL: then there is no text. *out is filled in as far as it came, on failure too; free it in any case. */
-GR_API gr_status gr_generate(gr_generator *generator, gr_tokenizer *tokenizer, const int64_t *prompt, int64_t n,
+GR_API gr_status gr_generate(gr_generator *generator, gr_tokenizer *tokenizer, const gr_token *prompt, int64_t n,
                              const gr_generate_options *options, gr_generated *out);
 /* The same for n texts at once, at most the generator's batch: prompts[i] of counts[i] tokens with options[i] becomes
  * out[i], by sequence i. Each is what it would be alone. Prompts that are equal are read once. */
-GR_API gr_status gr_generate_batch(gr_generator *generator, gr_tokenizer *tokenizer, const int64_t *const *prompts,
+GR_API gr_status gr_generate_batch(gr_generator *generator, gr_tokenizer *tokenizer, const gr_token *const *prompts,
                                    const int64_t *counts, const gr_generate_options *options, int64_t n,
                                    gr_generated *out);
 GR_API void gr_generated_free(gr_generated *generated); /* NULL is fine */
 /* The tokens that end a text: eos_token_id of dir/generation_config.json, else of config.json; one number or a list.
  * Fills in at most `cap`; *n tells how many there are. dir may be NULL. */
-GR_API gr_status gr_model_eos(const gr_model *model, const char *dir, int64_t *ids, int cap, int *n);
+GR_API gr_status gr_model_eos(const gr_model *model, const char *dir, gr_token *ids, int cap, int *n);
 
 /* How well a model predicts tokens it has not made. */
 typedef struct gr_evaluate_options {
@@ -1140,7 +1143,7 @@ typedef struct gr_evaluate_options {
 } gr_evaluate_options;
 /* Mean loss of predicting each of tokens[1..n) once, from at least context - stride tokens before it in its window (as
  * many as there are, near the start; one at least). options NULL: all zero. */
-GR_API gr_status gr_evaluate(gr_model *model, const int32_t *tokens, int64_t n, const gr_evaluate_options *options,
+GR_API gr_status gr_evaluate(gr_model *model, const gr_token *tokens, int64_t n, const gr_evaluate_options *options,
                              double *loss);
 
 /* ---- own ops ------------------------------------------------------------------------------------------------ */

@@ -33,7 +33,7 @@ static gr_model *model_of(int kind, gr_device *device)
     return m;
 }
 
-static void long_ids(int64_t *tokens, int n)
+static void long_ids(gr_token *tokens, int n)
 {
     int32_t ids[LONG];
     tiny_ids(ids, n);
@@ -42,10 +42,10 @@ static void long_ids(int64_t *tokens, int n)
 }
 
 /* Logits behind token number n - 1, without a cache. */
-static void forward(gr_model *m, const int64_t *tokens, int64_t n, float *last)
+static void forward(gr_model *m, const gr_token *tokens, int64_t n, float *last)
 {
     gr_graph *g = gr_graph_new();
-    gr_forward f = {.tokens = gr_input(g, "tokens", GR_I64, 2, (int64_t[]){1, n})};
+    gr_forward f = {.tokens = gr_input(g, "tokens", GR_I32, 2, (int64_t[]){1, n})};
     f.rows = gr_constant(g, GR_I64, 1, (int64_t[]){1}, &(int64_t){n - 1});
     gr_tensor *logits = gr_model_logits(m, &f);
     gr_program *p = gr_compile(g, &logits, 1, gr_model_device(m));
@@ -55,11 +55,11 @@ static void forward(gr_model *m, const int64_t *tokens, int64_t n, float *last)
     gr_graph_free(g);
 }
 
-static void feed(gr_generator *g, const int64_t *tokens, int64_t n, int64_t piece, float *logits)
+static void feed(gr_generator *g, const gr_token *tokens, int64_t n, int64_t piece, float *logits)
 {
     for (int64_t at = gr_generator_length(g, 0); at < n; at += piece) {
         int64_t count = n - at < piece ? n - at : piece;
-        CHECK_OK(gr_generator_feed(g, (const int64_t *[]){tokens + at}, &count, logits));
+        CHECK_OK(gr_generator_feed(g, (const gr_token *[]){tokens + at}, &count, logits));
     }
 }
 
@@ -68,7 +68,7 @@ static void check_rings(int kind, const char *name)
 {
     static const int64_t pieces[] = {LONG, 37, 1}, lengths[] = {19, 130, 290, 700, LONG};
     const int reached = strcmp(name, "cpu") == 0 ? 5 : 3; /* the others are slow */
-    int64_t tokens[LONG];
+    gr_token tokens[LONG];
     float whole[TINY_VOCAB], kept[TINY_VOCAB];
     long_ids(tokens, LONG);
     gr_device *device = gr_device_open(name, 0);
@@ -125,7 +125,7 @@ enum { BATCH = 5 };
 static void check_batch(int kind, const char *name)
 {
     static const int64_t prompts[BATCH] = {3, 300, 1, 41, 129};
-    int64_t tokens[LONG];
+    gr_token tokens[LONG];
     float *together = gr_alloc(BATCH * TINY_VOCAB * sizeof *together), alone[TINY_VOCAB];
     gr_device *device = gr_device_open(name, 0);
     gr_model *m = model_of(kind, device);
@@ -133,7 +133,7 @@ static void check_batch(int kind, const char *name)
     CHECK_MADE(g);
     CHECK_MADE(one);
     long_ids(tokens, LONG);
-    const int64_t *at[BATCH];
+    const gr_token *at[BATCH];
     int64_t count[BATCH];
     for (int step = 0; step < 30; step++) {
         for (int b = 0; b < BATCH; b++) {
@@ -168,7 +168,7 @@ TEST(side_by_side)
 /* What one sequence has read, given to another. */
 TEST(forks)
 {
-    int64_t tokens[LONG];
+    gr_token tokens[LONG];
     float logits[2 * TINY_VOCAB];
     long_ids(tokens, LONG);
     for (int kind = 0; kind < N_KINDS; kind++)
@@ -178,10 +178,10 @@ TEST(forks)
             gr_model *m = model_of(kind, device);
             gr_generator *g = gr_generator_new(m, 2, 0);
             CHECK_MADE(g);
-            CHECK_OK(gr_generator_feed(g, (const int64_t *[]){NULL, tokens}, (int64_t[]){0, 300}, logits));
+            CHECK_OK(gr_generator_feed(g, (const gr_token *[]){NULL, tokens}, (int64_t[]){0, 300}, logits));
             CHECK_OK(gr_generator_fork(g, 1, 0));
             CHECK_EQ_INT(gr_generator_length(g, 0), 300);
-            const int64_t *next[] = {tokens + 300, tokens + 300};
+            const gr_token *next[] = {tokens + 300, tokens + 300};
             CHECK_OK(gr_generator_feed(g, next, (int64_t[]){1, 1}, logits));
             CHECK(memcmp(logits, logits + TINY_VOCAB, TINY_VOCAB * sizeof *logits) == 0);
             gr_generator_free(g);
@@ -193,14 +193,15 @@ TEST(forks)
 /* The largest program's memory is taken first: a longer prompt, or a batch, moves nothing that is bound. */
 TEST(nothing_moves)
 {
-    int64_t tokens[LONG], count[BATCH] = {2, 3};
+    gr_token tokens[LONG];
+    int64_t count[BATCH] = {2, 3};
     float *logits = gr_alloc(BATCH * TINY_VOCAB * sizeof *logits);
     long_ids(tokens, LONG);
     gr_device *device = gr_device_open("cpu", 0);
     gr_model *m = model_of(0, device);
     gr_generator *g = gr_generator_new(m, BATCH, 0);
     CHECK_MADE(g);
-    const int64_t *at[] = {tokens, tokens, tokens, tokens, tokens};
+    const gr_token *at[] = {tokens, tokens, tokens, tokens, tokens};
     CHECK_OK(gr_generator_feed(g, at, count, logits));
     uint64_t generation = device->generation;
     for (int b = 0; b < BATCH; b++)
@@ -221,13 +222,13 @@ TEST(nothing_moves)
 enum { PROMPT = 150, SEQUENCES = 3, MINE = 1 };
 
 /* Logits behind the last of n tokens that sequence MINE reads behind `from` others. */
-static void read_narrow(gr_model *m, gr_store *cache, const int64_t *tokens, int64_t from, int64_t n, float *last)
+static void read_narrow(gr_model *m, gr_store *cache, const gr_token *tokens, int64_t from, int64_t n, float *last)
 {
     int64_t slots[PROMPT], shape[] = {1, n};
     for (int64_t i = 0; i < n; i++)
         slots[i] = from + i;
     gr_graph *g = gr_graph_new();
-    gr_forward f = {.tokens = gr_input(g, "tokens", GR_I64, 2, shape), .cache = cache};
+    gr_forward f = {.tokens = gr_input(g, "tokens", GR_I32, 2, shape), .cache = cache};
     f.positions = f.slot = gr_constant(g, GR_I64, 2, shape, slots);
     f.sequence = gr_constant(g, GR_I64, 1, (int64_t[]){1}, &(int64_t){MINE});
     f.rows = gr_constant(g, GR_I64, 1, (int64_t[]){1}, &(int64_t){n - 1});
@@ -242,7 +243,8 @@ static void read_narrow(gr_model *m, gr_store *cache, const int64_t *tokens, int
 /* Keys and values in half the memory: the logits of f32 but for what 11 and 8 bits of mantissa lose. */
 static void check_narrow(gr_dtype dtype, double off, gr_device *device)
 {
-    int64_t tokens[LONG], none[SEQUENCES * (PROMPT + 1)];
+    gr_token tokens[LONG];
+    int64_t none[SEQUENCES * (PROMPT + 1)];
     float whole[TINY_VOCAB], kept[TINY_VOCAB];
     gr_entry e;
     long_ids(tokens, LONG);
@@ -292,7 +294,7 @@ TEST(length_is_of_the_whole_prompt)
         " \"num_attention_heads\": 6, \"intermediate_size\": 36, \"max_position_embeddings\": 520,"
         " \"initializer_range\": 0.5, \"rope_parameters\":"
         " {\"rope_type\": \"dynamic\", \"factor\": 64.0, \"rope_theta\": 10000.0}}";
-    int64_t tokens[LONG];
+    gr_token tokens[LONG];
     float logits[TINY_VOCAB];
     long_ids(tokens, LONG);
     gr_device *device = gr_device_open("cpu", 0);

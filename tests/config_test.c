@@ -250,7 +250,7 @@ TEST(windows_by_layer)
 static gr_status forward_status(gr_model *m, int64_t t)
 {
     gr_graph *g = gr_graph_new();
-    gr_forward f = {.tokens = gr_input(g, "tokens", GR_I64, 2, (int64_t[]){1, t})};
+    gr_forward f = {.tokens = gr_input(g, "tokens", GR_I32, 2, (int64_t[]){1, t})};
     gr_status s = gr_model_logits(m, &f) ? GR_OK : gr_error_status();
     gr_graph_free(g);
     return s;
@@ -287,16 +287,16 @@ TEST(length_of_each_sequence)
     gr_generator *both = gr_generator_new(m, 2, MOST), *one = gr_generator_new(m, 1, MOST);
     CHECK_MADE(both);
     CHECK_MADE(one);
-    int64_t a[MOST], b[MOST];
+    gr_token a[MOST], b[MOST];
     for (int i = 0; i < MOST; i++) {
         a[i] = (i * 7 + 3) % TINY_VOCAB;
         b[i] = (i * 5 + 1) % TINY_VOCAB;
     }
     float pair[2][TINY_VOCAB], alone[TINY_VOCAB];
-    CHECK_OK(gr_generator_feed(both, (const int64_t *[]){a, b}, (int64_t[]){20, 5}, pair[0]));
-    CHECK_OK(gr_generator_feed(both, (const int64_t *[]){a + 20, b + 5}, (int64_t[]){1, 1}, pair[0]));
+    CHECK_OK(gr_generator_feed(both, (const gr_token *[]){a, b}, (int64_t[]){20, 5}, pair[0]));
+    CHECK_OK(gr_generator_feed(both, (const gr_token *[]){a + 20, b + 5}, (int64_t[]){1, 1}, pair[0]));
     for (int row = 0; row < 2; row++) {
-        const int64_t *ids = row ? b : a;
+        const gr_token *ids = row ? b : a;
         int64_t n = row ? 5 : 20, more = 1;
         CHECK_OK(gr_generator_reset(one));
         CHECK_OK(gr_generator_feed(one, &ids, &n, alone));

@@ -14,7 +14,8 @@ enum { ROWS = 2, WIDTH = 12, MOST_DOCUMENTS = 4 };
 static const int lengths[ROWS][MOST_DOCUMENTS] = {{5, 1, 4, 2}, {3, 9}};
 
 typedef struct packed {
-    int64_t tokens[ROWS * WIDTH], targets[ROWS * WIDTH], segments[ROWS * WIDTH];
+    gr_token tokens[ROWS * WIDTH], targets[ROWS * WIDTH];
+    int64_t segments[ROWS * WIDTH];
 } packed;
 
 /* Documents of unlike lengths, of which some tokens are not trained on. */
@@ -66,7 +67,7 @@ static double add_gradients(gr_model *m, const gr_train_options *o, const gr_bat
     return r.loss;
 }
 
-static int trained_in(const int64_t *targets, int n)
+static int trained_in(const gr_token *targets, int n)
 {
     int count = 0;
     for (int i = 0; i < n; i++)
@@ -145,7 +146,8 @@ TEST(documents_in_long_rows_do_not_meet)
     static const int starts[N + 1] = {0, 1, 130, 260, 270, 399, LONG};
     static double together[MOST], alone[MOST];
     int32_t ids[LONG + 1];
-    int64_t tokens[LONG], targets[LONG], segments[LONG];
+    gr_token tokens[LONG], targets[LONG];
+    int64_t segments[LONG];
     tiny_ids(ids, LONG + 1);
     for (int d = 0; d < N; d++)
         for (int i = starts[d]; i < starts[d + 1]; i++) {
@@ -230,7 +232,7 @@ static void check_gradient(gr_trainer *t, const gr_safetensors *file, const char
 static void check_against_transformers(const gr_safetensors *file, const char *name, const char *device_name)
 {
     const gr_weight *tokens = golden(file, "tokens", ""), *loss = golden(file, name, ".loss");
-    int64_t batch[3][64];
+    int64_t batch[3][64] = {{0}};
     float want;
     for (int i = 0; i < 3; i++)
         memcpy(batch[i], golden(file, (const char *[]){"tokens", "targets", "segments"}[i], "")->data, tokens->bytes);
@@ -243,7 +245,10 @@ static void check_against_transformers(const gr_safetensors *file, const char *n
     gr_trainer *t = gr_trainer_new(m, &o);
     CHECK_MADE(t);
     gr_step_report r;
-    CHECK_OK(gr_trainer_step(t, &(gr_batch){batch[0], batch[1], batch[2]}, &r));
+    gr_token ids[2][64];
+    for (size_t i = 0; i < 2 * 64; i++)
+        ids[i / 64][i % 64] = (gr_token)batch[i / 64][i % 64];
+    CHECK_OK(gr_trainer_step(t, &(gr_batch){ids[0], ids[1], batch[2]}, &r));
     NOTE("%s on %s", name, device_name);
     CHECK_NEAR(r.loss, want, 2e-5);
     gr_entry e;
@@ -626,7 +631,8 @@ enum { LONGEST_ROW = 64 };
 /* Looks at row k: seen[id] counts how often a token is a target. Returns the places filled. */
 static int64_t look_at_row(const gr_rows *r, int64_t k, int64_t context, int *seen)
 {
-    int64_t tokens[LONGEST_ROW], targets[LONGEST_ROW], segments[LONGEST_ROW], trained = 0, filled = 0;
+    gr_token tokens[LONGEST_ROW], targets[LONGEST_ROW];
+    int64_t segments[LONGEST_ROW], trained = 0, filled = 0;
     gr_rows_fill(r, k, tokens, targets, segments);
     for (int64_t i = 0; i < context; i++) {
         bool starts = i == 0 || segments[i] != segments[i - 1];
@@ -693,19 +699,20 @@ TEST(rows_are_full_and_shuffled)
     gr_rows_info info = gr_rows_describe(r);
     CHECK((double)info.filled > 0.995 * (double)(info.rows * CONTEXT));
     CHECK(gr_rows_describe(in_order).rows > info.rows);
-    int64_t a[3][CONTEXT], b[3][CONTEXT], moved = 0, differ = 0;
+    gr_token a[2][CONTEXT], b[2][CONTEXT];
+    int64_t segments_a[CONTEXT], segments_b[CONTEXT], moved = 0, differ = 0;
     for (int64_t k = 0; k < 2 * info.rows; k++) {
-        gr_rows_fill(r, k, a[0], a[1], a[2]);
-        gr_rows_fill(again, k, b[0], b[1], b[2]);
-        CHECK(memcmp(a, b, sizeof a) == 0);
-        gr_rows_fill(other, k, b[0], b[1], b[2]);
+        gr_rows_fill(r, k, a[0], a[1], segments_a);
+        gr_rows_fill(again, k, b[0], b[1], segments_b);
+        CHECK(memcmp(a, b, sizeof a) == 0 && memcmp(segments_a, segments_b, sizeof segments_a) == 0);
+        gr_rows_fill(other, k, b[0], b[1], segments_b);
         differ += memcmp(a, b, sizeof a) != 0;
-        gr_rows_fill(r, k + info.rows, b[0], b[1], b[2]);
+        gr_rows_fill(r, k + info.rows, b[0], b[1], segments_b);
         moved += memcmp(a, b, sizeof a) != 0;
     }
     CHECK(differ > info.rows && moved > info.rows);
     for (int64_t k = 0, at = -1; k < gr_rows_describe(in_order).rows; k++) { /* in order it is */
-        gr_rows_fill(in_order, k, a[0], a[1], a[2]);
+        gr_rows_fill(in_order, k, a[0], a[1], segments_a);
         CHECK(a[0][0] > at);
         at = a[0][0];
     }
@@ -732,7 +739,8 @@ TEST(a_prompt_too_long_loses_its_beginning)
     CHECK_EQ_INT(info.cut_prompts, 1);
     CHECK_EQ_INT(info.left_out, 35 - 1 - 16);
     CHECK_EQ_INT(info.trained, 5);
-    int64_t tokens[16], targets[16], segments[16];
+    gr_token tokens[16], targets[16];
+    int64_t segments[16];
     gr_rows_fill(r, 0, tokens, targets, segments);
     CHECK_EQ_INT(tokens[0], 18);
     CHECK_EQ_INT(targets[10], -100);
@@ -748,7 +756,8 @@ TEST(every_token_weighs_the_same)
     enum { N = 8, CONTEXT = 16 };
     static double gradients[4][1 << 14];
     double losses[4];
-    int64_t tokens[N * CONTEXT], targets[N * CONTEXT], segments[N * CONTEXT];
+    gr_token tokens[N * CONTEXT], targets[N * CONTEXT];
+    int64_t segments[N * CONTEXT];
     int32_t ids[N * CONTEXT + 1];
     tiny_ids(ids, N * CONTEXT + 1);
     for (int i = 0; i < N * CONTEXT; i++) {
@@ -789,7 +798,8 @@ TEST(whole_documents_are_cut_off_for_evaluation)
     CHECK((double)gr_data_count(e) >= 0.2 * (double)n);
     CHECK_EQ_INT(e->documents[0].begin, d->documents[d->n_documents - 1].end);
     gr_rows *r = gr_rows_new(e, 64, false, 0);
-    int64_t tokens[64], targets[64], segments[64];
+    gr_token tokens[64], targets[64];
+    int64_t segments[64];
     gr_rows_fill(r, 0, tokens, targets, segments);
     CHECK_EQ_INT(tokens[0], e->documents[0].begin);
     gr_rows_free(r);

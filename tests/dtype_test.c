@@ -541,9 +541,9 @@ static const char *model_of_blocks(gr_model *m)
 
 static void logits_of(gr_model *m, float *out, size_t *weights)
 {
-    static const int64_t ids[] = {1, 5, 9, 30, 2, 0, 7, 7};
+    static const gr_token ids[] = {1, 5, 9, 30, 2, 0, 7, 7};
     gr_graph *g = gr_graph_new();
-    gr_forward f = {.tokens = gr_input(g, "tokens", GR_I64, 2, (int64_t[]){2, 4})};
+    gr_forward f = {.tokens = gr_input(g, "tokens", GR_I32, 2, (int64_t[]){2, 4})};
     gr_tensor *logits = gr_model_logits(m, &f);
     gr_program *p = logits ? gr_compile(g, &logits, 1, gr_model_device(m)) : NULL;
     CHECK_MADE(p);
@@ -635,7 +635,7 @@ TEST(adapters_of_blocks)
     gr_train_options o = tiny_options();
     gr_trainer *t = gr_trainer_new(m, &o);
     CHECK_MADE(t);
-    int64_t tokens[64], targets[64];
+    gr_token tokens[64], targets[64];
     gr_step_report report = {0};
     double first = 0;
     for (int step = 0; step < 15; step++) {

@@ -34,7 +34,7 @@ typedef struct fixture {
     gr_device *device;
     gr_model *model;
     gr_train_options options;
-    int64_t tokens[16], targets[16];
+    gr_token tokens[16], targets[16];
     double loss; /* of an undisturbed step */
     const char *path;
 } fixture;
@@ -168,9 +168,9 @@ static gr_status generate(void *ctx)
     fixture *f = ctx;
     gr_generator *g = gr_generator_new(f->model, 1, 8);
     float logits[TINY_VOCAB];
-    gr_status s = g ? gr_generator_feed(g, (const int64_t *[]){f->tokens}, (int64_t[]){5}, logits) : gr_error_status();
+    gr_status s = g ? gr_generator_feed(g, (const gr_token *[]){f->tokens}, (int64_t[]){5}, logits) : gr_error_status();
     if (s == GR_OK)
-        s = gr_generator_feed(g, (const int64_t *[]){f->tokens}, (int64_t[]){1}, logits);
+        s = gr_generator_feed(g, (const gr_token *[]){f->tokens}, (int64_t[]){1}, logits);
     gr_sampling how = gr_sampling_defaults();
     if (s == GR_OK && gr_sample_token(&how, logits, TINY_VOCAB, f->tokens, 5, 5) < 0)
         s = gr_error_status();

@@ -14,11 +14,11 @@ static gr_tokenizer *letters(void)
 
 typedef struct told {
     char text[256];
-    int64_t ids[64];
+    gr_token ids[64];
     int n, calls, cancel_after; /* 0: never */
 } told;
 
-static void on_token(void *user, int64_t id, const char *text, size_t size)
+static void on_token(void *user, gr_token id, const char *text, size_t size)
 {
     told *t = user;
     strncat(t->text, text, size);
@@ -43,7 +43,7 @@ typedef struct setup {
     gr_generated out;
 } setup;
 
-static const int64_t prompt[] = {3, 1, 4};
+static const gr_token prompt[] = {3, 1, 4};
 
 static void open_setup(setup *s)
 {
@@ -134,7 +134,7 @@ TEST(eos_cancel_and_capacity)
     setup s;
     open_setup(&s);
     CHECK_OK(again(&s));
-    int64_t eos[] = {TINY_VOCAB - 1, s.out.ids[3]};
+    gr_token eos[] = {TINY_VOCAB - 1, s.out.ids[3]};
     int64_t first = 0;
     while (s.out.ids[first] != eos[0] && s.out.ids[first] != eos[1])
         first++;
@@ -163,7 +163,7 @@ TEST(eos_cancel_and_capacity)
 TEST(goes_on)
 {
     setup s;
-    int64_t tokens[TINY_CONTEXT] = {3, 1, 4}, whole[2];
+    gr_token tokens[TINY_CONTEXT] = {3, 1, 4}, whole[2];
     open_setup(&s);
     s.o.max_tokens = 4;
     CHECK_OK(again(&s));
@@ -189,8 +189,8 @@ enum { TEXTS = 6 };
 /* Prompts of different lengths, two of them equal; greedy and drawn; one ends at a token that another goes on behind. */
 static void check_together(const char *device, int threads, const char *arch)
 {
-    static const int64_t p0[] = {3, 1, 4}, p1[] = {1}, p2[] = {5, 9, 2, 6, 5, 3, 5}, p4[] = {8, 9};
-    const int64_t *prompts[TEXTS] = {p0, p1, p2, p0, p4, p0};
+    static const gr_token p0[] = {3, 1, 4}, p1[] = {1}, p2[] = {5, 9, 2, 6, 5, 3, 5}, p4[] = {8, 9};
+    const gr_token *prompts[TEXTS] = {p0, p1, p2, p0, p4, p0};
     const int64_t counts[TEXTS] = {3, 1, 7, 3, 2, 3};
     setup s;
     open_setup(&s);
@@ -202,7 +202,7 @@ static void check_together(const char *device, int threads, const char *arch)
     gr_generate_options o[TEXTS];
     gr_generated together[TEXTS], alone;
     told heard[TEXTS] = {0};
-    const int64_t eos[] = {7, 20};
+    const gr_token eos[] = {7, 20};
     const char *stops[] = {"C"};
     for (int i = 0; i < TEXTS; i++) {
         o[i] = s.o;
@@ -252,7 +252,7 @@ TEST(batch_refusals)
     setup s;
     gr_generated out[2];
     open_setup(&s);
-    const int64_t *prompts[] = {prompt, prompt};
+    const gr_token *prompts[] = {prompt, prompt};
     gr_generate_options o[] = {s.o, s.o};
     CHECK_STATUS(gr_generate_batch(s.generator, NULL, prompts, (int64_t[]){3, 3}, o, 2, out), GR_ERR_ARGUMENT);
     CHECK_ERROR(GR_ERR_ARGUMENT, "2 texts at once");
@@ -365,7 +365,7 @@ static gr_status generate_two(void *ctx)
     gr_generated out[2] = {{0}};
     gr_generate_options o[2] = {{.max_tokens = 3, .sampling = s->o.sampling},
                                 {.max_tokens = 4, .sampling = s->o.sampling}};
-    const int64_t *prompts[] = {prompt, prompt};
+    const gr_token *prompts[] = {prompt, prompt};
     gr_status st = gr_error_status();
     if (g)
         st = gr_generate_batch(g, s->tokenizer, prompts, (int64_t[]){3, 3}, o, 2, out);

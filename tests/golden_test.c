@@ -15,7 +15,7 @@ typedef struct golden {
     gr_model *model;
     gr_safetensors *expected;
     int64_t rows, length, vocab; /* of ids and logits */
-    int64_t *tokens, *targets;   /* [rows, length] */
+    gr_token *tokens, *targets;  /* [rows, length] */
     gr_program *program;         /* logits, loss, gradients */
     int n_params;
     float *logits, *gradients[MAX_PARAMS];
@@ -62,8 +62,8 @@ static void build_program(golden *g)
 {
     gr_graph *graph = gr_graph_new();
     int64_t shape[] = {g->rows, g->length};
-    gr_forward f = {.tokens = gr_input(graph, "tokens", GR_I64, 2, shape)};
-    gr_tensor *targets = gr_input(graph, "targets", GR_I64, 2, shape), *params[MAX_PARAMS], *out[MAX_PARAMS + 2];
+    gr_forward f = {.tokens = gr_input(graph, "tokens", GR_I32, 2, shape)};
+    gr_tensor *targets = gr_input(graph, "targets", GR_I32, 2, shape), *params[MAX_PARAMS], *out[MAX_PARAMS + 2];
     out[0] = gr_model_logits(g->model, &f);
     out[1] = gr_cross_entropy(out[0], targets, -100);
     for (int i = 0; i < g->n_params; i++)
@@ -211,11 +211,11 @@ static int64_t best_of(const float *logits, int64_t vocab)
 }
 
 /* Feeds `count` tokens `piece` at a time; the logits that follow are in `logits`. */
-static void feed(gr_generator *gen, const int64_t *tokens, int64_t count, int64_t piece, float *logits)
+static void feed(gr_generator *gen, const gr_token *tokens, int64_t count, int64_t piece, float *logits)
 {
     for (int64_t at = 0; at < count; at += piece) {
         int64_t n = count - at < piece ? count - at : piece;
-        CHECK_OK(gr_generator_feed(gen, (const int64_t *[]){tokens + at}, &n, logits));
+        CHECK_OK(gr_generator_feed(gen, (const gr_token *[]){tokens + at}, &n, logits));
     }
 }
 
@@ -230,7 +230,8 @@ static void check_greedy(golden *g)
     float *logits = malloc((size_t)g->vocab * sizeof *logits);
     for (int64_t row = 0; row < greedy->shape[0]; row++)
         for (int64_t piece = 1; piece <= PROMPT; piece += PROMPT - 1) { /* token by token, and all at once */
-            int64_t ids[256], n = PROMPT;
+            gr_token ids[256];
+            int64_t n = PROMPT;
             for (int64_t i = 0; i < PROMPT; i++)
                 ids[i] = i64_at(greedy, row * length + i);
             CHECK_OK(gr_generator_reset(gen));
@@ -344,10 +345,10 @@ static void check_near(const float *a, const float *b, int64_t n, double toleran
 }
 
 /* The last row of the logits of one plain forward pass. */
-static void forward(gr_model *m, const int64_t *tokens, int64_t n, float *last)
+static void forward(gr_model *m, const gr_token *tokens, int64_t n, float *last)
 {
     gr_graph *g = gr_graph_new();
-    gr_forward f = {.tokens = gr_input(g, "tokens", GR_I64, 2, (int64_t[]){1, n})};
+    gr_forward f = {.tokens = gr_input(g, "tokens", GR_I32, 2, (int64_t[]){1, n})};
     f.rows = gr_constant(g, GR_I64, 1, (int64_t[]){1}, &(int64_t){n - 1});
     gr_tensor *logits = gr_model_logits(m, &f);
     gr_program *p = gr_compile(g, &logits, 1, gr_model_device(m));
@@ -362,7 +363,7 @@ TEST(chunked_prompts)
 {
     enum { N = 150 };
     int32_t ids[N];
-    int64_t tokens[N];
+    gr_token tokens[N];
     tiny_ids(ids, N);
     for (int i = 0; i < N; i++)
         tokens[i] = ids[i];
@@ -396,17 +397,17 @@ TEST(batched_prompts)
         gr_generator *both = gr_generator_new(m, 2, 0), *one = gr_generator_new(m, 1, 0);
         CHECK_MADE(both);
         CHECK_MADE(one);
-        int64_t a[40], b[40];
+        gr_token a[40], b[40];
         for (int i = 0; i < 40; i++) {
             a[i] = (i * 7 + 3) % TINY_VOCAB;
             b[i] = (i * 5 + 1) % TINY_VOCAB;
         }
         float logits[2][TINY_VOCAB], alone[TINY_VOCAB], kept[TINY_VOCAB];
-        CHECK_OK(gr_generator_feed(both, (const int64_t *[]){a, b}, (int64_t[]){12, 5}, logits[0]));
+        CHECK_OK(gr_generator_feed(both, (const gr_token *[]){a, b}, (int64_t[]){12, 5}, logits[0]));
         memcpy(kept, logits[0], sizeof kept);
-        CHECK_OK(gr_generator_feed(both, (const int64_t *[]){NULL, b + 5}, (int64_t[]){0, 1}, logits[0]));
+        CHECK_OK(gr_generator_feed(both, (const gr_token *[]){NULL, b + 5}, (int64_t[]){0, 1}, logits[0]));
         CHECK(memcmp(kept, logits[0], sizeof kept) == 0); /* a row that got nothing stays */
-        CHECK_OK(gr_generator_feed(both, (const int64_t *[]){a + 12, b + 6}, (int64_t[]){1, 9}, logits[0]));
+        CHECK_OK(gr_generator_feed(both, (const gr_token *[]){a + 12, b + 6}, (int64_t[]){1, 9}, logits[0]));
         CHECK_EQ_INT(gr_generator_length(both, 0), 13);
         CHECK_EQ_INT(gr_generator_length(both, 1), 15);
         for (int row = 0; row < 2; row++) {
@@ -432,13 +433,13 @@ TEST(generator_refuses)
     gr_generator *gen = gr_generator_new(m, 1, 4);
     CHECK_MADE(gen);
     float logits[TINY_VOCAB];
-    int64_t tokens[] = {1, 2, 3, 4, 5}, wrong[] = {TINY_VOCAB};
-    CHECK_STATUS(gr_generator_feed(gen, (const int64_t *[]){tokens}, (int64_t[]){5}, logits), GR_ERR_ARGUMENT);
+    gr_token tokens[] = {1, 2, 3, 4, 5}, wrong[] = {TINY_VOCAB};
+    CHECK_STATUS(gr_generator_feed(gen, (const gr_token *[]){tokens}, (int64_t[]){5}, logits), GR_ERR_ARGUMENT);
     CHECK_ERROR(GR_ERR_ARGUMENT, "capacity");
-    CHECK_STATUS(gr_generator_feed(gen, (const int64_t *[]){wrong}, (int64_t[]){1}, logits), GR_ERR_ARGUMENT);
+    CHECK_STATUS(gr_generator_feed(gen, (const gr_token *[]){wrong}, (int64_t[]){1}, logits), GR_ERR_ARGUMENT);
     CHECK_ERROR(GR_ERR_ARGUMENT, "token id 31");
     CHECK_EQ_INT(gr_generator_length(gen, 0), 0);
-    CHECK_OK(gr_generator_feed(gen, (const int64_t *[]){tokens}, (int64_t[]){4}, logits));
+    CHECK_OK(gr_generator_feed(gen, (const gr_token *[]){tokens}, (int64_t[]){4}, logits));
     gr_generator_free(gen);
     gr_model_free(m);
     gr_device_close(device);

@@ -88,11 +88,11 @@ static float first_logit(gr_model *m)
 {
     float out[2 * TINY_VOCAB];
     gr_graph *g = gr_graph_new();
-    gr_forward f = {.tokens = gr_input(g, "tokens", GR_I64, 2, (int64_t[]){1, 2})};
+    gr_forward f = {.tokens = gr_input(g, "tokens", GR_I32, 2, (int64_t[]){1, 2})};
     gr_tensor *logits = gr_model_logits(m, &f);
     gr_program *p = gr_compile(g, &logits, 1, gr_model_device(m));
     CHECK_MADE(p);
-    CHECK_OK(gr_program_run(p, (const void *[]){(int64_t[]){3, 5}}, (void *[]){out}));
+    CHECK_OK(gr_program_run(p, (const void *[]){(gr_token[]){3, 5}}, (void *[]){out}));
     gr_program_free(p);
     gr_graph_free(g);
     return out[TINY_VOCAB];

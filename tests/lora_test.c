@@ -83,8 +83,8 @@ static float *logits_of(golden *g, float *loss, float **grads)
     int64_t shape[] = {g->rows, g->length}, n = g->rows * g->length;
     gr_store *trained = gr_model_trainable(g->model);
     gr_graph *graph = gr_graph_new();
-    gr_forward f = {.tokens = gr_input(graph, "tokens", GR_I64, 2, shape)};
-    gr_tensor *targets = gr_input(graph, "targets", GR_I64, 2, shape), *out[MOST + 2], *params[MOST];
+    gr_forward f = {.tokens = gr_input(graph, "tokens", GR_I32, 2, shape)};
+    gr_tensor *targets = gr_input(graph, "targets", GR_I32, 2, shape), *out[MOST + 2], *params[MOST];
     out[0] = gr_model_logits(g->model, &f);
     out[1] = gr_cross_entropy(out[0], targets, -100);
     int n_params = grads ? gr_store_count(trained) : 0;
@@ -98,8 +98,9 @@ static float *logits_of(golden *g, float *loss, float **grads)
     gr_program *p = gr_compile(graph, out, n_params + 2, g->device);
     CHECK_MADE(p);
     gr_graph_free(graph);
-    int64_t *tokens = gr_alloc(2 * (size_t)n * sizeof *tokens), *next = tokens + n;
-    memcpy(tokens, find(g, "ids", "")->data, (size_t)n * sizeof *tokens);
+    gr_token *tokens = gr_alloc(2 * (size_t)n * sizeof *tokens), *next = tokens + n;
+    for (int64_t i = 0; i < n; i++)
+        tokens[i] = (gr_token)((const int64_t *)find(g, "ids", "")->data)[i];
     for (int64_t i = 0; i < n; i++)
         next[i] = (i + 1) % g->length ? tokens[i + 1] : -100;
     float *logits = gr_alloc((size_t)(n * g->vocab) * sizeof *logits);
@@ -274,7 +275,7 @@ static void check_curve(golden *g, const char *losses, const char *norms)
     int32_t *ids = gr_alloc((size_t)n * sizeof *ids);
     for (int64_t i = 0; i < n; i++)
         ids[i] = (int32_t)((const int64_t *)c.stream->data)[i];
-    int64_t *tokens = gr_alloc(2 * (size_t)(rows * o->context) * sizeof *tokens), *next = tokens + rows * o->context;
+    gr_token *tokens = gr_alloc(2 * (size_t)(rows * o->context) * sizeof *tokens), *next = tokens + rows * o->context;
     gr_trainer *t = gr_trainer_new(g->model, o);
     CHECK_MADE(t);
     for (int64_t step = 0; step < o->steps; step++) {
@@ -335,9 +336,10 @@ TEST(twenty_steps_of_all_that_is_trained)
 /* Logits of tokens 0 to 7; caller frees. */
 static float *tiny_logits(golden *g)
 {
-    int64_t ids[8] = {0, 1, 2, 3, 4, 30, 6, 7}, shape[] = {1, 8};
+    gr_token ids[8] = {0, 1, 2, 3, 4, 30, 6, 7};
+    int64_t shape[] = {1, 8};
     gr_graph *graph = gr_graph_new();
-    gr_forward f = {.tokens = gr_input(graph, "tokens", GR_I64, 2, shape)};
+    gr_forward f = {.tokens = gr_input(graph, "tokens", GR_I32, 2, shape)};
     gr_tensor *out = gr_model_logits(g->model, &f);
     gr_program *p = gr_compile(graph, &out, 1, g->device);
     CHECK_MADE(p);
@@ -465,7 +467,7 @@ static void check_unchanged(const char *arch, bool tied, const gr_lora_options *
 TEST(a_new_adapter_of_everything_changes_nothing)
 {
     gr_lora_options o = gr_lora_defaults();
-    int64_t tokens[] = {30, 2, 7};
+    gr_token tokens[] = {30, 2, 7};
     o.dora = true;
     o.bias = GR_BIAS_ALL;
     o.tokens = tokens;
@@ -526,7 +528,7 @@ static double loss_after(const char *arch, gr_device *device, double dropout, do
     gr_model *m = adapted(arch, device, &l);
     gr_train_options o = tiny_options();
     o.dropout = model_dropout;
-    int64_t tokens[16], targets[16];
+    gr_token tokens[16], targets[16];
     gr_step_report r = {0};
     gr_trainer *t = gr_trainer_new(m, &o);
     CHECK_MADE(t);
@@ -591,7 +593,7 @@ TEST(a_bf16_base)
     gr_lora_options l = gr_lora_defaults();
     CHECK_OK(gr_model_add_adapter(m, &l));
     gr_train_options o = tiny_options();
-    int64_t tokens[16], targets[16];
+    gr_token tokens[16], targets[16];
     gr_step_report r;
     gr_trainer *t = gr_trainer_new(m, &o);
     CHECK_MADE(t);
@@ -815,7 +817,7 @@ static gr_status whole_life(void *ctx)
 static gr_status rich_life(void *ctx)
 {
     gr_lora_options o = gr_lora_defaults();
-    int64_t tokens[] = {3, 30};
+    gr_token tokens[] = {3, 30};
     o.dora = true;
     o.bias = GR_BIAS_ALL;
     o.targets = (const char *const[]){"c_fc", "wpe"};

@@ -424,7 +424,7 @@ TEST(models)
     REFUSES(gr_model_store(NULL));
     REFUSES(gr_model_trainable(NULL));
     REFUSES(gr_model_adapter_config(NULL));
-    gr_forward none = {0}, f = {.tokens = gr_input(t.graph, "tokens", GR_I64, 2, shape)};
+    gr_forward none = {0}, f = {.tokens = gr_input(t.graph, "tokens", GR_I32, 2, shape)};
     REFUSES(gr_model_logits(NULL, &f));
     REFUSES(gr_model_logits(m, NULL));
     REFUSES(gr_model_logits(m, &none));
@@ -471,7 +471,8 @@ TEST(models)
 TEST(training)
 {
     things t = open_things();
-    int64_t tokens[12 * 64] = {0}, count;
+    gr_token tokens[12 * 64] = {0};
+    int64_t count;
     double sum;
     gr_batch batch = {tokens, tokens, NULL};
     CHECK(gr_learning_rate(NULL, 99) == 1e-3); /* gr_train_defaults() */
@@ -491,7 +492,7 @@ TEST(training)
     FAILS(gr_trainer_eval_batch(k, NULL, &sum, &count));
     FAILS(gr_trainer_eval_batch(k, &batch, NULL, &count));
     FAILS(gr_trainer_eval_batch(k, &batch, &sum, NULL));
-    int32_t ids[20] = {0};
+    gr_token ids[20] = {0};
     FAILS(gr_trainer_eval(NULL, ids, 20, &sum));
     FAILS(gr_trainer_eval(k, NULL, 20, &sum));
     FAILS(gr_trainer_eval(k, ids, 20, NULL));
@@ -553,7 +554,7 @@ TEST(data)
     REFUSES(gr_data_ids(NULL));
     REFUSES(gr_rows_new(NULL, 4, true, 1));
     gr_rows *rows = gr_rows_new(d, 4, true, 1);
-    int64_t tokens[4], targets[4];
+    gr_token tokens[4], targets[4];
     CHECK_EQ_INT(gr_rows_describe(NULL).rows, 0);
     gr_segment_place place = GR_INIT(gr_segment_place);
     FAILS(gr_rows_place(NULL, 0, 0, &place));
@@ -603,7 +604,8 @@ TEST(generation)
 {
     things t = open_things();
     const float logits[3] = {0, 5, 1};
-    const int64_t seen[] = {1, 2}, counts[] = {2}, *prompts[] = {seen};
+    const gr_token seen[] = {1, 2}, *prompts[] = {seen};
+    const int64_t counts[] = {2};
     float out[TINY_VOCAB];
     CHECK(gr_sample_token(NULL, logits, 3, seen, 2, 2) >= 0); /* gr_sampling_defaults() */
     CHECK(gr_sampling_defaults().temperature > 0);
@@ -617,7 +619,7 @@ TEST(generation)
     FAILS(gr_generator_feed(g, NULL, counts, out));
     FAILS(gr_generator_feed(g, prompts, NULL, out));
     FAILS(gr_generator_feed(g, prompts, counts, NULL));
-    FAILS(gr_generator_feed(g, (const int64_t *[]){NULL}, counts, out));
+    FAILS(gr_generator_feed(g, (const gr_token *[]){NULL}, counts, out));
     IS(gr_generator_length(NULL, 0), -1);
     FAILS(gr_generator_reset(NULL));
     CHECK_EQ_INT(gr_generator_memory(NULL).total, 0);
@@ -630,21 +632,21 @@ TEST(generation)
     FAILS(gr_generate(g, NULL, seen, 2, &o, NULL));
     FAILS(gr_generate_batch(NULL, NULL, prompts, counts, &o, 1, &made));
     FAILS(gr_generate_batch(g, NULL, NULL, counts, &o, 1, &made));
-    FAILS(gr_generate_batch(g, NULL, (const int64_t *[]){NULL}, counts, &o, 1, &made));
+    FAILS(gr_generate_batch(g, NULL, (const gr_token *[]){NULL}, counts, &o, 1, &made));
     FAILS(gr_generate_batch(g, NULL, prompts, NULL, &o, 1, &made));
     FAILS(gr_generate_batch(g, NULL, prompts, counts, NULL, 1, &made));
     FAILS(gr_generate_batch(g, NULL, prompts, counts, &o, 1, NULL));
     CHECK_OK(gr_generate(g, NULL, seen, 2, &o, &made)); /* no tokenizer, no text */
     gr_generated_free(&made);
     gr_generator_free(g);
-    int64_t eos[2];
+    gr_token eos[2];
     int n;
     FAILS(gr_model_eos(NULL, NULL, eos, 2, &n));
     FAILS(gr_model_eos(t.model, NULL, eos, 2, NULL));
     FAILS(gr_model_eos(t.model, NULL, NULL, 2, &n));
     CHECK_OK(gr_model_eos(t.model, NULL, eos, 2, &n));
     double loss;
-    const int32_t ids[] = {1, 2, 3, 4, 5};
+    const gr_token ids[] = {1, 2, 3, 4, 5};
     FAILS(gr_evaluate(NULL, ids, 5, NULL, &loss));
     FAILS(gr_evaluate(t.model, NULL, 5, NULL, &loss));
     FAILS(gr_evaluate(t.model, ids, 5, NULL, NULL));

@@ -44,7 +44,7 @@ static void close_training(training *t)
 
 static double step(training *t, int64_t number)
 {
-    int64_t tokens[64], targets[64];
+    gr_token tokens[64], targets[64];
     gr_step_report r;
     tiny_batch(&t->options, number, tokens, targets);
     CHECK_OK(gr_trainer_step(t->trainer, &(gr_batch){tokens, targets, NULL}, &r));
@@ -123,10 +123,11 @@ TEST(generates_as_cpu_does)
             gr_model *m = tiny_model(archs[a], d);
             gr_generator *g = gr_generator_new(m, 1, 16);
             float logits[TINY_VOCAB];
-            int64_t next[] = {3, 1, 4}, n = 3;
+            gr_token next[] = {3, 1, 4};
+            int64_t n = 3;
             CHECK_MADE(g);
             for (int i = 0; i < TOKENS; i++, n = 1) {
-                CHECK_OK(gr_generator_feed(g, (const int64_t *[]){next}, &n, logits));
+                CHECK_OK(gr_generator_feed(g, (const gr_token *[]){next}, &n, logits));
                 next[0] = ids[k][i] = greedy(logits);
             }
             gr_generator_free(g);
@@ -204,14 +205,14 @@ TEST(small_blocks_change_nothing)
 TEST(a_bad_target_changes_nothing)
 {
     training t;
-    int64_t tokens[64], targets[64];
+    gr_token tokens[64], targets[64];
     gr_step_report r;
     size_t n;
     open_training(&t, open_opencl(), "gpt2");
     tiny_batch(&t.options, 0, tokens, targets);
     float *before = weights(gr_model_store(t.model), &n);
     for (int k = 0; k < 2; k++) {
-        int64_t *bad = k ? tokens : targets, was = bad[3];
+        gr_token *bad = k ? tokens : targets, was = bad[3];
         bad[3] = 1000;
         CHECK_STATUS(gr_trainer_step(t.trainer, &(gr_batch){tokens, targets, NULL}, &r), GR_ERR_ARGUMENT);
         CHECK_ERROR(GR_ERR_ARGUMENT, "1000");
@@ -259,7 +260,7 @@ static gr_status two_steps(gr_model *m)
     gr_train_options o = tiny_options();
     o.batch = 1;
     o.dropout = 0.1;
-    int64_t tokens[64], targets[64];
+    gr_token tokens[64], targets[64];
     gr_step_report r;
     tiny_batch(&o, 0, tokens, targets);
     gr_trainer *t = gr_trainer_new(m, &o);
@@ -274,10 +275,10 @@ static gr_status generate(gr_model *m)
 {
     gr_generator *g = gr_generator_new(m, 1, 8);
     float logits[TINY_VOCAB];
-    int64_t tokens[] = {1, 2, 3};
-    gr_status s = g ? gr_generator_feed(g, (const int64_t *[]){tokens}, (int64_t[]){3}, logits) : gr_error_status();
+    gr_token tokens[] = {1, 2, 3};
+    gr_status s = g ? gr_generator_feed(g, (const gr_token *[]){tokens}, (int64_t[]){3}, logits) : gr_error_status();
     if (s == GR_OK)
-        s = gr_generator_feed(g, (const int64_t *[]){tokens}, (int64_t[]){1}, logits);
+        s = gr_generator_feed(g, (const gr_token *[]){tokens}, (int64_t[]){1}, logits);
     gr_generator_free(g);
     return s;
 }

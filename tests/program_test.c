@@ -200,7 +200,7 @@ TEST(the_memory_report_is_exact)
         CHECK_EQ_INT(r.total, r.weights + r.gradients + r.optimizer + r.cache + r.peak_activations + r.peak_gradients +
                                   r.peak_scratch);
         int64_t before = gr_mem_read_stats().live_bytes;
-        int64_t tokens[32], targets[32];
+        gr_token tokens[32], targets[32];
         gr_step_report report;
         tiny_batch(&o, 0, tokens, targets);
         CHECK_OK(gr_trainer_step(t, &(gr_batch){tokens, targets, NULL}, &report));
@@ -301,7 +301,7 @@ TEST(impossible_training)
     gr_trainer *t = gr_trainer_new(m, &o);
     CHECK_MADE(t);
     CHECK(gr_trainer_memory(t).total > (size_t)1 << 42);
-    int64_t *tokens = calloc((size_t)(o.batch * o.context), sizeof *tokens);
+    gr_token *tokens = calloc((size_t)(o.batch * o.context), sizeof *tokens);
     CHECK(tokens);
     gr_step_report report;
     CHECK_STATUS(gr_trainer_step(t, &(gr_batch){tokens, tokens, NULL}, &report), GR_ERR_MEMORY);
@@ -793,10 +793,10 @@ TEST(passes_change_no_result)
         gr_model *m = tiny_model(archs[a], device);
         CHECK_MADE(m);
         fixture f = {.device = device, .g = gr_graph_new()};
-        gr_forward forward = {.tokens = gr_input(f.g, "tokens", GR_I64, 2, (int64_t[]){1, 8})};
+        gr_forward forward = {.tokens = gr_input(f.g, "tokens", GR_I32, 2, (int64_t[]){1, 8})};
         gr_tensor *logits = gr_model_logits(m, &forward);
         float first[N], now[N];
-        int64_t tokens[8] = {1, 2, 3, 5, 8, 13, 21, 30};
+        gr_token tokens[8] = {1, 2, 3, 5, 8, 13, 21, 30};
         int steps[LISTS];
         for (int i = 0; i < LISTS; i++) {
             NOTE("%s %s", archs[a], lists[i] ? lists[i] : "all");

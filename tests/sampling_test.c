@@ -39,7 +39,8 @@ TEST(transformers)
     gr_json_doc *doc = gr_json_read(test_source("tests/data/sampling.json"), GR_JSON_LIMIT);
     CHECK_MADE(doc);
     gr_json root = gr_json_root(doc), cases = gr_json_get(root, "cases"), ids = gr_json_get(root, "tokens");
-    int64_t tokens[MOST], n = (int64_t)gr_json_size(ids), prompt = gr_json_int(root, "prompt", 0, 0, n);
+    gr_token tokens[MOST];
+    int64_t n = (int64_t)gr_json_size(ids), prompt = gr_json_int(root, "prompt", 0, 0, n);
     for (int64_t i = 0; i < n; i++)
         tokens[i] = gr_json_as_int(gr_json_item(ids, (size_t)i), 0, MOST - 1);
     for (size_t c = 0; c < gr_json_size(cases); c++) {

@@ -57,8 +57,8 @@ __attribute__((unused)) static gr_train_options tiny_options(void)
 }
 
 /* One batch of the data for options o: rows one behind the other. */
-__attribute__((unused)) static void tiny_batch(const gr_train_options *o, int64_t step, int64_t *tokens,
-                                               int64_t *targets)
+__attribute__((unused)) static void tiny_batch(const gr_train_options *o, int64_t step, gr_token *tokens,
+                                               gr_token *targets)
 {
     enum { N = 512 };
     int32_t ids[N];

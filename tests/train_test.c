@@ -11,7 +11,7 @@ typedef struct setup {
     gr_model *model;
     gr_trainer *trainer;
     gr_train_options options;
-    int64_t *tokens, *targets;
+    gr_token *tokens, *targets;
 } setup;
 
 static void open_setup(setup *s, const char *arch, const char *device, int threads, const gr_train_options *o)
@@ -169,7 +169,7 @@ TEST(one_batch_is_learned_by_heart)
             CHECK_EQ_INT(gr_store_find(gr_model_store(m), "lm_head.weight") >= 0, a != 2);
             gr_trainer *t = gr_trainer_new(m, &o);
             CHECK_MADE(t);
-            int64_t tokens[16], targets[16];
+            gr_token tokens[16], targets[16];
             for (int i = 0; i < 16; i++) { /* tokens that occur once: all can be known */
                 tokens[i] = i;
                 targets[i] = (i * 5 + 3) % TINY_VOCAB;
@@ -312,7 +312,7 @@ TEST(options_are_checked)
     gr_train_options o = tiny_options();
     gr_trainer *t = gr_trainer_new(m, &o);
     CHECK_MADE(t);
-    int64_t tokens[16] = {0}, targets[16];
+    gr_token tokens[16] = {0}, targets[16];
     for (int i = 0; i < 16; i++)
         targets[i] = -100;
     gr_step_report r;
@@ -422,7 +422,7 @@ static gr_data *counting_data(int64_t n)
 /* Row k begins at token k * context and wraps at the end. */
 TEST(sequential_rows)
 {
-    int64_t tokens[8], targets[8];
+    gr_token tokens[8], targets[8];
     for (int64_t n = 2; n < 40; n += 3) {
         gr_data *d = counting_data(n);
         for (int64_t k = 0; k < 50; k++)
@@ -441,7 +441,7 @@ TEST(sequential_rows)
 TEST(shuffled_rows)
 {
     enum { CONTEXT = 5 };
-    int64_t tokens[CONTEXT], targets[CONTEXT];
+    gr_token tokens[CONTEXT], targets[CONTEXT];
     for (int64_t n = CONTEXT + 1; n < 700; n = n * 3 / 2 + 1) {
         NOTE("%d tokens", (int)n);
         gr_data *d = counting_data(n);
@@ -478,7 +478,7 @@ TEST(shuffling_reaches_every_token)
 {
     gr_data *d = counting_data(103);
     bool seen[103] = {false};
-    int64_t tokens[10], targets[10];
+    gr_token tokens[10], targets[10];
     for (int64_t k = 0; k < 400; k++) {
         gr_data_row(d, true, 1, k, 10, tokens, targets);
         for (int i = 0; i < 10; i++)
@@ -495,7 +495,7 @@ TEST(shuffling_reaches_every_token)
 TEST(short_data)
 {
     gr_data *d = counting_data(3);
-    int64_t tokens[7], targets[7];
+    gr_token tokens[7], targets[7];
     for (int shuffle = 0; shuffle < 2; shuffle++) {
         gr_data_row(d, shuffle, 1, 2, 7, tokens, targets);
         for (int i = 0; i < 7; i++) {

@@ -102,7 +102,7 @@ typedef struct subject {
 static void compile_logits(subject *s)
 {
     gr_graph *g = gr_graph_new();
-    gr_forward f = {.tokens = gr_input(g, "tokens", GR_I64, 2, (int64_t[]){ROWS, LENGTH})};
+    gr_forward f = {.tokens = gr_input(g, "tokens", GR_I32, 2, (int64_t[]){ROWS, LENGTH})};
     gr_tensor *logits = gr_model_logits(s->model, &f);
     s->program = gr_compile(g, &logits, 1, s->device);
     CHECK_MADE(s->program);
@@ -111,7 +111,7 @@ static void compile_logits(subject *s)
 
 static void run(subject *s)
 {
-    int64_t ids[ROWS * LENGTH];
+    gr_token ids[ROWS * LENGTH];
     for (int i = 0; i < ROWS * LENGTH; i++)
         ids[i] = (i * i * 7 + 3) % s->vocab;
     CHECK_OK(gr_program_run(s->program, (const void *[]){ids}, (void *[]){s->logits}));

@@ -28,8 +28,8 @@ typedef struct gr_texts {
 } gr_texts;
 
 typedef struct gr_id_rows {
-    int64_t *ids; /* row after row */
-    size_t count; /* of all ids */
+    gr_token *ids; /* row after row */
+    size_t count;  /* of all ids */
     size_t rows;
 } gr_id_rows;
 

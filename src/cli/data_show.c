@@ -51,9 +51,10 @@ typedef struct show {
     gr_rows *rows;
     gr_text_stream *stream; /* makes text of tokens, one by one */
     int64_t context;
-    int64_t end;                          /* of the rows; those behind it are empty */
-    int64_t *tokens, *targets, *segments; /* [context] of the row at hand */
-    gr_bytes out;                         /* the line at hand */
+    int64_t end;                /* of the rows; those behind it are empty */
+    gr_token *tokens, *targets; /* [context] of the row at hand */
+    int64_t *segments;
+    gr_bytes out; /* the line at hand */
 } show;
 
 /* ---- opening ------------------------------------------------------------------------------------------------ */
@@ -121,11 +122,11 @@ static gr_status open_rows(show *s)
     s->context = is_short ? n - 1 : s->context;
     s->rows = gr_rows_new(s->data, s->context, s->o->order == 0, (uint64_t)s->args->common.seed);
     s->stream = gr_text_stream_new(s->on.tokenizer, 0);
-    s->tokens = gr_alloc(3 * (size_t)s->context * sizeof *s->tokens);
-    if (!s->rows || !s->stream || !s->tokens)
+    s->tokens = gr_alloc(2 * (size_t)s->context * sizeof *s->tokens);
+    s->segments = gr_alloc((size_t)s->context * sizeof *s->segments);
+    if (!s->rows || !s->stream || !s->tokens || !s->segments)
         return gr_error_status();
     s->targets = s->tokens + s->context;
-    s->segments = s->targets + s->context;
     s->end = s->o->epochs > 0 ? gr_rows_of_epochs(s->rows, s->o->epochs) : INT64_MAX;
     return GR_OK;
 }
@@ -149,7 +150,7 @@ static part part_at(const show *s, int64_t k, int64_t from)
     return p;
 }
 
-static bool is_control(const show *s, int64_t id)
+static bool is_control(const show *s, gr_token id)
 {
     return gr_tokenizer_kind(s->on.tokenizer, id) == GR_TOKEN_CONTROL;
 }
@@ -158,7 +159,8 @@ static bool is_control(const show *s, int64_t id)
 static void empty_row(show *s)
 {
     for (int64_t i = 0; i < s->context; i++) {
-        s->tokens[i] = s->segments[i] = 0;
+        s->tokens[i] = 0;
+        s->segments[i] = 0;
         s->targets[i] = -100;
     }
 }
@@ -203,7 +205,7 @@ static gr_status flush(line *l)
 }
 
 /* The stream spells control tokens out, behind what was not a whole character yet. */
-static gr_status add_token(show *s, line *l, int64_t id)
+static gr_status add_token(show *s, line *l, gr_token id)
 {
     const char *text, *name;
     size_t size, length = 0;
@@ -294,13 +296,14 @@ static gr_status print_row(show *s, int64_t step, int64_t row, int64_t k)
 
 /* ---- as JSON ------------------------------------------------------------------------------------------------ */
 
-static gr_status add_numbers(gr_bytes *out, const char *name, const int64_t *x, int64_t n)
+/* Of ids, or of other numbers. */
+static gr_status add_numbers(gr_bytes *out, const char *name, const gr_token *ids, const int64_t *others, int64_t n)
 {
     char number[64];
     snprintf(number, sizeof number, ", \"%s\": [", name);
     gr_status status = gr_bytes_add_string(out, number);
     for (int64_t i = 0; i < n && status == GR_OK; i++) {
-        snprintf(number, sizeof number, "%s%lld", i ? ", " : "", (long long)x[i]);
+        snprintf(number, sizeof number, "%s%lld", i ? ", " : "", (long long)(ids ? ids[i] : others[i]));
         status = gr_bytes_add_string(out, number);
     }
     return status == GR_OK ? gr_bytes_add_string(out, "]") : status;
@@ -350,11 +353,11 @@ static gr_status print_json(show *s, int64_t step, int64_t row, int64_t k)
     s->out.size = 0;
     gr_status status = gr_bytes_add_string(&s->out, head);
     if (status == GR_OK)
-        status = add_numbers(&s->out, "ids", s->tokens, s->context);
+        status = add_numbers(&s->out, "ids", s->tokens, NULL, s->context);
     if (status == GR_OK)
-        status = add_numbers(&s->out, "targets", s->targets, s->context);
+        status = add_numbers(&s->out, "targets", s->targets, NULL, s->context);
     if (status == GR_OK)
-        status = add_numbers(&s->out, "segments", s->segments, s->context);
+        status = add_numbers(&s->out, "segments", NULL, s->segments, s->context);
     for (int text = 1; text >= 0 && status == GR_OK; text--) {
         status = gr_bytes_add_string(&s->out, text ? ", \"text\": [" : ", \"documents\": [");
         for (int64_t at = 0; at < s->context && status == GR_OK;) {
@@ -458,6 +461,7 @@ static gr_status run(gr_args *args)
     gr_data_free(s.data);
     gr_text_stream_free(s.stream);
     gr_free(s.tokens);
+    gr_free(s.segments);
     gr_bytes_free(&s.out);
     gr_close_opened(&s.on);
     return status;

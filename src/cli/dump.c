@@ -137,8 +137,8 @@ static gr_status build(dump *d)
     d->graph = gr_graph_new();
     if (!d->graph)
         return gr_error_status();
-    gr_forward f = {.tokens = gr_input(d->graph, "tokens", GR_I64, 2, shape)};
-    gr_tensor *targets = gr_input(d->graph, "targets", GR_I64, 2, shape);
+    gr_forward f = {.tokens = gr_input(d->graph, "tokens", GR_I32, 2, shape)};
+    gr_tensor *targets = gr_input(d->graph, "targets", GR_I32, 2, shape);
     gr_tensor *logits = gr_model_logits(d->on.model, &f);
     gr_tensor *loss = gr_name(gr_cross_entropy(logits, targets, IGNORED), "loss");
     gr_status s = gr_graph_check(d->graph);
@@ -180,13 +180,13 @@ static gr_status compute(dump *d)
 {
     const gr_id_rows *ids = &d->f->ids;
     size_t t = ids->count / ids->rows;
-    int64_t *targets = gr_alloc(ids->count * sizeof *targets);
+    gr_token *targets = gr_alloc(ids->count * sizeof *targets);
     if (!targets)
         return GR_ERR_MEMORY;
     for (size_t i = 0; i < ids->count; i++)
         targets[i] = i % t + 1 < t ? ids->ids[i + 1] : IGNORED;
     size_t bytes = ids->count * sizeof *targets;
-    const gr_given in[] = {{"tokens", GR_I64, ids->ids, bytes}, {"targets", GR_I64, targets, bytes}};
+    const gr_given in[] = {{"tokens", GR_I32, ids->ids, bytes}, {"targets", GR_I32, targets, bytes}};
     gr_status s = run_into(d, in, 2);
     gr_free(targets);
     return s;

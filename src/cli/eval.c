@@ -28,7 +28,7 @@ static const gr_flag flags[] = {
 typedef struct work {
     gr_opened on;
     gr_data *data;
-    int32_t *ids; /* [n] */
+    gr_token *ids; /* [n] */
     int64_t n, bytes;
     double began;
 } work;
@@ -36,7 +36,7 @@ typedef struct work {
 /* Does this tokenizer put its BOS before a text? Then the model expects it there. */
 static gr_status begins_with_bos(gr_tokenizer *t, bool *out)
 {
-    const int32_t *ids;
+    const gr_token *ids;
     size_t n;
     gr_status s = gr_tokenizer_encode(t, "", 0, GR_ADD_SPECIAL, &ids, &n);
     *out = s == GR_OK && n > 0 && gr_tokenizer_bos(t) >= 0 && ids[0] == gr_tokenizer_bos(t);
@@ -57,7 +57,7 @@ static gr_status read_data(const gr_args *args, work *w)
     w->ids = gr_alloc((size_t)w->n * sizeof *w->ids);
     if (!w->ids)
         return GR_ERR_MEMORY;
-    w->ids[0] = (int32_t)gr_tokenizer_bos(w->on.tokenizer);
+    w->ids[0] = gr_tokenizer_bos(w->on.tokenizer);
     memcpy(w->ids + bos, gr_data_ids(w->data), (size_t)n * sizeof *w->ids);
     return GR_OK;
 }

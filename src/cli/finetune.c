@@ -77,11 +77,11 @@ static gr_status split(gr_args *args, const char *flag, const char *text, words 
 }
 
 /* Ids, and tokens as they are spelled in the vocabulary. */
-static gr_status find_tokens(gr_args *args, const gr_tokenizer *tokenizer, const words *w, int64_t *ids)
+static gr_status find_tokens(gr_args *args, const gr_tokenizer *tokenizer, const words *w, gr_token *ids)
 {
     for (int i = 0; i < w->n; i++) {
         bool is_id = strlen(w->list[i]) < 10 && w->list[i][strspn(w->list[i], "0123456789")] == '\0';
-        ids[i] = is_id ? strtoll(w->list[i], NULL, 10) : gr_tokenizer_id(tokenizer, w->list[i]);
+        ids[i] = is_id ? (gr_token)strtol(w->list[i], NULL, 10) : gr_tokenizer_id(tokenizer, w->list[i]);
         if (ids[i] < 0)
             return gr_args_fail(args,
                                 "--train-tokens: the vocabulary has no token \"%.100s\"\nGive tokens as "
@@ -112,7 +112,7 @@ static gr_status add_adapter(gr_args *args, gr_train_job *job)
 {
     const gr_train_flags *f = args->options;
     words targets, saved = {0}, tokens = {0};
-    int64_t ids[MOST_WORDS];
+    gr_token ids[MOST_WORDS];
     gr_lora_options o = {.rank = f->lora_rank, .alpha = f->lora_alpha, .rslora = f->rslora, .dropout = f->lora_dropout};
     o.dora = f->dora;
     o.bias = (gr_lora_bias)f->lora_bias;

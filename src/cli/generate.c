@@ -28,14 +28,14 @@ typedef struct work {
     gr_generator *generator;
     gr_prompts prompts;
     int64_t texts, batch; /* in all, and at once */
-    int64_t eos[MOST_EOS];
+    gr_token eos[MOST_EOS];
     gr_generate_options o; /* of every text, but for its seed */
 } work;
 
 /* ---- printing ----------------------------------------------------------------------------------------------- */
 
 /* Text as it comes; of a model without tokenizer its ids, as --ids takes them. */
-static void print_token(piece *p, int64_t id, const char *text, size_t size)
+static void print_token(piece *p, gr_token id, const char *text, size_t size)
 {
     if (p->work->on.tokenizer)
         gr_out_bytes(text, size);
@@ -44,7 +44,7 @@ static void print_token(piece *p, int64_t id, const char *text, size_t size)
     p->printed += id >= 0;
 }
 
-static void on_token(void *user, int64_t id, const char *text, size_t size)
+static void on_token(void *user, gr_token id, const char *text, size_t size)
 {
     piece *p = user;
     if (!p->live || p->work->args->common.json)
@@ -58,7 +58,7 @@ static double per_second(int64_t n, double seconds)
     return n > 0 && seconds > 0 ? (double)n / seconds : 0;
 }
 
-static void put_ids(gr_json into, const char *key, const int64_t *ids, int64_t n)
+static void put_ids(gr_json into, const char *key, const gr_token *ids, int64_t n)
 {
     gr_json list = gr_json_put_array(into, key);
     for (int64_t i = 0; i < n; i++)
@@ -190,7 +190,7 @@ static gr_status make_texts(work *w, int64_t first, int64_t n)
     piece pieces[GR_TEXTS_AT_ONCE];
     gr_generate_options options[GR_TEXTS_AT_ONCE];
     gr_generated made[GR_TEXTS_AT_ONCE];
-    const int64_t *prompts[GR_TEXTS_AT_ONCE];
+    const gr_token *prompts[GR_TEXTS_AT_ONCE];
     int64_t counts[GR_TEXTS_AT_ONCE];
     gr_status s = gr_generator_reset(w->generator);
     if (s != GR_OK)

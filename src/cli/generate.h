@@ -16,7 +16,8 @@ typedef struct gr_generate_flags {
 extern const gr_flag gr_generate_flag_table[];
 
 typedef struct gr_prompts {
-    int64_t **ids, *n; /* [count] each */
+    gr_token **ids; /* [count], and how many each has */
+    int64_t *n;
     size_t count;
     int64_t longest;
 } gr_prompts;

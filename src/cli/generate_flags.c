@@ -70,11 +70,11 @@ static gr_status read_text(const gr_generate_flags *f, size_t which, gr_bytes *t
 }
 
 /* The model's own token for a beginning; many have only one for the end, which stands between texts. */
-static gr_status begin_text(const gr_opened *on, int64_t *id)
+static gr_status begin_text(const gr_opened *on, gr_token *id)
 {
     const gr_model_info *i = gr_model_describe(on->model);
     const gr_tokenizer *t = on->tokenizer;
-    int64_t choices[] = {t ? gr_tokenizer_bos(t) : -1, i->bos, t ? gr_tokenizer_eos(t) : -1, i->eos};
+    gr_token choices[] = {t ? gr_tokenizer_bos(t) : -1, i->bos, t ? gr_tokenizer_eos(t) : -1, i->eos};
     for (int k = 0; k < 4; k++)
         if (choices[k] >= 0 && choices[k] < i->vocab) {
             *id = choices[k];
@@ -84,9 +84,9 @@ static gr_status begin_text(const gr_opened *on, int64_t *id)
                    "the prompt is empty, and %s has no token that begins a text\nGive a prompt: -p TEXT.", on->path);
 }
 
-static gr_status encode(const gr_opened *on, const gr_bytes *text, int64_t **ids, int64_t *n)
+static gr_status encode(const gr_opened *on, const gr_bytes *text, gr_token **ids, int64_t *n)
 {
-    const int32_t *encoded = NULL;
+    const gr_token *encoded = NULL;
     size_t count = 0;
     gr_status s = GR_OK;
     if (text->size > 0)
@@ -107,7 +107,7 @@ static gr_status encode(const gr_opened *on, const gr_bytes *text, int64_t **ids
 }
 
 /* Prompt number `which`, of --ids or of a text. */
-static gr_status read_one(const gr_generate_flags *f, const gr_opened *on, size_t which, int64_t **ids, int64_t *n)
+static gr_status read_one(const gr_generate_flags *f, const gr_opened *on, size_t which, gr_token **ids, int64_t *n)
 {
     gr_bytes text = {0};
     if (f->ids.count > 0) {
@@ -125,7 +125,7 @@ static gr_status read_one(const gr_generate_flags *f, const gr_opened *on, size_
     return s;
 }
 
-static gr_status check_ids(gr_args *args, const gr_opened *on, const int64_t *ids, int64_t n)
+static gr_status check_ids(gr_args *args, const gr_opened *on, const gr_token *ids, int64_t n)
 {
     const gr_generate_flags *f = args->options;
     int64_t vocab = gr_model_describe(on->model)->vocab;

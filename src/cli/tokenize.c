@@ -32,18 +32,9 @@ static gr_status decode_rows(gr_args *args, const gr_line_format *f, gr_tokenize
 {
     const gr_id_rows *rows = &((const options *)args->options)->decode;
     size_t n = rows->count / rows->rows;
-    gr_ids narrow = {0};
     gr_status status = GR_OK;
-    for (size_t i = 0; i < rows->count && status == GR_OK; i++) {
-        if (rows->ids[i] > INT32_MAX)
-            status = gr_fail(GR_ERR_ARGUMENT, "--decode: the tokenizer has no token %lld\nIts ids are below %lld.",
-                             (long long)rows->ids[i], (long long)gr_tokenizer_vocab_size(f->tokenizer));
-        else
-            status = gr_ids_add(&narrow, (int32_t)rows->ids[i]);
-    }
     for (size_t row = 0; row < rows->rows && status == GR_OK; row++)
-        status = gr_line_decode(f, t, narrow.data + row * n, n, out);
-    gr_ids_free(&narrow);
+        status = gr_line_decode(f, t, rows->ids + row * n, n, out);
     return gr_args_blame(args, status);
 }
 

@@ -162,7 +162,7 @@ static gr_status is_same_tokenizer(gr_tokenizer *a, gr_tokenizer *b, bool *out)
 {
     static const char text[] = "The 2 quick foxes don't jump:\n\n  na\xC3\xAFve, 100 %";
     int64_t vocab = gr_tokenizer_vocab_size(a);
-    const int32_t *of_a, *of_b;
+    const gr_token *of_a, *of_b;
     size_t n, m;
     *out = vocab == gr_tokenizer_vocab_size(b) && gr_tokenizer_eos(a) == gr_tokenizer_eos(b);
     for (int64_t id = 0; *out && id < vocab; id++) {
@@ -338,7 +338,7 @@ static gr_data *read_data(const gr_args *args, const gr_train_job *job, const gr
                           const char *const *paths, int n)
 {
     int threads = (int)args->common.threads;
-    int64_t eos = gr_model_describe(job->on.model)->eos;
+    gr_token eos = gr_model_describe(job->on.model)->eos;
     if (is_apart(args->options))
         return corpus ? gr_data_documents_of(corpus, job->on.tokenizer, eos, threads)
                       : gr_data_load_documents(paths, n, job->on.tokenizer, eos, threads);

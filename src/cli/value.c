@@ -201,7 +201,10 @@ static gr_status parse_ids(const char *text, gr_id_rows *out)
         long long id = isdigit((unsigned char)*text) ? strtoll(text, &end, 10) : -1;
         if (id < 0 || errno != 0)
             return expected("token ids split by commas", "1,2,3, or 1,2,3;4,5,6 for two rows");
-        out->ids[out->count++] = id;
+        if (id > INT32_MAX)
+            return gr_fail(GR_ERR_ARGUMENT, "%lld is no token id\nIds are below %lld.", (long long)id,
+                           (long long)INT32_MAX + 1);
+        out->ids[out->count++] = (gr_token)id;
         in_row++;
         text = end + strspn(end, " ");
         if (*text == ',')

@@ -12,13 +12,13 @@ enum { IGNORED = -100, FULL_BATCH = 1024 /* tokens of a run that keep a machine 
 typedef struct scoring {
     gr_model *model;
     const gr_evaluate_options *o;
-    const int32_t *ids;
+    const gr_token *ids;
     int64_t n, context, stride;
-    int64_t batch, length;     /* windows of a run, and their tokens */
-    int64_t begin, scored;     /* of the next window; tokens before `scored` have their loss */
-    int64_t *tokens, *targets; /* [batch, length] */
-    int64_t *lengths;          /* [batch] of each window, without what fills up the last one */
-    float *rows;               /* [batch, length] losses */
+    int64_t batch, length;      /* windows of a run, and their tokens */
+    int64_t begin, scored;      /* of the next window; tokens before `scored` have their loss */
+    gr_token *tokens, *targets; /* [batch, length] */
+    int64_t *lengths;           /* [batch] of each window, without what fills up the last one */
+    float *rows;                /* [batch, length] losses */
     gr_program *program;
     double sum;
 } scoring;
@@ -60,8 +60,8 @@ static gr_status open(scoring *s)
     if (!g)
         return GR_ERR_MEMORY;
     int64_t shape[] = {s->batch, s->length};
-    gr_forward f = {.tokens = gr_input(g, "tokens", GR_I64, 2, shape)};
-    gr_tensor *targets = gr_input(g, "targets", GR_I64, 2, shape);
+    gr_forward f = {.tokens = gr_input(g, "tokens", GR_I32, 2, shape)};
+    gr_tensor *targets = gr_input(g, "targets", GR_I32, 2, shape);
     f.length = gr_input(g, "length", GR_I64, 1, &s->batch);
     gr_tensor *rows = gr_cross_entropy_rows(gr_model_logits(s->model, &f), targets, IGNORED);
     s->program = rows ? gr_compile(g, &rows, 1, gr_model_device(s->model)) : NULL;
@@ -119,7 +119,7 @@ static gr_status score_all(scoring *s)
     return st;
 }
 
-gr_status gr_evaluate(gr_model *model, const int32_t *tokens, int64_t n, const gr_evaluate_options *options,
+gr_status gr_evaluate(gr_model *model, const gr_token *tokens, int64_t n, const gr_evaluate_options *options,
                       double *loss)
 {
     static const gr_evaluate_options usual;

@@ -25,13 +25,14 @@ struct gr_generator {
     /* Compiled when first needed. all: one token of each sequence; the others read one sequence, a full chunk, one token,
      * or what is left at the end of a prompt. */
     forward_program all, chunk, one, rest;
-    bool reserved;                                    /* the memory of the largest of them is taken */
-    int64_t *tokens, *positions, *slots, *ring_slots; /* [batch] or [CHUNK] */
-    int64_t *rows;                                    /* [batch]: whose logits are wanted */
-    int64_t sequence;                                 /* that a program of one sequence reads */
-    int64_t *lengths;                                 /* [batch] with what is being read, see gr_forward.length */
-    int64_t *coming;                                  /* [batch] lengths that were announced */
-    float *logits;                                    /* [batch, vocab] */
+    bool reserved;                           /* the memory of the largest of them is taken */
+    gr_token *tokens;                        /* [batch] or [CHUNK], as what follows */
+    int64_t *positions, *slots, *ring_slots; /* [batch] or [CHUNK] */
+    int64_t *rows;                           /* [batch]: whose logits are wanted */
+    int64_t sequence;                        /* that a program of one sequence reads */
+    int64_t *lengths;                        /* [batch] with what is being read, see gr_forward.length */
+    int64_t *coming;                         /* [batch] lengths that were announced */
+    float *logits;                           /* [batch, vocab] */
 };
 
 /* ---- making ------------------------------------------------------------------------------------------------- */
@@ -43,11 +44,11 @@ static gr_status allocate(gr_generator *g)
     g->rows = gr_alloc_zero((size_t)g->batch, sizeof *g->rows);
     g->lengths = gr_alloc_zero((size_t)g->batch, sizeof *g->lengths);
     g->coming = gr_alloc_zero((size_t)g->batch, sizeof *g->coming);
-    g->tokens = gr_alloc(4 * tokens * sizeof *g->tokens);
+    g->tokens = gr_alloc(tokens * sizeof *g->tokens);
+    g->positions = gr_alloc(3 * tokens * sizeof *g->positions);
     g->logits = gr_alloc((size_t)(g->batch * g->vocab) * sizeof *g->logits);
-    if (!g->length || !g->rows || !g->lengths || !g->coming || !g->tokens || !g->logits)
+    if (!g->length || !g->rows || !g->lengths || !g->coming || !g->tokens || !g->positions || !g->logits)
         return GR_ERR_MEMORY;
-    g->positions = g->tokens + tokens;
     g->slots = g->positions + tokens;
     g->ring_slots = g->slots + tokens;
     g->cache = gr_store_new(gr_model_device(g->model));
@@ -98,6 +99,7 @@ void gr_generator_free(gr_generator *g)
     gr_store_free(g->cache);
     gr_free(g->length);
     gr_free(g->tokens);
+    gr_free(g->positions);
     gr_free(g->rows);
     gr_free(g->lengths);
     gr_free(g->coming);
@@ -116,7 +118,7 @@ static gr_status compile(gr_generator *g, forward_program *f, int64_t batch, int
     gr_program_free(f->program);
     gr_graph *graph = gr_graph_new();
     int64_t shape[] = {batch, t};
-    gr_forward in = {.tokens = gr_input(graph, "tokens", GR_I64, 2, shape), .cache = g->cache};
+    gr_forward in = {.tokens = gr_input(graph, "tokens", GR_I32, 2, shape), .cache = g->cache};
     in.positions = gr_input(graph, "positions", GR_I64, 2, shape);
     in.slot = gr_input(graph, "slot", GR_I64, 2, shape);
     in.rows = gr_input(graph, "rows", GR_I64, 1, shape);
@@ -243,7 +245,7 @@ gr_status gr_generator_reset(gr_generator *g)
 }
 
 /* Lays out token number i of a run as the next but `ahead` of sequence b; id -1: nothing there is to be read. */
-static void place(gr_generator *g, int64_t i, int64_t b, int64_t ahead, int64_t id)
+static void place(gr_generator *g, int64_t i, int64_t b, int64_t ahead, gr_token id)
 {
     int64_t at = g->length[b] + ahead;
     g->tokens[i] = id < 0 ? 0 : id;
@@ -259,7 +261,7 @@ static gr_status run(gr_generator *g, const forward_program *f, float *logits)
 }
 
 /* The next `count` tokens of sequence b; logits [vocab]. */
-static gr_status read_sequence(gr_generator *g, int64_t b, const int64_t *tokens, int64_t count, float *logits)
+static gr_status read_sequence(gr_generator *g, int64_t b, const gr_token *tokens, int64_t count, float *logits)
 {
     gr_status s = GR_OK;
     g->sequence = b;
@@ -281,7 +283,7 @@ static gr_status read_sequence(gr_generator *g, int64_t b, const int64_t *tokens
 }
 
 /* One more token of each sequence that has one. */
-static gr_status read_together(gr_generator *g, const int64_t *const *tokens, const int64_t *count, float *logits)
+static gr_status read_together(gr_generator *g, const gr_token *const *tokens, const int64_t *count, float *logits)
 {
     gr_status s = compile(g, &g->all, g->batch, 1);
     for (int64_t b = 0; b < g->batch; b++) {
@@ -299,7 +301,7 @@ static gr_status read_together(gr_generator *g, const int64_t *const *tokens, co
     return s;
 }
 
-static gr_status check(const gr_generator *g, const int64_t *const *tokens, const int64_t *count)
+static gr_status check(const gr_generator *g, const gr_token *const *tokens, const int64_t *count)
 {
     for (int64_t b = 0; b < g->batch; b++) {
         if (count[b] < 0 || g->length[b] + count[b] > g->capacity)
@@ -316,7 +318,7 @@ static gr_status check(const gr_generator *g, const int64_t *const *tokens, cons
     return GR_OK;
 }
 
-gr_status gr_generator_feed(gr_generator *g, const int64_t *const *tokens, const int64_t *count, float *logits)
+gr_status gr_generator_feed(gr_generator *g, const gr_token *const *tokens, const int64_t *count, float *logits)
 {
     if (gr_lacks(g, "gr_generator_feed: generator") || gr_lacks(tokens, "gr_generator_feed: tokens") ||
         gr_lacks(count, "gr_generator_feed: count") || gr_lacks(logits, "gr_generator_feed: logits"))

@@ -17,11 +17,11 @@ typedef struct gr_sampler gr_sampler;
 gr_sampler *gr_sampler_new(int64_t vocab);
 void gr_sampler_free(gr_sampler *sampler); /* NULL is fine */
 /* As gr_sample_token. */
-int64_t gr_sampler_draw(gr_sampler *sampler, const gr_sampling *how, const float *logits, const int64_t *tokens,
-                        int64_t n, int64_t prompt);
+gr_token gr_sampler_draw(gr_sampler *sampler, const gr_sampling *how, const float *logits, const gr_token *tokens,
+                         int64_t n, int64_t prompt);
 /* What would be drawn how often: p [vocab]. */
 gr_status gr_sampler_probabilities(gr_sampler *sampler, const gr_sampling *how, const float *logits,
-                                   const int64_t *tokens, int64_t n, int64_t prompt, double *p);
+                                   const gr_token *tokens, int64_t n, int64_t prompt, double *p);
 /* Whether all settings are in range. */
 gr_status gr_sampling_check(const gr_sampling *how);
 

@@ -21,7 +21,8 @@ typedef struct member { /* of the bucket with the border */
 
 struct gr_sampler {
     int64_t vocab, n; /* n: candidates left, by ascending id */
-    int32_t *ids, *counts;
+    gr_token *ids;
+    int32_t *counts;
     float *scores, *p, *keys; /* p: e^(score - largest), not normalized */
     member *members;
 };
@@ -93,7 +94,7 @@ void gr_sampler_free(gr_sampler *w)
 /* ---- penalties ---------------------------------------------------------------------------------------------- */
 
 /* How often each token occurs in tokens[from, n); penalizing sets the counts back to 0. */
-static void count(gr_sampler *w, const int64_t *tokens, int64_t from, int64_t n)
+static void count(gr_sampler *w, const gr_token *tokens, int64_t from, int64_t n)
 {
     for (int64_t i = from; i < n; i++)
         if (tokens[i] >= 0 && tokens[i] < w->vocab)
@@ -101,7 +102,7 @@ static void count(gr_sampler *w, const int64_t *tokens, int64_t from, int64_t n)
 }
 
 /* Repetition counts the prompt in, frequency and presence what is new, as OpenAI and vLLM have it. */
-static void penalize(gr_sampler *w, const gr_sampling *s, const int64_t *tokens, int64_t n, int64_t prompt)
+static void penalize(gr_sampler *w, const gr_sampling *s, const gr_token *tokens, int64_t n, int64_t prompt)
 {
     count(w, tokens, 0, n);
     for (int64_t i = 0; i < n; i++) {
@@ -144,7 +145,7 @@ static void gather(gr_sampler *w, float temperature, float top)
     top /= temperature;
     for (int64_t i = 0; i < w->vocab; i++) {
         float x = w->scores[i] / temperature;
-        w->ids[w->n] = (int32_t)i;
+        w->ids[w->n] = (gr_token)i;
         w->scores[w->n] = x;
         w->n += top - x < FARTHEST;
     }
@@ -286,7 +287,7 @@ static void keep_typical(gr_sampler *w, double mass, float top)
 
 /* ---- all of it ---------------------------------------------------------------------------------------------- */
 
-static gr_status distribute(gr_sampler *w, const gr_sampling *s, const float *logits, const int64_t *tokens, int64_t n,
+static gr_status distribute(gr_sampler *w, const gr_sampling *s, const float *logits, const gr_token *tokens, int64_t n,
                             int64_t prompt)
 {
     memcpy(w->scores, logits, (size_t)w->vocab * sizeof *logits);
@@ -298,7 +299,7 @@ static gr_status distribute(gr_sampler *w, const gr_sampling *s, const float *lo
     float top = w->scores[best];
     if (s->temperature <= 0 || !isfinite(top / (float)s->temperature)) {
         w->n = 1;
-        w->ids[0] = (int32_t)best;
+        w->ids[0] = (gr_token)best;
         w->p[0] = 1;
         return GR_OK;
     }
@@ -321,8 +322,8 @@ static gr_status distribute(gr_sampler *w, const gr_sampling *s, const float *lo
     return GR_OK;
 }
 
-int64_t gr_sampler_draw(gr_sampler *w, const gr_sampling *s, const float *logits, const int64_t *tokens, int64_t n,
-                        int64_t prompt)
+gr_token gr_sampler_draw(gr_sampler *w, const gr_sampling *s, const float *logits, const gr_token *tokens, int64_t n,
+                         int64_t prompt)
 {
     if (distribute(w, s, logits, tokens, n, prompt) != GR_OK)
         return -1;
@@ -333,7 +334,7 @@ int64_t gr_sampler_draw(gr_sampler *w, const gr_sampling *s, const float *logits
     return w->ids[i];
 }
 
-gr_status gr_sampler_probabilities(gr_sampler *w, const gr_sampling *s, const float *logits, const int64_t *tokens,
+gr_status gr_sampler_probabilities(gr_sampler *w, const gr_sampling *s, const float *logits, const gr_token *tokens,
                                    int64_t n, int64_t prompt, double *p)
 {
     gr_status status = distribute(w, s, logits, tokens, n, prompt);
@@ -344,15 +345,15 @@ gr_status gr_sampler_probabilities(gr_sampler *w, const gr_sampling *s, const fl
     return status;
 }
 
-int64_t gr_sample_token(const gr_sampling *s, const float *logits, int64_t vocab, const int64_t *tokens, int64_t n,
-                        int64_t prompt)
+gr_token gr_sample_token(const gr_sampling *s, const float *logits, int64_t vocab, const gr_token *tokens, int64_t n,
+                         int64_t prompt)
 {
     const gr_sampling usual = gr_sampling_defaults();
     s = s ? s : &usual;
     if (gr_lacks(logits, "gr_sample_token: logits") || (n > 0 && gr_lacks(tokens, "gr_sample_token: tokens")))
         return -1;
     gr_sampler *w = gr_sampler_new(vocab);
-    int64_t id = w ? gr_sampler_draw(w, s, logits, tokens, n, prompt) : -1;
+    gr_token id = w ? gr_sampler_draw(w, s, logits, tokens, n, prompt) : -1;
     gr_sampler_free(w);
     return id;
 }

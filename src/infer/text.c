@@ -15,11 +15,11 @@ typedef struct writing {
     int64_t sequence; /* of the generator's batch */
     const gr_generate_options *o;
     gr_text_stream *stream; /* NULL without a tokenizer */
-    int64_t *tokens;        /* prompt and new ones */
+    gr_token *tokens;       /* prompt and new ones */
     int64_t n, prompt;
     size_t capacity;
-    float *logits;     /* [vocab], what follows its last token */
-    int64_t *stop_ids; /* [n_stop] the token that is spelled as a stop text, -1: none */
+    float *logits;      /* [vocab], what follows its last token */
+    gr_token *stop_ids; /* [n_stop] the token that is spelled as a stop text, -1: none */
     gr_bytes text;
     size_t told; /* bytes of text given to the caller; the rest is held back */
     bool done;
@@ -36,7 +36,7 @@ typedef struct desk {
     int64_t n, vocab;
     float *logits; /* [batch, vocab] */
     gr_sampler *sampler;
-    const int64_t **next; /* [batch] what is fed next, and how much of it */
+    const gr_token **next; /* [batch] what is fed next, and how much of it */
     int64_t *count;
 } desk;
 
@@ -86,7 +86,7 @@ static gr_status check_stops(const gr_generate_options *o)
 
 /* ---- text --------------------------------------------------------------------------------------------------- */
 
-static void tell(writing *w, int64_t id, size_t until)
+static void tell(writing *w, gr_token id, size_t until)
 {
     if (w->o->token)
         w->o->token(w->o->user, id, w->text.data ? w->text.data + w->told : "", until - w->told);
@@ -94,7 +94,7 @@ static void tell(writing *w, int64_t id, size_t until)
 }
 
 /* Appends new text and gives on what no stop text can reach any more. */
-static gr_status take_text(writing *w, int64_t id, const char *text, size_t size, bool last)
+static gr_status take_text(writing *w, gr_token id, const char *text, size_t size, bool last)
 {
     gr_status s = gr_bytes_add(&w->text, text, size);
     if (s != GR_OK)
@@ -109,7 +109,7 @@ static gr_status take_text(writing *w, int64_t id, const char *text, size_t size
     return GR_OK;
 }
 
-static bool is_eos(const writing *w, int64_t id)
+static bool is_eos(const writing *w, gr_token id)
 {
     for (int i = 0; i < w->o->n_eos; i++)
         if (w->o->eos[i] == id)
@@ -118,7 +118,7 @@ static bool is_eos(const writing *w, int64_t id)
 }
 
 /* Control tokens make no text, yet a stop text may be one. */
-static bool is_stop(const writing *w, int64_t id, size_t size)
+static bool is_stop(const writing *w, gr_token id, size_t size)
 {
     for (int i = 0; size == 0 && i < w->o->n_stop; i++)
         if (w->stop_ids[i] == id)
@@ -126,7 +126,7 @@ static bool is_stop(const writing *w, int64_t id, size_t size)
     return false;
 }
 
-static gr_status take_token(writing *w, int64_t id)
+static gr_status take_token(writing *w, gr_token id)
 {
     const char *text = "";
     size_t size = 0;
@@ -200,7 +200,7 @@ static gr_status check(const writing *w)
     return s == GR_OK ? check_stops(w->o) : s;
 }
 
-static gr_status begin(writing *w, gr_tokenizer *tokenizer, const int64_t *prompt)
+static gr_status begin(writing *w, gr_tokenizer *tokenizer, const gr_token *prompt)
 {
     gr_status s = check(w);
     if (s == GR_OK)
@@ -276,7 +276,7 @@ static gr_status go_on(desk *d, writing *w)
     int64_t limit = w->prompt + w->o->max_tokens, capacity = gr_generator_capacity(d->generator);
     limit = limit < capacity ? limit : capacity;
     if (w->n < limit) {
-        int64_t id = gr_sampler_draw(d->sampler, &w->o->sampling, w->logits, w->tokens, w->n, w->prompt);
+        gr_token id = gr_sampler_draw(d->sampler, &w->o->sampling, w->logits, w->tokens, w->n, w->prompt);
         gr_status s = id < 0 ? refuse_logits(w) : take_token(w, id);
         if (s != GR_OK || w->done)
             return s;
@@ -368,7 +368,7 @@ static gr_status open_desk(desk *d, const gr_generate_options *options, const in
     return GR_OK;
 }
 
-gr_status gr_generate_batch(gr_generator *generator, gr_tokenizer *tokenizer, const int64_t *const *prompts,
+gr_status gr_generate_batch(gr_generator *generator, gr_tokenizer *tokenizer, const gr_token *const *prompts,
                             const int64_t *counts, const gr_generate_options *options, int64_t n, gr_generated *out)
 {
     if (gr_lacks(out, "gr_generate_batch: out"))
@@ -400,7 +400,7 @@ gr_status gr_generate_batch(gr_generator *generator, gr_tokenizer *tokenizer, co
     return s != GR_OK ? s : handed;
 }
 
-gr_status gr_generate(gr_generator *generator, gr_tokenizer *tokenizer, const int64_t *prompt, int64_t n,
+gr_status gr_generate(gr_generator *generator, gr_tokenizer *tokenizer, const gr_token *prompt, int64_t n,
                       const gr_generate_options *options, gr_generated *out)
 {
     if (gr_lacks(out, "gr_generate: out"))

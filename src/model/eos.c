@@ -8,7 +8,7 @@
 #include <string.h>
 
 /* "eos_token_id": 2, or [2, 3]. True when the key is there. */
-static bool read_ids(gr_json config, int64_t *ids, int cap, int *n)
+static bool read_ids(gr_json config, gr_token *ids, int cap, int *n)
 {
     gr_json v = gr_json_get(config, "eos_token_id");
     bool is_list = gr_json_type_of(v) == GR_JSON_ARRAY;
@@ -17,7 +17,7 @@ static bool read_ids(gr_json config, int64_t *ids, int cap, int *n)
     if (!gr_json_is(v))
         return false;
     for (size_t i = 0; i < count; i++) {
-        int64_t id = gr_json_as_int(is_list ? gr_json_item(v, i) : v, 0, INT32_MAX);
+        gr_token id = (gr_token)gr_json_as_int(is_list ? gr_json_item(v, i) : v, 0, INT32_MAX);
         if (*n < cap)
             ids[*n] = id;
         ++*n;
@@ -32,7 +32,7 @@ static gr_status finish(gr_json_doc *doc)
     return s;
 }
 
-gr_status gr_model_eos(const gr_model *model, const char *dir, int64_t *ids, int cap, int *n)
+gr_status gr_model_eos(const gr_model *model, const char *dir, gr_token *ids, int cap, int *n)
 {
     if (gr_lacks(model, "gr_model_eos: model") || gr_lacks(n, "gr_model_eos: n") ||
         (cap > 0 && gr_lacks(ids, "gr_model_eos: ids")))

@@ -17,7 +17,7 @@ gr_status gr_model_trace(gr_model *m)
 {
     gr_graph *g = gr_graph_new();
     int64_t one[] = {1, 1};
-    gr_forward f = {.tokens = gr_input(g, "tokens", GR_I64, 2, one)};
+    gr_forward f = {.tokens = gr_input(g, "tokens", GR_I32, 2, one)};
     gr_status s = gr_model_logits(m, &f) ? GR_OK : gr_error_status();
     gr_graph_free(g);
     return s;
@@ -231,8 +231,8 @@ static gr_tensor *forward(gr_model *m, const gr_forward *f, bool with_head)
     if (gr_lacks_made(f->tokens, "gr_model_logits: forward.tokens"))
         return NULL;
     gr_graph *g = f->tokens->graph;
-    if (f->tokens->spec.ndim != 2 || f->tokens->spec.dtype != GR_I64) {
-        gr_fail(GR_ERR_ARGUMENT, "gr_model_logits: tokens must be i64 [B, T]");
+    if (f->tokens->spec.ndim != 2 || (f->tokens->spec.dtype != GR_I32 && f->tokens->spec.dtype != GR_I64)) {
+        gr_fail(GR_ERR_ARGUMENT, "gr_model_logits: tokens must be i32 or i64 [B, T]");
         return gr_graph_fail(g);
     }
     int64_t t = f->tokens->spec.shape[1];

@@ -101,14 +101,14 @@ int64_t gr_tokenizer_find(const gr_tokenizer *t, const char *token, size_t size)
     return id >= 0 ? id : gr_vocab_find(&t->model->vocab, token, size);
 }
 
-int64_t gr_tokenizer_id(const gr_tokenizer *t, const char *token)
+gr_token gr_tokenizer_id(const gr_tokenizer *t, const char *token)
 {
     if (gr_lacks(t, "gr_tokenizer_id: tokenizer") || gr_lacks(token, "gr_tokenizer_id: token"))
         return -1;
     return gr_tokenizer_find(t, token, strlen(token));
 }
 
-const char *gr_tokenizer_token(const gr_tokenizer *t, int64_t id, size_t *size)
+const char *gr_tokenizer_token(const gr_tokenizer *t, gr_token id, size_t *size)
 {
     size_t unasked;
     size = size ? size : &unasked;
@@ -118,7 +118,7 @@ const char *gr_tokenizer_token(const gr_tokenizer *t, int64_t id, size_t *size)
     return text ? text : gr_vocab_text(&t->model->vocab, id, size);
 }
 
-gr_token_kind gr_tokenizer_kind(const gr_tokenizer *t, int64_t id)
+gr_token_kind gr_tokenizer_kind(const gr_tokenizer *t, gr_token id)
 {
     size_t size;
     if (gr_lacks(t, "gr_tokenizer_kind: tokenizer"))
@@ -128,14 +128,14 @@ gr_token_kind gr_tokenizer_kind(const gr_tokenizer *t, int64_t id)
     return gr_vocab_text(&t->model->vocab, id, &size) ? GR_TOKEN_OF_MODEL : GR_TOKEN_NONE;
 }
 
-int64_t gr_tokenizer_bos(const gr_tokenizer *t)
+gr_token gr_tokenizer_bos(const gr_tokenizer *t)
 {
     if (gr_lacks(t, "gr_tokenizer_bos: tokenizer"))
         return -1;
     return t->bos;
 }
 
-int64_t gr_tokenizer_eos(const gr_tokenizer *t)
+gr_token gr_tokenizer_eos(const gr_tokenizer *t)
 {
     if (gr_lacks(t, "gr_tokenizer_eos: tokenizer"))
         return -1;
@@ -308,7 +308,7 @@ static gr_status result(gr_text_stream *s, gr_status status, const char **text, 
     return status;
 }
 
-gr_status gr_text_stream_feed(gr_text_stream *s, int64_t id, const char **text, size_t *size)
+gr_status gr_text_stream_feed(gr_text_stream *s, gr_token id, const char **text, size_t *size)
 {
     if (gr_lacks(s, "gr_text_stream_feed: stream") || gr_lacks(text, "gr_text_stream_feed: text") ||
         gr_lacks(size, "gr_text_stream_feed: size"))

@@ -30,7 +30,7 @@ struct gr_tokenizer {
     gr_post post, bare;            /* with special tokens and without */
     gr_decoder *decoder;
     bool byte_level; /* the model's pieces are raw bytes */
-    int32_t bos, eos;
+    gr_token bos, eos;
     bool is_share;                /* all but the scratch is another handle's */
     gr_tokenizer_scratch scratch; /* of the calls without a scratch of their own */
 };

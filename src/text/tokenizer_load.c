@@ -21,9 +21,9 @@ void gr_tokenizer_guess_ends(gr_tokenizer *t)
     static const char *const eos[] = {"<|endoftext|>", "<|end_of_text|>", "</s>", "<|im_end|>", "<eos>", "[SEP]"};
     static const char *const bos[] = {"<|begin_of_text|>", "<s>", "<bos>", "[CLS]", "<|endoftext|>"};
     for (size_t i = 0; i < sizeof eos / sizeof *eos && t->eos < 0; i++)
-        t->eos = (int32_t)gr_tokenizer_id(t, eos[i]);
+        t->eos = gr_tokenizer_id(t, eos[i]);
     for (size_t i = 0; i < sizeof bos / sizeof *bos && t->bos < 0; i++)
-        t->bos = (int32_t)gr_tokenizer_id(t, bos[i]);
+        t->bos = gr_tokenizer_id(t, bos[i]);
 }
 
 /* What is made of a text is called tokenizer.json in messages, and other files by their names; here they have a path. */

@@ -17,7 +17,7 @@ typedef struct gr_document {
 } gr_document;
 
 struct gr_data {
-    int32_t *ids;
+    gr_token *ids;
     int64_t n;
     int64_t bytes;          /* of text; 0: unknown */
     gr_document *documents; /* [n_documents] kept apart; NULL: ids are one stream */
@@ -34,7 +34,7 @@ typedef struct gr_data_source {
     int n;
     const gr_corpus *corpus; /* NULL, or what is read in place of paths */
     gr_tokenizer *tokenizer;
-    int64_t eos; /* of documents, where the tokenizer has none */
+    gr_token eos; /* of documents, where the tokenizer has none */
     int threads;
 } gr_data_source;
 gr_data *gr_data_read_stream(const gr_data_source *from);
@@ -47,8 +47,8 @@ gr_data *gr_data_close(gr_data *d, gr_ids *ids, gr_reader *r, gr_status s);
 /* Row k of all rows of a stream that a run ever sees: tokens [context] and the same shifted by one as targets. A function
  * of its arguments alone, so that a run can go on anywhere. Sequential: from k · context on, wrapping at the end.
  * Shuffled: every epoch cuts the stream at another phase and visits the windows in another order. */
-void gr_data_row(const gr_data *d, bool shuffle, uint64_t seed, int64_t k, int64_t context, int64_t *tokens,
-                 int64_t *targets);
+void gr_data_row(const gr_data *d, bool shuffle, uint64_t seed, int64_t k, int64_t context, gr_token *tokens,
+                 gr_token *targets);
 /* Windows of a stream that an epoch visits. */
 int64_t gr_data_windows(const gr_data *d, bool shuffle, int64_t context);
 
@@ -71,7 +71,7 @@ struct gr_rows {
 };
 
 /* A row with nothing to train on, as stands behind the last one. segments may be NULL. */
-void gr_rows_empty(int64_t context, int64_t *tokens, int64_t *targets, int64_t *segments);
+void gr_rows_empty(int64_t context, gr_token *tokens, gr_token *targets, int64_t *segments);
 /* pack.c: fills in pieces, first, count and info. */
 gr_status gr_pack(gr_rows *r);
 /* Rows of the data that a step with room for so many takes: of a run that has an end (gr_run_options.rows) at most those of

@@ -13,7 +13,7 @@ typedef struct builder {
     gr_data *data;
     gr_reader reader;
     gr_encoder encoder;
-    int32_t eos;          /* -1: none */
+    gr_token eos;         /* -1: none */
     gr_ids ids;           /* of all documents so far */
     gr_ids front, back;   /* what stands around a text */
     gr_document document; /* the one at hand */
@@ -190,8 +190,8 @@ static gr_status finish(builder *b)
 
 gr_data *gr_data_read_documents(const gr_data_source *from)
 {
-    int64_t own = gr_tokenizer_eos(from->tokenizer);
-    builder b = {.eos = (int32_t)(own >= 0 ? own : from->eos), .data = gr_alloc_zero(1, sizeof *b.data)};
+    gr_token own = gr_tokenizer_eos(from->tokenizer);
+    builder b = {.eos = own >= 0 ? own : from->eos, .data = gr_alloc_zero(1, sizeof *b.data)};
     b.encoder = (gr_encoder){
         .tokenizer = from->tokenizer, .threads = from->threads, .reader = &b.reader, .put = put, .user = &b};
     b.reader = (gr_reader){.take = gr_encoder_take, .user = &b.encoder, .threads = from->threads};
@@ -208,7 +208,7 @@ gr_data *gr_data_read_documents(const gr_data_source *from)
     return gr_data_close(b.data, &b.ids, &b.reader, s);
 }
 
-gr_data *gr_data_load_documents(const char *const *paths, int n, gr_tokenizer *tokenizer, int64_t eos, int threads)
+gr_data *gr_data_load_documents(const char *const *paths, int n, gr_tokenizer *tokenizer, gr_token eos, int threads)
 {
     if (gr_lacks(paths, "gr_data_load_documents: paths") || gr_lacks(tokenizer, "gr_data_load_documents: tokenizer"))
         return NULL;
@@ -216,7 +216,7 @@ gr_data *gr_data_load_documents(const char *const *paths, int n, gr_tokenizer *t
     return gr_data_read_documents(&from);
 }
 
-gr_data *gr_data_documents_of(const gr_corpus *c, gr_tokenizer *tokenizer, int64_t eos, int threads)
+gr_data *gr_data_documents_of(const gr_corpus *c, gr_tokenizer *tokenizer, gr_token eos, int threads)
 {
     if (gr_lacks(c, "gr_data_documents_of: corpus") || gr_lacks(tokenizer, "gr_data_documents_of: tokenizer"))
         return NULL;

@@ -63,8 +63,8 @@ static int64_t shuffled_start(const gr_data *d, uint64_t seed, int64_t k, int64_
     return phase + context * permuted(seed, (uint64_t)epoch, k % windows, windows);
 }
 
-void gr_data_row(const gr_data *d, bool shuffle, uint64_t seed, int64_t k, int64_t context, int64_t *tokens,
-                 int64_t *targets)
+void gr_data_row(const gr_data *d, bool shuffle, uint64_t seed, int64_t k, int64_t context, gr_token *tokens,
+                 gr_token *targets)
 {
     bool cut = is_cut(d, shuffle, context);
     int64_t at = cut ? shuffled_start(d, seed, k, context) : (k % d->n) * (context % d->n) % d->n;
@@ -84,7 +84,7 @@ int64_t gr_rows_index(const gr_rows *r, int64_t k)
 }
 
 /* The pieces of a row one behind the other, each a segment; the padding is one more. */
-static void fill_from_documents(const gr_rows *r, int64_t k, int64_t *tokens, int64_t *targets, int64_t *segments)
+static void fill_from_documents(const gr_rows *r, int64_t k, gr_token *tokens, gr_token *targets, int64_t *segments)
 {
     const gr_data *d = r->data;
     int64_t row = gr_rows_index(r, k), at = 0, segment = 0;
@@ -105,7 +105,7 @@ static void fill_from_documents(const gr_rows *r, int64_t k, int64_t *tokens, in
     }
 }
 
-void gr_rows_empty(int64_t context, int64_t *tokens, int64_t *targets, int64_t *segments)
+void gr_rows_empty(int64_t context, gr_token *tokens, gr_token *targets, int64_t *segments)
 {
     for (int64_t i = 0; i < context; i++) {
         tokens[i] = 0;
@@ -163,7 +163,7 @@ gr_rows_info gr_rows_describe(const gr_rows *r)
     return r->info;
 }
 
-void gr_rows_fill(const gr_rows *r, int64_t k, int64_t *tokens, int64_t *targets, int64_t *segments)
+void gr_rows_fill(const gr_rows *r, int64_t k, gr_token *tokens, gr_token *targets, int64_t *segments)
 {
     if (gr_lacks(r, "gr_rows_fill: rows") || gr_lacks(tokens, "gr_rows_fill: tokens") ||
         gr_lacks(targets, "gr_rows_fill: targets"))

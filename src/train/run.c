@@ -27,7 +27,8 @@ typedef struct run {
     gr_history history;
     gr_run_lock *lock; /* taken here; NULL: the caller's */
     char *metrics_path, *plot_path;
-    int64_t *tokens, *targets, *segments; /* [accumulate · batch, context]; segments NULL: the data is a stream */
+    gr_token *tokens, *targets;
+    int64_t *segments; /* [accumulate · batch, context]; segments NULL: the data is a stream */
     int64_t step_tokens;
     int64_t step_rows;        /* of the data; with o->rows at most an epoch */
     double seconds;           /* of training, earlier sessions included */
@@ -500,13 +501,13 @@ static gr_status open_run(run *r)
     if (s != GR_OK)
         return s;
     r->step_tokens = t->accumulate * t->batch * t->context;
-    r->tokens = gr_alloc((t->segments ? 3 : 2) * (size_t)r->step_tokens * sizeof *r->tokens);
+    r->tokens = gr_alloc(2 * (size_t)r->step_tokens * sizeof *r->tokens);
+    r->segments = t->segments ? gr_alloc((size_t)r->step_tokens * sizeof *r->segments) : NULL;
     r->metrics_path = gr_path_join(r->o->dir, "metrics.jsonl");
     r->plot_path = gr_path_join(r->o->dir, "loss.svg");
-    if (!r->tokens || !r->metrics_path || !r->plot_path)
+    if (!r->tokens || (t->segments && !r->segments) || !r->metrics_path || !r->plot_path)
         return GR_ERR_MEMORY;
     r->targets = r->tokens + r->step_tokens;
-    r->segments = t->segments ? r->targets + r->step_tokens : NULL;
     s = gr_history_open(&r->history, t->steps, r->o->eval_every);
     if (s == GR_OK && r->o->base && gr_model_adapter_config(r->model))
         s = gr_adapter_set_base(r->model, r->o->base);
@@ -523,7 +524,7 @@ size_t gr_run_memory(const gr_run_options *options)
     if (gr_lacks(options, "gr_run_memory: options"))
         return 0;
     const gr_train_options *t = &options->train;
-    size_t row = (size_t)(t->batch * t->context) * (t->segments ? 3 : 2) * sizeof(int64_t);
+    size_t row = (size_t)(t->batch * t->context) * (2 * sizeof(gr_token) + (t->segments ? sizeof(int64_t) : 0));
     return row * (size_t)(t->accumulate + 1) + gr_history_bytes(t->steps, options->eval_every);
 }
 
@@ -552,6 +553,7 @@ gr_status gr_train_run(gr_model *model, const gr_data *data, const gr_data *eval
     gr_rows_free(r.rows);
     gr_rows_free(r.eval_rows);
     gr_free(r.tokens);
+    gr_free(r.segments);
     gr_free(r.metrics_path);
     gr_free(r.plot_path);
     return s;

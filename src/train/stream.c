@@ -7,7 +7,7 @@
 
 #include <string.h>
 
-gr_data *gr_data_from_ids(const int32_t *ids, int64_t n)
+gr_data *gr_data_from_ids(const gr_token *ids, int64_t n)
 {
     if (gr_lacks(ids, "gr_data_from_ids: ids"))
         return NULL;
@@ -16,7 +16,7 @@ gr_data *gr_data_from_ids(const int32_t *ids, int64_t n)
         return NULL;
     }
     gr_data *d = gr_alloc_zero(1, sizeof *d);
-    int32_t *copy = d ? gr_alloc((size_t)n * sizeof *copy) : NULL;
+    gr_token *copy = d ? gr_alloc((size_t)n * sizeof *copy) : NULL;
     if (!copy) {
         gr_free(d);
         return NULL;
@@ -55,7 +55,7 @@ static gr_status take(void *user, gr_document_text *d)
 static gr_status put(void *user, const gr_document_text *d, gr_id_span whole, gr_id_span prompt)
 {
     joiner *j = user;
-    int32_t between = (int32_t)gr_tokenizer_eos(j->encoder.tokenizer);
+    gr_token between = gr_tokenizer_eos(j->encoder.tokenizer);
     gr_status s = j->any && !j->in_parts && between >= 0 ? gr_ids_add(&j->ids, between) : GR_OK;
     (void)prompt;
     j->any = true;

@@ -82,8 +82,8 @@ static gr_tensor *scalar(gr_graph *g, const char *name, gr_dtype dtype)
 static gr_tensor *loss_graph(gr_trainer *t, gr_graph *g, bool drops)
 {
     int64_t shape[] = {t->options.batch, t->options.context};
-    gr_forward f = {.tokens = gr_input(g, "tokens", GR_I64, 2, shape), .dropout = drops ? t->options.dropout : 0};
-    gr_tensor *targets = gr_input(g, "targets", GR_I64, 2, shape);
+    gr_forward f = {.tokens = gr_input(g, "tokens", GR_I32, 2, shape), .dropout = drops ? t->options.dropout : 0};
+    gr_tensor *targets = gr_input(g, "targets", GR_I32, 2, shape);
     gr_tensor *scale = scalar(g, "scale", GR_F32);
     if (t->options.segments) {
         f.segment = gr_input(g, "segments", GR_I64, 2, shape);
@@ -423,10 +423,10 @@ gr_status gr_trainer_step(gr_trainer *t, const gr_batch *batch, gr_step_report *
 /* ---- evaluating --------------------------------------------------------------------------------------------- */
 
 /* Windows [at, at + context), as many as fit a batch; the rest of the batch is ignored. */
-static void fill_windows(gr_trainer *t, const int32_t *ids, int64_t n, int64_t *at)
+static void fill_windows(gr_trainer *t, const gr_token *ids, int64_t n, int64_t *at)
 {
     int64_t rows = t->options.batch * t->options.context;
-    int64_t *tokens = t->eval_tokens, *targets = t->eval_tokens + rows;
+    gr_token *tokens = t->eval_tokens, *targets = t->eval_tokens + rows;
     for (int64_t i = 0; i < rows; i++) {
         bool there = *at + 1 < n;
         tokens[i] = there ? ids[*at] : 0;
@@ -451,7 +451,7 @@ gr_status gr_trainer_eval_batch(gr_trainer *t, const gr_batch *batch, double *su
     return s;
 }
 
-gr_status gr_trainer_eval(gr_trainer *t, const int32_t *tokens, int64_t n, double *loss)
+gr_status gr_trainer_eval(gr_trainer *t, const gr_token *tokens, int64_t n, double *loss)
 {
     if (gr_lacks(t, "gr_trainer_eval: trainer") || gr_lacks(tokens, "gr_trainer_eval: tokens") ||
         gr_lacks(loss, "gr_trainer_eval: loss"))

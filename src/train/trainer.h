@@ -15,9 +15,9 @@ struct gr_trainer {
     gr_program *step;    /* a whole step, or a micro-batch of one */
     gr_program *update;  /* NULL when a step is one batch */
     gr_program *eval;
-    int64_t *eval_tokens; /* [2, batch · context]: tokens and targets */
-    int64_t *positions;   /* with segments: [2, batch · context], the second zeroes */
-    int64_t done;         /* steps */
+    gr_token *eval_tokens; /* [2, batch · context]: tokens and targets */
+    int64_t *positions;    /* with segments: [2, batch · context], the second zeroes */
+    int64_t done;          /* steps */
 };
 
 #endif

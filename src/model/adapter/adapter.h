@@ -37,9 +37,9 @@ typedef struct gr_override {
 
 /* Rows of an embedding or of a head that stand in place of the model's. */
 typedef struct gr_token_rows {
-    int layer;             /* of notes */
-    int entry;             /* [n, width] in the adapter's store */
-    const int64_t *tokens; /* [n] */
+    int layer;              /* of notes */
+    int entry;              /* [n, width] in the adapter's store */
+    const gr_token *tokens; /* [n] */
     size_t n;
     int map, keep, place; /* in `tables` (token_rows.c) */
 } gr_token_rows;
@@ -47,7 +47,7 @@ typedef struct gr_token_rows {
 /* trainable_token_indices: the tokens of one module. */
 typedef struct gr_token_list {
     char *module; /* what its name ends with; NULL: the input embedding */
-    int64_t *tokens;
+    gr_token *tokens;
     size_t n;
 } gr_token_list;
 

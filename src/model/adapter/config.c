@@ -185,7 +185,7 @@ static gr_status read_tokens_of(gr_adapter *a, const char *module, gr_json list)
     if (!t->tokens || (module && !t->module))
         return GR_ERR_MEMORY;
     for (t->n = 0; t->n < n; t->n++)
-        t->tokens[t->n] = gr_json_as_int(gr_json_item(list, t->n), 0, INT32_MAX);
+        t->tokens[t->n] = (gr_token)gr_json_as_int(gr_json_item(list, t->n), 0, INT32_MAX);
     return gr_json_check(list.doc);
 }
 

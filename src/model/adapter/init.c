@@ -84,7 +84,7 @@ static gr_status copy_rows(gr_model *m, const gr_token_rows *r)
     gr_graph *g = gr_graph_new();
     int64_t n = (int64_t)r->n;
     gr_tensor *rows =
-        g ? gr_gather(own_param(g, m, m->adapter->notes[r->layer].weight), gr_constant(g, GR_I64, 1, &n, r->tokens))
+        g ? gr_gather(own_param(g, m, m->adapter->notes[r->layer].weight), gr_constant(g, GR_I32, 1, &n, r->tokens))
           : NULL;
     return compute(m, g, rows, r->entry);
 }

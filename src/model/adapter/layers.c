@@ -255,7 +255,7 @@ static gr_status check_tokens(const gr_token_list *t, const gr_layer_note *l)
     bool *seen = gr_alloc_zero((size_t)vocab, sizeof *seen);
     gr_status s = seen ? GR_OK : GR_ERR_MEMORY;
     for (size_t i = 0; s == GR_OK && i < t->n; i++) {
-        int64_t token = t->tokens[i];
+        gr_token token = t->tokens[i];
         if (token < 0 || token >= vocab)
             s = gr_fail(GR_ERR_ARGUMENT,
                         "trainable_token_indices: token %lld, and \"%s\" has %lld\nids begin with 0; is the adapter of "

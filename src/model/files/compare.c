@@ -18,13 +18,13 @@ enum { PROMPTS = 3, PROMPT_TOKENS = 16 };
 /* What another order of sums may change, as a part of the largest logit: kernels differ by the dtype of a weight. */
 #define ORDER_OF_SUMS 1e-5
 
-static gr_status logits_of(gr_model *m, const int64_t *tokens, int64_t length, float *out)
+static gr_status logits_of(gr_model *m, const gr_token *tokens, int64_t length, float *out)
 {
     gr_graph *g = gr_graph_new();
     if (!g)
         return GR_ERR_MEMORY;
     int64_t shape[] = {PROMPTS, length};
-    gr_forward f = {.tokens = gr_input(g, "tokens", GR_I64, 2, shape)};
+    gr_forward f = {.tokens = gr_input(g, "tokens", GR_I32, 2, shape)};
     gr_tensor *logits = gr_model_logits(m, &f);
     gr_program *p = logits ? gr_compile(g, &logits, 1, m->device) : NULL;
     gr_status s = p ? gr_program_run(p, (const void *[]){tokens}, (void *[]){out}) : gr_error_status();
@@ -66,7 +66,7 @@ static gr_tensor *as_it_is(struct gr_build *b, const gr_layer *l, gr_tensor *y)
 }
 
 /* The logits of the given model with its weights rounded. */
-static gr_status rounded_logits(gr_model *m, const gr_dtype *as, const int64_t *tokens, int64_t length, float *out)
+static gr_status rounded_logits(gr_model *m, const gr_dtype *as, const gr_token *tokens, int64_t length, float *out)
 {
     const gr_layer_observer *before = m->observer;
     const gr_layer_observer observer = {.param = as && *as == GR_F16    ? as_f16
@@ -125,9 +125,10 @@ static gr_status judge_logits(const float *given, const float *must, const float
 gr_status gr_model_compare(gr_model *m, gr_model *saved, const gr_dtype *as, gr_saved *out)
 {
     const gr_model_info *info = gr_model_describe(m);
-    int64_t tokens[PROMPTS * PROMPT_TOKENS], t = info->context < PROMPT_TOKENS ? info->context : PROMPT_TOKENS;
+    gr_token tokens[PROMPTS * PROMPT_TOKENS];
+    int64_t t = info->context < PROMPT_TOKENS ? info->context : PROMPT_TOKENS;
     for (int64_t i = 0; i < PROMPTS * t; i++)
-        tokens[i] = gr_pick_id((uint64_t)i, info->vocab);
+        tokens[i] = (gr_token)gr_pick_id((uint64_t)i, info->vocab);
     size_t n = (size_t)(PROMPTS * t * info->vocab);
     float *logits = gr_alloc(3 * n * sizeof *logits);
     if (!logits)

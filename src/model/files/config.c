@@ -79,12 +79,13 @@ char *gr_model_config_json(const gr_model_info *info)
 }
 
 /* eos_token_id may be a list; the first is the model's. */
-static int64_t token_id(gr_json c, const char *key)
+static gr_token token_id(gr_json c, const char *key)
 {
     gr_json v = gr_json_get(c, key);
     if (gr_json_type_of(v) == GR_JSON_ARRAY)
         v = gr_json_item(v, 0);
-    return gr_json_type_of(v) == GR_JSON_INT ? gr_json_as_int(v, INT64_MIN, INT64_MAX) : -1;
+    int64_t id = gr_json_type_of(v) == GR_JSON_INT ? gr_json_as_int(v, INT64_MIN, INT64_MAX) : -1;
+    return id >= 0 && id <= INT32_MAX ? (gr_token)id : -1;
 }
 
 static void fill_info(gr_model *m, gr_json c)

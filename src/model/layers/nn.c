@@ -88,7 +88,7 @@ gr_tensor *gr_nn_no_padding(gr_build *b, gr_tensor *x, gr_tensor *ids)
     if (!x || b->h->padding < 0)
         return x;
     gr_tensor *padding =
-        gr_eq(gr_unsqueeze(ids, ids->spec.ndim), gr_fill(b->g, GR_I64, 0, NULL, (double)b->h->padding));
+        gr_eq(gr_unsqueeze(ids, ids->spec.ndim), gr_fill(b->g, ids->spec.dtype, 0, NULL, (double)b->h->padding));
     return gr_select(padding, gr_detach(x), x);
 }
 
