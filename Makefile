@@ -15,7 +15,7 @@ build = $(call configure,$(1),$(2),$(3)) && $(call compile,$(1))
 # Tests use threads themselves, so they run one at a time.
 check = $(call build,$(1),build/$(1)) && tools/test $(1)
 
-.PHONY: all test quick demo lint format coverage debug asan tsan portable arm64 fuzz bench install clean help
+.PHONY: all test quick demo lint format abi coverage debug asan tsan portable arm64 fuzz bench install clean help
 
 all: ## build the command at build/gradus and the library
 	@$(call build,release,build)
@@ -34,6 +34,9 @@ lint: all ## check rules of the code that a compiler does not
 
 format: ## lay out the C sources with clang-format
 	@clang-format -i $$(find include src tests examples bench fuzz -name '*.[ch]')
+
+abi: ## compare the library with the last release's, as a linked program sees it (needs abidiff)
+	@JOBS=$(JOBS) tools/abi
 
 coverage: ## run the tests and print which share of the lines in src/ they run
 	@$(call check,coverage)
