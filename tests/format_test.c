@@ -132,6 +132,25 @@ static void test_json_getters_fail(void)
     }
 }
 
+/* Long names and texts in a message: its end and its hint stay. */
+static void test_json_fails_at_length(void)
+{
+    char name[2000], type[600];
+    memset(name, 'n', sizeof name - 1);
+    memset(type, 't', sizeof type - 1);
+    name[sizeof name - 1] = type[sizeof type - 1] = '\0';
+    gr_json_doc *doc = gr_json_parse(name, "{\"a\": 1}", 8);
+    gr_json_fail(gr_json_get(gr_json_root(doc), "a"), "the type \"%s\" is not supported\nsupported are b and c", type);
+    for (int again = 0; again < 2; again++) {
+        CHECK(gr_json_check(doc) == GR_ERR_FILE, "it failed");
+        CHECK(strncmp(gr_error(), name, sizeof name - 1) == 0, "the file's name: %s", gr_error());
+        CHECK(strstr(gr_error(), "n: key \"a\": the type \"t"), "the key: %s", gr_error());
+        CHECK(strstr(gr_error(), "t\" is not supported\nsupported are b and c"), "its hint: %s", gr_error());
+        gr_error_clear();
+    }
+    gr_json_free(doc);
+}
+
 static void test_printable(void)
 {
     char b[6];
@@ -920,6 +939,7 @@ int main(void)
     int64_t live = gr_mem_read_stats().live_blocks;
     test_json_read();
     test_json_getters_fail();
+    test_json_fails_at_length();
     test_printable();
     test_json_as_python();
     test_json_keys();

@@ -1,7 +1,6 @@
 /* The thread's last failure lives in a fixed buffer, so recording it works when memory has run out. */
 #include "base/error.h"
 
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -56,16 +55,22 @@ static size_t format(char *out, size_t size, const char *fmt, va_list args)
     return strlen(out);
 }
 
-gr_status gr_fail(gr_status code, const char *fmt, ...)
+gr_status gr_fail_list(gr_status code, const char *fmt, va_list args)
 {
     /* Formatted aside first: the arguments may point into gr_error() itself. */
     char text[WHOLE_SIZE];
-    va_list args;
-    va_start(args, fmt);
     format(text, sizeof text, fmt, args);
-    va_end(args);
     take(text);
     last_status = code;
+    return code;
+}
+
+gr_status gr_fail(gr_status code, const char *fmt, ...)
+{
+    va_list args;
+    va_start(args, fmt);
+    gr_fail_list(code, fmt, args);
+    va_end(args);
     return code;
 }
 

@@ -4,6 +4,8 @@
 
 #include "gradus.h"
 
+#include <stdarg.h>
+
 #if defined(__GNUC__)
 #define GR_PRINTF(fmt, args) __attribute__((format(printf, fmt, args)))
 #else
@@ -13,6 +15,7 @@
 /* Records "what failed: why (where)\nwhat to do next" as the thread's error and returns `code`.
  * The part after the first newline is the hint; it may be left out. Never allocates. */
 gr_status gr_fail(gr_status code, const char *fmt, ...) GR_PRINTF(2, 3);
+gr_status gr_fail_list(gr_status code, const char *fmt, va_list args) GR_PRINTF(2, 0);
 
 /* Puts "prefix: " in front of the thread's message, keeping code and hint; for callers that know the file or tensor. */
 gr_status gr_fail_in(const char *fmt, ...) GR_PRINTF(1, 2);

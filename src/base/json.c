@@ -225,24 +225,25 @@ gr_status gr_json_fail(gr_json at, const char *fmt, ...)
     gr_json_doc *doc = at.doc;
     if (!doc || doc->status != GR_OK)
         return doc ? doc->status : gr_error_status();
-    char why[400];
     va_list args;
     va_start(args, fmt);
-    vsnprintf(why, sizeof why, fmt, args);
+    gr_fail_list(GR_ERR_FILE, fmt, args);
     va_end(args);
 
     path_text path = {{0}, 0};
     if (at.parent && path_find(doc->root, at.parent, &path))
         path_push(&path, at.key, at.index);
-    doc->status = path.size ? gr_fail(GR_ERR_FILE, "%s: key \"%s\": %s", doc->name, path.text, why)
-                            : gr_fail(GR_ERR_FILE, "%s: top level: %s", doc->name, why);
-    snprintf(doc->error, sizeof doc->error, "%s", gr_error());
+    doc->status =
+        path.size ? gr_fail_in("%s: key \"%s\"", doc->name, path.text) : gr_fail_in("%s: top level", doc->name);
+    gr_error_keep(&doc->error);
     return doc->status;
 }
 
 gr_status gr_json_check(const gr_json_doc *doc)
 {
-    return doc->status == GR_OK ? GR_OK : gr_fail(doc->status, "%s", doc->error);
+    if (doc->status != GR_OK)
+        gr_error_put_back(&doc->error);
+    return doc->status;
 }
 
 gr_status gr_json_unique(gr_json_doc *doc)

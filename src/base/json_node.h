@@ -40,7 +40,7 @@ struct gr_json_doc {
     const gr_json_node *twice; /* the first object with a key that stands in it twice, */
     const char *twice_key;     /* and that key; NULL: there is none */
     gr_status status;          /* the first failure, and its message */
-    char error[1024];
+    gr_kept_error error;
 };
 
 /* From the document's arena, aligned for a node; NULL: no memory, gr_error() is set. */

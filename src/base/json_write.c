@@ -17,7 +17,7 @@ static void remember(gr_json_doc *doc)
     if (doc->status != GR_OK)
         return;
     doc->status = gr_fail_in("%s", doc->name);
-    snprintf(doc->error, sizeof doc->error, "%s", gr_error());
+    gr_error_keep(&doc->error);
 }
 
 /* Room for one more item. What the list had before stays in the arena until the document goes. */
