@@ -5,11 +5,12 @@
 #include "base/log.h"
 #include "base/machine.h"
 #include "base/mem.h"
-#include "train/run_dir.h"
 #include "model/adapter/adapter.h"
 #include "model/files/save.h"
 #include "train/data.h"
 #include "train/plot.h"
+#include "train/run_dir.h"
+#include "train/trainer.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -27,8 +28,12 @@ typedef struct run {
     gr_history history;
     gr_run_lock *lock; /* taken here; NULL: the caller's */
     char *metrics_path, *plot_path;
-    gr_token *tokens, *targets;
-    int64_t *segments; /* [accumulate · batch, context]; segments NULL: the data is a stream */
+    /* A step's batch, [accumulate · batch, context] each; segments NULL: the data is a stream. There is room for two, so
+     * that the next one is made while the device has this one. */
+    gr_token *buffer, *tokens, *targets;
+    int64_t *all_segments, *segments;
+    int half;      /* which one tokens, targets and segments are */
+    int64_t ahead; /* the step whose batch the other half holds, once it is one */
     int64_t step_tokens;
     int64_t step_rows;        /* of the data; with o->rows at most an epoch */
     double seconds;           /* of training, earlier sessions included */
@@ -302,15 +307,37 @@ static gr_status plot(run *r)
 
 /* ---- steps -------------------------------------------------------------------------------------------------- */
 
-static void fill_batch(run *r)
+/* The batch of a step is made in the half of the buffer that is in use. */
+static void use_half(run *r, int half)
+{
+    r->half = half;
+    r->tokens = r->buffer + 2 * half * r->step_tokens;
+    r->targets = r->tokens + r->step_tokens;
+    r->segments = r->all_segments ? r->all_segments + half * r->step_tokens : NULL;
+}
+
+static void fill_batch(run *r, int64_t step)
 {
     const gr_train_options *t = &r->o->train;
-    int64_t first = gr_trainer_steps(r->trainer) * r->step_rows, end = r->o->rows;
+    int64_t first = step * r->step_rows, end = r->o->rows;
     for (int64_t i = 0; i < t->accumulate * t->batch; i++)
         if (i < r->step_rows && (end <= 0 || first + i < end))
             fill_row(r, r->rows, first + i, i);
         else
             empty_row(r, i);
+}
+
+/* The next batch, while the device has this one. */
+static void fill_ahead(void *user)
+{
+    run *r = user;
+    int64_t next = gr_trainer_steps(r->trainer) + 1;
+    if (next >= r->o->train.steps)
+        return;
+    use_half(r, !r->half);
+    fill_batch(r, next);
+    use_half(r, !r->half);
+    r->ahead = next;
 }
 
 /* Says what went wrong with a step, and gives up when nothing goes right any more. */
@@ -337,9 +364,13 @@ static gr_status one_step(run *r)
 {
     double before = gr_seconds();
     gr_step_report s;
-    fill_batch(r);
+    int64_t step = gr_trainer_steps(r->trainer);
+    if (step > 0 && r->ahead == step)
+        use_half(r, !r->half);
+    else
+        fill_batch(r, step);
     gr_batch batch = batch_of(r);
-    gr_status st = gr_trainer_step(r->trainer, &batch, &s);
+    gr_status st = gr_trainer_step_while(r->trainer, &batch, &s, fill_ahead, r);
     if (st != GR_OK)
         return st;
     double took = gr_seconds() - before;
@@ -501,13 +532,13 @@ static gr_status open_run(run *r)
     if (s != GR_OK)
         return s;
     r->step_tokens = t->accumulate * t->batch * t->context;
-    r->tokens = gr_alloc(2 * (size_t)r->step_tokens * sizeof *r->tokens);
-    r->segments = t->segments ? gr_alloc((size_t)r->step_tokens * sizeof *r->segments) : NULL;
+    r->buffer = gr_alloc(4 * (size_t)r->step_tokens * sizeof *r->buffer);
+    r->all_segments = t->segments ? gr_alloc(2 * (size_t)r->step_tokens * sizeof *r->all_segments) : NULL;
     r->metrics_path = gr_path_join(r->o->dir, "metrics.jsonl");
     r->plot_path = gr_path_join(r->o->dir, "loss.svg");
-    if (!r->tokens || (t->segments && !r->segments) || !r->metrics_path || !r->plot_path)
+    if (!r->buffer || (t->segments && !r->all_segments) || !r->metrics_path || !r->plot_path)
         return GR_ERR_MEMORY;
-    r->targets = r->tokens + r->step_tokens;
+    use_half(r, 0);
     s = gr_history_open(&r->history, t->steps, r->o->eval_every);
     if (s == GR_OK && r->o->base && gr_model_adapter_config(r->model))
         s = gr_adapter_set_base(r->model, r->o->base);
@@ -518,14 +549,14 @@ static gr_status open_run(run *r)
     return s == GR_OK ? rewind_run(r) : s;
 }
 
-/* A step's tokens and targets, twice for evaluation, and the curves; with segments these and positions. */
+/* The tokens and targets of two steps, those of an evaluation, and the curves; with segments these and positions. */
 size_t gr_run_memory(const gr_run_options *options)
 {
     if (gr_lacks(options, "gr_run_memory: options"))
         return 0;
     const gr_train_options *t = &options->train;
     size_t row = (size_t)(t->batch * t->context) * (2 * sizeof(gr_token) + (t->segments ? sizeof(int64_t) : 0));
-    return row * (size_t)(t->accumulate + 1) + gr_history_bytes(t->steps, options->eval_every);
+    return row * (size_t)(2 * t->accumulate + 1) + gr_history_bytes(t->steps, options->eval_every);
 }
 
 gr_status gr_train_run(gr_model *model, const gr_data *data, const gr_data *eval, const gr_run_options *options)
@@ -552,8 +583,8 @@ gr_status gr_train_run(gr_model *model, const gr_data *data, const gr_data *eval
     gr_trainer_free(r.trainer);
     gr_rows_free(r.rows);
     gr_rows_free(r.eval_rows);
-    gr_free(r.tokens);
-    gr_free(r.segments);
+    gr_free(r.buffer);
+    gr_free(r.all_segments);
     gr_free(r.metrics_path);
     gr_free(r.plot_path);
     return s;

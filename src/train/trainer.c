@@ -366,58 +366,84 @@ static int64_t dropout_seed(const gr_trainer *t, int64_t micro)
     return (int64_t)(((uint64_t)b.v[0] << 31) ^ b.v[1]);
 }
 
+typedef struct stepping { /* a step under way */
+    const gr_batch *batch;
+    int64_t step, seed;
+    float scale, lr, loss, norm;
+    double total;    /* loss */
+    const char *bad; /* the first tensor that is not finite */
+    void (*meanwhile)(void *user);
+    void *user;
+} stepping;
+
+/* Runs p; the first time there is time for something else. */
+static gr_status run_while(stepping *s, gr_program *p, const void *const *in, void *const *out)
+{
+    gr_status st = gr_program_start(p, in);
+    if (st == GR_OK && s->meanwhile)
+        s->meanwhile(s->user);
+    s->meanwhile = NULL;
+    return st == GR_OK ? gr_program_finish(p, out) : st;
+}
+
+static gr_status micro_batch(gr_trainer *t, stepping *s, int64_t a)
+{
+    const void *in[8];
+    int n = set_batch(t, s->batch, a, &s->scale, in);
+    s->seed = dropout_seed(t, a);
+    if (t->drops)
+        in[n++] = &s->seed;
+    if (!t->update) {
+        in[n++] = &s->lr;
+        in[n++] = &s->step;
+    }
+    gr_status st = run_while(s, t->step, in, (void *[]){&s->loss, &s->norm});
+    if (st != GR_OK)
+        return st;
+    s->total += (double)s->loss;
+    bool finite = isfinite(s->loss) && isfinite(s->norm);
+    return finite || s->bad ? GR_OK : gr_program_find_nonfinite(t->step, in, &s->bad);
+}
+
+static gr_status check_step(gr_trainer *t, const gr_batch *batch, int64_t *count)
+{
+    gr_status s = check_batch(t, batch, t->options.accumulate * t->options.batch, count);
+    if (s == GR_OK && *count == 0)
+        s = gr_fail(GR_ERR_ARGUMENT, "training: every target of the batch is ignored, there is nothing to train on\n"
+                                     "give a batch in which at least one token is learned");
+    /* Nothing moves afterwards, and a micro-batch that is done can be used. */
+    return s == GR_OK ? gr_programs_reserve((gr_program *[]){t->step, t->update, t->eval}, 3) : s;
+}
+
+gr_status gr_trainer_step_while(gr_trainer *t, const gr_batch *batch, gr_step_report *report,
+                                void (*meanwhile)(void *user), void *user)
+{
+    const gr_train_options *o = &t->options;
+    int64_t count;
+    gr_status st = check_step(t, batch, &count);
+    stepping s = {.batch = batch, .step = t->done + 1, .meanwhile = meanwhile, .user = user};
+    s.scale = st == GR_OK ? 1 / (float)count : 0;
+    s.lr = (float)gr_learning_rate(o, t->done);
+    for (int64_t a = 0; st == GR_OK && a < o->accumulate; a++)
+        st = micro_batch(t, &s, a);
+    if (st == GR_OK && t->update)
+        st = gr_program_run(t->update, (const void *[]){&s.lr, &s.step}, (void *[]){&s.norm});
+    if (st != GR_OK)
+        return st;
+    t->done = s.step;
+    *report = (gr_step_report){
+        .step = s.step, .loss = s.total, .lr = gr_learning_rate(o, s.step - 1), .grad_norm = (double)s.norm};
+    report->skipped = !isfinite(s.norm);
+    report->bad = report->skipped && !s.bad ? "grad_norm" : s.bad;
+    return GR_OK;
+}
+
 gr_status gr_trainer_step(gr_trainer *t, const gr_batch *batch, gr_step_report *report)
 {
     gr_step_report unasked;
-    report = report ? report : &unasked;
     if (gr_lacks(t, "gr_trainer_step: trainer") || gr_lacks(batch, "gr_trainer_step: batch"))
         return GR_ERR_ARGUMENT;
-    const gr_train_options *o = &t->options;
-    int64_t count;
-    gr_status checked = check_batch(t, batch, o->accumulate * o->batch, &count);
-    if (checked == GR_OK && count == 0)
-        checked =
-            gr_fail(GR_ERR_ARGUMENT, "training: every target of the batch is ignored, there is nothing to train on\n"
-                                     "give a batch in which at least one token is learned");
-    if (checked == GR_OK) /* nothing moves afterwards, and a micro-batch that is done can be used */
-        checked = gr_programs_reserve((gr_program *[]){t->step, t->update, t->eval}, 3);
-    if (checked != GR_OK)
-        return checked;
-    float scale = 1 / (float)count, loss = 0, norm = 0, lr = (float)gr_learning_rate(o, t->done);
-    int64_t step = t->done + 1, seed;
-    bool whole = !t->update;
-    const void *in[8];
-    const char *bad = NULL;
-    double total = 0;
-    for (int64_t a = 0; a < o->accumulate; a++) {
-        int n = set_batch(t, batch, a, &scale, in);
-        seed = dropout_seed(t, a);
-        if (t->drops)
-            in[n++] = &seed;
-        if (whole) {
-            in[n++] = &lr;
-            in[n++] = &step;
-        }
-        gr_status s = gr_program_run(t->step, in, (void *[]){&loss, &norm});
-        if (s != GR_OK)
-            return s;
-        total += (double)loss;
-        if (!bad && (!isfinite(loss) || !isfinite(norm)))
-            s = gr_program_find_nonfinite(t->step, in, &bad);
-        if (s != GR_OK)
-            return s;
-    }
-    if (!whole) {
-        gr_status s = gr_program_run(t->update, (const void *[]){&lr, &step}, (void *[]){&norm});
-        if (s != GR_OK)
-            return s;
-    }
-    t->done = step;
-    *report =
-        (gr_step_report){.step = step, .loss = total, .lr = gr_learning_rate(o, step - 1), .grad_norm = (double)norm};
-    report->skipped = !isfinite(norm);
-    report->bad = report->skipped && !bad ? "grad_norm" : bad;
-    return GR_OK;
+    return gr_trainer_step_while(t, batch, report ? report : &unasked, NULL, NULL);
 }
 
 /* ---- evaluating --------------------------------------------------------------------------------------------- */

@@ -20,4 +20,9 @@ struct gr_trainer {
     int64_t done;          /* steps */
 };
 
+/* gr_trainer_step; meanwhile(user), unless NULL, is called once while the device works: making the next batch there costs
+ * no time. */
+gr_status gr_trainer_step_while(gr_trainer *t, const gr_batch *batch, gr_step_report *report,
+                                void (*meanwhile)(void *user), void *user);
+
 #endif
