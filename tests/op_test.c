@@ -455,18 +455,20 @@ static void close_all(void)
     gr_device_close(ref);
 }
 
-/* op_test [--on DEVICE] [OP ..]: only the ops named; on that device instead of cpu and far. */
+/* op_test [--on DEVICE [I/N]] [OP ..]: only the ops named; on that device instead of cpu and far; every N-th from the I-th. */
 int main(int argc, char **argv)
 {
     block_dtype(); /* what loops over dtypes meets one of blocks */
-    int status = open_all(argc, argv), first = is_other ? 3 : 1;
+    int status = open_all(argc, argv), first = is_other ? 3 : 1, part = 1, parts = 1;
     if (status) {
         printf("%s: %s\n", status == 77 ? "skipped op_test" : "FAIL", gr_error());
         close_all();
         return status;
     }
+    if (is_other && argc > first && sscanf(argv[first], "%d/%d", &part, &parts) == 2)
+        first++;
     report_head();
-    for (int i = 0; gr_op_list(i); i++) {
+    for (int i = part - 1; gr_op_list(i); i += parts) {
         bool named = argc <= first;
         for (int a = first; a < argc; a++)
             named |= strcmp(argv[a], gr_op_list(i)->name) == 0;
