@@ -151,7 +151,9 @@ int main(int argc, char **argv)
     check(device != NULL);
     gr_model *m = open_model(argc > 2 ? argv[2] : "gpt2", device);
     check(m != NULL);
-    printf("%s, %s, %lld parameters\n", argc > 2 ? argv[2] : "gpt2", gr_device_describe(device),
+    gr_device_info info = GR_INIT(gr_device_info);
+    gr_device_describe(device, &info);
+    printf("%s, %s, %lld parameters\n", argc > 2 ? argv[2] : "gpt2", info.description,
            (long long)gr_model_describe(m)->parameters);
     measure(m);
     measure_draw();

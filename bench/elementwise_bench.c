@@ -193,7 +193,9 @@ int main(int argc, char **argv)
         printf("%s\n", gr_error());
         return 1;
     }
-    printf("%s\n%-24s %18s %28s\n", gr_device_describe(d), "", "64 MiB arrays: GB/s", "256 KiB arrays: GB/s, ns/value");
+    gr_device_info info = GR_INIT(gr_device_info);
+    gr_device_describe(d, &info);
+    printf("%s\n%-24s %18s %28s\n", info.description, "", "64 MiB arrays: GB/s", "256 KiB arrays: GB/s, ns/value");
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         const row *r = &rows[i];
         if (argc > 2 && !strstr(r->name, argv[2]))

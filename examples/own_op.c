@@ -17,12 +17,10 @@ static double cap_of(const gr_tensor *node)
 /* The shape rule: what comes out, or why not. */
 static gr_status infer(const gr_tensor *node, gr_spec *out)
 {
-    const gr_tensor *x = gr_tensor_input(node, 0);
-    if (gr_tensor_dtype(x) != GR_F32 && gr_tensor_dtype(x) != GR_F64)
+    const gr_spec *x = gr_tensor_spec(gr_tensor_input(node, 0));
+    if (x->dtype != GR_F32 && x->dtype != GR_F64)
         return gr_op_fail(node, "needs f32 or f64");
-    *out = (gr_spec){.dtype = gr_tensor_dtype(x), .ndim = gr_tensor_ndim(x)};
-    for (int i = 0; i < out->ndim; i++)
-        out->shape[i] = gr_tensor_shape(x)[i];
+    *out = *x;
     return GR_OK;
 }
 

@@ -160,11 +160,16 @@ GR_API const char *gr_device_list(int i);
  * or "auto" (so does NULL). threads: workers, 0 = one per core. Results do not depend on it. Close with gr_device_close. */
 GR_API gr_device *gr_device_open(const char *name, int threads);
 GR_API void gr_device_close(gr_device *device); /* after everything made for it is freed; NULL is fine */
-GR_API const char *gr_device_name(const gr_device *device);
-/* "AVX-512, 2 threads, OpenBLAS": what the device runs on. Valid until the device closes. */
-GR_API const char *gr_device_describe(const gr_device *device);
-/* Bytes that can be had there now, and that there are; SIZE_MAX where the system does not say. */
-GR_API gr_status gr_device_memory(gr_device *device, size_t *available, size_t *total);
+/* What a device is; the texts live until it closes. */
+typedef struct gr_device_info {
+    size_t size;
+    const char *name;        /* "cpu", "opencl:1" */
+    const char *description; /* what it runs on: "AVX-512, 2 threads, OpenBLAS" */
+    size_t available,
+        total; /* bytes that can be had there now, and that there are; SIZE_MAX where the system does not say */
+} gr_device_info;
+/* out begins as GR_INIT(gr_device_info). */
+GR_API gr_status gr_device_describe(gr_device *device, gr_device_info *out);
 
 /* ---- graphs ------------------------------------------------------------------------------------------------- */
 
@@ -183,10 +188,13 @@ GR_API gr_status gr_graph_walk(const gr_graph *graph, bool (*visit)(void *user, 
 /* One line a node ("%7 h.0.attn.softmax = softmax f32[2,4,8,8] %5"), to `write` in order. */
 GR_API void gr_graph_print(const gr_graph *graph, void (*write)(void *user, const char *line), void *user);
 
-/* Tensors are read with these. Pointers live as long as the graph. Of NULL the dtype is GR_DTYPE_NONE. */
-GR_API gr_dtype gr_tensor_dtype(const gr_tensor *t);
-GR_API int gr_tensor_ndim(const gr_tensor *t);
-GR_API const int64_t *gr_tensor_shape(const gr_tensor *t);
+/* Tensors are read with these. Pointers live as long as the graph; NULL of NULL. */
+typedef struct gr_spec {
+    gr_dtype dtype;
+    int ndim;
+    int64_t shape[GR_MAX_DIMS];
+} gr_spec;
+GR_API const gr_spec *gr_tensor_spec(const gr_tensor *t);
 GR_API int64_t gr_tensor_count(const gr_tensor *t); /* number of elements */
 GR_API const char *gr_tensor_name(const gr_tensor *t);
 GR_API gr_graph *gr_tensor_graph(const gr_tensor *t);
@@ -475,12 +483,6 @@ GR_API gr_status gr_finish(gr_program *program, const gr_wanted *outputs, int n_
  * long as the program lives), or NULL when all is finite. After a failure, when nobody could tell, it is NULL too. An effect
  * with results that others read cannot be left out: GR_ERR_UNSUPPORTED. */
 GR_API gr_status gr_find_nonfinite(gr_program *program, const gr_given *inputs, int n_inputs, const char **name);
-/* For exploring and tests: compiles, runs once on the reference device, copies t's values to data (its dtype), size
- * bytes. Only for graphs without inputs. */
-GR_API gr_status gr_eval(gr_tensor *t, void *data, size_t size);
-/* The value of a one-element tensor, as gr_eval; NaN on failure. */
-GR_API double gr_item(gr_tensor *t);
-
 /* ---- tokenizers --------------------------------------------------------------------------------------------- */
 
 /* Text to token ids and back, as a Hugging Face tokenizer.json says; ids equal those of the `tokenizers` package. Text
@@ -859,12 +861,6 @@ GR_API gr_status gr_trainer_eval(gr_trainer *trainer, const gr_token *tokens, in
 GR_API gr_memory gr_trainer_memory(const gr_trainer *trainer);
 /* What an optimizer step costs, all its micro-batches counted. */
 GR_API gr_status gr_trainer_cost(const gr_trainer *trainer, gr_cost *out);
-/* The optimizer's tensors ("exp_avg.NAME", "exp_avg_sq.NAME" or "momentum_buffer.NAME"), and the number of steps done:
- * with the weights they are the whole state of training. */
-GR_API gr_store *gr_trainer_store(gr_trainer *trainer);
-GR_API int64_t gr_trainer_steps(const gr_trainer *trainer);
-GR_API void gr_trainer_set_steps(gr_trainer *trainer, int64_t steps);
-
 /* Text to train on: documents from text files, .jsonl files, directories of both, or "-", stdin; records are found under
  * any name, and what is no text (compressed, UTF-16, weights) is refused. A line of a .jsonl file is {"text": ...} or
  * {"prompt": ..., "completion": ...}; docs/data.md. Errors name file and line.
@@ -1149,12 +1145,6 @@ GR_API gr_status gr_evaluate(gr_model *model, const gr_token *tokens, int64_t n,
 /* ---- own ops ------------------------------------------------------------------------------------------------ */
 
 /* One record says everything about an op; the library's own ops are such records too (src/op). docs/add-an-op.md. */
-typedef struct gr_spec { /* dtype and shape of one tensor */
-    gr_dtype dtype;
-    int ndim;
-    int64_t shape[GR_MAX_DIMS];
-} gr_spec;
-
 typedef struct gr_grad_args {
     gr_tensor *node;                  /* the op whose gradient is asked for */
     gr_tensor *out[GR_MAX_OUTPUTS];   /* its outputs */

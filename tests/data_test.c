@@ -3,6 +3,7 @@
 
 #include "format/safetensors.h"
 #include "train/data.h"
+#include "train/trainer.h"
 
 static const char *const devices[] = {"ref", "cpu", "far"};
 enum { N_DEVICES = 3 };

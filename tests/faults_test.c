@@ -1,7 +1,9 @@
 /* What happens when memory or the disk runs out: the n-th allocation or write fails, for every n. */
 #include "tiny.h"
 
+#include "program/run.h"
 #include "train/run_dir.h"
+#include "train/trainer.h"
 
 /* One layer, so that the sweeps stay short. */
 static gr_model *small_model(gr_device *device, const char *arch)

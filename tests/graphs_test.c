@@ -7,6 +7,7 @@
 #include "model/arch/list.h"
 #include "op/op.h"
 #include "program/program.h"
+#include "train/trainer.h"
 
 #define TYPE(type) #type,
 static const char *const types[] = {GR_ARCHS(TYPE)};

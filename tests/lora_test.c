@@ -5,6 +5,7 @@
 #include "format/safetensors.h"
 #include "model/arch/list.h"
 #include "program/run.h"
+#include "train/trainer.h"
 
 enum { MOST = 64, MOST_STEPS = 32 };
 

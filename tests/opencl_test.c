@@ -166,9 +166,9 @@ TEST(from_the_third_step_on_nothing_is_made)
 TEST(too_large_for_the_device)
 {
     gr_device *d = open_opencl();
-    size_t have, total;
-    CHECK_OK(gr_device_memory(d, &have, &total));
-    CHECK(have > 0 && have <= total);
+    gr_device_info info = GR_INIT(gr_device_info);
+    CHECK_OK(gr_device_describe(d, &info));
+    CHECK(info.available > 0 && info.available <= info.total);
     gr_store *s = gr_store_new(d);
     float one = 1;
     CHECK_OK(gr_store_add(s, "huge", GR_WEIGHT, GR_F32, 1, (int64_t[]){(int64_t)1 << 42}));
@@ -176,7 +176,7 @@ TEST(too_large_for_the_device)
     CHECK_EQ_INT(gr_error_status(), GR_ERR_MEMORY);
     CHECK_OK(gr_store_add(s, "small", GR_WEIGHT, GR_F32, 0, NULL));
     CHECK_OK(gr_store_write(s, "small", &one, sizeof one));
-    CHECK_STATUS(d->backend->reserve(d, total * 2), GR_ERR_MEMORY);
+    CHECK_STATUS(d->backend->reserve(d, info.total * 2), GR_ERR_MEMORY);
     CHECK_ERROR(GR_ERR_MEMORY, "allocating memory: need ");
     CHECK_ERROR(GR_ERR_MEMORY, ", have ");
     gr_store_free(s);

@@ -5,8 +5,8 @@
 #include "op/op.h"
 #include "program/program.h"
 #include "program/store.h"
+#include "train/trainer.h"
 
-#include <math.h>
 #include <pthread.h>
 
 static const char *const devices[] = {"ref", "cpu", "far"};

@@ -85,7 +85,7 @@ TEST(the_report_knows_the_gradients)
         for (int k = 0; k < call.sample.n_in; k++)
             any |= op_call_wants_grad(&call, k);
         gr_status s = any ? op_case_open(&c, &call, d, GR_F32, OP_GRADS | OP_ONE_OUT) : GR_OK;
-        if (any && gr_tensor_dtype(c.node) == GR_F32) {
+        if (any && gr_tensor_spec(c.node)->dtype == GR_F32) {
             CHECK_EQ_STR(said(op, "gradient"), s == GR_OK ? "yes" : "no");
             asked++;
         }

@@ -3,6 +3,7 @@
 
 #include "program/run.h"
 #include "train/data.h"
+#include "train/trainer.h"
 
 /* ---- helpers ---------------------------------------------------------------------------------------------------- */
 

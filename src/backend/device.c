@@ -1,6 +1,8 @@
 /* Using a device, from any thread: one at a time, the others wait for their turn. */
 #include "backend/backend.h"
 
+#include "base/sized.h"
+
 void gr_device_lock(gr_device *d)
 {
     pthread_mutex_lock(&d->lock);
@@ -51,15 +53,15 @@ gr_status gr_device_copy(gr_device *d, gr_address to, gr_address from, size_t si
     return s;
 }
 
-gr_status gr_device_memory(gr_device *d, size_t *available, size_t *total)
+gr_status gr_device_describe(gr_device *d, gr_device_info *out)
 {
-    if (gr_lacks(d, "gr_device_memory: device") || gr_lacks(available, "gr_device_memory: available") ||
-        gr_lacks(total, "gr_device_memory: total"))
+    if (gr_lacks(d, "gr_device_describe: device") || gr_lacks(out, "gr_device_describe: out"))
         return GR_ERR_ARGUMENT;
+    gr_device_info i = {.size = sizeof i, .name = d->name, .description = d->description};
     gr_device_lock(d);
-    gr_status s = d->backend->memory(d, available, total);
+    gr_status s = d->backend->memory(d, &i.available, &i.total);
     gr_device_unlock(d);
-    return s;
+    return s == GR_OK ? gr_give_sized(out, &i, sizeof i, "gr_device_describe: out") : s;
 }
 
 void gr_device_parallel(gr_device *d, int64_t pieces, gr_piece_fn fn, void *ctx)

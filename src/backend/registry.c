@@ -114,17 +114,3 @@ void gr_device_close(gr_device *d)
     pthread_mutex_destroy(&d->lock);
     gr_free(d);
 }
-
-const char *gr_device_name(const gr_device *d)
-{
-    if (gr_lacks(d, "gr_device_name: device"))
-        return NULL;
-    return d->name;
-}
-
-const char *gr_device_describe(const gr_device *d)
-{
-    if (gr_lacks(d, "gr_device_describe: device"))
-        return NULL;
-    return d->description;
-}

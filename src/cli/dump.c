@@ -55,8 +55,8 @@ static gr_status add(dump *d, gr_tensor *t, const char *prefix, const char *name
     if (s != GR_OK)
         return s;
     gr_array *file = &d->files[d->n];
-    *file = (gr_array){.dtype = gr_tensor_dtype(t), .ndim = gr_tensor_ndim(t)};
-    memcpy(file->shape, gr_tensor_shape(t), (size_t)file->ndim * sizeof *file->shape);
+    *file = (gr_array){.dtype = gr_tensor_spec(t)->dtype, .ndim = gr_tensor_spec(t)->ndim};
+    memcpy(file->shape, gr_tensor_spec(t)->shape, (size_t)file->ndim * sizeof *file->shape);
     file->name = gr_strfmt("%s%s", prefix, name);
     file->data = d->data[d->n] = gr_alloc(gr_dtype_size(file->dtype, gr_tensor_count(t)));
     d->tensors[d->n++] = t;
@@ -97,7 +97,7 @@ static gr_status add_activations(dump *d)
         const gr_op *op = gr_tensor_op(t);
         const char *name = gr_tensor_name(t);
         bool is_made = name && *name && !(op->flags & GR_OP_BOUND) && (!op->view || has_own_name(t));
-        if (is_made && gr_tensor_dtype(t) == GR_F32 && strcmp(name, "logits") != 0 && strcmp(name, "loss") != 0 &&
+        if (is_made && gr_tensor_spec(t)->dtype == GR_F32 && strcmp(name, "logits") != 0 && strcmp(name, "loss") != 0 &&
             !is_written(d, name))
             s = add(d, t, "act.", name);
     }
@@ -163,8 +163,8 @@ static gr_status run_into(dump *d, const gr_given *in, int n_in)
     gr_status s = out ? GR_OK : GR_ERR_MEMORY;
     for (int i = 0; s == GR_OK && i < d->n; i++) {
         const gr_tensor *t = d->tensors[i];
-        size_t size = gr_dtype_size(gr_tensor_dtype(t), gr_tensor_count(t));
-        out[i] = (gr_wanted){gr_strfmt("output %d", i), gr_tensor_dtype(t), d->data[i], size};
+        size_t size = gr_dtype_size(gr_tensor_spec(t)->dtype, gr_tensor_count(t));
+        out[i] = (gr_wanted){gr_strfmt("output %d", i), gr_tensor_spec(t)->dtype, d->data[i], size};
         s = out[i].name ? GR_OK : GR_ERR_MEMORY;
     }
     if (s == GR_OK)

@@ -18,11 +18,14 @@ static void put_devices(gr_json list)
 {
     for (int i = 0; gr_device_list(i) != NULL; i++) {
         gr_device *device = gr_device_open(gr_device_list(i), 0);
-        if (device == NULL)
+        gr_device_info info = GR_INIT(gr_device_info);
+        if (device == NULL || gr_device_describe(device, &info) != GR_OK) {
+            gr_device_close(device);
             continue; /* built in, but this machine has none */
+        }
         gr_json entry = gr_json_put_object(list, NULL);
-        gr_json_put_text(entry, "name", gr_device_name(device));
-        gr_json_put_text(entry, "description", gr_device_describe(device));
+        gr_json_put_text(entry, "name", info.name);
+        gr_json_put_text(entry, "description", info.description);
         gr_device_close(device);
     }
 }

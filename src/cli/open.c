@@ -8,8 +8,9 @@ gr_status gr_open_device(const gr_args *args, gr_opened *o)
     o->device = gr_device_open(args->common.device, (int)args->common.threads);
     if (!o->device)
         return gr_args_blame((gr_args *)args, gr_error_status());
-    if (strcmp(args->common.device, "auto") == 0)
-        gr_note("device %s: %s", gr_device_name(o->device), gr_device_describe(o->device));
+    gr_device_info info = GR_INIT(gr_device_info);
+    if (strcmp(args->common.device, "auto") == 0 && gr_device_describe(o->device, &info) == GR_OK)
+        gr_note("device %s: %s", info.name, info.description);
     return GR_OK;
 }
 

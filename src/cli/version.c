@@ -12,8 +12,9 @@ void gr_version_print(void)
     gr_out("libraries: %s\n", build->libraries);
     for (int i = 0; gr_device_list(i) != NULL; i++) {
         gr_device *device = gr_device_open(gr_device_list(i), 0);
-        if (device != NULL)
-            gr_out("device %s: %s\n", gr_device_name(device), gr_device_describe(device));
+        gr_device_info info = GR_INIT(gr_device_info);
+        if (device != NULL && gr_device_describe(device, &info) == GR_OK)
+            gr_out("device %s: %s\n", info.name, info.description);
         else /* built in, but this machine has none */
             gr_out("device %s: not available: %.*s\n", gr_device_list(i), (int)strcspn(gr_error(), "\n"), gr_error());
         gr_device_close(device);

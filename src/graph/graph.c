@@ -188,25 +188,11 @@ bool gr_spec_same_shape(const gr_spec *a, const gr_spec *b)
     return a->ndim == b->ndim && memcmp(a->shape, b->shape, (size_t)a->ndim * sizeof a->shape[0]) == 0;
 }
 
-gr_dtype gr_tensor_dtype(const gr_tensor *t)
+const gr_spec *gr_tensor_spec(const gr_tensor *t)
 {
-    if (gr_lacks(t, "gr_tensor_dtype: t"))
-        return GR_DTYPE_NONE;
-    return t->spec.dtype;
-}
-
-int gr_tensor_ndim(const gr_tensor *t)
-{
-    if (gr_lacks(t, "gr_tensor_ndim: t"))
-        return -1;
-    return t->spec.ndim;
-}
-
-const int64_t *gr_tensor_shape(const gr_tensor *t)
-{
-    if (gr_lacks(t, "gr_tensor_shape: t"))
+    if (gr_lacks(t, "gr_tensor_spec: t"))
         return NULL;
-    return t->spec.shape;
+    return &t->spec;
 }
 
 int64_t gr_tensor_count(const gr_tensor *t)

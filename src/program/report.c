@@ -43,7 +43,7 @@ static gr_status fill(gr_graph *g, gr_store *store, gr_device *const *devices, g
         gr_json entry = gr_json_put_object(list, NULL);
         gr_json_put_text(entry, "op", op->name);
         for (int d = 0; devices[d]; d++)
-            gr_json_put_text(entry, gr_device_name(devices[d]), gr_how_name(gr_device_how(devices[d], node)));
+            gr_json_put_text(entry, devices[d]->name, gr_how_name(gr_device_how(devices[d], node)));
         gr_json_put_text(entry, "gradient", gr_has_gradient(op) ? "yes" : "no");
     }
     return GR_OK;

@@ -12,4 +12,10 @@ gr_status gr_program_start(gr_program *p, const void *const *inputs);
 gr_status gr_program_finish(gr_program *p, void *const *outputs);
 gr_status gr_program_find_nonfinite(gr_program *p, const void *const *inputs, const char **name);
 
+/* For tests: compiles, runs once on the reference device, copies t's values to data (its dtype), size
+ * bytes. Only for graphs without inputs. */
+gr_status gr_eval(gr_tensor *t, void *data, size_t size);
+/* The value of a one-element tensor, as gr_eval; NaN on failure. */
+double gr_item(gr_tensor *t);
+
 #endif
