@@ -166,7 +166,8 @@ typedef struct gr_device_info {
     const char *name;        /* "cpu", "opencl:1" */
     const char *description; /* what it runs on: "AVX-512, 2 threads, OpenBLAS" */
     size_t available,
-        total; /* bytes that can be had there now, and that there are; SIZE_MAX where the system does not say */
+        total;        /* bytes that can be had there now, and that there are; SIZE_MAX: the system does not say */
+    bool host_memory; /* they are the host's own */
 } gr_device_info;
 /* out begins as GR_INIT(gr_device_info). */
 GR_API gr_status gr_device_describe(gr_device *device, gr_device_info *out);

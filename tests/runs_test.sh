@@ -154,4 +154,15 @@ for shape in '--batch 4' '--batch 2 --accumulate 3' '--batch 64'; do
     rm -r few
 done
 
+# ---- on a device that works while the host makes the next batch: the same weights ----
+sed 's/.*/{"text": "&"}/' a.txt >a.jsonl
+for data in a.txt a.jsonl; do
+    for device in cpu far; do
+        # shellcheck disable=SC2086
+        run 0 train $data $small --accumulate 3 --steps 12 --eval-every 5 --device $device --out "on-$device"
+    done
+    cmp -s on-cpu/latest/model.safetensors on-far/latest/model.safetensors || fail "$data: other weights on far"
+    rm -r on-cpu on-far
+done
+
 [ $failures = 0 ] || exit 1

@@ -58,6 +58,7 @@ gr_status gr_device_describe(gr_device *d, gr_device_info *out)
     if (gr_lacks(d, "gr_device_describe: device") || gr_lacks(out, "gr_device_describe: out"))
         return GR_ERR_ARGUMENT;
     gr_device_info i = {.size = sizeof i, .name = d->name, .description = d->description};
+    i.host_memory = d->host_visible;
     gr_device_lock(d);
     gr_status s = d->backend->memory(d, &i.available, &i.total);
     gr_device_unlock(d);

@@ -31,19 +31,25 @@ static bool fits(const plan *p)
     return total(p) <= p->available;
 }
 
-/* `other`: bytes that no program of the device knows of. They, the process itself and what alignment costs are scratch. */
-static plan plan_of(const gr_memory *m, size_t other)
+/* `other`: bytes that no program of the device knows of. They and the process itself are scratch, where the device's memory
+ * is the host's. */
+static gr_status make_plan(gr_model *model, const gr_memory *m, size_t other, plan *out)
 {
+    gr_device_info d = GR_INIT(gr_device_info);
+    gr_status s = gr_device_describe(gr_model_device(model), &d);
+    if (s != GR_OK)
+        return s;
     plan p = {.step = GR_INIT(gr_cost),
               .weights = m->weights,
               .optimizer = m->optimizer,
               .activations = m->peak_activations,
               .cache = m->cache};
     p.gradients = m->gradients + m->peak_gradients;
-    size_t process = gr_memory_process(), available = gr_memory_available();
-    p.scratch = m->peak_scratch + other + process + code_bytes;
-    p.available = available > SIZE_MAX - process ? SIZE_MAX : available + process; /* this process goes away */
-    return p;
+    size_t process = d.host_memory ? gr_memory_process() : 0;
+    p.scratch = m->peak_scratch + (d.host_memory ? other + process + code_bytes : 0);
+    p.available = d.available > SIZE_MAX - process ? SIZE_MAX : d.available + process; /* this process goes away */
+    *out = p;
+    return GR_OK;
 }
 
 /* ---- printing ----------------------------------------------------------------------------------------------- */
@@ -107,8 +113,9 @@ static gr_status plan_options(gr_model *model, const gr_run_options *o, plan *ou
     if (!t)
         return gr_error_status();
     gr_memory m = gr_trainer_memory(t);
-    *out = plan_of(&m, gr_run_memory(o));
-    gr_status s = gr_trainer_cost(t, &out->step);
+    gr_status s = make_plan(model, &m, gr_run_memory(o), out);
+    if (s == GR_OK)
+        s = gr_trainer_cost(t, &out->step);
     gr_trainer_free(t);
     return s;
 }
@@ -268,8 +275,9 @@ static gr_status plan_capacity(gr_model *model, int64_t batch, int64_t capacity,
     if (!g)
         return gr_error_status();
     gr_memory m = gr_generator_memory(g);
-    *out = plan_of(&m, 0);
-    gr_status s = m.total ? gr_generator_cost(g, &out->step) : gr_error_status();
+    gr_status s = m.total ? make_plan(model, &m, 0, out) : gr_error_status();
+    if (s == GR_OK)
+        s = gr_generator_cost(g, &out->step);
     gr_generator_free(g);
     return s;
 }

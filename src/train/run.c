@@ -1,6 +1,7 @@
 /* A training run: the loop, its evaluations, checkpoints and metrics. */
 #include "train/run.h"
 
+#include "backend/backend.h"
 #include "base/file.h"
 #include "base/log.h"
 #include "base/machine.h"
@@ -28,8 +29,9 @@ typedef struct run {
     gr_history history;
     gr_run_lock *lock; /* taken here; NULL: the caller's */
     char *metrics_path, *plot_path;
-    /* A step's batch, [accumulate · batch, context] each; segments NULL: the data is a stream. There is room for two, so
-     * that the next one is made while the device has this one. */
+    /* A step's batch, [accumulate · batch, context] each; segments NULL: the data is a stream. With a device that works while
+     * the host does something else there is room for two: the next one is made meanwhile. */
+    int halves;
     gr_token *buffer, *tokens, *targets;
     int64_t *all_segments, *segments;
     int half;      /* which one tokens, targets and segments are */
@@ -370,7 +372,7 @@ static gr_status one_step(run *r)
     else
         fill_batch(r, step);
     gr_batch batch = batch_of(r);
-    gr_status st = gr_trainer_step_while(r->trainer, &batch, &s, fill_ahead, r);
+    gr_status st = gr_trainer_step_while(r->trainer, &batch, &s, r->halves > 1 ? fill_ahead : NULL, r);
     if (st != GR_OK)
         return st;
     double took = gr_seconds() - before;
@@ -532,8 +534,10 @@ static gr_status open_run(run *r)
     if (s != GR_OK)
         return s;
     r->step_tokens = t->accumulate * t->batch * t->context;
-    r->buffer = gr_alloc(4 * (size_t)r->step_tokens * sizeof *r->buffer);
-    r->all_segments = t->segments ? gr_alloc(2 * (size_t)r->step_tokens * sizeof *r->all_segments) : NULL;
+    r->halves = gr_model_device(r->model)->host_visible ? 1 : 2;
+    size_t room = (size_t)(r->halves * r->step_tokens);
+    r->buffer = gr_alloc(2 * room * sizeof *r->buffer);
+    r->all_segments = t->segments ? gr_alloc(room * sizeof *r->all_segments) : NULL;
     r->metrics_path = gr_path_join(r->o->dir, "metrics.jsonl");
     r->plot_path = gr_path_join(r->o->dir, "loss.svg");
     if (!r->buffer || (t->segments && !r->all_segments) || !r->metrics_path || !r->plot_path)
@@ -549,14 +553,14 @@ static gr_status open_run(run *r)
     return s == GR_OK ? rewind_run(r) : s;
 }
 
-/* The tokens and targets of two steps, those of an evaluation, and the curves; with segments these and positions. */
+/* A step's tokens and targets, twice for evaluation, and the curves; with segments these and positions. */
 size_t gr_run_memory(const gr_run_options *options)
 {
     if (gr_lacks(options, "gr_run_memory: options"))
         return 0;
     const gr_train_options *t = &options->train;
     size_t row = (size_t)(t->batch * t->context) * (2 * sizeof(gr_token) + (t->segments ? sizeof(int64_t) : 0));
-    return row * (size_t)(2 * t->accumulate + 1) + gr_history_bytes(t->steps, options->eval_every);
+    return row * (size_t)(t->accumulate + 1) + gr_history_bytes(t->steps, options->eval_every);
 }
 
 gr_status gr_train_run(gr_model *model, const gr_data *data, const gr_data *eval, const gr_run_options *options)
