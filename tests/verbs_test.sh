@@ -243,6 +243,11 @@ advice=$(sed 's/.*"With \(.*\) it needs.*/\1/' out)
 # shellcheck disable=SC2086
 run 0 plan train --layers 12 --embed 1024 --context 1024 $advice --json
 says '"fits": true' out
+# Nobody waits for weights that will not fit.
+run 4 train text.txt --layers 96 --embed 65536 --heads 64 --out vast
+says 'the weights' err
+says 'need' err
+[ ! -e vast ] || fail 'a run that could not begin is there'
 run 0 plan train --layers 80 --embed 65536 --heads 64
 says 'does not fit' out
 says 'a smaller model' out

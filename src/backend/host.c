@@ -18,11 +18,11 @@ int gr_host_count(void)
 
 /* ---- memory ------------------------------------------------------------------------------------------------- */
 
-/* The system's own allocator has nothing to prepare: pages are taken one by one when they are touched. */
+/* The system's own allocator has nothing to prepare; that it will not do is better known before the first piece is filled. */
 gr_status gr_host_reserve(gr_device *d, size_t size)
 {
-    (void)d, (void)size;
-    return GR_OK;
+    (void)d;
+    return gr_check_memory(size);
 }
 
 gr_address gr_host_alloc(gr_device *d, size_t size)

@@ -84,6 +84,11 @@ static bool fits(size_t size)
     return false;
 }
 
+gr_status gr_check_memory(size_t size)
+{
+    return size < LARGE || user_allocator || fits(size) ? GR_OK : GR_ERR_MEMORY;
+}
+
 int64_t gr_mem_fail_at(int64_t n)
 {
     long long left = atomic_exchange(&fail_at, (long long)n);

@@ -20,6 +20,8 @@ char *gr_strfmt(const char *fmt, ...) GR_PRINTF(1, 2); /* caller frees */
  * does not fit into the memory that is free now is refused here, not killed for later. */
 void *gr_alloc_pages(size_t size);
 void gr_free_pages(void *p, size_t size);
+/* Fails as gr_alloc_pages would when so much more cannot be had now: for what is about to be taken piece by piece. */
+gr_status gr_check_memory(size_t size);
 
 /* a * b and a + b for sizes that come from files; false on overflow. */
 bool gr_mul_size(size_t a, size_t b, size_t *out);

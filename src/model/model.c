@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/philox.h"
+#include "program/store.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -181,7 +182,9 @@ gr_status gr_model_init(gr_model *m, uint64_t seed)
 {
     if (gr_lacks(m, "gr_model_init: model"))
         return GR_ERR_ARGUMENT;
-    gr_status s = GR_OK;
+    gr_status s = gr_store_reserve(m->store);
+    if (s != GR_OK)
+        return gr_fail_in("the weights");
     gr_entry e;
     for (int i = 0; s == GR_OK && i < gr_store_count(m->store); i++) {
         s = gr_store_entry(m->store, i, &e);

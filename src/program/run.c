@@ -231,6 +231,8 @@ gr_status gr_programs_reserve(gr_program *const *programs, int n)
     for (int i = 0; i < n; i++)
         bound = bound && (!programs[i] || is_bound(programs[i]));
     gr_status s = bound ? GR_OK : reserve_together(d, programs, n);
+    if (s != GR_OK)
+        gr_fail_in("memory for the program (%.1f MB in all)", (double)largest->memory.total / 1e6);
     if (s == GR_OK)
         s = reserve(largest); /* first, so that nothing moves when the others are bound */
     for (int i = 0; s == GR_OK && i < n; i++)

@@ -140,6 +140,18 @@ gr_status gr_store_entry(const gr_store *s, int index, gr_entry *out)
     return GR_OK;
 }
 
+gr_status gr_store_reserve(gr_store *s)
+{
+    size_t need = 0;
+    for (size_t i = 0; i < s->n; i++)
+        if (!s->entries[i].data && !gr_add_size(need, s->entries[i].e.bytes, &need))
+            need = SIZE_MAX;
+    gr_device_lock(s->device);
+    gr_status st = need ? s->device->backend->reserve(s->device, need) : GR_OK;
+    gr_device_unlock(s->device);
+    return st;
+}
+
 bool gr_store_has_data(const gr_store *s, int index)
 {
     return s->entries[index].data != 0;

@@ -7,6 +7,8 @@
 gr_device *gr_store_device(const gr_store *s);
 /* The tensor's memory on the device, taken (and zeroed) now if it has not been; 0 when it cannot be had. */
 gr_address gr_store_data(gr_store *s, int index);
+/* Asks the device for what all tensors without memory will need. */
+gr_status gr_store_reserve(gr_store *s);
 bool gr_store_has_data(const gr_store *s, int index);
 /* Copies bytes of one tensor, which has data, to another place of it, on the device. */
 gr_status gr_store_copy(gr_store *s, int index, size_t from, size_t to, size_t bytes);
