@@ -2,8 +2,8 @@
  * architecture accepts of it has sizes that a model can have. */
 #include <string.h>
 
-#include "base/mem.h"
 #include "base/json.h"
+#include "base/mem.h"
 #include "model/arch/list.h"
 
 /* Asks every value for every type, as a reader with wrong expectations would. */
@@ -25,14 +25,15 @@ static void walk(gr_json v)
 static void read_as(const gr_arch *arch, const char *text, size_t size)
 {
     gr_json_doc *doc = gr_json_parse("config.json", text, size);
-    gr_hparams h = {0};
-    if (gr_json_type_of(gr_json_root(doc)) == GR_JSON_OBJECT) {
+    gr_hparams h = {.layer = gr_alloc_zero(GR_MAX_LAYERS, sizeof *h.layer)};
+    if (h.layer && gr_json_type_of(gr_json_root(doc)) == GR_JSON_OBJECT) {
         arch->read(gr_json_root(doc), &h);
         if (gr_json_check(doc) == GR_OK &&
             (h.vocab < 1 || h.context < 1 || h.embed < 1 || h.layers < 1 || h.heads < 1 || h.kv_heads < 1 ||
              h.head_dim < 1 || h.ffn < 1 || h.heads % h.kv_heads || !h.activation))
             __builtin_trap();
     }
+    gr_free(h.layer);
     gr_json_free(doc);
 }
 

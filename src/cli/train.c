@@ -1,6 +1,7 @@
 /* gradus train. */
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 #include "base/file.h"
 #include "base/mem.h"
 #include "cli/human.h"
@@ -130,6 +131,15 @@ static gr_status take_run(gr_args *args, size_t n_data, gr_run_lock **lock)
     return *lock ? GR_OK : gr_error_status();
 }
 
+/* What is not there is said before a model is opened, or made, for it. */
+static gr_status check_data(const char **data, size_t n_data)
+{
+    for (size_t i = 0; i < n_data; i++)
+        if (strcmp(data[i], "-") != 0 && access(data[i], R_OK) != 0)
+            return gr_fail_errno("opening", data[i]);
+    return GR_OK;
+}
+
 gr_status gr_train_verb_run(gr_args *args)
 {
     gr_train_flags *f = args->options;
@@ -144,6 +154,8 @@ gr_status gr_train_verb_run(gr_args *args)
         data[i] = args->positional[first + i];
     f->model = first ? args->positional[0] : NULL;
     gr_status s = check_out(args, NULL, data, n_data);
+    if (s == GR_OK && !f->resume)
+        s = check_data(data, n_data);
     if (s == GR_OK)
         s = take_run(args, n_data, &lock);
     if (s == GR_OK)
