@@ -219,7 +219,7 @@ TEST(pool_keeps_places_apart)
         }
         place[i].size = (random >> 8) % (random & 64 ? 12 * PAGE : 1000);
         place[i].at = gr_gpu_pool_alloc(&p, place[i].size);
-        CHECK(place[i].at && place[i].at % GR_GPU_ALIGN == 0);
+        CHECK(place[i].at && place[i].at % GR_ALLOC_ALIGN == 0);
         for (int k = 0; k < N; k++)
             CHECK(k == i || !place[k].at || place[k].at >= place[i].at + place[i].size ||
                   place[i].at >= place[k].at + place[k].size || !place[k].size || !place[i].size);

@@ -628,6 +628,36 @@ TEST(effects_without_outputs)
     }
 }
 
+/* Weights that fit one by one and not together: a run asks for all of them first, and takes none. */
+TEST(what_does_not_fit_together)
+{
+    enum { WEIGHTS = 8 };
+    static const char *const hosts[] = {"ref", "cpu"};
+    for (int d = 0; d < 2; d++) {
+        fixture f = open_fixture(hosts[d]);
+        gr_device_info info = GR_INIT(gr_device_info);
+        CHECK_OK(gr_device_describe(f.device, &info));
+        if (info.available == SIZE_MAX)
+            SKIP("this system does not say how much memory there is");
+        int64_t n = (int64_t)(info.available / 5 / sizeof(float));
+        gr_tensor *sum = gr_fill(f.g, GR_F32, 0, NULL, 0);
+        for (int i = 0; i < WEIGHTS; i++) {
+            char name[8];
+            snprintf(name, sizeof name, "w%d", i);
+            CHECK_OK(gr_store_add(f.store, name, GR_WEIGHT, GR_F32, 1, &n));
+            sum = gr_add(sum, gr_sum(gr_param(f.g, f.store, name), 0, false));
+        }
+        gr_program *p = compiled(&f, &sum, 1);
+        int64_t before = gr_mem_read_stats().live_bytes;
+        float out;
+        CHECK_STATUS(gr_program_run(p, NULL, (void *[]){&out}), GR_ERR_MEMORY);
+        CHECK_ERROR(GR_ERR_MEMORY, "MB in all");
+        CHECK_EQ_INT(gr_mem_read_stats().live_bytes, before);
+        gr_program_free(p);
+        close_fixture(&f);
+    }
+}
+
 /* In blocks of a quarter of the arena a program computes the bits that it does in one. */
 TEST(small_blocks)
 {

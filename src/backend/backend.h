@@ -111,8 +111,9 @@ struct gr_device {
     uint64_t generation; /* changes when memory that programs are bound to moves: the arena, a store's tensor */
 };
 
-/* Every address that a program or a store is given is a multiple of this: a cache line, and the widest vector. */
-enum { GR_ADDRESS_ALIGN = 64 };
+/* Every address that a program or a store is given is a multiple of the first: a cache line, and the widest vector. What
+ * alloc gives takes up to a multiple of the second, which `reserve` has to be told. */
+enum { GR_ADDRESS_ALIGN = 64, GR_ALLOC_ALIGN = 256 };
 
 /* ---- using a device, from any thread ---- */
 

@@ -23,6 +23,12 @@ void gr_free_pages(void *p, size_t size);
 /* Fails as gr_alloc_pages would when so much more cannot be had now: for what is about to be taken piece by piece. */
 gr_status gr_check_memory(size_t size);
 
+/* The next multiple of `to`; of what is too large for that, the last. */
+static inline size_t gr_round_up(size_t size, size_t to)
+{
+    return size > SIZE_MAX - to ? SIZE_MAX / to * to : (size + to - 1) / to * to;
+}
+
 /* a * b and a + b for sizes that come from files; false on overflow. */
 bool gr_mul_size(size_t a, size_t b, size_t *out);
 bool gr_add_size(size_t a, size_t b, size_t *out);

@@ -91,16 +91,11 @@ static void find_lives(compiler *c)
 
 /* ---- places ------------------------------------------------------------------------------------------------- */
 
-static size_t aligned(size_t size)
-{
-    return (size + GR_ADDRESS_ALIGN - 1) / GR_ADDRESS_ALIGN * GR_ADDRESS_ALIGN;
-}
-
 /* What a tensor of so many bytes takes, and where in that it begins. */
 static size_t with_room(const compiler *c, size_t size, size_t *begin)
 {
     *begin = c->options.guards ? GR_ADDRESS_ALIGN : 0;
-    return aligned(size) + 2 * *begin;
+    return gr_round_up(size, GR_ADDRESS_ALIGN) + 2 * *begin;
 }
 
 static gr_status check_block(const compiler *c, const gr_tensor *what, size_t size)
@@ -164,7 +159,7 @@ static gr_status place_ports(compiler *c)
 {
     if (c->p->device->host_visible)
         return GR_OK;
-    size_t size = aligned(sizeof(gr_fault)), begin;
+    size_t size = gr_round_up(sizeof(gr_fault), GR_ADDRESS_ALIGN), begin;
     gr_place block;
     for (int i = 0; i < c->n_roots; i++) {
         value *v = owner_of(c, c->roots[i]);
@@ -193,7 +188,7 @@ static gr_status place_ports(compiler *c)
 static void place_constant(compiler *c, const gr_tensor *t, value *v)
 {
     v->place = (gr_place){.space = GR_SPACE_CONSTANT, .offset = c->p->constants_size};
-    c->p->constants_size += aligned(bytes_of(t));
+    c->p->constants_size += gr_round_up(bytes_of(t), GR_ADDRESS_ALIGN);
 }
 
 static gr_status place_bound(compiler *c, const gr_tensor *t, value *v)

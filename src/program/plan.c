@@ -8,7 +8,7 @@
 
 static size_t aligned(size_t size)
 {
-    return (size + GR_ADDRESS_ALIGN - 1) / GR_ADDRESS_ALIGN * GR_ADDRESS_ALIGN;
+    return gr_round_up(size, GR_ADDRESS_ALIGN);
 }
 
 static int larger_first(const void *pa, const void *pb)

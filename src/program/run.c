@@ -82,7 +82,7 @@ static gr_status take_constants(gr_program *p)
             continue;
         size_t bytes = gr_dtype_size(t->spec.dtype, gr_spec_count(&t->spec));
         s = gr_device_write(p->device, at, a->data, bytes);
-        at += (bytes + GR_ADDRESS_ALIGN - 1) / GR_ADDRESS_ALIGN * GR_ADDRESS_ALIGN;
+        at += gr_round_up(bytes, GR_ADDRESS_ALIGN);
     }
     return s;
 }
@@ -152,9 +152,7 @@ static gr_status reserve(gr_program *p)
         s = take_params(p);
     if (s == GR_OK)
         s = take_staging(p);
-    if (s == GR_OK)
-        s = bind_all(p);
-    return s == GR_OK ? s : gr_fail_in("memory for the program (%.1f MB in all)", (double)p->memory.total / 1e6);
+    return s == GR_OK ? bind_all(p) : s;
 }
 
 /* ---- asking for all of it at once ------------------------------------------------------------------------------ */
@@ -171,12 +169,6 @@ static int by_place(const void *pa, const void *pb)
     if (a->store != b->store)
         return a->store < b->store ? -1 : 1;
     return (a->index > b->index) - (a->index < b->index);
-}
-
-static size_t rounded(size_t bytes)
-{
-    enum { PLACED = 256 }; /* what a GPU's pool rounds to */
-    return (bytes + PLACED - 1) / PLACED * PLACED;
 }
 
 /* Those of one program behind the n already found. */
@@ -207,13 +199,13 @@ static gr_status reserve_together(gr_device *d, gr_program *const *programs, int
             continue;
         count = find_missing(p, found, count);
         arena = p->memory.arena > arena ? p->memory.arena : arena;
-        need += p->constants ? 0 : rounded(p->constants_size);
+        need += p->constants ? 0 : gr_round_up(p->constants_size, GR_ALLOC_ALIGN);
     }
     qsort(found, count, sizeof *found, by_place);
     for (size_t i = 0; i < count; i++)
-        need += i && by_place(&found[i - 1], &found[i]) == 0 ? 0 : rounded(found[i].bytes);
+        need += i && by_place(&found[i - 1], &found[i]) == 0 ? 0 : gr_round_up(found[i].bytes, GR_ALLOC_ALIGN);
     gr_free(found);
-    need += arena > d->arena_size ? rounded(arena) : 0;
+    need += arena > d->arena_size ? gr_round_up(arena, GR_ALLOC_ALIGN) : 0;
     return need ? d->backend->reserve(d, need) : GR_OK;
 }
 
@@ -231,15 +223,13 @@ gr_status gr_programs_reserve(gr_program *const *programs, int n)
     for (int i = 0; i < n; i++)
         bound = bound && (!programs[i] || is_bound(programs[i]));
     gr_status s = bound ? GR_OK : reserve_together(d, programs, n);
-    if (s != GR_OK)
-        gr_fail_in("memory for the program (%.1f MB in all)", (double)largest->memory.total / 1e6);
     if (s == GR_OK)
         s = reserve(largest); /* first, so that nothing moves when the others are bound */
     for (int i = 0; s == GR_OK && i < n; i++)
         if (programs[i])
             s = reserve(programs[i]);
     gr_device_unlock(d);
-    return s;
+    return s == GR_OK ? s : gr_fail_in("memory for the program (%.1f MB in all)", (double)largest->memory.total / 1e6);
 }
 
 gr_status gr_program_reserve(gr_program *p)
@@ -319,7 +309,7 @@ gr_status gr_program_begin(gr_program *p, const void *const *inputs)
                        d->name);
     }
     d->running = p;
-    gr_status s = reserve(p);
+    gr_status s = is_bound(p) ? GR_OK : gr_programs_reserve(&p, 1);
     if (s == GR_OK)
         s = write_inputs(p, inputs);
     if (s != GR_OK)

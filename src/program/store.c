@@ -144,7 +144,7 @@ gr_status gr_store_reserve(gr_store *s)
 {
     size_t need = 0;
     for (size_t i = 0; i < s->n; i++)
-        if (!s->entries[i].data && !gr_add_size(need, s->entries[i].e.bytes, &need))
+        if (!s->entries[i].data && !gr_add_size(need, gr_round_up(s->entries[i].e.bytes, GR_ALLOC_ALIGN), &need))
             need = SIZE_MAX;
     gr_device_lock(s->device);
     gr_status st = need ? s->device->backend->reserve(s->device, need) : GR_OK;

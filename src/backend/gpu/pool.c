@@ -14,14 +14,12 @@ static size_t min_size(size_t a, size_t b)
 
 static size_t rounded(size_t size)
 {
-    return size > SIZE_MAX - GR_GPU_ALIGN ? SIZE_MAX / GR_GPU_ALIGN * GR_GPU_ALIGN
-           : size                         ? (size + GR_GPU_ALIGN - 1) / GR_GPU_ALIGN * GR_GPU_ALIGN
-                                          : GR_GPU_ALIGN;
+    return gr_round_up(size ? size : 1, GR_ALLOC_ALIGN);
 }
 
 void gr_gpu_pool_open(gr_gpu_pool *p, const gr_gpu_driver *driver, void *device, size_t largest)
 {
-    largest -= largest % GR_GPU_ALIGN;
+    largest -= largest % GR_ALLOC_ALIGN;
     *p = (gr_gpu_pool){.driver = driver, .device = device, .largest = largest, .next = FIRST};
 }
 
@@ -88,7 +86,7 @@ static gr_status take(gr_gpu_pool *p, size_t size)
 {
     size_t before = p->n;
     gr_status s = check_room(p, size);
-    p->next += GR_GPU_ALIGN;
+    p->next += GR_ALLOC_ALIGN;
     while (s == GR_OK && size) {
         size_t part = min_size(size, p->largest);
         s = take_slab(p, part);

@@ -1,11 +1,11 @@
-/* The device's memory: slabs, which are blocks of the driver, and places in them. A place's address is a number that only
+/* The device's memory: slabs, which are blocks of the driver, and places in them, whose
+ * addresses and sizes are multiples of GR_ALLOC_ALIGN. A place's address is a number that only
  * the pool can turn into a block and an offset; slabs that were taken together have addresses one behind the other. */
 #ifndef GR_BACKEND_GPU_POOL_H
 #define GR_BACKEND_GPU_POOL_H
 
+#include "backend/backend.h"
 #include "backend/gpu/driver.h"
-
-enum { GR_GPU_ALIGN = 256 }; /* every place's address and size */
 
 typedef struct gr_gpu_hole { /* free bytes of a slab */
     size_t offset, size;
