@@ -214,17 +214,10 @@ bool gr_llama_ignores(const char *name)
 const gr_arch gr_arch_llama = {
     .model_type = "llama",
     .class_name = "LlamaForCausalLM",
-    .prefix = "model.",
-    .embedding = "embed_tokens.weight",
-    .last_norm = "norm.weight",
+    GR_LLAMA_FAMILY,
     .keys = {gr_llama_keys, keys},
     .read = read_config,
     .write = write_config,
-    .embed = gr_llama_embed,
-    .layers = "layers",
     .block = gr_llama_block,
-    .norm = gr_llama_norm,
-    .head = gr_llama_head,
-    .ignores = gr_llama_ignores,
     .targets = {"q_proj", "v_proj"},
 };

@@ -48,4 +48,9 @@ gr_tensor *gr_llama_norm(gr_build *b, gr_tensor *x);
 gr_tensor *gr_llama_head(gr_build *b, gr_tensor *x);
 bool gr_llama_ignores(const char *name);
 
+/* What the records of the family have in common: names of weights, and what is around the blocks. */
+#define GR_LLAMA_FAMILY                                                                                                \
+    .prefix = "model.", .embedding = "embed_tokens.weight", .last_norm = "norm.weight", .layers = "layers",            \
+    .embed = gr_llama_embed, .norm = gr_llama_norm, .head = gr_llama_head, .ignores = gr_llama_ignores
+
 #endif

@@ -30,17 +30,10 @@ static void write_config(const gr_model_info *i, gr_json c)
 const gr_arch gr_arch_mistral = {
     .model_type = "mistral",
     .class_name = "MistralForCausalLM",
-    .prefix = "model.",
-    .embedding = "embed_tokens.weight",
-    .last_norm = "norm.weight",
+    GR_LLAMA_FAMILY,
     .keys = {gr_llama_keys, keys},
     .read = read_config,
     .write = write_config,
-    .embed = gr_llama_embed,
-    .layers = "layers",
     .block = gr_llama_block,
-    .norm = gr_llama_norm,
-    .head = gr_llama_head,
-    .ignores = gr_llama_ignores,
     .targets = {"q_proj", "v_proj"},
 };

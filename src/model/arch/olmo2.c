@@ -38,17 +38,10 @@ static gr_tensor *block(gr_build *b, gr_tensor *x) /* [B, T, C] */
 const gr_arch gr_arch_olmo2 = {
     .model_type = "olmo2",
     .class_name = "Olmo2ForCausalLM",
-    .prefix = "model.",
-    .embedding = "embed_tokens.weight",
-    .last_norm = "norm.weight",
+    GR_LLAMA_FAMILY,
     .keys = {gr_llama_keys, keys},
     .read = read_config,
     .write = write_config,
-    .embed = gr_llama_embed,
-    .layers = "layers",
     .block = block,
-    .norm = gr_llama_norm,
-    .head = gr_llama_head,
-    .ignores = gr_llama_ignores,
     .targets = {"q_proj", "v_proj"},
 };

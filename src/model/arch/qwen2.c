@@ -32,17 +32,10 @@ static void write_config(const gr_model_info *i, gr_json c)
 const gr_arch gr_arch_qwen2 = {
     .model_type = "qwen2",
     .class_name = "Qwen2ForCausalLM",
-    .prefix = "model.",
-    .embedding = "embed_tokens.weight",
-    .last_norm = "norm.weight",
+    GR_LLAMA_FAMILY,
     .keys = {gr_llama_keys, gr_llama_window_keys, keys},
     .read = read_config,
     .write = write_config,
-    .embed = gr_llama_embed,
-    .layers = "layers",
     .block = gr_llama_block,
-    .norm = gr_llama_norm,
-    .head = gr_llama_head,
-    .ignores = gr_llama_ignores,
     .targets = {"q_proj", "v_proj"},
 };
