@@ -153,11 +153,11 @@ GR_API const char *gr_dtype_name(gr_dtype dtype);
 
 typedef struct gr_device gr_device;
 
-/* The devices of this build by name, the fastest first: i = 0, 1, … until NULL. Whether this machine has one, opening it
+/* The devices of this build by name, the one that "auto" opens first: i = 0, 1, … until NULL. Whether this machine has one, opening it
  * tells. Static text; any thread. */
 GR_API const char *gr_device_list(int i);
-/* Opens "ref" (slow and obviously right), "cpu", "far" (a test device: cpu kernels on memory the host must not touch)
- * or "auto" (so does NULL). threads: workers, 0 = one per core. Results do not depend on it. Close with gr_device_close. */
+/* Opens "ref" (slow and obviously right), "cpu", "opencl" ("opencl:1" is the second), "far" (a test device: cpu kernels on
+ * memory the host must not touch) or "auto" (so does NULL): cpu. threads: workers, 0 = one per core. Results do not depend on it. Close with gr_device_close. */
 GR_API gr_device *gr_device_open(const char *name, int threads);
 GR_API void gr_device_close(gr_device *device); /* after everything made for it is freed; NULL is fine */
 /* What a device is; the texts live until it closes. */

@@ -154,6 +154,16 @@ for shape in '--batch 4' '--batch 2 --accumulate 3' '--batch 64'; do
     rm -r few
 done
 
+# ---- a run goes on with its own device, unless another one is named ----
+half afar a.txt --device far
+run 0 train --resume --out afar
+says '"device": "far"' afar/run.json
+grep -q '^device cpu' err && fail 'a run that was begun on far went on somewhere else'
+rm -r afar/checkpoints/step-20 afar/latest
+run 0 train --resume --out afar --device ref
+says '"device": "ref"' afar/run.json
+rm -r afar
+
 # ---- on a device that works while the host makes the next batch: the same weights ----
 sed 's/.*/{"text": "&"}/' a.txt >a.jsonl
 for data in a.txt a.jsonl; do

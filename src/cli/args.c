@@ -18,8 +18,8 @@ static const gr_flag adapter_flags[] = {
 };
 static const gr_flag compute_heading[] = {{GR_HEADING("Computing")}, {0}};
 static const gr_flag device_flags[] = {
-    {"device", GR_TEXT(gr_common, device), .value = "ref|cpu|auto", .initial = "auto",
-     .help = "what computes; auto: the fastest there is"},
+    {"device", GR_TEXT(gr_common, device), .value = "ref|cpu|opencl|auto", .initial = "auto",
+     .help = "what computes; opencl:1 is the second OpenCL device; auto: cpu"},
     {0},
 };
 static const gr_flag threads_flags[] = {

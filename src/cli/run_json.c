@@ -28,6 +28,12 @@ static bool is_of_session(const char *name)
     return false;
 }
 
+/* A run goes on with its own device, whose bits are not another's, unless the command line names one. */
+static bool is_device(const char *name)
+{
+    return strcmp(name, "device") == 0;
+}
+
 static bool is_known(const gr_run_record *r, gr_run_input_kind which)
 {
     return r->known >> which & 1;
@@ -78,7 +84,7 @@ static gr_status restore_flag(gr_args *args, const gr_run_record *r, const char 
     gr_run_input_kind which, other;
     const gr_slot *slot = input_of(name, was, &which) && *was ? slot_of(args, name) : NULL;
     if (!slot)
-        return gr_args_restore(args, name, was);
+        return is_device(name) && slot_of(args, name)->given ? GR_OK : gr_args_restore(args, name, was);
     if (!slot->given)
         return gr_args_restore(args, name, gr_run_record_place(r, which, 0, was));
     char *given = gr_args_value(slot);
@@ -209,13 +215,15 @@ static gr_status put_settings(const gr_args *args, gr_run_setting *list, int *n)
 {
     for (size_t i = 0; i < args->slot_count; i++) {
         const gr_slot *slot = &args->slots[i];
-        if (is_of_session(slot->flag->name) || !(slot->given || slot->initial))
+        const char *name = slot->flag->name;
+        bool is_kept = !is_of_session(name) || (is_device(name) && slot->given);
+        if (!is_kept || !(slot->given || slot->initial))
             continue;
         char *value = gr_args_value(slot);
         if (!value)
             return GR_ERR_MEMORY;
         if (*value)
-            list[(*n)++] = (gr_run_setting){slot->flag->name, value};
+            list[(*n)++] = (gr_run_setting){name, value};
         else
             gr_free(value);
     }
