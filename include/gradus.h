@@ -68,6 +68,12 @@
 #endif
 
 #ifdef __cplusplus
+template <class T> inline T gr_init()
+{
+    T t = T();
+    t.size = sizeof t;
+    return t;
+}
 extern "C" {
 #endif
 
@@ -81,7 +87,7 @@ extern "C" {
 #define GR_VERSION GR_VERSION_TEXT(GR_VERSION_MAJOR, GR_VERSION_MINOR, GR_VERSION_PATCH) /* "0.1.0" */
 /* gr_verify_options o = GR_INIT(gr_verify_options); o.user = ... */
 #ifdef __cplusplus
-#define GR_INIT(type) (type{sizeof(type)})
+#define GR_INIT(type) gr_init<type>()
 #else
 #define GR_INIT(type) ((type){.size = sizeof(type)})
 #endif

@@ -9,6 +9,7 @@
 #include "op/op.h"
 
 #include <math.h>
+#include <sys/stat.h>
 
 /* ---- the dialect -------------------------------------------------------------------------------------------- */
 
@@ -88,6 +89,9 @@ TEST(a_broken_cache_is_no_cache)
         CHECK_EQ_STR(gr_error(), "");
     }
     gr_free(bytes);
+    CHECK(remove(file) == 0 && mkfifo(file, 0600) == 0); /* would wait for another program, for good */
+    gr_gpu_cache_write(folder, "key", "binary", 6);
+    CHECK(!gr_gpu_cache_read(folder, "key", &size));
     snprintf(folder, sizeof folder, "%.400s/no-folder", file); /* below a file */
     gr_gpu_cache_write(folder, "key", "binary", 6);
     CHECK(!gr_gpu_cache_read(folder, "key", &size));

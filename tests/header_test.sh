@@ -28,9 +28,14 @@ link() { # COMPILER FLAG... SOURCE
 for source in "$work"/*.c; do
     # Unquoted on purpose: a compiler may be several words.
     link $GRADUS_COMPILER -std=c11 -pedantic -Wall -Wextra -Werror "$source"
-    [ -z "$cxx" ] || link "$cxx" -std=c++17 -x c++ -Wall "$source" -x none
+    [ -z "$cxx" ] || link "$cxx" -std=c++17 -x c++ -Wall -Werror "$source" -x none
     echo "ok: $(basename "$source")"
 done
 for says in "$work"/first.c.*; do
     [ "$(cat "$says")" = "$(sed -n 's|.*// \(-0.*\)$|\1|p' "$work/first.c")" ] || fail "the program of gradus.h says $(cat "$says")"
 done
+
+# A C++ program's own warnings meet the header and what its macros make.
+printf '#include <gradus.h>\nint main() { return (int)GR_INIT(gr_verify_options).size == 0 || GR_VERSION_NUMBER == 0; }\n' >"$work/init.cc"
+source="$work/init.cc"
+[ -z "$cxx" ] || link "$cxx" -std=c++17 -Wall -Wextra -pedantic -Werror "$source"

@@ -238,6 +238,8 @@ gr_status gr_grad(gr_tensor *loss, gr_tensor *const *wrt, gr_tensor **grads, int
         return GR_ERR_ARGUMENT;
     for (int i = 0; i < n; i++)
         grads[i] = NULL;
+    if (!loss && gr_error_status() == GR_OK) /* else the op that failed has said why */
+        gr_lacks(loss, "gr_grad: loss");
     if (!loss)
         return gr_error_status();
     gr_graph *g = loss->graph;

@@ -95,7 +95,7 @@ static void find_lives(compiler *c)
 static size_t with_room(const compiler *c, size_t size, size_t *begin)
 {
     *begin = c->options.guards ? GR_ADDRESS_ALIGN : 0;
-    return gr_round_up(size, GR_ADDRESS_ALIGN) + 2 * *begin;
+    return gr_placed_size(size) + 2 * *begin;
 }
 
 static gr_status check_block(const compiler *c, const gr_tensor *what, size_t size)
@@ -159,7 +159,7 @@ static gr_status place_ports(compiler *c)
 {
     if (c->p->device->host_visible)
         return GR_OK;
-    size_t size = gr_round_up(sizeof(gr_fault), GR_ADDRESS_ALIGN), begin;
+    size_t size = gr_placed_size(sizeof(gr_fault)), begin;
     gr_place block;
     for (int i = 0; i < c->n_roots; i++) {
         value *v = owner_of(c, c->roots[i]);
@@ -188,7 +188,7 @@ static gr_status place_ports(compiler *c)
 static void place_constant(compiler *c, const gr_tensor *t, value *v)
 {
     v->place = (gr_place){.space = GR_SPACE_CONSTANT, .offset = c->p->constants_size};
-    c->p->constants_size += gr_round_up(bytes_of(t), GR_ADDRESS_ALIGN);
+    c->p->constants_size += gr_placed_size(bytes_of(t));
 }
 
 static gr_status place_bound(compiler *c, const gr_tensor *t, value *v)
@@ -516,17 +516,26 @@ static gr_program *compile_outputs(compiler *c, gr_graph *g, gr_tensor *const *o
     return NULL;
 }
 
+/* Where one is NULL the op that failed has said why, unless it was given NULL itself. */
+static bool all_given(gr_tensor *const *outputs, int n)
+{
+    for (int i = 0; i < n; i++) {
+        if (!outputs[i] && gr_error_status() == GR_OK)
+            gr_fail(GR_ERR_ARGUMENT, "gr_compile: output %d is NULL\nan op that is given NULL returns NULL", i);
+        if (!outputs[i])
+            return false;
+    }
+    return true;
+}
+
 gr_program *gr_compile_with(gr_graph *g, gr_tensor *const *outputs, int n, gr_device *device,
                             const gr_compile_options *options)
 {
     if (gr_lacks_made(g, "gr_compile: g") || gr_lacks_made(device, "gr_compile: device") ||
         (n > 0 && gr_lacks(outputs, "gr_compile: outputs")))
         return NULL;
-    for (int i = 0; i < n; i++)
-        if (!outputs[i])
-            return NULL; /* the op that failed has said why */
     compiler c = {.n_roots = n};
-    if (!g || !device || gr_graph_check(g) != GR_OK ||
+    if (!g || !device || gr_graph_check(g) != GR_OK || !all_given(outputs, n) ||
         gr_take_sized(&c.options, sizeof c.options, options, "gr_compile_options") != GR_OK)
         return NULL;
     return compile_outputs(&c, g, outputs, device);

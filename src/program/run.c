@@ -82,7 +82,7 @@ static gr_status take_constants(gr_program *p)
             continue;
         size_t bytes = gr_dtype_size(t->spec.dtype, gr_spec_count(&t->spec));
         s = gr_device_write(p->device, at, a->data, bytes);
-        at += gr_round_up(bytes, GR_ADDRESS_ALIGN);
+        at += gr_placed_size(bytes);
     }
     return s;
 }

@@ -92,11 +92,13 @@ int gr_store_count(const gr_store *s)
     return (int)s->n;
 }
 
-static gr_status check_new(const gr_store *s, const char *name, gr_dtype dtype, int ndim, const int64_t *shape,
-                           size_t *bytes)
+static gr_status check_new(const gr_store *s, const char *name, gr_role role, gr_dtype dtype, int ndim,
+                           const int64_t *shape, size_t *bytes)
 {
     if (gr_store_find(s, name) >= 0)
         return gr_fail(GR_ERR_ARGUMENT, "store: there already is a tensor \"%s\"", name);
+    if ((unsigned)role > GR_CACHE)
+        return gr_fail(GR_ERR_ARGUMENT, "store: \"%s\" has a role that does not exist", name);
     if (!gr_dtype_exists(dtype) || ndim < 0 || ndim > GR_MAX_DIMS)
         return gr_fail(GR_ERR_ARGUMENT, "store: \"%s\" has a dtype or a number of dims that does not exist", name);
     char why[128];
@@ -112,7 +114,7 @@ gr_status gr_store_add(gr_store *s, const char *name, gr_role role, gr_dtype dty
         (ndim > 0 && gr_lacks(shape, "gr_store_add: shape")))
         return GR_ERR_ARGUMENT;
     size_t bytes = 0;
-    gr_status st = check_new(s, name, dtype, ndim, shape, &bytes);
+    gr_status st = check_new(s, name, role, dtype, ndim, shape, &bytes);
     if (st == GR_OK)
         st = gr_grow(&s->entries, &s->capacity, s->n + 1, sizeof *s->entries);
     if (st == GR_OK)

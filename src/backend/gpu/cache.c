@@ -8,6 +8,7 @@
 #include "base/mem.h"
 
 #include <string.h>
+#include <unistd.h>
 
 enum { LIMIT = 256 << 20 };
 
@@ -65,7 +66,8 @@ void gr_gpu_cache_write(const char *folder, const char *key, const void *data, s
 {
     head h = {strlen(key), size, gr_checksum(data, size)};
     char *path = path_of(folder, key);
-    if (path && gr_dir_make(folder) == GR_OK)
+    bool is_other = path && access(path, F_OK) == 0 && !gr_path_is_file(path); /* a pipe would wait for its reader */
+    if (path && !is_other && gr_dir_make(folder) == GR_OK)
         write_all(path, &h, key, data);
     gr_free(path);
     gr_error_clear();
