@@ -1,4 +1,4 @@
-# make install: header, both libraries, the command, what pkg-config and find_package need, man pages, completions.
+# make install: headers, both libraries, the command, what pkg-config and find_package need, man pages, completions.
 # Nothing installed holds an absolute path of this machine's build, so a prefix can be moved.
 if(NOT is_top)
     return()
@@ -8,6 +8,7 @@ if(GRADUS_PORTABLE) # one executable, nothing else
     return()
 endif()
 install(FILES include/gradus.h DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
+install(DIRECTORY include/gradus DESTINATION ${CMAKE_INSTALL_INCLUDEDIR} FILES_MATCHING PATTERN "*.h")
 install(TARGETS gradus_static gradus_shared EXPORT gradusTargets
         ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR}
         LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})

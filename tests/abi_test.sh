@@ -23,9 +23,9 @@ build() { # INCLUDE NAME: the library, with one of its files compiled again. Unq
 }
 build include first
 build include again
-mkdir "$work/include"
-sed 's/^    int64_t stride;  \(.*from window to window\)/    int32_t stride;  \1/' include/gradus.h >"$work/include/gradus.h"
-cmp -s include/gradus.h "$work/include/gradus.h" && fail "the field to change was not found"
+cp -r include "$work/include"
+sed 's/^    int64_t stride;  \(.*from window to window\)/    int32_t stride;  \1/' include/gradus/generate.h >"$work/include/gradus/generate.h"
+cmp -s include/gradus/generate.h "$work/include/gradus/generate.h" && fail "the field to change was not found"
 build "$work/include" changed
 
 tools/abi --save --dump "$work/dump" "$work/first.so"

@@ -16,7 +16,7 @@ replace() { # FILE OLD NEW
 
 # 1. The records go into the file of their family, their names into the list.
 replace src/op/list.h 'X(sigmoid)' 'X(sigmoid) X(atan) X(at_most)'
-replace include/gradus.h '^GR_API gr_tensor \*gr_sigmoid(gr_tensor \*x);' '&\nGR_API gr_tensor *gr_atan(gr_tensor *x);'
+replace include/gradus/graph.h '^GR_API gr_tensor \*gr_sigmoid(gr_tensor \*x);' '&\nGR_API gr_tensor *gr_atan(gr_tensor *x);'
 cat >>src/op/elementwise.c <<'END'
 
 RULE1(atan, gr_div(d, gr_offset(gr_mul(x, x), 1)))

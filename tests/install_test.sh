@@ -10,7 +10,7 @@ fail() { echo "FAILED: $1" >&2; exit 1; }
 
 "$GRADUS_CMAKE" --install "$GRADUS_BUILD" --prefix "$work/before" >/dev/null
 mv "$work/before" "$work/prefix"
-for file in gradus.h gradus.pc gradusConfig.cmake libgradus.a bin/gradus; do
+for file in gradus.h gradus/core.h gradus.pc gradusConfig.cmake libgradus.a bin/gradus; do
     find "$work/prefix" -path "*/$file" | grep -q . || fail "$file is not installed"
 done
 pc=$(dirname "$(find "$work/prefix" -name gradus.pc)")
@@ -37,7 +37,7 @@ case $(uname -s) in
 Linux)
     # nm: "address kind name@@version"; kind A is the version's own mark.
     nm -D --defined-only "$lib/libgradus.so" | awk '$2 != "A" { print $3 }' | sort >exported
-    sed -n 's/^GR_API .*[ *]\(gr_[a-z0-9_]*\)(.*/\1@@GRADUS_0/p' "$work/prefix/include/gradus.h" | sort >declared
+    sed -n 's/^GR_API .*[ *]\(gr_[a-z0-9_]*\)(.*/\1@@GRADUS_0/p' "$work"/prefix/include/gradus.h "$work"/prefix/include/gradus/*.h | sort >declared
     [ "$(wc -l <declared)" -gt 50 ] || fail "gradus.h was not understood: $(wc -l <declared) functions"
     diff declared exported || fail "exported (>) is not what gradus.h declares (<)"
     echo "ok: $(wc -l <exported) functions exported, all of them declared and versioned"

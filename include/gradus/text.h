@@ -1,0 +1,116 @@
+/* Text to tokens and back: tokenizers. Part of gradus.h. */
+#ifndef GRADUS_TEXT_H
+#define GRADUS_TEXT_H
+
+#include "gradus/core.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Text to token ids and back, as a Hugging Face tokenizer.json says; ids equal those of the `tokenizers` package. Text
+ * is UTF-8 with a length, NUL bytes are fine; an invalid byte is a character of its own. */
+typedef struct gr_tokenizer gr_tokenizer;
+/* A token's id; -1 where there is none. */
+typedef int32_t gr_token;
+
+/* From a tokenizer.json, a SentencePiece tokenizer.model, or a directory that has one of them or vocab.json and
+ * merges.txt. Of a directory also the files beside them count (tokenizer_config.json, special_tokens_map.json,
+ * added_tokens.json, config.json's model_type), as for AutoTokenizer of transformers: docs/tokenizers.md. */
+GR_API gr_tokenizer *gr_tokenizer_load(const char *path);
+GR_API gr_tokenizer *gr_tokenizer_from_json(const char *json, size_t size);
+/* 256 tokens, one a byte, id = byte, and <|endoftext|>, 256. */
+GR_API gr_tokenizer *gr_tokenizer_byte(void);
+/* The distinct characters of a text, sorted by code point; then <|endoftext|> if wanted. Encoding any other character is
+ * an error that names it. */
+GR_API gr_tokenizer *gr_tokenizer_char(const char *text, size_t size, bool end_of_text);
+GR_API void gr_tokenizer_free(gr_tokenizer *tokenizer); /* NULL is fine */
+/* Its tokenizer.json, to save with a model; lives as long as the tokenizer. size may be NULL. */
+GR_API const char *gr_tokenizer_json(const gr_tokenizer *tokenizer, size_t *size);
+
+/* Another handle on the same tokenizer, for another thread: what calls give out is its own. Freed before the first one. */
+GR_API gr_tokenizer *gr_tokenizer_share(const gr_tokenizer *tokenizer);
+/* Rows a model's embedding needs: the largest id + 1. */
+GR_API int64_t gr_tokenizer_vocab_size(const gr_tokenizer *tokenizer);
+/* The id of a token as it is spelled in the vocabulary ("<|endoftext|>", "\u0120the"); -1: there is none. */
+GR_API gr_token gr_tokenizer_id(const gr_tokenizer *tokenizer, const char *token);
+/* The spelling of an id, not NUL-terminated; NULL: there is none. size may be NULL. */
+GR_API const char *gr_tokenizer_token(const gr_tokenizer *tokenizer, gr_token id, size_t *size);
+typedef enum gr_token_kind {
+    GR_TOKEN_NONE,     /* no token has this id */
+    GR_TOKEN_OF_MODEL, /* of the vocabulary that was learned */
+    GR_TOKEN_ADDED,    /* added to it, and text like others */
+    GR_TOKEN_CONTROL,  /* added, and left out by GR_SKIP_SPECIAL */
+} gr_token_kind;
+GR_API gr_token_kind gr_tokenizer_kind(const gr_tokenizer *tokenizer, gr_token id);
+/* The tokens that begin and end a text; -1: there is none. */
+GR_API gr_token gr_tokenizer_bos(const gr_tokenizer *tokenizer);
+GR_API gr_token gr_tokenizer_eos(const gr_tokenizer *tokenizer);
+
+enum {
+    GR_ADD_SPECIAL = 1,   /* encode: put the tokens around the text that the post-processor says (BOS, EOS) */
+    GR_PARSE_SPECIAL = 2, /* encode: "<|endoftext|>" in the text becomes the control token; else it stays text */
+    GR_SKIP_SPECIAL = 4,  /* decode: leave control tokens out */
+};
+/* *ids, *n: the text's ids, valid until the next call with this tokenizer. */
+GR_API gr_status gr_tokenizer_encode(gr_tokenizer *tokenizer, const char *text, size_t size, unsigned flags,
+                                     const gr_token **ids, size_t *n);
+/* Many texts on all cores. */
+typedef struct gr_span {
+    const char *text;
+    size_t size;
+} gr_span;
+typedef struct gr_encoded {
+    gr_token *ids; /* of all texts, one behind the other */
+    size_t *ends;  /* [n] where each text's ids end */
+    size_t n;
+} gr_encoded;
+/* threads 0: one per core; any number gives the same. Free *out, which is empty on failure, with gr_encoded_free. */
+GR_API gr_status gr_tokenizer_encode_all(const gr_tokenizer *tokenizer, const gr_span *texts, size_t n, unsigned flags,
+                                         int threads, gr_encoded *out);
+GR_API void gr_encoded_free(gr_encoded *encoded); /* NULL is fine */
+/* *text, *size: the text of the ids, NUL-terminated, valid until the next call with this tokenizer. Bytes that make no
+ * character are U+FFFD; ids without a token are left out, negative ones an error. */
+GR_API gr_status gr_tokenizer_decode(gr_tokenizer *tokenizer, const gr_token *ids, size_t n, unsigned flags,
+                                     const char **text, size_t *size);
+
+/* Learns a byte-level BPE with GPT-2's pattern: the vocabulary and merges are those of Hugging Face's BpeTrainer on the
+ * same texts. Memory grows with distinct words, not with text. Make one, feed all texts, finish. */
+typedef struct gr_tokenizer_progress {
+    int64_t bytes;  /* of text read */
+    int64_t words;  /* distinct ones; 0: still reading */
+    int64_t tokens; /* of the vocabulary so far; 0: still reading */
+} gr_tokenizer_progress;
+typedef struct gr_tokenizer_training {
+    int64_t vocab_size;    /* tokens at most; at least 256 bytes, <|endoftext|> and `special` */
+    int64_t min_frequency; /* pairs rarer than this are not merged */
+    bool whole_texts;      /* words may span lines (train_from_iterator); else every line is a text (train on files) */
+    const char *const *special; /* [n_special] control tokens behind <|endoftext|>, whose id is 0 */
+    int n_special;
+    int threads; /* that count words; 0: one per core. The result is the same for any number */
+    bool (*progress)(void *user, const gr_tokenizer_progress *progress); /* false: stop; may be NULL */
+    void *user;
+} gr_tokenizer_training;
+typedef struct gr_tokenizer_trainer gr_tokenizer_trainer;
+GR_API gr_tokenizer_trainer *gr_tokenizer_trainer_new(const gr_tokenizer_training *options);
+GR_API void gr_tokenizer_trainer_free(gr_tokenizer_trainer *trainer); /* NULL is fine */
+GR_API gr_status gr_tokenizer_trainer_feed(gr_tokenizer_trainer *trainer, const char *text, size_t size);
+/* Feeds text files, .jsonl files ({"text": ...}, or {"prompt": ..., "completion": ...}, each string a text), the .txt and
+ * .jsonl files of directories, "-", stdin, as gr_corpus_load reads them; never more than a part of one in memory. */
+GR_API gr_status gr_tokenizer_trainer_feed_files(gr_tokenizer_trainer *trainer, const char *const *paths, int n);
+/* GR_ERR_INTERRUPTED when progress said stop. */
+GR_API gr_tokenizer *gr_tokenizer_trainer_finish(gr_tokenizer_trainer *trainer);
+
+/* Text as it is generated: feed gives the characters that an id completes (often none), never half a character; end
+ * gives the rest and starts over. The text is valid until the next call; the tokenizer must outlive the stream. */
+typedef struct gr_text_stream gr_text_stream;
+GR_API gr_text_stream *gr_text_stream_new(const gr_tokenizer *tokenizer, unsigned flags);
+GR_API void gr_text_stream_free(gr_text_stream *stream); /* NULL is fine */
+GR_API gr_status gr_text_stream_feed(gr_text_stream *stream, gr_token id, const char **text, size_t *size);
+GR_API gr_status gr_text_stream_end(gr_text_stream *stream, const char **text, size_t *size);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,257 @@
+/* Training: data, steps, runs. Part of gradus.h. */
+#ifndef GRADUS_TRAIN_H
+#define GRADUS_TRAIN_H
+
+#include "gradus/model.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* ---- data ----------------------------------------------------------------------------------------------------------- */
+
+/* Text to train on: documents from text files, .jsonl files, directories of both, or "-", stdin; records are found under
+ * any name, and what is no text (compressed, UTF-16, weights) is refused. A line of a .jsonl file is {"text": ...} or
+ * {"prompt": ..., "completion": ...}; docs/data.md. Errors name file and line.
+ * Calls take with each document, in order, a prompt and its completion as one text; false stops: with the error
+ * that take has left, else GR_ERR_INTERRUPTED. */
+GR_API gr_status gr_read_texts(const char *const *paths, int n, bool (*take)(void *user, const char *text, size_t size),
+                               void *user);
+
+/* The same to be read more than once, as when a tokenizer is made of it and then encodes it. Loading reads all of it, so
+ * that what is wrong with it is known, and keeps no text: the files are read again by each who needs them, what came
+ * through a pipe from a temporary file. Files that have changed meanwhile are an error. */
+typedef struct gr_corpus gr_corpus;
+GR_API gr_corpus *gr_corpus_load(const char *const *paths, int n);
+GR_API void gr_corpus_free(gr_corpus *corpus); /* NULL is fine */
+GR_API int64_t gr_corpus_documents(const gr_corpus *corpus);
+GR_API int64_t gr_corpus_bytes(const gr_corpus *corpus); /* of text, all documents together */
+/* Do the paths name one file of plain text, in which there is nothing to keep apart? Reads it, and leaves no error. */
+GR_API bool gr_corpus_is_one_text(const char *const *paths, int n);
+/* Feeds all documents to the training of a tokenizer; gr_tokenizer_char of all documents. */
+GR_API gr_status gr_corpus_feed(const gr_corpus *corpus, gr_tokenizer_trainer *trainer);
+GR_API gr_tokenizer *gr_corpus_characters(const gr_corpus *corpus, bool end_of_text);
+
+/* Training data: one stream of token ids, or documents kept apart. */
+typedef struct gr_data gr_data;
+/* A stream: the documents' tokens, joined by the tokenizer's end-of-text token where it has one. All of them are trained
+ * on, so a line with a prompt is an error. threads that encode, here and below; 0: one per core. */
+GR_API gr_data *gr_data_load(const char *const *paths, int n, gr_tokenizer *tokenizer, int threads);
+GR_API gr_data *gr_data_from_corpus(const gr_corpus *corpus, gr_tokenizer *tokenizer, int threads);
+GR_API gr_data *gr_data_from_ids(const gr_token *ids, int64_t n); /* a stream; copied */
+/* Documents: each is the tokens that the tokenizer's post-processor puts before a text, the text's, and those behind; the
+ * last is the tokenizer's end of text, or `eos` where it has none (-1: nor is there one). Trained on is what follows the
+ * prompt, the end included. Takes the same paths as gr_corpus_load. */
+GR_API gr_data *gr_data_load_documents(const char *const *paths, int n, gr_tokenizer *tokenizer, gr_token eos,
+                                       int threads);
+/* The same of what a corpus has read. */
+GR_API gr_data *gr_data_documents_of(const gr_corpus *corpus, gr_tokenizer *tokenizer, gr_token eos, int threads);
+/* The last `fraction` of the stream, or of documents whole ones, is cut off as *eval: parts of the same memory, data must
+ * outlive it. */
+GR_API gr_status gr_data_split(gr_data *data, double fraction, gr_data **eval);
+GR_API void gr_data_free(gr_data *data);                 /* NULL is fine */
+GR_API int64_t gr_data_count(const gr_data *data);       /* tokens */
+GR_API int64_t gr_data_bytes(const gr_data *data);       /* of text it was made of; 0: of ids */
+GR_API int64_t gr_data_documents(const gr_data *data);   /* kept apart; 0: a stream */
+GR_API const gr_token *gr_data_ids(const gr_data *data); /* of a stream */
+
+/* The rows of `context` tokens that data is trained on in, numbered from 0 through all epochs. Which tokens are in row k
+ * is a function of the data, these arguments and k alone. The data must outlive it. A stream must have more than `context`
+ * tokens. docs/data.md */
+typedef struct gr_rows gr_rows;
+GR_API gr_rows *gr_rows_new(const gr_data *data, int64_t context, bool shuffle, uint64_t seed);
+GR_API void gr_rows_free(gr_rows *rows); /* NULL is fine */
+/* What an epoch is; of a stream only rows and tokens. */
+typedef struct gr_rows_info {
+    int64_t rows, tokens, documents;
+    int64_t trained;               /* tokens that are learned, each once */
+    int64_t filled;                /* places of the rows that hold a token; the rest is padding */
+    int64_t cut, pieces;           /* documents longer than a row; parts that all documents make */
+    int64_t cut_prompts, left_out; /* prompts too long for their row, and tokens left out at their beginnings */
+} gr_rows_info;
+GR_API gr_rows_info gr_rows_describe(const gr_rows *rows);
+/* Row k as a part of a gr_batch: arrays [context]. segments may be NULL for a stream. */
+GR_API void gr_rows_fill(const gr_rows *rows, int64_t k, gr_token *tokens, gr_token *targets, int64_t *segments);
+/* Where a segment of row k comes from. */
+typedef struct gr_segment_place {
+    size_t size;
+    const char *file; /* as long as the data; NULL: padding, or of a stream */
+    int64_t line;     /* of a .jsonl file; -n: record n of an array; 0: the whole file */
+    bool is_padding;
+} gr_segment_place;
+GR_API gr_status gr_rows_place(const gr_rows *rows, int64_t k, int64_t segment, gr_segment_place *out);
+/* Rows of so many passes over the data, rounded up. */
+GR_API int64_t gr_rows_of_epochs(const gr_rows *rows, double epochs);
+
+/* ---- steps ---------------------------------------------------------------------------------------------------------- */
+
+typedef enum gr_schedule { GR_COSINE, GR_LINEAR, GR_WSD, GR_CONSTANT } gr_schedule;
+typedef enum gr_optimizer { GR_ADAMW, GR_SGD } gr_optimizer;
+
+typedef struct gr_train_options {
+    int64_t batch, context; /* sequences of a micro-batch, tokens of a sequence */
+    int64_t accumulate;     /* micro-batches of a step */
+    int64_t steps;          /* in all; the schedule ends there */
+    double lr, min_lr;      /* peak and end of the learning rate */
+    int64_t warmup;         /* steps of linear rise from 0 to lr */
+    gr_schedule schedule;   /* what follows: half a cosine, a line, a plateau whose last fifth falls, or lr for ever */
+    gr_optimizer optimizer; /* beta1 is SGD's momentum */
+    double beta1, beta2, eps;
+    double weight_decay; /* of parameters of 2 or more dims only */
+    double clip;         /* largest global norm of the gradients; 0: no limit */
+    double dropout;
+    bool segments; /* batches may have them: rows of several documents */
+    uint64_t seed;
+} gr_train_options;
+/* AdamW with lr 1e-3 to 1e-4 (0.9, 0.95, 1e-8), decay 0.1, clip 1, cosine with 100 steps of warmup, batch 12 x 64, 2000
+ * steps, seed 0. */
+GR_API gr_train_options gr_train_defaults(void);
+/* The learning rate of step s = 0, 1, …; options NULL: the defaults. */
+GR_API double gr_learning_rate(const gr_train_options *options, int64_t step);
+
+/* Compiled training steps for a model, and the optimizer's moments. */
+typedef struct gr_trainer gr_trainer;
+/* Compiles; takes no memory for tensors before the first step. The model must outlive it. options NULL: the defaults. */
+GR_API gr_trainer *gr_trainer_new(gr_model *model, const gr_train_options *options);
+GR_API void gr_trainer_free(gr_trainer *trainer); /* NULL is fine */
+typedef struct gr_step_report {
+    int64_t step; /* the step just done: 1, 2, … */
+    double loss;  /* mean over the targets that are not ignored */
+    double lr;
+    double grad_norm; /* global, before clipping */
+    bool skipped;     /* loss or gradients were not finite: weights and moments are as before */
+    const char *bad;  /* then: the first tensor that was not */
+} gr_step_report;
+/* What a step is made of: arrays [accumulate · batch, context]. A target of -100 is not trained on. Segments number the
+ * documents in a row, rising from left to right: tokens see only their own, and positions restart in each; NULL: one
+ * document a row. */
+typedef struct gr_batch {
+    const gr_token *tokens, *targets;
+    const int64_t *segments;
+} gr_batch;
+/* One optimizer step on the mean loss over all targets that are not ignored; all ignored is an error. report may be NULL. */
+GR_API gr_status gr_trainer_step(gr_trainer *trainer, const gr_batch *batch, gr_step_report *report);
+/* The sum of the losses of a micro-batch, arrays [batch, context], and how many targets it is over; none is fine. */
+GR_API gr_status gr_trainer_eval_batch(gr_trainer *trainer, const gr_batch *batch, double *sum, int64_t *count);
+/* Mean loss of predicting tokens[1..n) from those before, in windows of `context` without overlap. */
+GR_API gr_status gr_trainer_eval(gr_trainer *trainer, const gr_token *tokens, int64_t n, double *loss);
+/* What a step needs, all programs counted. */
+GR_API gr_memory gr_trainer_memory(const gr_trainer *trainer);
+/* What an optimizer step costs, all its micro-batches counted. */
+GR_API gr_status gr_trainer_cost(const gr_trainer *trainer, gr_cost *out);
+
+/* ---- runs ----------------------------------------------------------------------------------------------------------- */
+
+/* A run: training with evaluation, checkpoints and metrics in a directory. Killed at any instant, it goes on from its
+ * newest good checkpoint as if it had not been. */
+typedef struct gr_run_event {
+    enum { GR_EVENT_STEP, GR_EVENT_EVAL, GR_EVENT_SAVE } kind;
+    int64_t step, steps;                         /* done, and in all */
+    double loss, eval_loss;                      /* of a step; of an evaluation */
+    double lr, grad_norm, tokens_per_s, seconds; /* of a step; seconds since the run began, breaks left out */
+    bool is_best;                                /* of an evaluation: the lowest loss so far */
+    const char *line; /* what was written to metrics.jsonl, without newline; of a save: the checkpoint's path */
+} gr_run_event;
+/* The right to write a run: one process at a time has it, and loses it with its end. Makes the directory; NULL when another
+ * process has it (GR_ERR_ARGUMENT, who it is in the message) or it cannot be made. close removes the directory again if
+ * open made it and it is empty. */
+typedef struct gr_run_lock gr_run_lock;
+GR_API gr_run_lock *gr_run_lock_open(const char *dir);
+GR_API void gr_run_lock_close(gr_run_lock *lock); /* NULL is fine */
+
+/* What is left of a run in its directory. *step: the last that metrics.jsonl has; -1: none. Any thread. */
+typedef enum gr_run_state {
+    GR_RUN_NONE,  /* not one step, or no directory */
+    GR_RUN_BEGUN, /* steps, and nothing was ever saved */
+    GR_RUN_SAVED, /* checkpoints */
+    GR_RUN_LOST,  /* there were checkpoints, and none is left */
+} gr_run_state;
+GR_API gr_status gr_run_look(const char *dir, gr_run_state *state, int64_t *step);
+
+/* run.json: what a run was begun with, so that it can be gone on with: settings by name, and what it reads by its bytes,
+ * wherever that lies by now. */
+typedef struct gr_run_setting {
+    const char *name, *value;
+} gr_run_setting;
+typedef enum gr_run_input_kind {
+    GR_RUN_DATA,
+    GR_RUN_EVAL_DATA,
+    GR_RUN_MODEL,
+    GR_RUN_ADAPTER,
+    GR_RUN_CONFIG,
+    GR_RUN_TOKENIZER,
+    GR_RUN_INPUTS,
+} gr_run_input_kind;
+typedef struct gr_run_record {
+    const char *kind;               /* "train"; NULL: it does not say */
+    const gr_run_setting *settings; /* [n_settings] */
+    int n_settings;
+    const char *const *data; /* [n_data] as they were given */
+    int n_data;
+    const char *model; /* as it was given; NULL: a new one was trained */
+    unsigned known;    /* bit GR_RUN_…: of which inputs it has the bytes' checksum */
+    bool has_changed;  /* inputs with other bytes were accepted at some time */
+} gr_run_record;
+/* *out is NULL with GR_OK when dir has no run.json. Freed with gr_run_record_free, everything in it too. Any thread. */
+GR_API gr_status gr_run_record_read(const char *dir, const gr_run_record **out);
+GR_API void gr_run_record_free(const gr_run_record *record); /* NULL is fine */
+/* Where number k of an input lies that was given as `was`: where it lay, or else as it was given, or else beside the run, when
+ * both were moved together. Lives as long as the record, or is `was`. */
+GR_API const char *gr_run_record_place(const gr_run_record *record, gr_run_input_kind which, int k, const char *was);
+/* Something that a run reads. Its bytes are known by one of the last five; none: they are not compared. */
+typedef struct gr_run_input {
+    const char *const *paths; /* [n_paths] as they are given now */
+    int n_paths;
+    const gr_data *data;
+    const gr_corpus *corpus;
+    const char *dir, *file; /* of a model or an adapter; one file */
+    const gr_tokenizer *tokenizer;
+} gr_run_input;
+typedef struct gr_run_start {
+    size_t size;
+    const char *kind;
+    const gr_run_setting *settings; /* [n_settings] */
+    int n_settings;
+    const char *model;      /* as it was given; NULL: a new one */
+    const gr_model *trains; /* noted: its device and its parameters; may be NULL */
+    bool accepts_changes;   /* of bytes: they are remarked on and noted, else they are an error */
+    int threads;            /* that read; 0: one per core */
+    gr_run_input inputs[GR_RUN_INPUTS];
+} gr_run_start;
+/* Compares with the run.json that dir has, then writes it anew, or with compare_only does not. Bytes that have changed are
+ * GR_ERR_FILE, and name what. Only for who has the run's lock. */
+GR_API gr_status gr_run_record_write(const char *dir, const gr_run_start *start, bool compare_only);
+
+typedef struct gr_run_options {
+    const char *dir;
+    gr_run_lock *lock; /* of dir, when the caller has it already; NULL: taken for the time of the call */
+    gr_train_options train;
+    bool shuffle;        /* rows in random order; else sequential (docs/data.md) */
+    int64_t rows;        /* of the data in all: what steps have room for behind them is empty, and a step takes
+                                no more of them than an epoch has; 0: no end */
+    int64_t eval_every;  /* steps between evaluations; 0: at the end only */
+    int64_t eval_tokens; /* of the evaluation data at most; 0: all */
+    int64_t save_every;  /* steps between checkpoints; 0: at the end only */
+    int64_t keep;        /* newest checkpoints kept, and the best */
+    bool resume;         /* go on from the newest good checkpoint, if there is one */
+    const char *const (
+        *files)[2]; /* [n_files] name and text of what every checkpoint is to hold besides: tokenizer.json … */
+    int n_files;
+    const char *source; /* a directory whose tokenizer, chat template, generation settings and licence every checkpoint
+                           holds too, as far as `files` has none; NULL: none */
+    const char *base;   /* what the adapter's files are to call its model; NULL: what they do already */
+    bool (*event)(void *user, const gr_run_event *event); /* false: the step is saved, and the run ends; may be NULL */
+    void *user;
+} gr_run_options;
+/* Bytes that a run of these options takes besides its trainer's memory. */
+GR_API size_t gr_run_memory(const gr_run_options *options);
+/* GR_OK when all steps are done, GR_ERR_INTERRUPTED when stopped (and saved). eval may be NULL. A run that is written by
+ * another process is GR_ERR_ARGUMENT; one whose checkpoints are gone is GR_ERR_FILE. What fails before the first step
+ * leaves nothing behind. */
+GR_API gr_status gr_train_run(gr_model *model, const gr_data *data, const gr_data *eval, const gr_run_options *options);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
