@@ -1,8 +1,7 @@
-/* The GPU backend from below: heads of the dialect, the cache on disk, the pool, the OpenCL driver, launches. What needs
+/* The GPU backend from below: heads of the dialect, the pool, the OpenCL driver, launches. What needs
  * OpenCL is skipped where there is none. */
 #include "test.h"
 
-#include "backend/gpu/cache.h"
 #include "backend/gpu/families.h"
 #include "base/dtype.h"
 #include "op/attr.h"
@@ -58,44 +57,6 @@ TEST(heads_that_are_none)
         CHECK_ERROR(GR_ERR_UNSUPPORTED, "no head");
         gr_free(t.s);
     }
-}
-
-/* ---- the cache on disk -------------------------------------------------------------------------------------- */
-
-TEST(a_broken_cache_is_no_cache)
-{
-    char folder[512], file[2048];
-    size_t size = 0, count = 0;
-    snprintf(folder, sizeof folder, "%s/deep/kernels", test_dir());
-    CHECK(!gr_gpu_cache_read(folder, "key", &size));
-    gr_gpu_cache_write(folder, "key", "binary", 6);
-    char *data = gr_gpu_cache_read(folder, "key", &size);
-    CHECK(data && size == 6 && memcmp(data, "binary", 6) == 0);
-    gr_free(data);
-    CHECK(!gr_gpu_cache_read(folder, "other", &size));
-    char **names;
-    CHECK_OK(gr_dir_list(folder, &names, &count));
-    CHECK_EQ_INT(count, 1);
-    snprintf(file, sizeof file, "%s/%s", folder, names[0]);
-    gr_names_free(names, count);
-    char *bytes = gr_file_read(file, 1 << 20, &size);
-    CHECK_MADE(bytes);
-    for (size_t cut = 0; cut <= size; cut++) { /* cut off, or (all of it) with a byte changed */
-        size_t n = cut;
-        if (cut == size)
-            bytes[size - 1] ^= 1;
-        CHECK_OK(gr_file_write(file, bytes, cut));
-        CHECK(!gr_gpu_cache_read(folder, "key", &n));
-        CHECK_EQ_STR(gr_error(), "");
-    }
-    gr_free(bytes);
-    CHECK(remove(file) == 0 && mkfifo(file, 0600) == 0); /* would wait for another program, for good */
-    gr_gpu_cache_write(folder, "key", "binary", 6);
-    CHECK(!gr_gpu_cache_read(folder, "key", &size));
-    snprintf(folder, sizeof folder, "%.400s/no-folder", file); /* below a file */
-    gr_gpu_cache_write(folder, "key", "binary", 6);
-    CHECK(!gr_gpu_cache_read(folder, "key", &size));
-    CHECK_EQ_STR(gr_error(), "");
 }
 
 /* ---- the pool, on a driver that only counts ------------------------------------------------------------------ */
@@ -648,21 +609,17 @@ TEST(every_call_of_opencl_can_fail)
     }
 }
 
-TEST(compiled_kernels_are_kept)
+TEST(kernels_are_compiled_once)
 {
     gr_gpu g;
     float out[100];
-    setenv("XDG_CACHE_HOME", test_dir(), 1);
-    for (int turn = 0; turn < 2; turn++) {
-        open_gpu(&g);
-        gr_operand y = operand(&g, GR_F32, 100);
-        gr_call call = {.n_out = 1, .out = &y};
+    open_gpu(&g);
+    gr_operand y = operand(&g, GR_F32, 100);
+    gr_call call = {.n_out = 1, .out = &y};
+    for (int turn = 0; turn < 2; turn++)
         CHECK_OK(run_call(&g, &call, run_iota, out, sizeof out));
-        CHECK(out[99] == 99);
-        CHECK_OK(run_call(&g, &call, run_iota, out, sizeof out));
-        CHECK_EQ_INT(g.counts.lookups, 2);
-        CHECK_EQ_INT(g.counts.loads, turn > 0);
-        CHECK_EQ_INT(g.counts.builds, turn == 0);
-        gr_gpu_close(&g);
-    }
+    CHECK(out[99] == 99);
+    CHECK_EQ_INT(g.counts.lookups, 2);
+    CHECK_EQ_INT(g.counts.builds, 1);
+    gr_gpu_close(&g);
 }

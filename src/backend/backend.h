@@ -64,7 +64,7 @@ typedef struct gr_code {
 typedef struct gr_backend {
     const char *name;
     int (*count)(void); /* how many such devices this machine has; 0: none, and nothing is said */
-    gr_status (*open)(gr_device *d, int index, int threads);
+    gr_status (*open)(gr_device *d, int index, int threads); /* where there is none: says what is missing */
     void (*close)(gr_device *d);
     const gr_kernel *(*find)(const gr_device *d, const gr_tensor *node); /* NULL: none */
     /* Can this element-wise node be a part of a chain, gr_op_fused? NULL: this backend has no kernel for chains. */

@@ -17,8 +17,7 @@ static gr_status open_device(gr_device *d, const gr_gpu_driver *driver, int inde
     }
     d->own = g;
     d->largest = g->pool.largest;
-    snprintf(d->description, sizeof d->description, "%s, %d units, %.1f GiB", g->info.name, g->info.units,
-             (double)g->info.memory / 1073741824.0);
+    snprintf(d->description, sizeof d->description, "%s, %d units", g->info.name, g->info.units);
     return GR_OK;
 }
 

@@ -6,12 +6,12 @@
 #include "backend/gpu/dialect.h"
 
 typedef struct gr_gpu_info {
-    char name[96], version[256]; /* of the device; of what compiles for it */
-    size_t memory, largest;      /* bytes in all; of the largest block */
-    size_t group;                /* items of the largest group */
-    int units;                   /* that run groups side by side */
-    bool has_f64;                /* for casts: nothing is computed in it */
-    bool is_host;                /* its memory is the host's: what the host has no more, it has no more */
+    char name[96];
+    size_t memory, largest; /* bytes in all; of the largest block */
+    size_t group;           /* items of the largest group */
+    int units;              /* that run groups side by side */
+    bool has_f64;           /* for casts: nothing is computed in it */
+    bool is_host;           /* its memory is the host's: what the host has no more, it has no more */
 } gr_gpu_info;
 
 /* One argument of a kernel: a place in memory, or a value. */
@@ -49,8 +49,6 @@ typedef struct gr_gpu_driver {
     void (*head)(gr_gpu_text *to,
                  const gr_gpu_head *h); /* a kernel's head and "{", with its arguments by their names */
     gr_status (*build)(void *d, const char *source, const char *options, void **module);
-    gr_status (*load)(void *d, const void *binary, size_t size, const char *options, void **module);
-    gr_status (*binary)(void *d, void *module, void **data, size_t *size); /* caller frees with gr_free */
     void (*module_free)(void *d, void *module);
 
     /* A kernel with its arguments: what can be launched again and again. */

@@ -1,5 +1,5 @@
 /* Element-wise ops, alone and in chains: a kernel is written for each chain, of the functions in kernels/elementwise.k.
- * What it is written for are ops, dtypes and the number of dims; strides, sizes and constants are arguments. */
+ * What it is written for are ops and dtypes; shapes, strides and constants are arguments. */
 #include "backend/gpu/families.h"
 
 #include "base/dtype.h"
@@ -88,7 +88,6 @@ bool gr_gpu_fuses(const gr_device *d, const gr_tensor *node)
     return true;
 }
 
-/* Arguments of a kernel have 1,024 bytes in all. */
 static bool can_do_chain(const gr_device *d, const gr_tensor *node)
 {
     const gr_fused_attr *f = node->attr;
@@ -105,11 +104,22 @@ static bool can_do_chain(const gr_device *d, const gr_tensor *node)
         if (!can_do(d, op, operand, op->inputs, dtype[GR_FUSED_RESULT + i]))
             return false;
     }
-    return f->ndim * f->n_in <= 84;
+    return true;
 }
 
 /* ---- the text ------------------------------------------------------------------------------------------------- */
 
+/* Does step i bring arguments that no step before it has? */
+static bool brings_args(const chain *c, int i)
+{
+    const gr_fused_code *code = c->f->code;
+    bool brings = gr_fused_op(&code[i]) == &gr_op_dropout;
+    for (int k = 0; k < i; k++)
+        brings = brings && (gr_fused_op(&code[k]) != &gr_op_dropout || code[k].word != code[i].word);
+    return brings;
+}
+
+/* At most 1,012 bytes of arguments; every device takes 1,024. */
 static void write_head(gr_gpu_text *t, const chain *c)
 {
     gr_gpu_print(t, "kernel chain(fault, int guarded, long n");
@@ -120,32 +130,31 @@ static void write_head(gr_gpu_text *t, const chain *c)
     for (int k = 0; k < c->f->n_constants; k++)
         gr_gpu_print(t, ", float c%d", k);
     for (int i = 0; i < c->f->n_code; i++)
-        if (gr_fused_op(&c->f->code[i]) == &gr_op_dropout)
-            gr_gpu_print(t, ", int stream%d, float p%d", i, i);
-    for (int d = 0; d < c->walk.ndim; d++) {
-        gr_gpu_print(t, ", long n%d", d);
-        for (int i = 0; i < c->f->n_in; i++)
-            gr_gpu_print(t, ", long s%d_%d", i, d);
-    }
+        if (brings_args(c, i))
+            gr_gpu_print(t, ", int stream%d, float p%d", c->f->code[i].word, c->f->code[i].word);
+    gr_gpu_print(t, ", int rank, dims shape");
+    for (int i = 0; i < c->f->n_in; i++)
+        gr_gpu_print(t, ", dims s%d", i);
     gr_gpu_print(t, ") group(256)\n{\n    if (guarded && FAILED)\n        return;\n");
 }
 
-/* Where the inputs' elements lie, from the last dim to the first. */
-static void write_places(gr_gpu_text *t, const chain *c)
+/* Where the inputs' elements lie, from the last dim to the first; and what they are. */
+static void write_inputs(gr_gpu_text *t, const chain *c)
 {
-    gr_gpu_print(t, "    FOR_EACH(i, n) {\n        long rest = i, at;\n");
-    for (int d = c->walk.ndim - 1; d >= 0; d--) {
-        if (d > 0)
-            gr_gpu_print(t, "        at = rest %% n%d;\n        rest /= n%d;\n", d, d);
-        else
-            gr_gpu_print(t, "        at = rest;\n");
-        for (int i = 0; i < c->f->n_in; i++)
-            gr_gpu_print(t, "        %sa%d %s at * s%d_%d;\n", d == c->walk.ndim - 1 ? "long " : "", i,
-                         d == c->walk.ndim - 1 ? "=" : "+=", i, d);
+    int n = c->f->n_in;
+    gr_gpu_print(t, "    FOR_EACH(i, n) {\n        long rest = i");
+    for (int i = 0; i < n; i++)
+        gr_gpu_print(t, ", a%d = 0", i);
+    gr_gpu_print(t, ";\n        for (int d = rank - 1; d > 0; d--) {\n"
+                    "            const long at = rest %% shape.v[d];\n            rest /= shape.v[d];\n");
+    for (int i = 0; i < n; i++)
+        gr_gpu_print(t, "            a%d += at * s%d.v[d];\n", i, i);
+    gr_gpu_print(t, "        }\n");
+    for (int i = 0; i < n; i++) {
+        const char *type = gr_gpu_dtype(c->dtype[i]);
+        gr_gpu_print(t, "        const value(%s) v%d = load(%s, x%d, a%d + rest * s%d.v[0]);\n", type, i, type, i, i,
+                     i);
     }
-    for (int i = 0; i < c->f->n_in; i++)
-        gr_gpu_print(t, "        const value(%s) v%d = load(%s, x%d, a%d);\n", gr_gpu_dtype(c->dtype[i]), i,
-                     gr_gpu_dtype(c->dtype[i]), i, i);
 }
 
 static void write_operand(gr_gpu_text *t, int v)
@@ -170,7 +179,7 @@ static void write_step(gr_gpu_text *t, const chain *c, int i)
         write_operand(t, code->arg[k]);
     }
     if (op == &gr_op_dropout)
-        gr_gpu_print(t, ", (uint)stream%d, i, p%d", i, i);
+        gr_gpu_print(t, ", (uint)stream%d, i, p%d", code->word, code->word);
     gr_gpu_print(t, ");\n");
 }
 
@@ -178,7 +187,7 @@ static gr_gpu_text write_chain(const chain *c)
 {
     gr_gpu_text t = {.status = GR_OK};
     write_head(&t, c);
-    write_places(&t, c);
+    write_inputs(&t, c);
     for (int i = 0; i < c->f->n_code; i++)
         write_step(&t, c, i);
     for (int k = 0; k < c->f->n_out; k++)
@@ -202,16 +211,15 @@ static void add_args(gr_launch *l, const chain *c, const gr_operand *in, int64_t
     for (int k = 0; k < c->f->n_constants; k++)
         gr_launch_float(l, c->f->constant[k]);
     for (int i = 0; i < c->f->n_code; i++)
-        if (gr_fused_op(&c->f->code[i]) == &gr_op_dropout) {
+        if (brings_args(c, i)) {
             const gr_dropout_attr *a = gr_fused_args(c->f, &c->f->code[i]);
             gr_launch_int(l, (int32_t)a->stream);
             gr_launch_float(l, a->p);
         }
-    for (int d = 0; d < c->walk.ndim; d++) {
-        gr_launch_long(l, c->walk.shape[d]);
-        for (int i = 0; i < c->f->n_in; i++)
-            gr_launch_long(l, c->walk.stride[i][d]);
-    }
+    gr_launch_int(l, c->walk.ndim);
+    gr_launch_dims(l, c->walk.ndim, c->walk.shape);
+    for (int i = 0; i < c->f->n_in; i++)
+        gr_launch_dims(l, c->walk.ndim, c->walk.stride[i]);
 }
 
 static gr_status run_chain(const gr_call *call, const gr_fused_attr *f, const gr_operand *in, const gr_operand *out,

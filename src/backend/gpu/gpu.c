@@ -1,7 +1,6 @@
 /* Opening a GPU, and running what was prepared. */
 #include "backend/gpu/gpu.h"
 
-#include "backend/gpu/cache.h"
 #include "base/mem.h"
 
 gr_status gr_gpu_open(gr_gpu *g, const gr_gpu_driver *driver, int index)
@@ -11,7 +10,6 @@ gr_status gr_gpu_open(gr_gpu *g, const gr_gpu_driver *driver, int index)
     if (s != GR_OK)
         return s;
     gr_gpu_pool_open(&g->pool, driver, g->device, g->info.largest);
-    g->cache = gr_gpu_cache_folder();
     return GR_OK;
 }
 
@@ -24,7 +22,6 @@ void gr_gpu_close(gr_gpu *g)
     gr_gpu_modules_free(g);
     gr_gpu_pool_close(&g->pool);
     g->driver->close(g->device);
-    gr_free(g->cache);
     g->device = NULL;
 }
 

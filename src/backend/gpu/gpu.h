@@ -20,7 +20,7 @@ typedef struct gr_gpu_code {
 
 /* What was done so far, for tests: a run does none of it. */
 typedef struct gr_gpu_counts {
-    int64_t builds, loads, lookups, binds, launches;
+    int64_t builds, lookups, binds, launches;
 } gr_gpu_counts;
 
 typedef struct gr_gpu {
@@ -30,7 +30,6 @@ typedef struct gr_gpu {
     gr_gpu_pool pool;
     struct gr_gpu_module **modules; /* [n_modules] */
     size_t n_modules, modules_capacity;
-    char *cache; /* the folder of compiled kernels; NULL: none */
     gr_gpu_counts counts;
     /* While a program is prepared: where launches go, the step they are of, and the program's error word. */
     gr_gpu_code *code;
@@ -43,7 +42,6 @@ void gr_gpu_close(gr_gpu *g);
 /* Launches of `code` from [first] to [last]. */
 gr_status gr_gpu_run(gr_gpu *g, const gr_gpu_code *code, size_t first, size_t last);
 void gr_gpu_code_clear(gr_gpu *g, gr_gpu_code *code);
-/* All modules are given back; folders of compiled kernels stay. */
 void gr_gpu_modules_free(gr_gpu *g);
 
 #endif

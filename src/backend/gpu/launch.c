@@ -1,7 +1,6 @@
 /* Modules are looked up or made, arguments bound, launches appended. */
 #include "backend/gpu/launch.h"
 
-#include "backend/gpu/cache.h"
 #include "base/checksum.h"
 #include "base/dtype.h"
 #include "base/mem.h"
@@ -64,41 +63,13 @@ static gr_status write_source(gr_gpu *g, gr_gpu_module *m, const gr_launch *l, g
                            l->text ? l->text : ""};
     if (!parts[2])
         return gr_fail(GR_ERR_UNSUPPORTED, "there are no kernels \"%s\"", l->family);
+    gr_gpu_print(to, "#define MAX_DIMS %d\n", GR_MAX_DIMS);
     for (int i = 0; i < 4; i++) {
         gr_status s = gr_gpu_translate(to, parts[i], g->driver->head, add_kernel, m);
         if (s != GR_OK)
             return s;
     }
     return GR_OK;
-}
-
-static gr_status build(gr_gpu *g, gr_gpu_module *m, const char *source, const char *options)
-{
-    size_t size;
-    void *binary = NULL;
-    char *key = gr_strfmt("%s\n%s\n%s\n%s\n%s", g->driver->name, g->info.name, g->info.version, options, source);
-    if (!key)
-        return GR_ERR_MEMORY;
-    if (g->cache && (binary = gr_gpu_cache_read(g->cache, key, &size))) {
-        g->counts.loads++;
-        if (g->driver->load(g->device, binary, size, options, &m->module) != GR_OK)
-            gr_error_clear(); /* made by another driver, or broken: compiled again */
-    }
-    gr_free(binary);
-    gr_status s = GR_OK;
-    if (!m->module) {
-        g->counts.builds++;
-        s = g->driver->build(g->device, source, options, &m->module);
-        if (s == GR_OK && g->cache) {
-            if (g->driver->binary(g->device, m->module, &binary, &size) == GR_OK) {
-                gr_gpu_cache_write(g->cache, key, binary, size);
-                gr_free(binary);
-            }
-            gr_error_clear();
-        }
-    }
-    gr_free(key);
-    return s;
 }
 
 static gr_gpu_module *make_module(gr_gpu *g, const gr_launch *l, char *key)
@@ -108,8 +79,10 @@ static gr_gpu_module *make_module(gr_gpu *g, const gr_launch *l, char *key)
     gr_status s = m ? gr_grow(&g->modules, &g->modules_capacity, g->n_modules + 1, sizeof *g->modules) : GR_ERR_MEMORY;
     if (s == GR_OK)
         s = write_source(g, m, l, &source);
-    if (s == GR_OK)
-        s = build(g, m, source.s, l->options);
+    if (s == GR_OK) {
+        g->counts.builds++;
+        s = g->driver->build(g->device, source.s, l->options, &m->module);
+    }
     gr_free(source.s);
     if (s != GR_OK) {
         if (m)

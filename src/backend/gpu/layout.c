@@ -46,12 +46,12 @@ gr_status gr_gpu_copy(const gr_call *call, const gr_operand *to, const gr_operan
     gr_gpu_walk_over(&w, to, (const gr_operand *const[]){from, to}, 2);
     gr_launch_begin(&l, call, "layout", "copy");
     gr_launch_word(&l, "W", to->dtype);
-    gr_launch_define(&l, "RANK", w.ndim);
     gr_launch_fault(&l);
     gr_launch_int(&l, guarded);
     gr_launch_operand(&l, from);
     gr_launch_operand(&l, to);
     gr_launch_long(&l, gr_operand_count(to));
+    gr_launch_int(&l, w.ndim);
     gr_launch_dims(&l, w.ndim, w.shape);
     gr_launch_dims(&l, w.ndim, w.stride[0]);
     gr_launch_dims(&l, w.ndim, w.stride[1]);

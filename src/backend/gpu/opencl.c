@@ -159,10 +159,8 @@ static gr_status describe(device *d)
     uint64_t type = 0, memory = 0, largest = 0, rounding = 0, doubles = 0;
     uint32_t units = 0, unified = 0;
     size_t group = 0;
-    char name[256] = "", driver[256] = "", version[256] = "";
-    bool told = ask(d->id, CL_DEVICE_NAME, name, sizeof name) && ask(d->id, CL_DRIVER_VERSION, driver, sizeof driver) &&
-                ask(d->id, CL_DEVICE_VERSION, version, sizeof version) &&
-                ask(d->id, CL_DEVICE_TYPE, &type, sizeof type) &&
+    char name[256] = "";
+    bool told = ask(d->id, CL_DEVICE_NAME, name, sizeof name) && ask(d->id, CL_DEVICE_TYPE, &type, sizeof type) &&
                 ask(d->id, CL_DEVICE_GLOBAL_MEM_SIZE, &memory, sizeof memory) &&
                 ask(d->id, CL_DEVICE_MAX_MEM_ALLOC_SIZE, &largest, sizeof largest) &&
                 ask(d->id, CL_DEVICE_SINGLE_FP_CONFIG, &rounding, sizeof rounding) &&
@@ -173,7 +171,6 @@ static gr_status describe(device *d)
     if (!told)
         return gr_fail(GR_ERR_UNSUPPORTED, "OpenCL: a device does not say what it is\nsee whether `clinfo` works");
     snprintf(d->info.name, sizeof d->info.name, "%.*s", (int)sizeof d->info.name - 1, name);
-    snprintf(d->info.version, sizeof d->info.version, "%.120s, %.120s", version, driver);
     d->info.memory = (size_t)memory;
     d->info.largest = (size_t)largest;
     d->info.group = group;
@@ -206,14 +203,29 @@ static gr_status open_queue(device *d)
     return s;
 }
 
+/* Says what is most likely missing. */
+static gr_status no_devices(void)
+{
+    uint32_t n = 0;
+    if (!is_there())
+        return gr_fail(GR_ERR_UNSUPPORTED, "OpenCL: there is no libOpenCL.so.1\ninstall it and a driver "
+                                           "(Debian: ocl-icd-libopencl1 pocl-opencl-icd), or use --device cpu");
+    if (CALL(cl.GetPlatformIDs(0, NULL, &n)) != 0 || n == 0)
+        return gr_fail(GR_ERR_UNSUPPORTED, "OpenCL: no driver is installed\ninstall one (Debian: pocl-opencl-icd for "
+                                           "the processor), or use --device cpu");
+    return gr_fail(GR_ERR_UNSUPPORTED, "OpenCL: no driver has a device that can be used\nsee what `clinfo` says; "
+                                       "PoCL has none where it cannot write its cache ($POCL_CACHE_DIR, "
+                                       "$XDG_CACHE_HOME); or use --device cpu");
+}
+
 static gr_status opencl_open(int index, void **out, gr_gpu_info *info)
 {
     void *ids[DEVICES];
     int n = list_devices(ids);
+    if (n == 0)
+        return no_devices();
     if (index < 0 || index >= n)
-        return gr_fail(GR_ERR_ARGUMENT, "opencl: there is no device %d, this machine has %d\n%s", index, n,
-                       is_there() ? "install a driver for OpenCL (Debian: pocl-opencl-icd for the processor)"
-                                  : "install OpenCL (Debian: ocl-icd-libopencl1, and a driver as pocl-opencl-icd)");
+        return gr_fail(GR_ERR_ARGUMENT, "OpenCL: there is no device %d, this machine has %d", index, n);
     device *d = gr_alloc_zero(1, sizeof *d);
     if (!d)
         return GR_ERR_MEMORY;
@@ -354,64 +366,24 @@ static gr_status build_failed(const device *d, void *program, int32_t result)
                    log);
 }
 
-static gr_status build(device *d, void *program, const char *options, void **module)
-{
-    char all[1024];
-    int n = snprintf(all, sizeof all, "-cl-std=CL1.2%s%s", d->rounds ? " -cl-fp32-correctly-rounded-divide-sqrt" : "",
-                     options);
-    gr_status s = GR_OK;
-    if (n < 0 || (size_t)n >= sizeof all) {
-        s = gr_fail(GR_ERR_UNSUPPORTED, "OpenCL: the options of a kernel are too long: %s", options);
-    } else {
-        int32_t result = CALL(cl.BuildProgram(program, 1, &d->id, all, NULL, NULL));
-        s = result == 0 ? GR_OK : build_failed(d, program, result);
-    }
-    if (s != GR_OK) {
-        RELEASE(ReleaseProgram, program);
-        return s;
-    }
-    *module = program;
-    return GR_OK;
-}
-
 static gr_status opencl_build(void *p, const char *source, const char *options, void **module)
 {
     device *d = p;
     int32_t result = 0;
-    size_t size = strlen(source);
-    void *program = MAKE(&result, cl.CreateProgramWithSource(d->context, 1, &source, &size, &result));
+    char all[1024];
+    const char *rounds = d->rounds ? " -cl-fp32-correctly-rounded-divide-sqrt" : "";
+    int n = snprintf(all, sizeof all, "-cl-std=CL1.2 -w%s%s", rounds, options);
+    if (n < 0 || (size_t)n >= sizeof all)
+        return gr_fail(GR_ERR_UNSUPPORTED, "OpenCL: the options of a kernel are too long: %s", options);
+    void *program = MAKE(&result, cl.CreateProgramWithSource(d->context, 1, &source, NULL, &result));
     gr_status s = check(result, "compiling kernels");
-    return s == GR_OK ? build(d, program, options, module) : s;
-}
-
-static gr_status opencl_load(void *p, const void *binary, size_t size, const char *options, void **module)
-{
-    device *d = p;
-    int32_t result = 0, of_binary = 0;
-    const unsigned char *bytes = binary;
-    void *program =
-        MAKE(&result, cl.CreateProgramWithBinary(d->context, 1, &d->id, &size, &bytes, &of_binary, &result));
-    gr_status s = check(result, "loading kernels");
-    return s == GR_OK ? build(d, program, options, module) : s;
-}
-
-static gr_status opencl_binary(void *p, void *module, void **data, size_t *size)
-{
-    (void)p;
-    unsigned char *bytes = NULL;
-    gr_status s = check(CALL(cl.GetProgramInfo(module, CL_PROGRAM_BINARY_SIZES, sizeof *size, size, NULL)),
-                        "asking for compiled kernels");
-    if (s == GR_OK && !(bytes = gr_alloc(*size)))
-        s = GR_ERR_MEMORY;
-    if (s == GR_OK)
-        s = check(CALL(cl.GetProgramInfo(module, CL_PROGRAM_BINARIES, sizeof bytes, &bytes, NULL)),
-                  "asking for compiled kernels");
-    if (s != GR_OK) {
-        gr_free(bytes);
-        return s;
-    }
-    *data = bytes;
-    return GR_OK;
+    if (s == GR_OK && (result = CALL(cl.BuildProgram(program, 1, &d->id, all, NULL, NULL))) != 0)
+        s = build_failed(d, program, result);
+    if (s != GR_OK)
+        RELEASE(ReleaseProgram, program);
+    else
+        *module = program;
+    return s;
 }
 
 static void opencl_module_free(void *p, void *module)
@@ -490,8 +462,6 @@ const gr_gpu_driver gr_gpu_opencl = {
     .copy = opencl_copy,
     .head = opencl_head,
     .build = opencl_build,
-    .load = opencl_load,
-    .binary = opencl_binary,
     .module_free = opencl_module_free,
     .bind = opencl_bind,
     .unbind = opencl_unbind,

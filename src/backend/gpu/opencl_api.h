@@ -23,8 +23,6 @@ enum { /* what is asked of a device */
        CL_DEVICE_AVAILABLE = 0x1027,
        CL_DEVICE_COMPILER_AVAILABLE = 0x1028,
        CL_DEVICE_NAME = 0x102B,
-       CL_DRIVER_VERSION = 0x102D,
-       CL_DEVICE_VERSION = 0x102F,
        CL_DEVICE_DOUBLE_FP_CONFIG = 0x1032,
        CL_DEVICE_HOST_UNIFIED_MEMORY = 0x1035,
 };
@@ -34,8 +32,6 @@ enum {
     CL_TYPE_ACCELERATOR = 8,
     CL_FP_CORRECTLY_ROUNDED = 1 << 7, /* division and square root, when asked for */
     CL_MEM_READ_WRITE = 1,
-    CL_PROGRAM_BINARY_SIZES = 0x1165,
-    CL_PROGRAM_BINARIES = 0x1166,
     CL_PROGRAM_BUILD_LOG = 0x1183,
 };
 
@@ -57,11 +53,8 @@ enum {
     X(int32_t, EnqueueFillBuffer, (void *, void *, const void *, size_t, size_t, size_t, NONE_TYPES))                  \
     X(int32_t, EnqueueCopyBuffer, (void *, void *, void *, size_t, size_t, size_t, NONE_TYPES))                        \
     X(void *, CreateProgramWithSource, (void *, uint32_t, const char **, const size_t *, int32_t *))                   \
-    X(void *, CreateProgramWithBinary,                                                                                 \
-      (void *, uint32_t, void *const *, const size_t *, const unsigned char **, int32_t *, int32_t *))                 \
     X(int32_t, BuildProgram, (void *, uint32_t, void *const *, const char *, void *, void *))                          \
     X(int32_t, GetProgramBuildInfo, (void *, void *, uint32_t, size_t, void *, size_t *))                              \
-    X(int32_t, GetProgramInfo, (void *, uint32_t, size_t, void *, size_t *))                                           \
     X(int32_t, ReleaseProgram, (void *))                                                                               \
     X(void *, CreateKernel, (void *, const char *, int32_t *))                                                         \
     X(int32_t, SetKernelArg, (void *, uint32_t, size_t, const void *))                                                 \
