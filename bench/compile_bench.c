@@ -48,7 +48,8 @@ static void measure(const char *arch, int64_t layers)
     check(device && config);
     gr_model *m = gr_model_new("config.json", config, strlen(config), device);
     check(m != NULL);
-    gr_train_options o = gr_train_defaults();
+    gr_train_options o = GR_INIT(gr_train_options);
+    gr_train_defaults(&o);
     o.batch = 4;
     o.context = 256;
     o.dropout = 0.1;

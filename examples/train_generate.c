@@ -25,7 +25,8 @@ static gr_model *new_model(gr_device *device, const gr_tokenizer *tokenizer)
 /* Row r of step s reads CONTEXT tokens from (s · BATCH + r) · 13 on, round and round. */
 static gr_status train(gr_model *model, const gr_token *ids, size_t n)
 {
-    gr_train_options options = gr_train_defaults();
+    gr_train_options options = GR_INIT(gr_train_options);
+    gr_train_defaults(&options);
     options.batch = BATCH;
     options.context = CONTEXT;
     options.steps = STEPS;
@@ -35,7 +36,7 @@ static gr_status train(gr_model *model, const gr_token *ids, size_t n)
     gr_status s = trainer ? GR_OK : gr_error_status();
     gr_token tokens[BATCH * CONTEXT], targets[BATCH * CONTEXT];
     const gr_batch batch = {tokens, targets, NULL};
-    gr_step_report report = {0};
+    gr_step_report report = GR_INIT(gr_step_report);
     for (size_t step = 0; s == GR_OK && step < STEPS; step++) {
         for (size_t i = 0; i < BATCH * CONTEXT; i++) {
             size_t at = (step * BATCH + i / CONTEXT) * 13 + i % CONTEXT;

@@ -48,7 +48,7 @@ static gr_tensor *norm(build *b, gr_tensor *x)
 static gr_tensor *block(build *b, gr_tensor *x) /* x [B, T, C] */
 {
     const int64_t heads[] = {B, T, H, C / H}, shape[] = {B, T, C};
-    gr_attention_options causal = {0};
+    gr_attention_options causal = GR_INIT(gr_attention_options);
     gr_tensor *n = norm(b, x), *qkv[3];
     causal.causal = true;
     for (int i = 0; i < 3; i++)
@@ -62,7 +62,7 @@ static gr_tensor *block(build *b, gr_tensor *x) /* x [B, T, C] */
 static gr_program *training_step(build *b, gr_device *device)
 {
     const int64_t shape[] = {B, T};
-    const gr_adamw_options adamw = {0.9f, 0.98f, 1e-8f, 0};
+    const gr_adamw_options adamw = {sizeof adamw, 0.9f, 0.98f, 1e-8f, 0};
     gr_tensor *tokens = gr_input(b->g, "tokens", GR_I32, 2, shape);
     gr_tensor *targets = gr_input(b->g, "targets", GR_I32, 2, shape);
     gr_tensor *step = gr_input(b->g, "step", GR_I64, 0, NULL), *lr = gr_fill(b->g, GR_F32, 0, NULL, 3e-3), *grads[MOST];

@@ -274,7 +274,8 @@ static void check_bad_sequence(gr_device *device, gr_graph *g, const char *what)
     gr_tensor *value = gr_fill(g, GR_F32, 4, (int64_t[]){1, 1, 1, 1}, 9), *cache = gr_param(g, store, "cache");
     gr_tensor *sequence = gr_input(g, "sequence", GR_I64, 1, (int64_t[]){1});
     gr_tensor *slot = gr_fill(g, GR_I64, 2, (int64_t[]){1, 1}, 1);
-    gr_tensor *y = gr_attention(value, cache, cache, &(gr_attention_options){.sequence = sequence});
+    gr_tensor *y = gr_attention(value, cache, cache,
+                                &(gr_attention_options){.size = sizeof(gr_attention_options), .sequence = sequence});
     gr_program *read = gr_compile(g, &y, 1, device);
     gr_write_rows(cache, value, slot, sequence);
     gr_program *write = gr_compile(g, NULL, 0, device);

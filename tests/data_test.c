@@ -53,7 +53,7 @@ static double add_gradients(gr_model *m, const gr_train_options *o, const gr_bat
 {
     gr_trainer *t = gr_trainer_new(m, o);
     CHECK_MADE(t);
-    gr_step_report r;
+    gr_step_report r = GR_INIT(gr_step_report);
     CHECK_OK(gr_trainer_step(t, batch, &r));
     gr_entry e;
     for (int i = 0; i < gr_store_count(gr_trainer_store(t)); i++) {
@@ -245,7 +245,7 @@ static void check_against_transformers(const gr_safetensors *file, const char *n
     o.segments = true;
     gr_trainer *t = gr_trainer_new(m, &o);
     CHECK_MADE(t);
-    gr_step_report r;
+    gr_step_report r = GR_INIT(gr_step_report);
     gr_token ids[2][64];
     for (size_t i = 0; i < 2 * 64; i++)
         ids[i / 64][i % 64] = (gr_token)batch[i / 64][i % 64];
@@ -321,7 +321,7 @@ TEST(bad_segments_are_refused)
     gr_model *m = tiny_model("gpt2", device);
     packed p = make_packed();
     gr_train_options o = gradient_options(ROWS, WIDTH);
-    gr_step_report r;
+    gr_step_report r = GR_INIT(gr_step_report);
     gr_trainer *t = gr_trainer_new(m, &o);
     CHECK_STATUS(gr_trainer_step(t, &(gr_batch){p.tokens, p.targets, p.segments}, &r), GR_ERR_ARGUMENT);
     CHECK_ERROR(GR_ERR_ARGUMENT, "the trainer was made without");

@@ -636,7 +636,7 @@ TEST(adapters_of_blocks)
     gr_trainer *t = gr_trainer_new(m, &o);
     CHECK_MADE(t);
     gr_token tokens[64], targets[64];
-    gr_step_report report = {0};
+    gr_step_report report = GR_INIT(gr_step_report);
     double first = 0;
     for (int step = 0; step < 15; step++) {
         tiny_batch(&o, 0, tokens, targets);

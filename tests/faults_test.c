@@ -127,7 +127,7 @@ TEST(making_a_trainer)
 static gr_status step(void *ctx)
 {
     fixture *f = ctx;
-    gr_step_report r;
+    gr_step_report r = GR_INIT(gr_step_report);
     double loss;
     int64_t to_go = gr_mem_fail_at(0); /* only the steps are to fail */
     gr_trainer *t = gr_trainer_new(f->model, &f->options);
@@ -155,7 +155,7 @@ TEST(stepping)
         fixture f;
         open_fixture(&f, "gpt2", "cpu", accumulate);
         f.options.lr = f.options.min_lr = 0;
-        gr_step_report r;
+        gr_step_report r = GR_INIT(gr_step_report);
         gr_trainer *t = gr_trainer_new(f.model, &f.options);
         CHECK_OK(gr_trainer_step(t, &(gr_batch){f.tokens, f.targets, NULL}, &r));
         f.loss = r.loss;
@@ -231,9 +231,9 @@ static gr_status train(run_fixture *r, const char *dir, bool resume)
 static void open_run(run_fixture *r)
 {
     int32_t ids[64];
-    *r = (run_fixture){.options = {.save_every = 1, .eval_every = 2, .keep = 1}};
+    *r = (run_fixture){.options = {.size = sizeof r->options, .save_every = 1, .eval_every = 2, .keep = 1}};
     open_fixture(&r->f, "gpt2", "cpu", 1);
-    r->options.train = r->f.options;
+    r->options.train = &r->f.options;
     static const char *const own_files[][2] = {{"tokenizer.json", "{}"}};
     r->options.files = own_files;
     r->options.n_files = 1;
@@ -326,7 +326,7 @@ TEST(a_run_without_memory)
 {
     run_fixture r;
     open_run(&r);
-    r.options.train.steps = 2;
+    r.f.options.steps = 2;
     CHECK_OK(gr_dir_remove(r.good));
     CHECK_OK(train(&r, r.good, false));
     CHECK(SWEEP_ALLOCATIONS(without_memory, &r) > 100);

@@ -178,7 +178,8 @@ static void check_weights(golden *g, const char *kind)
 
 static void check_adamw(golden *g)
 {
-    gr_train_options o = gr_train_defaults();
+    gr_train_options o = GR_INIT(gr_train_options);
+    CHECK_OK(gr_train_defaults(&o));
     o.batch = g->rows;
     o.context = g->length;
     o.lr = 1e-3; /* as expected.json says */
@@ -191,7 +192,7 @@ static void check_adamw(golden *g)
     CHECK_MADE(t);
     const gr_weight *losses = expected(g, "losses", "");
     for (size_t step = 0; step < 3; step++) {
-        gr_step_report r;
+        gr_step_report r = GR_INIT(gr_step_report);
         CHECK_OK(gr_trainer_step(t, &(gr_batch){g->tokens, g->targets, NULL}, &r));
         CHECK(!r.skipped);
         CHECK_NEAR(r.loss, f32_at(losses, step), 2e-5);

@@ -250,7 +250,8 @@ typedef struct curve {
 static curve open_curve(const golden *g)
 {
     gr_json t = gr_json_get(gr_json_root(g->json), "training"), betas = gr_json_get(t, "betas");
-    curve c = {.o = gr_train_defaults(), .stream = find(g, "stream", "")};
+    curve c = {.o = GR_INIT(gr_train_options), .stream = find(g, "stream", "")};
+    CHECK_OK(gr_train_defaults(&c.o));
     c.o.lr = gr_json_real(t, "lr", 0, 0, 1);
     c.o.schedule = GR_CONSTANT;
     c.o.warmup = 0;
@@ -285,7 +286,7 @@ static void check_curve(golden *g, const char *losses, const char *norms)
             tokens[i] = ids[at % n];
             next[i] = ids[(at + 1) % n];
         }
-        gr_step_report r;
+        gr_step_report r = GR_INIT(gr_step_report);
         NOTE("%s step %d", losses, (int)step + 1);
         CHECK_OK(gr_trainer_step(t, &(gr_batch){.tokens = tokens, .targets = next}, &r));
         CHECK_NEAR(r.loss, f32_at(find(g, losses, ""), (size_t)step), 2e-5);
@@ -530,7 +531,7 @@ static double loss_after(const char *arch, gr_device *device, double dropout, do
     gr_train_options o = tiny_options();
     o.dropout = model_dropout;
     gr_token tokens[16], targets[16];
-    gr_step_report r = {0};
+    gr_step_report r = GR_INIT(gr_step_report);
     gr_trainer *t = gr_trainer_new(m, &o);
     CHECK_MADE(t);
     for (int64_t step = 0; step < 6; step++) {
@@ -595,7 +596,7 @@ TEST(a_bf16_base)
     CHECK_OK(gr_model_add_adapter(m, &l));
     gr_train_options o = tiny_options();
     gr_token tokens[16], targets[16];
-    gr_step_report r;
+    gr_step_report r = GR_INIT(gr_step_report);
     gr_trainer *t = gr_trainer_new(m, &o);
     CHECK_MADE(t);
     double first = 0;

@@ -122,7 +122,7 @@ static gr_tensor *build_rope(const golden *c, gr_tensor *const *in)
 
 static gr_tensor *build_attention(const golden *c, gr_tensor *const *in)
 {
-    gr_attention_options o = {.scale = (float)number(c, "scale"), .causal = flag(c, "causal")};
+    gr_attention_options o = {.size = sizeof o, .scale = (float)number(c, "scale"), .causal = flag(c, "causal")};
     o.window = (int64_t)number(c, "window");
     o.q_pos = constant(c, find(c, "q_pos", -1));
     o.k_pos = constant(c, find(c, "k_pos", -1));
@@ -222,7 +222,7 @@ static void check_state(gr_store *store, const char *name, const gr_weight *expe
 static gr_tensor *adamw(const golden *c, gr_store *store, gr_tensor *p, gr_tensor *grad, gr_tensor *lr, gr_tensor *step,
                         gr_tensor *scale, const gr_weight *like)
 {
-    gr_adamw_options o = {(float)number(c, "beta1"), (float)number(c, "beta2"), (float)number(c, "eps"),
+    gr_adamw_options o = {sizeof o, (float)number(c, "beta1"), (float)number(c, "beta2"), (float)number(c, "eps"),
                           (float)number(c, "weight_decay")};
     gr_tensor *m = state(c, store, "m", like, NULL), *v = state(c, store, "v", like, NULL);
     return gr_adamw(p, grad, m, v, lr, step, scale, &o);

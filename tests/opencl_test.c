@@ -45,7 +45,7 @@ static void close_training(training *t)
 static double step(training *t, int64_t number)
 {
     gr_token tokens[64], targets[64];
-    gr_step_report r;
+    gr_step_report r = GR_INIT(gr_step_report);
     tiny_batch(&t->options, number, tokens, targets);
     CHECK_OK(gr_trainer_step(t->trainer, &(gr_batch){tokens, targets, NULL}, &r));
     return r.loss;
@@ -205,7 +205,7 @@ TEST(a_bad_target_changes_nothing)
 {
     training t;
     gr_token tokens[64], targets[64];
-    gr_step_report r;
+    gr_step_report r = GR_INIT(gr_step_report);
     size_t n;
     open_training(&t, open_opencl(), "gpt2");
     tiny_batch(&t.options, 0, tokens, targets);
@@ -260,7 +260,7 @@ static gr_status two_steps(gr_model *m)
     o.batch = 1;
     o.dropout = 0.1;
     gr_token tokens[64], targets[64];
-    gr_step_report r;
+    gr_step_report r = GR_INIT(gr_step_report);
     tiny_batch(&o, 0, tokens, targets);
     gr_trainer *t = gr_trainer_new(m, &o);
     gr_status s = t ? GR_OK : gr_error_status();

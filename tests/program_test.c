@@ -127,7 +127,7 @@ TEST(the_memory_report_is_exact)
                                   r.peak_scratch);
         int64_t before = gr_mem_read_stats().live_bytes;
         gr_token tokens[32], targets[32];
-        gr_step_report report;
+        gr_step_report report = GR_INIT(gr_step_report);
         tiny_batch(&o, 0, tokens, targets);
         CHECK_OK(gr_trainer_step(t, &(gr_batch){tokens, targets, NULL}, &report));
         /* The model's weights were there before. Blocks are rounded up to cache lines, a few a tensor. */
@@ -229,7 +229,7 @@ TEST(impossible_training)
     CHECK(gr_trainer_memory(t).total > (size_t)1 << 42);
     gr_token *tokens = calloc((size_t)(o.batch * o.context), sizeof *tokens);
     CHECK(tokens);
-    gr_step_report report;
+    gr_step_report report = GR_INIT(gr_step_report);
     CHECK_STATUS(gr_trainer_step(t, &(gr_batch){tokens, tokens, NULL}, &report), GR_ERR_MEMORY);
     CHECK_ERROR(GR_ERR_MEMORY, "MB in all");
     CHECK_EQ_INT(gr_trainer_steps(t), 0);
@@ -426,7 +426,7 @@ TEST(effects_write_on)
         gr_tensor *v = stored(&f, "v", 1, (float[]){4}), *one = gr_fill(f.g, GR_F32, 0, NULL, 1),
                   *g = vector(&f, "g", 1);
         gr_tensor *step = gr_constant(f.g, GR_I64, 0, NULL, (const int64_t[]){1});
-        p = gr_adamw(p, g, m, v, one, step, NULL, &(gr_adamw_options){0.5f, 0.5f, 0, 0});
+        p = gr_adamw(p, g, m, v, one, step, NULL, &(gr_adamw_options){sizeof(gr_adamw_options), 0.5f, 0.5f, 0, 0});
         CHECK(gr_param(f.g, f.store, "m") == gr_output(p, 1) && gr_param(f.g, f.store, "v") == gr_output(p, 2));
         gr_tensor *out[] = {p, gr_output(p, 1), gr_output(p, 2), gr_assign_add(p, g), gr_assign(gr_output(p, 2), g)};
         gr_program *program = compiled(&f, out, 5);

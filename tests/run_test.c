@@ -10,6 +10,7 @@ enum { STEPS = 20, N_IDS = 400 };
 
 typedef struct trial {
     gr_run_options options;
+    gr_train_options train; /* of options, when a session begins */
     const char *arch;
     uint64_t seed;           /* of the weights that a new run begins with */
     bool poisoned;           /* a weight is NaN from the start */
@@ -48,10 +49,12 @@ static trial new_trial(const char *arch, const char *dir)
 {
     trial t = {.arch = arch, .seed = 1};
     snprintf(t.dir, sizeof t.dir, "%s", dir);
-    t.options = (gr_run_options){.train = tiny_options(), .shuffle = true, .eval_every = 4, .save_every = 5, .keep = 2};
-    t.options.train.steps = STEPS;
-    t.options.train.dropout = 0.1;
-    t.options.train.seed = 4;
+    t.options =
+        (gr_run_options){.size = sizeof t.options, .shuffle = true, .eval_every = 4, .save_every = 5, .keep = 2};
+    t.train = tiny_options();
+    t.train.steps = STEPS;
+    t.train.dropout = 0.1;
+    t.train.seed = 4;
     t.options.files = own_files;
     t.options.n_files = 1;
     t.options.event = count_event;
@@ -84,7 +87,7 @@ static gr_status session(trial *t, bool resume)
     gr_model_info info = tiny_info(t->arch, false);
     gr_model *m = tiny_model_of(&info, device, t->seed);
     gr_data *data = t->apart ? documents(t->dir, t->few ? 2 : 40) : gr_data_from_ids(ids, N_IDS), *eval;
-    t->options.train.segments = t->apart;
+    t->train.segments = t->apart;
     CHECK_MADE(m);
     CHECK_MADE(data);
     CHECK_OK(gr_data_split(data, 0.1, &eval));
@@ -92,6 +95,7 @@ static gr_status session(trial *t, bool resume)
         float w[8] = {NAN};
         CHECK_OK(gr_store_write(gr_model_store(m), "transformer.ln_f.weight", w, sizeof w));
     }
+    t->options.train = &t->train;
     t->options.dir = t->dir;
     t->options.resume = resume;
     t->options.user = t;
@@ -204,12 +208,13 @@ TEST(a_mismatch_of_data_and_trainer_is_refused)
     gr_device *device = gr_device_open("cpu", 1);
     gr_model *m = tiny_model("gpt2", device);
     gr_data *stream = gr_data_from_ids(ids, N_IDS), *apart = documents(test_join(test_dir(), "data"), 40);
+    t.options.train = &t.train;
     t.options.dir = t.dir;
-    t.options.train.segments = true;
+    t.train.segments = true;
     CHECK_STATUS(gr_train_run(m, stream, NULL, &t.options), GR_ERR_ARGUMENT);
     CHECK_ERROR(GR_ERR_ARGUMENT, "must all keep documents apart, or none");
     CHECK_STATUS(gr_train_run(m, apart, stream, &t.options), GR_ERR_ARGUMENT);
-    t.options.train.segments = false;
+    t.train.segments = false;
     CHECK_STATUS(gr_train_run(m, apart, NULL, &t.options), GR_ERR_ARGUMENT);
     gr_data_free(apart);
     gr_data_free(stream);
@@ -263,8 +268,8 @@ TEST(stopping_changes_nothing)
               parts = new_trial(archs[a % 2], test_join(dir, "parts"));
         whole.options.shuffle = parts.options.shuffle = a < 2;
         if (a >= 2) {
-            whole.options.train.optimizer = parts.options.train.optimizer = GR_SGD;
-            whole.options.train.accumulate = parts.options.train.accumulate = 2;
+            whole.train.optimizer = parts.train.optimizer = GR_SGD;
+            whole.train.accumulate = parts.train.accumulate = 2;
         }
         CHECK_OK(session(&whole, false));
         uint32_t random = 99 + (uint32_t)a;
@@ -349,7 +354,7 @@ TEST(a_checkpoint_of_another_run_is_refused)
     t.stop_at = 5;
     CHECK_STATUS(session(&t, false), GR_ERR_INTERRUPTED);
     trial other = t;
-    other.options.train.optimizer = GR_SGD;
+    other.train.optimizer = GR_SGD;
     CHECK(session(&other, true) != GR_OK);
     CHECK(gr_error()[0]);
     other = t;
@@ -366,8 +371,8 @@ TEST(an_exploding_run_keeps_its_checkpoint)
     t.options.eval_every = 0;
     t.stop_at = 6;
     CHECK_STATUS(session(&t, false), GR_ERR_INTERRUPTED);
-    t.options.train.lr = t.options.train.min_lr = 1e30;
-    t.options.train.steps = 200;
+    t.train.lr = t.train.min_lr = 1e30;
+    t.train.steps = 200;
     t.stop_at = 0;
     CHECK_STATUS(session(&t, true), GR_ERR_NUMBER);
     CHECK_ERROR(GR_ERR_NUMBER, "--lr");
@@ -388,7 +393,7 @@ TEST(a_run_that_never_works)
 {
     trial t = new_trial("gpt2", test_join(test_dir(), "run"));
     t.poisoned = true;
-    t.options.train.steps = 100;
+    t.train.steps = 100;
     t.options.eval_every = 0;
     CHECK_STATUS(session(&t, false), GR_ERR_NUMBER);
     CHECK_ERROR(GR_ERR_NUMBER, "transformer.ln_f.weight");
@@ -646,14 +651,14 @@ TEST(a_step_takes_an_epoch_at_most)
         snprintf(dir, sizeof dir, "%s/%d", test_dir(), i);
         trial t = new_trial("llama", dir);
         t.apart = true;
-        t.options.train.dropout = 0;
-        t.options.train.context = 8;
+        t.train.dropout = 0;
+        t.train.context = 8;
         t.options.rows = 6; /* six epochs of one row, or what is left of that */
-        t.options.train.batch = batches[i][0];
-        t.options.train.accumulate = batches[i][1];
+        t.train.batch = batches[i][0];
+        t.train.accumulate = batches[i][1];
         t.options.eval_every = 0;
         t.few = true;
-        t.options.train.steps = 6;
+        t.train.steps = 6;
         CHECK_OK(session(&t, false));
         CHECK_EQ_INT(t.steps, 6);
         losses[i] = t.last_loss;

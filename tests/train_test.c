@@ -39,7 +39,7 @@ static void close_setup(setup *s)
 /* The next step of the tiny data. */
 static gr_step_report next_step(setup *s)
 {
-    gr_step_report r;
+    gr_step_report r = GR_INIT(gr_step_report);
     tiny_batch(&s->options, gr_trainer_steps(s->trainer), s->tokens, s->targets);
     CHECK_OK(gr_trainer_step(s->trainer, &(gr_batch){s->tokens, s->targets, NULL}, &r));
     return r;
@@ -116,7 +116,7 @@ TEST(accumulation_is_a_larger_batch)
             setup s;
             open_setup(&s, "gpt2", test_device(d), 0, &o);
             for (int i = 0; i < 20; i++) {
-                gr_step_report r;
+                gr_step_report r = GR_INIT(gr_step_report);
                 tiny_batch(&o, i, s.tokens, s.targets);
                 for (int t = 0; t < 11; t++)
                     s.targets[t] = -100;
@@ -175,7 +175,7 @@ TEST(one_batch_is_learned_by_heart)
                 tokens[i] = i;
                 targets[i] = (i * 5 + 3) % TINY_VOCAB;
             }
-            gr_step_report r;
+            gr_step_report r = GR_INIT(gr_step_report);
             for (int i = 0; i < 300; i++)
                 CHECK_OK(gr_trainer_step(t, &(gr_batch){tokens, targets, NULL}, &r));
             CHECK(r.loss < 0.1);
@@ -204,7 +204,7 @@ TEST(sgd_has_momentum)
     tiny_batch(&o, 0, s.tokens, s.targets);
     CHECK_OK(gr_store_read(weights, name, p[0], sizeof p[0]));
     for (int i = 0; i < 2; i++) {
-        gr_step_report r;
+        gr_step_report r = GR_INIT(gr_step_report);
         CHECK_OK(gr_trainer_step(s.trainer, &(gr_batch){s.tokens, s.targets, NULL}, &r));
         CHECK_OK(gr_store_read(weights, name, p[i + 1], sizeof p[0]));
         CHECK_OK(gr_store_read(state, "momentum_buffer.transformer.wte.weight", v[i], sizeof v[0]));
@@ -316,7 +316,7 @@ TEST(options_are_checked)
     gr_token tokens[16] = {0}, targets[16];
     for (int i = 0; i < 16; i++)
         targets[i] = -100;
-    gr_step_report r;
+    gr_step_report r = GR_INIT(gr_step_report);
     CHECK_STATUS(gr_trainer_step(t, &(gr_batch){tokens, targets, NULL}, &r), GR_ERR_ARGUMENT);
     CHECK_ERROR(GR_ERR_ARGUMENT, "ignored");
     targets[3] = 1;
@@ -341,7 +341,8 @@ TEST(options_are_checked)
 
 TEST(schedules)
 {
-    gr_train_options o = gr_train_defaults();
+    gr_train_options o = GR_INIT(gr_train_options);
+    CHECK_OK(gr_train_defaults(&o));
     o.steps = 110;
     o.warmup = 10;
     o.lr = 1;

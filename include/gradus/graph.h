@@ -174,8 +174,9 @@ GR_API gr_tensor *gr_rms_norm(gr_tensor *x, gr_tensor *weight, float eps);
  * (Hugging Face's half-split), or (2r, 2r + 1) when interleaved. `scale` multiplies cos and sin (YaRN's attention factor; 1: none). */
 GR_API gr_tensor *gr_rope(gr_tensor *x, gr_tensor *positions, gr_tensor *inv_freq, bool interleaved, float scale);
 
-/* What an attention looks at. Zero it, then set what differs; NULL is all zeros. */
+/* What an attention looks at: GR_INIT(gr_attention_options), then what differs; NULL is all zeros. */
 typedef struct gr_attention_options {
+    size_t size;
     float scale;         /* of the scores; 0 = 1/sqrt(D) */
     bool causal;         /* a query sees keys at positions up to its own */
     int64_t window;      /* and of those only the newest `window`; 0 = all */
@@ -209,6 +210,7 @@ GR_API gr_tensor *gr_write_rows(gr_tensor *param, gr_tensor *value, gr_tensor *s
 GR_API gr_tensor *gr_sgd(gr_tensor *param, gr_tensor *grad, gr_tensor *velocity, gr_tensor *lr, gr_tensor *grad_scale,
                          float momentum, float weight_decay);
 typedef struct gr_adamw_options {
+    size_t size;
     float beta1, beta2, eps, weight_decay;
 } gr_adamw_options;
 /* torch.optim.AdamW (Loshchilov & Hutter 2019), moments m and v f32 like param; lr f32 []; step i64 []: 1, 2, … Outputs 1

@@ -89,6 +89,7 @@ typedef enum gr_schedule { GR_COSINE, GR_LINEAR, GR_WSD, GR_CONSTANT } gr_schedu
 typedef enum gr_optimizer { GR_ADAMW, GR_SGD } gr_optimizer;
 
 typedef struct gr_train_options {
+    size_t size;
     int64_t batch, context; /* sequences of a micro-batch, tokens of a sequence */
     int64_t accumulate;     /* micro-batches of a step */
     int64_t steps;          /* in all; the schedule ends there */
@@ -103,11 +104,9 @@ typedef struct gr_train_options {
     bool segments; /* batches may have them: rows of several documents */
     uint64_t seed;
 } gr_train_options;
-/* AdamW with lr 1e-3 to 1e-4 (0.9, 0.95, 1e-8), decay 0.1, clip 1, cosine with 100 steps of warmup, batch 12 x 64, 2000
- * steps, seed 0. */
-GR_API gr_train_options gr_train_defaults(void);
-/* The learning rate of step s = 0, 1, …; options NULL: the defaults. */
-GR_API double gr_learning_rate(const gr_train_options *options, int64_t step);
+/* Fills them in: AdamW with lr 1e-3 to 1e-4 (0.9, 0.95, 1e-8), decay 0.1, clip 1, cosine with 100 steps of warmup, batch
+ * 12 x 64, 2000 steps, seed 0. out begins as GR_INIT(gr_train_options); a field of a later version is zero, as is usual. */
+GR_API gr_status gr_train_defaults(gr_train_options *out);
 
 /* Compiled training steps for a model, and the optimizer's moments. */
 typedef struct gr_trainer gr_trainer;
@@ -115,6 +114,7 @@ typedef struct gr_trainer gr_trainer;
 GR_API gr_trainer *gr_trainer_new(gr_model *model, const gr_train_options *options);
 GR_API void gr_trainer_free(gr_trainer *trainer); /* NULL is fine */
 typedef struct gr_step_report {
+    size_t size;
     int64_t step; /* the step just done: 1, 2, … */
     double loss;  /* mean over the targets that are not ignored */
     double lr;
@@ -129,12 +129,11 @@ typedef struct gr_batch {
     const gr_token *tokens, *targets;
     const int64_t *segments;
 } gr_batch;
-/* One optimizer step on the mean loss over all targets that are not ignored; all ignored is an error. report may be NULL. */
+/* One optimizer step on the mean loss over all targets that are not ignored; all ignored is an error. report begins as
+ * GR_INIT(gr_step_report), or is NULL. */
 GR_API gr_status gr_trainer_step(gr_trainer *trainer, const gr_batch *batch, gr_step_report *report);
 /* The sum of the losses of a micro-batch, arrays [batch, context], and how many targets it is over; none is fine. */
 GR_API gr_status gr_trainer_eval_batch(gr_trainer *trainer, const gr_batch *batch, double *sum, int64_t *count);
-/* Mean loss of predicting tokens[1..n) from those before, in windows of `context` without overlap. */
-GR_API gr_status gr_trainer_eval(gr_trainer *trainer, const gr_token *tokens, int64_t n, double *loss);
 /* What a step needs, all programs counted. */
 GR_API gr_memory gr_trainer_memory(const gr_trainer *trainer);
 /* What an optimizer step costs, all its micro-batches counted. */
@@ -223,10 +222,11 @@ typedef struct gr_run_start {
 GR_API gr_status gr_run_record_write(const char *dir, const gr_run_start *start, bool compare_only);
 
 typedef struct gr_run_options {
+    size_t size;
     const char *dir;
-    gr_run_lock *lock; /* of dir, when the caller has it already; NULL: taken for the time of the call */
-    gr_train_options train;
-    bool shuffle;        /* rows in random order; else sequential (docs/data.md) */
+    gr_run_lock *lock;             /* of dir, when the caller has it already; NULL: taken for the time of the call */
+    const gr_train_options *train; /* NULL: the defaults */
+    bool shuffle;                  /* rows in random order; else sequential (docs/data.md) */
     int64_t rows;        /* of the data in all: what steps have room for behind them is empty, and a step takes
                                 no more of them than an epoch has; 0: no end */
     int64_t eval_every;  /* steps between evaluations; 0: at the end only */

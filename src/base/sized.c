@@ -25,8 +25,10 @@ gr_status gr_take_sized(void *own, size_t own_size, const void *given, const cha
             s = gr_fail(
                 GR_ERR_UNSUPPORTED,
                 "%s: asks for what a newer version of the library can do\nuse that version, this is " GR_VERSION, what);
-    if (s == GR_OK)
+    if (s == GR_OK) {
         memcpy(own, given, size < own_size ? size : own_size);
+        memcpy(own, &own_size, sizeof own_size);
+    }
     return s;
 }
 

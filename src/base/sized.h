@@ -6,6 +6,7 @@
 #include "base/error.h"
 
 /* What the caller gave, as `own`, which is of `own_size` bytes: fields that it does not know are zero. NULL is all zeros.
+ * Its size is ours.
  * Fails when its size was never set, or when it sets fields that this version does not know. */
 gr_status gr_take_sized(void *own, size_t own_size, const void *given, const char *what);
 /* Our record to the caller, as much of it as fits; its size stays. NULL: nobody wants it. */

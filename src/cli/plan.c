@@ -109,7 +109,7 @@ static gr_status print(const gr_args *args, const plan *p)
 
 static gr_status plan_options(gr_model *model, const gr_run_options *o, plan *out)
 {
-    gr_trainer *t = gr_trainer_new(model, &o->train);
+    gr_trainer *t = gr_trainer_new(model, o->train);
     if (!t)
         return gr_error_status();
     gr_memory m = gr_trainer_memory(t);
@@ -124,7 +124,8 @@ static gr_status plan_options(gr_model *model, const gr_run_options *o, plan *ou
 static gr_status advise_training(gr_model *model, const gr_run_options *run, plan *p)
 {
     gr_run_options less = *run;
-    gr_train_options *o = &less.train;
+    gr_train_options train = *run->train, *o = &train;
+    less.train = o;
     plan smaller = *p;
     while (!fits(&smaller) && (o->batch > 1 || o->context > 16)) {
         bool halves_batch = o->batch > 1;
@@ -140,7 +141,7 @@ static gr_status advise_training(gr_model *model, const gr_run_options *run, pla
         snprintf(p->advice, sizeof p->advice,
                  "Even --batch 1 --context %lld needs %s: a smaller model, --optimizer sgd or more memory will do.",
                  (long long)o->context, gr_human_bytes((double)total(&smaller)).s);
-    else if (o->context < run->train.context)
+    else if (o->context < run->train->context)
         snprintf(p->advice, sizeof p->advice, "With --batch 1 --accumulate %lld --context %lld it needs %s and fits.",
                  (long long)o->accumulate, (long long)o->context, gr_human_bytes((double)total(&smaller)).s);
     else

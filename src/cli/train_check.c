@@ -154,6 +154,6 @@ gr_status gr_check_train_options(gr_args *args, const gr_train_options *t)
         gr_warn(
             "--warmup: %lld steps are more than the run has, %lld: the learning rate ends at %.3g and does not reach "
             "--lr, %g",
-            (long long)t->warmup, (long long)t->steps, gr_learning_rate(t, t->steps - 1), t->lr);
+            (long long)t->warmup, (long long)t->steps, t->lr * (double)t->steps / (double)t->warmup, t->lr);
     return s;
 }

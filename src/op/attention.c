@@ -4,6 +4,7 @@
 #include "op/op.h"
 
 #include "base/dtype.h"
+#include "base/sized.h"
 
 #include <math.h>
 
@@ -366,15 +367,14 @@ const gr_op gr_op_attention_grad = {
     .cost = cost_attention_grad,
 };
 
-gr_tensor *gr_attention(gr_tensor *q, gr_tensor *k, gr_tensor *v, const gr_attention_options *o)
+gr_tensor *gr_attention(gr_tensor *q, gr_tensor *k, gr_tensor *v, const gr_attention_options *options)
 {
-    static const gr_attention_options usual;
-    o = o ? o : &usual;
-    if (!q || !k || !v)
+    gr_attention_options o;
+    if (!q || !k || !v || gr_take_sized(&o, sizeof o, options, "gr_attention_options") != GR_OK)
         return NULL;
-    gr_attention_attr a = {.scale = o->scale, .causal = o->causal, .window = o->window};
+    gr_attention_attr a = {.scale = o.scale, .causal = o.causal, .window = o.window};
     if (a.scale == 0 && q->spec.ndim == 4)
         a.scale = (float)(1 / sqrt((double)q->spec.shape[3]));
-    gr_tensor *in[] = {q, k, v, o->q_pos, o->k_pos, o->segment, o->sequence};
+    gr_tensor *in[] = {q, k, v, o.q_pos, o.k_pos, o.segment, o.sequence};
     return gr_node(q->graph, &gr_op_attention, in, N_FORWARD, &a);
 }

@@ -4,6 +4,7 @@
 #include "op/op.h"
 
 #include "base/dtype.h"
+#include "base/sized.h"
 
 #include <math.h>
 
@@ -286,7 +287,7 @@ static bool sample_adamw(int i, gr_sample *s)
     static const int64_t n[] = {1, 37, 5000, 0};
     if (i >= 4)
         return false;
-    *(gr_adamw_options *)(void *)s->attr.bytes = (gr_adamw_options){0.9f, 0.95f, 1e-4f, 0.1f};
+    *(gr_adamw_options *)(void *)s->attr.bytes = (gr_adamw_options){sizeof(gr_adamw_options), 0.9f, 0.95f, 1e-4f, 0.1f};
     gr_sample_state(s, -1, 1, 1, &n[i]);
     gr_sample_float(s, -1, 1, 1, &n[i]);
     gr_sample_state(s, -1, 1, 1, &n[i]);
@@ -321,10 +322,11 @@ const gr_op gr_op_adamw = {
 gr_tensor *gr_adamw(gr_tensor *param, gr_tensor *grad, gr_tensor *m, gr_tensor *v, gr_tensor *lr, gr_tensor *step,
                     gr_tensor *grad_scale, const gr_adamw_options *options)
 {
-    if (gr_lacks(options, "gr_adamw: options"))
+    gr_adamw_options o;
+    if (gr_lacks(options, "gr_adamw: options") || gr_take_sized(&o, sizeof o, options, "gr_adamw_options") != GR_OK)
         return NULL;
     gr_tensor *in[] = {param, grad, m, v, lr, step, grad_scale};
-    return param && grad && m && v && lr && step ? gr_node(param->graph, &gr_op_adamw, in, N_ADAMW, options) : NULL;
+    return param && grad && m && v && lr && step ? gr_node(param->graph, &gr_op_adamw, in, N_ADAMW, &o) : NULL;
 }
 
 gr_tensor *gr_clip_factor(gr_tensor *norm, float max_norm)

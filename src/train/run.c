@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "base/machine.h"
 #include "base/mem.h"
+#include "base/sized.h"
 #include "model/adapter/adapter.h"
 #include "model/files/save.h"
 #include "train/data.h"
@@ -25,6 +26,7 @@ typedef struct run {
     const gr_data *data, *eval; /* eval: NULL, or as data a stream, or documents */
     gr_rows *rows, *eval_rows;  /* eval_rows: of documents */
     const gr_run_options *o;
+    gr_train_options train;
     gr_carried carried; /* files of options.source, held so that it may go away meanwhile */
     gr_history history;
     gr_run_lock *lock; /* taken here; NULL: the caller's */
@@ -50,7 +52,7 @@ typedef struct run {
 static void tell(run *r, gr_run_event e)
 {
     e.step = gr_trainer_steps(r->trainer);
-    e.steps = r->o->train.steps;
+    e.steps = r->train.steps;
     e.seconds = r->seconds;
     if (r->o->event && !r->o->event(r->o->user, &e))
         r->stopped = true;
@@ -68,8 +70,8 @@ static gr_json_doc *state_json(const run *r)
     gr_json_put_text(o, "version", gr_version());
     gr_json_put_int(o, "step", step);
     gr_json_put_int(o, "next_row", step * r->step_rows); /* of the data */
-    gr_json_put_int(o, "seed", (int64_t)r->o->train.seed);
-    gr_json_put_text(o, "optimizer", r->o->train.optimizer == GR_ADAMW ? "adamw" : "sgd");
+    gr_json_put_int(o, "seed", (int64_t)r->train.seed);
+    gr_json_put_text(o, "optimizer", r->train.optimizer == GR_ADAMW ? "adamw" : "sgd");
     gr_json_put_real(o, "seconds", r->seconds);
     gr_json_put_int(o, "skipped", r->skipped);
     if (isfinite(r->best)) {
@@ -94,7 +96,7 @@ static gr_status read_state(run *r, gr_json_doc *doc)
     r->best = gr_json_real(o, "best_eval_loss", INFINITY, -1e300, 1e300);
     r->best_step = gr_json_int(o, "best_step", -1, 0, INT64_MAX);
     r->smoothed = gr_json_real(o, "smoothed_loss", NAN, -1e300, 1e300);
-    if (strcmp(optimizer, r->o->train.optimizer == GR_ADAMW ? "adamw" : "sgd") != 0)
+    if (strcmp(optimizer, r->train.optimizer == GR_ADAMW ? "adamw" : "sgd") != 0)
         gr_json_fail(gr_json_get(o, "optimizer"),
                      "the checkpoint was trained with \"%s\"\ngo on with that, or start a new run", optimizer);
     gr_trainer_set_steps(r->trainer, step);
@@ -234,14 +236,14 @@ static gr_batch batch_of(const run *r)
 
 static void fill_row(run *r, const gr_rows *rows, int64_t k, int64_t i)
 {
-    int64_t at = i * r->o->train.context;
+    int64_t at = i * r->train.context;
     gr_rows_fill(rows, k, r->tokens + at, r->targets + at, r->segments ? r->segments + at : NULL);
 }
 
 static void empty_row(run *r, int64_t i)
 {
-    int64_t at = i * r->o->train.context;
-    gr_rows_empty(r->o->train.context, r->tokens + at, r->targets + at, r->segments ? r->segments + at : NULL);
+    int64_t at = i * r->train.context;
+    gr_rows_empty(r->train.context, r->tokens + at, r->targets + at, r->segments ? r->segments + at : NULL);
 }
 
 /* Mean loss over what is learned in the documents, as many rows of them as eval_tokens asks for. */
@@ -250,8 +252,8 @@ static gr_status evaluate_documents(run *r, double *loss)
     int64_t rows = gr_rows_describe(r->eval_rows).rows, trained = 0, most = r->o->eval_tokens, count;
     gr_batch batch = batch_of(r);
     double total = 0, sum;
-    for (int64_t k = 0; k < rows && (most <= 0 || trained < most); k += r->o->train.batch) {
-        for (int64_t i = 0; i < r->o->train.batch; i++)
+    for (int64_t k = 0; k < rows && (most <= 0 || trained < most); k += r->train.batch) {
+        for (int64_t i = 0; i < r->train.batch; i++)
             if (k + i < rows)
                 fill_row(r, r->eval_rows, k + i, i);
             else
@@ -320,7 +322,7 @@ static void use_half(run *r, int half)
 
 static void fill_batch(run *r, int64_t step)
 {
-    const gr_train_options *t = &r->o->train;
+    const gr_train_options *t = &r->train;
     int64_t first = step * r->step_rows, end = r->o->rows;
     for (int64_t i = 0; i < t->accumulate * t->batch; i++)
         if (i < r->step_rows && (end <= 0 || first + i < end))
@@ -334,7 +336,7 @@ static void fill_ahead(void *user)
 {
     run *r = user;
     int64_t next = gr_trainer_steps(r->trainer) + 1;
-    if (next >= r->o->train.steps)
+    if (next >= r->train.steps)
         return;
     use_half(r, !r->half);
     fill_batch(r, next);
@@ -411,12 +413,12 @@ static gr_status loop(run *r)
     const gr_run_options *o = r->o;
     gr_status s = GR_OK;
     if (gr_trainer_steps(r->trainer) <
-        o->train.steps) /* that there is no checkpoint yet must be seen of a killed run */
+        r->train.steps) /* that there is no checkpoint yet must be seen of a killed run */
         s = make_folder(o->dir);
-    while (s == GR_OK && !r->stopped && gr_trainer_steps(r->trainer) < o->train.steps) {
+    while (s == GR_OK && !r->stopped && gr_trainer_steps(r->trainer) < r->train.steps) {
         s = one_step(r);
         int64_t step = gr_trainer_steps(r->trainer);
-        bool last = step == o->train.steps;
+        bool last = step == r->train.steps;
         if (s == GR_OK && (last || due(o->eval_every, step)))
             s = evaluate(r);
         if (s == GR_OK && (last || r->stopped || due(o->eval_every, step)))
@@ -425,7 +427,7 @@ static gr_status loop(run *r)
         if (s == GR_OK && (last || r->stopped || (due(o->save_every, step) && r->skipped == 0)))
             s = save(r);
     }
-    if (s == GR_OK && r->stopped && gr_trainer_steps(r->trainer) < o->train.steps)
+    if (s == GR_OK && r->stopped && gr_trainer_steps(r->trainer) < r->train.steps)
         return gr_fail(GR_ERR_INTERRUPTED, "training: stopped after step %lld, which is saved\ngo on with --resume",
                        (long long)gr_trainer_steps(r->trainer));
     return s;
@@ -493,13 +495,13 @@ static gr_status rewind_run(run *r)
     const gr_curve *evals = &r->history.eval;
     if (evals->n && evals->points[evals->n - 1].step == (double)step)
         r->evaluated = step;
-    return s == GR_OK && step == r->o->train.steps ? plot(r) : s;
+    return s == GR_OK && step == r->train.steps ? plot(r) : s;
 }
 
 /* The rows of the data, and what happened to documents that are longer. */
 static gr_status open_rows(run *r)
 {
-    const gr_train_options *t = &r->o->train;
+    const gr_train_options *t = &r->train;
     bool apart = gr_data_documents(r->data) > 0;
     if (apart != t->segments || (r->eval && apart != (gr_data_documents(r->eval) > 0)))
         return gr_fail(GR_ERR_ARGUMENT,
@@ -526,7 +528,7 @@ static gr_status open_rows(run *r)
 
 static gr_status open_run(run *r)
 {
-    const gr_train_options *t = &r->o->train;
+    const gr_train_options *t = &r->train;
     r->trainer = gr_trainer_new(r->model, t);
     if (!r->trainer)
         return gr_error_status();
@@ -553,34 +555,52 @@ static gr_status open_run(run *r)
     return s == GR_OK ? rewind_run(r) : s;
 }
 
+static gr_status take_options(gr_run_options *o, gr_train_options *train, const gr_run_options *given, const char *what)
+{
+    gr_status s = gr_take_sized(o, sizeof *o, given, what);
+    return s == GR_OK ? gr_train_take(train, o->train, what) : s;
+}
+
 /* A step's tokens and targets, twice for evaluation, and the curves; with segments these and positions. */
 size_t gr_run_memory(const gr_run_options *options)
 {
-    if (gr_lacks(options, "gr_run_memory: options"))
+    gr_run_options o;
+    gr_train_options train, *t = &train;
+    if (gr_lacks(options, "gr_run_memory: options") || take_options(&o, &train, options, "gr_run_memory") != GR_OK)
         return 0;
-    const gr_train_options *t = &options->train;
     size_t row = (size_t)(t->batch * t->context) * (2 * sizeof(gr_token) + (t->segments ? sizeof(int64_t) : 0));
-    return row * (size_t)(t->accumulate + 1) + gr_history_bytes(t->steps, options->eval_every);
+    return row * (size_t)(t->accumulate + 1) + gr_history_bytes(t->steps, o.eval_every);
+}
+
+static gr_status check_options(const gr_run_options *o)
+{
+    bool fails = gr_lacks(o->dir, "gr_train_run: options.dir");
+    for (int i = 0; !fails && i < o->n_files; i++)
+        fails = gr_lacks(o->files, "gr_train_run: options.files") ||
+                gr_lacks(o->files[i][0], "gr_train_run: a name in options.files") ||
+                gr_lacks(o->files[i][1], "gr_train_run: a text in options.files");
+    return fails ? GR_ERR_ARGUMENT : GR_OK;
 }
 
 gr_status gr_train_run(gr_model *model, const gr_data *data, const gr_data *eval, const gr_run_options *options)
 {
+    gr_run_options o;
+    run r = {.model = model, .data = data, .eval = eval, .o = &o, .best = INFINITY, .smoothed = NAN};
     if (gr_lacks(model, "gr_train_run: model") || gr_lacks(data, "gr_train_run: data") ||
-        gr_lacks(options, "gr_train_run: options") || gr_lacks(options->dir, "gr_train_run: options.dir"))
+        gr_lacks(options, "gr_train_run: options"))
         return GR_ERR_ARGUMENT;
-    for (int i = 0; i < options->n_files; i++)
-        if (gr_lacks(options->files, "gr_train_run: options.files") ||
-            gr_lacks(options->files[i][0], "gr_train_run: a name in options.files") ||
-            gr_lacks(options->files[i][1], "gr_train_run: a text in options.files"))
-            return GR_ERR_ARGUMENT;
-    run r = {.model = model, .data = data, .eval = eval, .o = options, .best = INFINITY, .smoothed = NAN};
+    gr_status s = take_options(&o, &r.train, options, "gr_train_run: options");
+    if (s == GR_OK)
+        s = check_options(&o);
+    if (s != GR_OK)
+        return s;
     r.saved = r.evaluated = -1;
-    gr_status s = open_run(&r);
+    s = open_run(&r);
     if (s == GR_OK)
         s = loop(&r);
-    bool has_lock = r.lock || options->lock;
+    bool has_lock = r.lock || o.lock;
     if (s != GR_OK && has_lock)
-        gr_run_tidy(options->dir);
+        gr_run_tidy(o.dir);
     gr_run_lock_close(r.lock);
     gr_history_close(&r.history);
     gr_carried_close(&r.carried);

@@ -1,11 +1,14 @@
 /* Options and the learning rate. */
-#include "gradus.h"
+#include "train/trainer.h"
+
+#include "base/error.h"
+#include "base/sized.h"
 
 #include <math.h>
 
-gr_train_options gr_train_defaults(void)
+gr_status gr_train_defaults(gr_train_options *out)
 {
-    return (gr_train_options){
+    const gr_train_options usual = {
         .batch = 12,
         .context = 64,
         .accumulate = 1,
@@ -21,6 +24,15 @@ gr_train_options gr_train_defaults(void)
         .weight_decay = 0.1,
         .clip = 1,
     };
+    if (gr_lacks(out, "gr_train_defaults: out"))
+        return GR_ERR_ARGUMENT;
+    return gr_give_sized(out, &usual, sizeof usual, "gr_train_defaults: out");
+}
+
+gr_status gr_train_take(gr_train_options *own, const gr_train_options *given, const char *what)
+{
+    *own = GR_INIT(gr_train_options);
+    return given ? gr_take_sized(own, sizeof *own, given, what) : gr_train_defaults(own);
 }
 
 /* How much of the way from lr (0) to min_lr (1) is done when the fraction p of the steps after warmup is. */
@@ -42,8 +54,6 @@ static double fallen(gr_schedule schedule, double p)
 
 double gr_learning_rate(const gr_train_options *o, int64_t step)
 {
-    const gr_train_options usual = gr_train_defaults();
-    o = o ? o : &usual;
     if (step < o->warmup)
         return o->lr * (double)(step + 1) / (double)o->warmup;
     int64_t span = o->steps - o->warmup;

@@ -106,7 +106,7 @@ static gr_tensor *update_graph(gr_trainer *t, gr_graph *g, gr_tensor *const *par
         bool decays = params[i] && params[i]->spec.ndim >= 2;
         float decay = decays ? (float)o->weight_decay : 0;
         if (o->optimizer == GR_ADAMW) {
-            gr_adamw_options a = {(float)o->beta1, (float)o->beta2, (float)o->eps, decay};
+            gr_adamw_options a = {sizeof a, (float)o->beta1, (float)o->beta2, (float)o->eps, decay};
             gr_adamw(params[i], grads[i], state(t, g, "exp_avg", params[i]), state(t, g, "exp_avg_sq", params[i]), lr,
                      step, factor, &a);
         } else {
@@ -210,24 +210,23 @@ static gr_status build(gr_trainer *t)
 
 gr_trainer *gr_trainer_new(gr_model *model, const gr_train_options *options)
 {
-    const gr_train_options usual = gr_train_defaults();
-    options = options ? options : &usual;
-    if (gr_lacks(model, "gr_trainer_new: model"))
+    gr_train_options o;
+    if (gr_lacks(model, "gr_trainer_new: model") || gr_train_take(&o, options, "gr_trainer_new: options") != GR_OK)
         return NULL;
     gr_trainer *t = gr_alloc_zero(1, sizeof *t);
     if (!t)
         return NULL;
     t->model = model;
-    t->options = *options;
+    t->options = o;
     t->trained = gr_model_trainable(model);
     t->n_params = gr_store_count(t->trained);
-    t->drops = options->dropout > 0 || gr_adapter_dropout(model) > 0;
+    t->drops = o.dropout > 0 || gr_adapter_dropout(model) > 0;
     t->state = gr_store_new(gr_model_device(model));
     t->gradients = gr_store_new(gr_model_device(model));
-    size_t rows = options->batch > 0 && options->context > 0 ? (size_t)(options->batch * options->context) : 0;
+    size_t rows = o.batch > 0 && o.context > 0 ? (size_t)(o.batch * o.context) : 0;
     t->eval_tokens = gr_alloc(2 * rows * sizeof *t->eval_tokens);
-    t->positions = options->segments ? gr_alloc_zero(2 * rows, sizeof *t->positions) : NULL;
-    bool room = t->eval_tokens && (t->positions || !options->segments);
+    t->positions = o.segments ? gr_alloc_zero(2 * rows, sizeof *t->positions) : NULL;
+    bool room = t->eval_tokens && (t->positions || !o.segments);
     if (t->state && t->gradients && room && build(t) == GR_OK)
         return t;
     gr_trainer_free(t);
@@ -440,10 +439,13 @@ gr_status gr_trainer_step_while(gr_trainer *t, const gr_batch *batch, gr_step_re
 
 gr_status gr_trainer_step(gr_trainer *t, const gr_batch *batch, gr_step_report *report)
 {
-    gr_step_report unasked;
+    gr_step_report r = {0};
     if (gr_lacks(t, "gr_trainer_step: trainer") || gr_lacks(batch, "gr_trainer_step: batch"))
         return GR_ERR_ARGUMENT;
-    return gr_trainer_step_while(t, batch, report ? report : &unasked, NULL, NULL);
+    gr_status s = gr_give_sized(report, &r, sizeof r, "gr_trainer_step: report"); /* fails before anything moves */
+    if (s == GR_OK)
+        s = gr_trainer_step_while(t, batch, &r, NULL, NULL);
+    return s == GR_OK ? gr_give_sized(report, &r, sizeof r, "gr_trainer_step: report") : s;
 }
 
 /* ---- evaluating --------------------------------------------------------------------------------------------- */
@@ -479,9 +481,6 @@ gr_status gr_trainer_eval_batch(gr_trainer *t, const gr_batch *batch, double *su
 
 gr_status gr_trainer_eval(gr_trainer *t, const gr_token *tokens, int64_t n, double *loss)
 {
-    if (gr_lacks(t, "gr_trainer_eval: trainer") || gr_lacks(tokens, "gr_trainer_eval: tokens") ||
-        gr_lacks(loss, "gr_trainer_eval: loss"))
-        return GR_ERR_ARGUMENT;
     if (n < 2)
         return gr_fail(GR_ERR_ARGUMENT, "evaluation: needs at least 2 tokens, there are %lld\ngive more text",
                        (long long)n);

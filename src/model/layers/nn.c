@@ -197,8 +197,10 @@ gr_tensor *gr_nn_attention(gr_build *b, gr_tensor *q, gr_tensor *k, gr_tensor *v
         return NULL;
     q = turned(b, q);
     k = turned(b, k);
-    gr_attention_options o = {
-        .causal = true, .window = gr_model_window(b->model, b->layer), .segment = b->forward->segment};
+    gr_attention_options o = {.size = sizeof o,
+                              .causal = true,
+                              .window = gr_model_window(b->model, b->layer),
+                              .segment = b->forward->segment};
     o.scale = b->h->attention_scale != 0 ? b->h->attention_scale : (float)(1 / sqrt((double)b->h->head_dim));
     if (b->h->scale_by_layer)
         o.scale /= (float)(b->layer + 1);
