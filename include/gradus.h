@@ -34,7 +34,7 @@
  *     }
  *
  * In reading order: gradus/core.h (errors, memory, dtypes, devices) · graph.h (ops, effects, gradients) · program.h (stores,
- * programs, own ops) · text.h (tokenizers) · model.h (models, files) · train.h (data, steps, runs) · generate.h (text,
+ * programs, profiles, own ops) · text.h (tokenizers) · model.h (models, files) · train.h (data, steps, runs) · generate.h (text,
  * evaluation). Include this one.
  *
  * Conventions. Shapes are row-major int64_t, 0 to 6 dims; a dim may be 0. Letters: B batch, T tokens, C channels,

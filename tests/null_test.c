@@ -100,6 +100,12 @@ static void write_line(void *user, const char *line)
     (void)user, (void)line;
 }
 
+static bool no_row(void *user, const gr_profile_row *row)
+{
+    (void)user, (void)row;
+    return false;
+}
+
 static bool stop_at_once(void *user, gr_tensor *t)
 {
     return user && t;
@@ -313,6 +319,14 @@ TEST(programs)
     CHECK_MADE(p);
     float out[4];
     CHECK_EQ_INT(gr_program_memory(NULL).total, 0);
+    CHECK(!gr_profile_start(NULL));
+    FAILS(gr_profile_walk(NULL, GR_PROFILE_OPS, no_row, NULL));
+    FAILS(gr_profile_trace(NULL, "trace.json"));
+    gr_profile *profile = gr_profile_start(t.device);
+    FAILS(gr_profile_walk(profile, GR_PROFILE_OPS, NULL, NULL));
+    FAILS(gr_profile_trace(profile, NULL));
+    gr_profile_free(profile);
+    gr_profile_free(NULL);
     FAILS(gr_program_cost(NULL, &(gr_cost){.size = sizeof(gr_cost)}));
     FAILS(gr_program_reserve(NULL));
     const gr_given gives = {"input 0", GR_F32, four, sizeof four}, none = {"input 0", GR_F32, NULL, sizeof four};

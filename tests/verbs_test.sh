@@ -13,6 +13,23 @@ while [ $i -lt 40 ]; do echo 'the quick brown fox jumps over the lazy dog; née 
     --lr 1e-2 --warmup 5 --out run --quiet 2>err || fail "train: $(cat err)"
 m=run/latest
 
+# ---- where the time goes ----
+run 0 generate $m -p 'the quick' -n 20 --temperature 0 --profile trace.json
+[ "$(cat out)" = ' brown fox jumps ove' ] || fail "--profile changes the text: $(cat out)"
+for row in matmul attention 'model.layers.\*.mlp.up_proj' lm_head 'outside of kernels' 'ui.perfetto.dev'; do says "$row" err; done
+grep -q '"traceEvents":\[' trace.json || fail 'no trace'
+run 0 eval $m --data text.txt --profile trace.json # over its own
+rm -rf short && run 0 train text.txt --tokenizer char --steps 3 --layers 1 --embed 32 --context 16 --out short --profile trace.json
+says 'adamw' err
+says 'matmul backward' err
+run 0 train --resume --out short --steps 3 # --profile is no part of the run
+[ "$(grep -c perfetto err)" = 0 ] || fail 'a run that goes on is profiled again'
+cp text.txt precious.json
+run 2 generate $m -p 'the quick' -n 2 --profile precious.json
+cmp -s text.txt precious.json || fail '--profile wrote over a text'
+run 3 generate $m -p 'the quick' -n 2 --profile no/such/folder.json
+run 2 tokenize $m --text x --profile trace.json
+
 # ---- generate ----
 run 0 generate $m -p 'the quick' -n 20 --temperature 0
 says ' brown fox jumps ove' out

@@ -102,6 +102,31 @@ GR_API gr_status gr_finish(gr_program *program, const gr_wanted *outputs, int n_
  * with results that others read cannot be left out: GR_ERR_UNSUPPORTED. */
 GR_API gr_status gr_find_nonfinite(gr_program *program, const gr_given *inputs, int n_inputs, const char **name);
 
+/* ---- profiles ----------------------------------------------------------------------------------------------- */
+
+/* Where the time goes: from gr_profile_start on every kernel call of every program on the device is timed, each by itself (on
+ * a device of its own it is waited for, so runs take longer there). A device has one profile at a time; freed before the
+ * device closes. */
+typedef struct gr_profile gr_profile;
+GR_API gr_profile *gr_profile_start(gr_device *device);
+GR_API void gr_profile_free(gr_profile *profile); /* ends it; NULL is fine */
+typedef enum gr_profile_by {
+    GR_PROFILE_OPS,    /* "matmul", and "matmul backward" for what gr_grad has made */
+    GR_PROFILE_BLOCKS, /* parts of the model, alike layers together: "h.*.attn"; "" is what belongs to none */
+} gr_profile_by;
+typedef struct gr_profile_row {
+    size_t size;
+    const char *name; /* NULL, the last row: what runs took besides: copies, and the host's work; calls are then runs */
+    int64_t calls;
+    double seconds, flops, bytes; /* of all calls; FLOPs and bytes as gr_program_cost counts them */
+} gr_profile_row;
+/* Gives the rows to `visit`, slowest first; each lives for its call. */
+GR_API gr_status gr_profile_walk(const gr_profile *profile, gr_profile_by by,
+                                 bool (*visit)(void *user, const gr_profile_row *row), void *user);
+/* Writes every call with its time, FLOPs and bytes as a trace that ui.perfetto.dev opens (Trace Event format, JSON); of more
+ * than 2^20 calls the first, with a remark. */
+GR_API gr_status gr_profile_trace(const gr_profile *profile, const char *path);
+
 /* ---- own ops ------------------------------------------------------------------------------------------------ */
 
 /* One record says everything about an op; the library's own ops are such records too (src/op). docs/add-an-op.md. */

@@ -108,6 +108,8 @@ struct gr_device {
     gr_address arena;
     size_t arena_size;
     int arena_users;
+    gr_profile *profile; /* of all its runs; NULL: nobody asked for one */
+    uint64_t profiles;   /* that were ever begun */
     uint64_t generation; /* changes when memory that programs are bound to moves: the arena, a store's tensor */
 };
 

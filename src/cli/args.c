@@ -27,6 +27,13 @@ static const gr_flag threads_flags[] = {
      .help = "threads that compute; results do not depend on it"},
     {0},
 };
+static const gr_flag profile_flags[] = {
+    {"profile", GR_TEXT(gr_common, profile), .value = "FILE",
+     .help =
+         "tells where the time goes: tables on stderr, by op and by part of the model, and in FILE a trace of every "
+         "call that ui.perfetto.dev opens"},
+    {0},
+};
 static const gr_flag seed_flags[] = {
     {"seed", GR_INT(gr_common, seed), .value = "N", .initial = "1", .help = "of all random numbers"},
     {0},
@@ -61,6 +68,7 @@ static const gr_flag *find_flag(const gr_verb *verb, int i, bool *is_common)
                                verb->common & GR_COMPUTES ? compute_heading : NULL,
                                verb->common & GR_WITH_DEVICE ? device_flags : NULL,
                                verb->common & GR_COMPUTES ? threads_flags : NULL,
+                               verb->common & GR_WITH_PROFILE ? profile_flags : NULL,
                                verb->common & GR_WITH_SEED ? seed_flags : NULL,
                                output_heading,
                                verb->common & GR_WITH_JSON ? json_flags : NULL,

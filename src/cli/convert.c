@@ -122,6 +122,7 @@ static gr_status run(gr_args *args)
 {
     gr_opened on = {0};
     gr_status s = work_on(args, &on);
+    s = gr_end_profile(args, &on, s);
     gr_close_opened(&on);
     return s;
 }
@@ -141,7 +142,7 @@ const gr_verb gr_verb_convert = {
     .flags = flags,
     .more_flags = gr_write_flag_table,
     .needs = {"to", "out"},
-    .common = GR_WITH_ADAPTER | GR_WITH_DEVICE | GR_WITH_JSON,
+    .common = GR_WITH_ADAPTER | GR_WITH_DEVICE | GR_WITH_PROFILE | GR_WITH_JSON,
     .examples = {{"the best checkpoint of a run, for transformers", "gradus convert run --to hf --out my-model"},
                  {"half the size, in files of 2 GB",
                   "gradus convert model --to hf --dtype bf16 --shard-size 2G --out small"}},

@@ -252,6 +252,7 @@ static gr_status run(gr_args *args)
 {
     dump d = {.f = args->options};
     gr_status s = work_on(args, &d);
+    s = gr_end_profile(args, &d.on, s);
     gr_program_free(d.program);
     gr_graph_free(d.graph);
     for (int i = 0; i < d.n; i++) {
@@ -282,7 +283,7 @@ const gr_verb gr_verb_dump = {
         "With gradients, weights in f16 and bf16 are widened to f32; they stay what they are otherwise.",
     .flags = flags,
     .needs = {"ids", "out"},
-    .common = GR_WITH_ADAPTER | GR_WITH_DEVICE,
+    .common = GR_WITH_ADAPTER | GR_WITH_DEVICE | GR_WITH_PROFILE,
     .examples =
         {{"logits and loss of two rows", "gradus dump model --ids '1,2,3;4,5,6' --out numbers.safetensors"},
          {"everything, from the slow and plain device",

@@ -246,7 +246,7 @@ const gr_verb gr_verb_finetune = {
     .more_flags = gr_loop_flag_table,
     .defaults = gr_finetune_defaults,
     .needs = {"out"},
-    .common = GR_WITH_ADAPTER | GR_WITH_DEVICE | GR_WITH_SEED | GR_WITH_JSON,
+    .common = GR_WITH_ADAPTER | GR_WITH_DEVICE | GR_WITH_PROFILE | GR_WITH_SEED | GR_WITH_JSON,
     .examples = {{"an adapter of rank 16 on all layers",
                   "gradus finetune model notes.jsonl --lora-rank 16 --lora-targets all-linear --out run"},
                  {"all weights, one pass over the data", "gradus finetune model book.txt --full --epochs 1 --out run"}},

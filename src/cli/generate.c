@@ -240,6 +240,7 @@ static gr_status run(gr_args *args)
 {
     work w = {.args = args, .f = args->options};
     gr_status s = work_on(args, &w);
+    s = gr_end_profile(args, &w.on, s);
     gr_generator_free(w.generator);
     gr_free_prompts(&w.prompts);
     gr_close_opened(&w.on);
@@ -259,7 +260,7 @@ const gr_verb gr_verb_generate = {
         "With --json, an object for each sample: prompt_ids, ids (the new ones), text, stop (eos, length or stop),\n"
         "prefill_tokens_per_s, decode_tokens_per_s, first_token_s.",
     .flags = gr_generate_flag_table,
-    .common = GR_WITH_ADAPTER | GR_WITH_DEVICE | GR_WITH_SEED | GR_WITH_JSON,
+    .common = GR_WITH_ADAPTER | GR_WITH_DEVICE | GR_WITH_PROFILE | GR_WITH_SEED | GR_WITH_JSON,
     .examples = {{"the most likely continuation", "gradus generate run -p 'ROMEO:' -n 200 --temperature 0"},
                  {"three texts up to the first empty line",
                   "gradus generate run -p 'To be' --samples 3 --stop $'\\n\\n'"}},

@@ -34,6 +34,7 @@ static gr_status run(gr_args *args)
         s = gr_model_merge_adapter(on.model);
     if (s == GR_OK)
         s = gr_write_model(args, f, &on);
+    s = gr_end_profile(args, &on, s);
     gr_close_opened(&on);
     return s;
 }
@@ -49,7 +50,7 @@ const gr_verb gr_verb_merge = {
         "is a model directory with the other files of MODEL, which is read again and compared before it gets its name.",
     .flags = gr_write_flag_table,
     .needs = {"out"},
-    .common = GR_WITH_DEVICE | GR_WITH_JSON,
+    .common = GR_WITH_DEVICE | GR_WITH_PROFILE | GR_WITH_JSON,
     .examples = {{"the best checkpoint of a run", "gradus merge run --out merged"},
                  {"an adapter of peft, into bf16 weights", "gradus merge model adapter --dtype bf16 --out merged"}},
     .options_size = sizeof(gr_write_flags),

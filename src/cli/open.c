@@ -11,7 +11,7 @@ gr_status gr_open_device(const gr_args *args, gr_opened *o)
     gr_device_info info = GR_INIT(gr_device_info);
     if (strcmp(args->common.device, "auto") == 0 && gr_device_describe(o->device, &info) == GR_OK)
         gr_note("device %s: %s", info.name, info.description);
-    return GR_OK;
+    return args->common.profile ? gr_begin_profile((gr_args *)args, o) : GR_OK;
 }
 
 /* ---- models and adapters ------------------------------------------------------------------------------------ */
@@ -71,6 +71,7 @@ void gr_close_opened(gr_opened *o)
 {
     gr_tokenizer_free(o->tokenizer);
     gr_model_free(o->model);
+    gr_profile_free(o->profile);
     gr_device_close(o->device);
     gr_found_free(&o->found);
 }

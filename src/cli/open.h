@@ -7,6 +7,7 @@
 typedef struct gr_opened {
     gr_device *device;
     gr_model *model;
+    gr_profile *profile;     /* of --profile; NULL: not asked for */
     gr_tokenizer *tokenizer; /* NULL: the directory has none */
     gr_found found;
     const char *path;    /* what MODEL stands for: of a run its best checkpoint, of an adapter its base */
@@ -26,6 +27,10 @@ gr_status gr_open_model(const gr_args *args, const char *model, const gr_load_op
 gr_status gr_open_tokenizer(gr_opened *o);
 /* Fails when the model has no tokenizer. */
 gr_status gr_need_tokenizer(const gr_opened *o);
+/* --profile: begins with the device, which has just been opened; ends when the work has come to `status`, which is returned
+ * unless telling fails. */
+gr_status gr_begin_profile(gr_args *args, gr_opened *o);
+gr_status gr_end_profile(const gr_args *args, const gr_opened *o, gr_status status);
 void gr_close_opened(gr_opened *o);
 
 #endif

@@ -164,6 +164,7 @@ gr_status gr_train_verb_run(gr_args *args)
         s = gr_args_fail(args, "MODEL is missing\nGive the directory of a model.");
     if (s == GR_OK)
         s = train(args, &job, lock, data, n_data);
+    s = gr_end_profile(args, &job.on, s);
     gr_run_lock_close(lock);
     gr_train_job_close(&job);
     return s;
@@ -182,7 +183,7 @@ const gr_verb gr_verb_train = {
     .flags = gr_train_flag_table,
     .more_flags = gr_loop_flag_table,
     .needs = {"out"},
-    .common = GR_WITH_DEVICE | GR_WITH_SEED | GR_WITH_JSON,
+    .common = GR_WITH_DEVICE | GR_WITH_PROFILE | GR_WITH_SEED | GR_WITH_JSON,
     .examples = {{"a character model on one book",
                   "gradus train book.txt --tokenizer char --eval-fraction 0.1 --out run"},
                  {"go on where it stopped", "gradus train --resume --out run"}},

@@ -54,13 +54,6 @@ static gr_status check_guards(gr_program *p, const gr_step *s, gr_address data, 
     return GR_OK;
 }
 
-/* One step, done when this returns. */
-static gr_status run_step(gr_program *p, int i)
-{
-    gr_status s = p->device->backend->run(p->device, &p->code, i, 1);
-    return s == GR_OK ? p->device->backend->wait(p->device, &p->code) : s;
-}
-
 gr_status gr_run_checked(gr_program *p, const void *const *inputs, void *const *outputs)
 {
     gr_status s = gr_program_begin(p, inputs);
@@ -69,7 +62,7 @@ gr_status gr_run_checked(gr_program *p, const void *const *inputs, void *const *
     for (int i = 0; s == GR_OK && i < p->code.n; i++) {
         s = for_written(p, &p->code.steps[i], prepare);
         if (s == GR_OK)
-            s = run_step(p, i);
+            s = gr_program_step(p, i);
         if (s == GR_OK)
             s = for_written(p, &p->code.steps[i], check_guards);
     }
@@ -130,7 +123,7 @@ static gr_status look_at_step(gr_program *p, int i, const char **name)
         }
     }
     if (s == GR_OK)
-        s = run_step(p, i);
+        s = gr_program_step(p, i);
     for (int k = 0; s == GR_OK && finite && k < c->n_out; k++)
         if (c->out[k].address && gr_dtype_get(c->out[k].dtype)->is_float)
             s = look_at(p, &c->out[k], &finite);

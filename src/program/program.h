@@ -49,7 +49,10 @@ struct gr_program {
     size_t constants_size;
     char *staging; /* a block of inputs or outputs on its way, where the host cannot reach the device's memory */
     gr_memory memory;
-    bool counted;        /* among the users of the device's arena */
+    bool counted;     /* among the users of the device's arena */
+    uint64_t profile; /* the device's profile that knows its steps: 1, 2, …, and where in it they begin */
+    size_t first_site;
+    double began;        /* with a profile: when the run did, by gr_seconds */
     uint64_t generation; /* of the device when the bindings were made, + 1; 0: never */
 };
 
@@ -65,5 +68,7 @@ gr_status gr_programs_reserve(gr_program *const *programs, int n);
  * the inputs; gr_program_finish waits for the steps, reads the outputs and ends. */
 gr_status gr_program_begin(gr_program *p, const void *const *inputs);
 void gr_program_end(gr_program *p);
+/* One step, done when this returns. */
+gr_status gr_program_step(gr_program *p, int i);
 
 #endif

@@ -2,9 +2,11 @@
 #include "program/program.h"
 
 #include "base/dtype.h"
+#include "base/machine.h"
 #include "base/mem.h"
 #include "op/attr.h"
 #include "op/op.h"
+#include "program/profile.h"
 #include "program/store.h"
 
 #include <math.h>
@@ -309,6 +311,7 @@ gr_status gr_program_begin(gr_program *p, const void *const *inputs)
                        d->name);
     }
     d->running = p;
+    p->began = d->profile ? gr_seconds() : 0;
     gr_status s = is_bound(p) ? GR_OK : gr_programs_reserve(&p, 1);
     if (s == GR_OK)
         s = write_inputs(p, inputs);
@@ -327,6 +330,8 @@ gr_status gr_program_finish(gr_program *p, void *const *outputs)
     gr_status s = p->device->backend->wait(p->device, &p->code);
     if (s == GR_OK)
         s = read_outputs(p, outputs);
+    if (p->device->profile)
+        gr_profile_ran(p->device->profile, p->began);
     gr_program_end(p);
     return s;
 }
@@ -336,10 +341,17 @@ gr_status gr_program_start(gr_program *p, const void *const *inputs)
     gr_status s = gr_program_begin(p, inputs);
     if (s != GR_OK)
         return s;
-    s = p->device->backend->run(p->device, &p->code, 0, p->code.n);
+    gr_profile *profile = p->device->profile;
+    s = profile ? gr_profile_run(profile, p) : p->device->backend->run(p->device, &p->code, 0, p->code.n);
     if (s != GR_OK)
         gr_program_end(p);
     return s;
+}
+
+gr_status gr_program_step(gr_program *p, int i)
+{
+    gr_status s = p->device->backend->run(p->device, &p->code, i, 1);
+    return s == GR_OK ? p->device->backend->wait(p->device, &p->code) : s;
 }
 
 gr_status gr_program_run(gr_program *p, const void *const *inputs, void *const *outputs)

@@ -109,9 +109,12 @@ static gr_tensor *linear(gr_build *b, gr_tensor *x, const char *name, int64_t ou
     gr_layer l = layer_of(b, conv1d ? GR_LAYER_CONV1D : GR_LAYER_LINEAR, x, name);
     l.weight = part(b, &l, "weight", GR_INIT_NORMAL, std, 2, shape);
     bool cast = conv1d && l.weight && gr_dtype_is_block(l.weight->spec.dtype); /* which lie along `out` here */
+    gr_tensor *of_bias = bias ? f32_part(b, &l, "bias", GR_INIT_ZEROS, &out) : NULL;
+    size_t scope = gr_graph_scope_push(b->g, "%s.", name); /* for names in profiles and errors */
     gr_tensor *y = l.product = gr_matmul(x, cast ? gr_nn_f32(l.weight) : l.weight, false, !conv1d);
     if (bias)
-        y = gr_add(y, f32_part(b, &l, "bias", GR_INIT_ZEROS, &out));
+        y = gr_add(y, of_bias);
+    gr_graph_scope_pop(b->g, scope);
     return observed(b, &l, gr_name(y, "%s", name));
 }
 
@@ -132,7 +135,9 @@ static gr_tensor *tied_head(gr_build *b, gr_tensor *x, const char *embedding)
     gr_tensor *own = full ? gr_nn_param(b, full, GR_INIT_NORMAL, b->h->init_std, 2, shape) : NULL;
     gr_layer l = {.kind = GR_LAYER_LINEAR, .tied = true, .module = "lm_head", .name = "lm_head", .x = x};
     l.weight = param_of(b, &l, "weight", own);
+    size_t scope = gr_graph_scope_push(b->g, "lm_head.");
     l.product = gr_matmul(x, l.weight, false, true);
+    gr_graph_scope_pop(b->g, scope);
     return observed(b, &l, l.product);
 }
 
