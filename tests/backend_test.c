@@ -12,9 +12,6 @@
 #include <signal.h>
 #include <sys/wait.h>
 
-static const char *const devices[] = {"ref", "cpu", "far"};
-enum { DEVICES = sizeof devices / sizeof devices[0] };
-
 /* for (visit v = {0}; next_device(&v);) ...: once with each device and a graph of its own. */
 typedef struct visit {
     int n;
@@ -26,10 +23,10 @@ static bool next_device(visit *v)
 {
     gr_graph_free(v->graph);
     gr_device_close(v->device);
-    if (v->n == DEVICES)
+    if (!test_device(v->n))
         return false;
-    NOTE("%s", devices[v->n]);
-    v->device = gr_device_open(devices[v->n++], 2);
+    NOTE("%s", test_device(v->n));
+    v->device = gr_device_open(test_device(v->n++), 2);
     v->graph = gr_graph_new();
     CHECK_MADE(v->device);
     CHECK_MADE(v->graph);
@@ -78,6 +75,12 @@ static gr_tensor *reals(gr_graph *g, gr_dtype dtype, int64_t n, const double *v)
     return gr_cast(gr_constant(g, GR_F64, 1, &n, v), dtype);
 }
 
+/* f64 is what OpenCL devices keep and cast, and do not compute in. */
+static bool computes(const gr_device *d, gr_dtype dtype)
+{
+    return dtype != GR_F64 || d->backend != &gr_backend_opencl;
+}
+
 /* ---- dtypes ------------------------------------------------------------------------------------------------- */
 
 TEST(fill_and_iota_in_every_dtype)
@@ -88,6 +91,8 @@ TEST(fill_and_iota_in_every_dtype)
             gr_graph *g = v.graph;
             double one = d == GR_BOOL ? 1 : 7;
             expect_reals(device, gr_fill(g, (gr_dtype)d, 1, (int64_t[]){3}, 7), (double[]){one, one, one});
+            if (!computes(device, (gr_dtype)d))
+                continue;
             one = d == GR_BOOL ? 1 : 2;
             expect_reals(device, gr_iota(g, (gr_dtype)d, 3), (double[]){0, 1, one});
         }
@@ -104,6 +109,8 @@ TEST(random_numbers_are_the_stream_in_every_dtype)
             char rounded[8];
             double uniform[16], normal[16];
             gr_tensor *s = gr_constant(g, GR_I64, 0, NULL, &seed);
+            if (!computes(device, floats[d]))
+                continue;
             for (int i = 0; i < 16; i++) {
                 gr_dtype_get(floats[d])->store(rounded, 0, gr_philox_uniform(42, 3, (uint64_t)i));
                 uniform[i] = gr_dtype_get(floats[d])->load(rounded, 0);
@@ -174,6 +181,8 @@ TEST(nan_is_not_lost)
         for (visit v = {0}; next_device(&v);) {
             gr_device *device = v.device;
             gr_graph *g = v.graph;
+            if (!computes(device, (gr_dtype)d))
+                continue;
             gr_tensor *a = reals(g, (gr_dtype)d, 4, (double[]){NAN, 1, 2, INFINITY});
             gr_tensor *b = reals(g, (gr_dtype)d, 4, (double[]){1, NAN, 1, -INFINITY});
             expect_reals(device, gr_min(a, b), (double[]){NAN, NAN, 1, -INFINITY});
@@ -212,7 +221,7 @@ TEST(bad_index_is_named)
         gr_graph *g = v.graph;
 
         double out[16];
-        gr_tensor *table = gr_reshape(reals(g, GR_F64, 6, (double[]){0, 1, 2, 3, 4, 5}), 2, (int64_t[]){3, 2});
+        gr_tensor *table = gr_reshape(reals(g, GR_F32, 6, (double[]){0, 1, 2, 3, 4, 5}), 2, (int64_t[]){3, 2});
         gr_tensor *bad = ints(g, 3, (int64_t[]){2, 0, 3}), *rows = gr_gather(table, ints(g, 3, (int64_t[]){0, 1, 2}));
         CHECK_STATUS(run(device, gr_name(gr_gather(table, bad), "wte"), out), GR_ERR_ARGUMENT);
         CHECK_ERROR(GR_ERR_ARGUMENT, "wte: index 3 at position 2 is outside [0, 3)");
@@ -304,17 +313,6 @@ TEST(bad_sequence)
                            strcmp(v.device->name, "ref") == 0 ? "index 2 at position 0" : "sequence 2 at position 0");
 }
 
-TEST(bad_sequence_on_opencl)
-{
-    gr_device *device = gr_device_open("opencl", 1);
-    if (!device && gr_error_status() == GR_ERR_UNSUPPORTED)
-        SKIP("no OpenCL device (tools/setup --gpu)");
-    gr_graph *g = gr_graph_new();
-    check_bad_sequence(device, g, "sequence 2 at position 0");
-    gr_graph_free(g);
-    gr_device_close(device);
-}
-
 /* ---- own ops ------------------------------------------------------------------------------------------------ */
 
 static gr_status infer_like(const gr_tensor *node, gr_spec *out)
@@ -347,7 +345,13 @@ TEST(own_kernel_gets_contiguous_inputs)
         gr_graph *g = v.graph;
         gr_tensor *x = gr_reshape(reals(g, GR_F32, 6, (double[]){0, 2, 4, 6, 8, 10}), 2, (int64_t[]){2, 3});
         gr_tensor *turned = gr_permute(x, (int[]){1, 0});
-        expect_reals(device, gr_node(g, &half, &turned, 1, NULL), (double[]){0, 3, 1, 4, 2, 5});
+        gr_tensor *y = gr_node(g, &half, &turned, 1, NULL);
+        if (device->backend == &gr_backend_opencl) { /* a kernel of the host's is none there */
+            CHECK(!gr_compile(g, &y, 1, device));
+            CHECK_ERROR(GR_ERR_UNSUPPORTED, "this device has no kernel for half");
+        } else {
+            expect_reals(device, y, (double[]){0, 3, 1, 4, 2, 5});
+        }
     }
 }
 
@@ -359,7 +363,8 @@ TEST(composition_defines_an_own_op_on_ref)
     gr_tensor *x = reals(g, GR_F32, 1, (double[]){4}), *y = gr_node(g, &half, &x, 1, NULL);
     CHECK_MADE(y);
     for (visit v = {0}; next_device(&v);) {
-        CHECK_EQ_INT(v.device->backend->find(v.device, y) != NULL, v.device->backend != &gr_backend_ref);
+        bool composes = v.device->backend == &gr_backend_ref || v.device->backend == &gr_backend_opencl;
+        CHECK_EQ_INT(v.device->backend->find(v.device, y) == NULL, composes);
         expect_reals(v.device, y, (double[]){2});
     }
     gr_graph_free(g);

@@ -5,9 +5,6 @@
 #include "train/data.h"
 #include "train/trainer.h"
 
-static const char *const devices[] = {"ref", "cpu", "far"};
-enum { N_DEVICES = 3 };
-
 /* ---- rows of several documents ---------------------------------------------------------------------------------- */
 
 /* Two rows of 12 tokens: how long the documents in them are. The last of row 0 is padding. */
@@ -135,9 +132,9 @@ TEST(documents_in_a_row_do_not_meet)
 {
     const char *archs[] = {"gpt2", "llama", "mistral"}; /* the latter two share each key head between two */
     for (int a = 0; a < 3; a++)
-        for (int d = 0; d < N_DEVICES; d++)
+        for (int d = 0; test_device(d); d++)
             for (int64_t accumulate = 1; accumulate <= 2; accumulate++)
-                check_packed_is_alone(archs[a], devices[d], accumulate);
+                check_packed_is_alone(archs[a], test_device(d), accumulate);
 }
 
 /* The same in rows of several blocks of keys, of which a document sees some, or a part. */
@@ -268,8 +265,8 @@ TEST(rows_of_documents_as_transformers_has_them)
     CHECK_MADE(file);
     const char *models[] = {"gpt2", "llama", "mistral"};
     for (int m = 0; m < 3; m++)
-        for (int d = 0; d < N_DEVICES; d++)
-            check_against_transformers(file, models[m], devices[d]);
+        for (int d = 0; test_device(d); d++)
+            check_against_transformers(file, models[m], test_device(d));
     gr_safetensors_close(file);
 }
 
@@ -768,15 +765,15 @@ TEST(every_token_weighs_the_same)
         segments[i] = i % CONTEXT > 6;
     }
     memset(gradients, 0, sizeof gradients);
-    for (int d = 0; d < N_DEVICES; d++) {
-        gr_device *device = gr_device_open(devices[d], 2);
+    for (int d = 0; test_device(d); d++) {
+        gr_device *device = gr_device_open(test_device(d), 2);
         gr_model *m = tiny_model("llama", device);
         for (int k = 0; k < 4; k++) {
             int64_t accumulate = (const int64_t[]){1, 2, 4, 8}[k];
             gr_train_options o = gradient_options(N / accumulate, CONTEXT);
             o.accumulate = accumulate;
             o.segments = true;
-            NOTE("%s, %d micro-batches", devices[d], (int)accumulate);
+            NOTE("%s, %d micro-batches", test_device(d), (int)accumulate);
             memset(gradients[k], 0, sizeof gradients[k]);
             losses[k] = add_gradients(m, &o, &(gr_batch){tokens, targets, segments}, 1, gradients[k]);
             CHECK_NEAR(losses[k], losses[0], 1e-5);

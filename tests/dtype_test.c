@@ -9,9 +9,8 @@
 #include "program/run.h"
 #include "program/store.h"
 
-enum { K = 64 }; /* of rows: two blocks */
-static const char *const devices[] = {"ref", "cpu", "far"};
-enum { N_DEVICES = 3 };
+enum { K = 64 };           /* of rows: two blocks */
+enum { HOST_DEVICES = 3 }; /* of test_device: blocks are packed and unpacked on the host */
 
 /* ---- every record --------------------------------------------------------------------------------------------- */
 
@@ -141,8 +140,8 @@ TEST(stores_hold_blocks)
 {
     gr_dtype d = block_dtype();
     table t = table_of(5, 1);
-    for (int i = 0; i < N_DEVICES; i++) {
-        gr_device *device = gr_device_open(devices[i], 1);
+    for (int i = 0; test_device(i); i++) {
+        gr_device *device = gr_device_open(test_device(i), 1);
         gr_store *store = gr_store_new(device);
         gr_entry e;
         void *back = malloc(t.bytes);
@@ -310,8 +309,8 @@ static void check_rows_of(const subject *s, const float *got, const int *rows, i
 
 TEST(casts_are_the_records_rows)
 {
-    for (int i = 0; i < N_DEVICES; i++) {
-        subject s = open_subject(devices[i]);
+    for (int i = 0; i < HOST_DEVICES; i++) {
+        subject s = open_subject(test_device(i));
         float got[9 * K];
         run(&s, s.w, got);
         CHECK(memcmp(got, s.t.wide, sizeof got) == 0);
@@ -328,11 +327,23 @@ TEST(casts_are_the_records_rows)
     }
 }
 
+/* GPUs have no kernels for blocks. */
+TEST(a_device_without_kernels_for_blocks_says_so)
+{
+    if (!test_device(HOST_DEVICES))
+        SKIP("no OpenCL device (tools/setup --gpu)");
+    subject s = open_subject(test_device(HOST_DEVICES));
+    gr_tensor *y = gr_cast(s.w, GR_F32);
+    CHECK(!gr_compile(s.graph, &y, 1, s.device));
+    CHECK_ERROR(GR_ERR_UNSUPPORTED, "this device has no kernel for");
+    close_subject(&s);
+}
+
 TEST(views_and_copies_move_whole_blocks)
 {
     static const int all[] = {0, 1, 2, 3, 4, 5, 6, 7, 8};
-    for (int i = 0; i < N_DEVICES; i++) {
-        subject s = open_subject(devices[i]);
+    for (int i = 0; i < HOST_DEVICES; i++) {
+        subject s = open_subject(test_device(i));
         float got[3 * 9 * K];
         run(&s, gr_slice(s.w, 0, 2, 7), got);
         check_rows_of(&s, got, all + 2, 5, 0, K);
@@ -359,8 +370,8 @@ TEST(views_and_copies_move_whole_blocks)
 TEST(rows_are_looked_up)
 {
     static const int64_t index[] = {8, 0, 3, 3};
-    for (int i = 0; i < N_DEVICES; i++) {
-        subject s = open_subject(devices[i]);
+    for (int i = 0; i < HOST_DEVICES; i++) {
+        subject s = open_subject(test_device(i));
         float got[4 * K];
         gr_tensor *ids = gr_constant(s.graph, GR_I64, 2, (int64_t[]){2, 2}, index);
         run(&s, gr_embedding(s.w, ids), got);
@@ -378,8 +389,8 @@ TEST(rows_are_looked_up)
 
 TEST(stores_are_written_by_rows_of_blocks)
 {
-    for (int i = 0; i < N_DEVICES; i++) {
-        subject s = open_subject(devices[i]);
+    for (int i = 0; i < HOST_DEVICES; i++) {
+        subject s = open_subject(test_device(i));
         float got[9 * K];
         CHECK_OK(gr_store_add(s.store, "copy", GR_WEIGHT, block_dtype(), 2, (int64_t[]){9, K}));
         CHECK_OK(gr_store_add(s.store, "cache", GR_CACHE, block_dtype(), 3, (int64_t[]){1, 9, K}));
@@ -407,8 +418,8 @@ TEST(stores_are_written_by_rows_of_blocks)
 /* matmul means the numbers that the blocks stand for, and its gradient for a is theirs. */
 TEST(products_are_those_of_the_numbers_meant)
 {
-    for (int i = 0; i < N_DEVICES; i++) {
-        subject s = open_subject(devices[i]);
+    for (int i = 0; i < HOST_DEVICES; i++) {
+        subject s = open_subject(test_device(i));
         table x = table_of(2 * 3, 99);
         gr_tensor *wide = gr_constant(s.graph, GR_F32, 2, (int64_t[]){9, K}, s.t.wide);
         gr_tensor *a = gr_constant(s.graph, GR_F32, 3, (int64_t[]){2, 3, K}, x.wide), *y[2], *d[2];

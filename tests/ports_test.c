@@ -45,10 +45,9 @@ static void close_ports(ports *t)
 
 TEST(any_order)
 {
-    static const char *const devices[] = {"ref", "cpu", "far"};
-    for (int d = 0; d < 3; d++) {
-        NOTE("%s", devices[d]);
-        ports t = open_ports(devices[d]);
+    for (int d = 0; test_device(d); d++) {
+        NOTE("%s", test_device(d));
+        ports t = open_ports(test_device(d));
         const gr_given in[] = {Y, X};
         const gr_wanted out[] = {{"output 1", GR_F32, t.difference, sizeof t.difference}, SUM};
         CHECK_OK(gr_run(t.program, in, 2, out, 2));

@@ -7,8 +7,7 @@
 #include "program/run.h"
 #include "program/store.h"
 
-enum { ROWS = 2, LENGTH = 7, N_DEVICES = 3 };
-static const char *const devices[] = {"ref", "cpu", "far"};
+enum { ROWS = 2, LENGTH = 7 };
 
 static const char *golden(const char *name)
 {
@@ -162,10 +161,10 @@ static void check_kept(const char *dir, gr_dtype d, bool aligned)
     subject wide = opened(dir, "ref", true);
     check_store(&wide, GR_F32, false);
     int64_t parameters = gr_model_describe(wide.model)->parameters;
-    for (int i = 0; i < N_DEVICES; i++) {
-        NOTE("%s as %s on %s", dir, gr_dtype_name(d), devices[i]);
-        subject s = opened(dir, devices[i], false);
-        check_store(&s, d, aligned && strcmp(devices[i], "far") != 0);
+    for (int i = 0; test_device(i); i++) {
+        NOTE("%s as %s on %s", dir, gr_dtype_name(d), test_device(i));
+        subject s = opened(dir, test_device(i), false);
+        check_store(&s, d, aligned && s.device->host_visible);
         check_same_logits(&s, &wide);
         CHECK_EQ_INT(gr_model_describe(s.model)->parameters, parameters);
         CHECK_EQ_INT(gr_program_memory(s.program).weights, parameters * gr_dtype_width(d));
@@ -238,9 +237,9 @@ TEST(declared_without_reading)
 TEST(replacing_a_mapped_weight)
 {
     const char *dir = narrowed("gpt2", GR_BF16, 0, "replaced");
-    for (int i = 0; i < N_DEVICES; i++) {
-        NOTE("on %s", devices[i]);
-        subject s = opened(dir, devices[i], false), before = opened(dir, devices[i], false);
+    for (int i = 0; test_device(i); i++) {
+        NOTE("on %s", test_device(i));
+        subject s = opened(dir, test_device(i), false), before = opened(dir, test_device(i), false);
         gr_store *store = gr_model_store(s.model);
         gr_entry e;
         int wte = gr_store_find(store, "transformer.wte.weight");
@@ -253,7 +252,7 @@ TEST(replacing_a_mapped_weight)
         run(&s);
         for (int64_t k = 0; k < ROWS * LENGTH * s.vocab; k++)
             CHECK(s.logits[k] == 0); /* the head is the embedding */
-        subject again = opened(dir, devices[i], false);
+        subject again = opened(dir, test_device(i), false);
         check_same_logits(&again, &before);
         free(zeros);
         free(read);
@@ -297,10 +296,10 @@ TEST(initializing_what_was_loaded)
 TEST(effects_on_mapped_weights_are_refused)
 {
     const char *dir = narrowed("llama", GR_F32, 0, "effects");
-    for (int i = 0; i < N_DEVICES; i++) {
-        NOTE("on %s", devices[i]);
-        bool mapped = strcmp(devices[i], "far") != 0;
-        gr_device *device = gr_device_open(devices[i], 1);
+    for (int i = 0; test_device(i); i++) {
+        NOTE("on %s", test_device(i));
+        gr_device *device = gr_device_open(test_device(i), 1);
+        bool mapped = device->host_visible;
         gr_model *m = gr_model_load(dir, NULL, device);
         CHECK_MADE(m);
         gr_graph *g = gr_graph_new();
