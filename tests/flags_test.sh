@@ -72,6 +72,13 @@ says '1 x 2 x 16 tokens' err
 # ---- flags without effect ----
 refused --eps train book.txt --optimizer sgd --eps 1e-6 --out x
 refused --beta2 train book.txt --optimizer sgd --beta2 0.9 --out x
+refused --eps train book.txt --optimizer lion --eps 1e-6 --out x
+for flag in --beta1 --beta2 --eps; do
+    refused $flag train book.txt --optimizer adafactor $flag 0.9 --out x
+done
+for flag in '--muon-lr 0.1' '--muon-momentum 0.9' '--muon-adjust original'; do
+    refused "${flag% *}" train book.txt $flag --out x
+done
 refused --min-lr train book.txt --schedule constant --min-lr 0 --out x
 refused --eval-tokens train book.txt --eval-tokens 10 --out x
 refused --special tokenize base --decode 1,2 --special

@@ -490,7 +490,7 @@ static void check_effect(gr_gpu *g, const gr_kernel *k, gr_call *call, int state
     static const float threes[EFFECT_N] = {3, 3, 3, 3, 3, 3, 3, 3};
     float one = state == NO_SCALE ? NAN : 1, got[EFFECT_N];
     gr_operand moment = call->in[2];
-    bool is_step = k->op == &gr_op_sgd || k->op == &gr_op_adamw;
+    bool is_step = k->op == &gr_op_sgd || k->op == &gr_op_adamw || k->op == &gr_op_lion;
     gr_fault word = {.step = state == FAILED};
     NOTE("%s, state %d", k->op->name, state);
     put(g, &(gr_operand){.address = g->fault}, &word, sizeof word);
@@ -511,6 +511,7 @@ TEST(a_failed_program_writes_nothing)
 {
     static const gr_sgd_attr sgd = {0.5f, 0.25f};
     static const gr_adamw_options adamw = {sizeof adamw, 0.5f, 0.25f, 1e-3f, 0.125f};
+    static const gr_lion_attr lion = {0.5f, 0.25f, 0.125f};
     static const float ones[EFFECT_N] = {1, 1, 1, 1, 1, 1, 1, 1};
     static const int64_t slots[EFFECT_N] = {1, 2, 3, 4, 5, 6, 7, 0}; /* the first is adamw's step, too */
     gr_gpu g;
@@ -541,6 +542,8 @@ TEST(a_failed_program_writes_nothing)
             call = (gr_call){.op = k->op, .attr = &sgd, .n_in = 5, .n_out = 1, .in = sgd_in};
         else if (k->op == &gr_op_adamw)
             call = (gr_call){.op = k->op, .attr = &adamw, .n_in = 7, .n_out = 1, .in = adamw_in};
+        else if (k->op == &gr_op_lion)
+            call = (gr_call){.op = k->op, .attr = &lion, .n_in = 5, .n_out = 1, .in = sgd_in};
         for (int state = GOOD; state < (call.n_in > 3 ? STATES : NO_SCALE); state++)
             check_effect(&g, k, &call, state);
     }

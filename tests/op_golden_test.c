@@ -5,6 +5,7 @@
 #include "base/dtype.h"
 #include "format/safetensors.h"
 #include "graph/graph.h"
+#include "op/optimizer.h"
 #include "program/run.h"
 
 /* A case: "layer_norm.odd", its arguments and its tensors. */
@@ -211,51 +212,88 @@ static gr_tensor *state(const golden *c, gr_store *store, const char *name, cons
     return gr_param(c->graph, store, name);
 }
 
-static void check_state(gr_store *store, const char *name, const gr_weight *expected)
+static void check_state(const golden *c, gr_store *store, const char *name)
 {
-    double got[64];
+    const gr_weight *expected = find(c, name, -1);
+    double got[64], tolerance = gr_json_real(c->arguments, "tolerance", OPTIMIZER_TOLERANCE, 0, 1e-5);
     CHECK(expected->bytes <= sizeof got);
     CHECK_OK(gr_store_read(store, name, got, expected->bytes));
-    check_near(name, got, expected, OPTIMIZER_TOLERANCE, 1e-6);
+    check_near(name, got, expected, tolerance, 1e-6);
 }
 
-static gr_tensor *adamw(const golden *c, gr_store *store, gr_tensor *p, gr_tensor *grad, gr_tensor *lr, gr_tensor *step,
-                        gr_tensor *scale, const gr_weight *like)
+/* An optimizer's op on a parameter, with the scalars of a step. */
+typedef struct moved {
+    gr_store *store;
+    const gr_weight *like;
+    gr_tensor *p, *grad, *lr, *step, *scale;
+} moved;
+
+/* A moment that begins as zeros, of the parameter's shape or the one that PyTorch's has. */
+static gr_tensor *moment(const golden *c, const moved *m, const char *name)
+{
+    const gr_weight *expected = find(c, name, -1);
+    return expected ? state(c, m->store, name, expected, NULL) : NULL;
+}
+
+static gr_tensor *adamw(const golden *c, const moved *m)
 {
     gr_adamw_options o = {sizeof o, (float)number(c, "beta1"), (float)number(c, "beta2"), (float)number(c, "eps"),
                           (float)number(c, "weight_decay")};
-    gr_tensor *m = state(c, store, "m", like, NULL), *v = state(c, store, "v", like, NULL);
-    return gr_adamw(p, grad, m, v, lr, step, scale, &o);
+    return gr_adamw(m->p, m->grad, moment(c, m, "m"), moment(c, m, "v"), m->lr, m->step, m->scale, &o);
 }
 
-static gr_tensor *sgd(const golden *c, gr_store *store, gr_tensor *p, gr_tensor *grad, gr_tensor *lr, gr_tensor *scale,
-                      const gr_weight *like)
+static gr_tensor *sgd(const golden *c, const moved *m)
 {
-    gr_tensor *velocity = number(c, "momentum") != 0 ? state(c, store, "velocity", like, NULL) : NULL;
-    return gr_sgd(p, grad, velocity, lr, scale, (float)number(c, "momentum"), (float)number(c, "weight_decay"));
+    return gr_sgd(m->p, m->grad, moment(c, m, "velocity"), m->lr, m->scale, (float)number(c, "momentum"),
+                  (float)number(c, "weight_decay"));
 }
 
-static void check_optimizer(const golden *c, bool is_adamw)
+static gr_tensor *lion(const golden *c, const moved *m)
 {
-    const gr_weight *start = find(c, "in", 0);
-    gr_store *store = gr_store_new(c->device);
+    gr_lion_attr a = {(float)number(c, "beta1"), (float)number(c, "beta2"), (float)number(c, "weight_decay")};
+    return gr_lion(m->p, m->grad, moment(c, m, "m"), m->lr, m->scale, &a);
+}
+
+static gr_tensor *adafactor(const golden *c, const moved *m)
+{
+    gr_adafactor_attr a = {(float)number(c, "weight_decay")};
+    return gr_adafactor(m->p, m->grad, moment(c, m, "row"), moment(c, m, "column"), m->lr, m->step, m->scale, &a);
+}
+
+static gr_tensor *muon(const golden *c, const moved *m)
+{
+    gr_muon_attr a = {(float)number(c, "momentum"), (float)number(c, "weight_decay"), 1, (float)number(c, "adjust")};
+    return gr_muon(m->p, m->grad, moment(c, m, "m"), m->lr, m->scale, &a);
+}
+
+typedef gr_tensor *(*mover)(const golden *c, const moved *m);
+static const struct {
+    const char *op;
+    mover move;
+} movers[] = {{"adamw", adamw}, {"sgd", sgd}, {"lion", lion}, {"adafactor", adafactor}, {"muon", muon}};
+
+static void check_optimizer(const golden *c, mover move)
+{
+    moved m = {.store = gr_store_new(c->device), .like = find(c, "in", 0)};
     float lr = (float)number(c, "lr"), scale = (float)number(c, "grad_scale");
-    gr_tensor *p = state(c, store, "out", start, start->data);
-    gr_tensor *grad = gr_input(c->graph, "grad", GR_F64, start->ndim, start->shape);
-    gr_tensor *step = gr_input(c->graph, "step", GR_I64, 0, NULL), *rate = gr_constant(c->graph, GR_F32, 0, NULL, &lr);
-    gr_tensor *factor = gr_constant(c->graph, GR_F32, 0, NULL, &scale);
-    CHECK_MADE(is_adamw ? adamw(c, store, p, grad, rate, step, factor, start)
-                        : sgd(c, store, p, grad, rate, factor, start));
+    m.p = state(c, m.store, "out", m.like, m.like->data);
+    m.grad = gr_input(c->graph, "grad", GR_F64, m.like->ndim, m.like->shape);
+    m.step = gr_input(c->graph, "step", GR_I64, 0, NULL);
+    m.lr = gr_constant(c->graph, GR_F32, 0, NULL, &lr);
+    m.scale = gr_constant(c->graph, GR_F32, 0, NULL, &scale);
+    CHECK_MADE(move(c, &m));
     gr_program *program = gr_compile(c->graph, NULL, 0, c->device);
     CHECK_MADE(program);
-    for (int64_t i = 1; i <= (int64_t)number(c, "steps"); i++)
-        CHECK_OK(gr_program_run(program, (const void *[]){find(c, "grad", (int)i - 1)->data, &i}, NULL));
-    static const char *const states[] = {"out", "m", "v", "velocity"};
-    for (int k = 0; k < 4; k++)
+    for (int64_t i = 1; i <= (int64_t)number(c, "steps"); i++) {
+        const void *grad = find(c, "grad", (int)i - 1)->data;
+        CHECK_OK(gr_program_run(program, (const void *[]){grad, &i}, NULL));
+    }
+    static const char *const states[] = {"out", "m", "v", "velocity", "row", "column"};
+    for (size_t k = 0; k < sizeof states / sizeof *states; k++)
         if (find(c, states[k], -1))
-            check_state(store, states[k], find(c, states[k], -1));
+            check_state(c, m.store, states[k]);
     gr_program_free(program);
-    gr_store_free(store);
+    gr_store_free(m.store);
 }
 
 /* ---- all of them -------------------------------------------------------------------------------------------- */
@@ -267,14 +305,17 @@ static void check_case(golden *c)
     for (size_t i = 0; i < sizeof builders / sizeof builders[0]; i++)
         if (strlen(builders[i].op) == length && strncmp(builders[i].op, c->name, length) == 0)
             build = builders[i].build;
-    bool is_adamw = strncmp(c->name, "adamw.", 6) == 0, is_sgd = strncmp(c->name, "sgd.", 4) == 0;
+    mover move = NULL;
+    for (size_t i = 0; i < sizeof movers / sizeof movers[0]; i++)
+        if (strlen(movers[i].op) == length && strncmp(movers[i].op, c->name, length) == 0)
+            move = movers[i].move;
     c->graph = gr_graph_new();
     if (build)
         check_function(c, build);
-    else if (!is_adamw && !is_sgd)
+    else if (!move)
         FAIL("nothing here builds %s", c->name);
     else if (c->dtype == GR_F64)
-        check_optimizer(c, is_adamw);
+        check_optimizer(c, move);
     gr_graph_free(c->graph);
 }
 

@@ -261,16 +261,15 @@ TEST(a_run_leaves_everything)
 TEST(stopping_changes_nothing)
 {
     const char *archs[] = {"gpt2", "llama"};
-    for (int a = 0; a < 4; a++) {
+    const gr_optimizer optimizers[] = {GR_ADAMW, GR_ADAMW, GR_SGD, GR_SGD, GR_LION, GR_ADAFACTOR, GR_MUON};
+    for (int a = 0; a < (int)(sizeof optimizers / sizeof *optimizers); a++) {
         char dir[300];
         snprintf(dir, sizeof dir, "%s/%d", test_dir(), a);
         trial whole = new_trial(archs[a % 2], test_join(dir, "whole")),
               parts = new_trial(archs[a % 2], test_join(dir, "parts"));
         whole.options.shuffle = parts.options.shuffle = a < 2;
-        if (a >= 2) {
-            whole.train.optimizer = parts.train.optimizer = GR_SGD;
-            whole.train.accumulate = parts.train.accumulate = 2;
-        }
+        whole.train.optimizer = parts.train.optimizer = optimizers[a];
+        whole.train.accumulate = parts.train.accumulate = a < 2 ? 1 : 2;
         CHECK_OK(session(&whole, false));
         uint32_t random = 99 + (uint32_t)a;
         int sessions = 0;
@@ -354,9 +353,11 @@ TEST(a_checkpoint_of_another_run_is_refused)
     t.stop_at = 5;
     CHECK_STATUS(session(&t, false), GR_ERR_INTERRUPTED);
     trial other = t;
-    other.train.optimizer = GR_SGD;
-    CHECK(session(&other, true) != GR_OK);
-    CHECK(gr_error()[0]);
+    for (int i = GR_SGD; i <= GR_MUON; i++) {
+        other.train.optimizer = (gr_optimizer)i;
+        CHECK_STATUS(session(&other, true), GR_ERR_FILE);
+        CHECK_ERROR(GR_ERR_FILE, "trained with adamw");
+    }
     other = t;
     other.arch = "llama";
     CHECK_STATUS(session(&other, true), GR_ERR_FILE);

@@ -246,6 +246,12 @@ weights=$(field weights)
 [ "$(field optimizer)" = $((2 * weights)) ] || fail "plan: adamw keeps two moments, $(field optimizer) for $weights"
 run 0 plan train text.txt --tokenizer char --layers 2 --optimizer sgd --json
 [ "$(field optimizer)" = "$weights" ] || fail 'plan: sgd with momentum keeps one'
+run 0 plan train text.txt --tokenizer char --layers 2 --optimizer lion --json
+[ "$(field optimizer)" = "$weights" ] || fail 'plan: lion keeps one moment'
+run 0 plan train text.txt --tokenizer char --layers 2 --optimizer adafactor --json
+[ "$(field optimizer)" -lt $((weights / 20)) ] || fail 'plan: adafactor keeps sums of rows and columns'
+run 0 plan train text.txt --tokenizer char --layers 2 --optimizer muon --json
+[ "$(field optimizer)" -lt $((5 * weights / 4)) ] || fail 'plan: muon keeps one moment of matrices'
 run 0 plan train text.txt --tokenizer char --layers 2 --json --accumulate 2
 [ "$(field gradients)" -ge "$weights" ] || fail 'plan: accumulation keeps all gradients'
 run 0 plan train --embed 256 --batch 8

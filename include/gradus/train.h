@@ -86,7 +86,10 @@ GR_API int64_t gr_rows_of_epochs(const gr_rows *rows, double epochs);
 /* ---- steps ---------------------------------------------------------------------------------------------------------- */
 
 typedef enum gr_schedule { GR_COSINE, GR_LINEAR, GR_WSD, GR_CONSTANT } gr_schedule;
-typedef enum gr_optimizer { GR_ADAMW, GR_SGD } gr_optimizer;
+typedef enum gr_optimizer { GR_ADAMW, GR_SGD, GR_LION, GR_ADAFACTOR, GR_MUON } gr_optimizer;
+/* What Muon multiplies the learning rate of a matrix [R, C] by: 0.2 sqrt(max(R, C)), so that rates are AdamW's, or
+ * sqrt(max(1, R/C)) as it was published. */
+typedef enum gr_lr_adjustment { GR_MATCH_RMS_ADAMW, GR_ORIGINAL } gr_lr_adjustment;
 
 typedef struct gr_train_options {
     size_t size;
@@ -96,8 +99,11 @@ typedef struct gr_train_options {
     double lr, min_lr;      /* peak and end of the learning rate */
     int64_t warmup;         /* steps of linear rise from 0 to lr */
     gr_schedule schedule;   /* what follows: half a cosine, a line, a plateau whose last fifth falls, or lr for ever */
-    gr_optimizer optimizer; /* beta1 is SGD's momentum */
+    gr_optimizer optimizer; /* docs/training.md: what each heeds; beta1 is SGD's momentum */
     double beta1, beta2, eps;
+    double muon_momentum; /* of Muon's matrices; what is none is moved as by AdamW */
+    double muon_lr;       /* their peak learning rate, which falls as lr does; 0: lr */
+    gr_lr_adjustment muon_adjust;
     double weight_decay; /* of parameters of 2 or more dims only */
     double clip;         /* largest global norm of the gradients; 0: no limit */
     double dropout;
@@ -105,7 +111,7 @@ typedef struct gr_train_options {
     uint64_t seed;
 } gr_train_options;
 /* Fills them in: AdamW with lr 1e-3 to 1e-4 (0.9, 0.95, 1e-8), decay 0.1, clip 1, cosine with 100 steps of warmup, batch
- * 12 x 64, 2000 steps, seed 0. out begins as GR_INIT(gr_train_options); a field of a later version is zero, as is usual. */
+ * 12 x 64, 2000 steps, Muon's momentum 0.95, seed 0. out begins as GR_INIT(gr_train_options); a field of a later version is zero, as is usual. */
 GR_API gr_status gr_train_defaults(gr_train_options *out);
 
 /* Compiled training steps for a model, and the optimizer's moments. */

@@ -26,16 +26,33 @@ static gr_status check_evaluation(gr_args *args)
     return s;
 }
 
+/* What an optimizer does not heed. */
+static gr_status check_optimizer(gr_args *args)
+{
+    static const struct {
+        const char *flag;
+        unsigned heeded; /* bit GR_…: by these optimizers */
+    } flags[] = {{"beta1", ~(1u << GR_ADAFACTOR)},        {"beta2", ~(1u << GR_ADAFACTOR | 1u << GR_SGD)},
+                 {"eps", 1u << GR_ADAMW | 1u << GR_MUON}, {"muon-lr", 1u << GR_MUON},
+                 {"muon-momentum", 1u << GR_MUON},        {"muon-adjust", 1u << GR_MUON}};
+    const gr_train_flags *f = args->options;
+    gr_status s = GR_OK;
+    for (size_t i = 0; s == GR_OK && i < sizeof flags / sizeof *flags; i++)
+        if (!(flags[i].heeded >> f->optimizer & 1))
+            s = refuse_given(args, &flags[i].flag, 1, "the --optimizer has none", "Leave it out.");
+    return s;
+}
+
 gr_status gr_check_train_flags(gr_args *args)
 {
-    static const char *const of_adamw[] = {"beta2", "eps"}, *const of_fall[] = {"min-lr"};
+    static const char *const of_fall[] = {"min-lr"};
     static const char *const of_new[] = {"config"};
     const gr_train_flags *f = args->options;
     gr_status s = GR_OK;
     if (f->init)
         s = refuse_given(args, of_new, 1, "is of a new model, and --init gives one", "Leave one of them out.");
-    if (s == GR_OK && f->optimizer == GR_SGD)
-        s = refuse_given(args, of_adamw, 2, "--optimizer sgd has none", "Leave it out.");
+    if (s == GR_OK)
+        s = check_optimizer(args);
     if (s == GR_OK && f->schedule == GR_CONSTANT)
         s = refuse_given(args, of_fall, 1, "with --schedule constant the learning rate does not fall", "Leave it out.");
     if (s == GR_OK && gr_args_given(args, "min-lr") && f->min_lr > f->lr)

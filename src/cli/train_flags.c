@@ -59,7 +59,8 @@ const gr_flag gr_loop_flag_table[] = {
     {"documents", CHOICE(documents), .value = "joined|apart", .initial = "joined",
      .help = "one stream of text, or documents that never see each other; prompts need the latter"},
     {GR_HEADING("Optimizer")},
-    {"optimizer", CHOICE(optimizer), .value = "adamw|sgd", .initial = "adamw", .help = "what moves the weights"},
+    {"optimizer", CHOICE(optimizer), .value = "adamw|sgd|lion|adafactor|muon", .initial = "adamw",
+     .help = "what moves the weights; docs/training.md"},
     {"lr", FLOAT(lr), .value = "X", .max = GR_LARGEST, .initial = "1e-3", .help = "highest learning rate"},
     {"min-lr", FLOAT(min_lr), .value = "X", .max = GR_LARGEST, .shown = "a tenth of --lr",
      .help = "learning rate at the end"},
@@ -69,11 +70,17 @@ const gr_flag gr_loop_flag_table[] = {
      .help = "how it falls; wsd: a plateau, then down in the last fifth"},
     {"beta1", FLOAT(beta1), .value = "X", .max = 0.9999999, .initial = "0.9",
      .help = "decay of the first moment; momentum of sgd"},
-    {"beta2", FLOAT(beta2), .value = "X", .max = 0.9999999, .initial = "0.95", .help = "decay of the second moment"},
+    {"beta2", FLOAT(beta2), .value = "X", .max = 0.9999999, .initial = "0.95",
+     .help = "decay of the second moment; of lion's only one, 0.99 unless given"},
     {"eps", FLOAT(eps), .value = "X", .min = 1e-38, .max = GR_LARGEST, .initial = "1e-8",
      .help = "added to the root of the second moment"},
     {"weight-decay", FLOAT(weight_decay), .value = "X", .max = GR_LARGEST, .initial = "0.1",
      .help = "of tensors of 2 or more dims"},
+    {"muon-lr", FLOAT(muon_lr), .value = "X", .max = GR_LARGEST, .positive = true, .shown = "as --lr",
+     .help = "highest learning rate of muon's matrices"},
+    {"muon-momentum", FLOAT(muon_momentum), .value = "X", .max = 0.9999999, .initial = "0.95", .help = "theirs"},
+    {"muon-adjust", CHOICE(muon_adjust), .value = "match_rms_adamw|original", .initial = "match_rms_adamw",
+     .help = "their rate by their shape: steps as large as AdamW's, or as muon was published"},
     {"clip", FLOAT(clip), .value = "X", .max = GR_LARGEST, .initial = "1",
      .help = "largest global norm of the gradients; 0: no limit"},
     {"dropout", FLOAT(dropout), .value = "X", .initial = "0", .max = 0.99,
@@ -416,7 +423,10 @@ static gr_status set_options(gr_args *args, gr_train_job *job)
     t->schedule = (gr_schedule)f->schedule;
     t->optimizer = (gr_optimizer)f->optimizer;
     t->beta1 = f->beta1;
-    t->beta2 = f->beta2;
+    t->beta2 = t->optimizer == GR_LION && !gr_args_given(args, "beta2") ? 0.99 : f->beta2;
+    t->muon_lr = f->muon_lr;
+    t->muon_momentum = f->muon_momentum;
+    t->muon_adjust = (gr_lr_adjustment)f->muon_adjust;
     t->eps = f->eps;
     t->weight_decay = f->weight_decay;
     t->clip = f->clip;

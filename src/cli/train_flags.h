@@ -10,7 +10,8 @@ typedef struct gr_train_flags {
     int64_t layers, heads, kv_heads, embed, ffn;
     int64_t steps, batch, context, accumulate, warmup;
     double epochs, lr, min_lr, beta1, beta2, eps, weight_decay, clip, dropout;
-    int schedule, optimizer, precision, order, documents;
+    double muon_lr, muon_momentum;
+    int schedule, optimizer, muon_adjust, precision, order, documents;
     double eval_fraction;
     int64_t eval_every, eval_tokens, save_every, keep;
     bool resume, data_changed;

@@ -100,4 +100,18 @@ typedef struct gr_sgd_attr {
     float momentum, weight_decay;
 } gr_sgd_attr;
 
+typedef struct gr_lion_attr {
+    float beta1, beta2, weight_decay;
+} gr_lion_attr;
+
+typedef struct gr_adafactor_attr {
+    float weight_decay;
+} gr_adafactor_attr;
+
+typedef struct gr_muon_attr {
+    float momentum, weight_decay;
+    float lr_scale; /* of lr, for the decay too */
+    float adjust;   /* of what is taken off besides: by the matrix's shape */
+} gr_muon_attr;
+
 #endif

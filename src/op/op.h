@@ -48,6 +48,8 @@ gr_tensor *gr_unsqueeze(gr_tensor *x, int axis);
 /* GR_OK when t is not NULL, else the graph's failure: the end of a gradient rule or composition. */
 gr_status gr_built(const gr_tensor *node, const gr_tensor *t);
 
+#define GR_EFFECT_HAS_NO_GRADIENT "an effect is not differentiated"
+
 /* ---- cost ---- */
 
 /* What a call of the node's op costs; nothing for a view, and for what has no kernel. */

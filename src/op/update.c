@@ -1,7 +1,6 @@
 /* Effects: what writes a store's tensors. What they give are the new versions, which gr_node describes. Optimizers are compositions of basic ops and assignments, so a backend
  * without a kernel for one still trains. */
-#include "op/attr.h"
-#include "op/op.h"
+#include "op/optimizer.h"
 
 #include "base/dtype.h"
 #include "base/sized.h"
@@ -63,8 +62,6 @@ static bool sample_write_rows(int i, gr_sample *s)
     return true;
 }
 
-#define EFFECT_HAS_NO_GRADIENT "an effect is not differentiated"
-
 /* What is there before is not read. */
 static void cost_assign(const gr_tensor *node, double *flops, double *bytes)
 {
@@ -83,7 +80,7 @@ const gr_op gr_op_assign = {
     .flags = GR_OP_EFFECT | GR_OP_BLOCKS,
     .writes = 1,
     .infer = infer_assign,
-    .no_grad = EFFECT_HAS_NO_GRADIENT,
+    .no_grad = GR_EFFECT_HAS_NO_GRADIENT,
     .sample = sample_assign,
     .cost = cost_assign,
 };
@@ -96,7 +93,7 @@ const gr_op gr_op_assign_add = {
     .flags = GR_OP_EFFECT,
     .writes = 1,
     .infer = infer_assign,
-    .no_grad = EFFECT_HAS_NO_GRADIENT,
+    .no_grad = GR_EFFECT_HAS_NO_GRADIENT,
     .sample = sample_assign,
     .cost = cost_assign_add,
 };
@@ -112,7 +109,7 @@ const gr_op gr_op_write_rows = {
     .flags = GR_OP_EFFECT | GR_OP_BLOCKS,
     .writes = 1,
     .infer = infer_write_rows,
-    .no_grad = EFFECT_HAS_NO_GRADIENT,
+    .no_grad = GR_EFFECT_HAS_NO_GRADIENT,
     .sample = sample_write_rows,
     .cost = cost_assign,
 };
@@ -135,8 +132,7 @@ gr_tensor *gr_write_rows(gr_tensor *param, gr_tensor *value, gr_tensor *slot, gr
 
 /* ---- optimizers --------------------------------------------------------------------------------------------- */
 
-/* param, grad and the moments given have one dtype and shape; the scalars behind them are f32 []. */
-static gr_status check_step(const gr_tensor *node, int moments, int scalar, int n_scalars)
+gr_status gr_check_step(const gr_tensor *node, int moments, int scalar, int n_scalars)
 {
     const gr_spec *p = gr_in(node, 0);
     gr_status s = gr_expect_float(node, 0);
@@ -153,13 +149,12 @@ static gr_status check_step(const gr_tensor *node, int moments, int scalar, int 
     return s;
 }
 
-/* A new value, or the old one where the step is skipped. */
-static gr_tensor *unless_skipped(gr_tensor *taken, gr_tensor *value, gr_tensor *old)
+gr_tensor *gr_unless_skipped(gr_tensor *taken, gr_tensor *value, gr_tensor *old)
 {
     return taken ? gr_select(taken, value, old) : value;
 }
 
-static gr_tensor *scaled(gr_tensor *grad, gr_tensor *scale)
+gr_tensor *gr_scaled_grad(gr_tensor *grad, gr_tensor *scale)
 {
     return scale ? gr_mul(grad, gr_cast(scale, grad->spec.dtype)) : grad;
 }
@@ -172,7 +167,7 @@ static gr_status infer_sgd(const gr_tensor *node, gr_spec *out)
     if (a->momentum != 0 && !gr_in(node, VELOCITY))
         return gr_op_fail(node, "momentum needs a velocity");
     (void)out;
-    return check_step(node, 1, SGD_LR, 2);
+    return gr_check_step(node, 1, SGD_LR, 2);
 }
 
 static gr_status compose_sgd(const gr_tensor *node, gr_tensor *const *in, gr_tensor **out)
@@ -180,11 +175,11 @@ static gr_status compose_sgd(const gr_tensor *node, gr_tensor *const *in, gr_ten
     const gr_sgd_attr *a = node->attr;
     gr_tensor *p = in[PARAM], *v = in[VELOCITY], *scale = node->n_in > SGD_SCALE ? in[SGD_SCALE] : NULL;
     gr_tensor *taken = scale ? gr_is_finite(scale) : NULL;
-    gr_tensor *g = gr_add(scaled(in[GRAD], scale), gr_scale(p, a->weight_decay));
+    gr_tensor *g = gr_add(gr_scaled_grad(in[GRAD], scale), gr_scale(p, a->weight_decay));
     gr_tensor *dir = v ? gr_add(gr_scale(v, a->momentum), g) : g;
     gr_tensor *next = gr_sub(p, gr_mul(dir, gr_cast(in[SGD_LR], p->spec.dtype)));
-    gr_tensor *next_v = v ? unless_skipped(taken, dir, v) : NULL;
-    out[0] = gr_assign(p, unless_skipped(taken, next, p));
+    gr_tensor *next_v = v ? gr_unless_skipped(taken, dir, v) : NULL;
+    out[0] = gr_assign(p, gr_unless_skipped(taken, next, p));
     out[1] = v ? gr_assign(v, next_v) : gr_fill(p->graph, GR_U8, 1, (const int64_t[]){0}, 0);
     return gr_built(p, out[1]);
 }
@@ -224,7 +219,7 @@ const gr_op gr_op_sgd = {
     .flags = GR_OP_EFFECT,
     .writes = 1u << PARAM | 1u << VELOCITY,
     .infer = infer_sgd,
-    .no_grad = EFFECT_HAS_NO_GRADIENT,
+    .no_grad = GR_EFFECT_HAS_NO_GRADIENT,
     .compose = compose_sgd,
     .sample = sample_sgd,
     .cost = cost_sgd,
@@ -242,13 +237,13 @@ enum { M = 2, SECOND, LR, STEP, SCALE, N_ADAMW };
 
 static gr_status infer_adamw(const gr_tensor *node, gr_spec *out)
 {
-    gr_status s = check_step(node, 2, LR, 1);
+    gr_status s = gr_check_step(node, 2, LR, 1);
     if (s == GR_OK)
         s = gr_expect_dtype(node, STEP, GR_I64);
     if (s == GR_OK)
         s = gr_expect_shape(node, STEP, 0, NULL);
     if (s == GR_OK)
-        s = check_step(node, 2, SCALE, 1);
+        s = gr_check_step(node, 2, SCALE, 1);
     (void)out;
     return s;
 }
@@ -266,16 +261,16 @@ static gr_status compose_adamw(const gr_tensor *node, gr_tensor *const *in, gr_t
     gr_tensor *p = in[PARAM], *m = in[M], *v = in[SECOND], *scale = node->n_in > SCALE ? in[SCALE] : NULL;
     gr_dtype dtype = p->spec.dtype;
     gr_tensor *taken = scale ? gr_is_finite(scale) : NULL;
-    gr_tensor *g = scaled(in[GRAD], scale), *lr = gr_cast(in[LR], dtype), *step = gr_cast(in[STEP], dtype);
+    gr_tensor *g = gr_scaled_grad(in[GRAD], scale), *lr = gr_cast(in[LR], dtype), *step = gr_cast(in[STEP], dtype);
     gr_tensor *m1 = gr_add(gr_scale(m, o->beta1), gr_scale(g, 1 - (double)o->beta1));
     gr_tensor *v1 = gr_add(gr_scale(v, o->beta2), gr_scale(gr_mul(g, g), 1 - (double)o->beta2));
     gr_tensor *root = gr_sqrt(gr_div(v1, bias_correction(step, o->beta2)));
     gr_tensor *update = gr_div(gr_div(m1, bias_correction(step, o->beta1)), gr_offset(root, o->eps));
     gr_tensor *decayed = gr_sub(p, gr_mul(p, gr_scale(lr, o->weight_decay)));
     gr_tensor *p1 = gr_sub(decayed, gr_mul(lr, update));
-    p1 = unless_skipped(taken, p1, p);
-    m1 = unless_skipped(taken, m1, m);
-    v1 = unless_skipped(taken, v1, v);
+    p1 = gr_unless_skipped(taken, p1, p);
+    m1 = gr_unless_skipped(taken, m1, m);
+    v1 = gr_unless_skipped(taken, v1, v);
     out[0] = gr_assign(p, p1);
     out[1] = gr_assign(m, m1);
     out[2] = gr_assign(v, v1);
@@ -313,7 +308,7 @@ const gr_op gr_op_adamw = {
     .flags = GR_OP_EFFECT,
     .writes = 1u << PARAM | 1u << M | 1u << SECOND,
     .infer = infer_adamw,
-    .no_grad = EFFECT_HAS_NO_GRADIENT,
+    .no_grad = GR_EFFECT_HAS_NO_GRADIENT,
     .compose = compose_adamw,
     .sample = sample_adamw,
     .cost = cost_adamw,

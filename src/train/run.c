@@ -10,6 +10,7 @@
 #include "model/adapter/adapter.h"
 #include "model/files/save.h"
 #include "train/data.h"
+#include "train/optimizer.h"
 #include "train/plot.h"
 #include "train/run_dir.h"
 #include "train/trainer.h"
@@ -71,7 +72,7 @@ static gr_json_doc *state_json(const run *r)
     gr_json_put_int(o, "step", step);
     gr_json_put_int(o, "next_row", step * r->step_rows); /* of the data */
     gr_json_put_int(o, "seed", (int64_t)r->train.seed);
-    gr_json_put_text(o, "optimizer", r->train.optimizer == GR_ADAMW ? "adamw" : "sgd");
+    gr_json_put_text(o, "optimizer", gr_optimizer_name(r->train.optimizer));
     gr_json_put_real(o, "seconds", r->seconds);
     gr_json_put_int(o, "skipped", r->skipped);
     if (isfinite(r->best)) {
@@ -96,9 +97,11 @@ static gr_status read_state(run *r, gr_json_doc *doc)
     r->best = gr_json_real(o, "best_eval_loss", INFINITY, -1e300, 1e300);
     r->best_step = gr_json_int(o, "best_step", -1, 0, INT64_MAX);
     r->smoothed = gr_json_real(o, "smoothed_loss", NAN, -1e300, 1e300);
-    if (strcmp(optimizer, r->train.optimizer == GR_ADAMW ? "adamw" : "sgd") != 0)
+    if (strcmp(optimizer, gr_optimizer_name(r->train.optimizer)) != 0)
         gr_json_fail(gr_json_get(o, "optimizer"),
-                     "the checkpoint was trained with \"%s\"\ngo on with that, or start a new run", optimizer);
+                     "the checkpoint was trained with %.40s, the run is to go on with %s\ngo on with the "
+                     "checkpoint's, or start a new run with it as the model",
+                     optimizer, gr_optimizer_name(r->train.optimizer));
     gr_trainer_set_steps(r->trainer, step);
     return gr_json_check(doc);
 }
@@ -218,11 +221,11 @@ static gr_status restore(run *r, const char *path)
     gr_status s = gr_checkpoint_open(path, &c);
     if (s != GR_OK)
         return s;
-    s = restore_tensors(gr_model_trainable(r->model), c.weights, find_weight);
+    s = read_state(r, c.state); /* first: of another optimizer other tensors are missing */
+    if (s == GR_OK)
+        s = restore_tensors(gr_model_trainable(r->model), c.weights, find_weight);
     if (s == GR_OK)
         s = restore_tensors(gr_trainer_store(r->trainer), c.training, find_state);
-    if (s == GR_OK)
-        s = read_state(r, c.state);
     gr_checkpoint_close(&c);
     return s == GR_OK ? GR_OK : gr_fail_in("%s", path);
 }

@@ -21,6 +21,7 @@ gr_status gr_train_defaults(gr_train_options *out)
         .beta1 = 0.9,
         .beta2 = 0.95,
         .eps = 1e-8,
+        .muon_momentum = 0.95,
         .weight_decay = 0.1,
         .clip = 1,
     };

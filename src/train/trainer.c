@@ -8,6 +8,7 @@
 #include "program/program.h"
 #include "graph/graph.h"
 #include "model/adapter/adapter.h"
+#include "train/optimizer.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -16,20 +17,6 @@
 enum { IGNORED = -100 };
 
 /* ---- what there is to train --------------------------------------------------------------------------------- */
-
-static gr_status add_state(gr_trainer *t, const char *kind, const gr_entry *e, gr_role role)
-{
-    char *name = gr_strfmt("%s.%s", kind, e->name);
-    gr_status s = name ? gr_store_add(t->state, name, role, e->dtype, e->ndim, e->shape) : GR_ERR_MEMORY;
-    gr_free(name);
-    return s;
-}
-
-static gr_tensor *state(gr_trainer *t, gr_graph *g, const char *kind, const gr_tensor *param)
-{
-    const char *name = gr_graph_text(g, "%s.%s", kind, param->name);
-    return name ? gr_param(g, t->state, name) : NULL;
-}
 
 static gr_status declare_state(gr_trainer *t)
 {
@@ -40,12 +27,8 @@ static gr_status declare_state(gr_trainer *t)
         if (s == GR_OK && e.dtype != GR_F32)
             s = gr_fail(GR_ERR_ARGUMENT, "training: \"%s\" is %s, what is trained must be f32\nload the model widened",
                         e.name, gr_dtype_name(e.dtype));
-        if (s == GR_OK && t->options.optimizer == GR_ADAMW)
-            s = add_state(t, "exp_avg", &e, GR_MOMENT);
-        if (s == GR_OK && t->options.optimizer == GR_ADAMW)
-            s = add_state(t, "exp_avg_sq", &e, GR_MOMENT);
-        if (s == GR_OK && t->options.optimizer == GR_SGD && t->options.beta1 != 0)
-            s = add_state(t, "momentum_buffer", &e, GR_MOMENT);
+        if (s == GR_OK)
+            s = gr_optimizer_declare(&t->options, t->state, &e);
     }
     return s;
 }
@@ -102,18 +85,9 @@ static gr_tensor *update_graph(gr_trainer *t, gr_graph *g, gr_tensor *const *par
     gr_tensor *lr = scalar(g, "lr", GR_F32), *step = scalar(g, "step", GR_I64);
     gr_tensor *norm = gr_name(gr_global_norm(grads, t->n_params), "grad_norm");
     gr_tensor *factor = gr_clip_factor(norm, o->clip > 0 ? (float)o->clip : INFINITY);
-    for (int i = 0; norm && i < t->n_params; i++) {
-        bool decays = params[i] && params[i]->spec.ndim >= 2;
-        float decay = decays ? (float)o->weight_decay : 0;
-        if (o->optimizer == GR_ADAMW) {
-            gr_adamw_options a = {sizeof a, (float)o->beta1, (float)o->beta2, (float)o->eps, decay};
-            gr_adamw(params[i], grads[i], state(t, g, "exp_avg", params[i]), state(t, g, "exp_avg_sq", params[i]), lr,
-                     step, factor, &a);
-        } else {
-            gr_tensor *velocity = o->beta1 != 0 ? state(t, g, "momentum_buffer", params[i]) : NULL;
-            gr_sgd(params[i], grads[i], velocity, lr, factor, (float)o->beta1, decay);
-        }
-    }
+    gr_update u = {o, t->state, lr, step, factor};
+    for (int i = 0; norm && i < t->n_params; i++)
+        gr_optimizer_update(&u, params[i], grads[i]);
     return norm;
 }
 
@@ -182,11 +156,16 @@ static gr_status check_options(const gr_model *m, const gr_train_options *o)
     if (o->context > info->context)
         return gr_fail(GR_ERR_ARGUMENT, "training: a context of %lld is more than the model's %lld\ngive a smaller one",
                        (long long)o->context, (long long)info->context);
+    if (!gr_optimizer_name(o->optimizer))
+        return gr_fail(GR_ERR_ARGUMENT, "training: there is no optimizer number %d", (int)o->optimizer);
     bool sane = o->lr >= 0 && o->min_lr >= 0 && o->eps > 0 && o->weight_decay >= 0 && o->clip >= 0;
+    sane = sane && o->muon_lr >= 0 && o->muon_momentum >= 0 && o->muon_momentum < 1;
     bool betas = o->beta1 >= 0 && o->beta1 < 1 && o->beta2 >= 0 && o->beta2 < 1 && o->dropout >= 0 && o->dropout < 1;
     if (!sane || !betas)
-        return gr_fail(GR_ERR_ARGUMENT, "training: lr, min_lr, weight_decay and clip must not be negative, eps must be "
-                                        "positive, betas and dropout in [0, 1)");
+        return gr_fail(GR_ERR_ARGUMENT, "training: lr, min_lr, muon_lr, weight_decay and clip must not be negative, "
+                                        "eps must be positive, betas, muon_momentum and dropout in [0, 1)");
+    if (o->optimizer == GR_MUON && o->muon_lr > 0 && o->lr == 0)
+        return gr_fail(GR_ERR_ARGUMENT, "training: muon_lr falls as lr does, and lr is 0\ngive lr, or leave it out");
     return GR_OK;
 }
 

@@ -30,7 +30,7 @@ gr_status gr_trainer_eval(gr_trainer *trainer, const gr_token *tokens, int64_t n
  * no time. */
 gr_status gr_trainer_step_while(gr_trainer *t, const gr_batch *batch, gr_step_report *report,
                                 void (*meanwhile)(void *user), void *user);
-/* The optimizer's tensors ("exp_avg.NAME", "exp_avg_sq.NAME" or "momentum_buffer.NAME"), and the number of steps done:
+/* The optimizer's tensors ("exp_avg.NAME" …), and the number of steps done:
  * with the weights they are the whole state of training. */
 gr_store *gr_trainer_store(gr_trainer *trainer);
 int64_t gr_trainer_steps(const gr_trainer *trainer);

@@ -4,7 +4,7 @@
 Tensors of a case are named OP.CASE.: in0, in1, ... (inputs in the order of the gr_ function's tensor arguments; one that
 is left out or is an option has another name, such as q_pos), out (out0, out1, ... where there are several), dout (the
 gradient that comes in; none for a scalar out, where it is 1) and din0, din1, ... (d sum(out * dout) / d input).
-Effects (sgd, adamw) run `steps` times: in0 is the parameter and out what it is afterwards; grad0, grad1, ... and the
+Effects (the optimizers) run `steps` times: in0 is the parameter and out what it is afterwards; grad0, grad1, ... and the
 moments stand beside it. Everything is f64, ids and positions i64.
 The file's metadata has one entry, "cases": JSON, {"OP.CASE": {argument: value}}. (One: safetensors shuffles several.)
 
@@ -197,19 +197,35 @@ def attentions():
 
 # ---- optimizers ----------------------------------------------------------------------------------------------------
 
-def optimizer_case(case, make, state, steps, scale, **arguments):
+def optimizer_case(case, make, state, steps, scale, shape=(5, 7), spread=10.0, **arguments):
     """The parameter, its gradients and its state after `steps` steps; gradients are multiplied by grad_scale first."""
-    start = normal(5, 7)
+    start = normal(*shape)
     parameter = torch.nn.Parameter(start.clone())
     optimizer = make([parameter])
     put(case, in0=start)
     for step in range(steps):
-        grad = normal(5, 7, scale=10.0 ** -step)
+        grad = normal(*shape, scale=spread ** -step)
         put(case, **{f"grad{step}": grad})
         parameter.grad = grad * scale
         optimizer.step()
     put(case, out=parameter, **{ours: optimizer.state[parameter][theirs] for ours, theirs in state.items()})
     about[case] = arguments | {"steps": steps, "grad_scale": scale}
+
+
+class Lion(torch.optim.Optimizer):
+    """Algorithm 2 of Chen et al. 2023; torch has none."""
+
+    def __init__(self, params, **arguments):
+        super().__init__(params, arguments)
+
+    @torch.no_grad()
+    def step(self):
+        for group in self.param_groups:
+            for p in group["params"]:
+                m = self.state[p].setdefault("exp_avg", torch.zeros_like(p))
+                update = (group["beta1"] * m + (1 - group["beta1"]) * p.grad).sign()
+                p -= group["lr"] * (update + group["weight_decay"] * p)
+                m.mul_(group["beta2"]).add_(p.grad, alpha=1 - group["beta2"])
 
 
 def optimizers():
@@ -222,6 +238,21 @@ def optimizers():
     optimizer_case("sgd.momentum", lambda p: torch.optim.SGD(p, **sgd), {"velocity": "momentum_buffer"}, 3, 0.5, **sgd)
     sgd = {"lr": 0.05, "momentum": 0.0, "weight_decay": 0.0}
     optimizer_case("sgd.plain", lambda p: torch.optim.SGD(p, **sgd), {}, 2, 1.0, **sgd)
+    lion = {"lr": 3e-3, "beta1": 0.9, "beta2": 0.99, "weight_decay": 0.1}
+    optimizer_case("lion.decay", lambda p: Lion(p, **lion), {"m": "exp_avg"}, 4, 0.5, spread=2.0, **lion)
+    factored = {"row": "row_var", "column": "col_var"}
+    for case, shape, states, lr in (("matrix", (5, 7), factored, 0.01), ("stack", (2, 3, 5), factored, 0.5),
+                                    ("vector", (11,), {"row": "variance"}, 0.01)):
+        ada = {"lr": lr, "weight_decay": 0.1}
+        optimizer_case(f"adafactor.{case}", lambda p: torch.optim.Adafactor(p, **ada), states, 10, 0.5, shape,
+                       spread=1.5, **ada)
+    # Its iteration is in bf16, where a sum's last bit decides how a value is rounded.
+    for case, shape, adjust in (("wide", (5, 12), "match_rms_adamw"), ("tall", (12, 5), "match_rms_adamw"),
+                                ("published", (9, 4), "original")):
+        muon = {"lr": 1e-3, "momentum": 0.95, "weight_decay": 0.1}
+        ratio = 0.2 * math.sqrt(max(shape)) if adjust == "match_rms_adamw" else math.sqrt(max(1, shape[0] / shape[1]))
+        optimizer_case(f"muon.{case}", lambda p: torch.optim.Muon(p, adjust_lr_fn=adjust, **muon),
+                       {"m": "momentum_buffer"}, 10, 0.5, shape, spread=1.2, adjust=ratio, tolerance=1e-5, **muon)
 
 
 def main():

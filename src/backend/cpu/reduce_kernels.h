@@ -29,9 +29,15 @@ typedef struct gr_sgd_step {
     float grad_scale, lr, momentum, weight_decay;
 } gr_sgd_step;
 
+typedef struct gr_lion_step {
+    float grad_scale, beta1, beta2, rest1, rest2;
+    float lr, decay; /* 1 - lr weight_decay */
+} gr_lion_step;
+
 typedef struct gr_update_kernels {
     void (*adamw)(float *p, const float *g, float *m, float *v, const gr_adamw_step *s, int64_t n);
     void (*sgd)(float *p, const float *g, float *velocity, const gr_sgd_step *s, int64_t n); /* velocity may be NULL */
+    void (*lion)(float *p, const float *g, float *m, const gr_lion_step *s, int64_t n);
 } gr_update_kernels;
 
 GR_ISA_DECLARE(const gr_update_kernels *, gr_update_kernels_get, (void));

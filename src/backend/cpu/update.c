@@ -9,9 +9,10 @@
 
 enum { PIECE = 16384 };
 
-/* The operands of gr_adamw and gr_sgd in their order. */
+/* The operands of gr_adamw, gr_sgd and gr_lion in their order. */
 enum { PARAM, GRAD, M, V, ADAMW_LR, STEP, ADAMW_SCALE };
 enum { VELOCITY = 2, SGD_LR, SGD_SCALE };
+enum { LION_LR = 3, LION_SCALE };
 
 typedef struct step {
     const gr_update_kernels *kernels;
@@ -20,6 +21,7 @@ typedef struct step {
     int64_t count;
     gr_adamw_step adamw;
     gr_sgd_step sgd;
+    gr_lion_step lion;
 } step;
 
 static float scalar(const gr_call *call, int i, float otherwise)
@@ -47,6 +49,14 @@ static void sgd_piece(void *ctx, int64_t piece, int worker)
     const step *s = ctx;
     int64_t at = piece * PIECE;
     s->kernels->sgd(s->p + at, s->g + at, s->v ? s->v + at : NULL, &s->sgd, piece_size(s, piece));
+}
+
+static void lion_piece(void *ctx, int64_t piece, int worker)
+{
+    (void)worker;
+    const step *s = ctx;
+    int64_t at = piece * PIECE;
+    s->kernels->lion(s->p + at, s->g + at, s->m + at, &s->lion, piece_size(s, piece));
 }
 
 static step start(const gr_call *call)
@@ -99,6 +109,24 @@ static gr_status run_sgd(const gr_call *call)
     return finish(call, &s, sgd_piece);
 }
 
+static gr_status run_lion(const gr_call *call)
+{
+    const gr_lion_attr *a = call->attr;
+    float lr = scalar(call, LION_LR, 0), scale = scalar(call, LION_SCALE, 1);
+    if (!isfinite(scale))
+        return GR_OK;
+    step s = start(call);
+    s.m = call->in[M].data;
+    s.lion = (gr_lion_step){.grad_scale = scale,
+                            .beta1 = a->beta1,
+                            .beta2 = a->beta2,
+                            .rest1 = (float)(1 - (double)a->beta1),
+                            .rest2 = (float)(1 - (double)a->beta2),
+                            .lr = lr,
+                            .decay = (float)(1 - (double)lr * (double)a->weight_decay)};
+    return finish(call, &s, lion_piece);
+}
+
 /* Of 16-bit parameters the composition takes care. */
 static bool supports(const gr_device *d, const gr_tensor *node)
 {
@@ -109,5 +137,6 @@ static bool supports(const gr_device *d, const gr_tensor *node)
 const gr_kernel gr_cpu_update_kernels[] = {
     {.op = &gr_op_adamw, .supports = supports, .run = run_adamw},
     {.op = &gr_op_sgd, .supports = supports, .run = run_sgd},
+    {.op = &gr_op_lion, .supports = supports, .run = run_lion},
     {0},
 };

@@ -78,6 +78,22 @@ static gr_status run_sgd(const gr_call *call)
     return gr_launch_items(&l, n);
 }
 
+static gr_status run_lion(const gr_call *call)
+{
+    enum { M = 2, LR, SCALE };
+    const gr_lion_attr *a = call->attr;
+    double beta1 = (double)a->beta1, beta2 = (double)a->beta2;
+    int64_t n = gr_operand_count(&call->in[0]);
+    gr_launch l;
+    begin_step(&l, call, "lion");
+    gr_launch_operands(&l, call->in, LR + 1);
+    gr_launch_optional(&l, call, SCALE);
+    gr_launch_long(&l, n);
+    gr_launch_int(&l, gr_gpu_has(call, SCALE));
+    gr_launch_floats(&l, beta1, beta2, 1 - beta1, 1 - beta2, (double)a->weight_decay);
+    return gr_launch_items(&l, n);
+}
+
 /* Of 16-bit parameters the composition takes care, as on cpu. */
 static bool supports(const gr_device *d, const gr_tensor *node)
 {
@@ -91,5 +107,6 @@ const gr_kernel gr_gpu_update_kernels[] = {
     {.op = &gr_op_write_rows, .supports = gr_gpu_plain, .run = run_write_rows},
     {.op = &gr_op_adamw, .supports = supports, .run = run_adamw},
     {.op = &gr_op_sgd, .supports = supports, .run = run_sgd},
+    {.op = &gr_op_lion, .supports = supports, .run = run_lion},
     {0},
 };

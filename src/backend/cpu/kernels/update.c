@@ -34,8 +34,19 @@ static void sgd(float *restrict p, const float *restrict g, float *restrict velo
     }
 }
 
+static void lion(float *restrict p, const float *restrict g, float *restrict m, const gr_lion_step *step, int64_t n)
+{
+    const gr_lion_step s = *step;
+    for (int64_t i = 0; i < n; i++) {
+        float d = g[i] * s.grad_scale, to = m[i] * s.beta1 + d * s.rest1;
+        float way = to > 0 ? s.lr : to < 0 ? -s.lr : 0;
+        m[i] = m[i] * s.beta2 + d * s.rest2;
+        p[i] = p[i] * s.decay - way;
+    }
+}
+
 const gr_update_kernels *GR_ISA_FN(gr_update_kernels_get)(void)
 {
-    static const gr_update_kernels kernels = {adamw, sgd};
+    static const gr_update_kernels kernels = {adamw, sgd, lion};
     return &kernels;
 }

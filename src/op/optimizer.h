@@ -1,0 +1,24 @@
+/* The optimizers' ops: those of gradus.h, and those that a trainer alone appends. */
+#ifndef GR_OP_OPTIMIZER_H
+#define GR_OP_OPTIMIZER_H
+
+#include "op/attr.h"
+#include "op/op.h"
+
+/* param, grad and the moments given have one dtype and shape; the n_scalars from input `scalar` on are f32 []. */
+gr_status gr_check_step(const gr_tensor *node, int moments, int scalar, int n_scalars);
+/* A new value, or the old one where the step is skipped; taken NULL: it never is. */
+gr_tensor *gr_unless_skipped(gr_tensor *taken, gr_tensor *value, gr_tensor *old);
+/* grad by its scale, which may be NULL. */
+gr_tensor *gr_scaled_grad(gr_tensor *grad, gr_tensor *scale);
+
+/* Each as its record says (gr_op.doc), returning the parameter's new version; grad_scale may be NULL. */
+gr_tensor *gr_lion(gr_tensor *param, gr_tensor *grad, gr_tensor *m, gr_tensor *lr, gr_tensor *grad_scale,
+                   const gr_lion_attr *attr);
+/* column: of parameters of 2 or more dims, else NULL. */
+gr_tensor *gr_adafactor(gr_tensor *param, gr_tensor *grad, gr_tensor *row, gr_tensor *column, gr_tensor *lr,
+                        gr_tensor *step, gr_tensor *grad_scale, const gr_adafactor_attr *attr);
+gr_tensor *gr_muon(gr_tensor *param, gr_tensor *grad, gr_tensor *m, gr_tensor *lr, gr_tensor *grad_scale,
+                   const gr_muon_attr *attr);
+
+#endif

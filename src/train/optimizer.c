@@ -1,0 +1,172 @@
+/* A record for each optimizer: its name, what it keeps for a weight, and the op that moves one. */
+#include "train/optimizer.h"
+
+#include "base/mem.h"
+#include "graph/graph.h"
+#include "op/optimizer.h"
+
+#include <ctype.h>
+#include <math.h>
+#include <string.h>
+
+typedef struct record {
+    const char *name;
+    gr_status (*declare)(const gr_train_options *o, gr_store *state, const gr_entry *e);
+    void (*update)(const gr_update *u, gr_tensor *param, gr_tensor *grad);
+} record;
+
+static gr_status add_shaped(gr_store *state, const char *kind, const gr_entry *e, const int64_t *shape)
+{
+    char *name = gr_strfmt("%s.%s", kind, e->name);
+    gr_status s = name ? gr_store_add(state, name, GR_MOMENT, e->dtype, e->ndim, shape) : GR_ERR_MEMORY;
+    gr_free(name);
+    return s;
+}
+
+static gr_status add_state(gr_store *state, const char *kind, const gr_entry *e)
+{
+    return add_shaped(state, kind, e, e->shape);
+}
+
+/* What is kept under the name, as a node beside the parameter. */
+static gr_tensor *kept(const gr_update *u, const char *kind, const gr_tensor *param)
+{
+    gr_graph *g = param->graph;
+    const char *name = gr_graph_text(g, "%s.%s", kind, param->name);
+    return name ? gr_param(g, u->state, name) : NULL;
+}
+
+static float decay_of(const gr_update *u, const gr_tensor *param)
+{
+    return param->spec.ndim >= 2 ? (float)u->options->weight_decay : 0;
+}
+
+/* ---- adamw -------------------------------------------------------------------------------------------------- */
+
+static gr_status declare_adamw(const gr_train_options *o, gr_store *state, const gr_entry *e)
+{
+    (void)o;
+    gr_status s = add_state(state, "exp_avg", e);
+    return s == GR_OK ? add_state(state, "exp_avg_sq", e) : s;
+}
+
+static void update_adamw(const gr_update *u, gr_tensor *param, gr_tensor *grad)
+{
+    const gr_train_options *o = u->options;
+    gr_adamw_options a = {sizeof a, (float)o->beta1, (float)o->beta2, (float)o->eps, decay_of(u, param)};
+    gr_adamw(param, grad, kept(u, "exp_avg", param), kept(u, "exp_avg_sq", param), u->lr, u->step, u->factor, &a);
+}
+
+/* ---- sgd ---------------------------------------------------------------------------------------------------- */
+
+static gr_status declare_sgd(const gr_train_options *o, gr_store *state, const gr_entry *e)
+{
+    return o->beta1 != 0 ? add_state(state, "momentum_buffer", e) : GR_OK;
+}
+
+static void update_sgd(const gr_update *u, gr_tensor *param, gr_tensor *grad)
+{
+    float momentum = (float)u->options->beta1;
+    gr_tensor *velocity = momentum != 0 ? kept(u, "momentum_buffer", param) : NULL;
+    gr_sgd(param, grad, velocity, u->lr, u->factor, momentum, decay_of(u, param));
+}
+
+/* ---- lion --------------------------------------------------------------------------------------------------- */
+
+static gr_status declare_lion(const gr_train_options *o, gr_store *state, const gr_entry *e)
+{
+    (void)o;
+    return add_state(state, "exp_avg", e);
+}
+
+static void update_lion(const gr_update *u, gr_tensor *param, gr_tensor *grad)
+{
+    const gr_train_options *o = u->options;
+    gr_lion_attr a = {(float)o->beta1, (float)o->beta2, decay_of(u, param)};
+    gr_lion(param, grad, kept(u, "exp_avg", param), u->lr, u->factor, &a);
+}
+
+/* ---- adafactor ---------------------------------------------------------------------------------------------- */
+
+static gr_status declare_adafactor(const gr_train_options *o, gr_store *state, const gr_entry *e)
+{
+    (void)o;
+    int64_t row[GR_MAX_DIMS] = {0}, column[GR_MAX_DIMS] = {0};
+    if (e->ndim < 2)
+        return add_state(state, "variance", e);
+    memcpy(row, e->shape, sizeof row);
+    memcpy(column, e->shape, sizeof column);
+    row[e->ndim - 1] = column[e->ndim - 2] = 1;
+    gr_status s = add_shaped(state, "row_var", e, row);
+    return s == GR_OK ? add_shaped(state, "col_var", e, column) : s;
+}
+
+static void update_adafactor(const gr_update *u, gr_tensor *param, gr_tensor *grad)
+{
+    bool is_factored = param->spec.ndim >= 2;
+    gr_tensor *row = kept(u, is_factored ? "row_var" : "variance", param);
+    gr_tensor *column = is_factored ? kept(u, "col_var", param) : NULL;
+    gr_adafactor_attr a = {decay_of(u, param)};
+    gr_adafactor(param, grad, row, column, u->lr, u->step, u->factor, &a);
+}
+
+/* ---- muon --------------------------------------------------------------------------------------------------- */
+
+/* A matrix of a block: its name has the block's number in it ("h.3.attn.c_attn.weight"), embeddings and heads have none. */
+static bool is_hidden(const char *name, int ndim)
+{
+    bool has_number = false;
+    for (const char *c = name; *c && !has_number; c += strcspn(c, "."), c += *c == '.')
+        has_number = isdigit((unsigned char)*c) && c[strspn(c, "0123456789")] == '.';
+    return has_number && ndim == 2;
+}
+
+static gr_status declare_muon(const gr_train_options *o, gr_store *state, const gr_entry *e)
+{
+    return is_hidden(e->name, e->ndim) ? add_state(state, "momentum_buffer", e) : declare_adamw(o, state, e);
+}
+
+static void update_muon(const gr_update *u, gr_tensor *param, gr_tensor *grad)
+{
+    const gr_train_options *o = u->options;
+    if (!is_hidden(param->name, param->spec.ndim)) {
+        update_adamw(u, param, grad);
+        return;
+    }
+    double rows = (double)param->spec.shape[0], columns = (double)param->spec.shape[1];
+    gr_muon_attr a = {.momentum = (float)o->muon_momentum, .weight_decay = (float)o->weight_decay, .lr_scale = 1};
+    if (o->muon_lr > 0 && o->lr > 0)
+        a.lr_scale = (float)(o->muon_lr / o->lr);
+    if (o->muon_adjust == GR_MATCH_RMS_ADAMW)
+        a.adjust = (float)(0.2 * sqrt(fmax(rows, columns)));
+    else
+        a.adjust = (float)sqrt(fmax(1, rows / columns));
+    gr_muon(param, grad, kept(u, "momentum_buffer", param), u->lr, u->factor, &a);
+}
+
+/* ---- all of them -------------------------------------------------------------------------------------------- */
+
+static const record records[] = {
+    [GR_ADAMW] = {"adamw", declare_adamw, update_adamw},
+    [GR_SGD] = {"sgd", declare_sgd, update_sgd},
+    [GR_LION] = {"lion", declare_lion, update_lion},
+    [GR_ADAFACTOR] = {"adafactor", declare_adafactor, update_adafactor},
+    [GR_MUON] = {"muon", declare_muon, update_muon},
+};
+enum { RECORDS = sizeof records / sizeof records[0] };
+
+const char *gr_optimizer_name(gr_optimizer optimizer)
+{
+    return (unsigned)optimizer < RECORDS ? records[optimizer].name : NULL;
+}
+
+gr_status gr_optimizer_declare(const gr_train_options *options, gr_store *state, const gr_entry *weight)
+{
+    return records[options->optimizer].declare(options, state, weight);
+}
+
+void gr_optimizer_update(const gr_update *update, gr_tensor *param, gr_tensor *grad)
+{
+    if (param && grad)
+        records[update->options->optimizer].update(update, param, grad);
+}
