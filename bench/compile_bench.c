@@ -54,18 +54,18 @@ static void measure(const char *arch, int64_t layers)
     o.context = 256;
     o.dropout = 0.1;
     double times[ROUNDS];
-    gr_memory memory = {0};
+    size_t arena = 0;
     for (int i = 0; i < ROUNDS; i++) {
         double began = now();
         gr_trainer *t = gr_trainer_new(m, &o);
         times[i] = now() - began;
         check(t != NULL);
-        memory = gr_trainer_memory(t);
+        arena = gr_trainer_plan(t)->arena;
         gr_trainer_free(t);
     }
     qsort(times, ROUNDS, sizeof *times, by_value);
     printf("%-5s %3lld layers: %7.1f ms (best %.1f), arena %.1f MB\n", arch, (long long)layers, times[ROUNDS / 2] * 1e3,
-           times[0] * 1e3, (double)memory.arena / 1e6);
+           times[0] * 1e3, (double)arena / 1e6);
     gr_text_free(config);
     gr_model_free(m);
     gr_device_close(device);

@@ -151,7 +151,7 @@ static void touch(gr_device *d, const work *w)
 {
     d->backend->fill(d, d->arena, 0x3C, d->arena_size);
     for (int i = 0; i < gr_store_count(w->store); i++) {
-        gr_entry e;
+        gr_entry e = GR_INIT(gr_entry);
         gr_store_entry(w->store, i, &e);
         void *values = gr_alloc(e.bytes);
         if (values) {
@@ -171,7 +171,7 @@ static double run(gr_device *d, const row *r, int64_t n_rows)
     w.bias = gr_input(w.g, "bias", GR_F32, 1, w.shape + 1);
     w.seed = gr_input(w.g, "seed", GR_I64, 0, NULL);
     gr_tensor *root = r->build(&w);
-    gr_program *p = gr_compile(w.g, &root, 1, d);
+    gr_program *p = gr_compile(w.g, &root, 1, d, NULL);
     double gbs = 0;
     if (p && gr_program_reserve(p) == GR_OK) {
         double elements = (double)(n_rows * COLS);

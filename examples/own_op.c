@@ -76,7 +76,7 @@ static double loss_on(const char *name, const double *x, double *dx)
     out[0] = gr_name(gr_sum(gr_mul(y, y), 0, false), "loss");
     gr_grad(out[0], &in, &out[1], 1);
     gr_name(out[1], "dx");
-    gr_program *p = gr_compile(g, out, 2, device);
+    gr_program *p = gr_compile(g, out, 2, device, NULL);
     double loss = NAN;
     const gr_wanted wanted[] = {{"loss", GR_F64, &loss, sizeof loss}, {"dx", GR_F64, dx, N * sizeof *dx}};
     if (!p || gr_run(p, NULL, 0, wanted, 2) != GR_OK)

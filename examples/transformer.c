@@ -76,7 +76,7 @@ static gr_program *training_step(build *b, gr_device *device)
         gr_adamw(b->param[i], grads[i], gr_param(b->g, b->stores[1], name), gr_param(b->g, b->stores[2], name), lr,
                  step, NULL, &adamw);
     }
-    return gr_compile(b->g, &loss, 1, device); /* NULL if anything above failed: checked once */
+    return gr_compile(b->g, &loss, 1, device, NULL); /* NULL if anything above failed: checked once */
 }
 
 int main(void)

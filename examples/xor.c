@@ -26,7 +26,7 @@ static gr_status init(gr_store **stores, gr_device *device)
         gr_tensor *drawn = gr_normal(seed, i, GR_F32, params[i].ndim, params[i].shape);
         gr_assign(gr_param(g, stores[WEIGHTS], params[i].name), drawn);
     }
-    gr_program *p = gr_compile(g, NULL, 0, device);
+    gr_program *p = gr_compile(g, NULL, 0, device, NULL);
     gr_status s = p ? gr_run(p, NULL, 0, NULL, 0) : gr_error_status();
     gr_program_free(p);
     gr_graph_free(g);
@@ -51,7 +51,7 @@ static gr_program *training_step(gr_store **stores, gr_device *device)
     for (int i = 0; i < PARAMS; i++)
         gr_adamw(p[i], grads[i], gr_param(g, stores[M], params[i].name), gr_param(g, stores[V], params[i].name), lr,
                  step, NULL, &adamw);
-    gr_program *program = gr_compile(g, out, 2, device); /* NULL if anything above failed: checked once */
+    gr_program *program = gr_compile(g, out, 2, device, NULL); /* NULL if anything above failed: checked once */
     gr_graph_free(g);
     return program;
 }

@@ -18,7 +18,7 @@
  *         gr_graph *g = gr_graph_new();
  *         gr_tensor *in = gr_input(g, "x", GR_F32, 2, of_x);
  *         gr_tensor *out = gr_name(gr_tanh(gr_matmul(in, gr_param(g, store, "w"), false, true)), "y");
- *         gr_program *p = s == GR_OK ? gr_compile(g, &out, 1, device) : NULL; // NULL if anything above failed
+ *         gr_program *p = s == GR_OK ? gr_compile(g, &out, 1, device, NULL) : NULL; // NULL if anything above failed
  *         const gr_given given = {"x", GR_F32, x, sizeof x};
  *         const gr_wanted wanted = {"y", GR_F32, y, sizeof y};
  *         s = p ? gr_run(p, &given, 1, &wanted, 1) : gr_error_status();

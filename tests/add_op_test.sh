@@ -63,7 +63,7 @@ int main(void)
     float limit = 0.5f;
     gr_tensor *x = gr_input(g, "x", GR_F32, 1, &n), *t = gr_add(gr_atan(gr_scale(x, 2)), x);
     t = gr_add(gr_node(g, &gr_op_at_most, &t, 1, &limit), x);
-    gr_program *p = gr_compile(g, &t, 1, d);
+    gr_program *p = gr_compile(g, &t, 1, d, NULL);
     for (int i = 0; i < N; i++)
         in[i] = (float)(i - N / 2) / 500;
     if (!p || gr_run(p, (gr_given[]){{"x", GR_F32, in, sizeof in}}, 1, (gr_wanted[]){{"output 0", GR_F32, out, sizeof out}}, 1) != GR_OK)

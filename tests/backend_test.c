@@ -35,7 +35,7 @@ static bool next_device(visit *v)
 
 static gr_status run(gr_device *d, gr_tensor *t, void *out)
 {
-    gr_program *p = t ? gr_compile(gr_tensor_graph(t), &t, 1, d) : NULL;
+    gr_program *p = t ? gr_compile(gr_tensor_graph(t), &t, 1, d, NULL) : NULL;
     gr_status s = p ? gr_program_run(p, NULL, &out) : gr_error_status();
     gr_program_free(p);
     return s;
@@ -261,7 +261,7 @@ TEST(bad_slot_leaves_the_cache_alone)
         gr_tensor *value = gr_fill(g, GR_F32, 2, (int64_t[]){1, 2}, 9);
         gr_tensor *slot = gr_reshape(ints(g, 2, (int64_t[]){0, 3}), 2, (int64_t[]){1, 2});
         gr_write_rows(gr_param(g, store, "cache"), value, slot, NULL);
-        gr_program *p = gr_compile(g, NULL, 0, device);
+        gr_program *p = gr_compile(g, NULL, 0, device, NULL);
         CHECK_MADE(p);
         CHECK_STATUS(gr_program_run(p, NULL, NULL), GR_ERR_ARGUMENT);
         CHECK_ERROR(GR_ERR_ARGUMENT, "slot 3 at position 1");
@@ -285,9 +285,9 @@ static void check_bad_sequence(gr_device *device, gr_graph *g, const char *what)
     gr_tensor *slot = gr_fill(g, GR_I64, 2, (int64_t[]){1, 1}, 1);
     gr_tensor *y = gr_attention(value, cache, cache,
                                 &(gr_attention_options){.size = sizeof(gr_attention_options), .sequence = sequence});
-    gr_program *read = gr_compile(g, &y, 1, device);
+    gr_program *read = gr_compile(g, &y, 1, device, NULL);
     gr_write_rows(cache, value, slot, sequence);
-    gr_program *write = gr_compile(g, NULL, 0, device);
+    gr_program *write = gr_compile(g, NULL, 0, device, NULL);
     CHECK_MADE(read);
     CHECK_MADE(write);
     CHECK_STATUS(gr_program_run(read, (const void *[]){&(int64_t){2}}, (void *[]){after}), GR_ERR_ARGUMENT);
@@ -347,7 +347,7 @@ TEST(own_kernel_gets_contiguous_inputs)
         gr_tensor *turned = gr_permute(x, (int[]){1, 0});
         gr_tensor *y = gr_node(g, &half, &turned, 1, NULL);
         if (device->backend == &gr_backend_opencl) { /* a kernel of the host's is none there */
-            CHECK(!gr_compile(g, &y, 1, device));
+            CHECK(!gr_compile(g, &y, 1, device, NULL));
             CHECK_ERROR(GR_ERR_UNSUPPORTED, "this device has no kernel for half");
         } else {
             expect_reals(device, y, (double[]){0, 3, 1, 4, 2, 5});
@@ -377,7 +377,7 @@ TEST(op_without_kernel_is_named)
         gr_device *device = v.device;
         gr_graph *g = v.graph;
         gr_tensor *x = reals(g, GR_F32, 1, (double[]){4}), *y = gr_node(g, &nothing, &x, 1, NULL);
-        CHECK(!gr_compile(g, &y, 1, device));
+        CHECK(!gr_compile(g, &y, 1, device, NULL));
         CHECK_ERROR(GR_ERR_UNSUPPORTED, "nothing");
     }
 }
@@ -460,7 +460,7 @@ TEST(far_finds_a_write_past_the_end)
     CHECK_OK(gr_store_add(store, "bytes", GR_WEIGHT, GR_U8, 1, (int64_t[]){100}));
     gr_tensor *param = gr_param(g, store, "bytes");
     CHECK_MADE(gr_node(g, &careless, &param, 1, NULL));
-    gr_program *p = gr_compile(g, NULL, 0, d);
+    gr_program *p = gr_compile(g, NULL, 0, d, NULL);
     CHECK_MADE(p);
     CHECK_STATUS(gr_program_run(p, NULL, NULL), GR_ERR_NUMBER);
     CHECK_ERROR(GR_ERR_NUMBER, "past the end of a block of 100");

@@ -48,7 +48,7 @@ static void forward(gr_model *m, const gr_token *tokens, int64_t n, float *last)
     gr_forward f = {.tokens = gr_input(g, "tokens", GR_I32, 2, (int64_t[]){1, n})};
     f.rows = gr_constant(g, GR_I64, 1, (int64_t[]){1}, &(int64_t){n - 1});
     gr_tensor *logits = gr_model_logits(m, &f);
-    gr_program *p = gr_compile(g, &logits, 1, gr_model_device(m));
+    gr_program *p = gr_compile(g, &logits, 1, gr_model_device(m), NULL);
     CHECK_MADE(p);
     CHECK_OK(gr_program_run(p, (const void *[]){tokens}, (void *[]){last}));
     gr_program_free(p);
@@ -107,7 +107,7 @@ TEST(rings_are_small)
             CHECK_MADE(g);
             int64_t rings = ring_layers[kind], row = 2 * 2 * 4 * (int64_t)sizeof(float); /* k and v, groups, width */
             int64_t rows = rings * RING + (2 - rings) * LONG, positions = LONG + (rings ? RING : 0);
-            gr_memory memory = gr_generator_memory(g);
+            gr_plan memory = *gr_generator_plan(g);
             CHECK_EQ_INT(memory.cache, batch * (rows * row + positions * (int64_t)sizeof(int64_t)));
             CHECK(memory.total >= memory.weights + memory.cache + memory.arena);
             gr_generator_free(g);
@@ -233,7 +233,7 @@ static void read_narrow(gr_model *m, gr_store *cache, const gr_token *tokens, in
     f.sequence = gr_constant(g, GR_I64, 1, (int64_t[]){1}, &(int64_t){MINE});
     f.rows = gr_constant(g, GR_I64, 1, (int64_t[]){1}, &(int64_t){n - 1});
     gr_tensor *logits = gr_model_logits(m, &f);
-    gr_program *p = gr_compile(g, &logits, 1, gr_model_device(m));
+    gr_program *p = gr_compile(g, &logits, 1, gr_model_device(m), NULL);
     CHECK_MADE(p);
     CHECK_OK(gr_program_run(p, (const void *[]){tokens + from}, (void *[]){last}));
     gr_program_free(p);
@@ -246,7 +246,7 @@ static void check_narrow(gr_dtype dtype, double off, gr_device *device)
     gr_token tokens[LONG];
     int64_t none[SEQUENCES * (PROMPT + 1)];
     float whole[TINY_VOCAB], kept[TINY_VOCAB];
-    gr_entry e;
+    gr_entry e = GR_INIT(gr_entry);
     long_ids(tokens, LONG);
     memset(none, 0xFF, sizeof none);
     gr_model *m = model_of(2, device);

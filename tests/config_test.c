@@ -335,7 +335,7 @@ static void check_activation(gr_device *device, const gr_safetensors *file, cons
     gr_graph *g = gr_graph_new();
     gr_tensor *x = gr_input(g, "x", GR_F32, 1, &n), *out[2] = {f(x)};
     CHECK_OK(gr_grad(gr_sum(out[0], 0, false), &x, out + 1, 1));
-    gr_program *p = gr_compile(g, out, 2, device);
+    gr_program *p = gr_compile(g, out, 2, device, NULL);
     CHECK_MADE(p);
     float y[64], dy[64];
     CHECK(n <= 64);

@@ -48,14 +48,12 @@ static void close_subject(subject *s)
 TEST(gpt2_forward_is_its_formula)
 {
     subject s = open_subject();
-    gr_program *p = gr_compile(s.graph, &s.logits, 1, s.device);
-    gr_cost cost = GR_INIT(gr_cost);
+    gr_program *p = gr_compile(s.graph, &s.logits, 1, s.device, NULL);
     CHECK_MADE(p);
-    CHECK_OK(gr_program_cost(p, &cost));
-    CHECK_NEAR(cost.flops, forward(), 0);
-    CHECK_EQ_INT(cost.calls, p->code.n);
-    size_t weights = gr_program_memory(p).weights;
-    CHECK(cost.bytes > (double)weights - 4 * V * C && cost.bytes < 20 * (double)weights);
+    const gr_plan *plan = gr_program_plan(p);
+    CHECK_NEAR(plan->flops, forward(), 0);
+    CHECK_EQ_INT(plan->calls, p->code.n);
+    CHECK(plan->moved > (double)plan->weights - 4 * V * C && plan->moved < 20 * (double)plan->weights);
     gr_program_free(p);
     close_subject(&s);
 }
@@ -70,12 +68,12 @@ TEST(gpt2_products_of_a_step_are_three_times_those_forward)
     int n = gr_store_count(store);
     CHECK(n <= 64);
     for (int i = 0; i < n; i++) {
-        gr_entry e;
+        gr_entry e = GR_INIT(gr_entry);
         CHECK_OK(gr_store_entry(store, i, &e));
         wrt[i] = gr_param(s.graph, store, e.name);
     }
     CHECK_OK(gr_grad(loss, wrt, grads, n));
-    gr_program *p = gr_compile(s.graph, grads, n, s.device);
+    gr_program *p = gr_compile(s.graph, grads, n, s.device, NULL);
     CHECK_MADE(p);
     double of_products = 0, flops, bytes;
     for (int i = 0; i < p->code.n; i++)
@@ -93,19 +91,18 @@ TEST(trainers_count_micro_batches)
 {
     gr_device *device = gr_device_open("cpu", 1);
     gr_model *m = tiny_model("gpt2", device);
-    gr_cost cost[3];
+    gr_plan cost[3];
     for (int i = 0; i < 3; i++) {
         gr_train_options o = tiny_options();
         o.accumulate = i + 2;
         gr_trainer *t = gr_trainer_new(m, &o);
         CHECK_MADE(t);
-        cost[i] = (gr_cost)GR_INIT(gr_cost);
-        CHECK_OK(gr_trainer_cost(t, &cost[i]));
+        cost[i] = *gr_trainer_plan(t);
         gr_trainer_free(t);
     }
     CHECK(cost[0].flops > 0 && cost[1].flops > cost[0].flops);
     CHECK(cost[2].flops - cost[1].flops == cost[1].flops - cost[0].flops);
-    CHECK(cost[2].bytes - cost[1].bytes == cost[1].bytes - cost[0].bytes);
+    CHECK(cost[2].moved - cost[1].moved == cost[1].moved - cost[0].moved);
     CHECK_EQ_INT(cost[2].calls - cost[1].calls, cost[1].calls - cost[0].calls);
     gr_model_free(m);
     gr_device_close(device);

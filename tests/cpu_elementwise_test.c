@@ -51,7 +51,7 @@ static void run(builder build, double low, double high, const char *device, int 
     *m = (made){.g = gr_graph_new(), .low = low, .high = high};
     CHECK_MADE(d);
     build(m);
-    gr_program *p = gr_compile(m->g, m->t, m->n, d);
+    gr_program *p = gr_compile(m->g, m->t, m->n, d, NULL);
     CHECK_MADE(p);
     void *inputs[8];
     int n = 0;
@@ -206,7 +206,7 @@ TEST(dropout_draws_the_stream_of_philox)
     int64_t seed = SEED;
     gr_tensor *t = gr_input(g, "x", GR_F32, 1, (int64_t[]){N});
     t = gr_dropout(t, 0.3, gr_constant(g, GR_I64, 0, NULL, &seed), STREAM);
-    gr_program *p = gr_compile(g, &t, 1, d);
+    gr_program *p = gr_compile(g, &t, 1, d, NULL);
     CHECK_MADE(p);
     for (int i = 0; i < N; i++)
         x[i] = (float)(i + 1);
@@ -284,7 +284,7 @@ TEST(a_nan_is_the_largest)
     gr_graph *g = gr_graph_new();
     gr_tensor *t = gr_input(g, "x", GR_F32, 2, (int64_t[]){2, 70}),
               *roots[] = {gr_reduce_max(t, 2, false), gr_argmax(t)};
-    gr_program *p = gr_compile(g, roots, 2, d);
+    gr_program *p = gr_compile(g, roots, 2, d, NULL);
     CHECK_MADE(p);
     for (int nan = 0; nan < 70; nan++) {
         for (int i = 0; i < 70; i++) {
@@ -346,7 +346,7 @@ static void train(const char *device, int threads, float grad_scale, float state
     gr_adamw(p[0], x, p[1], p[2], lr, step, scale,
              &(gr_adamw_options){sizeof(gr_adamw_options), 0.9f, 0.99f, 1e-8f, 0.1f});
     gr_sgd(p[3], x, p[4], lr, scale, 0.9f, 0.1f);
-    gr_program *program = gr_compile(g, NULL, 0, d);
+    gr_program *program = gr_compile(g, NULL, 0, d, NULL);
     CHECK_MADE(program);
     for (int64_t s = 1; s <= STEPS; s++) {
         for (int i = 0; i < N; i++)
@@ -392,7 +392,7 @@ TEST(a_bad_slot_leaves_the_cache_alone)
     CHECK_OK(gr_store_add(store, "cache", GR_CACHE, GR_F32, 3, (int64_t[]){2, 4, 3}));
     gr_tensor *v = gr_input(g, "value", GR_F32, 3, (int64_t[]){2, 1, 3});
     gr_write_rows(gr_param(g, store, "cache"), v, gr_input(g, "slot", GR_I64, 2, (int64_t[]){2, 1}), NULL);
-    gr_program *p = gr_compile(g, NULL, 0, d);
+    gr_program *p = gr_compile(g, NULL, 0, d, NULL);
     CHECK_MADE(p);
     CHECK_STATUS(gr_program_run(p, (const void *[]){value, (int64_t[]){0, 4}}, NULL), GR_ERR_ARGUMENT);
     CHECK_ERROR(GR_ERR_ARGUMENT, "slot 4 at position 1");

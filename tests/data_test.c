@@ -52,7 +52,7 @@ static double add_gradients(gr_model *m, const gr_train_options *o, const gr_bat
     CHECK_MADE(t);
     gr_step_report r = GR_INIT(gr_step_report);
     CHECK_OK(gr_trainer_step(t, batch, &r));
-    gr_entry e;
+    gr_entry e = GR_INIT(gr_entry);
     for (int i = 0; i < gr_store_count(gr_trainer_store(t)); i++) {
         CHECK_OK(gr_store_entry(gr_trainer_store(t), i, &e));
         float *x = malloc(e.bytes);
@@ -249,7 +249,7 @@ static void check_against_transformers(const gr_safetensors *file, const char *n
     CHECK_OK(gr_trainer_step(t, &(gr_batch){ids[0], ids[1], batch[2]}, &r));
     NOTE("%s on %s", name, device_name);
     CHECK_NEAR(r.loss, want, 2e-5);
-    gr_entry e;
+    gr_entry e = GR_INIT(gr_entry);
     for (int i = 0; i < gr_store_count(gr_model_store(m)); i++) {
         CHECK_OK(gr_store_entry(gr_model_store(m), i, &e));
         check_gradient(t, file, name, e.name);

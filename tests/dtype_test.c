@@ -143,7 +143,7 @@ TEST(stores_hold_blocks)
     for (int i = 0; test_device(i); i++) {
         gr_device *device = gr_device_open(test_device(i), 1);
         gr_store *store = gr_store_new(device);
-        gr_entry e;
+        gr_entry e = GR_INIT(gr_entry);
         void *back = malloc(t.bytes);
         CHECK_OK(gr_store_add(store, "w", GR_WEIGHT, d, 2, (int64_t[]){5, K}));
         CHECK_OK(gr_store_entry(store, 0, &e));
@@ -291,7 +291,7 @@ static void run(subject *s, gr_tensor *y, float *out)
 {
     y = gr_cast(y, GR_F32);
     CHECK_MADE(y);
-    gr_program *p = gr_compile(s->graph, &y, 1, s->device);
+    gr_program *p = gr_compile(s->graph, &y, 1, s->device, NULL);
     CHECK_MADE(p);
     CHECK_OK(gr_program_run(p, NULL, (void *[]){out}));
     gr_program_free(p);
@@ -334,7 +334,7 @@ TEST(a_device_without_kernels_for_blocks_says_so)
         SKIP("no OpenCL device (tools/setup --gpu)");
     subject s = open_subject(test_device(HOST_DEVICES));
     gr_tensor *y = gr_cast(s.w, GR_F32);
-    CHECK(!gr_compile(s.graph, &y, 1, s.device));
+    CHECK(!gr_compile(s.graph, &y, 1, s.device, NULL));
     CHECK_ERROR(GR_ERR_UNSUPPORTED, "this device has no kernel for");
     close_subject(&s);
 }
@@ -399,7 +399,7 @@ TEST(stores_are_written_by_rows_of_blocks)
         gr_tensor *slot = gr_constant(s.graph, GR_I64, 2, (int64_t[]){1, 2}, (int64_t[]){5, -1});
         CHECK_MADE(gr_write_rows(cache, rows, slot, NULL));
         CHECK_MADE(gr_assign(gr_param(s.graph, s.store, "copy"), s.w));
-        gr_program *p = gr_compile(s.graph, NULL, 0, s.device);
+        gr_program *p = gr_compile(s.graph, NULL, 0, s.device, NULL);
         CHECK_MADE(p);
         CHECK_OK(gr_program_run(p, NULL, NULL));
         gr_program_free(p);
@@ -524,7 +524,7 @@ static const char *model_of_blocks(gr_model *m)
     int n = gr_store_count(store);
     gr_weight *tensors = calloc((size_t)n, sizeof *tensors);
     for (int i = 0; i < n; i++) {
-        gr_entry e;
+        gr_entry e = GR_INIT(gr_entry);
         CHECK_OK(gr_store_entry(store, i, &e));
         int64_t count = (int64_t)(e.bytes / 4);
         float *wide = malloc(e.bytes);
@@ -556,9 +556,9 @@ static void logits_of(gr_model *m, float *out, size_t *weights)
     gr_graph *g = gr_graph_new();
     gr_forward f = {.tokens = gr_input(g, "tokens", GR_I32, 2, (int64_t[]){2, 4})};
     gr_tensor *logits = gr_model_logits(m, &f);
-    gr_program *p = logits ? gr_compile(g, &logits, 1, gr_model_device(m)) : NULL;
+    gr_program *p = logits ? gr_compile(g, &logits, 1, gr_model_device(m), NULL) : NULL;
     CHECK_MADE(p);
-    *weights = gr_program_memory(p).weights;
+    *weights = gr_program_plan(p)->weights;
     CHECK_OK(gr_program_run(p, (const void *[]){ids}, (void *[]){out}));
     gr_program_free(p);
     gr_graph_free(g);
@@ -590,7 +590,7 @@ static void check_model(const char *arch, const char *device_name)
     logits_of(wide, b, &of_wide);
     for (size_t i = 0; i < n; i++)
         CHECK_NEAR(a[i], b[i], 2e-5);
-    gr_entry e;
+    gr_entry e = GR_INIT(gr_entry);
     for (int i = 0; i < gr_store_count(gr_model_store(m)); i++) {
         CHECK_OK(gr_store_entry(gr_model_store(m), i, &e));
         CHECK_EQ_INT(e.dtype, e.ndim == 2 ? block_dtype() : GR_F32);

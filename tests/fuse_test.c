@@ -15,7 +15,7 @@ static gr_program *compile(gr_graph *g, gr_tensor *const *roots, int n, gr_devic
 {
     gr_compile_options o = GR_INIT(gr_compile_options);
     o.passes = fuses ? NULL : "-fuse";
-    gr_program *p = gr_compile_with(g, roots, n, device, &o);
+    gr_program *p = gr_compile(g, roots, n, device, &o);
     CHECK_MADE(p);
     return p;
 }
@@ -258,7 +258,7 @@ static counted start(void)
 /* Calls of the program for these results. */
 static int calls(counted *c, gr_tensor **root, int n)
 {
-    gr_program *p = gr_compile(c->g, root, n, c->device);
+    gr_program *p = gr_compile(c->g, root, n, c->device, NULL);
     CHECK_MADE(p);
     int steps = p->code.n;
     gr_program_free(p);
@@ -358,7 +358,7 @@ TEST(every_failing_allocation_is_an_error)
         gr_tensor *x = gr_input(g, "x", GR_F32, 1, (const int64_t[]){16}), *roots[] = {gr_exp(gr_add(x, x))};
         CHECK_MADE(roots[0]);
         gr_mem_fail_at(n);
-        gr_program *p = gr_compile(g, roots, 1, device);
+        gr_program *p = gr_compile(g, roots, 1, device, NULL);
         done = gr_mem_fail_at(0) > 0;
         CHECK(done == (p != NULL));
         gr_program_free(p);

@@ -53,7 +53,7 @@ static int64_t i64_at(const gr_weight *t, int64_t i)
 
 static gr_entry param(const golden *g, int i)
 {
-    gr_entry e;
+    gr_entry e = GR_INIT(gr_entry);
     CHECK_OK(gr_store_entry(gr_model_store(g->model), i, &e));
     return e;
 }
@@ -69,7 +69,7 @@ static void build_program(golden *g)
     for (int i = 0; i < g->n_params; i++)
         params[i] = gr_param(graph, gr_model_store(g->model), param(g, i).name);
     CHECK_OK(gr_grad(out[1], params, out + 2, g->n_params));
-    g->program = gr_compile(graph, out, g->n_params + 2, g->device);
+    g->program = gr_compile(graph, out, g->n_params + 2, g->device, NULL);
     CHECK_MADE(g->program);
     gr_graph_free(graph);
 }
@@ -352,7 +352,7 @@ static void forward(gr_model *m, const gr_token *tokens, int64_t n, float *last)
     gr_forward f = {.tokens = gr_input(g, "tokens", GR_I32, 2, (int64_t[]){1, n})};
     f.rows = gr_constant(g, GR_I64, 1, (int64_t[]){1}, &(int64_t){n - 1});
     gr_tensor *logits = gr_model_logits(m, &f);
-    gr_program *p = gr_compile(g, &logits, 1, gr_model_device(m));
+    gr_program *p = gr_compile(g, &logits, 1, gr_model_device(m), NULL);
     CHECK_MADE(p);
     CHECK_OK(gr_program_run(p, (const void *[]){tokens}, (void *[]){last}));
     gr_program_free(p);

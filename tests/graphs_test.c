@@ -49,7 +49,7 @@ static void check_graph(gr_graph *g, gr_tensor *const *outputs, int n, gr_device
 {
     CHECK_OK(gr_graph_check(g));
     check_nodes(g);
-    gr_program *p = gr_compile(g, outputs, n, device);
+    gr_program *p = gr_compile(g, outputs, n, device, NULL);
     CHECK_MADE(p);
     CHECK(p->graph->n > 10);
     check_nodes(p->graph);
@@ -79,7 +79,7 @@ static void check_training(gr_model *m, gr_device *device)
     CHECK(n > 0 && n <= MOST);
     outputs[0] = loss_of(m, g, 0.1);
     for (int i = 0; i < n; i++) {
-        gr_entry e;
+        gr_entry e = GR_INIT(gr_entry);
         CHECK_OK(gr_store_entry(weights, i, &e));
         CHECK_OK(gr_store_add(moments, e.name, GR_MOMENT, e.dtype, e.ndim, e.shape));
         CHECK_OK(gr_store_add(squares, e.name, GR_MOMENT, e.dtype, e.ndim, e.shape));
@@ -210,7 +210,7 @@ TEST(long_names)
     CHECK_MADE(gr_model_logits(m, &f));
     CHECK_EQ_INT(gr_store_count(store), 2 * n);
     for (int i = 0; i < n; i++) {
-        gr_entry e, under;
+        gr_entry e = GR_INIT(gr_entry), under = GR_INIT(gr_entry);
         CHECK_OK(gr_store_entry(store, i, &e));
         CHECK_OK(gr_store_entry(store, n + i, &under));
         CHECK_EQ_INT(strlen(under.name), strlen(long_name()) + 1 + strlen(e.name));

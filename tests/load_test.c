@@ -38,7 +38,7 @@ static files files_of(const char *arch, bool tied)
     CHECK_MADE(f.m);
     gr_store *s = gr_model_store(f.m);
     for (int i = 0; i < gr_store_count(s); i++) {
-        gr_entry e;
+        gr_entry e = GR_INIT(gr_entry);
         CHECK_OK(gr_store_entry(s, i, &e));
         f.data[i] = gr_alloc(e.bytes);
         CHECK_OK(gr_store_read(s, e.name, f.data[i], e.bytes));
@@ -90,7 +90,7 @@ static float first_logit(gr_model *m)
     gr_graph *g = gr_graph_new();
     gr_forward f = {.tokens = gr_input(g, "tokens", GR_I32, 2, (int64_t[]){1, 2})};
     gr_tensor *logits = gr_model_logits(m, &f);
-    gr_program *p = gr_compile(g, &logits, 1, gr_model_device(m));
+    gr_program *p = gr_compile(g, &logits, 1, gr_model_device(m), NULL);
     CHECK_MADE(p);
     CHECK_OK(gr_program_run(p, (const void *[]){(gr_token[]){3, 5}}, (void *[]){out}));
     gr_program_free(p);

@@ -89,14 +89,14 @@ static float *logits_of(golden *g, float *loss, float **grads)
     out[0] = gr_model_logits(g->model, &f);
     out[1] = gr_cross_entropy(out[0], targets, -100);
     int n_params = grads ? gr_store_count(trained) : 0;
-    gr_entry e;
+    gr_entry e = GR_INIT(gr_entry);
     for (int i = 0; i < n_params; i++) {
         CHECK_OK(gr_store_entry(trained, i, &e));
         params[i] = gr_param(graph, trained, e.name);
         grads[i] = gr_alloc(e.bytes);
     }
     CHECK_OK(gr_grad(out[1], params, out + 2, n_params));
-    gr_program *p = gr_compile(graph, out, n_params + 2, g->device);
+    gr_program *p = gr_compile(graph, out, n_params + 2, g->device, NULL);
     CHECK_MADE(p);
     gr_graph_free(graph);
     gr_token *tokens = gr_alloc(2 * (size_t)n * sizeof *tokens), *next = tokens + n;
@@ -130,7 +130,7 @@ static void check_gradients(golden *g)
     gr_free(logits);
     gr_store *trained = gr_model_trainable(g->model);
     int n = gr_store_count(trained);
-    gr_entry e;
+    gr_entry e = GR_INIT(gr_entry);
     for (int i = 0; i < n; i++) {
         CHECK_OK(gr_store_entry(trained, i, &e));
         check_values(find(g, "grad.", e.name), grads[i], 2e-5);
@@ -305,7 +305,7 @@ static void check_training(const char *name)
     CHECK_OK(gr_model_load_adapter(g.model, g.dir));
     check_curve(&g, "losses", "norms");
     gr_store *trained = gr_model_trainable(g.model);
-    gr_entry e;
+    gr_entry e = GR_INIT(gr_entry);
     for (int i = 0; i < gr_store_count(trained); i++) {
         CHECK_OK(gr_store_entry(trained, i, &e));
         float *data = gr_alloc(e.bytes);
@@ -343,7 +343,7 @@ static float *tiny_logits(golden *g)
     gr_graph *graph = gr_graph_new();
     gr_forward f = {.tokens = gr_input(graph, "tokens", GR_I32, 2, shape)};
     gr_tensor *out = gr_model_logits(g->model, &f);
-    gr_program *p = gr_compile(graph, &out, 1, g->device);
+    gr_program *p = gr_compile(graph, &out, 1, g->device, NULL);
     CHECK_MADE(p);
     float *logits = gr_alloc((size_t)(8 * g->vocab) * sizeof *logits);
     CHECK_OK(gr_program_run(p, (const void *[]){ids}, (void *[]){logits}));
@@ -372,7 +372,7 @@ TEST(a_new_adapter_adds_nothing)
     gr_model *m = adapted("llama", device, &o), *same = adapted("llama", device, &o);
     gr_store *store = gr_model_trainable(m);
     CHECK_EQ_INT(gr_store_count(store), 8); /* q_proj and v_proj of two layers */
-    gr_entry e;
+    gr_entry e = GR_INIT(gr_entry);
     for (int i = 0; i < 8; i++) {
         float a[64 * 8], b[64 * 8];
         double sum = 0, squares = 0, n = 0;
@@ -562,7 +562,7 @@ TEST(frozen_weights_have_no_moments)
     gr_model *m = adapted("llama", device, &l);
     gr_store *store = gr_model_trainable(m);
     size_t adapter = 0;
-    gr_entry e;
+    gr_entry e = GR_INIT(gr_entry);
     for (int i = 0; i < gr_store_count(store); i++) {
         CHECK_OK(gr_store_entry(store, i, &e));
         adapter += e.bytes;
@@ -571,7 +571,7 @@ TEST(frozen_weights_have_no_moments)
     o.accumulate = 2;
     gr_trainer *t = gr_trainer_new(m, &o);
     CHECK_MADE(t);
-    gr_memory memory = gr_trainer_memory(t);
+    gr_plan memory = *gr_trainer_plan(t);
     CHECK_EQ_INT(memory.optimizer, 2 * adapter);
     CHECK_EQ_INT(memory.gradients, adapter);
     CHECK_EQ_INT(gr_store_count(gr_trainer_store(t)), 2 * gr_store_count(store));
@@ -607,7 +607,7 @@ TEST(a_bf16_base)
     }
     CHECK(r.loss < first - 0.01);
     gr_trainer_free(t);
-    gr_entry e;
+    gr_entry e = GR_INIT(gr_entry);
     const char *name = "model.layers.0.self_attn.q_proj.weight";
     CHECK_OK(gr_model_merge_adapter(m));
     CHECK_OK(gr_store_entry(gr_model_store(m), gr_store_find(gr_model_store(m), name), &e));
@@ -628,7 +628,7 @@ TEST(a_sum_too_large_for_f16)
     CHECK_MADE(m);
     gr_lora_options l = gr_lora_defaults();
     CHECK_OK(gr_model_add_adapter(m, &l));
-    gr_entry e;
+    gr_entry e = GR_INIT(gr_entry);
     float huge[8 * 8];
     for (size_t i = 0; i < sizeof huge / sizeof *huge; i++)
         huge[i] = 1e6f;

@@ -165,7 +165,7 @@ static void check_tensor(const golden *c, gr_tensor *t, const char *what, const 
     CHECK_EQ_INT((size_t)gr_tensor_count(t) * sizeof *got, expected->bytes);
     CHECK(expected->bytes <= sizeof got);
     t = c->dtype == GR_F64 ? t : gr_cast(t, GR_F64);
-    gr_program *p = gr_compile(c->graph, &t, 1, c->device);
+    gr_program *p = gr_compile(c->graph, &t, 1, c->device, NULL);
     CHECK_MADE(p);
     CHECK_OK(gr_program_run(p, NULL, (void *[]){got}));
     gr_program_free(p);
@@ -282,7 +282,7 @@ static void check_optimizer(const golden *c, mover move)
     m.lr = gr_constant(c->graph, GR_F32, 0, NULL, &lr);
     m.scale = gr_constant(c->graph, GR_F32, 0, NULL, &scale);
     CHECK_MADE(move(c, &m));
-    gr_program *program = gr_compile(c->graph, NULL, 0, c->device);
+    gr_program *program = gr_compile(c->graph, NULL, 0, c->device, NULL);
     CHECK_MADE(program);
     for (int64_t i = 1; i <= (int64_t)number(c, "steps"); i++) {
         const void *grad = find(c, "grad", (int)i - 1)->data;

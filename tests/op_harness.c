@@ -326,7 +326,7 @@ gr_status op_case_open(op_case *c, const op_call *call, gr_device *device, gr_dt
         return s;
     gr_compile_options o = GR_INIT(gr_compile_options);
     o.guards = !(flags & OP_PLAIN);
-    c->program = gr_compile_with(c->graph, c->roots, c->n_roots, device, &o);
+    c->program = gr_compile(c->graph, c->roots, c->n_roots, device, &o);
     for (int i = 0; i < c->n_results; i++) {
         op_result *r = &c->results[i];
         r->count = gr_spec_count(&r->spec);

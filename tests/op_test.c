@@ -123,7 +123,7 @@ static bool all_f64(const op_case *c)
 
 static int64_t compare_gradient(op_case *values, const op_result *d, int level, const char *what)
 {
-    bool large = gr_program_memory(values->program).arena > LARGE;
+    bool large = gr_program_plan(values->program)->arena > LARGE;
     int64_t limit = large ? ELEMENTS_OF_LARGE : ELEMENTS, n = d->count < limit ? d->count : limit;
     for (int64_t i = 0; i < n; i++) {
         int64_t e = d->count <= limit ? i : (int64_t)((double)i / (double)n * (double)d->count) + i % 3;

@@ -18,7 +18,7 @@ static ports open_ports(const char *device)
     gr_tensor *x = gr_input(g, "x", GR_F32, 1, &n), *y = gr_input(g, "y", GR_F32, 1, &n);
     gr_input(g, "unused", GR_I64, 0, NULL);
     gr_tensor *out[] = {gr_name(gr_add(x, y), "sum"), gr_sub(x, y)};
-    t.program = gr_compile(g, out, 2, t.device);
+    t.program = gr_compile(g, out, 2, t.device, NULL);
     CHECK_MADE(t.program);
     gr_graph_free(g);
     return t;
@@ -130,7 +130,7 @@ TEST(two_by_one_name)
     gr_graph *g = gr_graph_new();
     gr_tensor *x = gr_input(g, "x", GR_F32, 0, NULL);
     gr_tensor *out[] = {gr_name(gr_exp(x), "y"), gr_name(gr_neg(x), "y")};
-    gr_program *p = gr_compile(g, out, 2, device);
+    gr_program *p = gr_compile(g, out, 2, device, NULL);
     CHECK_MADE(p);
     float one = 1, y = 0;
     const gr_given in = {"x", GR_F32, &one, sizeof one};

@@ -49,7 +49,7 @@ static gr_tensor *stored(fixture *f, const char *name, int64_t n, const float *v
 
 static gr_program *compiled(fixture *f, gr_tensor *const *out, int n)
 {
-    gr_program *p = gr_compile(f->g, out, n, f->device);
+    gr_program *p = gr_compile(f->g, out, n, f->device, NULL);
     CHECK_MADE(p);
     return p;
 }
@@ -77,7 +77,7 @@ TEST(chains_run_in_place)
         gr_program *p = compiled(&f, &y, 1);
         size_t tensor = gr_round_up(N * sizeof(float), GR_ADDRESS_ALIGN);
         size_t apart = f.device->host_visible ? 0 : tensor + gr_round_up(sizeof(gr_fault), GR_ADDRESS_ALIGN);
-        CHECK(gr_program_memory(p).arena <= 2 * tensor + apart);
+        CHECK(gr_program_plan(p)->arena <= 2 * tensor + apart);
         CHECK_OK(gr_program_run(p, (const void *[]){in}, (void *[]){out}));
         check_values(out, in, N);
         gr_program_free(p);
@@ -115,7 +115,7 @@ TEST(the_memory_report_is_exact)
         o.accumulate = accumulate;
         gr_trainer *t = gr_trainer_new(m, &o);
         CHECK_MADE(t);
-        gr_memory r = gr_trainer_memory(t);
+        gr_plan r = *gr_trainer_plan(t);
         size_t weights = (size_t)gr_model_describe(m)->parameters * sizeof(float);
         CHECK_EQ_INT(r.weights, weights);
         CHECK_EQ_INT(r.optimizer, 2 * weights);
@@ -146,7 +146,7 @@ TEST(programs_share_the_arena)
         gr_tensor *x = vector(&f, "x", SMALL), *small = gr_sum(gr_mul(x, x), 0, false);
         gr_graph *other = gr_graph_new();
         gr_tensor *z = gr_input(other, "z", GR_F32, 1, (int64_t[]){LARGE}), *large = gr_sum(gr_neg(z), 0, false);
-        gr_program *p = compiled(&f, &small, 1), *q = gr_compile(other, &large, 1, f.device);
+        gr_program *p = compiled(&f, &small, 1), *q = gr_compile(other, &large, 1, f.device, NULL);
         CHECK_MADE(q);
         float in[SMALL], big[LARGE], out;
         for (int i = 0; i < SMALL; i++)
@@ -162,8 +162,8 @@ TEST(programs_share_the_arena)
         }
         if (f.device->host_visible) { /* else its memory is no block of ours */
             int64_t arena = gr_mem_read_stats().live_bytes - empty;
-            CHECK(arena >= (int64_t)gr_program_memory(q).arena);
-            CHECK(arena < (int64_t)(gr_program_memory(q).arena + gr_program_memory(p).arena));
+            CHECK(arena >= (int64_t)gr_program_plan(q)->arena);
+            CHECK(arena < (int64_t)(gr_program_plan(q)->arena + gr_program_plan(p)->arena));
         }
         gr_program_free(q);
         CHECK_OK(gr_program_run(p, (const void *[]){in}, (void *[]){&out}));
@@ -184,7 +184,7 @@ TEST(impossible_memory)
         gr_tensor *x = gr_fill(f.g, GR_F32, 0, NULL, 1), *y = vector(&f, "y", 4), *twice = gr_scale(y, 2);
         gr_tensor *huge = gr_sum(gr_exp(gr_add(gr_expand(x, 1, &n), gr_iota(f.g, GR_F32, n))), 0, false);
         if (f.device->largest < (size_t)n * sizeof(float)) { /* the plan knows already */
-            CHECK(!gr_compile(f.g, &huge, 1, f.device));
+            CHECK(!gr_compile(f.g, &huge, 1, f.device, NULL));
             char text[96];
             snprintf(text, sizeof text, "in one piece, the largest that %s gives is %.1f MB", test_device(d),
                      (double)f.device->largest / 1e6);
@@ -193,7 +193,7 @@ TEST(impossible_memory)
             continue;
         }
         gr_program *p = compiled(&f, &huge, 1), *q = compiled(&f, &twice, 1);
-        CHECK(gr_program_memory(p).arena >= (size_t)n * sizeof(float));
+        CHECK(gr_program_plan(p)->arena >= (size_t)n * sizeof(float));
         int64_t before = gr_mem_read_stats().live_bytes;
         float in[] = {1, 2, 3, 4}, out[4];
         for (int round = 0; round < 2; round++) {
@@ -226,7 +226,7 @@ TEST(impossible_training)
     o.batch = 1 << 18;
     gr_trainer *t = gr_trainer_new(m, &o);
     CHECK_MADE(t);
-    CHECK(gr_trainer_memory(t).total > (size_t)1 << 42);
+    CHECK(gr_trainer_plan(t)->total > (size_t)1 << 42);
     gr_token *tokens = calloc((size_t)(o.batch * o.context), sizeof *tokens);
     CHECK(tokens);
     gr_step_report report = GR_INIT(gr_step_report);
@@ -398,7 +398,7 @@ TEST(old_versions_can_be_read)
         gr_tensor *q = gr_param(g, f.store, "p"), *root = gr_exp(q);
         q = gr_assign_add(q, gr_scale(q, 2));
         gr_tensor *roots[] = {root, gr_neg(q), q};
-        program = gr_compile(g, roots, 3, f.device);
+        program = gr_compile(g, roots, 3, f.device, NULL);
         CHECK_MADE(program);
         CHECK_EQ_INT(count_steps(program, "contiguous"), 0);
         gr_program_free(program);
@@ -407,7 +407,7 @@ TEST(old_versions_can_be_read)
         q = gr_param(g, f.store, "p");
         gr_tensor *turned = gr_permute(gr_reshape(q, 2, (int64_t[]){2, 2}), (int[]){1, 0});
         q = gr_assign(q, gr_reshape(turned, 1, (int64_t[]){4}));
-        program = gr_compile(g, &q, 1, f.device);
+        program = gr_compile(g, &q, 1, f.device, NULL);
         CHECK_MADE(program);
         CHECK_OK(gr_program_run(program, NULL, outs));
         check_values(got[0], (float[]){11, 32, 23, 44}, 4);
@@ -520,7 +520,7 @@ TEST(effects_that_keep_their_order)
         }
         gr_tensor *out[] = {gr_sub(result[3], result[0]), order};
         if (f.device->backend == &gr_backend_opencl) { /* a kernel of the host's is none there */
-            CHECK(!gr_compile(f.g, out, 2, f.device));
+            CHECK(!gr_compile(f.g, out, 2, f.device, NULL));
             CHECK_ERROR(GR_ERR_UNSUPPORTED, "this device has no kernel for send");
             close_fixture(&f);
             continue;
@@ -609,7 +609,7 @@ TEST(small_blocks)
             y = gr_softmax(gr_mul(y, kept[i]));
         gr_program *p = compiled(&f, &y, 1);
         CHECK_OK(gr_program_run(p, (const void *[]){in}, (void *[]){out[round]}));
-        arena = gr_program_memory(p).arena;
+        arena = gr_program_plan(p)->arena;
         for (int i = 0; i < p->n_buffers; i++) {
             size_t begin = p->buffers[i].offset, end = begin + p->buffers[i].size;
             CHECK(end == begin || begin / f.device->largest == (end - 1) / f.device->largest);
@@ -666,7 +666,7 @@ static void *use(void *ctx)
     gr_tensor *x = gr_input(g, "x", GR_F32, 1, (int64_t[]){N}), *sum = gr_param(g, store, "sum");
     gr_tensor *y = gr_softmax(gr_scale(gr_exp(gr_neg(gr_exp(x))), 0)), *z = gr_add(gr_scale(x, u->factor), y);
     gr_assign_add(sum, x);
-    gr_program *p = gr_compile(g, &z, 1, u->device);
+    gr_program *p = gr_compile(g, &z, 1, u->device, NULL);
     for (int i = 0; p && i < RUNS; i++) {
         for (int k = 0; k < N; k++)
             in[k] = (float)(k % 7);
@@ -710,7 +710,7 @@ TEST(a_program_on_another_device_is_refused)
     fixture f = open_fixture("ref");
     gr_device *other = gr_device_open("cpu", 1);
     gr_tensor *y = gr_neg(stored(&f, "weight", 2, (float[]){1, 2}));
-    CHECK(!gr_compile(f.g, &y, 1, other));
+    CHECK(!gr_compile(f.g, &y, 1, other, NULL));
     CHECK_ERROR(GR_ERR_ARGUMENT, "weight");
     CHECK_ERROR(GR_ERR_ARGUMENT, "another device");
     gr_device_close(other);
@@ -723,12 +723,12 @@ TEST(failed_graphs)
     fixture f = open_fixture("cpu");
     gr_tensor *y = gr_add(vector(&f, "a", 2), vector(&f, "b", 3));
     CHECK(!y);
-    CHECK(!gr_compile(f.g, &y, 1, f.device));
+    CHECK(!gr_compile(f.g, &y, 1, f.device, NULL));
     CHECK_ERROR(GR_ERR_ARGUMENT, "add");
     gr_error_clear();
     gr_tensor *z = gr_neg(y);
     CHECK(!z);
-    CHECK(!gr_compile(f.g, NULL, 0, f.device));
+    CHECK(!gr_compile(f.g, NULL, 0, f.device, NULL));
     CHECK_ERROR(GR_ERR_ARGUMENT, "add");
     close_fixture(&f);
 }
@@ -740,7 +740,7 @@ static gr_program *compiled_as(fixture *f, gr_tensor *out, const char *passes, s
     gr_compile_options o = GR_INIT(gr_compile_options);
     o.passes = passes;
     o.memory_limit = limit;
-    return gr_compile_with(f->g, &out, 1, f->device, &o);
+    return gr_compile(f->g, &out, 1, f->device, &o);
 }
 
 /* Each pass can be left out alone, and all that can be together, without changing a bit. */
@@ -795,7 +795,7 @@ TEST(passes_that_cannot_be_left_out)
     CHECK_MADE(p);
     gr_program_free(p);
     gr_compile_options o = {0};
-    CHECK(!gr_compile_with(f.g, &y, 1, f.device, &o));
+    CHECK(!gr_compile(f.g, &y, 1, f.device, &o));
     CHECK_ERROR(GR_ERR_ARGUMENT, "GR_INIT");
     close_fixture(&f);
 }
@@ -806,7 +806,7 @@ TEST(a_plan_above_its_limit)
         fixture f = open_fixture(test_device(d));
         gr_tensor *y = gr_exp(gr_add(vector(&f, "x", 1000), stored(&f, "p", 1000, (float[1000]){0})));
         gr_program *p = compiled(&f, &y, 1);
-        size_t total = gr_program_memory(p).total;
+        size_t total = gr_program_plan(p)->total;
         gr_program_free(p);
         p = compiled_as(&f, y, NULL, total);
         CHECK_MADE(p);
@@ -925,7 +925,7 @@ TEST(stores)
             snprintf(name, sizeof name, "tensor.%d", (int)i);
             CHECK_OK(gr_store_add(s, name, GR_WEIGHT, GR_F32, 1, &i));
         }
-        gr_entry e;
+        gr_entry e = GR_INIT(gr_entry);
         for (int i = 0; i < 200; i++) {
             snprintf(name, sizeof name, "tensor.%d", i);
             CHECK_EQ_INT(gr_store_find(s, name), i);

@@ -38,7 +38,7 @@ static void check_weights(gr_model *m, const char *prefix, const char *dir, cons
     CHECK_MADE(w);
     CHECK_EQ_INT(gr_weights_count(w), gr_store_count(store));
     for (int i = 0; i < gr_store_count(store); i++) {
-        gr_entry e;
+        gr_entry e = GR_INIT(gr_entry);
         char name[200];
         CHECK_OK(gr_store_entry(store, i, &e));
         snprintf(name, sizeof name, "%s%s", prefix, e.name);
@@ -124,7 +124,7 @@ TEST(a_spoiled_weight_is_caught_in_every_dtype)
             CHECK_OK(gr_model_compare(m, saved, &o.dtype, &seen)); /* other kernels, the same numbers */
             gr_store *store = gr_model_store(saved);
             for (int e = 0; e < 2 * gr_store_count(store); e++) {
-                gr_entry entry;
+                gr_entry entry = GR_INIT(gr_entry);
                 CHECK_OK(gr_store_entry(store, e / 2, &entry));
                 bool is_seen_in_part = strstr(entry.name, "embed") && e % 2; /* rows of ids that no prompt has */
                 if (entry.ndim != 2 || strstr(entry.name, "wpe") || is_seen_in_part)
@@ -194,7 +194,7 @@ TEST(config_json_changes_in_its_dtype_alone)
 static gr_model *with_value(gr_device *device, float x)
 {
     gr_model *m = tiny_model("llama", device);
-    gr_entry e;
+    gr_entry e = GR_INIT(gr_entry);
     CHECK_MADE(m);
     CHECK_OK(gr_store_entry(gr_model_store(m), 0, &e));
     float *data = gr_alloc(e.bytes);

@@ -137,7 +137,7 @@ static void check_model(const char *name, const char *device)
     gr_graph *g = gr_graph_new();
     gr_forward f = {.tokens = gr_input(g, "tokens", GR_I64, 2, ids->shape)};
     gr_tensor *logits = gr_model_logits(m, &f);
-    gr_program *p = gr_compile(g, &logits, 1, d);
+    gr_program *p = gr_compile(g, &logits, 1, d, NULL);
     CHECK_MADE(p);
     float *have = malloc(want->bytes), *exact = malloc(want->bytes);
     int64_t *tokens = malloc(ids->bytes);

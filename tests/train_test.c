@@ -48,7 +48,7 @@ static gr_step_report next_step(setup *s)
 /* All bytes of a store, one tensor behind the other; caller frees. */
 static unsigned char *bytes_of(gr_store *s, size_t *size)
 {
-    gr_entry e;
+    gr_entry e = GR_INIT(gr_entry);
     size_t at = 0;
     *size = 0;
     for (int i = 0; i < gr_store_count(s); i++) {
@@ -227,7 +227,7 @@ TEST(sgd_has_momentum)
 
 static int count_named(gr_store *store, const char *prefix)
 {
-    gr_entry e;
+    gr_entry e = GR_INIT(gr_entry);
     int n = 0;
     for (int i = 0; i < gr_store_count(store); i++) {
         CHECK_OK(gr_store_entry(store, i, &e));
@@ -255,7 +255,7 @@ TEST(muon_moves_hidden_matrices)
         CHECK_EQ_INT(count_named(state, "momentum_buffer."), matrices);
         CHECK_EQ_INT(count_named(state, "exp_avg_sq."), gr_store_count(weights) - matrices);
         CHECK_EQ_INT(gr_store_find(state, "momentum_buffer.transformer.wte.weight"), -1);
-        gr_entry e;
+        gr_entry e = GR_INIT(gr_entry);
         CHECK_OK(gr_store_entry(weights, gr_store_find(weights, "transformer.h.0.mlp.c_proj.weight"), &e));
         CHECK(e.shape[0] > e.shape[1]);
         float *before = malloc(e.bytes), *after = malloc(e.bytes);
@@ -314,7 +314,7 @@ TEST(a_nan_skips_the_step_and_is_named)
             next_step(&s);
             const char *name = "transformer.h.1.mlp.c_fc.weight";
             gr_store *weights = gr_model_store(s.model);
-            gr_entry e;
+            gr_entry e = GR_INIT(gr_entry);
             CHECK_OK(gr_store_entry(weights, gr_store_find(weights, name), &e));
             float *w = malloc(e.bytes), good;
             CHECK_OK(gr_store_read(weights, name, w, e.bytes));
@@ -442,7 +442,7 @@ TEST(dropout_keeps_the_mean_and_is_seeded)
         gr_tensor *seed = gr_input(g, "seed", GR_I64, 0, NULL);
         gr_tensor *x = gr_fill(g, GR_F32, 1, (int64_t[]){N}, 2);
         gr_tensor *y[] = {gr_dropout(x, 0.25, seed, 1), gr_dropout(x, 0.25, seed, 2), gr_dropout(x, 0, seed, 1)};
-        gr_program *p = gr_compile(g, y, 3, device);
+        gr_program *p = gr_compile(g, y, 3, device, NULL);
         CHECK_MADE(p);
         float *a[4];
         for (int i = 0; i < 4; i++)

@@ -103,7 +103,7 @@ static void compile_logits(subject *s)
     gr_graph *g = gr_graph_new();
     gr_forward f = {.tokens = gr_input(g, "tokens", GR_I32, 2, (int64_t[]){ROWS, LENGTH})};
     gr_tensor *logits = gr_model_logits(s->model, &f);
-    s->program = gr_compile(g, &logits, 1, s->device);
+    s->program = gr_compile(g, &logits, 1, s->device, NULL);
     CHECK_MADE(s->program);
     gr_graph_free(g);
 }
@@ -146,7 +146,7 @@ static void check_same_logits(const subject *a, const subject *b)
 static void check_store(subject *s, gr_dtype d, bool mapped)
 {
     gr_store *store = gr_model_store(s->model);
-    gr_entry e;
+    gr_entry e = GR_INIT(gr_entry);
     for (int i = 0; i < gr_store_count(store); i++) {
         CHECK_OK(gr_store_entry(store, i, &e));
         CHECK_EQ_INT(e.dtype, d);
@@ -167,7 +167,7 @@ static void check_kept(const char *dir, gr_dtype d, bool aligned)
         check_store(&s, d, aligned && s.device->host_visible);
         check_same_logits(&s, &wide);
         CHECK_EQ_INT(gr_model_describe(s.model)->parameters, parameters);
-        CHECK_EQ_INT(gr_program_memory(s.program).weights, parameters * gr_dtype_width(d));
+        CHECK_EQ_INT(gr_program_plan(s.program)->weights, parameters * gr_dtype_width(d));
         closed(&s);
     }
     closed(&wide);
@@ -203,7 +203,7 @@ TEST(odd_addresses_are_copied)
 TEST(f64_becomes_f32)
 {
     gr_device *device = gr_device_open("cpu", 1);
-    gr_entry e;
+    gr_entry e = GR_INIT(gr_entry);
     gr_model *m = gr_model_load(narrowed("gpt2", GR_F64, 0, "f64"), NULL, device);
     CHECK_MADE(m);
     for (int i = 0; i < gr_store_count(gr_model_store(m)); i++) {
@@ -220,7 +220,7 @@ TEST(declared_without_reading)
     const char *dir = narrowed("llama", GR_F16, 0, "declared");
     gr_model *m = gr_model_load(dir, &(gr_load_options){.declare_only = true}, device);
     CHECK_MADE(m);
-    gr_entry e;
+    gr_entry e = GR_INIT(gr_entry);
     for (int i = 0; i < gr_store_count(gr_model_store(m)); i++) {
         CHECK_OK(gr_store_entry(gr_model_store(m), i, &e));
         CHECK_EQ_INT(e.dtype, GR_F16);
@@ -241,7 +241,7 @@ TEST(replacing_a_mapped_weight)
         NOTE("on %s", test_device(i));
         subject s = opened(dir, test_device(i), false), before = opened(dir, test_device(i), false);
         gr_store *store = gr_model_store(s.model);
-        gr_entry e;
+        gr_entry e = GR_INIT(gr_entry);
         int wte = gr_store_find(store, "transformer.wte.weight");
         CHECK_OK(gr_store_entry(store, wte, &e));
         void *zeros = calloc(1, e.bytes), *read = malloc(e.bytes);
@@ -267,7 +267,7 @@ TEST(replacing_without_memory)
 {
     subject s = opened(narrowed("gpt2", GR_F16, 0, "unreplaced"), "cpu", false);
     gr_store *store = gr_model_store(s.model);
-    gr_entry e;
+    gr_entry e = GR_INIT(gr_entry);
     int wte = gr_store_find(store, "transformer.wte.weight");
     CHECK_OK(gr_store_entry(store, wte, &e));
     void *zeros = calloc(1, e.bytes), *before = malloc(e.bytes), *after = malloc(e.bytes);
@@ -305,7 +305,7 @@ TEST(effects_on_mapped_weights_are_refused)
         gr_graph *g = gr_graph_new();
         gr_tensor *norm = gr_param(g, gr_model_store(m), "model.norm.weight");
         gr_tensor *done = gr_assign_add(norm, norm);
-        gr_program *p = gr_compile(g, &done, 1, device);
+        gr_program *p = gr_compile(g, &done, 1, device, NULL);
         CHECK_EQ_INT(p == NULL, mapped);
         if (mapped)
             CHECK_ERROR(GR_ERR_ARGUMENT, "assign_add: cannot write \"model.norm.weight\"");

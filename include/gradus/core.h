@@ -54,13 +54,13 @@ typedef enum gr_log_level { GR_LOG_DEBUG, GR_LOG_INFO, GR_LOG_WARN } gr_log_leve
 /* Where the library's remarks go (nowhere by default). Call before other threads use the library. */
 GR_API void gr_set_log(void (*log)(void *user, gr_log_level level, const char *message), void *user);
 
-/* GR_VERSION and GR_VERSION_NUMBER of the library linked, which may be newer than this header's. Until 1.0 a minor version
- * may change what programs were compiled for (the shared library's name has it); later a major version alone. Any thread. */
-GR_API const char *gr_version(void);
+/* GR_VERSION_NUMBER of the library linked, which may be newer than this header's. Until 1.0 a minor version may change
+ * what programs were compiled for (the shared library's name has it); later a major version alone. Any thread. */
 GR_API int gr_version_number(void);
-/* How the library linked was built; static. Which of its devices this machine has, gr_device_open tells. Any thread. */
+/* The library linked, and how it was built; static. Which of its devices this machine has, gr_device_open tells. Any thread. */
 typedef struct gr_library {
     size_t size;
+    const char *version;   /* GR_VERSION: "0.1.0" */
     const char *compiler;  /* "GCC 12.2.0, x86-64" */
     const char *isa;       /* what loops of the cpu device are compiled for: "generic, avx2, avx512" */
     const char *libraries; /* what was found: "OpenBLAS (opened where it is there), PCRE2, utf8proc", or "none" */

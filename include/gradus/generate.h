@@ -42,10 +42,9 @@ GR_API gr_status gr_generator_feed(gr_generator *generator, const gr_token *cons
                                    float *logits);
 GR_API int64_t gr_generator_length(const gr_generator *generator, int64_t sequence);
 GR_API gr_status gr_generator_reset(gr_generator *generator); /* all sequences empty again */
-/* What reading and generating need, all programs counted; zeros on failure. */
-GR_API gr_memory gr_generator_memory(gr_generator *generator);
-/* What one more token for each text costs, when the cache is full. */
-GR_API gr_status gr_generator_cost(gr_generator *generator, gr_cost *out);
+/* What reading and generating need, all programs counted, and what one more token for each text costs when the cache is
+ * full; lives as long as the generator. NULL when they cannot be compiled. */
+GR_API const gr_plan *gr_generator_plan(gr_generator *generator);
 
 /* Text of a model, from a prompt to its end. */
 typedef enum gr_stop {

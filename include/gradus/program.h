@@ -21,6 +21,7 @@ GR_API gr_status gr_store_add(gr_store *store, const char *name, gr_role role, g
 GR_API int gr_store_count(const gr_store *store);
 GR_API int gr_store_find(const gr_store *store, const char *name); /* index or -1 */
 typedef struct gr_entry {
+    size_t size;
     const char *name;
     gr_role role;
     gr_dtype dtype;
@@ -28,6 +29,7 @@ typedef struct gr_entry {
     int64_t shape[GR_MAX_DIMS];
     size_t bytes;
 } gr_entry;
+/* out begins as GR_INIT(gr_entry). */
 GR_API gr_status gr_store_entry(const gr_store *store, int index, gr_entry *out);
 /* Whole tensors, host to device and back; size must be the tensor's bytes. Never-written tensors read as zeros. */
 GR_API gr_status gr_store_write(gr_store *store, const char *name, const void *data, size_t size);
@@ -37,38 +39,36 @@ GR_API gr_status gr_store_read(const gr_store *store, const char *name, void *da
 
 typedef struct gr_program gr_program;
 
-/* Compiles the graph for one device: the outputs, and every effect in the graph. Takes no device memory yet: the plan
- * is known from here on, memory is taken by the first gr_run or by gr_program_reserve. */
-GR_API gr_program *gr_compile(gr_graph *g, gr_tensor *const *outputs, int n, gr_device *device);
 /* How a graph is compiled: GR_INIT(gr_compile_options), then what differs. */
 typedef struct gr_compile_options {
-    size_t size;        /* sizeof(gr_compile_options) */
+    size_t size;
     const char *passes; /* which passes change the graph, between commas: "lower,versions", or "-fuse" for all but that.
                             NULL: all. They run in one order however named; docs/architecture.md has what each does. An
                             unknown one, and leaving out what this graph cannot do without, is an error. */
     size_t memory_limit; /* bytes: a plan with a larger total is GR_ERR_MEMORY, with both figures; 0: none */
     bool guards;         /* for tests of kernels: room around every buffer, and no result in an input's place */
 } gr_compile_options;
-/* gr_compile as options say; NULL: the defaults. */
-GR_API gr_program *gr_compile_with(gr_graph *g, gr_tensor *const *outputs, int n, gr_device *device,
-                                   const gr_compile_options *options);
+/* Compiles the graph for one device: the outputs, and every effect in the graph. Takes no device memory yet: the plan
+ * is known from here on, memory is taken by the first gr_run or by gr_program_reserve. options NULL: the defaults. */
+GR_API gr_program *gr_compile(gr_graph *g, gr_tensor *const *outputs, int n, gr_device *device,
+                              const gr_compile_options *options);
 GR_API void gr_program_free(gr_program *program); /* NULL is fine */
-/* Exact bytes. arena is one block shared by all programs of a device that are not run at the same time. */
-typedef struct gr_memory {
-    size_t weights, gradients, optimizer, cache; /* store tensors the program uses, by role */
-    size_t arena;                                /* the planned arena, = activations + temporary gradients + scratch */
+/* What runs need, in exact bytes, and what one costs, as its shapes say. */
+typedef struct gr_plan {
+    size_t size;
+    size_t weights, gradients, optimizer, cache; /* store tensors that are used, by role */
+    size_t
+        arena; /* planned: activations, temporary gradients and scratch in one block, shared by all programs of a device
+                     that are not run at the same time */
     size_t peak_activations, peak_gradients, peak_scratch; /* what it holds at its fullest moment */
     size_t total;                                          /* all of the above, each once */
-} gr_memory;
-GR_API gr_memory gr_program_memory(const gr_program *program);
-/* What a run costs, as its shapes say: FLOPs (2MNK for a matmul, those of visible pairs for attention, 1 an element for an
- * element-wise function, whatever it is), bytes that calls read and write (each operand once), calls of kernels. */
-typedef struct gr_cost {
-    size_t size;
-    double flops, bytes;
-    int64_t calls;
-} gr_cost;
-GR_API gr_status gr_program_cost(const gr_program *program, gr_cost *out);
+    double flops; /* 2MNK for a matmul, those of visible pairs for attention, 1 an element for an element-wise function,
+                      whatever it is */
+    double moved; /* bytes that calls read and write, each operand once */
+    int64_t calls; /* of kernels */
+} gr_plan;
+/* A program's; lives as long. NULL of NULL. */
+GR_API const gr_plan *gr_program_plan(const gr_program *program);
 /* Takes all memory now. GR_ERR_MEMORY with need and have in the message, and nothing taken, when it does not fit. */
 GR_API gr_status gr_program_reserve(gr_program *program);
 /* What a run is given and gives, each by name: a gr_input by its own, an output by its tensor's (gr_name). "input 0" and
@@ -118,7 +118,7 @@ typedef struct gr_profile_row {
     size_t size;
     const char *name; /* NULL, the last row: what runs took besides: copies, and the host's work; calls are then runs */
     int64_t calls;
-    double seconds, flops, bytes; /* of all calls; FLOPs and bytes as gr_program_cost counts them */
+    double seconds, flops, bytes; /* of all calls; FLOPs and bytes as gr_plan counts them */
 } gr_profile_row;
 /* Gives the rows to `visit`, slowest first; each lives for its call. */
 GR_API gr_status gr_profile_walk(const gr_profile *profile, gr_profile_by by,

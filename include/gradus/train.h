@@ -140,10 +140,9 @@ typedef struct gr_batch {
 GR_API gr_status gr_trainer_step(gr_trainer *trainer, const gr_batch *batch, gr_step_report *report);
 /* The sum of the losses of a micro-batch, arrays [batch, context], and how many targets it is over; none is fine. */
 GR_API gr_status gr_trainer_eval_batch(gr_trainer *trainer, const gr_batch *batch, double *sum, int64_t *count);
-/* What a step needs, all programs counted. */
-GR_API gr_memory gr_trainer_memory(const gr_trainer *trainer);
-/* What an optimizer step costs, all its micro-batches counted. */
-GR_API gr_status gr_trainer_cost(const gr_trainer *trainer, gr_cost *out);
+/* What an optimizer step needs and costs, all programs and micro-batches counted; lives as long as the trainer. NULL of
+ * NULL. */
+GR_API const gr_plan *gr_trainer_plan(const gr_trainer *trainer);
 
 /* ---- runs ----------------------------------------------------------------------------------------------------------- */
 

@@ -31,6 +31,7 @@ static void list_devices(void)
 const gr_library *gr_library_info(void)
 {
     static const gr_library build = {.size = sizeof build,
+                                     .version = GR_VERSION,
                                      .compiler = COMPILER ", " MACHINE,
                                      .isa = GR_BUILD_ISA,
                                      .libraries = GR_BUILD_LIBRARIES,

@@ -112,7 +112,7 @@ static gr_status add_gradients(dump *d, gr_tensor *loss)
     if (!nodes)
         return GR_ERR_MEMORY;
     gr_status s = GR_OK;
-    gr_entry e;
+    gr_entry e = GR_INIT(gr_entry);
     for (int i = 0; s == GR_OK && i < n; i++) {
         s = gr_store_entry(store, i, &e);
         nodes[i] = s == GR_OK ? gr_param(d->graph, store, e.name) : NULL;
@@ -152,7 +152,7 @@ static gr_status build(dump *d)
         s = add_gradients(d, loss);
     if (s == GR_OK && d->f->what & ACTIVATIONS)
         s = add_activations(d);
-    d->program = s == GR_OK ? gr_compile(d->graph, d->tensors, d->n, gr_model_device(d->on.model)) : NULL;
+    d->program = s == GR_OK ? gr_compile(d->graph, d->tensors, d->n, gr_model_device(d->on.model), NULL) : NULL;
     return d->program ? GR_OK : gr_error_status();
 }
 

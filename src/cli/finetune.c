@@ -145,7 +145,7 @@ static gr_status add_adapter(gr_args *args, gr_train_job *job)
 static int64_t parameters_in(const gr_store *store)
 {
     int64_t n = 0;
-    gr_entry e;
+    gr_entry e = GR_INIT(gr_entry);
     for (int i = 0; i < gr_store_count(store); i++)
         if (gr_store_entry(store, i, &e) == GR_OK) {
             int64_t count = 1;

@@ -60,7 +60,7 @@ static gr_status run(gr_args *args)
     if (doc == NULL)
         return gr_error_status();
     gr_json report = gr_json_root(doc);
-    gr_json_put_text(report, "version", gr_version());
+    gr_json_put_text(report, "version", gr_library_info()->version);
     gr_status status = fill(args, report);
     if (status == GR_OK && args->common.json)
         return gr_out_json(doc);

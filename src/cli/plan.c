@@ -13,8 +13,9 @@
 /* Peak memory by kind, in bytes. */
 typedef struct plan {
     size_t weights, gradients, optimizer, activations, cache, scratch;
-    size_t available; /* SIZE_MAX: not known */
-    gr_cost step;     /* what a step of training costs, or a token for each text */
+    size_t available;    /* SIZE_MAX: not known */
+    double flops, moved; /* what a step of training costs, or a token for each text */
+    int64_t calls;
     char advice[200]; /* "": none is needed */
 } plan;
 
@@ -33,13 +34,15 @@ static bool fits(const plan *p)
 
 /* `other`: bytes that no program of the device knows of. They and the process itself are scratch, where the device's memory
  * is the host's. */
-static gr_status make_plan(gr_model *model, const gr_memory *m, size_t other, plan *out)
+static gr_status make_plan(gr_model *model, const gr_plan *m, size_t other, plan *out)
 {
     gr_device_info d = GR_INIT(gr_device_info);
     gr_status s = gr_device_describe(gr_model_device(model), &d);
     if (s != GR_OK)
         return s;
-    plan p = {.step = GR_INIT(gr_cost),
+    plan p = {.flops = m->flops,
+              .moved = m->moved,
+              .calls = m->calls,
               .weights = m->weights,
               .optimizer = m->optimizer,
               .activations = m->peak_activations,
@@ -70,9 +73,9 @@ static gr_status print_json(const plan *p)
     if (p->available != SIZE_MAX)
         gr_json_put_int(o, "available_bytes", (int64_t)p->available);
     gr_json_put_bool(o, "fits", fits(p));
-    gr_json_put_int(o, "step_flops", (int64_t)p->step.flops);
-    gr_json_put_int(o, "step_bytes", (int64_t)p->step.bytes);
-    gr_json_put_int(o, "step_launches", p->step.calls);
+    gr_json_put_int(o, "step_flops", (int64_t)p->flops);
+    gr_json_put_int(o, "step_bytes", (int64_t)p->moved);
+    gr_json_put_int(o, "step_launches", p->calls);
     if (*p->advice)
         gr_json_put_text(o, "advice", p->advice);
     return gr_out_json(doc);
@@ -98,8 +101,8 @@ static gr_status print(const gr_args *args, const plan *p)
     if (p->available != SIZE_MAX)
         gr_out("%-12s %10s: it %s\n", "free", gr_human_bytes((double)p->available).s,
                fits(p) ? "fits" : "does not fit");
-    gr_out("%-12s %8s FLOP: %s read and written, %s kernels\n", "a step", gr_human_count(p->step.flops).s,
-           gr_human_bytes(p->step.bytes).s, gr_human_integer(p->step.calls).s);
+    gr_out("%-12s %8s FLOP: %s read and written, %s kernels\n", "a step", gr_human_count(p->flops).s,
+           gr_human_bytes(p->moved).s, gr_human_integer(p->calls).s);
     if (*p->advice)
         gr_out("%s\n", p->advice);
     return GR_OK;
@@ -112,10 +115,7 @@ static gr_status plan_options(gr_model *model, const gr_run_options *o, plan *ou
     gr_trainer *t = gr_trainer_new(model, o->train);
     if (!t)
         return gr_error_status();
-    gr_memory m = gr_trainer_memory(t);
-    gr_status s = make_plan(model, &m, gr_run_memory(o), out);
-    if (s == GR_OK)
-        s = gr_trainer_cost(t, &out->step);
+    gr_status s = make_plan(model, gr_trainer_plan(t), gr_run_memory(o), out);
     gr_trainer_free(t);
     return s;
 }
@@ -275,10 +275,8 @@ static gr_status plan_capacity(gr_model *model, int64_t batch, int64_t capacity,
     gr_generator *g = gr_generator_new(model, batch, capacity);
     if (!g)
         return gr_error_status();
-    gr_memory m = gr_generator_memory(g);
-    gr_status s = m.total ? make_plan(model, &m, 0, out) : gr_error_status();
-    if (s == GR_OK)
-        s = gr_generator_cost(g, &out->step);
+    const gr_plan *p = gr_generator_plan(g);
+    gr_status s = p ? make_plan(model, p, 0, out) : gr_error_status();
     gr_generator_free(g);
     return s;
 }

@@ -5,7 +5,7 @@
 
 void gr_version_print(void)
 {
-    gr_out("gradus %s\n", gr_version());
+    gr_out("gradus %s\n", gr_library_info()->version);
     const gr_library *build = gr_library_info();
     gr_out("build: %s, %s\n", GR_BUILD_TYPE, build->compiler);
     gr_out("loops: %s\n", build->isa);

@@ -12,7 +12,7 @@
 gr_status gr_store_tensors_open(gr_store_tensors *s, gr_store *store, const gr_dtype *as)
 {
     *s = (gr_store_tensors){.store = store, .count = gr_store_count(store)};
-    gr_entry e;
+    gr_entry e = GR_INIT(gr_entry);
     s->tensors = gr_alloc_zero((size_t)s->count, sizeof *s->tensors);
     s->names = gr_alloc_zero((size_t)s->count, sizeof *s->names);
     if (!s->tensors || !s->names)
@@ -121,7 +121,7 @@ static gr_status take(void **buffer, size_t size)
 gr_status gr_store_tensors_fetch(void *user, int index, const void **data)
 {
     gr_store_tensors *s = user;
-    gr_entry e;
+    gr_entry e = GR_INIT(gr_entry);
     gr_status st = gr_store_entry(s->store, index, &e);
     if (st != GR_OK)
         return st;

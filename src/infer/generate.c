@@ -33,6 +33,7 @@ struct gr_generator {
     int64_t *lengths;                        /* [batch] with what is being read, see gr_forward.length */
     int64_t *coming;                         /* [batch] lengths that were announced */
     float *logits;                           /* [batch, vocab] */
+    gr_plan plan;
 };
 
 /* ---- making ------------------------------------------------------------------------------------------------- */
@@ -56,7 +57,7 @@ static gr_status allocate(gr_generator *g)
         return GR_ERR_MEMORY;
     gr_status s = gr_model_add_cache(g->model, g->cache, GR_F32, g->batch, g->capacity, CHUNK);
     int ring = gr_store_find(g->cache, "cache.ring_position");
-    gr_entry e = {0};
+    gr_entry e = GR_INIT(gr_entry);
     if (s == GR_OK && ring >= 0)
         s = gr_store_entry(g->cache, ring, &e);
     g->ring = e.shape[1];
@@ -127,7 +128,7 @@ static gr_status compile(gr_generator *g, forward_program *f, int64_t batch, int
     if (batch < g->batch)
         in.sequence = gr_input(graph, "sequence", GR_I64, 1, shape);
     gr_tensor *logits = gr_model_logits(g->model, &in);
-    f->program = logits ? gr_compile(graph, &logits, 1, gr_model_device(g->model)) : NULL;
+    f->program = logits ? gr_compile(graph, &logits, 1, gr_model_device(g->model), NULL) : NULL;
     f->batch = batch;
     f->t = t;
     gr_graph_free(graph);
@@ -191,27 +192,23 @@ int64_t gr_generator_vocab(const gr_generator *g)
     return g->vocab;
 }
 
-gr_memory gr_generator_memory(gr_generator *g)
+const gr_plan *gr_generator_plan(gr_generator *g)
 {
-    if (gr_lacks(g, "gr_generator_memory: generator"))
-        return (gr_memory){0};
+    if (gr_lacks(g, "gr_generator_plan: generator"))
+        return NULL;
     gr_program *programs[2];
-    if (largest(g, programs) != GR_OK)
-        return (gr_memory){0};
-    gr_memory one = gr_program_memory(programs[0]), all = programs[1] ? gr_program_memory(programs[1]) : one;
-    return all.arena > one.arena ? all : one;
-}
-
-gr_status gr_generator_cost(gr_generator *g, gr_cost *out)
-{
-    if (gr_lacks(g, "gr_generator_cost: generator") || gr_lacks(out, "gr_generator_cost: out"))
-        return GR_ERR_ARGUMENT;
-    if (g->batch > 1) {
-        gr_status s = compile(g, &g->all, g->batch, 1);
-        return s == GR_OK ? gr_program_cost(g->all.program, out) : s;
-    }
-    forward_program *one = reader(g, 1);
-    return one ? gr_program_cost(one->program, out) : gr_error_status();
+    forward_program *token = NULL; /* for each text */
+    if (largest(g, programs) == GR_OK)
+        token = g->batch > 1 ? &g->all : reader(g, 1);
+    if (!token)
+        return NULL;
+    const gr_plan *one = gr_program_plan(programs[0]), *all = programs[1] ? gr_program_plan(programs[1]) : one;
+    const gr_plan *cost = gr_program_plan(token->program);
+    g->plan = all->arena > one->arena ? *all : *one;
+    g->plan.flops = cost->flops;
+    g->plan.moved = cost->moved;
+    g->plan.calls = cost->calls;
+    return &g->plan;
 }
 
 /* ---- reading ------------------------------------------------------------------------------------------------ */
@@ -347,7 +344,7 @@ gr_status gr_generator_fork(gr_generator *g, int64_t from, int64_t to)
 {
     gr_status s = GR_OK;
     for (int i = 0; s == GR_OK && i < gr_store_count(g->cache); i++) {
-        gr_entry e;
+        gr_entry e = GR_INIT(gr_entry);
         s = gr_store_entry(g->cache, i, &e);
         int64_t rows = g->length[from] < e.shape[1] ? g->length[from] : e.shape[1];
         size_t sequence = e.bytes / (size_t)g->batch, used = sequence / (size_t)e.shape[1] * (size_t)rows;

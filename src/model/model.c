@@ -28,7 +28,7 @@ gr_status gr_model_trace(gr_model *m)
 gr_status gr_model_declare(gr_model *m)
 {
     gr_status s = gr_model_trace(m);
-    gr_entry e;
+    gr_entry e = GR_INIT(gr_entry);
     for (int i = 0; s == GR_OK && i < gr_store_count(m->store); i++) {
         s = gr_store_entry(m->store, i, &e);
         m->info.parameters += gr_dtype_values(e.dtype, e.bytes);
@@ -185,7 +185,7 @@ gr_status gr_model_init(gr_model *m, uint64_t seed)
     gr_status s = gr_store_reserve(m->store);
     if (s != GR_OK)
         return gr_fail_in("the weights");
-    gr_entry e;
+    gr_entry e = GR_INIT(gr_entry);
     for (int i = 0; s == GR_OK && i < gr_store_count(m->store); i++) {
         s = gr_store_entry(m->store, i, &e);
         if (s == GR_OK)

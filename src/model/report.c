@@ -28,7 +28,7 @@ static int64_t embedding_parameters(const gr_model *m)
 {
     static const char *const ends[] = {"wte.weight", "wpe.weight", "embed_tokens.weight"};
     int64_t sum = 0;
-    gr_entry e;
+    gr_entry e = GR_INIT(gr_entry);
     for (int i = 0; i < gr_store_count(m->store); i++)
         for (size_t k = 0; k < sizeof ends / sizeof *ends; k++) {
             size_t n = strlen(ends[k]);

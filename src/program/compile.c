@@ -403,11 +403,12 @@ static gr_status make_outputs(compiler *c)
 
 static void sum_memory(compiler *c, size_t arena, const size_t peak[GR_KIND_COUNT])
 {
-    gr_memory *m = &c->p->memory;
+    gr_plan *m = &c->p->plan;
+    m->size = sizeof *m;
     for (size_t i = 0; i < c->l.graph->n; i++) {
         const gr_tensor *t = c->l.graph->nodes[i];
         const gr_param_attr *a = t->attr;
-        gr_entry e;
+        gr_entry e = GR_INIT(gr_entry);
         if (t->op != &gr_op_param || gr_store_entry(a->store, a->index, &e) != GR_OK)
             continue;
         size_t *sums[] = {&m->weights, &m->gradients, &m->optimizer, &m->cache}; /* in the order of gr_role */
@@ -418,6 +419,18 @@ static void sum_memory(compiler *c, size_t arena, const size_t peak[GR_KIND_COUN
     m->peak_gradients = peak[GR_KIND_GRADIENT];
     m->peak_scratch = peak[GR_KIND_SCRATCH] + c->p->constants_size;
     m->total = m->weights + m->gradients + m->optimizer + m->cache + m->arena + c->p->constants_size;
+}
+
+static void sum_cost(compiler *c)
+{
+    gr_plan *m = &c->p->plan;
+    m->calls = c->p->code.n;
+    for (int i = 0; i < c->p->code.n; i++) {
+        double flops, moved;
+        gr_op_cost(c->p->code.steps[i].call.node, &flops, &moved);
+        m->flops += flops;
+        m->moved += moved;
+    }
 }
 
 /* ---- all of it ---------------------------------------------------------------------------------------------- */
@@ -453,7 +466,7 @@ static gr_status transform(compiler *c, const gr_graph *g)
 
 static gr_status check_limit(const compiler *c)
 {
-    const gr_memory *m = &c->p->memory;
+    const gr_plan *m = &c->p->plan;
     double mb = 1e6;
     if (!c->options.memory_limit || m->total <= c->options.memory_limit)
         return GR_OK;
@@ -487,6 +500,8 @@ static gr_status compile(compiler *c, const gr_graph *g)
         sum_memory(c, arena, peak);
     if (s == GR_OK)
         s = check_limit(c);
+    if (s == GR_OK)
+        sum_cost(c);
     if (s == GR_OK)
         gr_fallbacks_tell(&c->fallbacks, c->p->device);
     return s;
@@ -528,8 +543,8 @@ static bool all_given(gr_tensor *const *outputs, int n)
     return true;
 }
 
-gr_program *gr_compile_with(gr_graph *g, gr_tensor *const *outputs, int n, gr_device *device,
-                            const gr_compile_options *options)
+gr_program *gr_compile(gr_graph *g, gr_tensor *const *outputs, int n, gr_device *device,
+                       const gr_compile_options *options)
 {
     if (gr_lacks_made(g, "gr_compile: g") || gr_lacks_made(device, "gr_compile: device") ||
         (n > 0 && gr_lacks(outputs, "gr_compile: outputs")))
@@ -541,28 +556,7 @@ gr_program *gr_compile_with(gr_graph *g, gr_tensor *const *outputs, int n, gr_de
     return compile_outputs(&c, g, outputs, device);
 }
 
-gr_program *gr_compile(gr_graph *g, gr_tensor *const *outputs, int n, gr_device *device)
+const gr_plan *gr_program_plan(const gr_program *p)
 {
-    return gr_compile_with(g, outputs, n, device, NULL);
-}
-
-gr_memory gr_program_memory(const gr_program *p)
-{
-    if (gr_lacks(p, "gr_program_memory: program"))
-        return (gr_memory){0};
-    return p->memory;
-}
-
-gr_status gr_program_cost(const gr_program *p, gr_cost *out)
-{
-    if (gr_lacks(p, "gr_program_cost: program") || gr_lacks(out, "gr_program_cost: out"))
-        return GR_ERR_ARGUMENT;
-    gr_cost sum = {.calls = p->code.n};
-    for (int i = 0; i < p->code.n; i++) {
-        double flops, bytes;
-        gr_op_cost(p->code.steps[i].call.node, &flops, &bytes);
-        sum.flops += flops;
-        sum.bytes += bytes;
-    }
-    return gr_give_sized(out, &sum, sizeof sum, "gr_program_cost: out");
+    return gr_lacks(p, "gr_program_plan: program") ? NULL : &p->plan;
 }

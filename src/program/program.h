@@ -48,7 +48,7 @@ struct gr_program {
     gr_address constants;
     size_t constants_size;
     char *staging; /* a block of inputs or outputs on its way, where the host cannot reach the device's memory */
-    gr_memory memory;
+    gr_plan plan;
     bool counted;     /* among the users of the device's arena */
     uint64_t profile; /* the device's profile that knows its steps: 1, 2, …, and where in it they begin */
     size_t first_site;

@@ -58,15 +58,15 @@ static gr_status grow_arena(gr_program *p)
         p->counted = true;
         d->arena_users++;
     }
-    if (d->arena_size >= p->memory.arena)
+    if (d->arena_size >= p->plan.arena)
         return GR_OK;
     gr_device_free(d, d->arena, d->arena_size);
     d->arena_size = 0;
     d->generation++;
-    d->arena = gr_device_alloc(d, p->memory.arena);
+    d->arena = gr_device_alloc(d, p->plan.arena);
     if (!d->arena)
         return gr_error_status();
-    d->arena_size = p->memory.arena;
+    d->arena_size = p->plan.arena;
     return GR_OK;
 }
 
@@ -178,7 +178,7 @@ static size_t find_missing(const gr_program *p, missing *found, size_t n)
 {
     for (size_t i = 0; i < p->graph->n; i++) {
         const gr_param_attr *a = p->graph->nodes[i]->attr;
-        gr_entry e;
+        gr_entry e = GR_INIT(gr_entry);
         if (p->graph->nodes[i]->op != &gr_op_param || gr_store_has_data(a->store, a->index) ||
             gr_store_entry(a->store, a->index, &e) != GR_OK)
             continue;
@@ -200,7 +200,7 @@ static gr_status reserve_together(gr_device *d, gr_program *const *programs, int
         if (!p)
             continue;
         count = find_missing(p, found, count);
-        arena = p->memory.arena > arena ? p->memory.arena : arena;
+        arena = p->plan.arena > arena ? p->plan.arena : arena;
         need += p->constants ? 0 : gr_round_up(p->constants_size, GR_ALLOC_ALIGN);
     }
     qsort(found, count, sizeof *found, by_place);
@@ -215,7 +215,7 @@ gr_status gr_programs_reserve(gr_program *const *programs, int n)
 {
     gr_program *largest = NULL;
     for (int i = 0; i < n; i++)
-        if (programs[i] && (!largest || programs[i]->memory.arena > largest->memory.arena))
+        if (programs[i] && (!largest || programs[i]->plan.arena > largest->plan.arena))
             largest = programs[i];
     if (!largest)
         return GR_OK;
@@ -231,7 +231,7 @@ gr_status gr_programs_reserve(gr_program *const *programs, int n)
         if (programs[i])
             s = reserve(programs[i]);
     gr_device_unlock(d);
-    return s == GR_OK ? s : gr_fail_in("memory for the program (%.1f MB in all)", (double)largest->memory.total / 1e6);
+    return s == GR_OK ? s : gr_fail_in("memory for the program (%.1f MB in all)", (double)largest->plan.total / 1e6);
 }
 
 gr_status gr_program_reserve(gr_program *p)
@@ -372,7 +372,7 @@ gr_status gr_eval(gr_tensor *t, void *data, size_t size)
     if (size != bytes)
         return gr_fail(GR_ERR_ARGUMENT, "gr_eval: the tensor has %zu bytes, %zu were given", bytes, size);
     gr_device *d = gr_device_open("ref", 1);
-    gr_program *p = d ? gr_compile(t->graph, &t, 1, d) : NULL;
+    gr_program *p = d ? gr_compile(t->graph, &t, 1, d, NULL) : NULL;
     gr_status s = p ? gr_program_run(p, NULL, &data) : gr_error_status();
     gr_program_free(p);
     gr_device_close(d);

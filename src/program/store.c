@@ -4,6 +4,7 @@
 #include "base/dtype.h"
 #include "base/checksum.h"
 #include "base/mem.h"
+#include "base/sized.h"
 #include "op/attr.h"
 #include "op/op.h"
 
@@ -138,8 +139,7 @@ gr_status gr_store_entry(const gr_store *s, int index, gr_entry *out)
         return GR_ERR_ARGUMENT;
     if (index < 0 || (size_t)index >= s->n)
         return gr_fail(GR_ERR_ARGUMENT, "store: there is no tensor number %d, it holds %zu", index, s->n);
-    *out = s->entries[index].e;
-    return GR_OK;
+    return gr_give_sized(out, &s->entries[index].e, sizeof *out, "gr_store_entry: out");
 }
 
 gr_status gr_store_reserve(gr_store *s)

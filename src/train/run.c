@@ -68,7 +68,7 @@ static gr_json_doc *state_json(const run *r)
         return NULL;
     gr_json o = gr_json_root(doc);
     int64_t step = gr_trainer_steps(r->trainer);
-    gr_json_put_text(o, "version", gr_version());
+    gr_json_put_text(o, "version", GR_VERSION);
     gr_json_put_int(o, "step", step);
     gr_json_put_int(o, "next_row", step * r->step_rows); /* of the data */
     gr_json_put_int(o, "seed", (int64_t)r->train.seed);
@@ -191,7 +191,7 @@ static gr_status save(run *r)
 static gr_status restore_tensors(gr_store *store, const void *file,
                                  const gr_weight *(*find)(const void *, const char *))
 {
-    gr_entry e;
+    gr_entry e = GR_INIT(gr_entry);
     gr_status s = GR_OK;
     for (int i = 0; s == GR_OK && i < gr_store_count(store); i++) {
         s = gr_store_entry(store, i, &e);

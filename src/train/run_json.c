@@ -353,7 +353,7 @@ static gr_status put_all(gr_json o, const char *dir, const record *r, const gr_r
 {
     const gr_run_input *data = &start->inputs[GR_RUN_DATA];
     gr_json_put_text(o, "verb", start->kind ? start->kind : "train");
-    gr_json_put_text(o, "version", gr_version());
+    gr_json_put_text(o, "version", GR_VERSION);
     if (start->model)
         gr_json_put_path(o, "model", start->model);
     if (start->trains) {

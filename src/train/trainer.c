@@ -21,7 +21,7 @@ enum { IGNORED = -100 };
 static gr_status declare_state(gr_trainer *t)
 {
     gr_status s = GR_OK;
-    gr_entry e;
+    gr_entry e = GR_INIT(gr_entry);
     for (int i = 0; s == GR_OK && i < t->n_params; i++) {
         s = gr_store_entry(t->trained, i, &e);
         if (s == GR_OK && e.dtype != GR_F32)
@@ -36,7 +36,7 @@ static gr_status declare_state(gr_trainer *t)
 static gr_status declare_gradients(gr_trainer *t)
 {
     gr_status s = GR_OK;
-    gr_entry e;
+    gr_entry e = GR_INIT(gr_entry);
     for (int i = 0; s == GR_OK && i < t->n_params; i++) {
         s = gr_store_entry(t->trained, i, &e);
         if (s == GR_OK)
@@ -48,7 +48,7 @@ static gr_status declare_gradients(gr_trainer *t)
 /* The weights as nodes of g. */
 static void weight_nodes(gr_trainer *t, gr_graph *g, gr_store *store, gr_tensor **out)
 {
-    gr_entry e;
+    gr_entry e = GR_INIT(gr_entry);
     for (int i = 0; i < t->n_params; i++)
         out[i] = gr_store_entry(t->trained, i, &e) == GR_OK ? gr_param(g, store, e.name) : NULL;
 }
@@ -94,7 +94,7 @@ static gr_tensor *update_graph(gr_trainer *t, gr_graph *g, gr_tensor *const *par
 static gr_program *compile(gr_trainer *t, gr_graph *g, gr_tensor *const *outputs, int n)
 {
     gr_status s = gr_graph_check(g);
-    gr_program *p = s == GR_OK ? gr_compile(g, outputs, n, gr_model_device(t->model)) : NULL;
+    gr_program *p = s == GR_OK ? gr_compile(g, outputs, n, gr_model_device(t->model), NULL) : NULL;
     gr_graph_free(g);
     return p;
 }
@@ -169,6 +169,27 @@ static gr_status check_options(const gr_model *m, const gr_train_options *o)
     return GR_OK;
 }
 
+static void make_plan(gr_trainer *t)
+{
+    gr_plan *p = &t->plan;
+    *p = *gr_program_plan(t->step);
+    if (!t->update)
+        return;
+    const gr_plan *u = gr_program_plan(t->update);
+    p->optimizer = u->optimizer;
+    if (u->arena > p->arena) { /* the two share one arena */
+        p->peak_activations = u->peak_activations;
+        p->peak_gradients = u->peak_gradients;
+        p->peak_scratch = u->peak_scratch;
+        p->arena = u->arena;
+    }
+    p->total =
+        p->weights + p->gradients + p->optimizer + p->cache + p->peak_activations + p->peak_gradients + p->peak_scratch;
+    p->flops = p->flops * (double)t->options.accumulate + u->flops;
+    p->moved = p->moved * (double)t->options.accumulate + u->moved;
+    p->calls = p->calls * t->options.accumulate + u->calls;
+}
+
 static gr_status build(gr_trainer *t)
 {
     gr_status s = check_options(t->model, &t->options);
@@ -184,6 +205,8 @@ static gr_status build(gr_trainer *t)
     else
         s = build_whole(t, nodes, nodes + t->n_params);
     gr_free(nodes);
+    if (s == GR_OK)
+        make_plan(t);
     return s == GR_OK ? build_eval(t) : s;
 }
 
@@ -247,39 +270,9 @@ void gr_trainer_set_steps(gr_trainer *t, int64_t steps)
     t->done = steps;
 }
 
-gr_memory gr_trainer_memory(const gr_trainer *t)
+const gr_plan *gr_trainer_plan(const gr_trainer *t)
 {
-    if (gr_lacks(t, "gr_trainer_memory: trainer"))
-        return (gr_memory){0};
-    gr_memory m = gr_program_memory(t->step);
-    if (t->update) {
-        gr_memory u = gr_program_memory(t->update);
-        m.optimizer = u.optimizer;
-        if (u.arena > m.arena) { /* the two share one arena */
-            m.peak_activations = u.peak_activations;
-            m.peak_gradients = u.peak_gradients;
-            m.peak_scratch = u.peak_scratch;
-            m.arena = u.arena;
-        }
-        m.total =
-            m.weights + m.gradients + m.optimizer + m.cache + m.peak_activations + m.peak_gradients + m.peak_scratch;
-    }
-    return m;
-}
-
-gr_status gr_trainer_cost(const gr_trainer *t, gr_cost *out)
-{
-    if (gr_lacks(t, "gr_trainer_cost: trainer") || gr_lacks(out, "gr_trainer_cost: out"))
-        return GR_ERR_ARGUMENT;
-    gr_cost step = GR_INIT(gr_cost), update = GR_INIT(gr_cost);
-    double times = (double)t->options.accumulate;
-    gr_status s = gr_program_cost(t->step, &step);
-    if (s == GR_OK && t->update)
-        s = gr_program_cost(t->update, &update);
-    update.flops += step.flops * times;
-    update.bytes += step.bytes * times;
-    update.calls += step.calls * t->options.accumulate;
-    return s == GR_OK ? gr_give_sized(out, &update, sizeof update, "gr_trainer_cost: out") : s;
+    return gr_lacks(t, "gr_trainer_plan: trainer") ? NULL : &t->plan;
 }
 
 /* ---- stepping ----------------------------------------------------------------------------------------------- */

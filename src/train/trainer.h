@@ -17,7 +17,8 @@ struct gr_trainer {
     gr_program *eval;
     gr_token *eval_tokens; /* [2, batch · context]: tokens and targets */
     int64_t *positions;    /* with segments: [2, batch · context], the second zeroes */
-    int64_t done;          /* steps */
+    gr_plan plan;
+    int64_t done; /* steps */
 };
 
 /* Options as they were given; NULL: the defaults. */

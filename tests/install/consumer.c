@@ -10,10 +10,10 @@ int main(void)
     gr_graph *g = gr_graph_new();
     gr_tensor *two = gr_fill(g, GR_F64, 0, NULL, 2.0), *three = gr_fill(g, GR_F64, 0, NULL, 3.0);
     gr_tensor *product = gr_name(gr_mul(two, three), "six");
-    gr_program *p = gr_compile(g, &product, 1, device);
+    gr_program *p = gr_compile(g, &product, 1, device, NULL);
     if (!p || gr_run(p, NULL, 0, &out, 1) != GR_OK)
         fprintf(stderr, "%s\n", gr_error());
-    printf("libgradus %s: 2 * 3 = %g\n", gr_version(), six);
+    printf("libgradus %s: 2 * 3 = %g\n", gr_library_info()->version, six);
     gr_program_free(p);
     gr_graph_free(g);
     gr_device_close(device);

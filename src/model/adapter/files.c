@@ -99,7 +99,7 @@ static gr_status replace_values(gr_model *m, int index, const gr_entry *e, const
 /* A tensor of the base that the file has as well: when it has other numbers, those count, as they do in peft. */
 static gr_status replace_base(gr_model *m, int index, const gr_weight *t)
 {
-    gr_entry e;
+    gr_entry e = GR_INIT(gr_entry);
     gr_status s = gr_store_entry(m->store, index, &e);
     if (s == GR_OK)
         s = check_shape(&e, t);
@@ -142,7 +142,7 @@ static gr_status load_others(gr_model *m, const gr_weights *file)
 static gr_status load_tensors(gr_model *m, const gr_weights *file)
 {
     gr_store *store = m->adapter->store;
-    gr_entry e;
+    gr_entry e = GR_INIT(gr_entry);
     gr_status s = GR_OK;
     for (int i = 0; s == GR_OK && i < gr_store_count(store); i++) {
         s = gr_store_entry(store, i, &e);

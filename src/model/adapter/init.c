@@ -26,7 +26,7 @@ static gr_status draw_lora(gr_adapter *a, const gr_lora *l, uint64_t seed)
 {
     bool is_embedding = a->notes[l->layer].kind == GR_LAYER_EMBEDDING;
     int index = is_embedding ? l->b : l->a;
-    gr_entry e;
+    gr_entry e = GR_INIT(gr_entry);
     gr_status s = gr_store_entry(a->store, index, &e);
     float *data = s == GR_OK ? gr_alloc(e.bytes) : NULL;
     if (!data)
@@ -40,8 +40,8 @@ static gr_status draw_lora(gr_adapter *a, const gr_lora *l, uint64_t seed)
 /* Entry `to` of the adapter's store gets what the graph's tensor is. */
 static gr_status compute(gr_model *m, gr_graph *g, gr_tensor *value, int to)
 {
-    gr_entry e;
-    gr_program *p = value ? gr_compile(g, &value, 1, m->device) : NULL;
+    gr_entry e = GR_INIT(gr_entry);
+    gr_program *p = value ? gr_compile(g, &value, 1, m->device, NULL) : NULL;
     gr_status s = p ? gr_store_entry(m->adapter->store, to, &e) : gr_error_status();
     void *data = s == GR_OK ? gr_alloc(e.bytes) : NULL;
     if (s == GR_OK)
@@ -56,7 +56,7 @@ static gr_status compute(gr_model *m, gr_graph *g, gr_tensor *value, int to)
 
 static gr_tensor *own_param(gr_graph *g, gr_model *m, int index)
 {
-    gr_entry e;
+    gr_entry e = GR_INIT(gr_entry);
     return g && gr_store_entry(m->store, index, &e) == GR_OK ? gr_nn_f32(gr_param(g, m->store, e.name)) : NULL;
 }
 
@@ -71,7 +71,7 @@ static gr_status set_magnitude(gr_model *m, const gr_lora *l)
 /* The base's own is not read again, but where something else does. */
 static gr_status copy_param(gr_model *m, const gr_override *o)
 {
-    gr_entry e;
+    gr_entry e = GR_INIT(gr_entry);
     gr_graph *g = gr_graph_new();
     gr_status s = compute(m, g, own_param(g, m, o->param), o->entry);
     if (s == GR_OK && gr_store_is_mapped(m->store, o->param) && gr_store_entry(m->store, o->param, &e) == GR_OK)

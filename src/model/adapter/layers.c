@@ -219,7 +219,7 @@ static gr_status add_override(gr_model *m, const gr_layer_note *l, int param, co
 {
     gr_adapter *a = m->adapter;
     gr_override o = {.param = param, .tied = l->tied};
-    gr_entry e;
+    gr_entry e = GR_INIT(gr_entry);
     gr_status s = gr_grow(&a->overrides, &a->overrides_capacity, a->n_overrides + 1, sizeof *a->overrides);
     if (s == GR_OK)
         s = gr_store_entry(m->store, param, &e);

@@ -8,7 +8,7 @@
 
 gr_tensor *gr_adapter_entry(gr_build *b, gr_store *store, int index)
 {
-    gr_entry e;
+    gr_entry e = GR_INIT(gr_entry);
     return gr_store_entry(store, index, &e) == GR_OK ? gr_param(b->g, store, e.name) : gr_graph_fail(b->g);
 }
 

@@ -96,7 +96,7 @@ static void *merged(gr_model *m, int layer, bool is_bias, gr_entry *e)
     gr_tensor *out[2] = {gr_cast(sum, e->dtype)};
     gr_tensor *zero = gr_fill(g, GR_F32, 0, NULL, 0), *one = gr_fill(g, GR_F32, 0, NULL, 1);
     out[1] = gr_sum(gr_select(gr_is_finite(gr_nn_f32(out[0])), zero, one), 0, false);
-    gr_program *p = out[1] ? gr_compile(g, out, 2, m->device) : NULL;
+    gr_program *p = out[1] ? gr_compile(g, out, 2, m->device, NULL) : NULL;
     gr_graph_free(g);
     float bad = 0;
     void *data = p ? gr_alloc(e->bytes) : NULL;
@@ -114,7 +114,7 @@ static void *merged(gr_model *m, int layer, bool is_bias, gr_entry *e)
 
 static gr_status write_merged(gr_model *m, int layer, bool is_bias)
 {
-    gr_entry e;
+    gr_entry e = GR_INIT(gr_entry);
     void *data = merged(m, layer, is_bias, &e);
     gr_status s = data ? gr_store_write(m->store, e.name, data, e.bytes) : gr_error_status();
     gr_free(data);
@@ -168,7 +168,7 @@ gr_status gr_model_merge_adapter(gr_model *m)
     const gr_adapter *a = m->adapter;
     if (!a)
         return gr_fail(GR_ERR_ARGUMENT, "merging: the model has no adapter");
-    gr_entry e;
+    gr_entry e = GR_INIT(gr_entry);
     bool tied = stays_tied(a);
     void *head = tied ? NULL : merged(m, (int)a->n_notes - 1, false, &e); /* while the embedding is as it was */
     gr_status s = tied || head ? GR_OK : gr_error_status();

@@ -16,7 +16,7 @@ static gr_status add_table(gr_adapter *a, const gr_token_rows *r, const char *ki
                            const int64_t *shape, const void *data, int *index)
 {
     char *name = gr_strfmt("%s.%s", a->notes[r->layer].module, kind);
-    gr_entry e;
+    gr_entry e = GR_INIT(gr_entry);
     gr_status s = name ? gr_store_add(a->tables, name, GR_WEIGHT, dtype, ndim, shape) : GR_ERR_MEMORY;
     *index = s == GR_OK ? gr_store_find(a->tables, name) : -1;
     if (s == GR_OK)

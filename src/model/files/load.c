@@ -133,7 +133,7 @@ static void nearest(const gr_model *m, const gr_names *names, const char *name, 
 static gr_status fail_missing(const gr_model *m, const gr_names *names)
 {
     name_list missing = {0}, near = {0};
-    gr_entry e, first = {0};
+    gr_entry e = GR_INIT(gr_entry), first = e;
     for (int i = 0; i < gr_store_count(m->store); i++)
         if (gr_store_entry(m->store, i, &e) == GR_OK && !gr_names_find(names, e.name)) {
             list_name(&missing, e.name);
@@ -180,7 +180,7 @@ static void note_turned(turned_list *c, const gr_weight *t)
 
 static gr_status load_asked(gr_model *m, const gr_names *names, bool own, turned_list *turned)
 {
-    gr_entry e;
+    gr_entry e = GR_INIT(gr_entry);
     gr_status s = GR_OK;
     for (int i = 0; s == GR_OK && i < gr_store_count(m->store); i++) {
         s = gr_store_entry(m->store, i, &e);

@@ -32,7 +32,7 @@ static gr_dtype main_dtype(const gr_model *m, const gr_dtype *as)
 {
     size_t bytes[GR_DTYPE_LIMIT] = {0};
     gr_dtype most = GR_F32;
-    gr_entry e;
+    gr_entry e = GR_INIT(gr_entry);
     for (int i = 0; !as && i < gr_store_count(m->store); i++)
         if (gr_store_entry(m->store, i, &e) == GR_OK && (bytes[e.dtype] += e.bytes) > bytes[most])
             most = e.dtype;
