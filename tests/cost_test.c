@@ -151,7 +151,7 @@ TEST(records_of_newer_versions_are_refused)
     gr_graph *g = gr_graph_new();
     gr_tensor *x = gr_input(g, "x", GR_F32, 0, NULL);
     CHECK_MADE(gr_node(g, &op, &x, 1, NULL));
-    op.reserved[7] = "kernel void new() {}";
+    op.reserved[6] = "kernel void new() {}";
     CHECK(!gr_node(g, &op, &x, 1, NULL));
     CHECK_ERROR(GR_ERR_UNSUPPORTED, "new: its record asks for what a newer version of the library can do");
     gr_graph_free(g);

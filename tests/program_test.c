@@ -784,7 +784,7 @@ TEST(passes_that_cannot_be_left_out)
     gr_tensor *x = vector(&f, "x", 4), *y = gr_softmax(x);
     CHECK(!compiled_as(&f, y, "lower,fusion", 0));
     CHECK_ERROR(GR_ERR_ARGUMENT, "there is no pass \"fusion\"");
-    CHECK_ERROR(GR_ERR_ARGUMENT, "lower, versions, fuse");
+    CHECK_ERROR(GR_ERR_ARGUMENT, "precision, lower, versions, fuse");
     CHECK(!compiled_as(&f, y, "-lower", 0)); /* ref has no kernel for it */
     CHECK_ERROR(GR_ERR_UNSUPPORTED, "softmax");
     gr_assign(stored(&f, "p", 4, (float[]){1, 2, 3, 4}), x);

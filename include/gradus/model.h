@@ -38,6 +38,8 @@ GR_API gr_model *gr_model_new(const char *name, const char *config_json, size_t 
 typedef struct gr_load_options {
     bool widen;        /* weights are f32, in memory of their own: to train all of them */
     bool declare_only; /* weights are declared as they would be, but not loaded: to plan with; there need be none */
+    gr_precision
+        precision; /* what generating and evaluating have activations in; fp16 refuses weights that it cannot hold */
 } gr_load_options;
 /* Loads a directory in Hugging Face layout: config.json, model.safetensors or its shards. Weights keep the dtype they
  * have there, f32, f16 or bf16; activations are f32 all the same. Where the device can ("cpu", "ref") they are not

@@ -39,14 +39,18 @@ GR_API gr_status gr_store_read(const gr_store *store, const char *name, void *da
 
 typedef struct gr_program gr_program;
 
+/* What a model's activations are in: f32; or bf16 or f16, where sums, statistics and what is written to a store stay
+ * f32. Each op's record says how it takes part (gr_op.precision); docs/numerics.md. */
+typedef enum gr_precision { GR_PRECISION_F32, GR_PRECISION_BF16, GR_PRECISION_FP16 } gr_precision;
 /* How a graph is compiled: GR_INIT(gr_compile_options), then what differs. */
 typedef struct gr_compile_options {
     size_t size;
     const char *passes; /* which passes change the graph, between commas: "lower,versions", or "-fuse" for all but that.
                             NULL: all. They run in one order however named; docs/architecture.md has what each does. An
                             unknown one, and leaving out what this graph cannot do without, is an error. */
-    size_t memory_limit; /* bytes: a plan with a larger total is GR_ERR_MEMORY, with both figures; 0: none */
-    bool guards;         /* for tests of kernels: room around every buffer, and no result in an input's place */
+    size_t memory_limit;    /* bytes: a plan with a larger total is GR_ERR_MEMORY, with both figures; 0: none */
+    bool guards;            /* for tests of kernels: room around every buffer, and no result in an input's place */
+    gr_precision precision; /* other than f32: f32 graphs run in that; inputs and outputs keep their dtypes */
 } gr_compile_options;
 /* Compiles the graph for one device: the outputs, and every effect in the graph. Takes no device memory yet: the plan
  * is known from here on, memory is taken by the first gr_run or by gr_program_reserve. options NULL: the defaults. */
@@ -209,9 +213,18 @@ struct gr_op {
     /* what a call costs, where it is not what both begin as: FLOPs as 1 an element of the result for element-wise ops, else
      * 0; bytes read and written as every operand once, one that is written twice. Optional; a view costs nothing */
     void (*cost)(const gr_tensor *node, double *flops, double *bytes);
+    /* what its floating-point inputs become where a graph runs in bf16 or f16 (gr_compile_options.precision), GR_LOW and so
+     * on; 0 is GR_HIGH. Bit i of uncast: input i stays as it comes, as statistics and weights that are read in f32 */
+    unsigned precision, uncast;
     /* zeros: room for what later versions know, as a kernel's source for GPUs, so that records compiled today fit them; one
      * that sets what this version does not know is refused */
-    const void *reserved[8];
+    const void *reserved[7];
+};
+enum {
+    GR_LOW = 1,    /* 16 bits: products, summed in f32 */
+    GR_HIGH = 2,   /* the dtype that they have in the graph: what loses too much, and what writes a store */
+    GR_INSIDE = 3, /* 16 bits, read and written; computes in f32 */
+    GR_WIDEST = 4, /* the widest of them as they come */
 };
 enum {
     GR_OP_ELEMENTWISE = 1, /* output element i depends on element i of the (broadcast) inputs alone */

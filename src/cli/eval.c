@@ -12,6 +12,7 @@
 typedef struct options {
     const char *data;
     int64_t context, stride;
+    int precision;
 } options;
 
 static const gr_flag flags[] = {
@@ -22,6 +23,7 @@ static const gr_flag flags[] = {
     {"stride", GR_INT(options, stride), .value = "N", .shown = "as --context", .min = 1, .max = 1 << 24,
      .unit = "tokens",
      .help = "from window to window; less than --context gives every token more to go by, and takes longer"},
+    {"precision", GR_CHOICE(options, precision), .value = "f32|bf16|fp16", .initial = "f32", .help = "of activations"},
     {0},
 };
 
@@ -132,7 +134,9 @@ static gr_status work_on(gr_args *args, work *w)
 {
     gr_evaluate_options o = {.progress = on_progress, .cancel = gr_interrupted, .user = w};
     double loss;
-    gr_status s = gr_open_model(args, args->positional[0], NULL, &w->on);
+    const gr_load_options load = {.precision = (gr_precision)((const options *)args->options)->precision};
+    gr_tell_precision(load.precision);
+    gr_status s = gr_open_model(args, args->positional[0], &load, &w->on);
     if (s == GR_OK)
         s = gr_need_tokenizer(&w->on);
     if (s == GR_OK)

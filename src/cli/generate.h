@@ -11,6 +11,7 @@ typedef struct gr_generate_flags {
     double temperature, top_p, min_p, typical_p, repeat_penalty, frequency_penalty, presence_penalty;
     gr_texts stop;
     bool ignore_eos;
+    int precision;
 } gr_generate_flags;
 
 extern const gr_flag gr_generate_flag_table[];

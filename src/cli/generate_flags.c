@@ -20,6 +20,8 @@ const gr_flag gr_generate_flag_table[] = {
      .help = "new ones at most"},
     {"samples", INT(samples), .value = "N", .initial = "1", .min = 1, .max = 1 << 20,
      .help = "texts to make; each has its own seed, one more than the one before"},
+    {"precision", GR_CHOICE(gr_generate_flags, precision), .value = "f32|bf16|fp16", .initial = "f32",
+     .help = "of activations and of the cache"},
     {GR_HEADING("How tokens are drawn, in this order")},
     {"repeat-penalty", FLOAT(repeat_penalty), .value = "X", .initial = "1", .min = 1e-3, .max = 1e30,
      .help = "makes tokens that were there before less likely; 1: off"},

@@ -59,6 +59,14 @@ gr_status gr_open_model(const gr_args *args, const char *model, const gr_load_op
     return gr_open_tokenizer(o);
 }
 
+/* No kernel multiplies 16-bit numbers as they are. */
+void gr_tell_precision(gr_precision precision)
+{
+    if (precision != GR_PRECISION_F32)
+        gr_note("precision %s: storage only, what is computed is computed in f32",
+                precision == GR_PRECISION_BF16 ? "bf16" : "fp16");
+}
+
 gr_status gr_need_tokenizer(const gr_opened *o)
 {
     if (o->tokenizer)

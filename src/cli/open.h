@@ -26,6 +26,8 @@ gr_status gr_open_model(const gr_args *args, const char *model, const gr_load_op
 /* The tokenizer that was found, if one was. */
 gr_status gr_open_tokenizer(gr_opened *o);
 /* Fails when the model has no tokenizer. */
+/* A note on how 16-bit activations are computed with; nothing of f32. */
+void gr_tell_precision(gr_precision precision);
 gr_status gr_need_tokenizer(const gr_opened *o);
 /* --profile: begins with the device, which has just been opened; ends when the work has come to `status`, which is returned
  * unless telling fails. */

@@ -180,6 +180,7 @@ static gr_status run_train(gr_args *args)
     gr_status s = f->init ? describe_init(f, &config, &tokenizer) : GR_OK;
     if (s == GR_OK)
         s = gr_train_job_open(args, args->positional + model, args->count - model, false, &job);
+    gr_tell_precision((gr_precision)f->precision);
     if (s == GR_OK)
         s = plan_options(job.on.model, &job.run, &p);
     if (s == GR_OK && !fits(&p))
@@ -245,7 +246,10 @@ static gr_status describe_model(const gr_args *args, gr_opened *on)
     if (s != GR_OK)
         return s;
     gr_tell_adapter(args, on);
-    on->model = gr_model_load(on->path, &(gr_load_options){.declare_only = true}, on->device);
+    const gr_load_options load = {.declare_only = true,
+                                  .precision = (gr_precision)((const gr_generate_flags *)args->options)->precision};
+    gr_tell_precision(load.precision);
+    on->model = gr_model_load(on->path, &load, on->device);
     if (on->model && on->adapter && (s = gr_model_load_adapter(on->model, on->adapter)) != GR_OK)
         return s;
     return on->model ? gr_open_tokenizer(on) : gr_error_status();

@@ -85,7 +85,8 @@ const gr_flag gr_loop_flag_table[] = {
      .help = "largest global norm of the gradients; 0: no limit"},
     {"dropout", FLOAT(dropout), .value = "X", .initial = "0", .max = 0.99,
      .help = "of embeddings and of what each block adds"},
-    {"precision", CHOICE(precision), .value = "f32", .initial = "f32", .help = "what is computed in"},
+    {"precision", CHOICE(precision), .value = "f32|bf16", .initial = "f32",
+     .help = "of activations and their gradients; weights and moments stay f32"},
     {GR_HEADING("Evaluation and checkpoints")},
     {"eval-data", TEXT(eval_data), .value = "DATA", .group = 'e', .shown = "no evaluation",
      .help = "text to evaluate on"},
@@ -431,6 +432,7 @@ static gr_status set_options(gr_args *args, gr_train_job *job)
     t->weight_decay = f->weight_decay;
     t->clip = f->clip;
     t->dropout = f->dropout;
+    t->precision = (gr_precision)f->precision;
     job->run.dir = f->out;
     job->run.eval_every = f->eval_every;
     job->run.eval_tokens = f->eval_tokens;

@@ -3,6 +3,7 @@
 
 #include "base/error.h"
 #include "base/mem.h"
+#include "model/layers/model.h"
 #include "program/run.h"
 
 #include <math.h>
@@ -64,7 +65,7 @@ static gr_status open(scoring *s)
     gr_tensor *targets = gr_input(g, "targets", GR_I32, 2, shape);
     f.length = gr_input(g, "length", GR_I64, 1, &s->batch);
     gr_tensor *rows = gr_cross_entropy_rows(gr_model_logits(s->model, &f), targets, IGNORED);
-    s->program = rows ? gr_compile(g, &rows, 1, gr_model_device(s->model), NULL) : NULL;
+    s->program = rows ? gr_model_compile(s->model, g, &rows, 1) : NULL;
     gr_graph_free(g);
     return s->program ? GR_OK : gr_error_status();
 }

@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include "base/mem.h"
+#include "model/layers/model.h"
 #include "program/program.h"
 #include "program/store.h"
 
@@ -55,7 +56,8 @@ static gr_status allocate(gr_generator *g)
     g->cache = gr_store_new(gr_model_device(g->model));
     if (!g->cache)
         return GR_ERR_MEMORY;
-    gr_status s = gr_model_add_cache(g->model, g->cache, GR_F32, g->batch, g->capacity, CHUNK);
+    gr_status s =
+        gr_model_add_cache(g->model, g->cache, gr_precision_dtype(g->model->precision), g->batch, g->capacity, CHUNK);
     int ring = gr_store_find(g->cache, "cache.ring_position");
     gr_entry e = GR_INIT(gr_entry);
     if (s == GR_OK && ring >= 0)
@@ -128,7 +130,7 @@ static gr_status compile(gr_generator *g, forward_program *f, int64_t batch, int
     if (batch < g->batch)
         in.sequence = gr_input(graph, "sequence", GR_I64, 1, shape);
     gr_tensor *logits = gr_model_logits(g->model, &in);
-    f->program = logits ? gr_compile(graph, &logits, 1, gr_model_device(g->model), NULL) : NULL;
+    f->program = logits ? gr_model_compile(g->model, graph, &logits, 1) : NULL;
     f->batch = batch;
     f->t = t;
     gr_graph_free(graph);

@@ -268,3 +268,28 @@ gr_tensor *gr_model_hidden(gr_model *m, const gr_forward *f)
         return NULL;
     return forward(m, f, false);
 }
+
+/* ---- precision ---------------------------------------------------------------------------------------------- */
+
+gr_dtype gr_precision_dtype(gr_precision p)
+{
+    static const gr_dtype dtypes[] = {
+        [GR_PRECISION_F32] = GR_F32, [GR_PRECISION_BF16] = GR_BF16, [GR_PRECISION_FP16] = GR_F16};
+    return dtypes[p];
+}
+
+gr_program *gr_model_compile(const gr_model *m, gr_graph *g, gr_tensor *const *outputs, int n)
+{
+    gr_compile_options o = GR_INIT(gr_compile_options);
+    o.precision = m->precision;
+    return gr_compile(g, outputs, n, m->device, &o);
+}
+
+gr_status gr_model_check_range(gr_model *m, gr_precision precision)
+{
+    if (precision != GR_PRECISION_FP16) /* the others reach as far as f32 does */
+        return GR_OK;
+    gr_store *trainable = gr_model_trainable(m);
+    gr_status s = gr_store_check_range(m->store, GR_F16);
+    return s == GR_OK && trainable != m->store ? gr_store_check_range(trainable, GR_F16) : s;
+}

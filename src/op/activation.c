@@ -62,6 +62,7 @@ static gr_status infer_pair(const gr_tensor *node, gr_spec *out)
                               .inputs = 1,                                                                             \
                               .outputs = 1,                                                                            \
                               .flags = GR_OP_ELEMENTWISE,                                                              \
+                              .precision = GR_INSIDE,                                                                  \
                               .infer = gr_infer_like_float,                                                            \
                               .grad = grad_##op,                                                                       \
                               .compose = compose_##op,                                                                 \
@@ -71,6 +72,7 @@ static gr_status infer_pair(const gr_tensor *node, gr_spec *out)
                                      .inputs = 2,                                                                      \
                                      .outputs = 1,                                                                     \
                                      .flags = GR_OP_ELEMENTWISE,                                                       \
+                                     .precision = GR_INSIDE,                                                           \
                                      .infer = infer_pair,                                                              \
                                      .compose = compose_##op##_grad,                                                   \
                                      .sample = sample_two};                                                            \
@@ -157,6 +159,7 @@ ACTIVATION(silu, "x sigmoid(x)", gr_mul(x, gr_sigmoid(x)), gr_mul(d, silu_deriva
                               .inputs = 2,                                                                             \
                               .outputs = 1,                                                                            \
                               .flags = GR_OP_ELEMENTWISE,                                                              \
+                              .precision = GR_INSIDE,                                                                  \
                               .infer = infer_pair,                                                                     \
                               .grad = grad_##op,                                                                       \
                               .compose = compose_##op,                                                                 \

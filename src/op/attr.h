@@ -70,6 +70,8 @@ typedef struct gr_pad_attr {
 
 typedef struct gr_matmul_attr {
     bool transpose_a, transpose_b;
+    bool says;       /* the result's dtype, which may then be f32 or 16 bits whatever the inputs are of these */
+    gr_dtype result; /* f32: the sums as they are */
 } gr_matmul_attr;
 
 typedef struct gr_ignore_attr {

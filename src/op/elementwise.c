@@ -231,12 +231,13 @@ static gr_status grad_select(gr_grad_args *a)
 
 /* ---- records ------------------------------------------------------------------------------------------------ */
 
-#define UNARY(op, text, rule, samples)                                                                                 \
+#define UNARY(op, text, rule, samples, word)                                                                           \
     const gr_op gr_op_##op = {.name = #op,                                                                             \
                               .doc = text,                                                                             \
                               .inputs = 1,                                                                             \
                               .outputs = 1,                                                                            \
                               .flags = GR_OP_ELEMENTWISE,                                                              \
+                              .precision = word,                                                                       \
                               .infer = rule,                                                                           \
                               .grad = grad_##op,                                                                       \
                               .sample = samples};                                                                      \
@@ -245,25 +246,27 @@ static gr_status grad_select(gr_grad_args *a)
         return gr_unary(&gr_op_##op, x);                                                                               \
     }
 
-UNARY(neg, "-x", infer_signed, sample_any)
-UNARY(abs, "|x|; gradient 1 at 0", infer_signed, sample_nonzero)
-UNARY(exp, "e^x", gr_infer_like_float, sample_any)
-UNARY(log, "natural logarithm", gr_infer_like_float, sample_positive)
-UNARY(sqrt, "square root", gr_infer_like_float, sample_positive)
-UNARY(rsqrt, "1 / sqrt(x)", gr_infer_like_float, sample_positive)
-UNARY(reciprocal, "1 / x", gr_infer_like_float, sample_nonzero)
-UNARY(sin, "sine of radians", gr_infer_like_float, sample_any)
-UNARY(cos, "cosine of radians", gr_infer_like_float, sample_any)
-UNARY(tanh, "hyperbolic tangent", gr_infer_like_float, sample_any)
-UNARY(erf, "error function, 2/sqrt(pi) times the integral of exp(-t^2) from 0 to x", gr_infer_like_float, sample_any)
-UNARY(sigmoid, "1 / (1 + e^-x)", gr_infer_like_float, sample_any)
+UNARY(neg, "-x", infer_signed, sample_any, GR_WIDEST)
+UNARY(abs, "|x|; gradient 1 at 0", infer_signed, sample_nonzero, GR_WIDEST)
+UNARY(exp, "e^x", gr_infer_like_float, sample_any, GR_HIGH)
+UNARY(log, "natural logarithm", gr_infer_like_float, sample_positive, GR_HIGH)
+UNARY(sqrt, "square root", gr_infer_like_float, sample_positive, GR_HIGH)
+UNARY(rsqrt, "1 / sqrt(x)", gr_infer_like_float, sample_positive, GR_HIGH)
+UNARY(reciprocal, "1 / x", gr_infer_like_float, sample_nonzero, GR_HIGH)
+UNARY(sin, "sine of radians", gr_infer_like_float, sample_any, GR_HIGH)
+UNARY(cos, "cosine of radians", gr_infer_like_float, sample_any, GR_HIGH)
+UNARY(tanh, "hyperbolic tangent", gr_infer_like_float, sample_any, GR_HIGH)
+UNARY(erf, "error function, 2/sqrt(pi) times the integral of exp(-t^2) from 0 to x", gr_infer_like_float, sample_any,
+      GR_HIGH)
+UNARY(sigmoid, "1 / (1 + e^-x)", gr_infer_like_float, sample_any, GR_HIGH)
 
-#define BINARY(op, text, rule, samples)                                                                                \
+#define BINARY(op, text, rule, samples, word)                                                                          \
     const gr_op gr_op_##op = {.name = #op,                                                                             \
                               .doc = text,                                                                             \
                               .inputs = 2,                                                                             \
                               .outputs = 1,                                                                            \
                               .flags = GR_OP_ELEMENTWISE,                                                              \
+                              .precision = word,                                                                       \
                               .infer = rule,                                                                           \
                               .grad = grad_##op,                                                                       \
                               .sample = samples};                                                                      \
@@ -272,13 +275,13 @@ UNARY(sigmoid, "1 / (1 + e^-x)", gr_infer_like_float, sample_any)
         return gr_binary(&gr_op_##op, a, b);                                                                           \
     }
 
-BINARY(add, "a + b", infer_arithmetic, sample_two)
-BINARY(sub, "a - b", infer_arithmetic, sample_two)
-BINARY(mul, "a * b", infer_arithmetic, sample_two)
-BINARY(div, "a / b", infer_float_pair, sample_two_positive)
-BINARY(pow, "a^b", infer_float_pair, sample_two_positive)
-BINARY(min, "the smaller; NaN if either is", infer_arithmetic, sample_two)
-BINARY(max, "the larger; NaN if either is", infer_arithmetic, sample_two)
+BINARY(add, "a + b", infer_arithmetic, sample_two, GR_WIDEST)
+BINARY(sub, "a - b", infer_arithmetic, sample_two, GR_WIDEST)
+BINARY(mul, "a * b", infer_arithmetic, sample_two, GR_WIDEST)
+BINARY(div, "a / b", infer_float_pair, sample_two_positive, GR_WIDEST)
+BINARY(pow, "a^b", infer_float_pair, sample_two_positive, GR_HIGH)
+BINARY(min, "the smaller; NaN if either is", infer_arithmetic, sample_two, GR_WIDEST)
+BINARY(max, "the larger; NaN if either is", infer_arithmetic, sample_two, GR_WIDEST)
 
 #define COMPARE(op, text)                                                                                              \
     const gr_op gr_op_##op = {.name = #op,                                                                             \
@@ -286,6 +289,7 @@ BINARY(max, "the larger; NaN if either is", infer_arithmetic, sample_two)
                               .inputs = 2,                                                                             \
                               .outputs = 1,                                                                            \
                               .flags = GR_OP_ELEMENTWISE,                                                              \
+                              .precision = GR_WIDEST,                                                                  \
                               .infer = infer_comparison,                                                               \
                               .no_grad = "a comparison is constant almost everywhere",                                 \
                               .sample = sample_two};                                                                   \
@@ -307,6 +311,7 @@ const gr_op gr_op_is_finite = {
     .inputs = 1,
     .outputs = 1,
     .flags = GR_OP_ELEMENTWISE,
+    .precision = GR_WIDEST,
     .infer = infer_is_finite,
     .no_grad = "a comparison is constant almost everywhere",
     .sample = sample_any,
@@ -323,6 +328,7 @@ const gr_op gr_op_select = {
     .inputs = 3,
     .outputs = 1,
     .flags = GR_OP_ELEMENTWISE,
+    .precision = GR_WIDEST,
     .infer = infer_select,
     .grad = grad_select,
     .sample = sample_select,
@@ -342,6 +348,7 @@ const gr_op gr_op_cast = {
     .outputs = 1,
     .attr_size = sizeof(gr_cast_attr),
     .flags = GR_OP_ELEMENTWISE | GR_OP_BLOCKS,
+    .precision = GR_WIDEST,
     .infer = infer_cast,
     .grad = grad_cast,
     .sample = sample_cast,

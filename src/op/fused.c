@@ -366,6 +366,7 @@ const gr_op gr_op_fused = {
     .outputs = GR_FUSED_OUT,
     .attr_size = sizeof(gr_fused_attr),
     .flags = GR_OP_ELEMENTWISE,
+    .precision = GR_INSIDE,
     .infer = infer_fused,
     .no_grad = "chains are fused after gradients are taken",
     .compose = compose_fused,

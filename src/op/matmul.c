@@ -6,10 +6,21 @@
 
 #include <string.h>
 
+static bool sums_in_f32(gr_dtype d)
+{
+    return gr_is_float(d) && gr_accumulator(d) == GR_F32;
+}
+
 /* f32 and what is summed in f32, as an activation and a weight that stays as it is in its file: f32. */
 static gr_status product_dtype(const gr_tensor *node, gr_dtype *out)
 {
+    const gr_matmul_attr *t = node->attr;
     gr_dtype a = gr_in(node, 0)->dtype, b = gr_in(node, 1)->dtype;
+    if (t->says) {
+        *out = t->result;
+        bool fits = sums_in_f32(a) && sums_in_f32(b) && sums_in_f32(t->result);
+        return fits ? GR_OK : gr_op_fail(node, "only sums in f32 can be had as %s", gr_dtype_name(t->result));
+    }
     bool mixed = (a == GR_F32 && gr_dtype_get(b)->is_weight) || (b == GR_F32 && gr_dtype_get(a)->is_weight);
     *out = mixed ? GR_F32 : a;
     return mixed ? GR_OK : gr_expect_dtype(node, 1, a);
@@ -78,30 +89,30 @@ static bool sample_matmul(int i, gr_sample *s)
     static const struct {
         int na, nb;
         int64_t a[4], b[4];
-        gr_matmul_attr t;
+        bool ta, tb;
         int wide; /* 1: a, 2: b is f32 when a 16-bit dtype is tested */
     } calls[] = {
-        {2, 2, {1, 1}, {1, 1}, {false, false}, 0},
-        {2, 2, {5, 7}, {7, 3}, {false, false}, 0},
-        {2, 2, {5, 7}, {3, 7}, {false, true}, 0},
-        {2, 2, {7, 5}, {7, 3}, {true, false}, 0},
-        {2, 2, {7, 5}, {3, 7}, {true, true}, 0},
-        {2, 2, {33, 17}, {65, 17}, {false, true}, 0},
-        {2, 2, {1, 40}, {31, 40}, {false, true}, 0},
-        {2, 2, {4, 0}, {0, 3}, {false, false}, 0},
-        {2, 2, {0, 4}, {4, 3}, {false, false}, 0},
-        {3, 3, {2, 5, 7}, {2, 7, 3}, {false, false}, 0},
-        {4, 3, {2, 3, 4, 6}, {1, 6, 5}, {false, false}, 0},
-        {3, 4, {1, 6, 4}, {2, 3, 5, 6}, {true, true}, 0},
-        {2, 2, {1, 67}, {50, 67}, {false, true}, 1},
-        {2, 2, {3, 40}, {40, 53}, {false, false}, 1},
-        {2, 2, {21, 67}, {50, 67}, {false, true}, 1},
-        {2, 2, {19, 40}, {40, 97}, {false, false}, 1},
-        {2, 2, {9, 6}, {5, 9}, {true, true}, 1},
-        {2, 2, {4, 0}, {0, 3}, {false, false}, 1},
-        {3, 3, {2, 5, 7}, {2, 7, 3}, {false, false}, 1},
-        {2, 2, {17, 23}, {23, 9}, {false, false}, 2},
-        {2, 2, {7, 5}, {3, 7}, {true, true}, 2},
+        {2, 2, {1, 1}, {1, 1}, false, false, 0},
+        {2, 2, {5, 7}, {7, 3}, false, false, 0},
+        {2, 2, {5, 7}, {3, 7}, false, true, 0},
+        {2, 2, {7, 5}, {7, 3}, true, false, 0},
+        {2, 2, {7, 5}, {3, 7}, true, true, 0},
+        {2, 2, {33, 17}, {65, 17}, false, true, 0},
+        {2, 2, {1, 40}, {31, 40}, false, true, 0},
+        {2, 2, {4, 0}, {0, 3}, false, false, 0},
+        {2, 2, {0, 4}, {4, 3}, false, false, 0},
+        {3, 3, {2, 5, 7}, {2, 7, 3}, false, false, 0},
+        {4, 3, {2, 3, 4, 6}, {1, 6, 5}, false, false, 0},
+        {3, 4, {1, 6, 4}, {2, 3, 5, 6}, true, true, 0},
+        {2, 2, {1, 67}, {50, 67}, false, true, 1},
+        {2, 2, {3, 40}, {40, 53}, false, false, 1},
+        {2, 2, {21, 67}, {50, 67}, false, true, 1},
+        {2, 2, {19, 40}, {40, 97}, false, false, 1},
+        {2, 2, {9, 6}, {5, 9}, true, true, 1},
+        {2, 2, {4, 0}, {0, 3}, false, false, 1},
+        {3, 3, {2, 5, 7}, {2, 7, 3}, false, false, 1},
+        {2, 2, {17, 23}, {23, 9}, false, false, 2},
+        {2, 2, {7, 5}, {3, 7}, true, true, 2},
     };
     if (i >= (int)(sizeof calls / sizeof calls[0]))
         return false;
@@ -109,7 +120,7 @@ static bool sample_matmul(int i, gr_sample *s)
     gr_sample_float(s, -1, 1, calls[i].nb, calls[i].b);
     if (calls[i].wide)
         s->in[calls[i].wide - 1].is_stat = true;
-    *(gr_matmul_attr *)(void *)s->attr.bytes = calls[i].t;
+    *(gr_matmul_attr *)(void *)s->attr.bytes = (gr_matmul_attr){.transpose_a = calls[i].ta, .transpose_b = calls[i].tb};
     return true;
 }
 
@@ -124,11 +135,14 @@ static void cost_matmul(const gr_tensor *node, double *flops, double *bytes)
 const gr_op gr_op_matmul = {
     .name = "matmul",
     .doc = "a [.., M, K] times b [.., K, N]: [.., M, N]; either may be stored transposed; leading dims broadcast; f32 "
-           "times f16 or bf16 is f32, and times a transposed b whose values share blocks along K",
+           "times f16 or bf16 is f32, and times a transposed b whose values share blocks along K; f32, f16 and bf16 "
+           "give each "
+           "other where the node says so",
     .inputs = 2,
     .outputs = 1,
     .attr_size = sizeof(gr_matmul_attr),
     .flags = GR_OP_BLOCKS,
+    .precision = GR_LOW,
     .infer = infer_matmul,
     .grad = grad_matmul,
     .sample = sample_matmul,
@@ -143,7 +157,8 @@ static gr_tensor *matmul_rows(gr_tensor *a, gr_tensor *b, bool transpose_b)
     if (gr_spec_count(&a->spec) == 0)
         flat[0] = 0;
     gr_tensor *in[] = {gr_reshape(a, 2, flat), b};
-    gr_tensor *y = in[0] ? gr_node(a->graph, &gr_op_matmul, in, 2, &(gr_matmul_attr){false, transpose_b}) : NULL;
+    gr_tensor *y =
+        in[0] ? gr_node(a->graph, &gr_op_matmul, in, 2, &(gr_matmul_attr){.transpose_b = transpose_b}) : NULL;
     if (!y)
         return NULL;
     shape[a->spec.ndim - 1] = y->spec.shape[1];
@@ -157,5 +172,6 @@ gr_tensor *gr_matmul(gr_tensor *a, gr_tensor *b, bool transpose_a, bool transpos
     if (!transpose_a && b->spec.ndim == 2 && a->spec.ndim > 2 && a->spec.shape[a->spec.ndim - 1] > 0)
         return matmul_rows(a, b, transpose_b);
     gr_tensor *in[] = {a, b};
-    return gr_node(a->graph, &gr_op_matmul, in, 2, &(gr_matmul_attr){transpose_a, transpose_b});
+    return gr_node(a->graph, &gr_op_matmul, in, 2,
+                   &(gr_matmul_attr){.transpose_a = transpose_a, .transpose_b = transpose_b});
 }

@@ -16,6 +16,7 @@ static gr_spec row_stat(const gr_spec *x)
     return s;
 }
 
+/* Weight and bias are of x's dtype, or of what its sums are. */
 static gr_status check_rows(const gr_tensor *node, int first_vector, int last_vector)
 {
     const gr_spec *x = gr_in(node, 0);
@@ -23,9 +24,13 @@ static gr_status check_rows(const gr_tensor *node, int first_vector, int last_ve
         return GR_ERR_ARGUMENT;
     if (x->ndim < 1)
         return gr_op_fail(node, "needs at least 1 dim");
-    for (int i = first_vector; i <= last_vector; i++)
-        if (gr_expect_dtype(node, i, x->dtype) != GR_OK || gr_expect_shape(node, i, 1, &x->shape[x->ndim - 1]) != GR_OK)
+    for (int i = first_vector; i <= last_vector; i++) {
+        const gr_spec *v = gr_in(node, i);
+        bool is_wide = v && v->dtype == gr_accumulator(x->dtype);
+        if ((!is_wide && gr_expect_dtype(node, i, x->dtype) != GR_OK) ||
+            gr_expect_shape(node, i, 1, &x->shape[x->ndim - 1]) != GR_OK)
             return GR_ERR_ARGUMENT;
+    }
     return GR_OK;
 }
 
@@ -115,8 +120,8 @@ static gr_status compose_layer_norm_grad(const gr_tensor *node, gr_tensor *const
     gr_tensor *along = gr_mul(n, gr_mean(gr_mul(g, n), last(x), true));
     gr_tensor *dx = gr_mul(rstd, gr_sub(gr_sub(g, gr_mean(g, last(x), true)), along));
     out[0] = gr_cast(dx, node->spec.dtype);
-    out[1] = gr_cast(sum_rows(gr_mul(d, n)), node->spec.dtype);
-    out[2] = gr_cast(sum_rows(d), node->spec.dtype);
+    out[1] = gr_cast(sum_rows(gr_mul(d, n)), in[1]->spec.dtype);
+    out[2] = gr_cast(sum_rows(d), in[1]->spec.dtype);
     return gr_built(in[0], out[2]);
 }
 
@@ -133,6 +138,7 @@ static bool sample_layer_norm(int i, gr_sample *s)
         gr_sample_absent(s);
     else
         gr_sample_float(s, -1, 1, 1, &row_shapes[i][2]);
+    s->in[1].is_stat = s->in[2].is_stat = i % 2; /* f32 beside 16 bits */
     return true;
 }
 
@@ -142,6 +148,7 @@ static bool sample_layer_norm_grad(int i, gr_sample *s)
         return false;
     gr_sample_float(s, -2, 2, 3, row_shapes[i]);
     gr_sample_float(s, 0.5, 1.5, 1, &row_shapes[i][2]);
+    s->in[1].is_stat = i % 2;
     gr_sample_float(s, -0.1, 0.1, 2, row_shapes[i]);
     gr_sample_float(s, 0.5, 1, 2, row_shapes[i]);
     for (int k = 2; k <= 3; k++)
@@ -163,6 +170,8 @@ const gr_op gr_op_layer_norm = {
     .optional = 1u << 2,
     .outputs = 3,
     .attr_size = sizeof(gr_norm_attr),
+    .precision = GR_INSIDE,
+    .uncast = 1u << 1 | 1u << 2,
     .infer = infer_layer_norm,
     .grad = grad_layer_norm,
     .compose = compose_layer_norm,
@@ -175,6 +184,8 @@ const gr_op gr_op_layer_norm_grad = {
     .doc = "x [.., C], weight [C], mean [..], rstd [..], d [.., C]: dx [.., C], dweight [C], dbias [C]",
     .inputs = 5,
     .outputs = 3,
+    .precision = GR_INSIDE,
+    .uncast = 1u << 1 | 1u << 2 | 1u << 3,
     .infer = infer_layer_norm_grad,
     .compose = compose_layer_norm_grad,
     .sample = sample_layer_norm_grad,
@@ -244,7 +255,7 @@ static gr_status compose_rms_norm_grad(const gr_tensor *node, gr_tensor *const *
     gr_tensor *g = gr_mul(d, wide(in[1]));
     gr_tensor *dx = gr_mul(rstd, gr_sub(g, gr_mul(n, gr_mean(gr_mul(g, n), last(x), true))));
     out[0] = gr_cast(dx, node->spec.dtype);
-    out[1] = gr_cast(sum_rows(gr_mul(d, n)), node->spec.dtype);
+    out[1] = gr_cast(sum_rows(gr_mul(d, n)), in[1]->spec.dtype);
     return gr_built(in[0], out[1]);
 }
 
@@ -255,6 +266,7 @@ static bool sample_rms_norm(int i, gr_sample *s)
     ((gr_norm_attr *)(void *)s->attr.bytes)->eps = 1e-2f;
     gr_sample_float(s, -2, 2, 3, row_shapes[i]);
     gr_sample_float(s, 0.5, 1.5, 1, &row_shapes[i][2]);
+    s->in[1].is_stat = i % 2;
     return true;
 }
 
@@ -265,6 +277,7 @@ static bool sample_rms_norm_grad(int i, gr_sample *s)
     gr_sample_float(s, -2, 2, 3, row_shapes[i]);
     gr_sample_float(s, 0.5, 1.5, 1, &row_shapes[i][2]);
     gr_sample_float(s, 0.5, 1, 2, row_shapes[i]);
+    s->in[1].is_stat = i % 2;
     s->in[2].is_stat = true;
     gr_sample_float(s, -1, 1, 3, row_shapes[i]);
     return true;
@@ -280,6 +293,8 @@ const gr_op gr_op_rms_norm = {
     .inputs = 2,
     .outputs = 2,
     .attr_size = sizeof(gr_norm_attr),
+    .precision = GR_INSIDE,
+    .uncast = 1u << 1,
     .infer = infer_rms_norm,
     .grad = grad_rms_norm,
     .compose = compose_rms_norm,
@@ -292,6 +307,8 @@ const gr_op gr_op_rms_norm_grad = {
     .doc = "x [.., C], weight [C], rstd [..], d [.., C]: dx [.., C], dweight [C]",
     .inputs = 4,
     .outputs = 2,
+    .precision = GR_INSIDE,
+    .uncast = 1u << 1 | 1u << 2,
     .infer = infer_rms_norm_grad,
     .compose = compose_rms_norm_grad,
     .sample = sample_rms_norm_grad,

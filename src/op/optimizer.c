@@ -62,6 +62,7 @@ GR_FLOPS_EACH(cost_lion, 11)
 
 const gr_op gr_op_lion = {
     .name = "lion",
+    .precision = GR_HIGH,
     .doc = "param, grad, m, lr, grad_scale: g = grad grad_scale; param -= lr weight_decay param + lr sign(b1 m + "
            "(1-b1) g); m = b2 m + (1-b2) g (Chen et al. 2023); a grad_scale that is not finite skips the step",
     .inputs = N_LION,
@@ -199,6 +200,7 @@ static bool sample_adafactor(int i, gr_sample *s)
 
 const gr_op gr_op_adafactor = {
     .name = "adafactor",
+    .precision = GR_HIGH,
     .doc =
         "param [.., R, C], grad, row [.., R, 1], column [.., 1, C], lr, step, grad_scale: g = grad grad_scale; f = "
         "step^-0.8; row += f (mean of g^2 in each row - row), column the same; u = g / sqrt(row column / mean(row)); "
@@ -297,6 +299,7 @@ static bool sample_muon(int i, gr_sample *s)
 
 const gr_op gr_op_muon = {
     .name = "muon",
+    .precision = GR_HIGH,
     .doc =
         "param [R, C], grad, m, lr, grad_scale: g = grad grad_scale; m = momentum m + (1-momentum) g; u = momentum m + "
         "(1-momentum) g with its singular values brought near 1 by five Newton-Schulz steps in bf16; r = lr_scale lr; "

@@ -12,15 +12,23 @@ static bool has_effects(const gr_graph *g, const gr_target *target)
     return found;
 }
 
+static bool is_mixed(const gr_graph *g, const gr_target *target)
+{
+    (void)g;
+    return target->precision != GR_PRECISION_F32;
+}
+
 static bool has_chains(const gr_graph *g, const gr_target *target)
 {
     (void)g;
     return target->fuses != NULL;
 }
 
-/* What decides about precision, recomputation or the order of updates has values alone to think of, and stands between
- * lower and versions; what looks for kernels over several ops, behind versions. */
+/* Precision is a word of a whole op, so it stands in front of lower. What decides about recomputation or the order of
+ * updates has values alone to think of, and stands between lower and versions; what looks for kernels over several ops,
+ * behind versions. */
 static const gr_pass passes[] = {
+    {"precision", gr_pass_precision, is_mixed, NULL},
     {"lower", gr_pass_lower, NULL, NULL},
     {"versions", gr_pass_versions, has_effects, "an effect would write over what is still read"},
     {"fuse", gr_pass_fuse, has_chains, NULL},

@@ -453,7 +453,10 @@ static bool fuses(void *user, const gr_tensor *node)
 static gr_status transform(compiler *c, const gr_graph *g)
 {
     gr_device *d = c->p->device;
-    gr_target target = {.user = c, .has_kernel = has_kernel, .fuses = d->backend->fuses ? fuses : NULL};
+    gr_target target = {.user = c,
+                        .has_kernel = has_kernel,
+                        .fuses = d->backend->fuses ? fuses : NULL,
+                        .precision = c->options.precision};
     const gr_graph *to;
     gr_status s = gr_passes_run(g, c->roots, c->n_roots, &target, c->options.passes, &to);
     if (s != GR_OK)

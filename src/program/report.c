@@ -31,6 +31,12 @@ static gr_tensor *sample_node(gr_graph *g, gr_store *store, const gr_op *op)
     return gr_node(g, op, in, sample.n_in, op->attr_size > 0 ? &sample.attr : NULL);
 }
 
+static const char *word_of(const gr_op *op)
+{
+    static const char *const words[] = {"none", "low", "high", "inside", "widest"}; /* none: a record without one */
+    return words[op->precision <= GR_WIDEST ? op->precision : 0];
+}
+
 static gr_status fill(gr_graph *g, gr_store *store, gr_device *const *devices, gr_json list)
 {
     for (int i = 0; gr_op_list(i); i++) {
@@ -42,6 +48,7 @@ static gr_status fill(gr_graph *g, gr_store *store, gr_device *const *devices, g
             continue;
         gr_json entry = gr_json_put_object(list, NULL);
         gr_json_put_text(entry, "op", op->name);
+        gr_json_put_text(entry, "precision", word_of(op));
         for (int d = 0; devices[d]; d++)
             gr_json_put_text(entry, devices[d]->name, gr_how_name(gr_device_how(devices[d], node)));
         gr_json_put_text(entry, "gradient", gr_has_gradient(op) ? "yes" : "no");

@@ -8,6 +8,7 @@
 #include "op/attr.h"
 #include "op/op.h"
 
+#include <math.h>
 #include <string.h>
 
 typedef struct entry {
@@ -293,4 +294,48 @@ gr_tensor *gr_param(gr_graph *g, gr_store *store, const char *name)
     gr_param_attr a = {.store = store, .index = index, .spec = gr_spec_make(e->dtype, e->ndim, e->shape)};
     gr_tensor *t = gr_node(g, &gr_op_param, NULL, 0, &a);
     return t ? gr_name_exactly(t, name) : NULL; /* whatever scope it is first used in */
+}
+
+/* ---- do values fit? ----------------------------------------------------------------------------------------- */
+
+static gr_status check_values(const gr_entry *e, const char *data, gr_dtype d)
+{
+    enum { PIECE = 1024 };
+    float wide[PIECE];
+    char narrow[PIECE * 8];
+    const gr_dtype_info *from = gr_dtype_get(e->dtype), *to = gr_dtype_get(d);
+    int64_t n = gr_dtype_values(e->dtype, e->bytes);
+    for (int64_t at = 0; at < n; at += PIECE) {
+        int64_t m = n - at < PIECE ? n - at : PIECE;
+        from->to_f32(data + gr_dtype_size(e->dtype, at), wide, m);
+        to->from_f32(wide, narrow, m);
+        for (int64_t i = 0; i < m; i++)
+            if (isfinite(wide[i]) && !isfinite(to->load(narrow, i)))
+                return gr_fail(GR_ERR_NUMBER,
+                               "tensor \"%s\": value %lld, %g, is too large for %s\nanother precision has room for it: "
+                               "bf16, or f32",
+                               e->name, (long long)(at + i), (double)wide[i], to->name);
+    }
+    return GR_OK;
+}
+
+gr_status gr_store_check_range(const gr_store *s, gr_dtype d)
+{
+    gr_status st = GR_OK;
+    gr_entry e = GR_INIT(gr_entry);
+    for (int i = 0; st == GR_OK && i < gr_store_count(s); i++) {
+        st = gr_store_entry(s, i, &e);
+        if (st != GR_OK || !gr_store_has_data(s, i) || !gr_dtype_get(e.dtype)->to_f32)
+            continue;
+        const void *view = gr_store_view(s, i);
+        void *copy = view ? NULL : gr_alloc(e.bytes);
+        if (!view && !copy)
+            return GR_ERR_MEMORY;
+        if (copy)
+            st = gr_store_read(s, e.name, copy, e.bytes);
+        if (st == GR_OK)
+            st = check_values(&e, view ? view : copy, d);
+        gr_free(copy);
+    }
+    return st;
 }

@@ -19,5 +19,8 @@ bool gr_store_is_mapped(const gr_store *s, int index);
 /* Its bytes where the host can read them as they are; NULL on a device with memory of its own, and before they are
  * taken. */
 const void *gr_store_view(const gr_store *s, int index);
+/* Fails when a finite value would be infinite in dtype d: names the tensor and the value. Tensors without memory are
+ * passed over. */
+gr_status gr_store_check_range(const gr_store *s, gr_dtype d);
 
 #endif

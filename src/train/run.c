@@ -9,6 +9,7 @@
 #include "base/sized.h"
 #include "model/adapter/adapter.h"
 #include "model/files/save.h"
+#include "model/layers/model.h"
 #include "train/data.h"
 #include "train/optimizer.h"
 #include "train/plot.h"
@@ -61,6 +62,12 @@ static void tell(run *r, gr_run_event e)
 
 /* ---- state -------------------------------------------------------------------------------------------------- */
 
+static const char *precision_name(const run *r)
+{
+    static const char *const names[] = {"f32", "bf16", "fp16"};
+    return names[r->train.precision];
+}
+
 static gr_json_doc *state_json(const run *r)
 {
     gr_json_doc *doc = gr_json_new("training.json");
@@ -73,6 +80,7 @@ static gr_json_doc *state_json(const run *r)
     gr_json_put_int(o, "next_row", step * r->step_rows); /* of the data */
     gr_json_put_int(o, "seed", (int64_t)r->train.seed);
     gr_json_put_text(o, "optimizer", gr_optimizer_name(r->train.optimizer));
+    gr_json_put_text(o, "precision", precision_name(r));
     gr_json_put_real(o, "seconds", r->seconds);
     gr_json_put_int(o, "skipped", r->skipped);
     if (isfinite(r->best)) {
@@ -102,6 +110,12 @@ static gr_status read_state(run *r, gr_json_doc *doc)
                      "the checkpoint was trained with %.40s, the run is to go on with %s\ngo on with the "
                      "checkpoint's, or start a new run with it as the model",
                      optimizer, gr_optimizer_name(r->train.optimizer));
+    const char *precision = gr_json_text(o, "precision", "f32"); /* of older versions, too */
+    if (strcmp(precision, precision_name(r)) != 0)
+        gr_json_fail(gr_json_get(o, "precision"),
+                     "the checkpoint was trained in \"%s\", this is to be %s\ngo on with that, or start a new run with "
+                     "it as the model",
+                     precision, precision_name(r));
     gr_trainer_set_steps(r->trainer, step);
     return gr_json_check(doc);
 }
@@ -555,7 +569,9 @@ static gr_status open_run(run *r)
         s = gr_carried_open(&r->carried, r->o->source);
     if (s == GR_OK && !r->o->lock && !(r->lock = gr_run_lock_open(r->o->dir)))
         s = gr_error_status();
-    return s == GR_OK ? rewind_run(r) : s;
+    if (s == GR_OK)
+        s = rewind_run(r);
+    return s == GR_OK ? gr_model_check_range(r->model, t->precision) : s;
 }
 
 static gr_status take_options(gr_run_options *o, gr_train_options *train, const gr_run_options *given, const char *what)

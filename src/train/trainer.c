@@ -94,7 +94,9 @@ static gr_tensor *update_graph(gr_trainer *t, gr_graph *g, gr_tensor *const *par
 static gr_program *compile(gr_trainer *t, gr_graph *g, gr_tensor *const *outputs, int n)
 {
     gr_status s = gr_graph_check(g);
-    gr_program *p = s == GR_OK ? gr_compile(g, outputs, n, gr_model_device(t->model), NULL) : NULL;
+    gr_compile_options o = GR_INIT(gr_compile_options);
+    o.precision = t->options.precision;
+    gr_program *p = s == GR_OK ? gr_compile(g, outputs, n, gr_model_device(t->model), &o) : NULL;
     gr_graph_free(g);
     return p;
 }

@@ -4,6 +4,7 @@
  * Reading order: layout of inputs · registers · a tile's inputs · a tile · preparing · kernels. */
 #include "backend/cpu/cpu.h"
 
+#include "backend/cpu/convert.h"
 #include "backend/cpu/elementwise_kernels.h"
 #include "base/dtype.h"
 #include "op/attr.h"
@@ -189,12 +190,10 @@ static void load_run(const chain *c, float *to, const source *s, const char *fro
 {
     if (s->dtype == GR_F32)
         memcpy(to, from, (size_t)n * sizeof *to);
-    else if (s->dtype == GR_BF16)
-        c->kernels->load_bf16(to, (const uint16_t *)(const void *)from, n);
     else if (s->dtype == GR_BOOL)
         c->kernels->load_bool(to, (const uint8_t *)from, n);
     else
-        gr_dtype_get(s->dtype)->to_f32(from, to, n);
+        gr_cpu_to_f32(s->dtype)(from, to, n);
 }
 
 /* n elements `stride` apart. */
@@ -302,12 +301,9 @@ static void round_cast(const chain *c, gr_dtype d, float *y, int64_t n)
 {
     static const float zero = 0;
     uint16_t half[TILE];
-    if (d == GR_BF16) {
-        c->kernels->store_bf16(half, y, n);
-        c->kernels->load_bf16(y, half, n);
-    } else if (d == GR_F16) {
-        gr_dtype_get(d)->from_f32(y, half, n);
-        gr_dtype_get(d)->to_f32(half, y, n);
+    if (d == GR_BF16 || d == GR_F16) {
+        gr_cpu_from_f32(d)(y, half, n);
+        gr_cpu_to_f32(d)(half, y, n);
     } else if (d == GR_BOOL) {
         c->kernels->loop[GR_LOOP_ne](y, (const float *const[]){y, &zero}, 2, n);
     }
@@ -322,12 +318,10 @@ static void store(const chain *c, int k, const tile *t)
     char *to = (char *)out->data + t->start * gr_dtype_width(out->dtype);
     if (out->dtype == GR_F32)
         memcpy(to, x, (size_t)t->n * sizeof *x);
-    else if (out->dtype == GR_BF16)
-        c->kernels->store_bf16((uint16_t *)(void *)to, x, t->n);
     else if (out->dtype == GR_BOOL)
         c->kernels->store_bool((uint8_t *)to, x, t->n);
     else
-        gr_dtype_get(out->dtype)->from_f32(x, to, t->n);
+        gr_cpu_from_f32(out->dtype)(x, to, t->n);
 }
 
 static void run_tile(const chain *c, tile *t)

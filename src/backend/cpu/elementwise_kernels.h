@@ -31,8 +31,6 @@ typedef struct gr_dropout_call {
 typedef struct gr_elementwise_kernels {
     gr_loop loop[GR_LOOP_COUNT];
     void (*dropout)(float *y, const float *x, bool scalar, const gr_dropout_call *d, int64_t n);
-    void (*load_bf16)(float *y, const uint16_t *x, int64_t n);
-    void (*store_bf16)(uint16_t *y, const float *x, int64_t n); /* rounds to nearest even */
     void (*load_bool)(float *y, const uint8_t *x, int64_t n);
     void (*store_bool)(uint8_t *y, const float *x, int64_t n);
 } gr_elementwise_kernels;

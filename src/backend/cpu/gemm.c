@@ -6,6 +6,7 @@
 #include "backend/cpu/gemm.h"
 
 #include "backend/cpu/blas.h"
+#include "backend/cpu/convert.h"
 #include "backend/cpu/gemm_kernels.h"
 #include "base/dtype.h"
 
@@ -35,9 +36,10 @@ typedef struct plan {
     int64_t rows, cols;       /* of a piece */
     int64_t row_cut, col_cut; /* pieces along each side */
     int64_t k_block, a_rows;
-    bool b_direct;             /* b is read where it lies */
-    bool ask;                  /* and comes from memory, so the next block is asked for ahead */
-    size_t b_floats, a_floats; /* a worker's scratch */
+    bool b_direct;  /* b is read where it lies */
+    bool ask;       /* and comes from memory, so the next block is asked for ahead */
+    int64_t c_rows; /* rows of 16-bit c that are summed in scratch before they are rounded; 0: c is f32 */
+    size_t b_floats, a_floats, c_floats; /* a worker's scratch */
 } plan;
 
 /* One call: what every piece sees. */
@@ -46,15 +48,18 @@ typedef struct call {
     plan plan;
     const gr_gemm_kernels *kernels;
     gr_gemm_kind a_kind, b_kind;
+    gr_from_f32 *narrow; /* of the sums; NULL: c is f32 */
     float *scratch;
 } call;
 
 /* One piece. */
 typedef struct piece {
     const char *a, *b; /* of this batch member */
-    float *c;
+    char *c;
     int64_t i, j, rows, cols;
     float *b_packed, *a_packed;
+    float *sums; /* where element (sums_i, j) of c is summed: in c itself, or in scratch before it is rounded */
+    int64_t sums_i, sums_row;
 } piece;
 
 static int64_t min64(int64_t x, int64_t y)
@@ -127,6 +132,8 @@ static void plan_few_rows(const gr_gemm *g, plan *p)
         p->k_block = STRIP_K;
         p->b_floats = STRIP_K * GR_GEMM_COLS;
     }
+    if (g->a_dtype != GR_F32) /* widened: all of it for dots, else a strip */
+        p->a_floats = (size_t)(g->m * (g->trans_b ? g->k : STRIP_K));
 }
 
 static void plan_tiles(const gr_gemm *g, plan *p)
@@ -144,15 +151,26 @@ static void plan_tiles(const gr_gemm *g, plan *p)
         p->a_rows = p->rows;
 }
 
+static bool is_narrow(const gr_gemm *g)
+{
+    return g->c_dtype == GR_F16 || g->c_dtype == GR_BF16;
+}
+
 /* Only for m, n > 0. */
 static plan make_plan(const gr_gemm *g, gr_isa level)
 {
     plan p = {.way = BY_TILES, .rows = g->m, .a_rows = g->m};
     int64_t few = g->trans_b && g->k >= LONG_ROW && level == GR_ISA_AVX512 ? FEW_LONG_ROWS : FEW_ROWS;
-    if (g->m <= few && !g->trans_a && g->a_dtype == GR_F32)
+    if (g->m <= few && !g->trans_a)
         plan_few_rows(g, &p);
     else
         plan_tiles(g, &p);
+    if (is_narrow(g)) {
+        p.a_rows = min64(p.a_rows, A_ROWS);
+        p.c_rows =
+            p.way == BY_TILES && p.k_block >= g->k ? p.a_rows : p.rows; /* of several blocks of k all rows wait */
+        p.c_floats = (size_t)(p.c_rows * p.cols);
+    }
     p.row_cut = ceil_div(g->m, p.rows);
     p.col_cut = ceil_div(g->n, p.cols);
     return p;
@@ -166,15 +184,16 @@ static size_t line_floats(size_t floats)
 
 static size_t worker_floats(const plan *p)
 {
-    return line_floats(p->b_floats) + line_floats(p->a_floats);
+    return line_floats(p->b_floats) + line_floats(p->a_floats) + line_floats(p->c_floats);
 }
 
 size_t gr_gemm_scratch(const gr_gemm *g, int threads)
 {
     if (g->m <= 0 || g->n <= 0)
         return 0;
-    plan p = make_plan(g, GR_ISA_GENERIC); /* dots need none, so this is enough whichever level runs */
-    return worker_floats(&p) * sizeof(float) * (size_t)threads + LINE_BYTES;
+    plan p = make_plan(g, GR_ISA_GENERIC), q = make_plan(g, GR_ISA_AVX512); /* others plan as the first does */
+    size_t floats = worker_floats(&p) > worker_floats(&q) ? worker_floats(&p) : worker_floats(&q);
+    return floats * sizeof(float) * (size_t)threads + LINE_BYTES;
 }
 
 static gr_gemm_kind kind_of(gr_dtype d)
@@ -235,9 +254,9 @@ static int64_t block_a(const call *f, const piece *w, int64_t i, int64_t rows, i
 /* ---- the ways to do a piece --------------------------------------------------------------------------------- */
 
 /* What happens to c in the block of k that starts at p0: the first one meets beta and the bias. */
-static void set_output(const gr_gemm *g, int64_t p0, gr_gemm_tile *t)
+static void set_output(const gr_gemm *g, const piece *w, int64_t p0, gr_gemm_tile *t)
 {
-    t->ldc = g->ldc;
+    t->ldc = w->sums_row;
     t->add = p0 > 0 || g->beta != 0;
     t->bias = p0 > 0 ? NULL : g->bias;
 }
@@ -296,45 +315,59 @@ static void do_tiles(const call *f, const piece *w, int64_t i, int64_t rows, int
         for (int64_t j = 0; j < w->cols; j += nr) {
             gr_gemm_kind kind = panel_b(f, w, p0, j, &t);
             ask_next(f, w, next_i, next_p, part++, parts);
-            t.c = w->c + (i + r) * t.ldc + w->j + j;
+            t.c = w->sums + (i + r - w->sums_i) * t.ldc + j;
             t.bias = block->bias ? block->bias + w->j + j : NULL;
             f->kernels->tile[kind](&t, min64(mr, rows - r), min64(nr, w->cols - j));
         }
 }
 
-static void by_tiles(const call *f, const piece *w)
+/* Rows whose sums are whole: what is to be 16 bits goes from scratch to c. */
+static void give(const call *f, const piece *w, int64_t i, int64_t rows)
+{
+    const gr_gemm *g = f->g;
+    for (int64_t r = i; f->narrow && r < i + rows; r++)
+        f->narrow(w->sums + (r - w->sums_i) * w->sums_row, w->c + (r * g->ldc + w->j) * 2, w->cols);
+}
+
+static void by_tiles(const call *f, piece *w)
 {
     const gr_gemm *g = f->g;
     int64_t p0 = 0;
     do { /* once even if k is 0: beta and bias still count */
         gr_gemm_tile t = {.k = min64(f->plan.k_block, g->k - p0)};
-        set_output(g, p0, &t);
+        set_output(g, w, p0, &t);
         pack_b(f, w, p0, t.k);
         for (int64_t i = w->i; i < w->i + w->rows; i += f->plan.a_rows) {
             int64_t rows = min64(f->plan.a_rows, w->i + w->rows - i);
             int64_t a_step = block_a(f, w, i, rows, p0, t.k, &t);
+            if (f->plan.c_rows && f->plan.c_rows < w->rows)
+                w->sums_i = i;
             do_tiles(f, w, i, rows, p0, a_step, &t);
+            if (p0 + t.k >= g->k)
+                give(f, w, i, rows);
         }
         p0 += t.k;
     } while (p0 < g->k);
 }
 
-static void by_dots(const call *f, const piece *w)
+static void by_dots(const call *f, piece *w)
 {
     const gr_gemm *g = f->g;
-    gr_gemm_tile t = {.a = (const float *)w->a + w->i * g->lda, .a_row = g->lda, .a_col = 1, .k = g->k};
-    set_output(g, 0, &t);
+    gr_gemm_tile t = {.k = g->k};
+    block_a(f, w, w->i, w->rows, 0, g->k, &t);
+    set_output(g, w, 0, &t);
     t.b = element(w->b, g->b_dtype, w->j * g->ldb);
     t.b_row = g->ldb;
-    t.c = w->c + w->i * g->ldc + w->j;
+    t.c = w->sums + (w->i - w->sums_i) * t.ldc;
     t.bias = g->bias ? g->bias + w->j : NULL;
     f->kernels->dot[f->b_kind](&t, w->rows, w->cols);
+    give(f, w, w->i, w->rows);
 }
 
-static void by_blas(const call *f, const piece *w)
+static void by_blas(const call *f, piece *w)
 {
     const gr_gemm *g = f->g;
-    float *c = w->c + w->i * g->ldc + w->j;
+    float *c = w->sums + w->i * g->ldc;
     gr_blas_sgemm(g->trans_a, g->trans_b, w->rows, w->cols, g->k,
                   (const float *)w->a + w->i * (g->trans_a ? 1 : g->lda), g->lda,
                   (const float *)w->b + w->j * (g->trans_b ? g->ldb : 1), g->ldb, g->beta, c, g->ldc);
@@ -353,14 +386,17 @@ static void do_piece(void *ctx, int64_t index, int worker)
     int64_t col = index % p->col_cut, row = index / p->col_cut % p->row_cut, member = index / p->col_cut / p->row_cut;
     piece w = {.a = element(g->a, g->a_dtype, member * g->stride_a),
                .b = element(g->b, g->b_dtype, member * g->stride_b),
-               .c = g->c + member * g->stride_c,
+               .c = (char *)g->c + member * g->stride_c * (f->narrow ? 2 : 4),
                .i = row * p->rows,
                .j = col * p->cols};
     w.rows = min64(p->rows, g->m - w.i);
     w.cols = min64(p->cols, g->n - w.j);
     w.b_packed = f->scratch + (size_t)worker * worker_floats(p);
     w.a_packed = w.b_packed + line_floats(p->b_floats);
-    static void (*const ways[])(const call *, const piece *) = {by_tiles, by_dots, by_blas};
+    w.sums = f->narrow ? w.a_packed + line_floats(p->a_floats) : (float *)(void *)w.c + w.j;
+    w.sums_i = f->narrow ? w.i : 0;
+    w.sums_row = f->narrow ? w.cols : g->ldc;
+    static void (*const ways[])(const call *, piece *) = {by_tiles, by_dots, by_blas};
     ways[p->way](f, &w);
 }
 
@@ -376,8 +412,8 @@ void gr_gemm_allow_blas(bool allowed)
 static bool blas_is_better(const gr_gemm *g, const plan *p, gr_isa level)
 {
     return level == GR_ISA_GENERIC && p->way == BY_TILES && !p->ask && g->k > 0 && g->a_dtype == GR_F32 &&
-           g->b_dtype == GR_F32 && atomic_load_explicit(&blas_allowed, memory_order_relaxed) && gr_blas_present() &&
-           gr_blas_fits(g->m, g->n, g->k, g->lda, g->ldb, g->ldc);
+           g->b_dtype == GR_F32 && !is_narrow(g) && atomic_load_explicit(&blas_allowed, memory_order_relaxed) &&
+           gr_blas_present() && gr_blas_fits(g->m, g->n, g->k, g->lda, g->ldb, g->ldc);
 }
 
 void gr_gemm_run(gr_pool *pool, const gr_gemm *g, void *scratch)
@@ -388,6 +424,7 @@ void gr_gemm_run(gr_pool *pool, const gr_gemm *g, void *scratch)
     call f = {.g = g, .plan = make_plan(g, level), .kernels = GR_ISA_PICK_AT(level, gr_gemm_kernels_get)()};
     f.a_kind = kind_of(g->a_dtype);
     f.b_kind = kind_of(g->b_dtype);
+    f.narrow = is_narrow(g) ? gr_cpu_from_f32(g->c_dtype) : NULL;
     f.scratch = (float *)(((uintptr_t)scratch + LINE_BYTES - 1) / LINE_BYTES * LINE_BYTES);
     if (blas_is_better(g, &f.plan, level))
         f.plan.way = BY_BLAS;

@@ -16,9 +16,10 @@ typedef struct gr_gemm {
     gr_dtype b_dtype;
     int64_t ldb;
     bool trans_b;
-    float *c; /* [m, n] */
+    void *c;          /* [m, n] */
+    gr_dtype c_dtype; /* f16 or bf16: the sums are rounded to it when they are whole; any other: f32 */
     int64_t ldc;
-    float beta;        /* 0: c is only written; 1: added to */
+    float beta;        /* 0: c is only written; 1: added to; 0 where c is 16 bits */
     const float *bias; /* [n], added to each row; NULL: none */
     int64_t batch, stride_a, stride_b, stride_c;
 } gr_gemm;

@@ -10,13 +10,13 @@
 
 enum { ALIGN = 64 };
 
-/* A call taken apart. Scratch holds, in this order: gemm's own, copies of a and b, the f32 result of 16-bit dtypes. */
+/* A call taken apart. Scratch holds, in this order: gemm's own, copies of a and b. */
 typedef struct product {
     gr_gemm gemm; /* of the innermost batch dim */
     bool copy_a, copy_b;
     int ndim; /* of the outer batch dims */
     int64_t shape[GR_MAX_DIMS], stride_a[GR_MAX_DIMS], stride_b[GR_MAX_DIMS], stride_c[GR_MAX_DIMS];
-    size_t gemm_bytes, a_bytes, b_bytes, c_bytes;
+    size_t gemm_bytes, a_bytes, b_bytes;
 } product;
 
 static size_t aligned(size_t n)
@@ -104,25 +104,26 @@ static product take_apart(const gr_call *call)
     g->k = a.shape[a.ndim - (t->transpose_a ? 2 : 1)];
     g->a_dtype = a.dtype;
     g->b_dtype = b.dtype;
+    g->c_dtype = c->dtype;
     g->trans_a = t->transpose_a != flip_a;
     g->trans_b = t->transpose_b != flip_b;
     g->ldc = g->n;
     set_batch(&p, &a, &b, c);
     p.gemm_bytes = aligned(gr_gemm_scratch(g, gr_pool_threads(call->device->pool)));
-    p.c_bytes = c->dtype == GR_F32 ? 0 : (size_t)gr_operand_count(c) * sizeof(float);
     return p;
 }
 
 static size_t scratch(const gr_call *call)
 {
     product p = take_apart(call);
-    return p.gemm_bytes + p.a_bytes + p.b_bytes + p.c_bytes;
+    return p.gemm_bytes + p.a_bytes + p.b_bytes;
 }
 
 /* gemm for every index of the outer batch dims. */
-static void run_products(const gr_call *call, const product *p, const char *a, const char *b, float *c, void *own)
+static void run_products(const gr_call *call, const product *p, const char *a, const char *b, char *c, void *own)
 {
-    size_t ea = (size_t)gr_dtype_width(p->gemm.a_dtype), eb = (size_t)gr_dtype_width(p->gemm.b_dtype);
+    int64_t ea = gr_dtype_width(p->gemm.a_dtype), eb = gr_dtype_width(p->gemm.b_dtype);
+    int64_t ec = gr_dtype_width(p->gemm.c_dtype);
     int64_t index[GR_MAX_DIMS] = {0}, count = 1;
     for (int d = 0; d < p->ndim; d++)
         count *= p->shape[d];
@@ -134,9 +135,9 @@ static void run_products(const gr_call *call, const product *p, const char *a, c
             at_b += index[d] * p->stride_b[d];
             at_c += index[d] * p->stride_c[d];
         }
-        g.a = a + at_a * (int64_t)ea;
-        g.b = b + at_b * (int64_t)eb;
-        g.c = c + at_c;
+        g.a = a + at_a * ea;
+        g.b = b + at_b * eb;
+        g.c = c + at_c * ec;
         gr_gemm_run(call->device->pool, &g, own);
         for (int d = p->ndim - 1; d >= 0 && ++index[d] == p->shape[d]; d--)
             index[d] = 0;
@@ -146,7 +147,6 @@ static void run_products(const gr_call *call, const product *p, const char *a, c
 static gr_status run(const gr_call *call)
 {
     product p = take_apart(call);
-    const gr_operand *out = &call->out[0];
     gr_operand a = call->in[0], b = call->in[1];
     char *at = call->scratch;
     void *own = at;
@@ -160,22 +160,15 @@ static gr_status run(const gr_call *call)
         b = gr_cpu_contiguous(&b, at);
         gr_cpu_copy(call->device, &b, &call->in[1]);
     }
-    at += p.b_bytes;
-    float *c = out->dtype == GR_F32 ? out->data : (float *)(void *)at;
-    run_products(call, &p, a.data, b.data, c, own);
-    if (out->dtype != GR_F32) {
-        gr_operand sums = gr_cpu_contiguous(out, c);
-        sums.dtype = GR_F32;
-        gr_cpu_cast(call->device, &sums, out);
-    }
+    run_products(call, &p, a.data, b.data, call->out[0].data, own);
     return GR_OK;
 }
 
 static bool supports(const gr_device *d, const gr_tensor *node)
 {
     (void)d;
-    const gr_dtype_info *b = gr_dtype_get(node->in[1]->spec.dtype);
-    return gr_dtype_get(node->spec.dtype)->is_activation && b->is_activation;
+    const gr_dtype_info *a = gr_dtype_get(node->in[0]->spec.dtype), *b = gr_dtype_get(node->in[1]->spec.dtype);
+    return gr_dtype_get(node->spec.dtype)->is_activation && a->is_activation && b->is_activation;
 }
 
 const gr_kernel gr_cpu_matmul_kernels[] = {

@@ -1,6 +1,7 @@
 /* Cutting rows among the threads, and converting them on the way. */
 #include "backend/cpu/rows.h"
 
+#include "backend/cpu/convert.h"
 #include "base/dtype.h"
 
 gr_row_job gr_row_job_of(const gr_call *call, gr_row_fn row, const void *kernel, int buffers)
@@ -53,7 +54,7 @@ const float *gr_row_read(const gr_operand *o, int64_t row, int64_t n, float *buf
 {
     if (o->dtype == GR_F32)
         return row_at(o, row, n);
-    gr_dtype_get(o->dtype)->to_f32(row_at(o, row, n), buffer, n);
+    gr_cpu_to_f32(o->dtype)(row_at(o, row, n), buffer, n);
     return buffer;
 }
 
@@ -65,7 +66,7 @@ float *gr_row_place(const gr_operand *o, int64_t row, int64_t n, float *buffer)
 void gr_row_store(const gr_operand *o, int64_t row, int64_t n, const float *values)
 {
     if (o->data && o->dtype != GR_F32)
-        gr_dtype_get(o->dtype)->from_f32(values, row_at(o, row, n), n);
+        gr_cpu_from_f32(o->dtype)(values, row_at(o, row, n), n);
 }
 
 gr_status gr_sequences_check(const gr_call *call, int input, int64_t n)
@@ -80,15 +81,15 @@ gr_status gr_sequences_check(const gr_call *call, int input, int64_t n)
 
 const float *gr_head_read(const gr_operand *x, int64_t position, int64_t d, float *buffer)
 {
-    const gr_dtype_info *info = gr_dtype_get(x->dtype);
+    gr_to_f32 *widen = gr_cpu_to_f32(x->dtype);
     const int bytes = gr_dtype_width(x->dtype);
     const char *at = (const char *)x->data + position * bytes;
     if (x->stride[3] != 1 && d > 1)
         for (int64_t i = 0; i < d; i++)
-            info->to_f32(at + i * x->stride[3] * bytes, buffer + i, 1);
+            widen(at + i * x->stride[3] * bytes, buffer + i, 1);
     else if (x->dtype == GR_F32)
         return (const float *)(const void *)at;
     else
-        info->to_f32(at, buffer, d);
+        widen(at, buffer, d);
     return buffer;
 }

@@ -6,6 +6,12 @@
 
 enum { MOST_BLOCKS = 32 };
 
+/* Rows and weights of one dtype. */
+static bool supports(const gr_device *d, const gr_tensor *node)
+{
+    return gr_gpu_floats(d, node) && node->in[1]->spec.dtype == node->in[0]->spec.dtype;
+}
+
 static void begin(gr_launch *l, const gr_call *call, const char *kernel)
 {
     gr_launch_begin(l, call, "norm", kernel);
@@ -76,15 +82,15 @@ static gr_status run_grad(const gr_call *call)
 }
 
 const gr_kernel gr_gpu_norm_kernels[] = {
-    {.op = &gr_op_layer_norm, .supports = gr_gpu_floats, .in_place = 1, .run = run_norm},
+    {.op = &gr_op_layer_norm, .supports = supports, .in_place = 1, .run = run_norm},
     {.op = &gr_op_layer_norm_grad,
-     .supports = gr_gpu_floats,
+     .supports = supports,
      .in_place = 1u << 0 | 1u << 4,
      .scratch = grad_scratch,
      .run = run_grad},
-    {.op = &gr_op_rms_norm, .supports = gr_gpu_floats, .in_place = 1, .run = run_norm},
+    {.op = &gr_op_rms_norm, .supports = supports, .in_place = 1, .run = run_norm},
     {.op = &gr_op_rms_norm_grad,
-     .supports = gr_gpu_floats,
+     .supports = supports,
      .in_place = 1u << 0 | 1u << 3,
      .scratch = grad_scratch,
      .run = run_grad},

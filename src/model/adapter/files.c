@@ -175,8 +175,13 @@ gr_status gr_model_load_adapter(gr_model *m, const char *dir)
     size_t size;
     char *path = gr_path_join(dir, GR_ADAPTER_CONFIG), *text = path ? gr_file_read(path, MOST_CONFIG, &size) : NULL;
     gr_status s = text ? gr_adapter_open(m, path, text, size) : gr_error_status();
-    if (s == GR_OK && (s = load_weights(m, dir)) != GR_OK)
-        gr_adapter_close(m);
+    if (s == GR_OK) {
+        s = load_weights(m, dir);
+        if (s == GR_OK)
+            s = gr_model_check_range(m, m->precision);
+        if (s != GR_OK)
+            gr_adapter_close(m);
+    }
     gr_free(text);
     gr_free(path);
     return s;

@@ -374,7 +374,10 @@ gr_model *gr_model_load(const char *dir, const gr_load_options *options, gr_devi
     gr_free(config);
     const gr_load_options none = {0}, *o = options ? options : &none;
     bool is_bare = m && o->declare_only && !gr_weights_are_in(dir);
-    if (m && (is_bare ? gr_model_declare(m) : load_weights(m, dir, o)) == GR_OK)
+    if (m)
+        m->precision = o->precision;
+    if (m && (is_bare ? gr_model_declare(m) : load_weights(m, dir, o)) == GR_OK &&
+        gr_model_check_range(m, o->precision) == GR_OK)
         return m;
     gr_model_free(m);
     return NULL;

@@ -115,7 +115,15 @@ struct gr_model {
     struct gr_adapter *adapter; /* NULL: none (adapter.h) */
     bool is_merged;             /* it had one, which is in the weights now */
     const gr_layer_observer *observer; /* NULL: nobody */
+    gr_precision precision;            /* of what runs it without training */
 };
+
+/* gr_compile for the model's device, in its precision. */
+gr_program *gr_model_compile(const gr_model *m, gr_graph *g, gr_tensor *const *outputs, int n);
+/* What activations of this precision are stored in. */
+gr_dtype gr_precision_dtype(gr_precision p);
+/* Fails unless the precision can hold all weights: names the first that it cannot, and its value. */
+gr_status gr_model_check_range(gr_model *m, gr_precision precision);
 
 /* From here on the model is one whose config.json does not tie head and embedding. */
 gr_status gr_model_untie(gr_model *m);

@@ -263,21 +263,6 @@ static void dropout(float *y, const float *x, bool scalar, const gr_dropout_call
 
 /* ---- dtypes ------------------------------------------------------------------------------------------------- */
 
-static void load_bf16(float *y, const uint16_t *x, int64_t n)
-{
-    for (int64_t i = 0; i < n; i++)
-        y[i] = gr_vbits((uint32_t)x[i] << 16);
-}
-
-static void store_bf16(uint16_t *y, const float *x, int64_t n)
-{
-    for (int64_t i = 0; i < n; i++) {
-        uint32_t u = gr_vword(x[i]), rounded = (u + 0x7FFFu + (u >> 16 & 1u)) >> 16;
-        uint32_t quiet = u >> 16 | 0x40u; /* rounding could carry a NaN into infinity */
-        y[i] = (uint16_t)((u & 0x7FFFFFFFu) > 0x7F800000u ? quiet : rounded);
-    }
-}
-
 static void load_bool(float *y, const uint8_t *x, int64_t n)
 {
     for (int64_t i = 0; i < n; i++)
@@ -293,8 +278,7 @@ static void store_bool(uint8_t *y, const float *x, int64_t n)
 const gr_elementwise_kernels *GR_ISA_FN(gr_elementwise_kernels_get)(void)
 {
 #define LOOP(op) op##_loop,
-    static const gr_elementwise_kernels kernels = {{GR_LOOPS(LOOP)}, dropout,   load_bf16,
-                                                   store_bf16,       load_bool, store_bool};
+    static const gr_elementwise_kernels kernels = {{GR_LOOPS(LOOP)}, dropout, load_bool, store_bool};
 #undef LOOP
     return &kernels;
 }

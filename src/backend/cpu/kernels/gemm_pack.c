@@ -16,7 +16,7 @@ GR_INLINE void copy_row(float *panel, int64_t panel_stride, const int64_t width,
         if (kind == GR_GEMM_F32)
             memcpy(panel, src + j * size, (size_t)(width * size));
         else
-            gr_widen_row(panel, src + j * size, kind, width);
+            gr_widen_some(panel, src + j * size, kind, width, cols - j);
     }
     if (j < cols) {
         memset(panel, 0, (size_t)width * sizeof *panel);

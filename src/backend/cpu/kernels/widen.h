@@ -82,4 +82,17 @@ GR_INLINE void gr_widen_row(float *dst, const char *src, const gr_gemm_kind kind
         dst[i] = gr_widen_one(src + i * size, kind);
 }
 
+/* n values where `there` can be read: no single ones then, though n be no whole vectors. n is constant at the calls. */
+GR_INLINE void gr_widen_some(float *dst, const char *src, const gr_gemm_kind kind, const int64_t n, int64_t there)
+{
+    const int64_t size = gr_kind_bytes(kind), whole = n / GR_LANES * GR_LANES;
+    if (whole == n || there < whole + GR_LANES) {
+        gr_widen_row(dst, src, kind, n);
+        return;
+    }
+    gr_widen_row(dst, src, kind, whole);
+    gr_vec rest = gr_widen(src + whole * size, kind);
+    memcpy(dst + whole, &rest, (size_t)(n - whole) * sizeof *dst);
+}
+
 #endif
