@@ -6,6 +6,7 @@
 #include "backend/cpu/blas.h"
 #include "backend/cpu/gemm.h"
 #include "backend/cpu/isa.h"
+#include "backend/cpu/limits.h"
 #include "base/dtype.h"
 #include "base/mem.h"
 
@@ -84,60 +85,6 @@ static double now(void)
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
     return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
-}
-
-/* ---- peak --------------------------------------------------------------------------------------------------- */
-
-/* Twelve independent sums of the level's widest vector; 24 cycles of latency are more than any unit needs. */
-#define PEAK_LOOP(name, lanes, attribute)                                                                              \
-    attribute static float name(int64_t steps)                                                                         \
-    {                                                                                                                  \
-        typedef float wide __attribute__((vector_size(lanes * 4)));                                                    \
-        wide s0 = {0}, s1 = s0, s2 = s0, s3 = s0, s4 = s0, s5 = s0, s6 = s0, s7 = s0, s8 = s0, s9 = s0, sa = s0;       \
-        wide sb = s0, x = s0 + 0.5f, y = s0 + 0.25f;                                                                   \
-        for (int64_t i = 0; i < steps; i++) {                                                                          \
-            s0 = s0 * x + y, s1 = s1 * x + y, s2 = s2 * x + y, s3 = s3 * x + y, s4 = s4 * x + y, s5 = s5 * x + y;      \
-            s6 = s6 * x + y, s7 = s7 * x + y, s8 = s8 * x + y, s9 = s9 * x + y, sa = sa * x + y, sb = sb * x + y;      \
-            __asm__ volatile("" ::: "memory");                                                                         \
-        }                                                                                                              \
-        wide sum = s0 + s1 + s2 + s3 + s4 + s5 + s6 + s7 + s8 + s9 + sa + sb;                                          \
-        return sum[0];                                                                                                 \
-    }
-#if defined(__x86_64__)
-PEAK_LOOP(peak_avx512, 16, __attribute__((target("avx512f"))))
-PEAK_LOOP(peak_avx2, 8, __attribute__((target("avx2,fma"))))
-#endif
-PEAK_LOOP(peak_generic, 4, )
-
-static volatile float sink;
-
-static void peak_piece(void *ctx, int64_t piece, int worker)
-{
-    (void)piece, (void)worker;
-    int64_t steps = *(int64_t *)ctx;
-#if defined(__x86_64__)
-    if (gr_isa_detect() == GR_ISA_AVX512)
-        sink = peak_avx512(steps);
-    else if (gr_isa_detect() == GR_ISA_AVX2)
-        sink = peak_avx2(steps);
-    else
-#endif
-        sink = peak_generic(steps);
-}
-
-/* GFLOP/s of all threads of the pool. */
-static double measure_peak(gr_pool *pool)
-{
-    const int lanes = gr_isa_detect() == GR_ISA_AVX512 ? 16 : gr_isa_detect() == GR_ISA_AVX2 ? 8 : 4;
-    int64_t steps = 4000000, pieces = gr_pool_threads(pool);
-    double best = 0;
-    for (int i = 0; i < 5; i++) {
-        double t = now();
-        gr_parallel(pool, pieces, peak_piece, &steps);
-        double rate = (double)(steps * pieces) * 12 * 2 * lanes / (now() - t) * 1e-9;
-        best = rate > best ? rate : best;
-    }
-    return best;
 }
 
 /* ---- one shape ---------------------------------------------------------------------------------------------- */
@@ -226,7 +173,7 @@ int main(int argc, char **argv)
     for (int64_t i = 0; i < REGION; i++)
         m.a[i] = m.b[i] = (float)(i % 13) * 0.125f - 0.75f;
     memset(m.b16, 0x2c, region); /* 0x2c2c: a small number in both */
-    double peaks[2] = {measure_peak(pools[0]), measure_peak(pools[1])};
+    double peaks[2] = {1e-9 * gr_cpu_measure_flops(pools[0]), 1e-9 * gr_cpu_measure_flops(pools[1])};
     printf("isa %s: peak %.0f GFLOP/s with 1 thread, %.0f with 2; beside: %s\n", gr_isa_name(gr_isa_detect()), peaks[0],
            peaks[1], gr_blas_name());
     for (size_t i = 0; i < sizeof shapes / sizeof shapes[0]; i++)

@@ -469,3 +469,20 @@ TEST(far_finds_a_write_past_the_end)
     gr_store_free(store);
     gr_device_close(d);
 }
+
+TEST(limits_are_measured_or_refused)
+{
+    static const char *const with[] = {"cpu", "far"};
+    gr_device_limits l = GR_INIT(gr_device_limits);
+    for (size_t i = 0; i < sizeof with / sizeof *with; i++) {
+        gr_device *d = gr_device_open(with[i], 2);
+        l.flops = l.read = 0;
+        CHECK_OK(gr_device_measure(d, &l));
+        CHECK(isfinite(l.flops) && l.flops > 0 && isfinite(l.read) && l.read > 0);
+        gr_device_close(d);
+    }
+    gr_device *d = gr_device_open("ref", 1);
+    CHECK_STATUS(gr_device_measure(d, &l), GR_ERR_UNSUPPORTED);
+    CHECK(strstr(gr_error(), "measure \"cpu\""));
+    gr_device_close(d);
+}

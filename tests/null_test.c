@@ -121,6 +121,9 @@ TEST(graphs)
     gr_device_info info = GR_INIT(gr_device_info);
     FAILS(gr_device_describe(NULL, &info));
     FAILS(gr_device_describe(t.device, NULL));
+    gr_device_limits limits = GR_INIT(gr_device_limits);
+    FAILS(gr_device_measure(NULL, &limits));
+    FAILS(gr_device_measure(t.device, NULL));
     IS(gr_graph_check(NULL), GR_ERR_ARGUMENT);
     gr_graph_print(NULL, write_line, NULL);
     gr_graph_print(t.graph, NULL, NULL);

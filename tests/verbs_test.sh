@@ -16,7 +16,7 @@ m=run/latest
 # ---- where the time goes ----
 run 0 generate $m -p 'the quick' -n 20 --temperature 0 --profile trace.json
 [ "$(cat out)" = ' brown fox jumps ove' ] || fail "--profile changes the text: $(cat out)"
-for row in matmul attention 'model.layers.\*.mlp.up_proj' lm_head 'outside of kernels' 'ui.perfetto.dev'; do says "$row" err; done
+for row in matmul attention 'model.layers.*.mlp.up_proj' logits 'outside of kernels' 'ui.perfetto.dev'; do says "$row" err; done
 grep -q '"traceEvents":\[' trace.json || fail 'no trace'
 run 0 eval $m --data text.txt --profile trace.json # over its own
 rm -rf short && run 0 train text.txt --tokenizer char --steps 3 --layers 1 --embed 32 --context 16 --out short --profile trace.json
@@ -29,6 +29,19 @@ run 2 generate $m -p 'the quick' -n 2 --profile precious.json
 cmp -s text.txt precious.json || fail '--profile wrote over a text'
 run 3 generate $m -p 'the quick' -n 2 --profile no/such/folder.json
 run 2 tokenize $m --text x --profile trace.json
+
+# ---- how fast ----
+run 0 bench $m --seconds 0.01 --prompt 8 -n 4
+for row in prefill decode; do grep -q "^$row  *llama " out || fail "bench: no $row"; done
+[ "$(grep -c '^train' out)" = 0 ] || fail 'bench MODEL trains without being asked'
+says ' GFLOP/s in f32, reads ' err
+run 0 bench $m --seconds 0.01 --what train --batch 2 --context 8 --json --device far
+for key in tokens_per_s flops_per_s peak_flops_per_s read_bytes_per_s memory_bytes; do grep -q "\"$key\": [1-9]" out || fail "bench --json: no $key"; done
+[ "$(field row)$(field batch)$(field context)" = train28 ] || fail "bench --json: $(cat out)"
+run 0 bench $m --seconds 0.01 --what decode --prompt 8 -n 2 --device ref # which has no limits
+says '  -  ' out
+run 2 bench $m --what speed
+run 3 bench no/such/model
 
 # ---- generate ----
 run 0 generate $m -p 'the quick' -n 20 --temperature 0

@@ -114,6 +114,14 @@ typedef struct gr_device_info {
 } gr_device_info;
 /* out begins as GR_INIT(gr_device_info). */
 GR_API gr_status gr_device_describe(gr_device *device, gr_device_info *out);
+/* What no kernel on the device can beat: measured when asked for, in about half a second with all its threads. */
+typedef struct gr_device_limits {
+    size_t size;
+    double flops; /* f32 FLOPs a second, a multiply-add counted as two */
+    double read;  /* bytes a second from memory */
+} gr_device_limits;
+/* GR_ERR_UNSUPPORTED on a device that has no measure ("cpu" and "far" have). out begins as GR_INIT(gr_device_limits). */
+GR_API gr_status gr_device_measure(gr_device *device, gr_device_limits *out);
 
 #ifdef __cplusplus
 }

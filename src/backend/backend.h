@@ -70,6 +70,9 @@ typedef struct gr_backend {
     /* Can this element-wise node be a part of a chain, gr_op_fused? NULL: this backend has no kernel for chains. */
     bool (*fuses)(const gr_device *d, const gr_tensor *node);
 
+    /* What no kernel can beat (out->size is set); NULL: nobody has measured that. */
+    gr_status (*measure)(gr_device *d, gr_device_limits *out);
+
     /* Memory. reserve takes what is about to be asked for in one go (allocs then only place); a block of more than
      * d->largest bytes consists of pieces of d->largest, and no tensor may cross from one to the next. */
     gr_status (*reserve)(gr_device *d, size_t size);

@@ -65,6 +65,20 @@ gr_status gr_device_describe(gr_device *d, gr_device_info *out)
     return s == GR_OK ? gr_give_sized(out, &i, sizeof i, "gr_device_describe: out") : s;
 }
 
+gr_status gr_device_measure(gr_device *d, gr_device_limits *out)
+{
+    if (gr_lacks(d, "gr_device_measure: device") || gr_lacks(out, "gr_device_measure: out"))
+        return GR_ERR_ARGUMENT;
+    if (!d->backend->measure)
+        return gr_fail(GR_ERR_UNSUPPORTED, "gr_device_measure: nobody has measured the limits of %s\nmeasure \"cpu\"",
+                       d->name);
+    gr_device_limits l = {.size = sizeof l};
+    gr_device_lock(d);
+    gr_status s = d->backend->measure(d, &l);
+    gr_device_unlock(d);
+    return s == GR_OK ? gr_give_sized(out, &l, sizeof l, "gr_device_measure: out") : s;
+}
+
 void gr_device_parallel(gr_device *d, int64_t pieces, gr_piece_fn fn, void *ctx)
 {
     gr_device_lock(d);

@@ -360,6 +360,11 @@ static const gr_kernel *find(const gr_device *d, const gr_tensor *node)
     return gr_backend_cpu.find(d, node);
 }
 
+static gr_status measure(gr_device *d, gr_device_limits *out)
+{
+    return gr_backend_cpu.measure(d, out);
+}
+
 static bool fuses(const gr_device *d, const gr_tensor *node)
 {
     return gr_backend_cpu.fuses(d, node);
@@ -372,6 +377,7 @@ const gr_backend gr_backend_far = {
     .close = close_device,
     .find = find,
     .fuses = fuses,
+    .measure = measure,
     .reserve = gr_host_reserve,
     .alloc = far_alloc,
     .free = far_free,

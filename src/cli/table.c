@@ -79,6 +79,15 @@ static void print_row(const gr_table *t, const int *width, size_t row)
     gr_out("%s\n", row == 0 ? gr_style_on(stdout, GR_PLAIN) : "");
 }
 
+void gr_table_free(gr_table *t)
+{
+    for (size_t i = 0; t && i < t->count; i++)
+        gr_free(t->cells[i]);
+    if (t)
+        gr_free(t->cells);
+    gr_free(t);
+}
+
 gr_status gr_table_print(gr_table *t)
 {
     if (t == NULL)
@@ -92,10 +101,7 @@ gr_status gr_table_print(gr_table *t)
         for (size_t row = 0; row * t->columns < t->count; row++)
             print_row(t, width, row);
     }
-    for (size_t i = 0; i < t->count; i++)
-        gr_free(t->cells[i]);
-    gr_free(t->cells);
     gr_free(width);
-    gr_free(t);
+    gr_table_free(t);
     return status;
 }

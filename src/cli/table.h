@@ -13,5 +13,6 @@ gr_table *gr_table_new(const char *heads);
 void gr_table_cell(gr_table *t, const char *fmt, ...) GR_PRINTF(2, 3);
 /* Prints to stdout and frees. GR_ERR_MEMORY if a cell or the table itself could not be had. */
 gr_status gr_table_print(gr_table *t);
+void gr_table_free(gr_table *t); /* one that is not to be printed; NULL is fine */
 
 #endif

@@ -21,7 +21,8 @@
     X(plan_finetune) \
     X(plan_generate) \
     X(info) \
-    X(verify)
+    X(verify) \
+    X(bench)
 /* clang-format on */
 
 #define GR_VERB_DECLARE(name) extern const gr_verb gr_verb_##name;

@@ -3,6 +3,7 @@
 
 #include "backend/cpu/blas.h"
 #include "backend/cpu/isa.h"
+#include "backend/cpu/limits.h"
 
 #include <stdio.h>
 
@@ -46,6 +47,7 @@ const gr_backend gr_backend_cpu = {
     .close = close_device,
     .find = find,
     .fuses = gr_cpu_fuses,
+    .measure = gr_cpu_measure,
     .reserve = gr_host_reserve,
     .alloc = gr_host_alloc,
     .free = gr_host_free,
