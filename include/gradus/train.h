@@ -110,6 +110,7 @@ typedef struct gr_train_options {
     bool segments; /* batches may have them: rows of several documents */
     uint64_t seed;
     gr_precision precision; /* of activations and their gradients; weights and moments are f32 */
+    double loss_scale;      /* with fp16: what the loss is multiplied by for its gradients; 0: found while training */
 } gr_train_options;
 /* Fills them in: AdamW with lr 1e-3 to 1e-4 (0.9, 0.95, 1e-8), decay 0.1, clip 1, cosine with 100 steps of warmup, batch
  * 12 x 64, 2000 steps, Muon's momentum 0.95, seed 0. out begins as GR_INIT(gr_train_options); a field of a later version is zero, as is usual. */
@@ -125,9 +126,10 @@ typedef struct gr_step_report {
     int64_t step; /* the step just done: 1, 2, … */
     double loss;  /* mean over the targets that are not ignored */
     double lr;
-    double grad_norm; /* global, before clipping */
-    bool skipped;     /* loss or gradients were not finite: weights and moments are as before */
-    const char *bad;  /* then: the first tensor that was not */
+    double grad_norm;  /* global, before clipping */
+    bool skipped;      /* loss or gradients were not finite: weights and moments are as before */
+    const char *bad;   /* then: the first tensor that was not */
+    double loss_scale; /* that the step was made with, of fp16; else 0 */
 } gr_step_report;
 /* What a step is made of: arrays [accumulate · batch, context]. A target of -100 is not trained on. Segments number the
  * documents in a row, rising from left to right: tokens see only their own, and positions restart in each; NULL: one

@@ -2,6 +2,7 @@
 #include <string.h>
 #include "cli/term.h"
 #include "cli/train_flags.h"
+#include "cli/value.h"
 
 /* ---- flags among themselves --------------------------------------------------------------------------------- */
 
@@ -160,6 +161,22 @@ static gr_status check_tokens(gr_args *args, const gr_train_options *t)
     if (t->steps > of_all / (t->accumulate * t->batch * t->context))
         return gr_args_fail(args, "--%s: these are more steps than can be counted\nGive a smaller number.",
                             gr_args_given(args, "epochs") ? "epochs" : "steps");
+    return GR_OK;
+}
+
+gr_status gr_set_loss_scale(gr_args *args, gr_train_options *t)
+{
+    static const gr_flag number = {.kind = GR_KIND_FLOAT, .max = 1 << 24, .positive = true};
+    const char *given = ((const gr_train_flags *)args->options)->loss_scale;
+    if (given && t->precision != GR_PRECISION_FP16)
+        return gr_args_fail(args, "--loss-scale: only --precision fp16 scales its loss\nLeave it out.");
+    if (!given || strcmp(given, "dynamic") == 0)
+        return GR_OK;
+    if (gr_value_parse(&number, given, &t->loss_scale) != GR_OK)
+        return gr_args_fail(args,
+                            "--loss-scale %.40s: expected dynamic, or a number above 0 and up to 16777216\nA power of "
+                            "2 changes no bit of a gradient.",
+                            given);
     return GR_OK;
 }
 

@@ -85,8 +85,10 @@ const gr_flag gr_loop_flag_table[] = {
      .help = "largest global norm of the gradients; 0: no limit"},
     {"dropout", FLOAT(dropout), .value = "X", .initial = "0", .max = 0.99,
      .help = "of embeddings and of what each block adds"},
-    {"precision", CHOICE(precision), .value = "f32|bf16", .initial = "f32",
+    {"precision", CHOICE(precision), .value = "f32|bf16|fp16", .initial = "f32",
      .help = "of activations and their gradients; weights and moments stay f32"},
+    {"loss-scale", TEXT(loss_scale), .value = "dynamic|N", .shown = "dynamic",
+     .help = "with fp16: found while training, or fixed; up to 16777216"},
     {GR_HEADING("Evaluation and checkpoints")},
     {"eval-data", TEXT(eval_data), .value = "DATA", .group = 'e', .shown = "no evaluation",
      .help = "text to evaluate on"},
@@ -439,6 +441,8 @@ static gr_status set_options(gr_args *args, gr_train_job *job)
     job->run.save_every = f->save_every;
     job->run.keep = f->keep;
     job->run.resume = f->resume;
+    if (s == GR_OK)
+        s = gr_set_loss_scale(args, t);
     return s == GR_OK ? gr_check_train_options(args, t) : s;
 }
 

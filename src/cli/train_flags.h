@@ -11,6 +11,7 @@ typedef struct gr_train_flags {
     int64_t steps, batch, context, accumulate, warmup;
     double epochs, lr, min_lr, beta1, beta2, eps, weight_decay, clip, dropout;
     double muon_lr, muon_momentum;
+    const char *loss_scale; /* NULL: "dynamic" */
     int schedule, optimizer, muon_adjust, precision, order, documents;
     double eval_fraction;
     int64_t eval_every, eval_tokens, save_every, keep;
@@ -70,6 +71,8 @@ gr_status gr_check_train_model(gr_args *args, const gr_model *model);
 gr_status gr_blame_shape(gr_args *args, gr_status status);
 /* One stream of text must fill a row. A --context that was not given may become one that it fills. */
 gr_status gr_check_train_data(gr_args *args, const gr_data *data);
+/* Options that have their precision get their loss scale. */
+gr_status gr_set_loss_scale(gr_args *args, gr_train_options *options);
 /* What only the data's size tells: numbers that overflow, a warmup longer than the run. */
 gr_status gr_check_train_options(gr_args *args, const gr_train_options *options);
 

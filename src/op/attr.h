@@ -102,6 +102,11 @@ typedef struct gr_sgd_attr {
     float momentum, weight_decay;
 } gr_sgd_attr;
 
+typedef struct gr_loss_scale_attr {
+    float growth, backoff;
+    int64_t interval; /* clean steps in a row until it grows */
+} gr_loss_scale_attr;
+
 typedef struct gr_lion_attr {
     float beta1, beta2, weight_decay;
 } gr_lion_attr;

@@ -18,6 +18,9 @@ gr_tensor *gr_lion(gr_tensor *param, gr_tensor *grad, gr_tensor *m, gr_tensor *l
 /* column: of parameters of 2 or more dims, else NULL. */
 gr_tensor *gr_adafactor(gr_tensor *param, gr_tensor *grad, gr_tensor *row, gr_tensor *column, gr_tensor *lr,
                         gr_tensor *step, gr_tensor *grad_scale, const gr_adafactor_attr *attr);
+/* Of a loss scale and its counts, by the gradients' norm; returns the scale's new version. */
+gr_tensor *gr_loss_scale(gr_tensor *scale, gr_tensor *growth, gr_tensor *updates, gr_tensor *norm,
+                         const gr_loss_scale_attr *attr);
 gr_tensor *gr_muon(gr_tensor *param, gr_tensor *grad, gr_tensor *m, gr_tensor *lr, gr_tensor *grad_scale,
                    const gr_muon_attr *attr);
 

@@ -54,6 +54,10 @@ void gr_metrics_line(const gr_metrics *m, char *line, size_t size)
     n += put(line + n, size - (size_t)n, "grad_norm", m->grad_norm, "%.9g");
     n += put(line + n, size - (size_t)n, "tokens_per_s", m->tokens_per_s, "%.1f");
     n += put(line + n, size - (size_t)n, "seconds", m->seconds, "%.3f");
+    if (m->skipped)
+        n += snprintf(line + n, size - (size_t)n, ",\"skipped\":true");
+    if (m->loss_scale > 0)
+        n += put(line + n, size - (size_t)n, "loss_scale", m->loss_scale, "%.9g");
     snprintf(line + n, size - (size_t)n, "}");
 }
 

@@ -14,6 +14,7 @@
 #include "train/optimizer.h"
 #include "train/plot.h"
 #include "train/run_dir.h"
+#include "train/scaling.h"
 #include "train/trainer.h"
 
 #include <math.h>
@@ -101,7 +102,7 @@ static gr_status read_state(run *r, gr_json_doc *doc)
     int64_t step = gr_json_as_int(gr_json_get(o, "step"), 0, INT64_MAX);
     const char *optimizer = gr_json_text(o, "optimizer", "");
     r->seconds = gr_json_real(o, "seconds", 0, 0, 1e15);
-    r->skipped = (int)gr_json_int(o, "skipped", 0, 0, MOST_SKIPPED);
+    r->skipped = (int)gr_json_int(o, "skipped", 0, 0, INT32_MAX);
     r->best = gr_json_real(o, "best_eval_loss", INFINITY, -1e300, 1e300);
     r->best_step = gr_json_int(o, "best_step", -1, 0, INT64_MAX);
     r->smoothed = gr_json_real(o, "smoothed_loss", NAN, -1e300, 1e300);
@@ -240,6 +241,8 @@ static gr_status restore(run *r, const char *path)
         s = restore_tensors(gr_model_trainable(r->model), c.weights, find_weight);
     if (s == GR_OK)
         s = restore_tensors(gr_trainer_store(r->trainer), c.training, find_state);
+    if (s == GR_OK)
+        s = gr_scaling_check(r->trainer);
     gr_checkpoint_close(&c);
     return s == GR_OK ? GR_OK : gr_fail_in("%s", path);
 }
@@ -364,14 +367,24 @@ static void fill_ahead(void *user)
 /* Says what went wrong with a step, and gives up when nothing goes right any more. */
 static gr_status judge(run *r, const gr_step_report *s)
 {
+    bool finds_scale = s->loss_scale > 0 && r->train.loss_scale == 0;
     r->skipped = s->skipped ? r->skipped + 1 : 0;
-    if (s->skipped)
+    if (s->skipped && finds_scale && r->trainer->scale < 1)
+        return gr_fail(GR_ERR_NUMBER,
+                       "training: %s is not finite though the loss is hardly scaled any more (step %lld: by %g)\n"
+                       "the last good checkpoint is kept; lower --lr, or train with --precision bf16",
+                       s->bad, (long long)s->step, s->loss_scale);
+    if (s->skipped && finds_scale)
+        gr_remark(GR_LOG_INFO,
+                  "step %lld: %s is not finite with the loss scaled by %g; the step was skipped, the scale is %g",
+                  (long long)s->step, s->bad, s->loss_scale, (double)r->trainer->scale);
+    else if (s->skipped)
         gr_remark(GR_LOG_WARN, "step %lld: %s is not finite; the step was skipped, weights are as before",
                   (long long)s->step, s->bad);
     else if (isfinite(r->smoothed) && s->loss > 2 * r->smoothed + 1)
         gr_remark(GR_LOG_WARN, "step %lld: the loss jumped to %.3g, it was about %.3g", (long long)s->step, s->loss,
                   r->smoothed);
-    if (r->skipped >= MOST_SKIPPED)
+    if (r->skipped >= MOST_SKIPPED && !finds_scale)
         return gr_fail(GR_ERR_NUMBER,
                        "training: %d steps in a row were not finite, %s first (step %lld)\n"
                        "the last good checkpoint is kept; lower --lr or raise --warmup",
@@ -397,8 +410,9 @@ static gr_status one_step(run *r)
     double took = gr_seconds() - before;
     r->seconds += took;
     char line[512];
-    gr_metrics m = {s.step,      s.step * r->step_tokens,       s.loss,    s.lr,
-                    s.grad_norm, (double)r->step_tokens / took, r->seconds};
+    gr_metrics m = {s.step,      s.step * r->step_tokens,       s.loss,     s.lr,
+                    s.grad_norm, (double)r->step_tokens / took, r->seconds, s.loss_scale,
+                    s.skipped};
     gr_metrics_line(&m, line, sizeof line - 1);
     tell(r, (gr_run_event){.kind = GR_EVENT_STEP,
                            .loss = s.loss,

@@ -47,6 +47,8 @@ void gr_history_close(gr_history *h);
 typedef struct gr_metrics {
     int64_t step, tokens;
     double loss, lr, grad_norm, tokens_per_s, seconds;
+    double loss_scale; /* 0: there is none */
+    bool skipped;
 } gr_metrics;
 void gr_metrics_line(const gr_metrics *m, char *line, size_t size);
 void gr_metrics_eval_line(int64_t step, double eval_loss, char *line, size_t size);

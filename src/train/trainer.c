@@ -9,6 +9,7 @@
 #include "graph/graph.h"
 #include "model/adapter/adapter.h"
 #include "train/optimizer.h"
+#include "train/scaling.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -30,7 +31,7 @@ static gr_status declare_state(gr_trainer *t)
         if (s == GR_OK)
             s = gr_optimizer_declare(&t->options, t->state, &e);
     }
-    return s;
+    return s == GR_OK ? gr_scaling_declare(t) : s;
 }
 
 static gr_status declare_gradients(gr_trainer *t)
@@ -78,17 +79,25 @@ static gr_tensor *loss_graph(gr_trainer *t, gr_graph *g, bool drops)
     return gr_name(gr_mul(gr_sum(rows, 0, false), scale), "loss");
 }
 
-/* The update of all weights by their gradients; gives the gradients' norm. Inputs: lr, step. */
-static gr_tensor *update_graph(gr_trainer *t, gr_graph *g, gr_tensor *const *params, gr_tensor *const *grads)
+/* The update of all weights by their gradients. Inputs: lr, and step where the loss is not scaled. Outputs: the gradients'
+ * norm; with a scale that, and what becomes of it. Returns how many outputs there are. */
+static int update_graph(gr_trainer *t, gr_graph *g, gr_tensor *const *params, gr_tensor *const *grads, gr_tensor **out)
 {
     const gr_train_options *o = &t->options;
-    gr_tensor *lr = scalar(g, "lr", GR_F32), *step = scalar(g, "step", GR_I64);
-    gr_tensor *norm = gr_name(gr_global_norm(grads, t->n_params), "grad_norm");
+    bool is_scaled = gr_scaling_is_on(t);
+    gr_tensor *scale = gr_scaling_scale(t, g), *lr = scalar(g, "lr", GR_F32);
+    gr_tensor *step = is_scaled ? gr_scaling_step(t, g) : scalar(g, "step", GR_I64);
+    gr_tensor *norm = gr_global_norm(grads, t->n_params);
+    out[0] = norm = gr_name(is_scaled ? gr_div(norm, scale) : norm, "grad_norm");
     gr_tensor *factor = gr_clip_factor(norm, o->clip > 0 ? (float)o->clip : INFINITY);
-    gr_update u = {o, t->state, lr, step, factor};
+    gr_update u = {o, t->state, lr, step, is_scaled ? gr_div(factor, scale) : factor};
     for (int i = 0; norm && i < t->n_params; i++)
         gr_optimizer_update(&u, params[i], grads[i]);
-    return norm;
+    if (!is_scaled)
+        return 1;
+    out[1] = scale;
+    out[2] = gr_scaling_update(t, g, norm);
+    return 3;
 }
 
 static gr_program *compile(gr_trainer *t, gr_graph *g, gr_tensor *const *outputs, int n)
@@ -105,13 +114,14 @@ static gr_program *compile(gr_trainer *t, gr_graph *g, gr_tensor *const *outputs
 static gr_status build_whole(gr_trainer *t, gr_tensor **params, gr_tensor **grads)
 {
     gr_graph *g = gr_graph_new();
-    gr_tensor *out[2] = {g ? loss_graph(t, g, t->drops) : NULL};
+    gr_tensor *out[4] = {g ? loss_graph(t, g, t->drops) : NULL};
+    int n = 1;
     if (out[0]) {
         weight_nodes(t, g, t->trained, params);
-        if (gr_grad(out[0], params, grads, t->n_params) == GR_OK)
-            out[1] = update_graph(t, g, params, grads);
+        if (gr_grad(gr_scaling_of(t, g, out[0]), params, grads, t->n_params) == GR_OK)
+            n += update_graph(t, g, params, grads, out + 1);
     }
-    t->step = compile(t, g, out, 2);
+    t->step = compile(t, g, out, n);
     return t->step ? GR_OK : gr_error_status();
 }
 
@@ -120,10 +130,10 @@ static gr_status build_accumulating(gr_trainer *t, gr_tensor **params, gr_tensor
 {
     gr_status s = declare_gradients(t);
     gr_graph *g = s == GR_OK ? gr_graph_new() : NULL;
-    gr_tensor *loss = g ? loss_graph(t, g, t->drops) : NULL, *norm = NULL;
+    gr_tensor *loss = g ? loss_graph(t, g, t->drops) : NULL, *out[3] = {NULL};
     if (loss) {
         weight_nodes(t, g, t->trained, params);
-        if (gr_grad(loss, params, grads, t->n_params) == GR_OK)
+        if (gr_grad(gr_scaling_of(t, g, loss), params, grads, t->n_params) == GR_OK)
             for (int i = 0; i < t->n_params; i++)
                 gr_assign_add(gr_param(g, t->gradients, params[i]->name), grads[i]);
     }
@@ -133,10 +143,10 @@ static gr_status build_accumulating(gr_trainer *t, gr_tensor **params, gr_tensor
         return gr_error_status();
     weight_nodes(t, g, t->trained, params);
     weight_nodes(t, g, t->gradients, grads);
-    norm = update_graph(t, g, params, grads);
-    for (int i = 0; norm && i < t->n_params; i++)
+    int n = update_graph(t, g, params, grads, out);
+    for (int i = 0; out[0] && i < t->n_params; i++)
         gr_assign(grads[i], gr_fill(g, grads[i]->spec.dtype, grads[i]->spec.ndim, grads[i]->spec.shape, 0));
-    t->update = compile(t, g, &norm, 1);
+    t->update = compile(t, g, out, n);
     return t->update ? GR_OK : gr_error_status();
 }
 
@@ -168,7 +178,7 @@ static gr_status check_options(const gr_model *m, const gr_train_options *o)
                                         "eps must be positive, betas, muon_momentum and dropout in [0, 1)");
     if (o->optimizer == GR_MUON && o->muon_lr > 0 && o->lr == 0)
         return gr_fail(GR_ERR_ARGUMENT, "training: muon_lr falls as lr does, and lr is 0\ngive lr, or leave it out");
-    return GR_OK;
+    return gr_scaling_check_options(o);
 }
 
 static void make_plan(gr_trainer *t)
@@ -342,9 +352,10 @@ static int64_t dropout_seed(const gr_trainer *t, int64_t micro)
 typedef struct stepping { /* a step under way */
     const gr_batch *batch;
     int64_t step, seed;
-    float scale, lr, loss, norm;
-    double total;    /* loss */
-    const char *bad; /* the first tensor that is not finite */
+    float scale, lr, loss;
+    float norm, loss_scale, next_scale; /* what an update gives; scales only where the loss has one */
+    double total;                       /* loss */
+    const char *bad;                    /* the first tensor that is not finite */
     void (*meanwhile)(void *user);
     void *user;
 } stepping;
@@ -359,23 +370,38 @@ static gr_status run_while(stepping *s, gr_program *p, const void *const *in, vo
     return st == GR_OK ? gr_program_finish(p, out) : st;
 }
 
-static gr_status micro_batch(gr_trainer *t, stepping *s, int64_t a)
+/* The inputs of t->step for micro-batch `a`. */
+static void set_inputs(gr_trainer *t, stepping *s, int64_t a, const void **in)
 {
-    const void *in[8];
     int n = set_batch(t, s->batch, a, &s->scale, in);
     s->seed = dropout_seed(t, a);
     if (t->drops)
         in[n++] = &s->seed;
     if (!t->update) {
         in[n++] = &s->lr;
-        in[n++] = &s->step;
+        in[n++] = &s->step; /* passed over where it is counted on the device */
     }
-    gr_status st = run_while(s, t->step, in, (void *[]){&s->loss, &s->norm});
-    if (st != GR_OK)
-        return st;
-    s->total += (double)s->loss;
-    bool finite = isfinite(s->loss) && isfinite(s->norm);
-    return finite || s->bad ? GR_OK : gr_program_find_nonfinite(t->step, in, &s->bad);
+}
+
+static gr_status micro_batch(gr_trainer *t, stepping *s, int64_t a)
+{
+    const void *in[8];
+    set_inputs(t, s, a, in);
+    gr_status st = run_while(s, t->step, in, (void *[]){&s->loss, &s->norm, &s->loss_scale, &s->next_scale});
+    s->total += st == GR_OK ? (double)s->loss : 0;
+    return st;
+}
+
+/* The first tensor that was not finite in a step that was skipped; with the scale that it had. */
+static gr_status find_bad(gr_trainer *t, stepping *s)
+{
+    const void *in[8];
+    gr_status st = gr_scaling_is_on(t) ? gr_scaling_write(t, s->loss_scale) : GR_OK;
+    for (int64_t a = 0; st == GR_OK && !s->bad && a < t->options.accumulate; a++) {
+        set_inputs(t, s, a, in);
+        st = gr_program_find_nonfinite(t->step, in, &s->bad);
+    }
+    return st == GR_OK && gr_scaling_is_on(t) ? gr_scaling_write(t, s->next_scale) : st;
 }
 
 static gr_status check_step(gr_trainer *t, const gr_batch *batch, int64_t *count)
@@ -384,6 +410,8 @@ static gr_status check_step(gr_trainer *t, const gr_batch *batch, int64_t *count
     if (s == GR_OK && *count == 0)
         s = gr_fail(GR_ERR_ARGUMENT, "training: every target of the batch is ignored, there is nothing to train on\n"
                                      "give a batch in which at least one token is learned");
+    if (s == GR_OK)
+        s = gr_scaling_begin(t);
     /* Nothing moves afterwards, and a micro-batch that is done can be used. */
     return s == GR_OK ? gr_programs_reserve((gr_program *[]){t->step, t->update, t->eval}, 3) : s;
 }
@@ -400,12 +428,17 @@ gr_status gr_trainer_step_while(gr_trainer *t, const gr_batch *batch, gr_step_re
     for (int64_t a = 0; st == GR_OK && a < o->accumulate; a++)
         st = micro_batch(t, &s, a);
     if (st == GR_OK && t->update)
-        st = gr_program_run(t->update, (const void *[]){&s.lr, &s.step}, (void *[]){&s.norm});
+        st = gr_program_run(t->update, (const void *[]){&s.lr, &s.step},
+                            (void *[]){&s.norm, &s.loss_scale, &s.next_scale});
+    if (st == GR_OK && !(isfinite(s.total) && isfinite(s.norm)))
+        st = find_bad(t, &s);
     if (st != GR_OK)
         return st;
     t->done = s.step;
+    t->scale = s.next_scale;
     *report = (gr_step_report){
         .step = s.step, .loss = s.total, .lr = gr_learning_rate(o, s.step - 1), .grad_norm = (double)s.norm};
+    report->loss_scale = (double)s.loss_scale;
     report->skipped = !isfinite(s.norm);
     report->bad = report->skipped && !s.bad ? "grad_norm" : s.bad;
     return GR_OK;

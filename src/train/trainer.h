@@ -19,6 +19,7 @@ struct gr_trainer {
     int64_t *positions;    /* with segments: [2, batch · context], the second zeroes */
     gr_plan plan;
     int64_t done; /* steps */
+    float scale;  /* of the loss in the next step, once there was one */
 };
 
 /* Options as they were given; NULL: the defaults. */
