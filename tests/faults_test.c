@@ -84,9 +84,11 @@ static gr_status open_device(void *ctx)
 
 TEST(opening_a_device)
 {
-    char names[3][4] = {"ref", "cpu", "far"};
-    for (int i = 0; i < 3; i++)
-        CHECK(SWEEP_ALLOCATIONS(open_device, names[i]) > 0);
+    for (int i = 0; test_device(i); i++) {
+        char name[16];
+        snprintf(name, sizeof name, "%s", test_device(i));
+        CHECK(SWEEP_ALLOCATIONS(open_device, name) > 0);
+    }
 }
 
 static gr_status make_model(void *ctx)
@@ -151,15 +153,16 @@ static gr_status step(void *ctx)
 
 TEST(stepping)
 {
-    for (int accumulate = 1; accumulate <= 2; accumulate++) {
+    for (int i = 0; i < (test_device(3) ? 3 : 2); i++) {
         fixture f;
-        open_fixture(&f, "gpt2", "cpu", accumulate);
+        open_fixture(&f, "gpt2", i < 2 ? "cpu" : test_device(3), 1 + i % 2);
         f.options.lr = f.options.min_lr = 0;
         gr_step_report r = GR_INIT(gr_step_report);
         gr_trainer *t = gr_trainer_new(f.model, &f.options);
         CHECK_OK(gr_trainer_step(t, &(gr_batch){f.tokens, f.targets, NULL}, &r));
         f.loss = r.loss;
         gr_trainer_free(t);
+        CHECK_OK(step(&f)); /* what the device keeps: kernels */
         CHECK(SWEEP_ALLOCATIONS(step, &f) > 10);
         close_fixture(&f);
     }
@@ -182,10 +185,11 @@ static gr_status generate(void *ctx)
 
 TEST(generating)
 {
-    const char *archs[] = {"gpt2", "llama"};
-    for (int i = 0; i < 2; i++) {
+    const char *archs[] = {"gpt2", "llama", "llama"};
+    for (int i = 0; i < (test_device(3) ? 3 : 2); i++) {
         fixture f;
-        open_fixture(&f, archs[i], "cpu", 1);
+        open_fixture(&f, archs[i], i < 2 ? "cpu" : test_device(3), 1);
+        CHECK_OK(generate(&f)); /* what the device keeps: kernels */
         CHECK(SWEEP_ALLOCATIONS(generate, &f) > 100);
         close_fixture(&f);
     }

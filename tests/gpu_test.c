@@ -159,6 +159,13 @@ TEST(pool_reserves_and_spans_slabs)
     gr_gpu_pool_free(&p, small, 4 * PAGE);
     gr_gpu_pool_free(&p, other, 4 * PAGE);
     CHECK_EQ_INT(fake.live, 0);
+    CHECK_OK(gr_gpu_pool_reserve(&p, 20 * PAGE));
+    small = gr_gpu_pool_alloc(&p, PAGE);
+    CHECK_EQ_INT(fake.live, 3);
+    CHECK_OK(gr_gpu_pool_reserve(&p, 0)); /* what is not used goes */
+    CHECK_EQ_INT(fake.live, 1);
+    gr_gpu_pool_free(&p, small, PAGE);
+    CHECK_EQ_INT(fake.live, 0);
     gr_gpu_pool_close(&p);
 }
 

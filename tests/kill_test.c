@@ -49,6 +49,8 @@ static void pause_for(double seconds)
         "--save-every", "3", "--keep", "2", "--eval-fraction", "0.1", "--eval-every", "5", "--dropout", "0.1",         \
         "--warmup", "5", "--seed", "3"
 
+static const char *device = "cpu";
+
 /* base NULL: train; else finetune. `name`: of the file for stderr. */
 static pid_t start(const char *base, const char *data, const char *run, const char *name)
 {
@@ -61,11 +63,11 @@ static pid_t start(const char *base, const char *data, const char *run, const ch
     dup2(out, 1);
     dup2(err, 2);
     if (base)
-        execl(bin, bin, "finetune", base, data, "--out", run, SCHEDULE, "--documents", "joined", "--lr", "0.01",
-              "--lora-targets", "all-linear", "--lora-dropout", "0.2", (char *)NULL);
+        execl(bin, bin, "finetune", base, data, "--out", run, "--device", device, SCHEDULE, "--documents", "joined",
+              "--lr", "0.01", "--lora-targets", "all-linear", "--lora-dropout", "0.2", (char *)NULL);
     else
-        execl(bin, bin, "train", data, "--out", run, SCHEDULE, "--tokenizer", "char", "--layers", "1", "--heads", "2",
-              "--embed", "16", (char *)NULL);
+        execl(bin, bin, "train", data, "--out", run, "--device", device, SCHEDULE, "--tokenizer", "char", "--layers",
+              "1", "--heads", "2", "--embed", "16", (char *)NULL);
     _exit(127);
 }
 
@@ -206,9 +208,9 @@ static int how_often(void)
     return wanted && *wanted ? atoi(wanted) : 12;
 }
 
-static void kill_often(const char *base, const char *data, const char *whole)
+static void kill_often(const char *base, const char *data, const char *whole, int most)
 {
-    int kills = 0, most = how_often(), runs = 0;
+    int kills = 0, runs = 0;
     char run[300];
     double before = now();
     CHECK(finish(start(base, data, whole, "stderr")));
@@ -235,8 +237,24 @@ TEST(kills)
     snprintf(whole, sizeof whole, "%s/whole", test_dir());
     snprintf(lora, sizeof lora, "%s/lora", test_dir());
     write_text(data);
-    kill_often(NULL, data, whole);
-    kill_often(whole, data, lora);
+    kill_often(NULL, data, whole, how_often());
+    kill_often(whole, data, lora, how_often());
+}
+
+/* The first run fills the driver's cache of kernels; the second, `whole`, is as long as those that are killed. */
+TEST(kills_on_opencl)
+{
+    char data[300], whole[300];
+    if (!test_device(3))
+        SKIP("no OpenCL device (tools/setup --gpu)");
+    device = test_device(3);
+    snprintf(data, sizeof data, "%s/text", test_dir());
+    snprintf(whole, sizeof whole, "%s/whole", test_dir());
+    write_text(data);
+    CHECK(finish(start(NULL, data, whole, "stderr")));
+    CHECK_OK(gr_dir_remove(whole));
+    kill_often(NULL, data, whole, (how_often() + 3) / 4);
+    device = "cpu";
 }
 
 /* ---- signals that are heeded -------------------------------------------------------------------------------------- */

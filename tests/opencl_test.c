@@ -4,6 +4,7 @@
 #include "tiny.h"
 
 #include "backend/gpu/gpu.h"
+#include "program/run.h"
 #include "program/store.h"
 
 /* ---- fixtures ----------------------------------------------------------------------------------------------- */
@@ -182,6 +183,42 @@ TEST(too_large_for_the_device)
     gr_device_close(d);
 }
 
+/* Each of its tensors would find a place, all of them do not: a run says so before it takes the first. */
+TEST(a_program_that_does_not_fit_takes_nothing)
+{
+    gr_device *d = open_opencl();
+    const gr_gpu *gpu = d->own;
+    gr_device_info info = GR_INIT(gr_device_info);
+    CHECK_OK(gr_device_describe(d, &info));
+    enum { MOST = 64 };
+    int64_t length = (int64_t)(d->largest / sizeof(float));
+    int n = (int)(info.total / d->largest) + 2;
+    CHECK(n <= MOST);
+    gr_graph *g = gr_graph_new();
+    gr_tensor *x[MOST], *all = gr_fill(g, GR_F32, 0, NULL, 0), *out = all;
+    for (int i = 0; i < n; i++) {
+        x[i] = gr_softmax(gr_offset(gr_iota(g, GR_F32, length), i));
+        all = gr_add(all, gr_sum(x[i], 0, false));
+    }
+    for (int i = 0; i < n; i++) /* all are needed to the end */
+        out = gr_add(out, gr_sum(gr_mul(x[i], all), 0, false));
+    gr_program *p = gr_compile(g, &out, 1, d);
+    CHECK_MADE(p);
+    CHECK(gr_program_memory(p).arena > info.total);
+    for (int i = 0; i < 2; i++) {
+        float value;
+        int64_t live = gr_opencl_live(), blocks = gpu->pool.blocks;
+        CHECK_STATUS(gr_program_run(p, NULL, (void *[]){&value}), GR_ERR_MEMORY);
+        CHECK_ERROR(GR_ERR_MEMORY, "need ");
+        CHECK_ERROR(GR_ERR_MEMORY, ", have ");
+        CHECK_EQ_INT(gr_opencl_live(), live);
+        CHECK_EQ_INT(gpu->pool.blocks, blocks);
+    }
+    gr_program_free(p);
+    gr_graph_free(g);
+    gr_device_close(d);
+}
+
 /* A largest block of a fraction of the arena: the same bits. */
 TEST(small_blocks_change_nothing)
 {
@@ -230,6 +267,7 @@ TEST(a_bad_target_changes_nothing)
 typedef struct fault_fixture {
     gr_device *device;
     gr_model_info info;
+    gr_status (*use)(gr_model *m);
     int64_t stride; /* which n are tried: 1: all */
 } fault_fixture;
 
@@ -293,11 +331,7 @@ static gr_status save(gr_model *m)
 static gr_status use(fault_fixture *f)
 {
     gr_model *m = tiny_model_of(&f->info, f->device, 1);
-    gr_status s = m ? two_steps(m) : gr_error_status();
-    if (s == GR_OK)
-        s = save(m);
-    if (s == GR_OK)
-        s = generate(m);
+    gr_status s = m ? f->use(m) : gr_error_status();
     gr_model_free(m);
     return s;
 }
@@ -312,12 +346,18 @@ static gr_status open_and_use(fault_fixture *f)
 
 TEST(every_call_can_fail)
 {
+    gr_status (*const uses[])(gr_model *) = {two_steps, save, generate};
     fault_fixture f = {.device = open_opencl(), .info = tiny_info("gpt2", true), .stride = 1};
+    int64_t calls = 0;
     f.info.layers = 1;
-    CHECK_OK(use(&f)); /* what the device keeps: modules */
-    CHECK(sweep(&f, use) > 1000);
+    for (int i = 0; i < 3; i++) {
+        f.use = uses[i];
+        CHECK_OK(use(&f)); /* what the device keeps: modules */
+        calls += sweep(&f, use);
+    }
+    CHECK(calls > 3000);
     gr_device_close(f.device);
     CHECK_EQ_INT(gr_opencl_live(), 0);
-    f.stride = 20;
-    sweep(&f, open_and_use);
+    f.stride = 6; /* with opening and compiling */
+    CHECK(sweep(&f, open_and_use) > 500);
 }

@@ -73,8 +73,9 @@ typedef struct gr_backend {
     /* What no kernel can beat (out->size is set); NULL: nobody has measured that. */
     gr_status (*measure)(gr_device *d, gr_device_limits *out);
 
-    /* Memory. reserve takes what is about to be asked for in one go (allocs then only place); a block of more than
-     * d->largest bytes consists of pieces of d->largest, and no tensor may cross from one to the next. */
+    /* Memory. reserve takes what is about to be asked for in one go (allocs then only place), and with 0 gives back what
+     * was not; a block of more than d->largest bytes consists of pieces of d->largest, and no tensor may cross from one to
+     * the next. */
     gr_status (*reserve)(gr_device *d, size_t size);
     gr_address (*alloc)(gr_device *d, size_t size); /* zeroed; 0: gr_error() says need and have */
     void (*free)(gr_device *d, gr_address p, size_t size);

@@ -230,6 +230,8 @@ gr_status gr_programs_reserve(gr_program *const *programs, int n)
     for (int i = 0; s == GR_OK && i < n; i++)
         if (programs[i])
             s = reserve(programs[i]);
+    if (!bound)
+        d->backend->reserve(d, 0); /* what a failure, or a better place, has left over */
     gr_device_unlock(d);
     return s == GR_OK ? s : gr_fail_in("memory for the program (%.1f MB in all)", (double)largest->plan.total / 1e6);
 }

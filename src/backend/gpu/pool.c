@@ -100,6 +100,11 @@ static gr_status take(gr_gpu_pool *p, size_t size)
 gr_status gr_gpu_pool_reserve(gr_gpu_pool *p, size_t size)
 {
     size_t have = 0;
+    for (size_t i = p->n; !size && i > 0; i--)
+        if (is_empty(&p->slabs[i - 1]))
+            release(p, i - 1);
+    if (!size)
+        return GR_OK;
     size = rounded(size);
     for (size_t i = 0; i < p->n; i++)
         for (size_t k = 0; k < p->slabs[i].n; k++)
@@ -126,13 +131,14 @@ static uint64_t take_hole(gr_gpu_slab *s, size_t k, size_t size)
     return address;
 }
 
-static uint64_t first_fit(gr_gpu_pool *p, size_t size)
+/* The first hole of that size: number k of slab i. */
+static bool find_hole(const gr_gpu_pool *p, size_t size, size_t *i, size_t *k)
 {
-    for (size_t i = 0; i < p->n; i++)
-        for (size_t k = 0; k < p->slabs[i].n; k++)
-            if (p->slabs[i].holes[k].size >= size)
-                return take_hole(&p->slabs[i], k, size);
-    return 0;
+    for (*i = 0; *i < p->n; ++*i)
+        for (*k = 0; *k < p->slabs[*i].n; ++*k)
+            if (p->slabs[*i].holes[*k].size >= size)
+                return true;
+    return false;
 }
 
 /* The first of slabs that lie one behind the other and together serve `size` bytes, more than one can: p->n when there
@@ -175,13 +181,14 @@ static uint64_t alloc_run(gr_gpu_pool *p, size_t size)
 
 uint64_t gr_gpu_pool_alloc(gr_gpu_pool *p, size_t size)
 {
+    size_t i, k;
     size = rounded(size);
     if (size > p->largest)
         return alloc_run(p, size);
-    uint64_t address = first_fit(p, size);
-    if (!address && take(p, size < SLAB ? min_size(SLAB, p->largest) : size) == GR_OK)
-        address = first_fit(p, size);
-    return address;
+    bool found = find_hole(p, size, &i, &k);
+    if (!found && take(p, size < SLAB ? min_size(SLAB, p->largest) : size) == GR_OK)
+        found = find_hole(p, size, &i, &k);
+    return found ? take_hole(&p->slabs[i], k, size) : 0;
 }
 
 /* The slab that holds an address; p->n: none. */

@@ -31,7 +31,7 @@ typedef struct gr_gpu_pool {
 
 void gr_gpu_pool_open(gr_gpu_pool *p, const gr_gpu_driver *driver, void *device, size_t largest);
 void gr_gpu_pool_close(gr_gpu_pool *p); /* also what was not freed */
-/* Takes slabs, so that `size` bytes are free. */
+/* Takes slabs, so that `size` bytes are free; 0: gives back those of which nothing is used. */
 gr_status gr_gpu_pool_reserve(gr_gpu_pool *p, size_t size);
 /* 0: gr_error() says need and have. What is larger than `largest` begins with a slab and consists of slabs of that size.
  * Not zeroed. */
