@@ -202,9 +202,9 @@ TEST(a_program_that_does_not_fit_takes_nothing)
     }
     for (int i = 0; i < n; i++) /* all are needed to the end */
         out = gr_add(out, gr_sum(gr_mul(x[i], all), 0, false));
-    gr_program *p = gr_compile(g, &out, 1, d);
+    gr_program *p = gr_compile(g, &out, 1, d, NULL);
     CHECK_MADE(p);
-    CHECK(gr_program_memory(p).arena > info.total);
+    CHECK(gr_program_plan(p)->arena > info.total);
     for (int i = 0; i < 2; i++) {
         float value;
         int64_t live = gr_opencl_live(), blocks = gpu->pool.blocks;
