@@ -100,7 +100,7 @@ static gr_tensor *adamw(work *w)
         p[k] = gr_param(w->g, w->store, names[k]);
     }
     gr_adamw(p[0], w->x, p[1], p[2], one, gr_constant(w->g, GR_I64, 0, NULL, (const int64_t[]){1}), NULL,
-             &(gr_adamw_options){sizeof(gr_adamw_options), 0.9f, 0.99f, 1e-8f, 0.1f});
+             &(gr_adamw_options){sizeof(gr_adamw_options), 0.9f, 0.99f, 1e-8f, 0.1f, 0});
     return one;
 }
 

@@ -62,7 +62,7 @@ static gr_tensor *block(build *b, gr_tensor *x) /* x [B, T, C] */
 static gr_program *training_step(build *b, gr_device *device)
 {
     const int64_t shape[] = {B, T};
-    const gr_adamw_options adamw = {sizeof adamw, 0.9f, 0.98f, 1e-8f, 0};
+    const gr_adamw_options adamw = {.size = sizeof adamw, .beta1 = 0.9f, .beta2 = 0.98f, .eps = 1e-8f};
     gr_tensor *tokens = gr_input(b->g, "tokens", GR_I32, 2, shape);
     gr_tensor *targets = gr_input(b->g, "targets", GR_I32, 2, shape);
     gr_tensor *step = gr_input(b->g, "step", GR_I64, 0, NULL), *lr = gr_fill(b->g, GR_F32, 0, NULL, 3e-3), *grads[MOST];

@@ -38,7 +38,7 @@ static gr_program *training_step(gr_store **stores, gr_device *device)
 {
     gr_graph *g = gr_graph_new();
     const int64_t of_x[] = {4, 2}, of_y[] = {4, 1};
-    const gr_adamw_options adamw = {sizeof adamw, 0.9f, 0.999f, 1e-8f, 0};
+    const gr_adamw_options adamw = {.size = sizeof adamw, .beta1 = 0.9f, .beta2 = 0.999f, .eps = 1e-8f};
     gr_tensor *x = gr_input(g, "x", GR_F32, 2, of_x), *y = gr_input(g, "y", GR_F32, 2, of_y);
     gr_tensor *step = gr_input(g, "step", GR_I64, 0, NULL), *lr = gr_fill(g, GR_F32, 0, NULL, 0.05);
     gr_tensor *p[PARAMS], *grads[PARAMS];

@@ -344,7 +344,7 @@ static void train(const char *device, int threads, float grad_scale, float state
     gr_tensor *x = gr_input(g, "grad", GR_F32, 1, (int64_t[]){N}), *step = gr_input(g, "step", GR_I64, 0, NULL);
     gr_tensor *scale = gr_input(g, "scale", GR_F32, 0, NULL), *lr = gr_fill(g, GR_F32, 0, NULL, 0.01);
     gr_adamw(p[0], x, p[1], p[2], lr, step, scale,
-             &(gr_adamw_options){sizeof(gr_adamw_options), 0.9f, 0.99f, 1e-8f, 0.1f});
+             &(gr_adamw_options){sizeof(gr_adamw_options), 0.9f, 0.99f, 1e-8f, 0.1f, 0});
     gr_sgd(p[3], x, p[4], lr, scale, 0.9f, 0.1f);
     gr_program *program = gr_compile(g, NULL, 0, d, NULL);
     CHECK_MADE(program);

@@ -76,6 +76,7 @@ refused --eps train book.txt --optimizer lion --eps 1e-6 --out x
 for flag in --beta1 --beta2 --eps; do
     refused $flag train book.txt --optimizer adafactor $flag 0.9 --out x
 done
+refused --moments train book.txt --optimizer sgd --moments bf16 --out x
 for flag in '--muon-lr 0.1' '--muon-momentum 0.9' '--muon-adjust original'; do
     refused "${flag% *}" train book.txt $flag --out x
 done

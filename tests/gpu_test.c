@@ -517,7 +517,7 @@ static void check_effect(gr_gpu *g, const gr_kernel *k, gr_call *call, int state
 TEST(a_failed_program_writes_nothing)
 {
     static const gr_sgd_attr sgd = {0.5f, 0.25f};
-    static const gr_adamw_options adamw = {sizeof adamw, 0.5f, 0.25f, 1e-3f, 0.125f};
+    static const gr_adamw_options adamw = {sizeof adamw, 0.5f, 0.25f, 1e-3f, 0.125f, 0};
     static const gr_lion_attr lion = {0.5f, 0.25f, 0.125f};
     static const float ones[EFFECT_N] = {1, 1, 1, 1, 1, 1, 1, 1};
     static const int64_t slots[EFFECT_N] = {1, 2, 3, 4, 5, 6, 7, 0}; /* the first is adamw's step, too */

@@ -93,7 +93,7 @@ static void check_training(gr_model *m, gr_device *device)
         gr_tensor *moment = gr_param(g, moments, params[i]->name), *square = gr_param(g, squares, params[i]->name);
         if (i % 2)
             gr_adamw(params[i], grads[i], moment, square, lr, step, factor,
-                     &(gr_adamw_options){sizeof(gr_adamw_options), 0.9f, 0.99f, 1e-8f, 0});
+                     &(gr_adamw_options){sizeof(gr_adamw_options), 0.9f, 0.99f, 1e-8f, 0, 0});
         else
             gr_sgd(params[i], grads[i], moment, lr, factor, 0.9f, 0);
     }

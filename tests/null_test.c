@@ -234,7 +234,7 @@ TEST(ops_of_two)
 TEST(ops_of_more)
 {
     things t = open_things();
-    gr_adamw_options adamw = {sizeof adamw, 0.9f, 0.95f, 1e-8f, 0};
+    gr_adamw_options adamw = {sizeof adamw, 0.9f, 0.95f, 1e-8f, 0, 0};
     for (unsigned i = 0; i < 7; i++) { /* one or two of three are there */
         gr_tensor *a = i & 1 ? t.x : NULL, *b = i & 2 ? t.x : NULL, *c = i & 4 ? t.x : NULL;
         PASSES_NULL(gr_select(a, b, c));

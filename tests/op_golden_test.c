@@ -237,8 +237,12 @@ static gr_tensor *moment(const golden *c, const moved *m, const char *name)
 
 static gr_tensor *adamw(const golden *c, const moved *m)
 {
-    gr_adamw_options o = {sizeof o, (float)number(c, "beta1"), (float)number(c, "beta2"), (float)number(c, "eps"),
-                          (float)number(c, "weight_decay")};
+    gr_adamw_options o = {sizeof o,
+                          (float)number(c, "beta1"),
+                          (float)number(c, "beta2"),
+                          (float)number(c, "eps"),
+                          (float)number(c, "weight_decay"),
+                          0};
     return gr_adamw(m->p, m->grad, moment(c, m, "m"), moment(c, m, "v"), m->lr, m->step, m->scale, &o);
 }
 

@@ -426,7 +426,7 @@ TEST(effects_write_on)
         gr_tensor *v = stored(&f, "v", 1, (float[]){4}), *one = gr_fill(f.g, GR_F32, 0, NULL, 1),
                   *g = vector(&f, "g", 1);
         gr_tensor *step = gr_constant(f.g, GR_I64, 0, NULL, (const int64_t[]){1});
-        p = gr_adamw(p, g, m, v, one, step, NULL, &(gr_adamw_options){sizeof(gr_adamw_options), 0.5f, 0.5f, 0, 0});
+        p = gr_adamw(p, g, m, v, one, step, NULL, &(gr_adamw_options){sizeof(gr_adamw_options), 0.5f, 0.5f, 0, 0, 0});
         CHECK(gr_param(f.g, f.store, "m") == gr_output(p, 1) && gr_param(f.g, f.store, "v") == gr_output(p, 2));
         gr_tensor *out[] = {p, gr_output(p, 1), gr_output(p, 2), gr_assign_add(p, g), gr_assign(gr_output(p, 2), g)};
         gr_program *program = compiled(&f, out, 5);

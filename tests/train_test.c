@@ -84,9 +84,10 @@ TEST(threads_do_not_change_a_bit)
     o.context = 13;
     o.dropout = 0.1;
     const char *archs[] = {"gpt2", "llama"};
-    for (int a = 0; a < 5; a++) {
+    for (int a = 0; a < 6; a++) {
         setup one, more;
-        o.optimizer = (gr_optimizer[]){GR_ADAMW, GR_ADAMW, GR_LION, GR_ADAFACTOR, GR_MUON}[a];
+        o.optimizer = (gr_optimizer[]){GR_ADAMW, GR_ADAMW, GR_LION, GR_ADAFACTOR, GR_MUON, GR_ADAMW}[a];
+        o.bf16_moments = a == 5;
         open_setup(&one, archs[a % 2], "cpu", 1, &o);
         for (int i = 0; i < 50; i++)
             CHECK(!next_step(&one).skipped);
@@ -225,6 +226,55 @@ TEST(sgd_has_momentum)
     close_setup(&s);
 }
 
+/* Moments of bf16 keep their mean: v, which moves by a thousandth of its way a step, comes to where it should, and would
+ * not leave its place were it rounded to the nearest. */
+TEST(moments_of_bf16_do_not_stand_still)
+{
+    enum { N = 20000, STEPS = 300 };
+    static float p[N], grad[N];
+    static uint16_t moments[N];
+    for (int d = 0; test_device(d); d++) {
+        NOTE("%s", test_device(d));
+        gr_device *device = gr_device_open(test_device(d), 0);
+        gr_store *store = gr_store_new(device);
+        gr_graph *g = gr_graph_new();
+        gr_tensor *state[3];
+        for (int k = 0; k < 3; k++) {
+            const char *name = (const char *[]){"p", "m", "v"}[k];
+            CHECK_OK(gr_store_add(store, name, GR_MOMENT, k ? GR_BF16 : GR_F32, 1, (int64_t[]){N}));
+            state[k] = gr_param(g, store, name);
+        }
+        for (int i = 0; i < N; i++) {
+            grad[i] = 0.5f;
+            moments[i] = 0x3F80; /* 1 */
+        }
+        CHECK_OK(gr_store_write(store, "v", moments, sizeof moments));
+        gr_adamw_options o = {.size = sizeof o, .beta1 = 0.9f, .beta2 = 0.999f, .eps = 1e-8f, .stream = 3};
+        gr_tensor *flow = gr_input(g, "grad", GR_F32, 1, (int64_t[]){N}), *step = gr_input(g, "step", GR_I64, 0, NULL);
+        gr_adamw(state[0], flow, state[1], state[2], gr_fill(g, GR_F32, 0, NULL, 1e-3), step, NULL, &o);
+        gr_program *program = gr_compile(g, NULL, 0, device, NULL);
+        CHECK_MADE(program);
+        for (int64_t s = 1; s <= STEPS; s++)
+            CHECK_OK(gr_program_run(program, (const void *[]){grad, &s}, NULL));
+        CHECK_OK(gr_store_read(store, "v", moments, sizeof moments));
+        double mean = 0, expected = 0.25 + 0.75 * pow(0.999, STEPS);
+        for (int i = 0; i < N; i++) {
+            uint32_t word = (uint32_t)moments[i] << 16;
+            float v;
+            memcpy(&v, &word, sizeof v);
+            mean += (double)v / N;
+        }
+        CHECK_NEAR(mean, expected, 2e-3);
+        CHECK_OK(gr_store_read(store, "p", p, sizeof p));
+        for (int i = 0; i < N; i++)
+            CHECK(isfinite(p[i]) && p[i] < 0);
+        gr_program_free(program);
+        gr_graph_free(g);
+        gr_store_free(store);
+        gr_device_close(device);
+    }
+}
+
 static int count_named(gr_store *store, const char *prefix)
 {
     gr_entry e = GR_INIT(gr_entry);
@@ -348,7 +398,7 @@ TEST(options_are_checked)
 {
     gr_device *device = gr_device_open("ref", 1);
     gr_model *m = tiny_model("gpt2", device);
-    for (int i = 0; i < 16; i++) {
+    for (int i = 0; i < 17; i++) {
         NOTE("wrong option %d", i);
         gr_train_options o = tiny_options();
         double *reals[] = {&o.lr,    &o.min_lr,  &o.weight_decay, &o.clip,
@@ -364,9 +414,18 @@ TEST(options_are_checked)
             o.beta2 = 1;
         else if (i == 14)
             o.optimizer = (gr_optimizer)99;
-        else
-            o = (gr_train_options){
-                .batch = 2, .context = 8, .accumulate = 1, .steps = 1, .optimizer = GR_MUON, .eps = 1e-8, .muon_lr = 1};
+        else if (i == 15) {
+            o.optimizer = GR_LION;
+            o.bf16_moments = true;
+        } else
+            o = (gr_train_options){.size = sizeof o,
+                                   .batch = 2,
+                                   .context = 8,
+                                   .accumulate = 1,
+                                   .steps = 1,
+                                   .optimizer = GR_MUON,
+                                   .eps = 1e-8,
+                                   .muon_lr = 1};
         CHECK(!gr_trainer_new(m, &o));
         CHECK_EQ_INT(gr_error_status(), GR_ERR_ARGUMENT);
     }

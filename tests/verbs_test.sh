@@ -257,6 +257,8 @@ run 0 plan train text.txt --tokenizer char --layers 2 --json
 parts
 weights=$(field weights)
 [ "$(field optimizer)" = $((2 * weights)) ] || fail "plan: adamw keeps two moments, $(field optimizer) for $weights"
+run 0 plan train text.txt --tokenizer char --layers 2 --moments bf16 --json
+[ "$(field optimizer)" = "$weights" ] || fail 'plan: moments of bf16 are half as large'
 run 0 plan train text.txt --tokenizer char --layers 2 --optimizer sgd --json
 [ "$(field optimizer)" = "$weights" ] || fail 'plan: sgd with momentum keeps one'
 run 0 plan train text.txt --tokenizer char --layers 2 --optimizer lion --json

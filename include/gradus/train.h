@@ -104,6 +104,7 @@ typedef struct gr_train_options {
     double muon_momentum; /* of Muon's matrices; what is none is moved as by AdamW */
     double muon_lr;       /* their peak learning rate, which falls as lr does; 0: lr */
     gr_lr_adjustment muon_adjust;
+    bool bf16_moments;   /* AdamW's, rounded up or down at random; else they are f32 */
     double weight_decay; /* of parameters of 2 or more dims only */
     double clip;         /* largest global norm of the gradients; 0: no limit */
     double dropout;

@@ -33,9 +33,13 @@ static gr_status check_optimizer(gr_args *args)
     static const struct {
         const char *flag;
         unsigned heeded; /* bit GR_…: by these optimizers */
-    } flags[] = {{"beta1", ~(1u << GR_ADAFACTOR)},        {"beta2", ~(1u << GR_ADAFACTOR | 1u << GR_SGD)},
-                 {"eps", 1u << GR_ADAMW | 1u << GR_MUON}, {"muon-lr", 1u << GR_MUON},
-                 {"muon-momentum", 1u << GR_MUON},        {"muon-adjust", 1u << GR_MUON}};
+    } flags[] = {{"beta1", ~(1u << GR_ADAFACTOR)},
+                 {"beta2", ~(1u << GR_ADAFACTOR | 1u << GR_SGD)},
+                 {"eps", 1u << GR_ADAMW | 1u << GR_MUON},
+                 {"moments", 1u << GR_ADAMW},
+                 {"muon-lr", 1u << GR_MUON},
+                 {"muon-momentum", 1u << GR_MUON},
+                 {"muon-adjust", 1u << GR_MUON}};
     const gr_train_flags *f = args->options;
     gr_status s = GR_OK;
     for (size_t i = 0; s == GR_OK && i < sizeof flags / sizeof *flags; i++)

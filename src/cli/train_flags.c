@@ -61,6 +61,8 @@ const gr_flag gr_loop_flag_table[] = {
     {GR_HEADING("Optimizer")},
     {"optimizer", CHOICE(optimizer), .value = "adamw|sgd|lion|adafactor|muon", .initial = "adamw",
      .help = "what moves the weights; docs/training.md"},
+    {"moments", CHOICE(moments), .value = "f32|bf16", .initial = "f32",
+     .help = "what adamw keeps its moments in; bf16 halves them, rounded up or down at random"},
     {"lr", FLOAT(lr), .value = "X", .max = GR_LARGEST, .initial = "1e-3", .help = "highest learning rate"},
     {"min-lr", FLOAT(min_lr), .value = "X", .max = GR_LARGEST, .shown = "a tenth of --lr",
      .help = "learning rate at the end"},
@@ -427,6 +429,7 @@ static gr_status set_options(gr_args *args, gr_train_job *job)
     t->optimizer = (gr_optimizer)f->optimizer;
     t->beta1 = f->beta1;
     t->beta2 = t->optimizer == GR_LION && !gr_args_given(args, "beta2") ? 0.99 : f->beta2;
+    t->bf16_moments = f->moments == 1;
     t->muon_lr = f->muon_lr;
     t->muon_momentum = f->muon_momentum;
     t->muon_adjust = (gr_lr_adjustment)f->muon_adjust;

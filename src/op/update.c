@@ -239,15 +239,25 @@ gr_tensor *gr_sgd(gr_tensor *param, gr_tensor *grad, gr_tensor *velocity, gr_ten
 
 enum { M = 2, SECOND, LR, STEP, SCALE, N_ADAMW };
 
+static bool is_narrow(const gr_tensor *node)
+{
+    return gr_in(node, M)->dtype == GR_BF16 && gr_in(node, SECOND)->dtype == GR_BF16 &&
+           gr_in(node, PARAM)->dtype != GR_BF16;
+}
+
 static gr_status infer_adamw(const gr_tensor *node, gr_spec *out)
 {
-    gr_status s = gr_check_step(node, 2, LR, 1);
+    const gr_spec *p = gr_in(node, PARAM);
+    bool narrow = is_narrow(node);
+    gr_status s = gr_check_step(node, narrow ? 0 : 2, LR, 1);
+    for (int i = M; s == GR_OK && i <= SECOND; i++)
+        s = gr_expect_shape(node, i, p->ndim, p->shape);
     if (s == GR_OK)
         s = gr_expect_dtype(node, STEP, GR_I64);
     if (s == GR_OK)
         s = gr_expect_shape(node, STEP, 0, NULL);
     if (s == GR_OK)
-        s = gr_check_step(node, 2, SCALE, 1);
+        s = gr_check_step(node, 0, SCALE, 1);
     (void)out;
     return s;
 }
@@ -259,38 +269,61 @@ static gr_tensor *bias_correction(gr_tensor *step, float beta)
     return gr_sub(gr_scalar_like(step, 1), beta > 0 ? power : gr_scalar_like(step, 0));
 }
 
+/* x in bf16, up or down at random so that its mean is x: x + (u - 1/2) ulp, rounded to nearest. The ulp is the way to the next
+ * number that bf16 has: three quarters to one and a half of it, rounded. */
+static gr_tensor *rounded_at_random(gr_tensor *x, gr_tensor *step, uint32_t stream)
+{
+    if (!x)
+        return NULL;
+    gr_dtype dtype = x->spec.dtype;
+    gr_tensor *near = gr_cast(gr_cast(x, GR_BF16), dtype),
+              *u = gr_uniform(step, stream, dtype, x->spec.ndim, x->spec.shape);
+    gr_tensor *ulp = gr_sub(gr_cast(gr_cast(gr_scale(near, 1 + 0.75 / 128), GR_BF16), dtype), near);
+    return gr_cast(gr_add(x, gr_mul(gr_offset(u, -0.5), ulp)), GR_BF16);
+}
+
 static gr_status compose_adamw(const gr_tensor *node, gr_tensor *const *in, gr_tensor **out)
 {
     const gr_adamw_options *o = node->attr;
     gr_tensor *p = in[PARAM], *m = in[M], *v = in[SECOND], *scale = node->n_in > SCALE ? in[SCALE] : NULL;
-    gr_dtype dtype = p->spec.dtype;
-    gr_tensor *taken = scale ? gr_is_finite(scale) : NULL;
-    gr_tensor *g = gr_scaled_grad(in[GRAD], scale), *lr = gr_cast(in[LR], dtype), *step = gr_cast(in[STEP], dtype);
-    gr_tensor *m1 = gr_add(gr_scale(m, o->beta1), gr_scale(g, 1 - (double)o->beta1));
-    gr_tensor *v1 = gr_add(gr_scale(v, o->beta2), gr_scale(gr_mul(g, g), 1 - (double)o->beta2));
+    bool narrow = is_narrow(node);
+    gr_dtype dtype = narrow ? gr_accumulator(p->spec.dtype) : p->spec.dtype;
+    gr_tensor *taken = scale ? gr_is_finite(scale) : NULL, *p0 = gr_cast(p, dtype);
+    gr_tensor *g = gr_scaled_grad(gr_cast(in[GRAD], dtype), scale);
+    gr_tensor *lr = gr_cast(in[LR], dtype), *step = gr_cast(in[STEP], dtype);
+    gr_tensor *m1 = gr_add(gr_scale(gr_cast(m, dtype), o->beta1), gr_scale(g, 1 - (double)o->beta1));
+    gr_tensor *v1 = gr_add(gr_scale(gr_cast(v, dtype), o->beta2), gr_scale(gr_mul(g, g), 1 - (double)o->beta2));
     gr_tensor *root = gr_sqrt(gr_div(v1, bias_correction(step, o->beta2)));
     gr_tensor *update = gr_div(gr_div(m1, bias_correction(step, o->beta1)), gr_offset(root, o->eps));
-    gr_tensor *decayed = gr_sub(p, gr_mul(p, gr_scale(lr, o->weight_decay)));
-    gr_tensor *p1 = gr_sub(decayed, gr_mul(lr, update));
-    p1 = gr_unless_skipped(taken, p1, p);
-    m1 = gr_unless_skipped(taken, m1, m);
-    v1 = gr_unless_skipped(taken, v1, v);
-    out[0] = gr_assign(p, p1);
-    out[1] = gr_assign(m, m1);
-    out[2] = gr_assign(v, v1);
+    gr_tensor *decayed = gr_sub(p0, gr_mul(p0, gr_scale(lr, o->weight_decay)));
+    gr_tensor *p1 = gr_cast(gr_sub(decayed, gr_mul(lr, update)), p->spec.dtype);
+    m1 = narrow ? rounded_at_random(m1, in[STEP], 2 * o->stream) : m1;
+    v1 = narrow ? rounded_at_random(v1, in[STEP], 2 * o->stream + 1) : v1;
+    out[0] = gr_assign(p, gr_unless_skipped(taken, p1, p));
+    out[1] = gr_assign(m, gr_unless_skipped(taken, m1, m));
+    out[2] = gr_assign(v, gr_unless_skipped(taken, v1, v));
     return gr_built(p, out[2]);
+}
+
+/* A moment: as the parameter, or bf16. */
+static void sample_moment(gr_sample *s, bool narrow, double low, int64_t n)
+{
+    gr_sample_state(s, low, 1, 1, &n);
+    s->in[s->n_in - 1].is_float = !narrow;
+    s->in[s->n_in - 1].spec.dtype = narrow ? GR_BF16 : GR_F32;
 }
 
 static bool sample_adamw(int i, gr_sample *s)
 {
-    static const int64_t n[] = {1, 37, 5000, 0};
-    if (i >= 4)
+    static const int64_t n[] = {1, 37, 5000, 0, 37, 5000};
+    if (i >= 6)
         return false;
-    *(gr_adamw_options *)(void *)s->attr.bytes = (gr_adamw_options){sizeof(gr_adamw_options), 0.9f, 0.95f, 1e-4f, 0.1f};
+    *(gr_adamw_options *)(void *)s->attr.bytes =
+        (gr_adamw_options){sizeof(gr_adamw_options), 0.9f, 0.95f, 1e-4f, 0.1f, (uint32_t)i};
     gr_sample_state(s, -1, 1, 1, &n[i]);
     gr_sample_float(s, -1, 1, 1, &n[i]);
-    gr_sample_state(s, -1, 1, 1, &n[i]);
-    gr_sample_state(s, 0.1, 1, 1, &n[i]);
+    sample_moment(s, i >= 4, -1, n[i]);
+    sample_moment(s, i >= 4, 0.1, n[i]);
     gr_sample_f32(s, 0.001, 0.1, 0, NULL);
     gr_sample_index(s, 1, 20, 0, NULL);
     if (i == 1)
@@ -304,7 +337,9 @@ const gr_op gr_op_adamw = {
     .name = "adamw",
     .doc = "param, grad, m, v, lr, step, grad_scale: g = grad grad_scale; m = b1 m + (1-b1) g; v = b2 v + (1-b2) g^2; "
            "param -= lr weight_decay param + lr (m / (1-b1^step)) / (sqrt(v / (1-b2^step)) + eps) (Loshchilov & Hutter "
-           "2019, torch.optim.AdamW); a grad_scale that is not finite skips the step",
+           "2019, torch.optim.AdamW); m and v as param, or bf16 rounded up or down at random, so that their mean is "
+           "right, by "
+           "Philox's streams of step, `stream` and element; a grad_scale that is not finite skips the step",
     .inputs = N_ADAMW,
     .optional = 1u << SCALE,
     .outputs = 3,

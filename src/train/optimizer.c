@@ -15,17 +15,18 @@ typedef struct record {
     void (*update)(const gr_update *u, gr_tensor *param, gr_tensor *grad);
 } record;
 
-static gr_status add_shaped(gr_store *state, const char *kind, const gr_entry *e, const int64_t *shape)
+static gr_status add_state(gr_store *state, const char *kind, const gr_entry *e, gr_dtype dtype, const int64_t *shape)
 {
     char *name = gr_strfmt("%s.%s", kind, e->name);
-    gr_status s = name ? gr_store_add(state, name, GR_MOMENT, e->dtype, e->ndim, shape) : GR_ERR_MEMORY;
+    gr_status s = name ? gr_store_add(state, name, GR_MOMENT, dtype, e->ndim, shape) : GR_ERR_MEMORY;
     gr_free(name);
     return s;
 }
 
-static gr_status add_state(gr_store *state, const char *kind, const gr_entry *e)
+/* A moment like the weight. */
+static gr_status add_moment(gr_store *state, const char *kind, const gr_entry *e)
 {
-    return add_shaped(state, kind, e, e->shape);
+    return add_state(state, kind, e, e->dtype, e->shape);
 }
 
 /* What is kept under the name, as a node beside the parameter. */
@@ -45,15 +46,20 @@ static float decay_of(const gr_update *u, const gr_tensor *param)
 
 static gr_status declare_adamw(const gr_train_options *o, gr_store *state, const gr_entry *e)
 {
-    (void)o;
-    gr_status s = add_state(state, "exp_avg", e);
-    return s == GR_OK ? add_state(state, "exp_avg_sq", e) : s;
+    gr_dtype dtype = o->bf16_moments ? GR_BF16 : e->dtype;
+    gr_status s = add_state(state, "exp_avg", e, dtype, e->shape);
+    return s == GR_OK ? add_state(state, "exp_avg_sq", e, dtype, e->shape) : s;
 }
 
 static void update_adamw(const gr_update *u, gr_tensor *param, gr_tensor *grad)
 {
     const gr_train_options *o = u->options;
-    gr_adamw_options a = {sizeof a, (float)o->beta1, (float)o->beta2, (float)o->eps, decay_of(u, param)};
+    gr_adamw_options a = {.size = sizeof a,
+                          .beta1 = (float)o->beta1,
+                          .beta2 = (float)o->beta2,
+                          .eps = (float)o->eps,
+                          .weight_decay = decay_of(u, param),
+                          .stream = (uint32_t)u->index};
     gr_adamw(param, grad, kept(u, "exp_avg", param), kept(u, "exp_avg_sq", param), u->lr, u->step, u->factor, &a);
 }
 
@@ -61,7 +67,7 @@ static void update_adamw(const gr_update *u, gr_tensor *param, gr_tensor *grad)
 
 static gr_status declare_sgd(const gr_train_options *o, gr_store *state, const gr_entry *e)
 {
-    return o->beta1 != 0 ? add_state(state, "momentum_buffer", e) : GR_OK;
+    return o->beta1 != 0 ? add_moment(state, "momentum_buffer", e) : GR_OK;
 }
 
 static void update_sgd(const gr_update *u, gr_tensor *param, gr_tensor *grad)
@@ -76,7 +82,7 @@ static void update_sgd(const gr_update *u, gr_tensor *param, gr_tensor *grad)
 static gr_status declare_lion(const gr_train_options *o, gr_store *state, const gr_entry *e)
 {
     (void)o;
-    return add_state(state, "exp_avg", e);
+    return add_moment(state, "exp_avg", e);
 }
 
 static void update_lion(const gr_update *u, gr_tensor *param, gr_tensor *grad)
@@ -93,12 +99,12 @@ static gr_status declare_adafactor(const gr_train_options *o, gr_store *state, c
     (void)o;
     int64_t row[GR_MAX_DIMS] = {0}, column[GR_MAX_DIMS] = {0};
     if (e->ndim < 2)
-        return add_state(state, "variance", e);
+        return add_moment(state, "variance", e);
     memcpy(row, e->shape, sizeof row);
     memcpy(column, e->shape, sizeof column);
     row[e->ndim - 1] = column[e->ndim - 2] = 1;
-    gr_status s = add_shaped(state, "row_var", e, row);
-    return s == GR_OK ? add_shaped(state, "col_var", e, column) : s;
+    gr_status s = add_state(state, "row_var", e, e->dtype, row);
+    return s == GR_OK ? add_state(state, "col_var", e, e->dtype, column) : s;
 }
 
 static void update_adafactor(const gr_update *u, gr_tensor *param, gr_tensor *grad)
@@ -123,7 +129,7 @@ static bool is_hidden(const char *name, int ndim)
 
 static gr_status declare_muon(const gr_train_options *o, gr_store *state, const gr_entry *e)
 {
-    return is_hidden(e->name, e->ndim) ? add_state(state, "momentum_buffer", e) : declare_adamw(o, state, e);
+    return is_hidden(e->name, e->ndim) ? add_moment(state, "momentum_buffer", e) : declare_adamw(o, state, e);
 }
 
 static void update_muon(const gr_update *u, gr_tensor *param, gr_tensor *grad)
@@ -165,8 +171,9 @@ gr_status gr_optimizer_declare(const gr_train_options *options, gr_store *state,
     return records[options->optimizer].declare(options, state, weight);
 }
 
-void gr_optimizer_update(const gr_update *update, gr_tensor *param, gr_tensor *grad)
+void gr_optimizer_update(gr_update *update, int index, gr_tensor *param, gr_tensor *grad)
 {
+    update->index = index;
     if (param && grad)
         records[update->options->optimizer].update(update, param, grad);
 }

@@ -14,8 +14,9 @@ typedef struct gr_update {
     const gr_train_options *options;
     gr_store *state;
     gr_tensor *lr, *step, *factor;
+    int index; /* of the weight at work */
 } gr_update;
-/* Appends the update of a weight by its gradient. A failure is the graph's. */
-void gr_optimizer_update(const gr_update *update, gr_tensor *param, gr_tensor *grad);
+/* Appends the update of the trainer's weight number `index` by its gradient. A failure is the graph's. */
+void gr_optimizer_update(gr_update *update, int index, gr_tensor *param, gr_tensor *grad);
 
 #endif

@@ -211,9 +211,12 @@ static gr_status restore_tensors(gr_store *store, const void *file,
     for (int i = 0; s == GR_OK && i < gr_store_count(store); i++) {
         s = gr_store_entry(store, i, &e);
         const gr_weight *t = s == GR_OK ? find(file, e.name) : NULL;
+        const char *is = !t ? "missing" : t->dtype != e.dtype ? gr_dtype_name(t->dtype) : "of another shape";
         if (s == GR_OK && (!t || t->dtype != e.dtype || t->bytes != e.bytes))
-            s = gr_fail(GR_ERR_FILE, "tensor \"%s\" is %s in the checkpoint\nthe run's flags do not belong to it",
-                        e.name, t ? "of another shape" : "missing");
+            s = gr_fail(GR_ERR_FILE,
+                        "tensor \"%s\" is %s in the checkpoint, the run's is %s\nthe run's options do not "
+                        "belong to it",
+                        e.name, is, gr_dtype_name(e.dtype));
         if (s == GR_OK)
             s = gr_store_write(store, e.name, t->data, t->bytes);
     }

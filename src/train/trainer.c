@@ -90,9 +90,11 @@ static int update_graph(gr_trainer *t, gr_graph *g, gr_tensor *const *params, gr
     gr_tensor *norm = gr_global_norm(grads, t->n_params);
     out[0] = norm = gr_name(is_scaled ? gr_div(norm, scale) : norm, "grad_norm");
     gr_tensor *factor = gr_clip_factor(norm, o->clip > 0 ? (float)o->clip : INFINITY);
-    gr_update u = {o, t->state, lr, step, is_scaled ? gr_div(factor, scale) : factor};
+    gr_update u = {.options = o, .state = t->state, .lr = lr, .step = step, .factor = factor};
+    if (is_scaled)
+        u.factor = gr_div(factor, scale);
     for (int i = 0; norm && i < t->n_params; i++)
-        gr_optimizer_update(&u, params[i], grads[i]);
+        gr_optimizer_update(&u, i, params[i], grads[i]);
     if (!is_scaled)
         return 1;
     out[1] = scale;
@@ -176,6 +178,9 @@ static gr_status check_options(const gr_model *m, const gr_train_options *o)
     if (!sane || !betas)
         return gr_fail(GR_ERR_ARGUMENT, "training: lr, min_lr, muon_lr, weight_decay and clip must not be negative, "
                                         "eps must be positive, betas, muon_momentum and dropout in [0, 1)");
+    if (o->bf16_moments && o->optimizer != GR_ADAMW)
+        return gr_fail(GR_ERR_ARGUMENT, "training: bf16_moments are adamw's, %s has none\nleave them out",
+                       gr_optimizer_name(o->optimizer));
     if (o->optimizer == GR_MUON && o->muon_lr > 0 && o->lr == 0)
         return gr_fail(GR_ERR_ARGUMENT, "training: muon_lr falls as lr does, and lr is 0\ngive lr, or leave it out");
     return gr_scaling_check_options(o);

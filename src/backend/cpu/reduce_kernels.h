@@ -23,6 +23,7 @@ typedef struct gr_adamw_step {
     float decay;                                  /* 1 - lr weight_decay */
     float rate;                                   /* lr / (1 - beta1^step) */
     float root_scale, eps;                        /* 1 / sqrt(1 - beta2^step) */
+    uint64_t seed, stream;                        /* of what rounds; the second moment has the stream behind */
 } gr_adamw_step;
 
 typedef struct gr_sgd_step {
@@ -36,6 +37,9 @@ typedef struct gr_lion_step {
 
 typedef struct gr_update_kernels {
     void (*adamw)(float *p, const float *g, float *m, float *v, const gr_adamw_step *s, int64_t n);
+    /* the same with moments of bf16, rounded at random; g[0] is element `first` of all, a multiple of 256 */
+    void (*adamw16)(float *p, const float *g, uint16_t *m, uint16_t *v, const gr_adamw_step *s, int64_t first,
+                    int64_t n);
     void (*sgd)(float *p, const float *g, float *velocity, const gr_sgd_step *s, int64_t n); /* velocity may be NULL */
     void (*lion)(float *p, const float *g, float *m, const gr_lion_step *s, int64_t n);
 } gr_update_kernels;

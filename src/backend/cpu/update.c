@@ -17,6 +17,7 @@ enum { LION_LR = 3, LION_SCALE };
 typedef struct step {
     const gr_update_kernels *kernels;
     float *p, *m, *v;
+    uint16_t *m16, *v16; /* moments of bf16 */
     const float *g;
     int64_t count;
     gr_adamw_step adamw;
@@ -41,6 +42,14 @@ static void adamw_piece(void *ctx, int64_t piece, int worker)
     const step *s = ctx;
     int64_t at = piece * PIECE;
     s->kernels->adamw(s->p + at, s->g + at, s->m + at, s->v + at, &s->adamw, piece_size(s, piece));
+}
+
+static void adamw16_piece(void *ctx, int64_t piece, int worker)
+{
+    (void)worker;
+    const step *s = ctx;
+    int64_t at = piece * PIECE;
+    s->kernels->adamw16(s->p + at, s->g + at, s->m16 + at, s->v16 + at, &s->adamw, at, piece_size(s, piece));
 }
 
 static void sgd_piece(void *ctx, int64_t piece, int worker)
@@ -81,8 +90,11 @@ static gr_status run_adamw(const gr_call *call)
     if (!isfinite(scale))
         return GR_OK; /* the step is skipped */
     step s = start(call);
-    s.m = call->in[M].data;
-    s.v = call->in[V].data;
+    bool is_narrow = call->in[M].dtype == GR_BF16;
+    s.m = is_narrow ? NULL : call->in[M].data;
+    s.v = is_narrow ? NULL : call->in[V].data;
+    s.m16 = is_narrow ? call->in[M].data : NULL;
+    s.v16 = is_narrow ? call->in[V].data : NULL;
     s.adamw = (gr_adamw_step){
         .grad_scale = scale,
         .beta1 = o->beta1,
@@ -93,8 +105,10 @@ static gr_status run_adamw(const gr_call *call)
         .rate = (float)((double)lr / (1 - pow((double)o->beta1, t))),
         .root_scale = (float)(1 / sqrt(1 - pow((double)o->beta2, t))),
         .eps = o->eps,
+        .seed = (uint64_t) * (const int64_t *)call->in[STEP].data,
+        .stream = 2 * (uint64_t)o->stream,
     };
-    return finish(call, &s, adamw_piece);
+    return finish(call, &s, is_narrow ? adamw16_piece : adamw_piece);
 }
 
 static gr_status run_sgd(const gr_call *call)

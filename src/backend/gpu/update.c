@@ -54,10 +54,11 @@ static gr_status run_adamw(const gr_call *call)
     int64_t n = gr_operand_count(&call->in[0]);
     gr_launch l;
     begin_step(&l, call, "adamw");
+    gr_launch_dtype(&l, "M", call->in[2].dtype);
     gr_launch_operands(&l, call->in, SCALE);
     gr_launch_optional(&l, call, SCALE);
     gr_launch_long(&l, n);
-    gr_launch_int(&l, gr_gpu_has(call, SCALE));
+    gr_launch_ints(&l, gr_gpu_has(call, SCALE), call->in[2].dtype == GR_BF16, o->stream);
     gr_launch_floats(&l, beta1, beta2, 1 - beta1, 1 - beta2, log(beta1), log(beta2), (double)o->weight_decay,
                      (double)o->eps);
     return gr_launch_items(&l, n);

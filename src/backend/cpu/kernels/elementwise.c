@@ -4,17 +4,10 @@
 #include "backend/cpu/elementwise_kernels.h"
 
 #include "backend/cpu/kernels/isa_suffix.h"
+#include "backend/cpu/kernels/philox.h"
 #include "backend/cpu/kernels/vmath.h"
 
 #include <math.h>
-
-#if defined(__clang__)
-#define VECTOR_LOOP _Pragma("clang loop vectorize(assume_safety)")
-#define UNROLLED _Pragma("clang loop unroll(full)")
-#else
-#define VECTOR_LOOP _Pragma("GCC ivdep")
-#define UNROLLED
-#endif
 
 static void splat(float *y, float value, int64_t n)
 {
@@ -209,33 +202,6 @@ static void select_loop(float *y, const float *const *x, unsigned scalar, int64_
 
 /* ---- dropout ------------------------------------------------------------------------------------------------ */
 
-enum { BLOCKS = 64 };
-
-/* Words of BLOCKS consecutive Philox blocks, the same as base/philox.h gives one by one. */
-static void philox_run(uint32_t *words, uint64_t seed, uint64_t stream, uint64_t index)
-{
-    VECTOR_LOOP
-    for (int j = 0; j < BLOCKS; j++) {
-        uint64_t i = index + (uint64_t)j;
-        uint32_t c0 = (uint32_t)i, c1 = (uint32_t)(i >> 32), c2 = (uint32_t)stream, c3 = (uint32_t)(stream >> 32);
-        uint32_t k0 = (uint32_t)seed, k1 = (uint32_t)(seed >> 32);
-        UNROLLED
-        for (int round = 0; round < 10; round++) {
-            uint64_t p0 = (uint64_t)0xD2511F53u * c0, p1 = (uint64_t)0xCD9E8D57u * c2;
-            c0 = (uint32_t)(p1 >> 32) ^ c1 ^ k0;
-            c2 = (uint32_t)(p0 >> 32) ^ c3 ^ k1;
-            c1 = (uint32_t)p1;
-            c3 = (uint32_t)p0;
-            k0 += 0x9E3779B9u;
-            k1 += 0xBB67AE85u;
-        }
-        words[4 * j] = c0;
-        words[4 * j + 1] = c1;
-        words[4 * j + 2] = c2;
-        words[4 * j + 3] = c3;
-    }
-}
-
 /* 24 bits of a word, as an integer that f32 holds exactly. */
 static void drop_run(float *y, const float *x, bool scalar, const uint32_t *words, float p, float scale, int64_t n)
 {
@@ -249,13 +215,13 @@ static void drop_run(float *y, const float *x, bool scalar, const uint32_t *word
 
 static void dropout(float *y, const float *x, bool scalar, const gr_dropout_call *d, int64_t n)
 {
-    uint32_t words[4 * BLOCKS];
+    uint32_t words[4 * GR_PHILOX_BLOCKS];
     float one = *x;
     for (int64_t i = 0; i < n;) {
         uint64_t element = d->first + (uint64_t)i;
-        int64_t skip = (int64_t)(element % 4), run = 4 * BLOCKS - skip;
+        int64_t skip = (int64_t)(element % 4), run = 4 * GR_PHILOX_BLOCKS - skip;
         run = n - i < run ? n - i : run;
-        philox_run(words, d->seed, d->stream, element / 4);
+        gr_philox_run(words, d->seed, d->stream, element / 4);
         drop_run(y + i, scalar ? &one : x + i, scalar, words + skip, d->p, d->scale, run);
         i += run;
     }

@@ -2,6 +2,8 @@
 #include "backend/cpu/reduce_kernels.h"
 
 #include "backend/cpu/kernels/isa_suffix.h"
+#include "backend/cpu/kernels/philox.h"
+#include "backend/cpu/kernels/vmath.h"
 
 #include <math.h>
 
@@ -15,6 +17,40 @@ static void adamw(float *restrict p, const float *restrict g, float *restrict m,
         m[i] = m1;
         v[i] = v1;
         p[i] = p[i] * s.decay - s.rate * (m1 / (sqrtf(v1) * s.root_scale + s.eps));
+    }
+}
+
+enum { TILE = 4 * GR_PHILOX_BLOCKS };
+
+static void widen(float *y, const uint16_t *x, int64_t n)
+{
+    for (int64_t i = 0; i < n; i++)
+        y[i] = gr_vbits((uint32_t)x[i] << 16);
+}
+
+/* Up with the probability that lies in the bits cut off, so that the mean is what it was. NaN stays NaN. */
+static void narrow(uint16_t *y, const float *x, const gr_adamw_step *s, int which, int64_t first, int64_t n)
+{
+    uint32_t words[TILE];
+    gr_philox_run(words, s->seed, s->stream + (uint64_t)which, (uint64_t)first / 4);
+    VECTOR_LOOP
+    for (int64_t i = 0; i < n; i++) {
+        uint32_t u = gr_vword(x[i]);
+        y[i] = (uint16_t)(x[i] == x[i] ? (u + (words[i] >> 16)) >> 16 : u >> 16 | 0x40u);
+    }
+}
+
+static void adamw16(float *restrict p, const float *restrict g, uint16_t *restrict m, uint16_t *restrict v,
+                    const gr_adamw_step *step, int64_t first, int64_t n)
+{
+    float wide_m[TILE], wide_v[TILE];
+    for (int64_t at = 0; at < n; at += TILE) {
+        int64_t some = n - at < TILE ? n - at : TILE;
+        widen(wide_m, m + at, some);
+        widen(wide_v, v + at, some);
+        adamw(p + at, g + at, wide_m, wide_v, step, some);
+        narrow(m + at, wide_m, step, 0, first + at, some);
+        narrow(v + at, wide_v, step, 1, first + at, some);
     }
 }
 
@@ -47,6 +83,6 @@ static void lion(float *restrict p, const float *restrict g, float *restrict m, 
 
 const gr_update_kernels *GR_ISA_FN(gr_update_kernels_get)(void)
 {
-    static const gr_update_kernels kernels = {adamw, sgd, lion};
+    static const gr_update_kernels kernels = {adamw, adamw16, sgd, lion};
     return &kernels;
 }
