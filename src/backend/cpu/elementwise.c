@@ -41,6 +41,7 @@ typedef struct chain {
     float constant[GR_FUSED_CONSTANTS];
     gr_dtype dtype[GR_FUSED_VALUES];
     gr_loop loop[GR_FUSED_CODE]; /* NULL: dropout, the one op of a chain that is no loop over registers */
+    int operands[GR_FUSED_CODE]; /* how many each step has */
     int reg[GR_FUSED_CODE];      /* of each result, -1: straight into output `direct` */
     int direct[GR_FUSED_CODE];   /* output, or -1 */
     int n_registers;
@@ -336,7 +337,7 @@ static void run_tile(const chain *c, tile *t)
         if (c->loop[i]) {
             const float *x[3];
             unsigned scalar = 0;
-            for (int k = 0; k < gr_fused_op(code)->inputs; k++) {
+            for (int k = 0; k < c->operands[i]; k++) {
                 x[k] = t->value[code->arg[k]];
                 scalar |= (unsigned)t->scalar[code->arg[k]] << k;
             }
@@ -399,8 +400,10 @@ static void prepare(chain *c, const gr_fused_attr *f, const gr_call *call)
             load_run(c, &s->value, s, s->data, 1);
     }
     for (int i = 0; i < f->n_code; i++) {
-        c->loop[i] = find_loop(c->kernels, gr_fused_op(&f->code[i]));
-        if (gr_fused_op(&f->code[i]) == &gr_op_dropout)
+        const gr_op *op = gr_fused_op(&f->code[i]);
+        c->loop[i] = find_loop(c->kernels, op);
+        c->operands[i] = op->inputs;
+        if (op == &gr_op_dropout)
             c->in[f->code[i].arg[1]].seed = true;
     }
     for (int k = 0; k < f->n_constants; k++)
