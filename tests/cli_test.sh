@@ -77,7 +77,7 @@ done <list
 # ---- numbers, choices, files: where a verb has --threads ----
 threads=$(while read -r verb; do "$g" $verb --help | grep -q -e '--threads N' && echo "$verb" && break; done <list)
 if [ -n "$threads" ]; then
-    for wrong in 'x' '-1' '1.5' '10K' '4Kib' '1e400' '99999999999999999999' '' 'nan' '0x10' '5000'; do
+    for wrong in 'x' '-1' '1.5' '10K' '4Kib' '1e400' '99999999999999999999' '' 'nan' '0x10' '2000'; do
         # shellcheck disable=SC2086
         "$g" $threads --threads "$wrong" MODEL >out 2>err
         [ $? = 2 ] || fail "--threads '$wrong' of $threads is not refused: $(cat err)"
@@ -132,6 +132,20 @@ says 'unchecked' out
 run 0 verify model --json
 [ "$(grep -c '^{.*}$' out)" = "$(wc -l <out)" ] || fail 'verify --json: not an object a line'
 run 3 verify nowhere
+run 3 verify /dev/null && says 'neither a file nor a directory' err
+echo junk >junk.bin
+"$g" verify junk.bin >out 2>err
+[ $? = 3 ] && says 'bad       junk.bin: no file of torch.save' out && says 'gradus: junk.bin: no file of torch' err ||
+    fail "verify of a file names it once: $(cat out err)"
+
+# ---- what is not there, and what is too much ----
+OCL_ICD_VENDORS=/nonexistent "$g" --version | grep -q '^device opencl: not available: OpenCL: ' ||
+    fail 'no driver for OpenCL: not said what is missing'
+"$g" info >first && "$g" info >second
+cmp -s first second || fail "info: what it says of this machine moves: $(diff first second)"
+yes | tr -d '\n' | head -c 20000000 >one-word
+run 3 tokenizer train one-word --vocab 300 --out one-word.json && says 'its tokens are too long to be written' err
+rm one-word
 run 2 verify
 says 'verify: needs PATH' err
 run 2 verify a b

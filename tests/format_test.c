@@ -151,6 +151,27 @@ static void test_json_fails_at_length(void)
     gr_json_free(doc);
 }
 
+/* Of a path that is too long the end is told. */
+static void test_json_long_path(void)
+{
+    char text[4000] = "";
+    enum { DEPTH = 20 };
+    for (int i = 0; i < DEPTH; i++)
+        snprintf(text + strlen(text), sizeof text - strlen(text), "{\"a_key_of_%025d\":", i);
+    strcat(text, "{\"last\":1}");
+    for (int i = 0; i < DEPTH; i++)
+        strcat(text, "}");
+    gr_json_doc *doc = gr_json_parse("t.json", text, strlen(text));
+    gr_json at = gr_json_root(doc);
+    for (int i = 0; i < DEPTH; i++)
+        at = gr_json_first(at).value;
+    gr_json_as_text(gr_json_get(at, "last"), NULL);
+    CHECK(gr_json_check(doc) == GR_ERR_FILE, "a number is no text");
+    CHECK(strstr(gr_error(), "t.json: key \"..a_key_of_"), "%s", gr_error());
+    CHECK(strstr(gr_error(), "19.last\": expected a string, found an integer"), "%s", gr_error());
+    gr_json_free(doc);
+}
+
 static void test_printable(void)
 {
     char b[6];
@@ -940,6 +961,7 @@ int main(void)
     test_json_read();
     test_json_getters_fail();
     test_json_fails_at_length();
+    test_json_long_path();
     test_printable();
     test_json_as_python();
     test_json_keys();

@@ -179,21 +179,25 @@ const char *gr_printable(const char *text, size_t size, char *buffer, size_t cap
     return buffer;
 }
 
+/* Written from its end to its beginning. */
 typedef struct path_text {
-    char text[200];
-    size_t size;
+    char text[400];
+    size_t at;
+    bool is_cut;
 } path_text;
 
-/* Appends ".key" or "[3]"; what does not fit is left out. */
+/* Puts ".key" or "[3]" before what is there. Of a path that is too long the end is kept: that is where to look. */
 static void path_push(path_text *p, const char *key, size_t index)
 {
-    char shown[80];
+    char shown[80], part[sizeof shown + 2];
     if (key)
         gr_printable(key, strlen(key), shown, sizeof shown);
-    size_t room = sizeof p->text - p->size;
-    int n = key ? snprintf(p->text + p->size, room, "%s%s", p->size ? "." : "", shown)
-                : snprintf(p->text + p->size, room, "[%zu]", index);
-    p->size = n < 0 ? p->size : (size_t)n < room ? p->size + (size_t)n : sizeof p->text - 1;
+    int n = key ? snprintf(part, sizeof part, ".%s", shown) : snprintf(part, sizeof part, "[%zu]", index);
+    p->is_cut = p->is_cut || n < 0 || (size_t)n > p->at;
+    if (p->is_cut)
+        return;
+    p->at -= (size_t)n;
+    memcpy(p->text + p->at, part, (size_t)n);
 }
 
 static bool is_list(const gr_json_node *node)
@@ -207,15 +211,12 @@ static bool path_find(const gr_json_node *at, const gr_json_node *target, path_t
 {
     if (at == target)
         return true;
-    size_t size = p->size;
     for (uint32_t i = 0; is_list(at) && i < at->as.list.n; i++) {
         const gr_json_node *child = at->as.list.items[i];
-        if (!is_list(child))
-            continue;
-        path_push(p, child->key, i);
-        if (path_find(child, target, p))
+        if (is_list(child) && path_find(child, target, p)) {
+            path_push(p, child->key, i);
             return true;
-        p->text[p->size = size] = 0;
+        }
     }
     return false;
 }
@@ -230,11 +231,13 @@ gr_status gr_json_fail(gr_json at, const char *fmt, ...)
     gr_fail_list(GR_ERR_FILE, fmt, args);
     va_end(args);
 
-    path_text path = {{0}, 0};
-    if (at.parent && path_find(doc->root, at.parent, &path))
+    path_text path = {.at = sizeof path.text - 1};
+    if (at.parent)
         path_push(&path, at.key, at.index);
-    doc->status =
-        path.size ? gr_fail_in("%s: key \"%s\"", doc->name, path.text) : gr_fail_in("%s: top level", doc->name);
+    bool found = at.parent && path_find(doc->root, at.parent, &path);
+    const char *text = path.text + path.at;
+    doc->status = found ? gr_fail_in("%s: key \"%s%s\"", doc->name, path.is_cut ? ".." : "", text + (*text == '.'))
+                        : gr_fail_in("%s: top level", doc->name);
     gr_error_keep(&doc->error);
     return doc->status;
 }

@@ -19,7 +19,7 @@
 #define INSIDE ((uint64_t)0xFFFF)
 #define OPEN ((uint64_t)1 << 16)
 #define NEXT_JOB ((uint64_t)1 << 17)
-enum { MAX_THREADS = 1024, SPIN_NS = 20000, LOOKS_A_CLOCK = 16 };
+enum { SPIN_NS = 20000, LOOKS_A_CLOCK = 16 };
 
 /* `job` says what `state` says it does: fields are written only while closed and nobody is inside. */
 struct gr_pool {
@@ -229,13 +229,13 @@ static void stop_workers(gr_pool *p, int started)
 
 gr_pool *gr_pool_new(int threads)
 {
-    if (threads < 0 || threads > MAX_THREADS) {
+    if (threads < 0 || threads > GR_THREADS_MOST) {
         gr_fail(GR_ERR_ARGUMENT, "making a thread pool: %d threads is out of range\nuse 1 to %d, or 0 for one per core",
-                threads, MAX_THREADS);
+                threads, GR_THREADS_MOST);
         return NULL;
     }
     int cores = gr_cpu_count();
-    threads = threads ? threads : cores > MAX_THREADS ? MAX_THREADS : cores;
+    threads = threads ? threads : cores > GR_THREADS_MOST ? GR_THREADS_MOST : cores;
     gr_pool *p = gr_alloc_zero(1, sizeof *p);
     if (!p)
         return NULL;

@@ -6,6 +6,7 @@
 #include "gradus.h"
 
 typedef struct gr_pool gr_pool;
+enum { GR_THREADS_MOST = 1024 };
 
 /* `threads` workers, the calling thread counted in; 0 = one per core this process may use. */
 gr_pool *gr_pool_new(int threads);

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 #include "base/mem.h"
+#include "base/thread.h"
 #include "cli/args.h"
 #include "cli/suggest.h"
 #include "cli/value.h"
@@ -23,8 +24,8 @@ static const gr_flag device_flags[] = {
     {0},
 };
 static const gr_flag threads_flags[] = {
-    {"threads", GR_INT(gr_common, threads), .value = "N", .initial = "0", .shown = "one per core", .max = 4096,
-     .help = "threads that compute; results do not depend on it"},
+    {"threads", GR_INT(gr_common, threads), .value = "N", .initial = "0", .shown = "one per core",
+     .max = GR_THREADS_MOST, .help = "threads that compute; results do not depend on it"},
     {0},
 };
 static const gr_flag profile_flags[] = {

@@ -38,11 +38,10 @@ static void note_error(gr_verifier *v, const char *file)
     size_t dir = strlen(v->dir), name = file ? strlen(file) : 0;
     static const char opening[] = "opening ";
     const char *text = strncmp(why, opening, sizeof opening - 1) == 0 ? why + sizeof opening - 1 : why;
-    if (strncmp(text, v->dir, dir) == 0 && text[dir] == '/' && file && strncmp(text + dir + 1, file, name) == 0 &&
-        strncmp(text + dir + 1 + name, ": ", 2) == 0)
-        text += dir + name + 3;
-    else
-        text = why;
+    size_t path = file ? dir + 1 + name : dir;
+    bool names_it = strncmp(text, v->dir, dir) == 0 && strncmp(text + path, ": ", 2) == 0 &&
+                    (!file || (text[dir] == '/' && strncmp(text + dir + 1, file, name) == 0));
+    text = names_it ? text + path + 2 : why;
     note(v, GR_VERIFY_BAD, file, NULL, text);
 }
 

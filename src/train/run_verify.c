@@ -9,6 +9,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 static void verify_run(gr_verifier *v, const char *run)
 {
@@ -40,8 +41,8 @@ static int is_run(const char *path)
 static gr_status verify(gr_verifier *v, const char *path)
 {
     if (!gr_path_is_dir(path) && !gr_path_is_file(path))
-        return gr_fail(GR_ERR_FILE, "%s: no such file or directory\ngive a run, a checkpoint or a model directory",
-                       path);
+        return gr_fail(GR_ERR_FILE, "%s: %s\ngive a run, a checkpoint or a model directory", path,
+                       access(path, F_OK) == 0 ? "neither a file nor a directory" : "no such file or directory");
     int run = is_run(path);
     if (run < 0)
         return gr_error_status();

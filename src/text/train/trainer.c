@@ -4,6 +4,7 @@
 #include "text/files/json_text.h"
 #include "text/train/trainer.h"
 #include "base/error.h"
+#include "base/json.h"
 
 #define END_OF_TEXT "<|endoftext|>"
 
@@ -225,6 +226,22 @@ static bool go_on(void *ctx, int64_t tokens)
     return t->options.progress(t->options.user, &now);
 }
 
+/* Tokens double in length where a text has no places to cut it. */
+static gr_status check_length(const gr_vocab *vocab, size_t json)
+{
+    size_t longest = 0;
+    for (size_t i = 0; i < vocab->rows; i++) {
+        size_t size;
+        longest = gr_vocab_text(vocab, (int64_t)i, &size) && size > longest ? size : longest;
+    }
+    return json <= GR_JSON_LIMIT
+               ? GR_OK
+               : gr_fail(GR_ERR_FILE,
+                         "learning a tokenizer: its tokens are too long to be written, the longest has %zu bytes\n"
+                         "the text has long words that repeat themselves: cut them, or learn fewer tokens",
+                         longest);
+}
+
 gr_tokenizer *gr_tokenizer_trainer_finish(gr_tokenizer_trainer *t)
 {
     if (gr_lacks(t, "gr_tokenizer_trainer_finish: trainer"))
@@ -244,6 +261,8 @@ gr_tokenizer *gr_tokenizer_trainer_finish(gr_tokenizer_trainer *t)
     writing w = {.trainer = t, .vocab = &vocab, .out = &json};
     if (s == GR_OK)
         s = write_json(&w, merges, n);
+    if (s == GR_OK)
+        s = check_length(&vocab, json.size);
     gr_tokenizer *made = s != GR_OK ? NULL : gr_tokenizer_from_json(json.data, json.size);
     gr_bytes_free(&w.scratch);
     gr_bytes_free(&json);
