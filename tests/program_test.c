@@ -214,6 +214,18 @@ TEST(impossible_memory)
     }
 }
 
+/* A weight that the device cannot have in one piece is named before anything is taken: so `plan` knows, too. */
+TEST(a_weight_larger_than_a_piece)
+{
+    fixture f = open_fixture("far");
+    int64_t n = (int64_t)(f.device->largest / sizeof(float)) + 1;
+    CHECK_OK(gr_store_add(f.store, "wide", GR_WEIGHT, GR_F32, 1, &n));
+    gr_tensor *out = gr_sum(gr_param(f.g, f.store, "wide"), 0, false);
+    CHECK(!gr_compile(f.g, &out, 1, f.device, NULL));
+    CHECK_ERROR(GR_ERR_MEMORY, "wide: 1.0 MB in one piece, the largest that far gives is 1.0 MB");
+    close_fixture(&f);
+}
+
 /* A batch for which no machine has memory: logits of 8 TB. It can be planned, and fails before its first step. */
 TEST(impossible_training)
 {

@@ -202,6 +202,7 @@ static gr_status place_bound(compiler *c, const gr_tensor *t, value *v)
         if (gr_store_device(a->store) != c->p->device)
             return gr_fail(GR_ERR_ARGUMENT, "%s: its store is on another device than the program", t->name);
         v->place = (gr_place){.space = GR_SPACE_STORE, .store = a->store, .index = a->index};
+        return gr_store_check_size(a->store, a->index);
     }
     return GR_OK; /* inputs have their places already */
 }

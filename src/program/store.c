@@ -160,22 +160,21 @@ bool gr_store_has_data(const gr_store *s, int index)
     return s->entries[index].data != 0;
 }
 
-/* Memory for the tensor, in one block. */
-static gr_address take(gr_store *s, const gr_entry *e)
+gr_status gr_store_check_size(const gr_store *s, int index)
 {
-    gr_device *d = s->device;
+    const gr_entry *e = &s->entries[index].e;
+    const gr_device *d = s->device;
     if (e->bytes <= d->largest)
-        return gr_device_alloc(d, e->bytes);
-    gr_fail(GR_ERR_MEMORY, "%.1f MB in one piece, the largest that %s gives is %.1f MB\nuse another device",
-            (double)e->bytes / 1e6, d->name, (double)d->largest / 1e6);
-    return 0;
+        return GR_OK;
+    return gr_fail(GR_ERR_MEMORY, "%s: %.1f MB in one piece, the largest that %s gives is %.1f MB\nuse another device",
+                   e->name, (double)e->bytes / 1e6, d->name, (double)d->largest / 1e6);
 }
 
 gr_address gr_store_data(gr_store *s, int index)
 {
     entry *e = &s->entries[index];
-    if (!e->data) {
-        e->data = take(s, &e->e);
+    if (!e->data && gr_store_check_size(s, index) == GR_OK) {
+        e->data = gr_device_alloc(s->device, e->e.bytes);
         if (!e->data)
             gr_fail_in("%s", e->e.name);
     }
@@ -207,7 +206,7 @@ gr_status gr_store_map(gr_store *s, int index, const void *data)
 /* Memory of its own for what is about to be written whole. Programs are bound to the old. */
 static gr_status unmap(gr_store *s, entry *e)
 {
-    gr_address own = take(s, &e->e);
+    gr_address own = gr_device_alloc(s->device, e->e.bytes);
     if (!own)
         return gr_fail_in("%s", e->e.name);
     e->data = own;

@@ -9,6 +9,8 @@ gr_device *gr_store_device(const gr_store *s);
 gr_address gr_store_data(gr_store *s, int index);
 /* Asks the device for what all tensors without memory will need. */
 gr_status gr_store_reserve(gr_store *s);
+/* Can the device have the tensor at all, in one piece? Fails with both sizes. */
+gr_status gr_store_check_size(const gr_store *s, int index);
 bool gr_store_has_data(const gr_store *s, int index);
 /* Copies bytes of one tensor, which has data, to another place of it, on the device. */
 gr_status gr_store_copy(gr_store *s, int index, size_t from, size_t to, size_t bytes);
