@@ -66,7 +66,7 @@ static void measure(const char *arch, int64_t layers)
     qsort(times, ROUNDS, sizeof *times, by_value);
     printf("%-5s %3lld layers: %7.1f ms (best %.1f), arena %.1f MB\n", arch, (long long)layers, times[ROUNDS / 2] * 1e3,
            times[0] * 1e3, (double)arena / 1e6);
-    gr_text_free(config);
+    gr_free(config);
     gr_model_free(m);
     gr_device_close(device);
 }

@@ -55,7 +55,7 @@ static gr_model *open_model(const char *name, gr_device *device)
     char *config = gr_model_config_json(&info);
     check(config != NULL);
     gr_model *m = gr_model_new("config.json", config, strlen(config), device);
-    gr_text_free(config);
+    gr_free(config);
     check(m != NULL && gr_model_init(m, 1) == GR_OK);
     return m;
 }

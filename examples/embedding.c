@@ -17,7 +17,7 @@ static gr_model *small_model(gr_device *device)
     gr_model_info sizes = {.arch = "llama", .layers = 2, .embed = 64, .heads = 4, .vocab = 257, .context = T};
     char *config = gr_model_config_json(&sizes);
     gr_model *model = config ? gr_model_new("config.json", config, strlen(config), device) : NULL;
-    gr_text_free(config);
+    gr_free(config);
     return model && gr_model_init(model, 7) == GR_OK ? model : NULL;
 }
 

@@ -18,7 +18,7 @@ static gr_model *new_model(gr_device *device, const gr_tokenizer *tokenizer)
     sizes.eos = sizes.bos = -1;
     char *config = gr_model_config_json(&sizes);
     gr_model *model = config ? gr_model_new("config.json", config, strlen(config), device) : NULL;
-    gr_text_free(config);
+    gr_free(config);
     return model && gr_model_init(model, 1) == GR_OK ? model : NULL;
 }
 
@@ -56,8 +56,6 @@ static gr_status generate(gr_model *model, gr_token *ids, int64_t n)
 {
     float logits[128]; /* more than the characters of the text */
     gr_generator *generator = gr_generator_new(model, 1, CONTEXT);
-    gr_sampling sampling = gr_sampling_defaults();
-    sampling.temperature = 0;
     const int64_t prompt = n;
     gr_status s = generator ? GR_OK : gr_error_status();
     for (int64_t read = 0; s == GR_OK && n < CONTEXT; read = n++) {
@@ -65,7 +63,7 @@ static gr_status generate(gr_model *model, gr_token *ids, int64_t n)
         const int64_t count = n - read;
         s = gr_generator_feed(generator, &next, &count, logits);
         if (s == GR_OK)
-            ids[n] = gr_sample_token(&sampling, logits, gr_model_describe(model)->vocab, ids, n, prompt);
+            ids[n] = gr_sample_token(NULL, logits, gr_model_describe(model)->vocab, ids, n, prompt);
     }
     gr_generator_free(generator);
     return s;

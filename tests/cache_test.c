@@ -300,17 +300,18 @@ TEST(length_is_of_the_whole_prompt)
     gr_device *device = gr_device_open("cpu", 0);
     gr_model *m = gr_model_new("config.json", config, strlen(config), device);
     CHECK_MADE(m);
-    gr_generate_options o = {.max_tokens = 1, .sampling = {.repeat_penalty = 1, .top_p = 1}};
+    gr_generate_options o = {.size = sizeof o, .n_prompt = N, .max_tokens = 1};
     for (uint64_t seed = 0; seed < 24; seed++) {
-        gr_generated out;
+        const gr_generated *out;
+        o.prompt = tokens + seed;
         NOTE("seed %d", (int)seed);
         CHECK_OK(gr_model_init(m, seed));
         gr_generator *g = gr_generator_new(m, 1, N + 1);
         CHECK_MADE(g);
         forward(m, tokens + seed, N, logits);
-        CHECK_OK(gr_generate(g, NULL, tokens + seed, N, &o, &out));
-        CHECK_EQ_INT(out.ids[0], gr_sample_token(&o.sampling, logits, TINY_VOCAB, NULL, 0, 0));
-        gr_generated_free(&out);
+        CHECK_OK(gr_generate(g, NULL, &o, 1, &out));
+        CHECK_EQ_INT(out->ids[0], gr_sample_token(NULL, logits, TINY_VOCAB, NULL, 0, 0));
+        gr_free(out);
         gr_generator_free(g);
     }
     gr_model_free(m);

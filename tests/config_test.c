@@ -40,8 +40,8 @@ static gr_model *model_with(gr_device *device, const char *type, const char *key
     gr_model *m = gr_model_new("config.json", config, strlen(config), device);
     gr_json_free(doc);
     gr_json_free(more);
-    gr_text_free(plain);
-    gr_text_free(config);
+    gr_free(plain);
+    gr_free(config);
     return m;
 }
 

@@ -176,7 +176,7 @@ static gr_status generate(void *ctx)
     gr_status s = g ? gr_generator_feed(g, (const gr_token *[]){f->tokens}, (int64_t[]){5}, logits) : gr_error_status();
     if (s == GR_OK)
         s = gr_generator_feed(g, (const gr_token *[]){f->tokens}, (int64_t[]){1}, logits);
-    gr_sampling how = gr_sampling_defaults();
+    const gr_sampling how = {.size = sizeof how, .temperature = 0.8, .top_p = 0.95};
     if (s == GR_OK && gr_sample_token(&how, logits, TINY_VOCAB, f->tokens, 5, 5) < 0)
         s = gr_error_status();
     gr_generator_free(g);

@@ -18,19 +18,14 @@ typedef struct told {
     int n, calls, cancel_after; /* 0: never */
 } told;
 
-static void on_token(void *user, gr_token id, const char *text, size_t size)
+static bool on_token(void *user, gr_token id, const char *text, size_t size)
 {
     told *t = user;
     strncat(t->text, text, size);
     if (id >= 0)
         t->ids[t->n++] = id;
     t->calls++;
-}
-
-static bool on_cancel(void *user)
-{
-    const told *t = user;
-    return t->cancel_after && t->n >= t->cancel_after;
+    return !t->cancel_after || t->n < t->cancel_after;
 }
 
 typedef struct setup {
@@ -40,7 +35,9 @@ typedef struct setup {
     gr_tokenizer *tokenizer;
     told told;
     gr_generate_options o;
-    gr_generated out;
+    gr_sampling sampling;
+    const gr_generated *made;
+    gr_generated out; /* what made points to */
 } setup;
 
 static const gr_token prompt[] = {3, 1, 4};
@@ -54,29 +51,39 @@ static void open_setup(setup *s)
     CHECK_MADE(s->model);
     s->generator = gr_generator_new(s->model, 1, 0);
     CHECK_MADE(s->generator);
-    s->o = (gr_generate_options){.max_tokens = 8, .token = on_token, .cancel = on_cancel, .user = &s->told};
-    s->o.sampling = gr_sampling_defaults();
-    s->o.sampling.temperature = 2;
-    s->o.sampling.seed = 5;
+    s->o = (gr_generate_options){.size = sizeof s->o, .prompt = prompt, .n_prompt = 3, .max_tokens = 8};
+    s->o.ignore_eos = true;
+    s->o.token = on_token;
+    s->o.user = &s->told;
+    s->sampling = (gr_sampling){.size = sizeof s->sampling, .temperature = 2, .top_p = 0.95, .seed = 5};
+    s->o.sampling = &s->sampling;
 }
 
 static void close_setup(setup *s)
 {
-    gr_generated_free(&s->out);
+    gr_free(s->made);
     gr_generator_free(s->generator);
     gr_model_free(s->model);
     gr_tokenizer_free(s->tokenizer);
     gr_device_close(s->device);
 }
 
+static gr_status make(setup *s, gr_tokenizer *tokenizer)
+{
+    gr_free(s->made);
+    gr_status st = gr_generate(s->generator, tokenizer, &s->o, 1, &s->made);
+    if (s->made)
+        s->out = *s->made;
+    return st;
+}
+
 /* From the start, with what s->o says now. */
 static gr_status again(setup *s)
 {
     int cancel_after = s->told.cancel_after;
-    gr_generated_free(&s->out);
     s->told = (told){.cancel_after = cancel_after};
     CHECK_OK(gr_generator_reset(s->generator));
-    return gr_generate(s->generator, s->tokenizer, prompt, 3, &s->o, &s->out);
+    return make(s, s->tokenizer);
 }
 
 TEST(text_and_ids_agree)
@@ -87,7 +94,7 @@ TEST(text_and_ids_agree)
     CHECK_EQ_INT(s.out.n, 8);
     CHECK_EQ_INT(s.out.stop, GR_STOP_LENGTH);
     CHECK_EQ_INT(s.out.prefilled, 3);
-    CHECK_EQ_INT(s.out.size, 8);
+    CHECK_EQ_INT(s.out.bytes, 8);
     CHECK_EQ_STR(s.told.text, s.out.text);
     for (int i = 0; i < 8; i++) {
         CHECK_EQ_INT(s.told.ids[i], s.out.ids[i]);
@@ -112,7 +119,7 @@ TEST(stop_texts)
     s.o.n_stop = 2;
     CHECK_OK(again(&s));
     CHECK_EQ_INT(s.out.stop, GR_STOP_TEXT);
-    CHECK_EQ_INT(s.out.size, at);
+    CHECK_EQ_INT(s.out.bytes, at);
     CHECK_EQ_INT(s.out.n, at + 2);
     CHECK(memcmp(s.out.text, text, at) == 0);
     CHECK_EQ_STR(s.told.text, s.out.text);
@@ -140,13 +147,14 @@ TEST(eos_cancel_and_capacity)
         first++;
     s.o.eos = eos;
     s.o.n_eos = 2;
+    s.o.ignore_eos = false;
     CHECK_OK(again(&s));
     CHECK_EQ_INT(s.out.stop, GR_STOP_EOS);
     CHECK_EQ_INT(s.out.n, first + 1);
-    CHECK_EQ_INT(s.out.size, first); /* its text is no part of the answer */
-    s.o.n_eos = 0;
+    CHECK_EQ_INT(s.out.bytes, first); /* its text is no part of the answer */
+    s.o.ignore_eos = true;
     s.told.cancel_after = 2;
-    CHECK_OK(again(&s));
+    CHECK_STATUS(again(&s), GR_ERR_INTERRUPTED);
     CHECK_EQ_INT(s.out.stop, GR_STOP_ASKED);
     CHECK_EQ_INT(s.out.n, 2);
     s.told.cancel_after = 0;
@@ -154,8 +162,8 @@ TEST(eos_cancel_and_capacity)
     CHECK_OK(again(&s));
     CHECK_EQ_INT(s.out.n, TINY_CONTEXT - 3);
     CHECK_EQ_INT(s.out.stop, GR_STOP_LENGTH);
-    gr_generated_free(&s.out);
-    CHECK_STATUS(gr_generate(s.generator, NULL, prompt, 0, &s.o, &s.out), GR_ERR_ARGUMENT);
+    s.o.n_prompt = 0;
+    CHECK_STATUS(make(&s, NULL), GR_ERR_ARGUMENT);
     close_setup(&s);
 }
 
@@ -170,13 +178,13 @@ TEST(goes_on)
     memcpy(tokens + 3, s.out.ids, 4 * sizeof *tokens);
     tokens[7] = 9;
     s.o.max_tokens = 2;
-    gr_generated_free(&s.out);
-    CHECK_OK(gr_generate(s.generator, NULL, tokens, 8, &s.o, &s.out));
+    s.o.prompt = tokens;
+    s.o.n_prompt = 8;
+    CHECK_OK(make(&s, NULL));
     CHECK_EQ_INT(s.out.prefilled, 2); /* the last token of the first turn had not been read */
     memcpy(whole, s.out.ids, sizeof whole);
-    gr_generated_free(&s.out);
     CHECK_OK(gr_generator_reset(s.generator));
-    CHECK_OK(gr_generate(s.generator, NULL, tokens, 8, &s.o, &s.out));
+    CHECK_OK(make(&s, NULL));
     CHECK_EQ_INT(s.out.prefilled, 8);
     CHECK(memcmp(whole, s.out.ids, sizeof whole) == 0);
     close_setup(&s);
@@ -200,35 +208,41 @@ static void check_together(const char *device, int threads, const char *arch)
     CHECK_MADE(all);
     CHECK_MADE(one);
     gr_generate_options o[TEXTS];
-    gr_generated together[TEXTS], alone;
+    gr_sampling sampling[TEXTS];
+    const gr_generated *together[TEXTS], *alone;
     told heard[TEXTS] = {0};
     const gr_token eos[] = {7, 20};
     const char *stops[] = {"C"};
     for (int i = 0; i < TEXTS; i++) {
         o[i] = s.o;
-        o[i].sampling.seed = (uint64_t)i;
-        o[i].sampling.temperature = i % 3 ? 2 : 0;
-        o[i].sampling.frequency_penalty = i == 3 ? 1 : 0;
+        o[i].prompt = prompts[i];
+        o[i].n_prompt = counts[i];
+        sampling[i] = s.sampling;
+        sampling[i].seed = (uint64_t)i;
+        sampling[i].temperature = i % 3 ? 2 : 0;
+        sampling[i].frequency_penalty = i == 3 ? 1 : 0;
+        o[i].sampling = &sampling[i];
         o[i].max_tokens = i == 5 ? 0 : 4 + 2 * i;
         o[i].eos = eos;
-        o[i].n_eos = i % 2 ? 2 : 0;
+        o[i].n_eos = 2;
+        o[i].ignore_eos = i % 2 == 0;
         o[i].stop = stops;
         o[i].n_stop = i == 4;
         o[i].user = &heard[i];
     }
-    CHECK_OK(gr_generate_batch(all, s.tokenizer, prompts, counts, o, TEXTS, together));
+    CHECK_OK(gr_generate(all, s.tokenizer, o, TEXTS, together));
     for (int i = 0; i < TEXTS; i++) {
         NOTE("%s, %s, text %d", device, arch, i);
-        CHECK_EQ_STR(heard[i].text, together[i].text);
+        CHECK_EQ_STR(heard[i].text, together[i]->text);
         CHECK_OK(gr_generator_reset(one));
-        CHECK_OK(gr_generate(one, s.tokenizer, prompts[i], counts[i], &o[i], &alone));
-        CHECK_EQ_INT(together[i].n, alone.n);
-        CHECK_EQ_INT(together[i].stop, alone.stop);
-        CHECK(memcmp(together[i].ids, alone.ids, (size_t)alone.n * sizeof *alone.ids) == 0);
-        CHECK_EQ_STR(together[i].text, alone.text);
-        CHECK_EQ_INT(together[i].prefilled, i == 3 || i == 5 ? 0 : counts[i]); /* an equal prompt was read already */
-        gr_generated_free(&alone);
-        gr_generated_free(&together[i]);
+        CHECK_OK(gr_generate(one, s.tokenizer, &o[i], 1, &alone));
+        CHECK_EQ_INT(together[i]->n, alone->n);
+        CHECK_EQ_INT(together[i]->stop, alone->stop);
+        CHECK(memcmp(together[i]->ids, alone->ids, (size_t)alone->n * sizeof *alone->ids) == 0);
+        CHECK_EQ_STR(together[i]->text, alone->text);
+        CHECK_EQ_INT(together[i]->prefilled, i == 3 || i == 5 ? 0 : counts[i]); /* an equal prompt was read already */
+        gr_free(alone);
+        gr_free(together[i]);
     }
     gr_generator_free(all);
     gr_generator_free(one);
@@ -250,16 +264,52 @@ TEST(together_as_alone)
 TEST(batch_refusals)
 {
     setup s;
-    gr_generated out[2];
+    const gr_generated *out[2];
     open_setup(&s);
-    const gr_token *prompts[] = {prompt, prompt};
     gr_generate_options o[] = {s.o, s.o};
-    CHECK_STATUS(gr_generate_batch(s.generator, NULL, prompts, (int64_t[]){3, 3}, o, 2, out), GR_ERR_ARGUMENT);
+    CHECK_STATUS(gr_generate(s.generator, NULL, o, 2, out), GR_ERR_ARGUMENT);
     CHECK_ERROR(GR_ERR_ARGUMENT, "2 texts at once");
-    o[0].sampling.min_p = 2;
-    CHECK_STATUS(gr_generate(s.generator, NULL, prompt, 3, &o[0], out), GR_ERR_ARGUMENT);
+    s.sampling.min_p = 2;
+    CHECK_STATUS(gr_generate(s.generator, NULL, o, 1, out), GR_ERR_ARGUMENT);
     CHECK_ERROR(GR_ERR_ARGUMENT, "min_p is 2");
-    gr_generated_free(out);
+    CHECK(!out[0]);
+    close_setup(&s);
+}
+
+/* A program that was compiled before the options grew gives shorter ones, one behind the other; another sets fields that this
+ * version does not know. */
+TEST(options_of_other_versions)
+{
+    typedef struct older {
+        size_t size;
+        const gr_token *prompt;
+        int64_t n_prompt, max_tokens;
+    } older;
+    struct newer {
+        gr_generate_options o;
+        int64_t more;
+    } newer;
+    static const gr_token prompts[] = {3, 1};
+    setup s;
+    open_setup(&s);
+    gr_generator *two = gr_generator_new(s.model, 2, 0);
+    const older o[] = {{sizeof *o, &prompts[0], 1, 2}, {sizeof *o, &prompts[1], 1, 3}};
+    const gr_generated *out[2];
+    CHECK_OK(gr_generate(two, NULL, (const gr_generate_options *)(const void *)o, 2, out));
+    CHECK_EQ_INT(out[0]->n, 2);
+    CHECK_EQ_INT(out[1]->n, 3);
+    gr_free(out[0]);
+    gr_free(out[1]);
+    gr_generator_free(two);
+    memset(&newer, 0, sizeof newer);
+    newer.o = s.o;
+    newer.o.size = sizeof newer;
+    CHECK_OK(gr_generate(s.generator, NULL, &newer.o, 1, out));
+    gr_free(out[0]);
+    newer.more = 1;
+    CHECK_STATUS(gr_generate(s.generator, NULL, &newer.o, 1, out), GR_ERR_UNSUPPORTED);
+    newer.o.size = 0;
+    CHECK_STATUS(gr_generate(s.generator, NULL, &newer.o, 1, out), GR_ERR_ARGUMENT);
     close_setup(&s);
 }
 
@@ -277,7 +327,7 @@ TEST(control_token_as_stop_text)
     CHECK_MADE(s.tokenizer);
     int64_t control = gr_tokenizer_id(s.tokenizer, stops[0]), ended = 0;
     s.o.stop = stops; /* the prompt is "DBE" */
-    for (s.o.sampling.seed = 0; s.o.sampling.seed < 200; s.o.sampling.seed++) {
+    for (s.sampling.seed = 0; s.sampling.seed < 200; s.sampling.seed++) {
         s.o.n_stop = 0;
         CHECK_OK(again(&s));
         int64_t at = 0;
@@ -287,7 +337,7 @@ TEST(control_token_as_stop_text)
         CHECK_OK(again(&s));
         if (s.out.stop == GR_STOP_TEXT && strstr(s.told.text, "DB") == NULL && at < 8 && s.out.n == at + 1) {
             CHECK_EQ_INT(s.out.ids[at], control);
-            CHECK_EQ_INT(s.out.size, at);
+            CHECK_EQ_INT(s.out.bytes, at);
             ended++;
         }
         CHECK(at == 8 || s.out.n <= at + 1);
@@ -308,7 +358,7 @@ TEST(windows_score_each_token_once)
     gr_model *m = tiny_model("gpt2", d);
     CHECK_MADE(m);
     for (int64_t stride = 1; stride <= 8; stride++) {
-        gr_evaluate_options o = {.context = 8, .stride = stride}, one = {.context = 16};
+        gr_evaluate_options o = {.size = sizeof o, .context = 8, .stride = stride}, one = {sizeof one, .context = 16};
         double loss, sum = 0;
         NOTE("stride %d", (int)stride);
         CHECK_OK(gr_evaluate(m, ids, N, &o, &loss));
@@ -334,11 +384,16 @@ TEST(refusals)
     double loss;
     gr_device *d = gr_device_open("cpu", 1);
     gr_model *m = tiny_model("gpt2", d);
-    CHECK_STATUS(gr_evaluate(m, ids, 1, &(gr_evaluate_options){0}, &loss), GR_ERR_ARGUMENT);
-    CHECK_STATUS(gr_evaluate(m, ids, 3, &(gr_evaluate_options){0}, &loss), GR_ERR_ARGUMENT);
-    CHECK_STATUS(gr_evaluate(m, ids, 2, &(gr_evaluate_options){.context = 17}, &loss), GR_ERR_ARGUMENT);
-    CHECK_STATUS(gr_evaluate(m, ids, 2, &(gr_evaluate_options){.context = 4, .stride = 5}, &loss), GR_ERR_ARGUMENT);
-    CHECK_OK(gr_evaluate(m, ids, 2, &(gr_evaluate_options){0}, &loss));
+    CHECK_STATUS(gr_evaluate(m, ids, 1, NULL, &loss), GR_ERR_ARGUMENT);
+    CHECK_STATUS(gr_evaluate(m, ids, 3, NULL, &loss), GR_ERR_ARGUMENT);
+    CHECK_STATUS(
+        gr_evaluate(m, ids, 2, &(gr_evaluate_options){.size = sizeof(gr_evaluate_options), .context = 17}, &loss),
+        GR_ERR_ARGUMENT);
+    CHECK_STATUS(gr_evaluate(m, ids, 2,
+                             &(gr_evaluate_options){.size = sizeof(gr_evaluate_options), .context = 4, .stride = 5},
+                             &loss),
+                 GR_ERR_ARGUMENT);
+    CHECK_OK(gr_evaluate(m, ids, 2, NULL, &loss));
     gr_model_free(m);
     gr_device_close(d);
 }
@@ -349,11 +404,16 @@ static gr_status generate_all(void *ctx)
 {
     setup *s = ctx;
     gr_generator *g = gr_generator_new(s->model, 1, 0);
-    gr_generated out = {0};
+    const gr_generated *out = NULL;
     const char *stops[] = {"~~"};
-    gr_generate_options o = {.max_tokens = 4, .sampling = s->o.sampling, .stop = stops, .n_stop = 1};
-    gr_status st = g ? gr_generate(g, s->tokenizer, prompt, 3, &o, &out) : gr_error_status();
-    gr_generated_free(&out);
+    gr_generate_options o = s->o;
+    o.max_tokens = 4;
+    o.token = NULL;
+    o.stop = stops;
+    o.n_stop = 1;
+    o.ignore_eos = false;
+    gr_status st = g ? gr_generate(g, s->tokenizer, &o, 1, &out) : gr_error_status();
+    gr_free(out);
     gr_generator_free(g);
     return st;
 }
@@ -362,15 +422,14 @@ static gr_status generate_two(void *ctx)
 {
     setup *s = ctx;
     gr_generator *g = gr_generator_new(s->model, 2, 0);
-    gr_generated out[2] = {{0}};
-    gr_generate_options o[2] = {{.max_tokens = 3, .sampling = s->o.sampling},
-                                {.max_tokens = 4, .sampling = s->o.sampling}};
-    const gr_token *prompts[] = {prompt, prompt};
-    gr_status st = gr_error_status();
-    if (g)
-        st = gr_generate_batch(g, s->tokenizer, prompts, (int64_t[]){3, 3}, o, 2, out);
-    gr_generated_free(&out[0]);
-    gr_generated_free(&out[1]);
+    const gr_generated *out[2] = {NULL};
+    gr_generate_options o[2] = {s->o, s->o};
+    o[0].max_tokens = 3;
+    o[1].max_tokens = 4;
+    o[0].token = o[1].token = NULL;
+    gr_status st = g ? gr_generate(g, s->tokenizer, o, 2, out) : gr_error_status();
+    gr_free(out[0]);
+    gr_free(out[1]);
     gr_generator_free(g);
     return st;
 }
@@ -381,7 +440,8 @@ static gr_status evaluate_all(void *ctx)
     int32_t ids[20];
     double loss;
     tiny_ids(ids, 20);
-    return gr_evaluate(s->model, ids, 20, &(gr_evaluate_options){.context = 8, .stride = 4}, &loss);
+    return gr_evaluate(s->model, ids, 20,
+                       &(gr_evaluate_options){.size = sizeof(gr_evaluate_options), .context = 8, .stride = 4}, &loss);
 }
 
 TEST(failing_allocations)

@@ -207,8 +207,7 @@ static void check_adamw(golden *g)
 
 static int64_t best_of(const float *logits, int64_t vocab)
 {
-    gr_sampling greedy = {.top_p = 1, .repeat_penalty = 1};
-    return gr_sample_token(&greedy, logits, vocab, NULL, 0, 0);
+    return gr_sample_token(NULL, logits, vocab, NULL, 0, 0);
 }
 
 /* Feeds `count` tokens `piece` at a time; the logits that follow are in `logits`. */

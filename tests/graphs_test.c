@@ -30,8 +30,8 @@ static gr_model *model_with(const char *type, const char *key, const char *value
     CHECK_MADE(m);
     gr_json_free(doc);
     gr_json_free(more);
-    gr_text_free(plain);
-    gr_text_free(config);
+    gr_free(plain);
+    gr_free(config);
     return m;
 }
 

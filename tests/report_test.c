@@ -13,7 +13,7 @@ static void ask(void)
     CHECK_MADE(text);
     doc = gr_json_parse("the report", text, strlen(text));
     CHECK_MADE(doc);
-    gr_text_free(text);
+    gr_free(text);
 }
 
 static const char *said(const gr_op *op, const char *key)

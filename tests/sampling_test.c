@@ -8,7 +8,12 @@ enum { MOST = 64 };
 
 static gr_sampling off(void)
 {
-    return (gr_sampling){.temperature = 1, .top_p = 1, .repeat_penalty = 1};
+    return (gr_sampling){.size = sizeof(gr_sampling), .temperature = 1, .top_p = 1, .repeat_penalty = 1};
+}
+
+static gr_sampling usual(void)
+{
+    return (gr_sampling){.size = sizeof(gr_sampling), .temperature = 0.8, .top_p = 0.95};
 }
 
 static gr_sampling sampling_of(gr_json c)
@@ -95,7 +100,7 @@ TEST(frequencies)
 
 TEST(odd_logits)
 {
-    gr_sampling s = gr_sampling_defaults();
+    gr_sampling s = usual();
     const float nan_only[] = {NAN, NAN}, some_nan[] = {NAN, 1, NAN}, infinite[] = {1, INFINITY, 2},
                 none[] = {-INFINITY};
     CHECK_EQ_INT(gr_sample_token(&s, nan_only, 2, NULL, 0, 0), -1);
@@ -108,17 +113,18 @@ TEST(odd_logits)
 
 TEST(ranges)
 {
-    gr_sampling s = gr_sampling_defaults();
-    CHECK_OK(gr_sampling_check(&s));
+    gr_sampling s = usual(), own;
+    CHECK_OK(gr_sampling_take(&own, &s, "sampling"));
+    CHECK(own.repeat_penalty == 1 && own.top_p == 0.95);
     s.top_p = 1.5;
-    CHECK_STATUS(gr_sampling_check(&s), GR_ERR_ARGUMENT);
+    CHECK_STATUS(gr_sampling_take(&own, &s, "sampling"), GR_ERR_ARGUMENT);
     CHECK_ERROR(GR_ERR_ARGUMENT, "top_p is 1.5");
-    s = gr_sampling_defaults();
+    s = usual();
     s.temperature = -1;
-    CHECK_STATUS(gr_sampling_check(&s), GR_ERR_ARGUMENT);
-    s = gr_sampling_defaults();
+    CHECK_STATUS(gr_sampling_take(&own, &s, "sampling"), GR_ERR_ARGUMENT);
+    s = usual();
     s.repeat_penalty = NAN;
-    CHECK_STATUS(gr_sampling_check(&s), GR_ERR_ARGUMENT);
+    CHECK_STATUS(gr_sampling_take(&own, &s, "sampling"), GR_ERR_ARGUMENT);
 }
 
 /* A vocabulary of the largest in use, where the border of what is kept falls between thousands that are nearly equal:

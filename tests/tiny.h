@@ -11,7 +11,7 @@ __attribute__((unused)) static gr_model *tiny_model_of(const gr_model_info *info
 {
     char *config = gr_model_config_json(info);
     gr_model *m = config ? gr_model_new("config.json", config, strlen(config), device) : NULL;
-    gr_text_free(config);
+    gr_free(config);
     if (m && gr_model_init(m, seed) == GR_OK)
         return m;
     gr_model_free(m);

@@ -74,7 +74,8 @@ GR_API const gr_library *gr_library_info(void);
  * several threads at a time; returns NULL when it cannot. Set before anything else is called. */
 typedef void *(*gr_allocator)(void *user, void *p, size_t old_size, size_t new_size);
 GR_API void gr_set_allocator(gr_allocator f, void *user);
-GR_API void gr_text_free(char *text); /* text that the library made for its caller; NULL is fine */
+/* Frees a text or a record that the library made for its caller; NULL is fine. */
+GR_API void gr_free(const void *block);
 
 /* ---- dtypes ------------------------------------------------------------------------------------------------- */
 

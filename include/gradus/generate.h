@@ -8,24 +8,24 @@
 extern "C" {
 #endif
 
-/* How the next token is drawn: transformers' processors, in this order. docs/generation.md has the formulas. */
+/* How the next token is drawn: transformers' processors, in this order. GR_INIT(gr_sampling) is always the most likely one.
+ * docs/generation.md has the formulas. */
 typedef struct gr_sampling {
-    double
-        repeat_penalty; /* divides positive and multiplies negative logits of tokens seen (Keskar et al. 2019); 1: off */
+    size_t size;
+    double repeat_penalty; /* divides positive and multiplies negative logits of tokens seen (Keskar et al. 2019); 0 or
+                                 1: off */
     double frequency_penalty; /* taken off a new token's logit for each time that it was made; 0: off */
     double presence_penalty;  /* taken off once, if it was made at all; 0: off */
     double temperature;       /* divides the logits; 0: always the most likely token, nothing below matters */
     int64_t top_k;            /* only the k most likely; 0: all */
-    double top_p;             /* only the most likely that together have p; 1: all */
+    double top_p;             /* only the most likely that together have p; 0 or 1: all */
     double min_p;             /* only those at least this fraction of the most likely one's probability; 0: all */
     double typical_p;         /* only the most typical that together have p (Meister et al. 2023); 0 or 1: all */
     uint64_t seed;
 } gr_sampling;
-/* Temperature 0.8, top-p 0.95, the rest off, seed 0. */
-GR_API gr_sampling gr_sampling_defaults(void);
 /* Draws from logits [vocab], given the n tokens so far, of which the first `prompt` were given and not made; a function of
- * its arguments alone (draw number n of the seed); sampling NULL: the defaults. -1 when the logits are not numbers, or
- * without memory. */
+ * its arguments alone (draw number n of the seed); sampling NULL: the most likely. -1 when the logits are not numbers,
+ * a setting is out of its range, or without memory. */
 GR_API gr_token gr_sample_token(const gr_sampling *sampling, const float *logits, int64_t vocab, const gr_token *tokens,
                                 int64_t n, int64_t prompt);
 
@@ -51,53 +51,52 @@ typedef enum gr_stop {
     GR_STOP_LENGTH, /* as many tokens as asked for, or the generator's capacity reached */
     GR_STOP_EOS,
     GR_STOP_TEXT,
-    GR_STOP_ASKED, /* by options.cancel */
+    GR_STOP_ASKED, /* by a callback */
 } gr_stop;
 typedef struct gr_generate_options {
-    int64_t max_tokens; /* new ones at most */
-    gr_sampling sampling;
-    const gr_token *eos; /* [n_eos] tokens that end the text, see gr_model_eos; NULL: none */
+    size_t size;
+    const gr_token *prompt; /* [n_prompt], at least one */
+    int64_t n_prompt;
+    int64_t max_tokens;          /* new ones at most */
+    const gr_sampling *sampling; /* NULL: always the most likely token */
+    const gr_token *eos; /* [n_eos] tokens that end the text; NULL: eos_token_id of the model's generation_config.json,
+                                    else of its config.json, else the tokenizer's */
     int n_eos;
+    bool ignore_eos;         /* no token ends it */
     const char *const *stop; /* [n_stop] texts that end it; they are looked for across tokens */
     int n_stop;
     /* Called with every new token and the text that is certain by now: whole characters, and nothing that could be the
-     * beginning of a stop text. What was held back comes at the end, with id -1. May be NULL. */
-    void (*token)(void *user, gr_token id, const char *text, size_t size);
-    bool (*cancel)(void *user); /* asked before every token: true ends the text; may be NULL */
+     * beginning of a stop text. What was held back comes at the end, with id -1. Between two parts of a long prompt it is
+     * called with id -1 and no text. false: all texts of the call end here. May be NULL. */
+    bool (*token)(void *user, gr_token id, const char *text, size_t size);
     void *user;
 } gr_generate_options;
 typedef struct gr_generated {
-    gr_token *ids; /* [n] the new tokens, one that ended the text included */
-    int64_t n;
-    char *text; /* theirs, NUL-terminated; without control tokens and stop text; "" without tokenizer */
     size_t size;
+    const gr_token *ids; /* [n] the new tokens, one that ended the text included */
+    int64_t n;
+    const char *text; /* theirs, NUL-terminated; without control tokens and stop text; "" without tokenizer */
+    size_t bytes;     /* of it */
     gr_stop stop;
     int64_t prefilled; /* tokens of the prompt that were read */
     double prefill_s;  /* to read them */
     double first_s;    /* until the first new token was there */
     double decode_s;   /* for all new ones behind the first */
 } gr_generated;
-/* Continues prompt[0, n), of which the generator's sequence 0 has read the first gr_generator_length already. tokenizer
- * may be NULL: then there is no text. *out is filled in as far as it came, on failure too; free it in any case. */
-GR_API gr_status gr_generate(gr_generator *generator, gr_tokenizer *tokenizer, const gr_token *prompt, int64_t n,
-                             const gr_generate_options *options, gr_generated *out);
-/* The same for n texts at once, at most the generator's batch: prompts[i] of counts[i] tokens with options[i] becomes
- * out[i], by sequence i. Each is what it would be alone. Prompts that are equal are read once. */
-GR_API gr_status gr_generate_batch(gr_generator *generator, gr_tokenizer *tokenizer, const gr_token *const *prompts,
-                                   const int64_t *counts, const gr_generate_options *options, int64_t n,
-                                   gr_generated *out);
-GR_API void gr_generated_free(gr_generated *generated); /* NULL is fine */
-/* The tokens that end a text: eos_token_id of dir/generation_config.json, else of config.json; one number or a list.
- * Fills in at most `cap`; *n tells how many there are. dir may be NULL. */
-GR_API gr_status gr_model_eos(const gr_model *model, const char *dir, gr_token *ids, int cap, int *n);
+/* Continues n prompts at once, at most the generator's batch: options[i] becomes out[i], by sequence i, whose first
+ * gr_generator_length tokens it has read already. Each text is what it would be alone; prompts that are equal are read once.
+ * tokenizer may be NULL: then there is no text. out[i] is the library's, to be freed with gr_free; on failure, as far as it
+ * came, or NULL. Stopped by a callback: GR_ERR_INTERRUPTED. */
+GR_API gr_status gr_generate(gr_generator *generator, gr_tokenizer *tokenizer, const gr_generate_options *options,
+                             int64_t n, const gr_generated **out);
 
 /* How well a model predicts tokens it has not made. */
 typedef struct gr_evaluate_options {
+    size_t size;
     int64_t context; /* tokens of a window; 0: the model's context; up to its limit */
     int64_t stride;  /* from window to window, at most context; 0: context */
-    /* Told how many of the n - 1 tokens are done, and their mean loss; may be NULL. */
-    void (*progress)(void *user, int64_t done, int64_t total, double loss);
-    bool (*cancel)(void *user); /* asked between windows: true ends with GR_ERR_INTERRUPTED; may be NULL */
+    /* Told how many of the n - 1 tokens are done, and their mean loss; false: stop. May be NULL. */
+    bool (*progress)(void *user, int64_t done, int64_t total, double loss);
     void *user;
 } gr_evaluate_options;
 /* Mean loss of predicting each of tokens[1..n) once, from at least context - stride tokens before it in its window (as

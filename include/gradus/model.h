@@ -30,7 +30,7 @@ typedef struct gr_model_info {
 
 /* The architectures by model_type ("gpt2"): i = 0, 1, … until NULL. Static text; any thread. */
 GR_API const char *gr_model_list(int i);
-/* A config.json for these sizes, as transformers writes it; caller frees with gr_text_free. */
+/* A config.json for these sizes, as transformers writes it; caller frees with gr_free. */
 GR_API char *gr_model_config_json(const gr_model_info *info);
 /* A model of this config.json, weights declared but not set: gr_model_init or gr_store_write them. `name` is what
  * errors call the text; NULL: "config.json". */
@@ -192,7 +192,7 @@ enum {
     GR_REPORT_ALL = 15,
 };
 /* What the files of a model's or an adapter's directory say, as a line of JSON: what `gradus info --json` prints as "model".
- * Nothing is loaded but the tokenizer. Caller frees with gr_text_free. Any thread. */
+ * Nothing is loaded but the tokenizer. Caller frees with gr_free. Any thread. */
 GR_API char *gr_model_report(const char *dir, unsigned parts);
 
 /* Arrays in host memory, row-major, as a .safetensors file that any program reads; it is written anew under its name when it

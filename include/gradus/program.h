@@ -243,7 +243,7 @@ GR_API gr_tensor *gr_output(gr_tensor *node, int k);
 /* For shape rules: fails with "op name: message (input shapes)". */
 GR_API gr_status gr_op_fail(const gr_tensor *node, const char *fmt, ...);
 /* How each op runs on each device that is there, and whether it has a gradient, as a line of JSON: what `gradus info --ops
- * --json` prints as "ops". Caller frees with gr_text_free. Any thread. */
+ * --json` prints as "ops". Caller frees with gr_free. Any thread. */
 GR_API char *gr_op_report(void);
 /* The library's ops: gr_op_list(i) for i = 0, 1, … until NULL. */
 GR_API const gr_op *gr_op_list(int i);

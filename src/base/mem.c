@@ -159,18 +159,13 @@ void *gr_alloc_zero(size_t count, size_t size)
     return p ? memset(p, 0, bytes) : NULL;
 }
 
-void gr_free(void *p)
+void gr_free(const void *p)
 {
     if (!p)
         return;
     block *b = (block *)p - 1;
     count_out(b->size);
     give_back(b);
-}
-
-void gr_text_free(char *text)
-{
-    gr_free(text);
 }
 
 gr_status gr_grow(void *p, size_t *cap, size_t need, size_t elem_size)

@@ -4,11 +4,10 @@
 
 #include "base/error.h"
 
-/* NULL when memory cannot be had: gr_error() then says how much was asked for. Aligned to
+/* Freed with gr_free (gradus.h). NULL when memory cannot be had: gr_error() then says how much was asked for. Aligned to
  * 64 bytes. A size of 0 gives a valid pointer. */
 void *gr_alloc(size_t size);
 void *gr_alloc_zero(size_t count, size_t size); /* count * size checked for overflow */
-void gr_free(void *p);                          /* NULL is fine */
 
 /* Makes room for `need` elements in *p (doubling); GR_OK or GR_ERR_MEMORY with *p and *cap unchanged. */
 gr_status gr_grow(void *p, size_t *cap, size_t need, size_t elem_size);

@@ -313,7 +313,7 @@ static gr_model *make_gpt2(const bench *b, int64_t layers, int64_t heads, int64_
     i.eos = i.bos = -1;
     char *config = gr_model_config_json(&i);
     gr_model *m = config ? gr_model_new(NULL, config, strlen(config), b->device) : NULL;
-    gr_text_free(config);
+    gr_free(config);
     if (m && gr_model_init(m, (uint64_t)b->args->common.seed) == GR_OK)
         return m;
     gr_model_free(m);

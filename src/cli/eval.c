@@ -64,12 +64,13 @@ static gr_status read_data(const gr_args *args, work *w)
     return GR_OK;
 }
 
-static void on_progress(void *user, int64_t done, int64_t total, double loss)
+static bool on_progress(void *user, int64_t done, int64_t total, double loss)
 {
     const work *w = user;
     (void)total;
     gr_progress_update((double)done, "%s tokens/s  loss %.4f",
                        gr_human_count((double)done / (gr_seconds() - w->began + 1e-9)).s, loss);
+    return !gr_interrupted(NULL);
 }
 
 /* ---- printing ----------------------------------------------------------------------------------------------- */
@@ -132,7 +133,7 @@ static gr_status set_options(gr_args *args, const work *w, gr_evaluate_options *
 
 static gr_status work_on(gr_args *args, work *w)
 {
-    gr_evaluate_options o = {.progress = on_progress, .cancel = gr_interrupted, .user = w};
+    gr_evaluate_options o = {.size = sizeof o, .progress = on_progress, .user = w};
     double loss;
     const gr_load_options load = {.precision = (gr_precision)((const options *)args->options)->precision};
     gr_tell_precision(load.precision);

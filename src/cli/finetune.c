@@ -161,7 +161,7 @@ static gr_status tell_widened(const char *path)
 {
     char *text = gr_model_report(path, GR_REPORT_WEIGHTS);
     gr_json_doc *doc = text ? gr_json_parse("the report", text, strlen(text)) : NULL;
-    gr_text_free(text);
+    gr_free(text);
     if (!doc)
         return gr_error_status();
     for (gr_json_iter it = gr_json_first(gr_json_get(gr_json_root(doc), "weights")); it.key; gr_json_next(&it))

@@ -1,4 +1,5 @@
 /* gradus generate. */
+#include <float.h>
 #include <string.h>
 #include <unistd.h>
 #include "base/json.h"
@@ -7,8 +8,6 @@
 #include "cli/human.h"
 #include "cli/term.h"
 #include "cli/verbs.h"
-
-enum { MOST_EOS = 64 };
 
 struct work;
 
@@ -27,9 +26,9 @@ typedef struct work {
     gr_opened on;
     gr_generator *generator;
     gr_prompts prompts;
-    int64_t texts, batch; /* in all, and at once */
-    gr_token eos[MOST_EOS];
-    gr_generate_options o; /* of every text, but for its seed */
+    int64_t texts, batch;  /* in all, and at once */
+    gr_generate_options o; /* of every text, but for its prompt */
+    gr_sampling sampling;  /* and its seed */
 } work;
 
 /* ---- printing ----------------------------------------------------------------------------------------------- */
@@ -44,13 +43,14 @@ static void print_token(piece *p, gr_token id, const char *text, size_t size)
     p->printed += id >= 0;
 }
 
-static void on_token(void *user, gr_token id, const char *text, size_t size)
+static bool on_token(void *user, gr_token id, const char *text, size_t size)
 {
     piece *p = user;
-    if (!p->live || p->work->args->common.json)
-        return;
-    print_token(p, id, text, size);
-    fflush(stdout);
+    if (p->live && !p->work->args->common.json) {
+        print_token(p, id, text, size);
+        fflush(stdout);
+    }
+    return !gr_interrupted(NULL);
 }
 
 static double per_second(int64_t n, double seconds)
@@ -75,7 +75,7 @@ static gr_status print_json(const work *w, const piece *p, const gr_generated *g
     put_ids(o, "prompt_ids", w->prompts.ids[p->prompt], w->prompts.n[p->prompt]);
     put_ids(o, "ids", g->ids, g->n);
     if (w->on.tokenizer)
-        gr_json_put_bytes(o, "text", g->text, g->size);
+        gr_json_put_bytes(o, "text", g->text, g->bytes);
     else
         gr_json_put_null(o, "text");
     gr_json_put_text(o, "stop", stops[g->stop]);
@@ -104,7 +104,7 @@ static gr_status print_end(const work *w, piece *p, const gr_generated *g)
     if (w->args->common.json)
         return print_json(w, p, g);
     for (int64_t i = 0; !p->live && i < g->n; i++)
-        print_token(p, g->ids[i], g->text, i ? 0 : g->size);
+        print_token(p, g->ids[i], g->text, i ? 0 : g->bytes);
     gr_out("\n");
     fflush(stdout);
     if (g->stop == GR_STOP_LENGTH && g->n < w->f->tokens)
@@ -118,34 +118,22 @@ static gr_status print_end(const work *w, piece *p, const gr_generated *g)
 
 /* ---- the verb ----------------------------------------------------------------------------------------------- */
 
-static gr_status set_options(work *w)
+static void set_options(work *w)
 {
     const gr_generate_flags *f = w->f;
-    int n = 0;
-    w->o = (gr_generate_options){.max_tokens = f->tokens, .token = on_token, .cancel = gr_interrupted};
-    w->o.sampling = (gr_sampling){.repeat_penalty = f->repeat_penalty,
-                                  .frequency_penalty = f->frequency_penalty,
-                                  .presence_penalty = f->presence_penalty,
-                                  .temperature = f->temperature,
-                                  .top_k = f->top_k,
-                                  .top_p = f->top_p,
-                                  .min_p = f->min_p,
-                                  .typical_p = f->typical_p};
+    w->o = (gr_generate_options){.size = sizeof w->o, .max_tokens = f->tokens, .token = on_token};
     w->o.stop = f->stop.items;
     w->o.n_stop = (int)f->stop.count;
-    if (f->ignore_eos)
-        return GR_OK;
-    gr_status s = gr_model_eos(w->on.model, w->on.path, w->eos, MOST_EOS, &n);
-    if (s == GR_OK && n == 0 && w->on.tokenizer && gr_tokenizer_eos(w->on.tokenizer) >= 0)
-        w->eos[n++] = gr_tokenizer_eos(w->on.tokenizer);
-    if (n > MOST_EOS)
-        return gr_fail(GR_ERR_UNSUPPORTED,
-                       "%s: %d end-of-text tokens, at most %d are supported\nShorten eos_token_id in "
-                       "generation_config.json or config.json.",
-                       w->on.path, n, MOST_EOS);
-    w->o.eos = w->eos;
-    w->o.n_eos = n;
-    return s;
+    w->o.ignore_eos = f->ignore_eos;
+    w->sampling = (gr_sampling){.size = sizeof w->sampling,
+                                .repeat_penalty = f->repeat_penalty,
+                                .frequency_penalty = f->frequency_penalty,
+                                .presence_penalty = f->presence_penalty,
+                                .temperature = f->temperature,
+                                .top_k = f->top_k,
+                                .top_p = f->top_p > 0 ? f->top_p : DBL_MIN, /* 0: the most likely alone */
+                                .min_p = f->min_p,
+                                .typical_p = f->typical_p};
 }
 
 /* A cache for what is wanted, not for all that the model could. */
@@ -164,7 +152,7 @@ static gr_status open_generator(work *w)
     return w->generator ? GR_OK : gr_error_status();
 }
 
-static gr_status print_all(work *w, piece *pieces, const gr_generated *made, int64_t first, int64_t n)
+static gr_status print_all(work *w, piece *pieces, const gr_generated *const *made, int64_t first, int64_t n)
 {
     gr_status s = GR_OK;
     int64_t stopped = 0;
@@ -172,9 +160,9 @@ static gr_status print_all(work *w, piece *pieces, const gr_generated *made, int
     for (int64_t i = 0; s == GR_OK && i < n; i++) {
         if (i > 0)
             print_start(w, &pieces[i], first + i);
-        s = print_end(w, &pieces[i], &made[i]);
-        asked |= made[i].stop == GR_STOP_ASKED;
-        stopped += made[i].n;
+        s = print_end(w, &pieces[i], made[i]);
+        asked |= made[i]->stop == GR_STOP_ASKED;
+        stopped += made[i]->n;
     }
     if (s == GR_OK && asked)
         s = gr_fail(GR_ERR_INTERRUPTED,
@@ -189,9 +177,8 @@ static gr_status make_texts(work *w, int64_t first, int64_t n)
 {
     piece pieces[GR_TEXTS_AT_ONCE];
     gr_generate_options options[GR_TEXTS_AT_ONCE];
-    gr_generated made[GR_TEXTS_AT_ONCE];
-    const gr_token *prompts[GR_TEXTS_AT_ONCE];
-    int64_t counts[GR_TEXTS_AT_ONCE];
+    gr_sampling sampling[GR_TEXTS_AT_ONCE];
+    const gr_generated *made[GR_TEXTS_AT_ONCE];
     gr_status s = gr_generator_reset(w->generator);
     if (s != GR_OK)
         return s;
@@ -200,19 +187,24 @@ static gr_status make_texts(work *w, int64_t first, int64_t n)
         pieces[i] = (piece){.work = w, .prompt = (size_t)prompt, .live = i == 0};
         pieces[i].seed = (uint64_t)w->args->common.seed + (uint64_t)sample;
         options[i] = w->o;
-        options[i].sampling.seed = pieces[i].seed;
         options[i].user = &pieces[i];
-        prompts[i] = w->prompts.ids[prompt];
-        counts[i] = w->prompts.n[prompt];
+        options[i].prompt = w->prompts.ids[prompt];
+        options[i].n_prompt = w->prompts.n[prompt];
+        sampling[i] = w->sampling;
+        sampling[i].seed = pieces[i].seed;
+        options[i].sampling = &sampling[i];
     }
     print_start(w, &pieces[0], first);
-    s = gr_generate_batch(w->generator, w->on.tokenizer, prompts, counts, options, n, made);
-    if (s == GR_OK)
+    s = gr_generate(w->generator, w->on.tokenizer, options, n, made);
+    bool whole = true; /* or as far as they came */
+    for (int64_t i = 0; i < n; i++)
+        whole &= made[i] != NULL;
+    if (s == GR_OK || (s == GR_ERR_INTERRUPTED && whole))
         s = print_all(w, pieces, made, first, n);
     else if (pieces[0].printed > 0)
         gr_out("\n"); /* what there is stays readable */
     for (int64_t i = 0; i < n; i++)
-        gr_generated_free(&made[i]);
+        gr_free(made[i]);
     return s;
 }
 
@@ -228,8 +220,7 @@ static gr_status work_on(gr_args *args, work *w)
             s = gr_args_fail(args, "--stop: a stop text is empty\nGive it at least one character.");
     if (s == GR_OK)
         s = gr_read_prompts(args, &w->on, &w->prompts);
-    if (s == GR_OK)
-        s = set_options(w);
+    set_options(w);
     if (s == GR_OK)
         s = open_generator(w);
     gr_interrupt_watch();

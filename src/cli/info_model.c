@@ -10,7 +10,7 @@ static gr_status report(const gr_found *found, gr_json into)
 {
     char *text = gr_model_report(found->path, GR_REPORT_ALL);
     gr_json_doc *doc = text ? gr_json_parse("the report", text, strlen(text)) : NULL;
-    gr_text_free(text);
+    gr_free(text);
     if (doc == NULL)
         return gr_error_status();
     gr_json_put_path(into, "path", found->path);

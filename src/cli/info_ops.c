@@ -10,7 +10,7 @@ gr_status gr_info_ops(gr_json report)
     if (doc != NULL)
         gr_json_put_copy(report, "ops", gr_json_get(gr_json_root(doc), "ops"));
     gr_json_free(doc);
-    gr_text_free(text);
+    gr_free(text);
     return doc ? GR_OK : gr_error_status();
 }
 

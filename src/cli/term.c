@@ -300,7 +300,7 @@ gr_status gr_out_json(gr_json_doc *doc)
         gr_out("%s\n", text);
         fflush(stdout);
     }
-    gr_text_free(text);
+    gr_free(text);
     gr_json_free(doc);
     return text ? GR_OK : gr_error_status();
 }

@@ -240,7 +240,7 @@ static gr_status model_of_flags(gr_args *args, gr_train_job *job)
     if (!json)
         return gr_blame_shape(args, gr_error_status());
     job->on.model = gr_model_new("config.json", json, strlen(json), job->on.device);
-    gr_text_free(json);
+    gr_free(json);
     return job->on.model ? GR_OK : gr_blame_shape(args, gr_error_status());
 }
 

@@ -3,6 +3,7 @@
 
 #include "base/error.h"
 #include "base/mem.h"
+#include "base/sized.h"
 #include "model/layers/model.h"
 #include "program/run.h"
 
@@ -104,18 +105,16 @@ static gr_status score_all(scoring *s)
     gr_status st = GR_OK;
     s->scored = 1; /* the first token has nothing that predicts it */
     while (st == GR_OK && s->scored < s->n) {
-        double mean = s->scored > 1 ? s->sum / (double)(s->scored - 1) : 0;
-        if (o->cancel && o->cancel(o->user))
-            return gr_fail(GR_ERR_INTERRUPTED, "evaluation: stopped after %lld of %lld tokens, their loss is %.6g",
-                           (long long)s->scored - 1, (long long)s->n - 1, mean);
         st = score_batch(s);
         if (st == GR_OK && !isfinite(s->sum))
             return gr_fail(GR_ERR_NUMBER,
                            "evaluation: the loss of the first %lld tokens is not a number\n"
                            "gradus verify and gradus dump tell whether the weights are whole",
                            (long long)s->scored - 1);
-        if (st == GR_OK && o->progress)
-            o->progress(o->user, s->scored - 1, s->n - 1, s->sum / (double)(s->scored - 1));
+        double mean = s->sum / (double)(s->scored - 1);
+        if (st == GR_OK && o->progress && !o->progress(o->user, s->scored - 1, s->n - 1, mean) && s->scored < s->n)
+            return gr_fail(GR_ERR_INTERRUPTED, "evaluation: stopped after %lld of %lld tokens, their loss is %.6g",
+                           (long long)s->scored - 1, (long long)s->n - 1, mean);
     }
     return st;
 }
@@ -123,15 +122,17 @@ static gr_status score_all(scoring *s)
 gr_status gr_evaluate(gr_model *model, const gr_token *tokens, int64_t n, const gr_evaluate_options *options,
                       double *loss)
 {
-    static const gr_evaluate_options usual;
-    options = options ? options : &usual;
+    gr_evaluate_options o;
     if (gr_lacks(model, "gr_evaluate: model") || gr_lacks(tokens, "gr_evaluate: tokens") ||
         gr_lacks(loss, "gr_evaluate: loss"))
         return GR_ERR_ARGUMENT;
-    scoring s = {.model = model, .o = options, .ids = tokens, .n = n};
-    s.context = options->context ? options->context : gr_model_describe(model)->context;
-    s.stride = options->stride ? options->stride : s.context;
-    gr_status st = check(&s);
+    gr_status st = gr_take_sized(&o, sizeof o, options, "gr_evaluate: options");
+    if (st != GR_OK)
+        return st;
+    scoring s = {.model = model, .o = &o, .ids = tokens, .n = n};
+    s.context = o.context ? o.context : gr_model_describe(model)->context;
+    s.stride = o.stride ? o.stride : s.context;
+    st = check(&s);
     if (st == GR_OK)
         st = open(&s);
     if (st == GR_OK)

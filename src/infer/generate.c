@@ -179,6 +179,11 @@ void gr_generator_announce(gr_generator *g, int64_t sequence, int64_t length)
     g->coming[sequence] = length;
 }
 
+const gr_model *gr_generator_model(const gr_generator *g)
+{
+    return g->model;
+}
+
 int64_t gr_generator_batch(const gr_generator *g)
 {
     return g->batch;

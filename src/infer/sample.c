@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "base/mem.h"
 #include "base/philox.h"
+#include "base/sized.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -27,11 +28,6 @@ struct gr_sampler {
     member *members;
 };
 
-gr_sampling gr_sampling_defaults(void)
-{
-    return (gr_sampling){.temperature = 0.8, .top_p = 0.95, .repeat_penalty = 1};
-}
-
 static gr_status check(const char *name, double x, double low, double high)
 {
     if (x >= low && x <= high)
@@ -39,7 +35,7 @@ static gr_status check(const char *name, double x, double low, double high)
     return gr_fail(GR_ERR_ARGUMENT, "sampling: %s is %g\nit is between %g and %g", name, x, low, high);
 }
 
-gr_status gr_sampling_check(const gr_sampling *s)
+static gr_status check_all(const gr_sampling *s)
 {
     const struct {
         const char *name;
@@ -58,6 +54,14 @@ gr_status gr_sampling_check(const gr_sampling *s)
     for (size_t i = 0; status == GR_OK && i < sizeof all / sizeof all[0]; i++)
         status = check(all[i].name, all[i].x, all[i].low, all[i].high);
     return status;
+}
+
+gr_status gr_sampling_take(gr_sampling *own, const gr_sampling *given, const char *what)
+{
+    gr_status s = gr_take_sized(own, sizeof *own, given, what);
+    own->repeat_penalty = own->repeat_penalty == 0 ? 1 : own->repeat_penalty;
+    own->top_p = own->top_p == 0 ? 1 : own->top_p;
+    return s == GR_OK ? check_all(own) : s;
 }
 
 gr_sampler *gr_sampler_new(int64_t vocab)
@@ -345,15 +349,15 @@ gr_status gr_sampler_probabilities(gr_sampler *w, const gr_sampling *s, const fl
     return status;
 }
 
-gr_token gr_sample_token(const gr_sampling *s, const float *logits, int64_t vocab, const gr_token *tokens, int64_t n,
-                         int64_t prompt)
+gr_token gr_sample_token(const gr_sampling *sampling, const float *logits, int64_t vocab, const gr_token *tokens,
+                         int64_t n, int64_t prompt)
 {
-    const gr_sampling usual = gr_sampling_defaults();
-    s = s ? s : &usual;
-    if (gr_lacks(logits, "gr_sample_token: logits") || (n > 0 && gr_lacks(tokens, "gr_sample_token: tokens")))
+    gr_sampling s;
+    if (gr_lacks(logits, "gr_sample_token: logits") || (n > 0 && gr_lacks(tokens, "gr_sample_token: tokens")) ||
+        gr_sampling_take(&s, sampling, "gr_sample_token: sampling") != GR_OK)
         return -1;
     gr_sampler *w = gr_sampler_new(vocab);
-    gr_token id = w ? gr_sampler_draw(w, s, logits, tokens, n, prompt) : -1;
+    gr_token id = w ? gr_sampler_draw(w, &s, logits, tokens, n, prompt) : -1;
     gr_sampler_free(w);
     return id;
 }

@@ -5,15 +5,18 @@
 #include "base/error.h"
 #include "base/machine.h"
 #include "base/mem.h"
+#include "base/sized.h"
 #include "base/utf8.h"
+#include "model/layers/model.h"
 
-enum { PREFILL = 512 }; /* tokens of the prompt between two looks at `cancel` */
+enum { PREFILL = 512 }; /* tokens of the prompt between two looks at the caller */
 
 /* One text. */
 typedef struct writing {
     gr_generator *generator;
     int64_t sequence; /* of the generator's batch */
-    const gr_generate_options *o;
+    gr_generate_options o;
+    gr_sampling sampling;
     gr_text_stream *stream; /* NULL without a tokenizer */
     gr_token *tokens;       /* prompt and new ones */
     int64_t n, prompt;
@@ -21,8 +24,8 @@ typedef struct writing {
     float *logits;      /* [vocab], what follows its last token */
     gr_token *stop_ids; /* [n_stop] the token that is spelled as a stop text, -1: none */
     gr_bytes text;
-    size_t told; /* bytes of text given to the caller; the rest is held back */
-    bool done;
+    size_t told;      /* bytes of text given to the caller; the rest is held back */
+    bool done, asked; /* asked: to stop all */
     gr_stop stop;
     double began, first, ended; /* seconds */
     double prefill;
@@ -36,6 +39,7 @@ typedef struct desk {
     int64_t n, vocab;
     float *logits; /* [batch, vocab] */
     gr_sampler *sampler;
+    gr_ids eos;            /* of texts that name none */
     const gr_token **next; /* [batch] what is fed next, and how much of it */
     int64_t *count;
 } desk;
@@ -52,10 +56,10 @@ static void end(writing *w, gr_stop why)
 static size_t find_stop(const writing *w, size_t from)
 {
     size_t first = w->text.size;
-    for (int i = 0; i < w->o->n_stop; i++) {
-        size_t n = strlen(w->o->stop[i]);
+    for (int i = 0; i < w->o.n_stop; i++) {
+        size_t n = strlen(w->o.stop[i]);
         for (size_t at = from; at < first && at + n <= w->text.size; at++)
-            if (memcmp(w->text.data + at, w->o->stop[i], n) == 0)
+            if (memcmp(w->text.data + at, w->o.stop[i], n) == 0)
                 first = at;
     }
     return first;
@@ -65,10 +69,10 @@ static size_t find_stop(const writing *w, size_t from)
 static size_t find_beginning(const writing *w, size_t from)
 {
     size_t first = w->text.size;
-    for (int i = 0; i < w->o->n_stop; i++) {
-        size_t n = strlen(w->o->stop[i]);
+    for (int i = 0; i < w->o.n_stop; i++) {
+        size_t n = strlen(w->o.stop[i]);
         size_t at = w->text.size - from < n ? from : w->text.size - n;
-        while (at < first && memcmp(w->text.data + at, w->o->stop[i], w->text.size - at) != 0)
+        while (at < first && memcmp(w->text.data + at, w->o.stop[i], w->text.size - at) != 0)
             at++;
         first = at < first ? at : first;
     }
@@ -88,8 +92,8 @@ static gr_status check_stops(const gr_generate_options *o)
 
 static void tell(writing *w, gr_token id, size_t until)
 {
-    if (w->o->token)
-        w->o->token(w->o->user, id, w->text.data ? w->text.data + w->told : "", until - w->told);
+    if (w->o.token && !w->o.token(w->o.user, id, w->text.data ? w->text.data + w->told : "", until - w->told))
+        w->asked = true;
     w->told = until;
 }
 
@@ -111,8 +115,8 @@ static gr_status take_text(writing *w, gr_token id, const char *text, size_t siz
 
 static bool is_eos(const writing *w, gr_token id)
 {
-    for (int i = 0; i < w->o->n_eos; i++)
-        if (w->o->eos[i] == id)
+    for (int i = 0; i < w->o.n_eos; i++)
+        if (w->o.eos[i] == id)
             return true;
     return false;
 }
@@ -120,7 +124,7 @@ static bool is_eos(const writing *w, gr_token id)
 /* Control tokens make no text, yet a stop text may be one. */
 static bool is_stop(const writing *w, gr_token id, size_t size)
 {
-    for (int i = 0; size == 0 && i < w->o->n_stop; i++)
+    for (int i = 0; size == 0 && i < w->o.n_stop; i++)
         if (w->stop_ids[i] == id)
             return true;
     return false;
@@ -166,9 +170,9 @@ static gr_status take_rest(writing *w)
 
 static gr_status find_stop_ids(writing *w, const gr_tokenizer *tokenizer)
 {
-    w->stop_ids = gr_alloc((size_t)w->o->n_stop * sizeof *w->stop_ids);
-    for (int i = 0; w->stop_ids && i < w->o->n_stop; i++)
-        w->stop_ids[i] = tokenizer ? gr_tokenizer_id(tokenizer, w->o->stop[i]) : -1;
+    w->stop_ids = gr_alloc((size_t)w->o.n_stop * sizeof *w->stop_ids);
+    for (int i = 0; w->stop_ids && i < w->o.n_stop; i++)
+        w->stop_ids[i] = tokenizer ? gr_tokenizer_id(tokenizer, w->o.stop[i]) : -1;
     return w->stop_ids ? GR_OK : GR_ERR_MEMORY;
 }
 
@@ -196,31 +200,23 @@ static gr_status check(const writing *w)
                        "generation: a prompt of %lld tokens leaves no room in a context of %lld\n"
                        "give a shorter prompt",
                        (long long)w->prompt, (long long)capacity);
-    gr_status s = gr_sampling_check(&w->o->sampling);
-    return s == GR_OK ? check_stops(w->o) : s;
+    return check_stops(&w->o);
 }
 
-static gr_status begin(writing *w, gr_tokenizer *tokenizer, const gr_token *prompt)
+static gr_status begin(writing *w, gr_tokenizer *tokenizer)
 {
     gr_status s = check(w);
     if (s == GR_OK)
         s = gr_grow(&w->tokens, &w->capacity, (size_t)w->prompt, sizeof *w->tokens);
     if (s != GR_OK)
         return s;
-    memcpy(w->tokens, prompt, (size_t)w->prompt * sizeof *prompt);
+    memcpy(w->tokens, w->o.prompt, (size_t)w->prompt * sizeof *w->tokens);
     w->n = w->prompt;
     s = find_stop_ids(w, tokenizer);
     return s == GR_OK ? open_stream(w, tokenizer) : s;
 }
 
 /* ---- the loop ----------------------------------------------------------------------------------------------- */
-
-static bool cancelled(writing *w)
-{
-    if (w->o->cancel && w->o->cancel(w->o->user))
-        end(w, GR_STOP_ASKED);
-    return w->done;
-}
 
 /* Feeds what next and count say, and nothing after that. */
 static gr_status feed(desk *d)
@@ -251,8 +247,11 @@ static gr_status prefill(desk *d, writing *w)
         s = gr_generator_fork(d->generator, same->sequence, w->sequence);
         memcpy(w->logits, same->logits, (size_t)d->vocab * sizeof *w->logits);
     }
-    for (int64_t at = gr_generator_length(d->generator, w->sequence); s == GR_OK && at < w->prompt && !cancelled(w);
-         at += PREFILL) {
+    for (int64_t at = gr_generator_length(d->generator, w->sequence); s == GR_OK && at < w->prompt; at += PREFILL) {
+        if (w->prefilled)
+            tell(w, -1, w->told);
+        if (w->asked)
+            break;
         d->next[w->sequence] = w->tokens + at;
         d->count[w->sequence] = w->prompt - at < PREFILL ? w->prompt - at : PREFILL;
         w->prefilled += d->count[w->sequence];
@@ -273,65 +272,84 @@ static gr_status refuse_logits(const writing *w)
 /* The next token of a text, and what is to be fed to go on. */
 static gr_status go_on(desk *d, writing *w)
 {
-    int64_t limit = w->prompt + w->o->max_tokens, capacity = gr_generator_capacity(d->generator);
+    int64_t limit = w->prompt + w->o.max_tokens, capacity = gr_generator_capacity(d->generator);
     limit = limit < capacity ? limit : capacity;
     if (w->n < limit) {
-        gr_token id = gr_sampler_draw(d->sampler, &w->o->sampling, w->logits, w->tokens, w->n, w->prompt);
+        gr_token id = gr_sampler_draw(d->sampler, &w->sampling, w->logits, w->tokens, w->n, w->prompt);
         gr_status s = id < 0 ? refuse_logits(w) : take_token(w, id);
         if (s != GR_OK || w->done)
             return s;
     }
     if (w->n >= limit)
         end(w, GR_STOP_LENGTH);
-    if (w->done || cancelled(w))
+    if (w->done || w->asked)
         return GR_OK;
     d->next[w->sequence] = w->tokens + w->n - 1;
     d->count[w->sequence] = 1;
     return GR_OK;
 }
 
+/* What a callback wants no more of ends, all of it; true: it was asked for. */
+static bool stop_all(desk *d)
+{
+    bool asked = false, unfinished = false;
+    for (int64_t i = 0; i < d->n; i++)
+        asked |= d->w[i].asked;
+    for (int64_t i = 0; asked && i < d->n; i++)
+        if (!d->w[i].done) {
+            end(&d->w[i], GR_STOP_ASKED);
+            unfinished = true;
+        }
+    return unfinished;
+}
+
 static gr_status write_all(desk *d)
 {
     gr_status s = GR_OK;
-    for (int64_t i = 0; s == GR_OK && i < d->n; i++)
+    bool more = true, stopped = false;
+    for (int64_t i = 0; s == GR_OK && !stopped && i < d->n; i++) {
         s = prefill(d, &d->w[i]);
-    for (bool more = true; s == GR_OK && more;) {
+        stopped = stop_all(d);
+    }
+    while (s == GR_OK && more) {
         more = false;
         for (int64_t i = 0; s == GR_OK && i < d->n; i++)
-            if (!d->w[i].done) {
+            if (!d->w[i].done)
                 s = go_on(d, &d->w[i]);
-                more |= !d->w[i].done;
-            }
+        stopped |= stop_all(d);
+        for (int64_t i = 0; i < d->n; i++)
+            more |= !d->w[i].done;
         if (s == GR_OK && more)
             s = feed(d);
     }
     for (int64_t i = 0; s == GR_OK && i < d->n; i++)
         s = take_rest(&d->w[i]);
-    return s;
+    return s == GR_OK && stopped ? gr_fail(GR_ERR_INTERRUPTED, "generation: stopped") : s;
 }
 
 /* ---- all of it ---------------------------------------------------------------------------------------------- */
 
-/* Hands over what was made, be it all or not. */
-static gr_status hand_over(writing *w, gr_generated *out)
+/* Hands over what was made, be it all or not: in one block. */
+static gr_status hand_over(const writing *w, const gr_generated **out)
 {
-    out->n = w->n - w->prompt;
-    out->ids = gr_alloc((size_t)out->n * sizeof *out->ids);
-    gr_status s = gr_bytes_add(&w->text, "", 1);
-    if (!out->ids || s != GR_OK) {
-        out->n = 0;
+    size_t n = (size_t)(w->n - w->prompt), ids = n * sizeof(gr_token);
+    gr_generated *g = gr_alloc(sizeof *g + ids + w->text.size + 1);
+    if (!g)
         return GR_ERR_MEMORY;
-    }
-    if (out->n > 0) /* else there may be no tokens at all */
-        memcpy(out->ids, w->tokens + w->prompt, (size_t)out->n * sizeof *out->ids);
-    out->text = w->text.data;
-    out->size = w->text.size - 1;
-    w->text = (gr_bytes){0};
-    out->stop = w->stop;
-    out->prefilled = w->prefilled;
-    out->prefill_s = w->prefill;
-    out->first_s = out->n ? w->first - w->began : 0;
-    out->decode_s = out->n ? w->ended - w->first : 0;
+    gr_token *to = (gr_token *)(void *)(g + 1);
+    char *text = (char *)(to + n);
+    if (n > 0) /* else there may be no tokens at all */
+        memcpy(to, w->tokens + w->prompt, ids);
+    if (w->text.size > 0)
+        memcpy(text, w->text.data, w->text.size);
+    text[w->text.size] = '\0';
+    *g = (gr_generated){.size = sizeof *g, .ids = to, .n = (int64_t)n, .text = text, .bytes = w->text.size};
+    g->stop = w->stop;
+    g->prefilled = w->prefilled;
+    g->prefill_s = w->prefill;
+    g->first_s = n ? w->first - w->began : 0;
+    g->decode_s = n ? w->ended - w->first : 0;
+    *out = g;
     return GR_OK;
 }
 
@@ -343,7 +361,7 @@ static void free_writing(writing *w)
     gr_free(w->tokens);
 }
 
-static gr_status open_desk(desk *d, const gr_generate_options *options, const int64_t *counts)
+static gr_status open_desk(desk *d)
 {
     int64_t batch = gr_generator_batch(d->generator);
     if (d->n < 1 || d->n > batch)
@@ -355,64 +373,76 @@ static gr_status open_desk(desk *d, const gr_generate_options *options, const in
     d->next = gr_alloc_zero((size_t)batch, sizeof *d->next);
     d->count = gr_alloc_zero((size_t)batch, sizeof *d->count);
     d->sampler = gr_sampler_new(d->vocab);
-    if (!d->w || !d->logits || !d->next || !d->count || !d->sampler)
-        return GR_ERR_MEMORY;
-    for (int64_t i = 0; i < d->n; i++)
-        d->w[i] = (writing){.generator = d->generator,
-                            .sequence = i,
-                            .o = &options[i],
-                            .prompt = counts[i],
-                            .n = counts[i],
-                            .logits = d->logits + i * d->vocab,
-                            .began = gr_seconds()};
-    return GR_OK;
+    return d->w && d->logits && d->next && d->count && d->sampler ? GR_OK : GR_ERR_MEMORY;
 }
 
-gr_status gr_generate_batch(gr_generator *generator, gr_tokenizer *tokenizer, const gr_token *const *prompts,
-                            const int64_t *counts, const gr_generate_options *options, int64_t n, gr_generated *out)
+/* What the model's files say of the tokens that end its texts, else its tokenizer. */
+static gr_status find_eos(desk *d, const gr_tokenizer *tokenizer)
 {
-    if (gr_lacks(out, "gr_generate_batch: out"))
-        return GR_ERR_ARGUMENT;
-    desk d = {.generator = generator, .n = n};
-    for (int64_t i = 0; i < n; i++)
-        out[i] = (gr_generated){0};
-    if (gr_lacks(generator, "gr_generate: generator") || gr_lacks(options, "gr_generate: options") ||
-        gr_lacks(counts, "gr_generate: counts") || gr_lacks(prompts, "gr_generate: prompts"))
-        return GR_ERR_ARGUMENT;
-    for (int64_t i = 0; i < n; i++)
-        if (gr_lacks(prompts[i], "gr_generate: a prompt"))
-            return GR_ERR_ARGUMENT;
-    gr_status s = open_desk(&d, options, counts), handed = GR_OK;
-    for (int64_t i = 0; s == GR_OK && i < n; i++)
-        s = begin(&d.w[i], tokenizer, prompts[i]);
-    if (s == GR_OK)
-        s = write_all(&d);
-    for (int64_t i = 0; d.sampler && d.w && i < n; i++) {
-        if (handed == GR_OK)
-            handed = hand_over(&d.w[i], &out[i]);
-        free_writing(&d.w[i]);
-    }
-    gr_sampler_free(d.sampler);
-    gr_free(d.w);
-    gr_free(d.logits);
-    gr_free(d.next);
-    gr_free(d.count);
-    return s != GR_OK ? s : handed;
+    gr_status s = gr_model_eos(gr_generator_model(d->generator), &d->eos);
+    gr_token own = s == GR_OK && !d->eos.size && tokenizer ? gr_tokenizer_eos(tokenizer) : -1;
+    return own >= 0 ? gr_ids_add(&d->eos, own) : s;
 }
 
-gr_status gr_generate(gr_generator *generator, gr_tokenizer *tokenizer, const gr_token *prompt, int64_t n,
-                      const gr_generate_options *options, gr_generated *out)
+/* Text i, as its options say; they lie as far apart as the caller's struct is large. */
+static gr_status open_text(desk *d, int64_t i, const gr_generate_options *options)
+{
+    writing *w = &d->w[i];
+    const char *at = (const char *)options + (size_t)i * options->size;
+    gr_status s = gr_take_sized(&w->o, sizeof w->o, at, "gr_generate: options");
+    if (s == GR_OK && memcmp(at, options, sizeof options->size) != 0)
+        s = gr_fail(GR_ERR_ARGUMENT, "gr_generate: options of two sizes\nbegin each with GR_INIT(gr_generate_options)");
+    if (s == GR_OK && gr_lacks(w->o.prompt, "gr_generate: options.prompt"))
+        s = GR_ERR_ARGUMENT;
+    if (s == GR_OK)
+        s = gr_sampling_take(&w->sampling, w->o.sampling, "gr_generate: options.sampling");
+    if (!w->o.eos) {
+        w->o.eos = d->eos.data;
+        w->o.n_eos = (int)d->eos.size;
+    }
+    w->o.n_eos = w->o.ignore_eos ? 0 : w->o.n_eos;
+    w->generator = d->generator;
+    w->sequence = i;
+    w->prompt = w->n = w->o.n_prompt;
+    w->logits = d->logits + i * d->vocab;
+    w->began = gr_seconds();
+    return s;
+}
+
+static void close_desk(desk *d)
+{
+    for (int64_t i = 0; d->w && i < d->n; i++)
+        free_writing(&d->w[i]);
+    gr_sampler_free(d->sampler);
+    gr_ids_free(&d->eos);
+    gr_free(d->w);
+    gr_free(d->logits);
+    gr_free(d->next);
+    gr_free(d->count);
+}
+
+gr_status gr_generate(gr_generator *generator, gr_tokenizer *tokenizer, const gr_generate_options *options, int64_t n,
+                      const gr_generated **out)
 {
     if (gr_lacks(out, "gr_generate: out"))
         return GR_ERR_ARGUMENT;
-    return gr_generate_batch(generator, tokenizer, &prompt, &n, options, 1, out);
-}
-
-void gr_generated_free(gr_generated *g)
-{
-    if (!g)
-        return;
-    gr_free(g->ids);
-    gr_free(g->text);
-    *g = (gr_generated){0};
+    for (int64_t i = 0; i < n; i++)
+        out[i] = NULL;
+    if (gr_lacks(generator, "gr_generate: generator") || gr_lacks(options, "gr_generate: options"))
+        return GR_ERR_ARGUMENT;
+    desk d = {.generator = generator, .n = n};
+    gr_status s = open_desk(&d), handed = GR_OK;
+    if (s == GR_OK)
+        s = find_eos(&d, tokenizer);
+    for (int64_t i = 0; s == GR_OK && i < n; i++)
+        s = open_text(&d, i, options);
+    int64_t begun = 0;
+    for (; s == GR_OK && begun < n; begun++)
+        s = begin(&d.w[begun], tokenizer);
+    if (s == GR_OK)
+        s = write_all(&d);
+    for (int64_t i = 0; handed == GR_OK && i < begun; i++)
+        handed = hand_over(&d.w[i], &out[i]);
+    close_desk(&d);
+    return s != GR_OK ? s : handed;
 }

@@ -80,6 +80,7 @@ void gr_model_free(gr_model *m)
     gr_free(m->inits);
     gr_free(m->h.layer);
     gr_free(m->config);
+    gr_free(m->generation);
     gr_free(m);
 }
 

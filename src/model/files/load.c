@@ -362,6 +362,17 @@ static gr_status check_is_model(const char *dir)
     return s;
 }
 
+/* How texts are made is the model's, too, and asked for when they are. */
+static gr_status keep_generation(gr_model *m, const char *dir)
+{
+    char *path = gr_path_join(dir, "generation_config.json");
+    bool is_there = path && gr_path_is_file(path);
+    if (is_there)
+        m->generation = gr_file_read(path, GR_JSON_LIMIT, NULL);
+    gr_free(path);
+    return path && (m->generation || !is_there) ? GR_OK : gr_error_status();
+}
+
 gr_model *gr_model_load(const char *dir, const gr_load_options *options, gr_device *device)
 {
     if (gr_lacks(dir, "gr_model_load: dir") || gr_lacks(device, "gr_model_load: device"))
@@ -376,7 +387,7 @@ gr_model *gr_model_load(const char *dir, const gr_load_options *options, gr_devi
     bool is_bare = m && o->declare_only && !gr_weights_are_in(dir);
     if (m)
         m->precision = o->precision;
-    if (m && (is_bare ? gr_model_declare(m) : load_weights(m, dir, o)) == GR_OK &&
+    if (m && keep_generation(m, dir) == GR_OK && (is_bare ? gr_model_declare(m) : load_weights(m, dir, o)) == GR_OK &&
         gr_model_check_range(m, o->precision) == GR_OK)
         return m;
     gr_model_free(m);

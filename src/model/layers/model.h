@@ -2,6 +2,7 @@
 #ifndef GR_MODEL_MODEL_H
 #define GR_MODEL_MODEL_H
 
+#include "base/buffer.h"
 #include "format/weights.h"
 #include "graph/graph.h"
 #include "model/layers/rope.h"
@@ -105,6 +106,7 @@ struct gr_model {
     gr_device *device;
     gr_store *store;
     char *config;         /* the text of config.json */
+    char *generation;     /* that of generation_config.json; NULL: there is none */
     const char *prefix;   /* arch->prefix, or "" for files that go without */
     gr_param_init *inits; /* [gr_store_count(store)] */
     size_t n_inits, inits_capacity;
@@ -125,6 +127,8 @@ gr_dtype gr_precision_dtype(gr_precision p);
 /* Fails unless the precision can hold all weights: names the first that it cannot, and its value. */
 gr_status gr_model_check_range(gr_model *m, gr_precision precision);
 
+/* eos.c: the tokens that end a text, by its generation_config.json, else config.json; added to ids. */
+gr_status gr_model_eos(const gr_model *m, gr_ids *ids);
 /* From here on the model is one whose config.json does not tie head and embedding. */
 gr_status gr_model_untie(gr_model *m);
 
