@@ -1,7 +1,8 @@
 /* Mixed precision: activations and their gradients in 16 bits, where the ops' records allow it (docs/numerics.md).
  *
- * A walk that appends each node with its inputs cast as its record's word asks. A cast of a view is a view of the cast of
- * what it looks at, so that one cast serves all views, and joins the chain of element-wise ops that made the tensor. Three
+ * A walk that appends each node with its inputs cast as its record's word asks. A cast to 16 bits of a view is a view of
+ * the cast of what it looks at, so that one serves all views, and joins the chain of element-wise ops that made the tensor;
+ * a cast to f32 stands behind views, where it joins the chain that reads it. Three
  * things are left as they come, since products convert what they read: weights, results of GR_HIGH ops, and results that
  * only GR_HIGH ops read, of which the sums themselves are wanted.
  * Reading order: what is wanted of a result · a tensor in another dtype · words · the walk. */
@@ -84,7 +85,8 @@ static gr_tensor *make(caster *c, const gr_tensor *t, gr_dtype dtype)
         const gr_spec *s = &t->spec;
         return gr_fill(c->r.to, dtype, s->ndim, s->shape, ((const gr_fill_attr *)node->attr)->value);
     }
-    if (!node->op->view || gr_behind_views(t)->op == &gr_op_param)
+    bool looks_through = node->op->view && dtype == c->low && gr_behind_views(t)->op != &gr_op_param;
+    if (!looks_through && !is_fill(t))
         return gr_cast(c->r.map[t->id], dtype);
     gr_tensor *in = as(c, node->in[0], dtype);
     gr_tensor *view = in ? gr_node(c->r.to, node->op, &in, 1, node->attr) : NULL;

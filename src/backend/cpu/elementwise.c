@@ -44,6 +44,9 @@ typedef struct chain {
     int operands[GR_FUSED_CODE]; /* how many each step has */
     int reg[GR_FUSED_CODE];      /* of each result, -1: straight into output `direct` */
     int direct[GR_FUSED_CODE];   /* output, or -1 */
+    bool same[GR_FUSED_CODE];    /* a cast to f32, which registers are already: the value is its operand */
+    int narrow[GR_FUSED_CODE];   /* a cast to 16 bits: the output that it goes to straight away, or -1 */
+    bool read[GR_FUSED_CODE];    /* by later steps */
     int n_registers;
     float *registers; /* scratch, n_registers a worker; NULL: the stack */
     int64_t count, width, tiles, tiles_a_row;
@@ -122,14 +125,54 @@ static void cut_tiles(chain *c)
 
 /* ---- registers ---------------------------------------------------------------------------------------------- */
 
-/* last[v]: the last step that reads value v; outputs are read at the end. */
-static void last_uses(const gr_fused_attr *f, int *last)
+static bool is_half(gr_dtype d)
 {
+    return d == GR_BF16 || d == GR_F16;
+}
+
+static int output_of(const gr_fused_attr *f, int i)
+{
+    for (int k = 0; k < f->n_out; k++)
+        if (f->out[k] == GR_FUSED_RESULT + i)
+            return k;
+    return -1;
+}
+
+/* The value whose register operand v is in. */
+static int origin(const chain *c, int v)
+{
+    while (v >= GR_FUSED_RESULT && v < GR_FUSED_CONSTANT && c->same[v - GR_FUSED_RESULT])
+        v = c->f->code[v - GR_FUSED_RESULT].arg[0];
+    return v;
+}
+
+static void find_casts(chain *c)
+{
+    const gr_fused_attr *f = c->f;
+    for (int i = 0; i < f->n_code; i++) {
+        gr_dtype d = c->dtype[GR_FUSED_RESULT + i];
+        int k = output_of(f, i);
+        bool is_cast = gr_fused_op(&f->code[i]) == &gr_op_cast;
+        c->same[i] = is_cast && d == GR_F32 && k < 0;
+        c->narrow[i] = is_cast && is_half(d) && k >= 0 && c->call->out[k].dtype == d && c->call->out[k].data ? k : -1;
+        c->read[i] = false;
+        for (int a = 0; a < gr_fused_op(&f->code[i])->inputs; a++) {
+            int v = origin(c, f->code[i].arg[a]) - GR_FUSED_RESULT;
+            if (v >= 0 && v < GR_FUSED_CODE)
+                c->read[v] = true;
+        }
+    }
+}
+
+/* last[v]: the last step that reads value v; outputs are read at the end. */
+static void last_uses(const chain *c, int *last)
+{
+    const gr_fused_attr *f = c->f;
     for (int v = 0; v < GR_FUSED_VALUES; v++)
         last[v] = -1;
     for (int i = 0; i < f->n_code; i++)
         for (int k = 0; k < gr_fused_op(&f->code[i])->inputs; k++)
-            last[f->code[i].arg[k]] = i;
+            last[origin(c, f->code[i].arg[k])] = i;
     for (int k = 0; k < f->n_out; k++)
         last[f->out[k]] = f->n_code;
 }
@@ -166,7 +209,7 @@ static void give_registers(chain *c)
     const gr_fused_attr *f = c->f;
     int last[GR_FUSED_VALUES];
     free_list l = {.n = 0};
-    last_uses(f, last);
+    last_uses(c, last);
     for (int i = 0; i < f->n_in; i++) {
         source *s = &c->in[i];
         bool in_place = s->scalar || s->seed || (s->linear && s->dtype == GR_F32);
@@ -174,14 +217,14 @@ static void give_registers(chain *c)
     }
     for (int i = 0; i < f->n_code; i++) {
         for (int k = 0; k < gr_fused_op(&f->code[i])->inputs; k++) {
-            int v = f->code[i].arg[k], r = v - GR_FUSED_RESULT;
+            int v = origin(c, f->code[i].arg[k]), r = v - GR_FUSED_RESULT;
             if (r < 0 || v >= GR_FUSED_CONSTANT || last[v] != i || c->reg[r] < 0)
                 continue;
             l.reg[l.n++] = c->reg[r];
             last[v] = -1; /* an op may read one value twice */
         }
         c->direct[i] = direct_output(c, i, last);
-        c->reg[i] = c->direct[i] < 0 ? take_register(c, &l) : -1;
+        c->reg[i] = c->direct[i] < 0 && !c->same[i] ? take_register(c, &l) : -1;
     }
 }
 
@@ -281,6 +324,7 @@ typedef struct tile {
     int64_t start, n;
     const float *value[GR_FUSED_VALUES];
     bool scalar[GR_FUSED_VALUES];
+    unsigned stored; /* bit k: output k is where it belongs */
 } tile;
 
 static float *register_at(const tile *t, int reg)
@@ -298,23 +342,35 @@ static void run_dropout(const chain *c, const gr_fused_code *code, tile *t, floa
 
 /* A cast to a narrower dtype is meant, so its result loses what the dtype cannot hold. Other results of 16 bits keep f32's
  * precision until they are stored: less error, and less work. */
-static void round_cast(const chain *c, gr_dtype d, float *y, int64_t n)
+static void run_cast(const chain *c, int i, tile *t, float *y)
 {
     static const float zero = 0;
-    uint16_t half[TILE];
-    if (d == GR_BF16 || d == GR_F16) {
-        gr_cpu_from_f32(d)(y, half, n);
-        gr_cpu_to_f32(d)(half, y, n);
-    } else if (d == GR_BOOL) {
-        c->kernels->loop[GR_LOOP_ne](y, (const float *const[]){y, &zero}, 2, n);
+    uint16_t half[TILE], *to = half;
+    int v = c->f->code[i].arg[0], k = c->narrow[i];
+    gr_dtype d = c->dtype[GR_FUSED_RESULT + i];
+    const float *x = t->value[v];
+    if (!is_half(d) || t->scalar[v]) {
+        c->loop[i](y, &x, t->scalar[v], t->n);
+        x = y;
     }
+    if (d == GR_BOOL)
+        c->kernels->loop[GR_LOOP_ne](y, (const float *const[]){y, &zero}, 2, t->n);
+    if (!is_half(d))
+        return;
+    if (k >= 0) {
+        to = (uint16_t *)c->call->out[k].data + t->start;
+        t->stored |= 1u << k;
+    }
+    gr_cpu_from_f32(d)(x, to, t->n);
+    if (k < 0 || c->read[i])
+        gr_cpu_to_f32(d)(to, y, t->n);
 }
 
 static void store(const chain *c, int k, const tile *t)
 {
     const gr_operand *out = &c->call->out[k];
     const float *x = t->value[c->f->out[k]];
-    if (!out->data || c->direct[c->f->out[k] - GR_FUSED_RESULT] == k)
+    if (!out->data || c->direct[c->f->out[k] - GR_FUSED_RESULT] == k || t->stored >> k & 1)
         return;
     char *to = (char *)out->data + t->start * gr_dtype_width(out->dtype);
     if (out->dtype == GR_F32)
@@ -331,10 +387,18 @@ static void run_tile(const chain *c, tile *t)
     for (int i = 0; i < f->n_in; i++)
         if (!c->in[i].seed)
             t->value[i] = load(c, &c->in[i], register_at(t, c->in[i].reg), t->start, t->n, &t->scalar[i]);
+    t->stored = 0;
     for (int i = 0; i < f->n_code; i++) {
         const gr_fused_code *code = &f->code[i];
+        if (c->same[i]) {
+            t->value[GR_FUSED_RESULT + i] = t->value[code->arg[0]];
+            t->scalar[GR_FUSED_RESULT + i] = t->scalar[code->arg[0]];
+            continue;
+        }
         float *y = c->direct[i] >= 0 ? (float *)c->call->out[c->direct[i]].data + t->start : register_at(t, c->reg[i]);
-        if (c->loop[i]) {
+        if (c->loop[i] == c->kernels->loop[GR_LOOP_cast]) {
+            run_cast(c, i, t, y);
+        } else if (c->loop[i]) {
             const float *x[3];
             unsigned scalar = 0;
             for (int k = 0; k < c->operands[i]; k++) {
@@ -345,8 +409,6 @@ static void run_tile(const chain *c, tile *t)
         } else {
             run_dropout(c, code, t, y);
         }
-        if (c->loop[i] == c->kernels->loop[GR_LOOP_cast])
-            round_cast(c, c->dtype[GR_FUSED_RESULT + i], y, t->n);
         t->value[GR_FUSED_RESULT + i] = y;
     }
     for (int k = 0; k < f->n_out; k++)
@@ -409,6 +471,7 @@ static void prepare(chain *c, const gr_fused_attr *f, const gr_call *call)
     for (int k = 0; k < f->n_constants; k++)
         c->constant[k] = (float)f->constant[k];
     gr_fused_dtypes(f, in, c->dtype);
+    find_casts(c);
     cut_tiles(c);
     give_registers(c);
 }

@@ -54,12 +54,30 @@ GR_INLINE gr_vec gr_widen(const void *p, const gr_gemm_kind kind)
 GR_INLINE float gr_widen_one(const void *p, const gr_gemm_kind kind)
 {
     float one;
+    uint16_t half;
     if (kind == GR_GEMM_F32)
         return memcpy(&one, p, sizeof one), one;
-    uint16_t room[GR_LANES] = {0}; /* so that nothing behind p is read */
-    memcpy(room, p, sizeof *room);
-    return gr_widen(room, kind)[0];
+    memcpy(&half, p, sizeof half);
+    if (kind == GR_GEMM_BF16)
+        return gr_vbits((uint32_t)half << 16);
+#if defined(__AVX2__)
+    return _mm_cvtss_f32(_mm_cvtph_ps(_mm_cvtsi32_si128(half)));
+#else
+    uint16_t room[GR_LANES] = {half}; /* so that nothing behind p is read */
+    return gr_widen_f16(room)[0];
+#endif
 }
+
+#if defined(__AVX2__)
+GR_INLINE __m256 gr_vec_half_of(gr_vec v)
+{
+#if defined(__AVX512F__)
+    return _mm512_castps512_ps256((__m512)v);
+#else
+    return (__m256)v;
+#endif
+}
+#endif
 
 /* Four values, as the transposing needs them. */
 #if defined(__AVX2__)
@@ -82,6 +100,25 @@ GR_INLINE void gr_widen_row(float *dst, const char *src, const gr_gemm_kind kind
         dst[i] = gr_widen_one(src + i * size, kind);
 }
 
+/* The first n lanes, to any address; n is constant at the calls. */
+GR_INLINE void gr_store_some(float *dst, gr_vec v, const int64_t n)
+{
+#if defined(__AVX2__)
+    __m256 low = gr_vec_half_of(v);
+    if (n == 8) {
+        _mm256_storeu_ps(dst, low);
+        return;
+    }
+    if (n == 6 || n == 4) {
+        _mm_storeu_ps(dst, _mm256_castps256_ps128(low));
+        if (n == 6)
+            _mm_storel_pi((__m64 *)(void *)(dst + 4), _mm256_extractf128_ps(low, 1));
+        return;
+    }
+#endif
+    memcpy(dst, &v, (size_t)n * sizeof *dst);
+}
+
 /* n values where `there` can be read: no single ones then, though n be no whole vectors. n is constant at the calls. */
 GR_INLINE void gr_widen_some(float *dst, const char *src, const gr_gemm_kind kind, const int64_t n, int64_t there)
 {
@@ -91,8 +128,7 @@ GR_INLINE void gr_widen_some(float *dst, const char *src, const gr_gemm_kind kin
         return;
     }
     gr_widen_row(dst, src, kind, whole);
-    gr_vec rest = gr_widen(src + whole * size, kind);
-    memcpy(dst + whole, &rest, (size_t)(n - whole) * sizeof *dst);
+    gr_store_some(dst + whole, gr_widen(src + whole * size, kind), n - whole);
 }
 
 #endif
