@@ -300,6 +300,74 @@ static void check_optimizer(const golden *c, mover move)
     gr_store_free(m.store);
 }
 
+/* ---- moments of 8 bits --------------------------------------------------------------------------------------- */
+
+/* A moment as it is before the step. */
+static gr_tensor *moment8(const golden *c, gr_store *store, const char *name)
+{
+    char before[32];
+    snprintf(before, sizeof before, "%s_before", name);
+    const gr_weight *is = find(c, before, -1);
+    CHECK_OK(gr_store_add(store, name, GR_MOMENT, is->dtype, is->ndim, is->shape));
+    CHECK_OK(gr_store_write(store, name, is->data, is->bytes));
+    return gr_param(c->graph, store, name);
+}
+
+/* Codes are equal but where a sum's last bit decides between two, one in a thousand at most. */
+static void check_codes(const golden *c, gr_store *store, const char *name)
+{
+    const gr_weight *expected = find(c, name, -1);
+    unsigned char got[2048];
+    CHECK(expected->bytes <= sizeof got);
+    CHECK_OK(gr_store_read(store, name, got, expected->bytes));
+    const unsigned char *is = expected->data;
+    size_t differ = 0;
+    for (size_t i = 0; i < expected->bytes; i++) {
+        differ += got[i] != is[i];
+        CHECK(abs(got[i] - is[i]) <= 1);
+    }
+    CHECK(differ * 1000 <= expected->bytes);
+}
+
+static void check_floats(const golden *c, gr_store *store, const char *name)
+{
+    const gr_weight *expected = find(c, name, -1);
+    float got[2048], is[2048];
+    CHECK(expected->bytes <= sizeof got);
+    memcpy(is, expected->data, expected->bytes);
+    CHECK_OK(gr_store_read(store, name, got, expected->bytes));
+    for (size_t i = 0; i < expected->bytes / sizeof *got; i++)
+        CHECK_NEAR(got[i], is[i], 1e-6);
+}
+
+static void check_adamw8bit(const golden *c)
+{
+    const gr_weight *start = find(c, "in", 0);
+    gr_store *store = gr_store_new(c->device);
+    float lr = (float)number(c, "lr"), scale = (float)number(c, "grad_scale");
+    gr_adamw8bit_attr a = {(float)number(c, "beta1"), (float)number(c, "beta2"), (float)number(c, "eps"),
+                           (float)number(c, "weight_decay")};
+    CHECK_OK(gr_store_add(store, "out", GR_WEIGHT, GR_F32, start->ndim, start->shape));
+    CHECK_OK(gr_store_write(store, "out", start->data, start->bytes));
+    gr_tensor *p = gr_param(c->graph, store, "out");
+    gr_moments8 m = {moment8(c, store, "state1"), moment8(c, store, "absmax1"), moment8(c, store, "state2"),
+                     moment8(c, store, "absmax2")};
+    gr_tensor *flow = gr_input(c->graph, "grad", GR_F32, start->ndim, start->shape);
+    gr_tensor *step = gr_input(c->graph, "step", GR_I64, 0, NULL), *rate = gr_constant(c->graph, GR_F32, 0, NULL, &lr);
+    CHECK_MADE(gr_adamw8bit(p, flow, &m, rate, step, gr_constant(c->graph, GR_F32, 0, NULL, &scale), &a));
+    gr_program *program = gr_compile(c->graph, NULL, 0, c->device, NULL);
+    CHECK_MADE(program);
+    int64_t at = (int64_t)number(c, "step");
+    CHECK_OK(gr_program_run(program, (const void *[]){find(c, "grad", 0)->data, &at}, NULL));
+    check_floats(c, store, "out");
+    check_floats(c, store, "absmax1");
+    check_floats(c, store, "absmax2");
+    check_codes(c, store, "state1");
+    check_codes(c, store, "state2");
+    gr_program_free(program);
+    gr_store_free(store);
+}
+
 /* ---- all of them -------------------------------------------------------------------------------------------- */
 
 static void check_case(golden *c)
@@ -316,6 +384,8 @@ static void check_case(golden *c)
     c->graph = gr_graph_new();
     if (build)
         check_function(c, build);
+    else if (strncmp(c->name, "adamw8bit.", 10) == 0)
+        check_adamw8bit(c);
     else if (!move)
         FAIL("nothing here builds %s", c->name);
     else if (c->dtype == GR_F64)

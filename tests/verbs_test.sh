@@ -267,6 +267,8 @@ run 0 plan train text.txt --tokenizer char --layers 2 --optimizer adafactor --js
 [ "$(field optimizer)" -lt $((weights / 20)) ] || fail 'plan: adafactor keeps sums of rows and columns'
 run 0 plan train text.txt --tokenizer char --layers 2 --optimizer muon --json
 [ "$(field optimizer)" -lt $((5 * weights / 4)) ] || fail 'plan: muon keeps one moment of matrices'
+run 0 plan train text.txt --tokenizer char --layers 2 --optimizer adamw8bit --json
+[ "$(field optimizer)" -lt $((11 * weights / 20)) ] || fail 'plan: adamw8bit keeps two bytes a weight'
 run 0 plan train text.txt --tokenizer char --layers 2 --json --accumulate 2
 [ "$(field gradients)" -ge "$weights" ] || fail 'plan: accumulation keeps all gradients'
 run 0 plan train --embed 256 --batch 8

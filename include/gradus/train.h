@@ -86,7 +86,7 @@ GR_API int64_t gr_rows_of_epochs(const gr_rows *rows, double epochs);
 /* ---- steps ---------------------------------------------------------------------------------------------------------- */
 
 typedef enum gr_schedule { GR_COSINE, GR_LINEAR, GR_WSD, GR_CONSTANT } gr_schedule;
-typedef enum gr_optimizer { GR_ADAMW, GR_SGD, GR_LION, GR_ADAFACTOR, GR_MUON } gr_optimizer;
+typedef enum gr_optimizer { GR_ADAMW, GR_SGD, GR_LION, GR_ADAFACTOR, GR_MUON, GR_ADAMW8BIT } gr_optimizer;
 /* What Muon multiplies the learning rate of a matrix [R, C] by: 0.2 sqrt(max(R, C)), so that rates are AdamW's, or
  * sqrt(max(1, R/C)) as it was published. */
 typedef enum gr_lr_adjustment { GR_MATCH_RMS_ADAMW, GR_ORIGINAL } gr_lr_adjustment;

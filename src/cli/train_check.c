@@ -35,7 +35,7 @@ static gr_status check_optimizer(gr_args *args)
         unsigned heeded; /* bit GR_…: by these optimizers */
     } flags[] = {{"beta1", ~(1u << GR_ADAFACTOR)},
                  {"beta2", ~(1u << GR_ADAFACTOR | 1u << GR_SGD)},
-                 {"eps", 1u << GR_ADAMW | 1u << GR_MUON},
+                 {"eps", 1u << GR_ADAMW | 1u << GR_MUON | 1u << GR_ADAMW8BIT},
                  {"moments", 1u << GR_ADAMW},
                  {"muon-lr", 1u << GR_MUON},
                  {"muon-momentum", 1u << GR_MUON},

@@ -59,7 +59,7 @@ const gr_flag gr_loop_flag_table[] = {
     {"documents", CHOICE(documents), .value = "joined|apart", .initial = "joined",
      .help = "one stream of text, or documents that never see each other; prompts need the latter"},
     {GR_HEADING("Optimizer")},
-    {"optimizer", CHOICE(optimizer), .value = "adamw|sgd|lion|adafactor|muon", .initial = "adamw",
+    {"optimizer", CHOICE(optimizer), .value = "adamw|sgd|lion|adafactor|muon|adamw8bit", .initial = "adamw",
      .help = "what moves the weights; docs/training.md"},
     {"moments", CHOICE(moments), .value = "f32|bf16", .initial = "f32",
      .help = "what adamw keeps its moments in; bf16 halves them, rounded up or down at random"},

@@ -111,6 +111,10 @@ typedef struct gr_lion_attr {
     float beta1, beta2, weight_decay;
 } gr_lion_attr;
 
+typedef struct gr_adamw8bit_attr {
+    float beta1, beta2, eps, weight_decay;
+} gr_adamw8bit_attr;
+
 typedef struct gr_adafactor_attr {
     float weight_decay;
 } gr_adafactor_attr;

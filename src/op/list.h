@@ -17,7 +17,7 @@
                            X(cross_entropy_rows) X(cross_entropy_grad) X(mse) X(bce) \
                            X(layer_norm) X(layer_norm_grad) X(rms_norm) X(rms_norm_grad) \
                            X(rope) X(attention) X(attention_grad) X(dropout) \
-    /* effects */          X(assign) X(assign_add) X(write_rows) X(sgd) X(adamw) X(lion) X(adafactor) X(muon) X(loss_scale) \
+    /* effects */          X(assign) X(assign_add) X(write_rows) X(sgd) X(adamw) X(lion) X(adafactor) X(muon) X(adamw8bit) X(loss_scale) \
     /* made by passes */   X(fused)
 /* clang-format on */
 

@@ -1,6 +1,8 @@
 /* Optimizers besides those of update.c: compositions of basic ops and assignments as they are there. */
 #include "op/optimizer.h"
 
+#include "base/dynamic8.h"
+
 /* ---- lion --------------------------------------------------------------------------------------------------- */
 
 enum { PARAM, GRAD, M, LION_LR, LION_SCALE, N_LION };
@@ -322,4 +324,178 @@ gr_tensor *gr_muon(gr_tensor *param, gr_tensor *grad, gr_tensor *m, gr_tensor *l
 {
     gr_tensor *in[] = {param, grad, m, lr, grad_scale};
     return param && grad && m && lr ? gr_node(param->graph, &gr_op_muon, in, N_MUON, attr) : NULL;
+}
+
+/* ---- adamw8bit ---------------------------------------------------------------------------------------------- */
+
+enum { CODES1 = 2, ABSMAX1, CODES2, ABSMAX2, A8_LR, A8_STEP, A8_SCALE, N_A8 };
+
+static gr_status infer_adamw8bit(const gr_tensor *node, gr_spec *out)
+{
+    const gr_spec *p = gr_in(node, PARAM);
+    const int64_t blocks = (gr_spec_count(p) + GR_DYNAMIC8_BLOCK - 1) / GR_DYNAMIC8_BLOCK;
+    gr_status s = gr_check_step(node, 0, A8_LR, 1);
+    (void)out;
+    if (s == GR_OK)
+        s = gr_check_step(node, 0, A8_SCALE, 1);
+    for (int i = CODES1; s == GR_OK && i <= ABSMAX2; i++) {
+        bool is_code = i == CODES1 || i == CODES2;
+        s = gr_expect_dtype(node, i, is_code ? GR_U8 : GR_F32);
+        if (s == GR_OK)
+            s = is_code ? gr_expect_shape(node, i, p->ndim, p->shape) : gr_expect_shape(node, i, 1, &blocks);
+    }
+    if (s == GR_OK)
+        s = gr_expect_dtype(node, A8_STEP, GR_I64);
+    return s == GR_OK ? gr_expect_shape(node, A8_STEP, 0, NULL) : s;
+}
+
+/* Values of x as rows of a block each, zeros behind them; and back. */
+static gr_tensor *to_blocks(gr_tensor *x)
+{
+    int64_t n = x ? gr_tensor_count(x) : 0, blocks = (n + GR_DYNAMIC8_BLOCK - 1) / GR_DYNAMIC8_BLOCK;
+    gr_tensor *flat = gr_pad(gr_reshape(x, 1, &n), 0, 0, blocks * GR_DYNAMIC8_BLOCK - n, 0);
+    return gr_reshape(flat, 2, (int64_t[]){blocks, GR_DYNAMIC8_BLOCK});
+}
+
+static gr_tensor *from_blocks(gr_tensor *x, const gr_spec *like)
+{
+    int64_t all = x ? gr_tensor_count(x) : 0;
+    return gr_reshape(gr_slice(gr_reshape(x, 1, &all), 0, 0, gr_spec_count(like)), like->ndim, like->shape);
+}
+
+/* 256 numbers, and the middles between them (the last is beyond all), as tables to look up in. */
+static void tables(gr_graph *g, bool is_signed, gr_dtype dtype, gr_tensor **map, gr_tensor **middle)
+{
+    float values[GR_DYNAMIC8_CODES], middles[GR_DYNAMIC8_CODES];
+    gr_dynamic8_map(is_signed, values, middles);
+    *map = gr_cast(gr_constant(g, GR_F32, 1, (int64_t[]){GR_DYNAMIC8_CODES}, values), dtype);
+    *middle = gr_cast(gr_constant(g, GR_F32, 1, (int64_t[]){GR_DYNAMIC8_CODES}, middles), dtype);
+}
+
+static gr_tensor *decoded(gr_tensor *codes, gr_tensor *absmax, bool is_signed, gr_dtype dtype)
+{
+    gr_tensor *map, *middle;
+    if (!codes)
+        return NULL;
+    tables(codes->graph, is_signed, dtype, &map, &middle);
+    return gr_mul(to_blocks(gr_gather(map, gr_cast(codes, GR_I32))), gr_cast(gr_unsqueeze(absmax, 1), dtype));
+}
+
+/* The number of middles below x, by bisection: the code of the nearest number. One below 0 stays below 0. */
+static gr_tensor *encoded(gr_tensor *x, gr_tensor *absmax, bool is_signed)
+{
+    gr_tensor *map, *middle;
+    if (!x || !absmax)
+        return NULL;
+    tables(x->graph, is_signed, x->spec.dtype, &map, &middle);
+    gr_tensor *some = gr_gt(absmax, gr_scalar_like(absmax, 0));
+    x = gr_div(x, gr_select(some, absmax, gr_scalar_like(absmax, 1)));
+    gr_tensor *code = gr_fill(x->graph, GR_I32, x->spec.ndim, x->spec.shape, 0);
+    for (int half = GR_DYNAMIC8_CODES / 2; half > 0; half /= 2) {
+        gr_tensor *is_above = gr_gt(x, gr_gather(middle, gr_offset(code, half - 1)));
+        code = gr_select(is_above, gr_offset(code, half), code);
+    }
+    if (!is_signed)
+        return code;
+    gr_tensor *zero = gr_scalar_like(x, 0), *lost = gr_ge(gr_gather(map, code), zero);
+    gr_tensor *below = gr_select(gr_lt(x, zero), gr_offset(code, -1), code);
+    return gr_select(lost, below, code);
+}
+
+static gr_tensor *largest(gr_tensor *blocks)
+{
+    return gr_reduce_max(gr_abs(blocks), 1u << 1, true);
+}
+
+/* The new codes and absmax of a moment, as blocks. */
+static void keep8(gr_tensor *const *in, int which, gr_tensor *value, gr_tensor *taken, gr_tensor **out)
+{
+    gr_tensor *codes = in[which], *absmax = in[which + 1], *most = largest(value);
+    gr_tensor *code = gr_cast(from_blocks(encoded(value, most, which == CODES1), &codes->spec), GR_U8);
+    gr_tensor *now = gr_cast(gr_reshape(most, 1, absmax->spec.shape), GR_F32);
+    out[which - 1] = gr_assign(codes, gr_unless_skipped(taken, code, codes));
+    out[which] = gr_assign(absmax, gr_unless_skipped(taken, now, absmax));
+}
+
+static gr_status compose_adamw8bit(const gr_tensor *node, gr_tensor *const *in, gr_tensor **out)
+{
+    const gr_adamw8bit_attr *a = node->attr;
+    gr_tensor *p = in[PARAM], *scale = node->n_in > A8_SCALE ? in[A8_SCALE] : NULL;
+    gr_tensor *taken = scale ? gr_is_finite(scale) : NULL;
+    gr_dtype dtype = gr_accumulator(p->spec.dtype);
+    gr_tensor *g = gr_scaled_grad(gr_cast(in[GRAD], dtype), scale), *p0 = gr_cast(p, dtype);
+    gr_tensor *lr = gr_cast(in[A8_LR], dtype), *step = gr_cast(in[A8_STEP], dtype), *blocks = to_blocks(g);
+    gr_tensor *m = between(decoded(in[CODES1], in[ABSMAX1], true, dtype), blocks, a->beta1);
+    gr_tensor *v = between(decoded(in[CODES2], in[ABSMAX2], false, dtype), gr_mul(blocks, blocks), a->beta2);
+    gr_tensor *root = gr_sqrt(gr_div(v, gr_bias_correction(step, a->beta2)));
+    gr_tensor *way = gr_div(gr_div(m, gr_bias_correction(step, a->beta1)), gr_offset(root, a->eps));
+    gr_tensor *decayed = gr_sub(p0, gr_mul(p0, gr_scale(lr, a->weight_decay)));
+    gr_tensor *p1 = gr_cast(gr_sub(decayed, gr_mul(lr, from_blocks(way, &p->spec))), p->spec.dtype);
+    out[0] = gr_assign(p, gr_unless_skipped(taken, p1, p));
+    keep8(in, CODES1, m, taken, out);
+    keep8(in, CODES2, v, taken, out);
+    return gr_built(p, out[4]);
+}
+
+static bool sample_adamw8bit(int i, gr_sample *s)
+{
+    static const int64_t shapes[][2] = {{1, 1}, {5, 60}, {4, 64}, {3, 300}};
+    if (i >= (int)(sizeof shapes / sizeof shapes[0]))
+        return false;
+    int64_t blocks = (shapes[i][0] * shapes[i][1] + GR_DYNAMIC8_BLOCK - 1) / GR_DYNAMIC8_BLOCK;
+    *(gr_adamw8bit_attr *)(void *)s->attr.bytes = (gr_adamw8bit_attr){0.9f, 0.95f, 1e-4f, 0.1f};
+    gr_sample_state(s, -1, 1, 2, shapes[i]);
+    gr_sample_float(s, -1, 1, 2, shapes[i]);
+    for (int k = 0; k < 2; k++) {
+        gr_sample_state(s, k ? 200 : 0, 256, 2,
+                        shapes[i]); /* the second moment is not small beside the gradient's square */
+        s->in[s->n_in - 1].spec.dtype = GR_U8;
+        s->in[s->n_in - 1].fill = GR_FILL_INTEGER;
+        s->in[s->n_in - 1].is_float = false;
+        gr_sample_state(s, 0.1, 1, 1, &blocks);
+        s->in[s->n_in - 1].is_float = false;
+    }
+    gr_sample_f32(s, 0.001, 0.1, 0, NULL);
+    gr_sample_index(s, 1, 20, 0, NULL);
+    if (i == 1)
+        gr_sample_absent(s);
+    else
+        gr_sample_f32(s, 0.5, 1, 0, NULL);
+    return true;
+}
+
+/* AdamW's, and for each moment a product, a quotient and eight comparisons. */
+GR_FLOPS_EACH(cost_adamw8bit, 35)
+
+const gr_op gr_op_adamw8bit = {
+    .name = "adamw8bit",
+    .precision = GR_HIGH,
+    .doc =
+        "param, grad, codes u8 and absmax f32 [blocks] of m, the same of v, lr, step, grad_scale: adamw with moments "
+        "in 8 "
+        "bits: of every 256 values in a row the largest as it is, and each as the nearest of 256 numbers times that, "
+        "which lie closer the smaller they are, signed for m (Dettmers et al. 2022, block-wise dynamic quantization as "
+        "bitsandbytes has it); the step is computed with the moments before they are rounded",
+    .inputs = N_A8,
+    .optional = 1u << A8_SCALE,
+    .outputs = 5,
+    .attr_size = sizeof(gr_adamw8bit_attr),
+    .flags = GR_OP_EFFECT,
+    .writes = 1u << PARAM | 1u << CODES1 | 1u << ABSMAX1 | 1u << CODES2 | 1u << ABSMAX2,
+    .infer = infer_adamw8bit,
+    .no_grad = GR_EFFECT_HAS_NO_GRADIENT,
+    .compose = compose_adamw8bit,
+    .sample = sample_adamw8bit,
+    .cost = cost_adamw8bit,
+};
+
+gr_tensor *gr_adamw8bit(gr_tensor *param, gr_tensor *grad, const gr_moments8 *moments, gr_tensor *lr, gr_tensor *step,
+                        gr_tensor *grad_scale, const gr_adamw8bit_attr *attr)
+{
+    gr_tensor *in[] = {param, grad, moments->codes1, moments->absmax1, moments->codes2, moments->absmax2,
+                       lr,    step, grad_scale};
+    for (int i = 0; i < A8_SCALE; i++)
+        if (!in[i])
+            return NULL;
+    return gr_node(param->graph, &gr_op_adamw8bit, in, N_A8, attr);
 }

@@ -12,9 +12,17 @@ gr_tensor *gr_unless_skipped(gr_tensor *taken, gr_tensor *value, gr_tensor *old)
 /* grad by its scale, which may be NULL. */
 gr_tensor *gr_scaled_grad(gr_tensor *grad, gr_tensor *scale);
 
+/* 1 - beta^step */
+gr_tensor *gr_bias_correction(gr_tensor *step, float beta);
+
 /* Each as its record says (gr_op.doc), returning the parameter's new version; grad_scale may be NULL. */
 gr_tensor *gr_lion(gr_tensor *param, gr_tensor *grad, gr_tensor *m, gr_tensor *lr, gr_tensor *grad_scale,
                    const gr_lion_attr *attr);
+typedef struct gr_moments8 {
+    gr_tensor *codes1, *absmax1, *codes2, *absmax2;
+} gr_moments8;
+gr_tensor *gr_adamw8bit(gr_tensor *param, gr_tensor *grad, const gr_moments8 *moments, gr_tensor *lr, gr_tensor *step,
+                        gr_tensor *grad_scale, const gr_adamw8bit_attr *attr);
 /* column: of parameters of 2 or more dims, else NULL. */
 gr_tensor *gr_adafactor(gr_tensor *param, gr_tensor *grad, gr_tensor *row, gr_tensor *column, gr_tensor *lr,
                         gr_tensor *step, gr_tensor *grad_scale, const gr_adafactor_attr *attr);

@@ -262,8 +262,7 @@ static gr_status infer_adamw(const gr_tensor *node, gr_spec *out)
     return s;
 }
 
-/* 1 - beta^step */
-static gr_tensor *bias_correction(gr_tensor *step, float beta)
+gr_tensor *gr_bias_correction(gr_tensor *step, float beta)
 {
     gr_tensor *power = gr_exp(gr_scale(step, log((double)beta)));
     return gr_sub(gr_scalar_like(step, 1), beta > 0 ? power : gr_scalar_like(step, 0));
@@ -293,8 +292,8 @@ static gr_status compose_adamw(const gr_tensor *node, gr_tensor *const *in, gr_t
     gr_tensor *lr = gr_cast(in[LR], dtype), *step = gr_cast(in[STEP], dtype);
     gr_tensor *m1 = gr_add(gr_scale(gr_cast(m, dtype), o->beta1), gr_scale(g, 1 - (double)o->beta1));
     gr_tensor *v1 = gr_add(gr_scale(gr_cast(v, dtype), o->beta2), gr_scale(gr_mul(g, g), 1 - (double)o->beta2));
-    gr_tensor *root = gr_sqrt(gr_div(v1, bias_correction(step, o->beta2)));
-    gr_tensor *update = gr_div(gr_div(m1, bias_correction(step, o->beta1)), gr_offset(root, o->eps));
+    gr_tensor *root = gr_sqrt(gr_div(v1, gr_bias_correction(step, o->beta2)));
+    gr_tensor *update = gr_div(gr_div(m1, gr_bias_correction(step, o->beta1)), gr_offset(root, o->eps));
     gr_tensor *decayed = gr_sub(p0, gr_mul(p0, gr_scale(lr, o->weight_decay)));
     gr_tensor *p1 = gr_cast(gr_sub(decayed, gr_mul(lr, update)), p->spec.dtype);
     m1 = narrow ? rounded_at_random(m1, in[STEP], 2 * o->stream) : m1;

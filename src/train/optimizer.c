@@ -1,6 +1,7 @@
 /* A record for each optimizer: its name, what it keeps for a weight, and the op that moves one. */
 #include "train/optimizer.h"
 
+#include "base/dynamic8.h"
 #include "base/mem.h"
 #include "graph/graph.h"
 #include "op/optimizer.h"
@@ -150,6 +151,43 @@ static void update_muon(const gr_update *u, gr_tensor *param, gr_tensor *grad)
     gr_muon(param, grad, kept(u, "momentum_buffer", param), u->lr, u->factor, &a);
 }
 
+/* ---- adamw8bit ---------------------------------------------------------------------------------------------- */
+
+enum { LEAST_IN_8_BITS = 4096 }; /* elements; what is smaller is not worth it, and matters more */
+
+static gr_status declare_adamw8bit(const gr_train_options *o, gr_store *state, const gr_entry *e)
+{
+    static const char *const names[] = {"state1", "state2"}, *const largest[] = {"absmax1", "absmax2"};
+    int64_t n = 1;
+    for (int i = 0; i < e->ndim; i++)
+        n *= e->shape[i];
+    if (n < LEAST_IN_8_BITS)
+        return declare_adamw(o, state, e);
+    gr_entry blocks = *e;
+    blocks.ndim = 1;
+    blocks.shape[0] = (n + GR_DYNAMIC8_BLOCK - 1) / GR_DYNAMIC8_BLOCK;
+    gr_status s = GR_OK;
+    for (int k = 0; s == GR_OK && k < 2; k++) {
+        s = add_state(state, names[k], e, GR_U8, e->shape);
+        if (s == GR_OK)
+            s = add_state(state, largest[k], &blocks, GR_F32, blocks.shape);
+    }
+    return s;
+}
+
+static void update_adamw8bit(const gr_update *u, gr_tensor *param, gr_tensor *grad)
+{
+    const gr_train_options *o = u->options;
+    if (gr_tensor_count(param) < LEAST_IN_8_BITS) {
+        update_adamw(u, param, grad);
+        return;
+    }
+    gr_moments8 m = {kept(u, "state1", param), kept(u, "absmax1", param), kept(u, "state2", param),
+                     kept(u, "absmax2", param)};
+    gr_adamw8bit_attr a = {(float)o->beta1, (float)o->beta2, (float)o->eps, decay_of(u, param)};
+    gr_adamw8bit(param, grad, &m, u->lr, u->step, u->factor, &a);
+}
+
 /* ---- all of them -------------------------------------------------------------------------------------------- */
 
 static const record records[] = {
@@ -158,6 +196,7 @@ static const record records[] = {
     [GR_LION] = {"lion", declare_lion, update_lion},
     [GR_ADAFACTOR] = {"adafactor", declare_adafactor, update_adafactor},
     [GR_MUON] = {"muon", declare_muon, update_muon},
+    [GR_ADAMW8BIT] = {"adamw8bit", declare_adamw8bit, update_adamw8bit},
 };
 enum { RECORDS = sizeof records / sizeof records[0] };
 

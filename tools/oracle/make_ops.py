@@ -228,6 +228,61 @@ class Lion(torch.optim.Optimizer):
                 m.mul_(group["beta2"]).add_(p.grad, alpha=1 - group["beta2"])
 
 
+class AdamW8bit(torch.optim.Optimizer):
+    """bitsandbytes' step with its maps, in f32: of its CUDA kernel, since on a CPU it has none. There a code is the nearest's
+    (its quantize_blockwise for CPUs looks up in a coarser table: 3 % of v's codes are a neighbour's), and a number below 0
+    does not become 0."""
+
+    def __init__(self, params, **arguments):
+        super().__init__(params, arguments)
+
+    @torch.no_grad()
+    def step(self):
+        import bitsandbytes.functional as B
+        maps = [B.create_dynamic_map(signed=True), B.create_dynamic_map(signed=False)]
+        for group in self.param_groups:
+            for p in group["params"]:
+                s = self.state[p]
+                if not s:
+                    s["step"] = 0
+                    for k in range(2):
+                        s[f"state{k + 1}"] = torch.zeros_like(p, dtype=torch.uint8)
+                        s[f"absmax{k + 1}"] = torch.zeros(-(-p.numel() // 256))
+                s["step"] += 1
+                g, value = p.grad.float().flatten(), p.float().flatten()
+                wide = []
+                for k, new in enumerate((g, g * g)):
+                    largest = s[f"absmax{k + 1}"].repeat_interleave(256)[:p.numel()]
+                    beta = group[f"beta{k + 1}"]
+                    wide.append(maps[k][s[f"state{k + 1}"].flatten().long()] * largest * beta + (1 - beta) * new)
+                correct1, correct2 = 1 - group["beta1"] ** s["step"], math.sqrt(1 - group["beta2"] ** s["step"])
+                value *= 1 - group["lr"] * group["weight_decay"]
+                value -= group["lr"] * correct2 / correct1 * wide[0] / (wide[1].sqrt() + correct2 * group["eps"])
+                p.copy_(value.reshape(p.shape))
+                for k in range(2):
+                    largest = torch.stack([part.abs().max() for part in wide[k].split(256)])
+                    x = wide[k] / largest.repeat_interleave(256)[:p.numel()]
+                    codes = torch.searchsorted((maps[k][1:] + maps[k][:-1]) / 2, x).to(torch.uint8)
+                    codes -= ((wide[k] < 0) & (maps[k][codes.long()] >= 0)).to(torch.uint8)
+                    s[f"state{k + 1}"], s[f"absmax{k + 1}"] = codes.reshape(p.shape), largest
+
+
+def adamw8bit(case, shape, steps):
+    """The step behind `steps` others, from the moments that they left. f32 throughout; codes are those of bitsandbytes."""
+    arguments = {"lr": 1e-2, "beta1": 0.9, "beta2": 0.95, "eps": 1e-8, "weight_decay": 0.1}
+    names = [f"{kind}{k}" for k in (1, 2) for kind in ("state", "absmax")]
+    parameter = torch.nn.Parameter(normal(*shape).float())
+    optimizer = AdamW8bit([parameter], **arguments)
+    for step in range(steps + 1):
+        grad = normal(*shape, scale=1.5 ** -step).float()
+        parameter.grad = grad * 0.5
+        if step == steps:
+            put(case, in0=parameter, grad0=grad, **{f"{name}_before": optimizer.state[parameter][name] for name in names})
+        optimizer.step()
+    put(case, out=parameter, **{name: optimizer.state[parameter][name] for name in names})
+    about[case] = arguments | {"step": steps + 1, "grad_scale": 0.5}
+
+
 def optimizers():
     moments = {"m": "exp_avg", "v": "exp_avg_sq"}
     for case, decay, scale in (("decay", 0.1, 1.0), ("plain", 0.0, 0.25)):
@@ -253,6 +308,7 @@ def optimizers():
         ratio = 0.2 * math.sqrt(max(shape)) if adjust == "match_rms_adamw" else math.sqrt(max(1, shape[0] / shape[1]))
         optimizer_case(f"muon.{case}", lambda p: torch.optim.Muon(p, adjust_lr_fn=adjust, **muon),
                        {"m": "momentum_buffer"}, 10, 0.5, shape, spread=1.2, adjust=ratio, tolerance=1e-5, **muon)
+    adamw8bit("adamw8bit.blocks", (21, 63), 4)
 
 
 def main():

@@ -26,6 +26,17 @@ typedef struct gr_adamw_step {
     uint64_t seed, stream;                        /* of what rounds; the second moment has the stream behind */
 } gr_adamw_step;
 
+/* Both moments in dynamic 8-bit numbers (base/dynamic8.h): [0] the signed first, [1] the second. */
+typedef struct gr_dynamic8_table {
+    float value[256], middle[256];
+} gr_dynamic8_table;
+
+typedef struct gr_moments8_at {
+    uint8_t *codes[2];
+    float *absmax[2];
+    const gr_dynamic8_table *table; /* [2] */
+} gr_moments8_at;
+
 typedef struct gr_sgd_step {
     float grad_scale, lr, momentum, weight_decay;
 } gr_sgd_step;
@@ -40,6 +51,8 @@ typedef struct gr_update_kernels {
     /* the same with moments of bf16, rounded at random; g[0] is element `first` of all, a multiple of 256 */
     void (*adamw16)(float *p, const float *g, uint16_t *m, uint16_t *v, const gr_adamw_step *s, int64_t first,
                     int64_t n);
+    /* the same with moments of 8 bits; g[0] begins a block, of which each has an absmax */
+    void (*adamw8)(float *p, const float *g, const gr_moments8_at *moments, const gr_adamw_step *s, int64_t n);
     void (*sgd)(float *p, const float *g, float *velocity, const gr_sgd_step *s, int64_t n); /* velocity may be NULL */
     void (*lion)(float *p, const float *g, float *m, const gr_lion_step *s, int64_t n);
 } gr_update_kernels;

@@ -2,6 +2,7 @@
 #include "backend/cpu/cpu.h"
 
 #include "backend/cpu/reduce_kernels.h"
+#include "base/dynamic8.h"
 #include "op/attr.h"
 #include "op/op.h"
 
@@ -18,6 +19,7 @@ typedef struct step {
     const gr_update_kernels *kernels;
     float *p, *m, *v;
     uint16_t *m16, *v16; /* moments of bf16 */
+    gr_moments8_at m8;
     const float *g;
     int64_t count;
     gr_adamw_step adamw;
@@ -52,6 +54,19 @@ static void adamw16_piece(void *ctx, int64_t piece, int worker)
     s->kernels->adamw16(s->p + at, s->g + at, s->m16 + at, s->v16 + at, &s->adamw, at, piece_size(s, piece));
 }
 
+static void adamw8_piece(void *ctx, int64_t piece, int worker)
+{
+    (void)worker;
+    const step *s = ctx;
+    int64_t at = piece * PIECE;
+    gr_moments8_at m = s->m8;
+    for (int k = 0; k < 2; k++) {
+        m.codes[k] += at;
+        m.absmax[k] += at / GR_DYNAMIC8_BLOCK;
+    }
+    s->kernels->adamw8(s->p + at, s->g + at, &m, &s->adamw, piece_size(s, piece));
+}
+
 static void sgd_piece(void *ctx, int64_t piece, int worker)
 {
     (void)worker;
@@ -82,20 +97,10 @@ static gr_status finish(const gr_call *call, step *s, gr_piece_fn piece)
     return GR_OK;
 }
 
-static gr_status run_adamw(const gr_call *call)
+static gr_adamw_step adamw_step(const gr_adamw_options *o, float lr, int64_t at, float scale)
 {
-    const gr_adamw_options *o = call->attr;
-    float lr = scalar(call, ADAMW_LR, 0), scale = scalar(call, ADAMW_SCALE, 1);
-    double t = (double)*(const int64_t *)call->in[STEP].data;
-    if (!isfinite(scale))
-        return GR_OK; /* the step is skipped */
-    step s = start(call);
-    bool is_narrow = call->in[M].dtype == GR_BF16;
-    s.m = is_narrow ? NULL : call->in[M].data;
-    s.v = is_narrow ? NULL : call->in[V].data;
-    s.m16 = is_narrow ? call->in[M].data : NULL;
-    s.v16 = is_narrow ? call->in[V].data : NULL;
-    s.adamw = (gr_adamw_step){
+    double t = (double)at;
+    return (gr_adamw_step){
         .grad_scale = scale,
         .beta1 = o->beta1,
         .beta2 = o->beta2,
@@ -105,10 +110,42 @@ static gr_status run_adamw(const gr_call *call)
         .rate = (float)((double)lr / (1 - pow((double)o->beta1, t))),
         .root_scale = (float)(1 / sqrt(1 - pow((double)o->beta2, t))),
         .eps = o->eps,
-        .seed = (uint64_t) * (const int64_t *)call->in[STEP].data,
+        .seed = (uint64_t)at,
         .stream = 2 * (uint64_t)o->stream,
     };
+}
+
+static gr_status run_adamw(const gr_call *call)
+{
+    float scale = scalar(call, ADAMW_SCALE, 1);
+    bool is_narrow = call->in[M].dtype == GR_BF16;
+    if (!isfinite(scale))
+        return GR_OK; /* the step is skipped */
+    step s = start(call);
+    s.m = is_narrow ? NULL : call->in[M].data;
+    s.v = is_narrow ? NULL : call->in[V].data;
+    s.m16 = is_narrow ? call->in[M].data : NULL;
+    s.v16 = is_narrow ? call->in[V].data : NULL;
+    s.adamw = adamw_step(call->attr, scalar(call, ADAMW_LR, 0), *(const int64_t *)call->in[STEP].data, scale);
     return finish(call, &s, is_narrow ? adamw16_piece : adamw_piece);
+}
+
+static gr_status run_adamw8bit(const gr_call *call)
+{
+    enum { CODES1 = 2, ABSMAX1, CODES2, ABSMAX2, LR, AT_STEP, SCALE };
+    const gr_adamw8bit_attr *a = call->attr;
+    float scale = scalar(call, SCALE, 1);
+    gr_dynamic8_table table[2];
+    if (!isfinite(scale))
+        return GR_OK;
+    for (int k = 0; k < 2; k++)
+        gr_dynamic8_map(k == 0, table[k].value, table[k].middle);
+    step s = start(call);
+    s.m8 = (gr_moments8_at){
+        {call->in[CODES1].data, call->in[CODES2].data}, {call->in[ABSMAX1].data, call->in[ABSMAX2].data}, table};
+    const gr_adamw_options o = {.beta1 = a->beta1, .beta2 = a->beta2, .eps = a->eps, .weight_decay = a->weight_decay};
+    s.adamw = adamw_step(&o, scalar(call, LR, 0), *(const int64_t *)call->in[AT_STEP].data, scale);
+    return finish(call, &s, adamw8_piece);
 }
 
 static gr_status run_sgd(const gr_call *call)
@@ -150,6 +187,7 @@ static bool supports(const gr_device *d, const gr_tensor *node)
 
 const gr_kernel gr_cpu_update_kernels[] = {
     {.op = &gr_op_adamw, .supports = supports, .run = run_adamw},
+    {.op = &gr_op_adamw8bit, .supports = supports, .run = run_adamw8bit},
     {.op = &gr_op_sgd, .supports = supports, .run = run_sgd},
     {.op = &gr_op_lion, .supports = supports, .run = run_lion},
     {0},

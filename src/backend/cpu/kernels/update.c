@@ -54,6 +54,47 @@ static void adamw16(float *restrict p, const float *restrict g, uint16_t *restri
     }
 }
 
+static void decode8(float *y, const uint8_t *codes, const gr_dynamic8_table *t, float absmax, int64_t n)
+{
+    for (int64_t i = 0; i < n; i++)
+        y[i] = t->value[codes[i]] * absmax;
+}
+
+/* How many middles lie below x / largest; a number below 0 stays below 0. Bisection, a bit a round, for all values at once. */
+static float encode8(uint8_t *codes, const float *x, const gr_dynamic8_table *t, int64_t n)
+{
+    float largest = 0, part[TILE];
+    int32_t code[TILE];
+    for (int64_t i = 0; i < n; i++)
+        largest = fabsf(x[i]) > largest ? fabsf(x[i]) : largest;
+    for (int64_t i = 0; i < n; i++) {
+        part[i] = x[i] / (largest > 0 ? largest : 1);
+        code[i] = 0;
+    }
+    for (int32_t half = 128; half > 0; half /= 2) {
+        VECTOR_LOOP
+        for (int64_t i = 0; i < n; i++)
+            code[i] += part[i] > t->middle[code[i] + half - 1] ? half : 0;
+    }
+    for (int64_t i = 0; i < n; i++)
+        codes[i] = (uint8_t)(code[i] - (part[i] < 0 && t->value[code[i]] >= 0));
+    return largest;
+}
+
+static void adamw8(float *restrict p, const float *restrict g, const gr_moments8_at *at, const gr_adamw_step *step,
+                   int64_t n)
+{
+    float wide[2][TILE];
+    for (int64_t block = 0; block * TILE < n; block++) {
+        int64_t from = block * TILE, some = n - from < TILE ? n - from : TILE;
+        for (int k = 0; k < 2; k++)
+            decode8(wide[k], at->codes[k] + from, &at->table[k], at->absmax[k][block], some);
+        adamw(p + from, g + from, wide[0], wide[1], step, some);
+        for (int k = 0; k < 2; k++)
+            at->absmax[k][block] = encode8(at->codes[k] + from, wide[k], &at->table[k], some);
+    }
+}
+
 static void sgd(float *restrict p, const float *restrict g, float *restrict velocity, const gr_sgd_step *step,
                 int64_t n)
 {
@@ -83,6 +124,6 @@ static void lion(float *restrict p, const float *restrict g, float *restrict m, 
 
 const gr_update_kernels *GR_ISA_FN(gr_update_kernels_get)(void)
 {
-    static const gr_update_kernels kernels = {adamw, adamw16, sgd, lion};
+    static const gr_update_kernels kernels = {adamw, adamw16, adamw8, sgd, lion};
     return &kernels;
 }
