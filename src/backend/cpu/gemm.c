@@ -18,6 +18,7 @@ enum {
     A_ROWS = 96,         /* rows of a packed at a time */
     FEW_ROWS = 16,       /* up to here b is read once from memory and packing it would cost more than it brings */
     B_SMALL = 64 * 1024, /* floats of b that stay in the second-level cache without being packed */
+    CROWDED = 512,       /* rows of b a multiple of this apart share few sets of the first-level cache */
     FEW_LONG_ROWS = 48,  /* the same for long rows of a transposed b and registers of 16 lanes, 32 of them */
     LONG_ROW = 256,
     STRIP_K = 16, /* with few rows: rows of b passed over at a time, as many as streams that memory follows */
@@ -141,7 +142,7 @@ static void plan_tiles(const gr_gemm *g, plan *p)
     bool a_plain = g->a_dtype == GR_F32, b_plain = g->b_dtype == GR_F32;
     /* Equal blocks of k: no short one at the end. */
     p->k_block = g->k > 0 ? round_up(ceil_div(g->k, ceil_div(g->k, K_BLOCK)), 8) : 1;
-    p->b_direct = b_plain && !g->trans_b && p->k_block * g->ldb <= B_SMALL;
+    p->b_direct = b_plain && !g->trans_b && p->k_block * g->ldb <= B_SMALL && g->ldb % CROWDED != 0;
     cut_tiles(g, p);
     p->a_rows = min64(p->rows, A_ROWS);
     p->b_floats = (size_t)(p->k_block * (p->b_direct ? GR_GEMM_COLS : round_up(p->cols, GR_GEMM_COLS)));
