@@ -34,7 +34,8 @@ static void check(bool fine)
 
 static void measure(const char *arch, int64_t layers)
 {
-    gr_model_info info = {.layers = layers,
+    gr_model_info info = {.size = sizeof info,
+                          .layers = layers,
                           .embed = 768,
                           .heads = 12,
                           .vocab = 50257,

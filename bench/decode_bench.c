@@ -46,8 +46,14 @@ static void check(bool fine)
 /* 124M parameters in the shape of GPT-2, or as many in that of LLaMA. */
 static gr_model *open_model(const char *name, gr_device *device)
 {
-    gr_model_info info = {
-        .layers = 12, .embed = 768, .heads = 12, .vocab = 50257, .context = 4096, .eos = -1, .bos = -1};
+    gr_model_info info = {.size = sizeof info,
+                          .layers = 12,
+                          .embed = 768,
+                          .heads = 12,
+                          .vocab = 50257,
+                          .context = 4096,
+                          .eos = -1,
+                          .bos = -1};
     if (strcmp(name, "gpt2") != 0 && strcmp(name, "llama") != 0)
         return gr_model_load(name, NULL, device);
     snprintf(info.arch, sizeof info.arch, "%s", name);
@@ -70,9 +76,9 @@ static double without_cache(gr_model *m, const gr_token *tokens, int64_t n, floa
 {
     gr_graph *g = gr_graph_new();
     int64_t shape[] = {1, n}, one = 1, last = n - 1;
-    gr_forward f = {.tokens = gr_input(g, "tokens", GR_I32, 2, shape)};
+    gr_forward f = {.size = sizeof f, .tokens = gr_input(g, "tokens", GR_I32, 2, shape)};
     f.rows = gr_constant(g, GR_I64, 1, &one, &last);
-    gr_tensor *out = gr_model_logits(m, &f);
+    gr_tensor *out = gr_model_forward(m, &f);
     gr_program *p = gr_compile(g, &out, 1, gr_model_device(m), NULL);
     check(p != NULL);
     double best = 0;

@@ -14,7 +14,8 @@ static const char *const texts[TEXTS] = {"a cat sat on the mat", "a cat sat on a
 
 static gr_model *small_model(gr_device *device)
 {
-    gr_model_info sizes = {.arch = "llama", .layers = 2, .embed = 64, .heads = 4, .vocab = 257, .context = T};
+    gr_model_info sizes = {
+        .size = sizeof sizes, .arch = "llama", .layers = 2, .embed = 64, .heads = 4, .vocab = 257, .context = T};
     char *config = gr_model_config_json(&sizes);
     gr_model *model = config ? gr_model_new("config.json", config, strlen(config), device) : NULL;
     gr_free(config);
@@ -27,9 +28,11 @@ static gr_program *compile(gr_model *model)
 {
     gr_graph *g = gr_graph_new();
     const int64_t of_tokens[] = {TEXTS, T}, of_share[] = {TEXTS, T, 1};
-    gr_forward forward = {.tokens = gr_input(g, "tokens", GR_I32, 2, of_tokens)};
+    gr_forward forward = GR_INIT(gr_forward);
+    forward.tokens = gr_input(g, "tokens", GR_I32, 2, of_tokens);
+    forward.hidden = true;
     gr_tensor *share = gr_input(g, "share", GR_F32, 3, of_share);
-    gr_tensor *mean = gr_sum(gr_mul(gr_model_hidden(model, &forward), share), 1u << 1, false);
+    gr_tensor *mean = gr_sum(gr_mul(gr_model_forward(model, &forward), share), 1u << 1, false);
     gr_tensor *unit = gr_mul(mean, gr_rsqrt(gr_sum(gr_mul(mean, mean), 1u << 1, true)));
     gr_tensor *similarity =
         gr_name(gr_matmul(unit, unit, false, true), "similar"); /* a program that wants the vectors outputs `unit` */

@@ -12,7 +12,8 @@ static const char text[] =
 
 static gr_model *new_model(gr_device *device, const gr_tokenizer *tokenizer)
 {
-    gr_model_info sizes = {.arch = "gpt2", .layers = 2, .embed = 64, .heads = 4, .context = CONTEXT};
+    gr_model_info sizes = {
+        .size = sizeof sizes, .arch = "gpt2", .layers = 2, .embed = 64, .heads = 4, .context = CONTEXT};
     sizes.vocab = gr_tokenizer_vocab_size(tokenizer);
     sizes.tied = true;
     sizes.eos = sizes.bos = -1;

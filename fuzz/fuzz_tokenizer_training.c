@@ -14,8 +14,11 @@ static bool go_on(void *user, const gr_tokenizer_progress *progress)
 static gr_tokenizer *train(const uint8_t *data, const char *text, size_t size)
 {
     int questions = 1 + data[1] / 2;
-    gr_tokenizer_training o = {
-        .vocab_size = 257 + data[0], .min_frequency = data[0] % 3, .whole_texts = data[1] & 1, .threads = 1};
+    gr_tokenizer_training o = {.size = sizeof o,
+                               .vocab_size = 257 + data[0],
+                               .min_frequency = data[0] % 3,
+                               .whole_texts = data[1] & 1,
+                               .threads = 1};
     if (data[1] < 64) {
         o.progress = go_on;
         o.user = &questions;

@@ -45,9 +45,9 @@ static void long_ids(gr_token *tokens, int n)
 static void forward(gr_model *m, const gr_token *tokens, int64_t n, float *last)
 {
     gr_graph *g = gr_graph_new();
-    gr_forward f = {.tokens = gr_input(g, "tokens", GR_I32, 2, (int64_t[]){1, n})};
+    gr_forward f = {.size = sizeof f, .tokens = gr_input(g, "tokens", GR_I32, 2, (int64_t[]){1, n})};
     f.rows = gr_constant(g, GR_I64, 1, (int64_t[]){1}, &(int64_t){n - 1});
-    gr_tensor *logits = gr_model_logits(m, &f);
+    gr_tensor *logits = gr_model_forward(m, &f);
     gr_program *p = gr_compile(g, &logits, 1, gr_model_device(m), NULL);
     CHECK_MADE(p);
     CHECK_OK(gr_program_run(p, (const void *[]){tokens}, (void *[]){last}));
@@ -228,11 +228,11 @@ static void read_narrow(gr_model *m, gr_store *cache, const gr_token *tokens, in
     for (int64_t i = 0; i < n; i++)
         slots[i] = from + i;
     gr_graph *g = gr_graph_new();
-    gr_forward f = {.tokens = gr_input(g, "tokens", GR_I32, 2, shape), .cache = cache};
+    gr_forward f = {.size = sizeof f, .tokens = gr_input(g, "tokens", GR_I32, 2, shape), .cache = cache};
     f.positions = f.slot = gr_constant(g, GR_I64, 2, shape, slots);
     f.sequence = gr_constant(g, GR_I64, 1, (int64_t[]){1}, &(int64_t){MINE});
     f.rows = gr_constant(g, GR_I64, 1, (int64_t[]){1}, &(int64_t){n - 1});
-    gr_tensor *logits = gr_model_logits(m, &f);
+    gr_tensor *logits = gr_model_forward(m, &f);
     gr_program *p = gr_compile(g, &logits, 1, gr_model_device(m), NULL);
     CHECK_MADE(p);
     CHECK_OK(gr_program_run(p, (const void *[]){tokens + from}, (void *[]){last}));

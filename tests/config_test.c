@@ -250,8 +250,8 @@ TEST(windows_by_layer)
 static gr_status forward_status(gr_model *m, int64_t t)
 {
     gr_graph *g = gr_graph_new();
-    gr_forward f = {.tokens = gr_input(g, "tokens", GR_I32, 2, (int64_t[]){1, t})};
-    gr_status s = gr_model_logits(m, &f) ? GR_OK : gr_error_status();
+    gr_forward f = {.size = sizeof f, .tokens = gr_input(g, "tokens", GR_I32, 2, (int64_t[]){1, t})};
+    gr_status s = gr_model_forward(m, &f) ? GR_OK : gr_error_status();
     gr_graph_free(g);
     return s;
 }

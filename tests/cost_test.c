@@ -32,8 +32,9 @@ static subject open_subject(void)
 {
     subject s = {.device = gr_device_open("cpu", 2), .graph = gr_graph_new()};
     s.model = tiny_model("gpt2", s.device);
-    gr_forward f = {.tokens = gr_input(s.graph, "tokens", GR_I64, 2, (int64_t[]){(int64_t)B, (int64_t)T})};
-    s.logits = gr_model_logits(s.model, &f);
+    gr_forward f = {.size = sizeof f,
+                    .tokens = gr_input(s.graph, "tokens", GR_I64, 2, (int64_t[]){(int64_t)B, (int64_t)T})};
+    s.logits = gr_model_forward(s.model, &f);
     CHECK_MADE(s.logits);
     return s;
 }

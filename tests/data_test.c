@@ -93,7 +93,7 @@ static void check_packed_is_alone(const char *arch, const char *device_name, int
     static double together[MOST], alone[MOST];
     memset(together, 0, sizeof together);
     memset(alone, 0, sizeof alone);
-    const gr_load_options widen = {.widen = true};
+    const gr_load_options widen = {.size = sizeof widen, .widen = true};
     gr_device *device = gr_device_open(device_name, 2);
     gr_model *m = strcmp(arch, "mistral") == 0 ? windowed_model(device)
                   : strcmp(arch, "llama") == 0
@@ -236,7 +236,8 @@ static void check_against_transformers(const gr_safetensors *file, const char *n
         memcpy(batch[i], golden(file, (const char *[]){"tokens", "targets", "segments"}[i], "")->data, tokens->bytes);
     memcpy(&want, loss->data, sizeof want);
     gr_device *device = gr_device_open(device_name, 0);
-    gr_model *m = gr_model_load(golden_model(name), &(gr_load_options){.widen = true}, device);
+    gr_model *m =
+        gr_model_load(golden_model(name), &(gr_load_options){.size = sizeof(gr_load_options), .widen = true}, device);
     CHECK_MADE(m);
     gr_train_options o = gradient_options(tokens->shape[0], tokens->shape[1]);
     o.segments = true;
@@ -649,7 +650,7 @@ static int64_t look_at_row(const gr_rows *r, int64_t k, int64_t context, int *se
 
 static void check_epoch(const gr_data *d, const gr_rows *r, int64_t context, int64_t epoch, int *seen)
 {
-    gr_rows_info info = gr_rows_describe(r);
+    gr_rows_info info = *gr_rows_describe(r);
     memset(seen, 0, (size_t)d->n * sizeof *seen);
     for (int64_t k = 0; k < info.rows; k++)
         look_at_row(r, epoch * info.rows + k, context, seen);
@@ -673,7 +674,7 @@ TEST(every_token_is_learned_once_an_epoch)
                 int *seen = malloc((size_t)d->n * sizeof *seen);
                 for (int64_t epoch = 0; epoch < 3; epoch++)
                     check_epoch(d, r, context, epoch, seen);
-                gr_rows_info info = gr_rows_describe(r);
+                gr_rows_info info = *gr_rows_describe(r);
                 int64_t trained = 0;
                 for (int64_t i = 0; i < N; i++)
                     trained += length_of(d, i) - documents[i].given;
@@ -694,9 +695,9 @@ TEST(rows_are_full_and_shuffled)
     gr_data *d = numbered(documents, N, 60, 3);
     gr_rows *r = gr_rows_new(d, CONTEXT, true, 5), *again = gr_rows_new(d, CONTEXT, true, 5);
     gr_rows *other = gr_rows_new(d, CONTEXT, true, 6), *in_order = gr_rows_new(d, CONTEXT, false, 5);
-    gr_rows_info info = gr_rows_describe(r);
+    gr_rows_info info = *gr_rows_describe(r);
     CHECK((double)info.filled > 0.995 * (double)(info.rows * CONTEXT));
-    CHECK(gr_rows_describe(in_order).rows > info.rows);
+    CHECK(gr_rows_describe(in_order)->rows > info.rows);
     gr_token a[2][CONTEXT], b[2][CONTEXT];
     int64_t segments_a[CONTEXT], segments_b[CONTEXT], moved = 0, differ = 0;
     for (int64_t k = 0; k < 2 * info.rows; k++) {
@@ -709,7 +710,7 @@ TEST(rows_are_full_and_shuffled)
         moved += memcmp(a, b, sizeof a) != 0;
     }
     CHECK(differ > info.rows && moved > info.rows);
-    for (int64_t k = 0, at = -1; k < gr_rows_describe(in_order).rows; k++) { /* in order it is */
+    for (int64_t k = 0, at = -1; k < gr_rows_describe(in_order)->rows; k++) { /* in order it is */
         gr_rows_fill(in_order, k, a[0], a[1], segments_a);
         CHECK(a[0][0] > at);
         at = a[0][0];
@@ -732,7 +733,7 @@ TEST(a_prompt_too_long_loses_its_beginning)
         d->ids[i] = i;
     d->documents[0] = (gr_document){0, d->n = 35, 30, 0, 0};
     gr_rows *r = gr_rows_new(d, 16, true, 0);
-    gr_rows_info info = gr_rows_describe(r);
+    gr_rows_info info = *gr_rows_describe(r);
     CHECK_EQ_INT(info.rows, 1);
     CHECK_EQ_INT(info.cut_prompts, 1);
     CHECK_EQ_INT(info.left_out, 35 - 1 - 16);

@@ -554,8 +554,8 @@ static void logits_of(gr_model *m, float *out, size_t *weights)
 {
     static const gr_token ids[] = {1, 5, 9, 30, 2, 0, 7, 7};
     gr_graph *g = gr_graph_new();
-    gr_forward f = {.tokens = gr_input(g, "tokens", GR_I32, 2, (int64_t[]){2, 4})};
-    gr_tensor *logits = gr_model_logits(m, &f);
+    gr_forward f = {.size = sizeof f, .tokens = gr_input(g, "tokens", GR_I32, 2, (int64_t[]){2, 4})};
+    gr_tensor *logits = gr_model_forward(m, &f);
     gr_program *p = logits ? gr_compile(g, &logits, 1, gr_model_device(m), NULL) : NULL;
     CHECK_MADE(p);
     *weights = gr_program_plan(p)->weights;
@@ -598,7 +598,7 @@ static void check_model(const char *arch, const char *device_name)
     }
     CHECK_EQ_INT(weights, matrices + rest);
     CHECK_EQ_INT(of_wide, matrices / 34 * 32 * 4 + rest);
-    static const gr_save_options as[] = {{.cast = false}, {.cast = true, .dtype = GR_F32}};
+    static const gr_save_options as[] = {{.size = sizeof *as}, {.size = sizeof *as, .cast = true, .dtype = GR_F32}};
     for (int k = 0; k < 2; k++) {
         const char *to = test_join(test_dir(), k ? "again-f32" : "again");
         CHECK_OK(gr_model_save(m, to, &as[k], NULL));
@@ -639,7 +639,7 @@ TEST(adapters_of_blocks)
     gr_model *wide = wide_model(device, "llama", 32);
     gr_model *m = gr_model_load(model_of_blocks(wide), NULL, device);
     CHECK_MADE(m);
-    gr_lora_options lora = gr_lora_defaults();
+    gr_lora_options lora = GR_INIT(gr_lora_options);
     lora.targets = (const char *const[]){"all-linear"};
     lora.n_targets = 1;
     CHECK_OK(gr_model_add_adapter(m, &lora));

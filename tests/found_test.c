@@ -16,7 +16,7 @@ static void write_all(void)
     char model[600], beside[600], adapter[600], path[700];
     gr_device *device = gr_device_open("cpu", 1);
     gr_model *m = tiny_model("llama", device);
-    gr_lora_options o = gr_lora_defaults();
+    gr_lora_options o = GR_INIT(gr_lora_options);
     o.base = in("model", model);
     in("beside", beside);
     in("adapter", adapter);

@@ -62,9 +62,9 @@ static void build_program(golden *g)
 {
     gr_graph *graph = gr_graph_new();
     int64_t shape[] = {g->rows, g->length};
-    gr_forward f = {.tokens = gr_input(graph, "tokens", GR_I32, 2, shape)};
+    gr_forward f = {.size = sizeof f, .tokens = gr_input(graph, "tokens", GR_I32, 2, shape)};
     gr_tensor *targets = gr_input(graph, "targets", GR_I32, 2, shape), *params[MAX_PARAMS], *out[MAX_PARAMS + 2];
-    out[0] = gr_model_logits(g->model, &f);
+    out[0] = gr_model_forward(g->model, &f);
     out[1] = gr_cross_entropy(out[0], targets, -100);
     for (int i = 0; i < g->n_params; i++)
         params[i] = gr_param(graph, gr_model_store(g->model), param(g, i).name);
@@ -79,7 +79,7 @@ static void open_golden(golden *g, const char *dir, const char *device, bool wid
 {
     *g = (golden){.device = gr_device_open(device, 0)};
     CHECK_MADE(g->device);
-    g->model = gr_model_load(dir, &(gr_load_options){.widen = widen}, g->device);
+    g->model = gr_model_load(dir, &(gr_load_options){.size = sizeof(gr_load_options), .widen = widen}, g->device);
     if (!g->model)
         return;
     g->expected = gr_safetensors_open(test_join(dir, "expected.safetensors"));
@@ -348,9 +348,9 @@ static void check_near(const float *a, const float *b, int64_t n, double toleran
 static void forward(gr_model *m, const gr_token *tokens, int64_t n, float *last)
 {
     gr_graph *g = gr_graph_new();
-    gr_forward f = {.tokens = gr_input(g, "tokens", GR_I32, 2, (int64_t[]){1, n})};
+    gr_forward f = {.size = sizeof f, .tokens = gr_input(g, "tokens", GR_I32, 2, (int64_t[]){1, n})};
     f.rows = gr_constant(g, GR_I64, 1, (int64_t[]){1}, &(int64_t){n - 1});
-    gr_tensor *logits = gr_model_logits(m, &f);
+    gr_tensor *logits = gr_model_forward(m, &f);
     gr_program *p = gr_compile(g, &logits, 1, gr_model_device(m), NULL);
     CHECK_MADE(p);
     CHECK_OK(gr_program_run(p, (const void *[]){tokens}, (void *[]){last}));

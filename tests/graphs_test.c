@@ -62,11 +62,11 @@ enum { BATCH = 2, LENGTH = 6 };
 static gr_tensor *loss_of(gr_model *m, gr_graph *g, double dropout)
 {
     int64_t shape[] = {BATCH, LENGTH};
-    gr_forward f = {.tokens = gr_input(g, "tokens", GR_I64, 2, shape), .dropout = dropout};
+    gr_forward f = {.size = sizeof f, .tokens = gr_input(g, "tokens", GR_I64, 2, shape), .dropout = dropout};
     f.segment = gr_input(g, "segments", GR_I64, 2, shape);
     f.positions = gr_input(g, "positions", GR_I64, 2, shape);
     f.seed = dropout > 0 ? gr_input(g, "seed", GR_I64, 0, NULL) : NULL;
-    return gr_cross_entropy(gr_model_logits(m, &f), gr_input(g, "targets", GR_I64, 2, shape), -100);
+    return gr_cross_entropy(gr_model_forward(m, &f), gr_input(g, "targets", GR_I64, 2, shape), -100);
 }
 
 static void check_training(gr_model *m, gr_device *device)
@@ -112,14 +112,14 @@ static void check_generating(gr_model *m, gr_device *device)
         gr_store *cache = gr_store_new(device);
         int64_t shape[] = {BATCH, t};
         CHECK_OK(gr_model_add_cache(m, cache, GR_F32, BATCH + 1, 12, LENGTH));
-        gr_forward f = {.tokens = gr_input(g, "tokens", GR_I64, 2, shape), .cache = cache};
+        gr_forward f = {.size = sizeof f, .tokens = gr_input(g, "tokens", GR_I64, 2, shape), .cache = cache};
         f.positions = gr_input(g, "positions", GR_I64, 2, shape);
         f.slot = gr_input(g, "slot", GR_I64, 2, shape);
         f.ring_slot = gr_input(g, "ring_slot", GR_I64, 2, shape);
         f.sequence = gr_input(g, "sequence", GR_I64, 1, shape);
         f.length = gr_input(g, "length", GR_I64, 1, shape);
         f.rows = gr_input(g, "rows", GR_I64, 1, shape);
-        gr_tensor *logits = gr_model_logits(m, &f);
+        gr_tensor *logits = gr_model_forward(m, &f);
         check_graph(g, &logits, 1, device);
         gr_store_free(cache);
     }
@@ -129,7 +129,7 @@ static void check_model(gr_model *m, gr_device *device)
 {
     check_training(m, device);
     check_generating(m, device);
-    gr_lora_options lora = gr_lora_defaults();
+    gr_lora_options lora = GR_INIT(gr_lora_options);
     lora.dropout = 0.1;
     lora.dora = true;
     lora.targets = (const char *const[]){"all-linear"};
@@ -206,8 +206,8 @@ TEST(long_names)
     int n = gr_store_count(store);
     gr_graph *g = gr_graph_new();
     gr_graph_scope_push(g, "%s.", long_name());
-    gr_forward f = {.tokens = gr_input(g, "tokens", GR_I64, 2, (int64_t[]){1, 3})};
-    CHECK_MADE(gr_model_logits(m, &f));
+    gr_forward f = {.size = sizeof f, .tokens = gr_input(g, "tokens", GR_I64, 2, (int64_t[]){1, 3})};
+    CHECK_MADE(gr_model_forward(m, &f));
     CHECK_EQ_INT(gr_store_count(store), 2 * n);
     for (int i = 0; i < n; i++) {
         gr_entry e = GR_INIT(gr_entry), under = GR_INIT(gr_entry);

@@ -88,8 +88,8 @@ static float first_logit(gr_model *m)
 {
     float out[2 * TINY_VOCAB];
     gr_graph *g = gr_graph_new();
-    gr_forward f = {.tokens = gr_input(g, "tokens", GR_I32, 2, (int64_t[]){1, 2})};
-    gr_tensor *logits = gr_model_logits(m, &f);
+    gr_forward f = {.size = sizeof f, .tokens = gr_input(g, "tokens", GR_I32, 2, (int64_t[]){1, 2})};
+    gr_tensor *logits = gr_model_forward(m, &f);
     gr_program *p = gr_compile(g, &logits, 1, gr_model_device(m), NULL);
     CHECK_MADE(p);
     CHECK_OK(gr_program_run(p, (const void *[]){(gr_token[]){3, 5}}, (void *[]){out}));
@@ -148,7 +148,8 @@ TEST(a_head_beside_the_embedding_it_is_tied_to)
         for (int plan = 0; plan < 2; plan++) {
             memset(&heard, 0, sizeof heard);
             gr_set_log(on_log, NULL);
-            gr_model *m = gr_model_load(test_dir(), &(gr_load_options){.declare_only = plan}, f.device);
+            gr_model *m = gr_model_load(
+                test_dir(), &(gr_load_options){.size = sizeof(gr_load_options), .declare_only = plan}, f.device);
             gr_set_log(NULL, NULL);
             CHECK_MADE(m);
             CHECK(heard.n == 1 && strstr(heard.all, "the file's head is used") && strstr(heard.all, embedding[i]));
@@ -170,7 +171,7 @@ TEST(a_head_of_its_own_is_saved)
     write_files(&f, test_join(test_dir(), "a"), 0);
     gr_model *m = gr_model_load(test_join(test_dir(), "a"), NULL, f.device);
     CHECK_MADE(m);
-    CHECK_OK(gr_model_save(m, test_join(test_dir(), "b"), &(gr_save_options){0}, NULL));
+    CHECK_OK(gr_model_save(m, test_join(test_dir(), "b"), NULL, NULL));
     gr_model_free(f.m);
     f.m = m;
     check_loads(&f, test_join(test_dir(), "b"));
@@ -334,7 +335,7 @@ TEST(foreign_names_are_not_saved)
     write_files(&f, test_join(test_dir(), "a"), 0);
     gr_model *m = gr_model_load(test_join(test_dir(), "a"), NULL, f.device);
     CHECK_MADE(m);
-    CHECK_OK(gr_model_save(m, test_join(test_dir(), "b"), &(gr_save_options){0}, NULL));
+    CHECK_OK(gr_model_save(m, test_join(test_dir(), "b"), NULL, NULL));
     gr_model_free(m);
     check_loads(&f, test_join(test_dir(), "b"));
     gr_weights *w = gr_weights_open(test_join(test_dir(), "b"));

@@ -84,9 +84,9 @@ static float *logits_of(golden *g, float *loss, float **grads)
     int64_t shape[] = {g->rows, g->length}, n = g->rows * g->length;
     gr_store *trained = gr_model_trainable(g->model);
     gr_graph *graph = gr_graph_new();
-    gr_forward f = {.tokens = gr_input(graph, "tokens", GR_I32, 2, shape)};
+    gr_forward f = {.size = sizeof f, .tokens = gr_input(graph, "tokens", GR_I32, 2, shape)};
     gr_tensor *targets = gr_input(graph, "targets", GR_I32, 2, shape), *out[MOST + 2], *params[MOST];
-    out[0] = gr_model_logits(g->model, &f);
+    out[0] = gr_model_forward(g->model, &f);
     out[1] = gr_cross_entropy(out[0], targets, -100);
     int n_params = grads ? gr_store_count(trained) : 0;
     gr_entry e = GR_INIT(gr_entry);
@@ -314,7 +314,7 @@ static void check_training(const char *name)
         gr_free(data);
     }
     gr_model_free(g.model);
-    g.model = gr_model_load(g.base, &(gr_load_options){.widen = true}, g.device);
+    g.model = gr_model_load(g.base, &(gr_load_options){.size = sizeof(gr_load_options), .widen = true}, g.device);
     CHECK_MADE(g.model);
     check_curve(&g, "full", NULL);
     close_golden(&g);
@@ -341,8 +341,8 @@ static float *tiny_logits(golden *g)
     gr_token ids[8] = {0, 1, 2, 3, 4, 30, 6, 7};
     int64_t shape[] = {1, 8};
     gr_graph *graph = gr_graph_new();
-    gr_forward f = {.tokens = gr_input(graph, "tokens", GR_I32, 2, shape)};
-    gr_tensor *out = gr_model_logits(g->model, &f);
+    gr_forward f = {.size = sizeof f, .tokens = gr_input(graph, "tokens", GR_I32, 2, shape)};
+    gr_tensor *out = gr_model_forward(g->model, &f);
     gr_program *p = gr_compile(graph, &out, 1, g->device, NULL);
     CHECK_MADE(p);
     float *logits = gr_alloc((size_t)(8 * g->vocab) * sizeof *logits);
@@ -366,7 +366,7 @@ static gr_model *adapted(const char *arch, gr_device *device, const gr_lora_opti
 TEST(a_new_adapter_adds_nothing)
 {
     gr_device *device = gr_device_open("cpu", 1);
-    gr_lora_options o = gr_lora_defaults();
+    gr_lora_options o = GR_INIT(gr_lora_options);
     o.rank = 64;
     o.seed = 3;
     gr_model *m = adapted("llama", device, &o), *same = adapted("llama", device, &o);
@@ -409,7 +409,7 @@ TEST(layers_that_are_not_there)
 {
     gr_device *device = gr_device_open("cpu", 1);
     gr_model *m = tiny_model("gpt2", device);
-    gr_lora_options o = gr_lora_defaults();
+    gr_lora_options o = GR_INIT(gr_lora_options);
     o.targets = (const char *const[]){"c_attn", "q_proj"};
     o.n_targets = 2;
     check_refused(m, o, "no linear layer and no embedding \"q_proj\"");
@@ -417,8 +417,8 @@ TEST(layers_that_are_not_there)
     o.targets = (const char *const[]){"attn.c_fc"};
     o.n_targets = 1;
     check_refused(m, o, "names none of the model's layers");
-    check_refused(m, (gr_lora_options){.rank = 0, .alpha = 1}, "the rank");
-    check_refused(m, (gr_lora_options){.rank = 1, .alpha = 1, .dropout = 1}, "dropout");
+    check_refused(m, (gr_lora_options){.size = sizeof o, .rank = -1}, "the rank");
+    check_refused(m, (gr_lora_options){.size = sizeof o, .dropout = 1}, "dropout");
     gr_model_free(m);
     gr_device_close(device);
 }
@@ -429,7 +429,7 @@ TEST(usual_layers_of_every_architecture)
 #define MODEL_TYPE(type) #type,
     static const char *const types[] = {GR_ARCHS(MODEL_TYPE)};
     gr_device *device = gr_device_open("cpu", 1);
-    gr_lora_options o = gr_lora_defaults();
+    gr_lora_options o = GR_INIT(gr_lora_options);
     for (size_t i = 0; i < sizeof types / sizeof *types; i++) {
         NOTE("%s", types[i]);
         gr_model *m = adapted(types[i], device, &o);
@@ -458,7 +458,7 @@ static void check_unchanged(const char *arch, bool tied, const gr_lora_options *
             CHECK_NEAR(logits[i][k], logits[0][k], 1e-5);
     }
     CHECK(gr_model_describe(g.model)->tied == (tied && o->n_modules_to_save == 0));
-    CHECK_OK(gr_model_save(g.model, test_join(test_dir(), "untied"), &(gr_save_options){0}, NULL));
+    CHECK_OK(gr_model_save(g.model, test_join(test_dir(), "untied"), NULL, NULL));
     gr_dir_remove(test_join(test_dir(), "untied"));
     for (int i = 0; i < 3; i++)
         gr_free(logits[i]);
@@ -468,7 +468,7 @@ static void check_unchanged(const char *arch, bool tied, const gr_lora_options *
 
 TEST(a_new_adapter_of_everything_changes_nothing)
 {
-    gr_lora_options o = gr_lora_defaults();
+    gr_lora_options o = GR_INIT(gr_lora_options);
     gr_token tokens[] = {30, 2, 7};
     o.dora = true;
     o.bias = GR_BIAS_ALL;
@@ -477,7 +477,7 @@ TEST(a_new_adapter_of_everything_changes_nothing)
     check_unchanged("gpt2", true, &o);
     check_unchanged("qwen2", false, &o);
     check_unchanged("gemma3_text", true, &o);
-    o = gr_lora_defaults();
+    o = (gr_lora_options)GR_INIT(gr_lora_options);
     o.bias = GR_BIAS_LORA_ONLY;
     o.b_bias = true;
     o.modules_to_save = (const char *const[]){"wte", "ln_f", "lm_head"};
@@ -493,7 +493,7 @@ TEST(a_new_adapter_of_everything_changes_nothing)
 TEST(biases_of_b_that_cannot_be_merged)
 {
     gr_device *device = gr_device_open("cpu", 1);
-    gr_lora_options o = gr_lora_defaults();
+    gr_lora_options o = GR_INIT(gr_lora_options);
     o.b_bias = true;
     gr_model *m = adapted("llama", device, &o);
     CHECK_STATUS(gr_model_merge_adapter(m), GR_ERR_UNSUPPORTED);
@@ -510,7 +510,7 @@ TEST(biases_of_b_that_cannot_be_merged)
 TEST(all_linear_leaves_the_head_out)
 {
     gr_device *device = gr_device_open("cpu", 1);
-    gr_lora_options o = gr_lora_defaults();
+    gr_lora_options o = GR_INIT(gr_lora_options);
     o.targets = (const char *const[]){"all-linear"};
     o.n_targets = 1;
     gr_model *m = adapted("llama", device, &o);
@@ -525,7 +525,7 @@ TEST(all_linear_leaves_the_head_out)
 
 static double loss_after(const char *arch, gr_device *device, double dropout, double model_dropout)
 {
-    gr_lora_options l = gr_lora_defaults();
+    gr_lora_options l = GR_INIT(gr_lora_options);
     l.dropout = dropout;
     gr_model *m = adapted(arch, device, &l);
     gr_train_options o = tiny_options();
@@ -558,7 +558,7 @@ TEST(dropout_is_of_training_and_of_the_seed)
 TEST(frozen_weights_have_no_moments)
 {
     gr_device *device = gr_device_open("cpu", 1);
-    gr_lora_options l = gr_lora_defaults();
+    gr_lora_options l = GR_INIT(gr_lora_options);
     gr_model *m = adapted("llama", device, &l);
     gr_store *store = gr_model_trainable(m);
     size_t adapter = 0;
@@ -587,12 +587,12 @@ TEST(a_bf16_base)
 {
     gr_device *device = gr_device_open("cpu", 1);
     gr_model *wide = tiny_model("llama", device);
-    gr_save_options save = {.cast = true, .dtype = GR_BF16};
+    gr_save_options save = {.size = sizeof save, .cast = true, .dtype = GR_BF16};
     CHECK_OK(gr_model_save(wide, test_join(test_dir(), "base"), &save, NULL));
     gr_model_free(wide);
     gr_model *m = gr_model_load(test_join(test_dir(), "base"), NULL, device);
     CHECK_MADE(m);
-    gr_lora_options l = gr_lora_defaults();
+    gr_lora_options l = GR_INIT(gr_lora_options);
     CHECK_OK(gr_model_add_adapter(m, &l));
     gr_train_options o = tiny_options();
     gr_token tokens[16], targets[16];
@@ -621,12 +621,12 @@ TEST(a_sum_too_large_for_f16)
 {
     gr_device *device = gr_device_open("cpu", 1);
     gr_model *wide = tiny_model("llama", device);
-    gr_save_options save = {.cast = true, .dtype = GR_F16};
+    gr_save_options save = {.size = sizeof save, .cast = true, .dtype = GR_F16};
     CHECK_OK(gr_model_save(wide, test_join(test_dir(), "base"), &save, NULL));
     gr_model_free(wide);
     gr_model *m = gr_model_load(test_join(test_dir(), "base"), NULL, device);
     CHECK_MADE(m);
-    gr_lora_options l = gr_lora_defaults();
+    gr_lora_options l = GR_INIT(gr_lora_options);
     CHECK_OK(gr_model_add_adapter(m, &l));
     gr_entry e = GR_INIT(gr_entry);
     float huge[8 * 8];
@@ -811,14 +811,14 @@ static gr_status whole_life_of(gr_device *device, const gr_lora_options *o)
 
 static gr_status whole_life(void *ctx)
 {
-    gr_lora_options o = gr_lora_defaults();
+    gr_lora_options o = GR_INIT(gr_lora_options);
     return whole_life_of(ctx, &o);
 }
 
 /* Of an adapter with everything; what it has merged of the embedding is another base for what it saved. */
 static gr_status rich_life(void *ctx)
 {
-    gr_lora_options o = gr_lora_defaults();
+    gr_lora_options o = GR_INIT(gr_lora_options);
     gr_token tokens[] = {3, 30};
     o.dora = true;
     o.bias = GR_BIAS_ALL;
@@ -855,7 +855,7 @@ static gr_status save_anew(void *ctx)
 TEST(disks_that_are_full)
 {
     gr_device *device = gr_device_open("cpu", 1);
-    gr_lora_options o = gr_lora_defaults();
+    gr_lora_options o = GR_INIT(gr_lora_options);
     gr_model *m = adapted("llama", device, &o);
     CHECK(SWEEP_WRITES(save_anew, m) > 4);
     gr_model_free(m);

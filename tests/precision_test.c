@@ -45,9 +45,9 @@ static void build_step(step *s, int64_t length)
     gr_store *weights = gr_model_trainable(s->model);
     int64_t shape[] = {BATCH, length};
     s->graph = gr_graph_new();
-    gr_forward f = {.tokens = gr_input(s->graph, "tokens", GR_I32, 2, shape)};
+    gr_forward f = {.size = sizeof f, .tokens = gr_input(s->graph, "tokens", GR_I32, 2, shape)};
     gr_tensor *targets = gr_input(s->graph, "targets", GR_I32, 2, shape);
-    s->out[0] = gr_cross_entropy(gr_model_logits(s->model, &f), targets, -100);
+    s->out[0] = gr_cross_entropy(gr_model_forward(s->model, &f), targets, -100);
     int count = gr_store_count(weights);
     CHECK(count < MOST);
     for (int i = 0; i < count; i++) {
@@ -64,7 +64,7 @@ static step open_step(const char *device, int threads, const char *type, const c
     step s = {.device = gr_device_open(device, threads)};
     s.model = tiny_model(type, s.device);
     CHECK_MADE(s.model);
-    gr_lora_options lora = gr_lora_defaults();
+    gr_lora_options lora = GR_INIT(gr_lora_options);
     lora.targets = &adapter;
     lora.n_targets = 1;
     if (adapter)
@@ -286,7 +286,8 @@ TEST(gradients_of_a_llama_under_autocast)
 {
     golden g = open_golden();
     step s = {.device = gr_device_open("cpu", 2)};
-    s.model = gr_model_load(test_source(llama), &(gr_load_options){.widen = true}, s.device);
+    s.model =
+        gr_model_load(test_source(llama), &(gr_load_options){.size = sizeof(gr_load_options), .widen = true}, s.device);
     CHECK_MADE(s.model);
     build_step(&s, GOLDEN_LENGTH);
     numbers r = run_built(&s, GR_PRECISION_BF16, g.tokens, g.targets);
@@ -311,7 +312,8 @@ TEST(twenty_steps_of_a_llama_under_autocast)
 {
     golden g = open_golden();
     gr_device *device = gr_device_open("cpu", 2);
-    gr_model *m = gr_model_load(test_source(llama), &(gr_load_options){.widen = true}, device);
+    gr_model *m =
+        gr_model_load(test_source(llama), &(gr_load_options){.size = sizeof(gr_load_options), .widen = true}, device);
     CHECK_MADE(m);
     gr_train_options o = GR_INIT(gr_train_options);
     gr_train_defaults(&o);

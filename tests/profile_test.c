@@ -22,8 +22,8 @@ static bool open_subject(subject *s, const char *device)
         return false; /* no OpenCL here */
     }
     s->model = tiny_model("llama", s->device);
-    gr_forward f = {.tokens = gr_input(s->graph, "tokens", GR_I32, 2, (int64_t[]){2, 5})};
-    gr_tensor *logits = gr_model_logits(s->model, &f), *grad;
+    gr_forward f = {.size = sizeof f, .tokens = gr_input(s->graph, "tokens", GR_I32, 2, (int64_t[]){2, 5})};
+    gr_tensor *logits = gr_model_forward(s->model, &f), *grad;
     gr_tensor *w = gr_param(s->graph, gr_model_store(s->model), "model.layers.1.mlp.up_proj.weight");
     CHECK_OK(gr_grad(gr_sum(logits, 0, false), &w, &grad, 1));
     gr_tensor *outputs[] = {logits, gr_global_norm(&grad, 1)};

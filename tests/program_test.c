@@ -767,8 +767,8 @@ TEST(passes_change_no_result)
         gr_model *m = tiny_model(archs[a], device);
         CHECK_MADE(m);
         fixture f = {.device = device, .g = gr_graph_new()};
-        gr_forward forward = {.tokens = gr_input(f.g, "tokens", GR_I32, 2, (int64_t[]){1, 8})};
-        gr_tensor *logits = gr_model_logits(m, &forward);
+        gr_forward forward = {.size = sizeof forward, .tokens = gr_input(f.g, "tokens", GR_I32, 2, (int64_t[]){1, 8})};
+        gr_tensor *logits = gr_model_forward(m, &forward);
         float first[N], now[N];
         gr_token tokens[8] = {1, 2, 3, 5, 8, 13, 21, 30};
         int steps[LISTS];

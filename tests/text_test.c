@@ -213,7 +213,8 @@ TEST(char_shakespeare)
 
 static gr_tokenizer *train(const char *text, size_t size, int64_t least, bool whole)
 {
-    gr_tokenizer_training options = {.vocab_size = 700, .min_frequency = least, .whole_texts = whole};
+    gr_tokenizer_training options = {
+        .size = sizeof options, .vocab_size = 700, .min_frequency = least, .whole_texts = whole};
     gr_tokenizer_trainer *trainer = gr_tokenizer_trainer_new(&options);
     gr_tokenizer *t = trainer && gr_tokenizer_trainer_feed(trainer, text, size) == GR_OK
                           ? gr_tokenizer_trainer_finish(trainer)
@@ -279,8 +280,12 @@ static char *make_text(size_t *size)
 static char *trained_json(const char *path, const char *text, size_t size, int threads, bool whole)
 {
     static const char *const special[] = {"<|im_start|>", "\xC2\xABx y\xC2\xBB"};
-    gr_tokenizer_training o = {
-        .vocab_size = 900, .whole_texts = whole, .threads = threads, .special = special, .n_special = 2};
+    gr_tokenizer_training o = {.size = sizeof o,
+                               .vocab_size = 900,
+                               .whole_texts = whole,
+                               .threads = threads,
+                               .special = special,
+                               .n_special = 2};
     gr_tokenizer_trainer *trainer = gr_tokenizer_trainer_new(&o);
     CHECK_MADE(trainer);
     CHECK_OK(path ? gr_tokenizer_trainer_feed_files(trainer, &path, 1)
@@ -319,7 +324,7 @@ TEST(training_reads_jsonl)
     static const char lines[] = "{\"text\": \"ab\\nab \"}\n\n{\"prompt\": \"abba\", \"completion\": \" baba\"}";
     const char *path = test_join(test_dir(), "t.jsonl");
     CHECK_OK(gr_file_write(path, lines, sizeof lines - 1));
-    gr_tokenizer_training o = {.vocab_size = 300, .whole_texts = true};
+    gr_tokenizer_training o = {.size = sizeof o, .vocab_size = 300, .whole_texts = true};
     gr_tokenizer_trainer *from_file = gr_tokenizer_trainer_new(&o), *from_texts = gr_tokenizer_trainer_new(&o);
     CHECK_MADE(from_file);
     CHECK_MADE(from_texts);
@@ -349,15 +354,15 @@ TEST(training_refuses_and_stops)
 {
     int asked = 0;
     const char *twice[] = {"<s>", "<s>"};
-    gr_tokenizer_training o = {.vocab_size = 256};
+    gr_tokenizer_training o = {.size = sizeof o, .vocab_size = 256};
     CHECK(!gr_tokenizer_trainer_new(&o));
     CHECK_ERROR(GR_ERR_ARGUMENT, "257");
-    o = (gr_tokenizer_training){.vocab_size = 300, .special = twice, .n_special = 2};
+    o = (gr_tokenizer_training){.size = sizeof o, .vocab_size = 300, .special = twice, .n_special = 2};
     CHECK(!gr_tokenizer_trainer_new(&o));
     CHECK_ERROR(GR_ERR_ARGUMENT, "'<s>' is there twice");
     size_t size;
     char *text = make_text(&size);
-    o = (gr_tokenizer_training){.vocab_size = 900, .progress = stop_at_300, .user = &asked};
+    o = (gr_tokenizer_training){.size = sizeof o, .vocab_size = 900, .progress = stop_at_300, .user = &asked};
     gr_tokenizer_trainer *trainer = gr_tokenizer_trainer_new(&o);
     CHECK_MADE(trainer);
     CHECK_OK(gr_tokenizer_trainer_feed(trainer, text, size));

@@ -20,7 +20,8 @@ __attribute__((unused)) static gr_model *tiny_model_of(const gr_model_info *info
 
 __attribute__((unused)) static gr_model_info tiny_info(const char *arch, bool tied)
 {
-    gr_model_info info = {.layers = 2, .embed = 8, .heads = 2, .vocab = TINY_VOCAB, .context = TINY_CONTEXT};
+    gr_model_info info = {
+        .size = sizeof info, .layers = 2, .embed = 8, .heads = 2, .vocab = TINY_VOCAB, .context = TINY_CONTEXT};
     snprintf(info.arch, sizeof info.arch, "%s", arch);
     info.kv_heads = strcmp(arch, "llama") == 0 ? 1 : 2;
     info.ffn = 20;

@@ -135,8 +135,8 @@ static void check_model(const char *name, const char *device)
     gr_model *m = gr_model_load(path, NULL, d);
     CHECK_MADE(m);
     gr_graph *g = gr_graph_new();
-    gr_forward f = {.tokens = gr_input(g, "tokens", GR_I64, 2, ids->shape)};
-    gr_tensor *logits = gr_model_logits(m, &f);
+    gr_forward f = {.size = sizeof f, .tokens = gr_input(g, "tokens", GR_I64, 2, ids->shape)};
+    gr_tensor *logits = gr_model_forward(m, &f);
     gr_program *p = gr_compile(g, &logits, 1, d, NULL);
     CHECK_MADE(p);
     float *have = malloc(want->bytes), *exact = malloc(want->bytes);

@@ -101,8 +101,8 @@ typedef struct subject {
 static void compile_logits(subject *s)
 {
     gr_graph *g = gr_graph_new();
-    gr_forward f = {.tokens = gr_input(g, "tokens", GR_I32, 2, (int64_t[]){ROWS, LENGTH})};
-    gr_tensor *logits = gr_model_logits(s->model, &f);
+    gr_forward f = {.size = sizeof f, .tokens = gr_input(g, "tokens", GR_I32, 2, (int64_t[]){ROWS, LENGTH})};
+    gr_tensor *logits = gr_model_forward(s->model, &f);
     s->program = gr_compile(g, &logits, 1, s->device, NULL);
     CHECK_MADE(s->program);
     gr_graph_free(g);
@@ -119,7 +119,8 @@ static void run(subject *s)
 static subject opened(const char *dir, const char *device, bool widen)
 {
     subject s = {.device = gr_device_open(device, 2)};
-    s.model = gr_model_load(dir, widen ? &(gr_load_options){.widen = true} : NULL, s.device);
+    s.model =
+        gr_model_load(dir, widen ? &(gr_load_options){.size = sizeof(gr_load_options), .widen = true} : NULL, s.device);
     CHECK_MADE(s.model);
     s.vocab = gr_model_describe(s.model)->vocab;
     s.logits = malloc((size_t)(ROWS * LENGTH * s.vocab) * sizeof(float));
@@ -218,7 +219,7 @@ TEST(declared_without_reading)
 {
     gr_device *device = gr_device_open("cpu", 1);
     const char *dir = narrowed("llama", GR_F16, 0, "declared");
-    gr_model *m = gr_model_load(dir, &(gr_load_options){.declare_only = true}, device);
+    gr_model *m = gr_model_load(dir, &(gr_load_options){.size = sizeof(gr_load_options), .declare_only = true}, device);
     CHECK_MADE(m);
     gr_entry e = GR_INIT(gr_entry);
     for (int i = 0; i < gr_store_count(gr_model_store(m)); i++) {

@@ -15,8 +15,9 @@ extern "C" {
  * names, and a tokenizer. The architectures are those of docs/models.md. */
 typedef struct gr_model gr_model;
 
-/* The sizes of a model; for gr_model_config_json those of a model to be. */
+/* The sizes of a model; for gr_model_config_json those of a model to be, after GR_INIT(gr_model_info). */
 typedef struct gr_model_info {
+    size_t size;
     char arch[32];                     /* "gpt2": model_type of config.json */
     int64_t layers, embed;             /* C */
     int64_t heads, kv_heads, head_dim; /* H, G, D; 0: H, and C/H */
@@ -36,6 +37,7 @@ GR_API char *gr_model_config_json(const gr_model_info *info);
  * errors call the text; NULL: "config.json". */
 GR_API gr_model *gr_model_new(const char *name, const char *config_json, size_t size, gr_device *device);
 typedef struct gr_load_options {
+    size_t size;
     bool widen;        /* weights are f32, in memory of their own: to train all of them */
     bool declare_only; /* weights are declared as they would be, but not loaded: to plan with; there need be none */
     gr_precision
@@ -66,15 +68,17 @@ typedef enum gr_lora_bias {
     GR_BIAS_ALL,       /* all biases are, those of norms too */
 } gr_lora_bias;
 typedef struct gr_lora_options {
-    int64_t rank;
-    double alpha;               /* scale = alpha / rank */
+    size_t size;
+    int64_t rank;               /* 0: 8 */
+    double alpha;               /* scale = alpha / rank; 0: 16 */
     bool rslora;                /* scale = alpha / sqrt(rank) (Kalajdzievski 2023) */
     bool dora;                  /* learns the lengths of W + scale BA's rows apart (Liu et al. 2024) */
     double dropout;             /* of x on its way to A, in training */
     gr_lora_bias bias;          /* peft's `bias` */
     bool b_bias;                /* B has a bias (peft's `lora_bias`); not with dora, nor on embeddings */
     const char *const *targets; /* [n_targets] names of linear layers and embeddings ("q_proj", "embed_tokens"), or */
-    int n_targets;              /* "all-linear"; none: what the architecture usually adapts */
+    int n_targets;              /* "all-linear"; none: what the architecture usually adapts,
+                                   q_proj and v_proj or what holds them */
     const char *const *modules_to_save; /* [n_modules_to_save] names of modules trained whole, with what is in them: */
     int n_modules_to_save;              /* "embed_tokens", "lm_head", "norm"; each must be there */
     const gr_token *tokens; /* [n_tokens] ids whose rows of the embedding are trained, and of a head that is tied */
@@ -82,10 +86,8 @@ typedef struct gr_lora_options {
     const char *base;       /* what the files call the model (base_model_name_or_path); may be NULL */
     uint64_t seed;
 } gr_lora_options;
-/* Rank 8, alpha 16, no dropout, the architecture's usual targets: q_proj and v_proj, or what holds them. */
-GR_API gr_lora_options gr_lora_defaults(void);
 /* A new adapter, initialized as peft does: A random, B zero, all else as the model has it, so that it changes nothing
- * yet. options NULL: gr_lora_defaults. A model has one at most; it is part of every graph built from then on, and what is
+ * yet. options NULL: all as usual. A model has one at most; it is part of every graph built from then on, and what is
  * trained. An embedding and a head that are one become two when either is trained alone, as in peft. */
 GR_API gr_status gr_model_add_adapter(gr_model *model, const gr_lora_options *options);
 /* An adapter in peft's files: dir/adapter_config.json and adapter_model.safetensors or .bin. What of it is not supported is
@@ -104,8 +106,9 @@ GR_API const char *gr_model_adapter_config(const gr_model *model);
 /* What is trained: the adapter's tensors ("base_model.model.NAME.lora_A.weight"), without one the weights. */
 GR_API gr_store *gr_model_trainable(gr_model *model);
 
-/* One forward pass. Zero it, then set tokens and what else is wanted. */
+/* One forward pass: GR_INIT(gr_forward), then tokens and what else is wanted. */
 typedef struct gr_forward {
+    size_t size;
     gr_tensor *tokens;    /* i32 (gr_token) or i64 [B, T] */
     gr_tensor *positions; /* i64 [B, T]; NULL = 0 .. T-1 */
     gr_tensor *segment;   /* i64 [B, T]: documents that must not see each other; NULL = one */
@@ -120,11 +123,10 @@ typedef struct gr_forward {
                              go by. NULL = its largest position + 1 */
     double dropout;       /* of embeddings and residuals */
     gr_tensor *seed;      /* i64 []: for dropout; given, the adapter's dropout is applied too */
+    bool hidden; /* the last layer's normalized states [B, T, C], or [N, C], in place of logits: for embeddings */
 } gr_forward;
 /* The graph of the model: logits [B, T, V], or [N, V] with rows. */
-GR_API gr_tensor *gr_model_logits(gr_model *model, const gr_forward *forward);
-/* The graph without its head: the last layer's normalized states [B, T, C], or [N, C] with rows. For embeddings. */
-GR_API gr_tensor *gr_model_hidden(gr_model *model, const gr_forward *forward);
+GR_API gr_tensor *gr_model_forward(gr_model *model, const gr_forward *forward);
 /* Declares in `cache` what gr_forward.cache needs for B sequences of at most `capacity` tokens, read at most `chunk` at
  * once: "cache.position" i64 [B, capacity], and per layer keys and values of `dtype` [B, capacity, G, D]: GR_F32, or
  * GR_F16 or GR_BF16, which halve its memory and change the numbers. Where layers have a sliding window that is smaller,
@@ -132,8 +134,9 @@ GR_API gr_tensor *gr_model_hidden(gr_model *model, const gr_forward *forward);
 GR_API gr_status gr_model_add_cache(gr_model *model, gr_store *cache, gr_dtype dtype, int64_t batch, int64_t capacity,
                                     int64_t chunk);
 
-/* How a model is saved. Zeroed: weights as they are, in one file, and no other files. */
+/* How a model is saved. GR_INIT(gr_save_options): weights as they are, in one file, and no other files. */
 typedef struct gr_save_options {
+    size_t size;
     bool cast;          /* floating-point weights become `dtype`; else they stay as they are */
     gr_dtype dtype;     /* GR_F32, GR_F16, GR_BF16 */
     size_t shard_bytes; /* of tensors a file at most, with an index where there are several files; 0: one file */
@@ -141,12 +144,13 @@ typedef struct gr_save_options {
                            NULL: none */
     const char *const (*files)[2]; /* [n_files] name and text of what is to be there besides, before what source has */
     int n_files;
-    void (*progress)(void *user, double done, double total); /* bytes, written and compared; may be NULL */
-    bool (*cancel)(void *user); /* asked between tensors: true ends with GR_ERR_INTERRUPTED; may be NULL */
+    /* Told the bytes written and compared, after each tensor; false: stop. May be NULL. */
+    bool (*progress)(void *user, double done, double total);
     void *user;
 } gr_save_options;
 /* What was written, and how it was compared. */
 typedef struct gr_saved {
+    size_t size;
     int tensors, weight_files, other_files;
     int64_t bytes;            /* of the tensors */
     int64_t logits;           /* that were compared */
@@ -156,7 +160,8 @@ typedef struct gr_saved {
 /* Writes a directory that transformers loads. It must not be there yet, or be empty (GR_ERR_ARGUMENT); it gets its name
  * when all of it is on the disk, has been read again and compared: every tensor bit for bit (rounded, if cast), logits of
  * a few prompts, token ids of a few texts, generation settings. Differences, and numbers too large for the dtype, are
- * GR_ERR_NUMBER. After any failure there is nothing. options and out may be NULL. */
+ * GR_ERR_NUMBER. After any failure there is nothing. options may be NULL; out begins as
+ * GR_INIT(gr_saved), or is NULL. */
 GR_API gr_status gr_model_save(gr_model *model, const char *dir, const gr_save_options *options, gr_saved *out);
 
 /* ---- files -------------------------------------------------------------------------------------------------- */

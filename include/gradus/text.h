@@ -82,6 +82,7 @@ typedef struct gr_tokenizer_progress {
     int64_t tokens; /* of the vocabulary so far; 0: still reading */
 } gr_tokenizer_progress;
 typedef struct gr_tokenizer_training {
+    size_t size;
     int64_t vocab_size;    /* tokens at most; at least 256 bytes, <|endoftext|> and `special` */
     int64_t min_frequency; /* pairs rarer than this are not merged */
     bool whole_texts;      /* words may span lines (train_from_iterator); else every line is a text (train on files) */

@@ -63,13 +63,14 @@ GR_API gr_rows *gr_rows_new(const gr_data *data, int64_t context, bool shuffle, 
 GR_API void gr_rows_free(gr_rows *rows); /* NULL is fine */
 /* What an epoch is; of a stream only rows and tokens. */
 typedef struct gr_rows_info {
+    size_t size;
     int64_t rows, tokens, documents;
     int64_t trained;               /* tokens that are learned, each once */
     int64_t filled;                /* places of the rows that hold a token; the rest is padding */
     int64_t cut, pieces;           /* documents longer than a row; parts that all documents make */
     int64_t cut_prompts, left_out; /* prompts too long for their row, and tokens left out at their beginnings */
 } gr_rows_info;
-GR_API gr_rows_info gr_rows_describe(const gr_rows *rows);
+GR_API const gr_rows_info *gr_rows_describe(const gr_rows *rows); /* lives as long as they */
 /* Row k as a part of a gr_batch: arrays [context]. segments may be NULL for a stream. */
 GR_API void gr_rows_fill(const gr_rows *rows, int64_t k, gr_token *tokens, gr_token *targets, int64_t *segments);
 /* Where a segment of row k comes from. */

@@ -189,8 +189,10 @@ static gr_status take_cost_of_prompt(const bench *b, gr_model *model, int64_t n,
 {
     gr_graph *g = gr_graph_new();
     const int64_t last = n - 1, shape[] = {1, n}, one[] = {1};
-    gr_forward f = {.tokens = gr_input(g, "tokens", GR_I32, 2, shape), .rows = gr_constant(g, GR_I64, 1, one, &last)};
-    gr_tensor *logits = gr_model_logits(model, &f);
+    gr_forward f = {.size = sizeof f,
+                    .tokens = gr_input(g, "tokens", GR_I32, 2, shape),
+                    .rows = gr_constant(g, GR_I64, 1, one, &last)};
+    gr_tensor *logits = gr_model_forward(model, &f);
     gr_program *p = gr_compile(g, &logits, 1, b->device, NULL);
     if (p) {
         r->flops = gr_program_plan(p)->flops;
@@ -307,7 +309,8 @@ static gr_status bench_running(const bench *b, gr_model *model, unsigned what)
 
 static gr_model *make_gpt2(const bench *b, int64_t layers, int64_t heads, int64_t embed, int64_t vocab, int64_t context)
 {
-    gr_model_info i = {.arch = "gpt2", .layers = layers, .heads = heads, .embed = embed, .vocab = vocab};
+    gr_model_info i = {
+        .size = sizeof i, .arch = "gpt2", .layers = layers, .heads = heads, .embed = embed, .vocab = vocab};
     i.context = context;
     i.tied = true;
     i.eos = i.bos = -1;
@@ -352,7 +355,7 @@ static bool trains(const bench *b)
 
 static gr_status load(const bench *b, gr_opened *on, bool widen)
 {
-    gr_load_options o = {.widen = widen};
+    gr_load_options o = {.size = sizeof o, .widen = widen};
     gr_model_free(on->model);
     on->model = gr_model_load(on->path, &o, b->device);
     if (!on->model)

@@ -29,10 +29,11 @@ const gr_flag gr_write_flag_table[] = {
     {0},
 };
 
-static void on_progress(void *user, double done, double total)
+static bool on_progress(void *user, double done, double total)
 {
     (void)user;
     gr_progress_update(done / total, "%s", done <= total / 2 ? "writing" : "comparing");
+    return !gr_interrupted(NULL);
 }
 
 /* ---- printing ----------------------------------------------------------------------------------------------- */
@@ -78,13 +79,13 @@ gr_status gr_write_model(gr_args *args, const gr_write_flags *f, const gr_opened
 {
     static const gr_dtype dtypes[] = {
         [GR_WRITE_F32] = GR_F32, [GR_WRITE_F16] = GR_F16, [GR_WRITE_BF16] = GR_BF16, [GR_WRITE_KEEP] = GR_F32};
-    gr_save_options o = {.cast = f->dtype != GR_WRITE_KEEP,
+    gr_save_options o = {.size = sizeof o,
+                         .cast = f->dtype != GR_WRITE_KEEP,
                          .dtype = dtypes[f->dtype],
                          .shard_bytes = (size_t)f->shard_size,
                          .source = on->path,
-                         .progress = on_progress,
-                         .cancel = gr_interrupted};
-    gr_saved saved;
+                         .progress = on_progress};
+    gr_saved saved = GR_INIT(gr_saved);
     gr_interrupt_watch();
     gr_broken_pipe_watch();
     gr_progress_start(args->verb->name, 0, 1);

@@ -285,7 +285,7 @@ static gr_status print_row(show *s, int64_t step, int64_t row, int64_t k)
     int64_t parts = 0;
     gr_status status = GR_OK;
     gr_out("%sstep %lld, row %lld%s, epoch %lld\n", gr_style_on(stdout, GR_BOLD), (long long)step, (long long)row,
-           gr_style_on(stdout, GR_PLAIN), (long long)(k / gr_rows_describe(s->rows).rows + 1));
+           gr_style_on(stdout, GR_PLAIN), (long long)(k / gr_rows_describe(s->rows)->rows + 1));
     for (int64_t at = 0; at < s->context && status == GR_OK;) {
         part p = part_at(s, k, at);
         status = print_part(s, &p, parts++);
@@ -349,7 +349,7 @@ static gr_status print_json(show *s, int64_t step, int64_t row, int64_t k)
 {
     char head[100];
     snprintf(head, sizeof head, "{\"step\": %lld, \"row\": %lld, \"epoch\": %lld", (long long)step, (long long)row,
-             (long long)(k / gr_rows_describe(s->rows).rows + 1));
+             (long long)(k / gr_rows_describe(s->rows)->rows + 1));
     s->out.size = 0;
     gr_status status = gr_bytes_add_string(&s->out, head);
     if (status == GR_OK)
@@ -436,7 +436,7 @@ static gr_status print_all(show *s)
     }
     if (status == GR_OK && gr_interrupted(NULL))
         return gr_fail(GR_ERR_INTERRUPTED, "data show: stopped\n--rows N shows fewer rows");
-    gr_rows_info info = gr_rows_describe(s->rows);
+    gr_rows_info info = *gr_rows_describe(s->rows);
     if (status == GR_OK && json)
         return n == 0 ? print_summary_json(s, &info) : GR_OK;
     if (status == GR_OK)

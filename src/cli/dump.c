@@ -137,9 +137,9 @@ static gr_status build(dump *d)
     d->graph = gr_graph_new();
     if (!d->graph)
         return gr_error_status();
-    gr_forward f = {.tokens = gr_input(d->graph, "tokens", GR_I32, 2, shape)};
+    gr_forward f = {.size = sizeof f, .tokens = gr_input(d->graph, "tokens", GR_I32, 2, shape)};
     gr_tensor *targets = gr_input(d->graph, "targets", GR_I32, 2, shape);
-    gr_tensor *logits = gr_model_logits(d->on.model, &f);
+    gr_tensor *logits = gr_model_forward(d->on.model, &f);
     gr_tensor *loss = gr_name(gr_cross_entropy(logits, targets, IGNORED), "loss");
     gr_status s = gr_graph_check(d->graph);
     if (s == GR_OK && gr_graph_walk(d->graph, note_forward, d) != GR_OK)
@@ -234,7 +234,7 @@ static gr_status check(gr_args *args, const dump *d)
 static gr_status work_on(gr_args *args, dump *d)
 {
     /* A gradient has its weight's dtype, and what is written is f32. */
-    const gr_load_options o = {.widen = d->f->what & GRADS};
+    const gr_load_options o = {.size = sizeof o, .widen = d->f->what & GRADS};
     gr_status s = gr_open_model(args, args->positional[0], &o, &d->on);
     const char *const inputs[] = {args->positional[0], d->on.path, d->on.adapter};
     if (s == GR_OK)

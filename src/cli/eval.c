@@ -135,7 +135,8 @@ static gr_status work_on(gr_args *args, work *w)
 {
     gr_evaluate_options o = {.size = sizeof o, .progress = on_progress, .user = w};
     double loss;
-    const gr_load_options load = {.precision = (gr_precision)((const options *)args->options)->precision};
+    const gr_load_options load = {.size = sizeof load,
+                                  .precision = (gr_precision)((const options *)args->options)->precision};
     gr_tell_precision(load.precision);
     gr_status s = gr_open_model(args, args->positional[0], &load, &w->on);
     if (s == GR_OK)

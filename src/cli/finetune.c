@@ -113,7 +113,11 @@ static gr_status add_adapter(gr_args *args, gr_train_job *job)
     const gr_train_flags *f = args->options;
     words targets, saved = {0}, tokens = {0};
     gr_token ids[MOST_WORDS];
-    gr_lora_options o = {.rank = f->lora_rank, .alpha = f->lora_alpha, .rslora = f->rslora, .dropout = f->lora_dropout};
+    gr_lora_options o = {.size = sizeof o,
+                         .rank = f->lora_rank,
+                         .alpha = f->lora_alpha,
+                         .rslora = f->rslora,
+                         .dropout = f->lora_dropout};
     o.dora = f->dora;
     o.bias = (gr_lora_bias)f->lora_bias;
     o.b_bias = f->lora_b_bias;
@@ -210,7 +214,7 @@ static gr_status settle(gr_args *args, const gr_opened *on)
 static gr_status open_finetune(gr_args *args, bool initialize, gr_train_job *job)
 {
     const gr_train_flags *f = args->options;
-    const gr_load_options o = {.widen = f->full, .declare_only = !initialize};
+    const gr_load_options o = {.size = sizeof o, .widen = f->full, .declare_only = !initialize};
     gr_status s = gr_open_model(args, f->model, &o, &job->on);
     if (s == GR_OK)
         s = gr_need_tokenizer(&job->on);

@@ -25,7 +25,8 @@ static gr_status open_both(gr_args *args, const gr_load_options *load, gr_opened
 static gr_status run(gr_args *args)
 {
     const gr_write_flags *f = args->options;
-    const gr_load_options load = {.widen = f->dtype != GR_WRITE_KEEP}; /* summed up before it is rounded */
+    const gr_load_options load = {.size = sizeof load,
+                                  .widen = f->dtype != GR_WRITE_KEEP}; /* summed up before it is rounded */
     gr_opened on = {0};
     gr_status s = gr_check_output_folder(args, "out", f->out);
     if (s == GR_OK)

@@ -246,7 +246,8 @@ static gr_status describe_model(const gr_args *args, gr_opened *on)
     if (s != GR_OK)
         return s;
     gr_tell_adapter(args, on);
-    const gr_load_options load = {.declare_only = true,
+    const gr_load_options load = {.size = sizeof load,
+                                  .declare_only = true,
                                   .precision = (gr_precision)((const gr_generate_flags *)args->options)->precision};
     gr_tell_precision(load.precision);
     on->model = gr_model_load(on->path, &load, on->device);

@@ -100,6 +100,7 @@ static gr_status run(gr_args *args)
     const options *o = args->options;
     screen s = {.start = now(), .vocab = o->vocab};
     gr_tokenizer_training training = {
+        .size = sizeof training,
         .vocab_size = o->vocab,
         .min_frequency = o->min_frequency,
         .whole_texts = !o->lines,

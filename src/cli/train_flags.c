@@ -126,7 +126,7 @@ static bool is_read_first(const gr_train_flags *f)
 static gr_status learn_tokenizer(gr_args *args, const char *kind, gr_train_job *job)
 {
     static const gr_flag number = {.kind = GR_KIND_INT, .min = 257, .max = INT32_MAX};
-    gr_tokenizer_training how = {.whole_texts = true, .threads = (int)args->common.threads};
+    gr_tokenizer_training how = {.size = sizeof how, .whole_texts = true, .threads = (int)args->common.threads};
     if (gr_value_parse(&number, kind + 4, &how.vocab_size) != GR_OK)
         return gr_args_fail(args,
                             "--tokenizer %.40s: expected bpe:N, N the tokens of the vocabulary\nN is at least 257: "
@@ -221,8 +221,12 @@ static gr_status open_tokenizer(gr_args *args, gr_train_job *job)
 static gr_status model_of_flags(gr_args *args, gr_train_job *job)
 {
     const gr_train_flags *f = args->options;
-    gr_model_info i = {
-        .layers = f->layers, .heads = f->heads, .kv_heads = f->kv_heads, .embed = f->embed, .ffn = f->ffn};
+    gr_model_info i = {.size = sizeof i,
+                       .layers = f->layers,
+                       .heads = f->heads,
+                       .kv_heads = f->kv_heads,
+                       .embed = f->embed,
+                       .ffn = f->ffn};
     if (f->embed % f->heads)
         return gr_args_fail(
             args, "--heads: %lld heads do not divide --embed %lld\nGive numbers of which one divides the other.",
@@ -286,7 +290,7 @@ static gr_status check_vocab(gr_args *args, const gr_train_job *job)
 static gr_status open_train(gr_args *args, bool initialize, gr_train_job *job)
 {
     const gr_train_flags *f = args->options;
-    const gr_load_options o = {.widen = true};
+    const gr_load_options o = {.size = sizeof o, .widen = true};
     gr_status s = f->init ? gr_open_model(args, f->init, &o, &job->on) : gr_open_device(args, &job->on);
     if (s == GR_OK && f->init && job->on.adapter)
         s = gr_args_fail(
@@ -391,7 +395,7 @@ static gr_status count_steps(const gr_train_flags *f, gr_train_job *job)
     gr_rows *rows = gr_rows_new(job->data, t->context, job->run.shuffle, t->seed);
     if (!rows)
         return gr_error_status();
-    int64_t epoch = gr_rows_describe(rows).rows, step = epoch < room ? epoch : room;
+    int64_t epoch = gr_rows_describe(rows)->rows, step = epoch < room ? epoch : room;
     if (is_apart(f) || epoch < room) {
         job->run.rows = gr_rows_of_epochs(rows, f->epochs);
         t->steps = job->run.rows / step + (job->run.rows % step != 0);

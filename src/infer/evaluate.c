@@ -62,10 +62,10 @@ static gr_status open(scoring *s)
     if (!g)
         return GR_ERR_MEMORY;
     int64_t shape[] = {s->batch, s->length};
-    gr_forward f = {.tokens = gr_input(g, "tokens", GR_I32, 2, shape)};
+    gr_forward f = {.size = sizeof f, .tokens = gr_input(g, "tokens", GR_I32, 2, shape)};
     gr_tensor *targets = gr_input(g, "targets", GR_I32, 2, shape);
     f.length = gr_input(g, "length", GR_I64, 1, &s->batch);
-    gr_tensor *rows = gr_cross_entropy_rows(gr_model_logits(s->model, &f), targets, IGNORED);
+    gr_tensor *rows = gr_cross_entropy_rows(gr_model_forward(s->model, &f), targets, IGNORED);
     s->program = rows ? gr_model_compile(s->model, g, &rows, 1) : NULL;
     gr_graph_free(g);
     return s->program ? GR_OK : gr_error_status();

@@ -121,7 +121,7 @@ static gr_status compile(gr_generator *g, forward_program *f, int64_t batch, int
     gr_program_free(f->program);
     gr_graph *graph = gr_graph_new();
     int64_t shape[] = {batch, t};
-    gr_forward in = {.tokens = gr_input(graph, "tokens", GR_I32, 2, shape), .cache = g->cache};
+    gr_forward in = {.size = sizeof in, .tokens = gr_input(graph, "tokens", GR_I32, 2, shape), .cache = g->cache};
     in.positions = gr_input(graph, "positions", GR_I64, 2, shape);
     in.slot = gr_input(graph, "slot", GR_I64, 2, shape);
     in.rows = gr_input(graph, "rows", GR_I64, 1, shape);
@@ -129,7 +129,7 @@ static gr_status compile(gr_generator *g, forward_program *f, int64_t batch, int
     in.ring_slot = gr_input(graph, "ring_slot", GR_I64, 2, shape);
     if (batch < g->batch)
         in.sequence = gr_input(graph, "sequence", GR_I64, 1, shape);
-    gr_tensor *logits = gr_model_logits(g->model, &in);
+    gr_tensor *logits = gr_model_forward(g->model, &in);
     f->program = logits ? gr_model_compile(g->model, graph, &logits, 1) : NULL;
     f->batch = batch;
     f->t = t;

@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/philox.h"
+#include "base/sized.h"
 #include "program/store.h"
 
 #include <math.h>
@@ -18,8 +19,8 @@ gr_status gr_model_trace(gr_model *m)
 {
     gr_graph *g = gr_graph_new();
     int64_t one[] = {1, 1};
-    gr_forward f = {.tokens = gr_input(g, "tokens", GR_I32, 2, one)};
-    gr_status s = gr_model_logits(m, &f) ? GR_OK : gr_error_status();
+    gr_forward f = {.size = sizeof f, .tokens = gr_input(g, "tokens", GR_I32, 2, one)};
+    gr_status s = gr_model_forward(m, &f) ? GR_OK : gr_error_status();
     gr_graph_free(g);
     return s;
 }
@@ -229,14 +230,13 @@ static gr_tensor *body(gr_build *b)
     return x;
 }
 
-/* Logits, or what the head would make them of. */
-static gr_tensor *forward(gr_model *m, const gr_forward *f, bool with_head)
+static gr_tensor *forward(gr_model *m, const gr_forward *f)
 {
-    if (gr_lacks_made(f->tokens, "gr_model_logits: forward.tokens"))
+    if (gr_lacks_made(f->tokens, "gr_model_forward: forward.tokens"))
         return NULL;
     gr_graph *g = f->tokens->graph;
     if (f->tokens->spec.ndim != 2 || (f->tokens->spec.dtype != GR_I32 && f->tokens->spec.dtype != GR_I64)) {
-        gr_fail(GR_ERR_ARGUMENT, "gr_model_logits: tokens must be i32 or i64 [B, T]");
+        gr_fail(GR_ERR_ARGUMENT, "gr_model_forward: tokens must be i32 or i64 [B, T]");
         return gr_graph_fail(g);
     }
     int64_t t = f->tokens->spec.shape[1];
@@ -253,21 +253,16 @@ static gr_tensor *forward(gr_model *m, const gr_forward *f, bool with_head)
     if (!gr_nn_open_cache(&b))
         return NULL;
     gr_tensor *x = body(&b);
-    return with_head ? gr_name(m->arch->head(&b, x), "logits") : x;
+    return f->hidden ? x : gr_name(m->arch->head(&b, x), "logits");
 }
 
-gr_tensor *gr_model_logits(gr_model *m, const gr_forward *f)
+gr_tensor *gr_model_forward(gr_model *m, const gr_forward *given)
 {
-    if (gr_lacks(m, "gr_model_logits: model") || gr_lacks(f, "gr_model_logits: forward"))
+    gr_forward f;
+    if (gr_lacks(m, "gr_model_forward: model") || gr_lacks(given, "gr_model_forward: forward") ||
+        gr_take_sized(&f, sizeof f, given, "gr_model_forward: forward") != GR_OK)
         return NULL;
-    return forward(m, f, true);
-}
-
-gr_tensor *gr_model_hidden(gr_model *m, const gr_forward *f)
-{
-    if (gr_lacks(m, "gr_model_hidden: model") || gr_lacks(f, "gr_model_hidden: forward"))
-        return NULL;
-    return forward(m, f, false);
+    return forward(m, &f);
 }
 
 /* ---- precision ---------------------------------------------------------------------------------------------- */

@@ -80,7 +80,8 @@ static gr_status config_part(const char *dir, gr_json into)
     char *path = gr_path_join(dir, "config.json");
     char *text = path ? gr_file_read(path, GR_JSON_LIMIT, &size) : NULL;
     gr_device *device = text ? gr_device_open("ref", 1) : NULL;
-    const gr_load_options declared = {.declare_only = true}; /* a head of its own is in the weights only */
+    const gr_load_options declared = {.size = sizeof declared,
+                                      .declare_only = true}; /* a head of its own is in the weights only */
     gr_model *model = device ? gr_model_load(dir, &declared, device) : NULL;
     gr_json_doc *doc = model ? gr_json_parse(path, text, size) : NULL;
     gr_status status = doc ? GR_OK : gr_error_status();

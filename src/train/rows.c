@@ -156,11 +156,11 @@ void gr_rows_free(gr_rows *r)
     gr_free(r);
 }
 
-gr_rows_info gr_rows_describe(const gr_rows *r)
+const gr_rows_info *gr_rows_describe(const gr_rows *r)
 {
     if (gr_lacks(r, "gr_rows_describe: rows"))
-        return (gr_rows_info){0};
-    return r->info;
+        return NULL;
+    return &r->info;
 }
 
 void gr_rows_fill(const gr_rows *r, int64_t k, gr_token *tokens, gr_token *targets, int64_t *segments)

@@ -272,7 +272,7 @@ static void empty_row(run *r, int64_t i)
 /* Mean loss over what is learned in the documents, as many rows of them as eval_tokens asks for. */
 static gr_status evaluate_documents(run *r, double *loss)
 {
-    int64_t rows = gr_rows_describe(r->eval_rows).rows, trained = 0, most = r->o->eval_tokens, count;
+    int64_t rows = gr_rows_describe(r->eval_rows)->rows, trained = 0, most = r->o->eval_tokens, count;
     gr_batch batch = batch_of(r);
     double total = 0, sum;
     for (int64_t k = 0; k < rows && (most <= 0 || trained < most); k += r->train.batch) {
@@ -546,7 +546,7 @@ static gr_status open_rows(run *r)
         r->eval_rows = gr_rows_new(r->eval, t->context, false, 0);
     if (!r->rows || (r->eval && apart && !r->eval_rows))
         return gr_error_status();
-    gr_rows_info i = gr_rows_describe(r->rows);
+    gr_rows_info i = *gr_rows_describe(r->rows);
     r->step_rows = gr_rows_of_step(r->rows, t->accumulate * t->batch, r->o->rows);
     if (i.cut > 0)
         gr_remark(GR_LOG_INFO, "%lld of %lld documents are longer than a row of %lld tokens and cut, into %lld pieces",

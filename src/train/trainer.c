@@ -66,7 +66,8 @@ static gr_tensor *scalar(gr_graph *g, const char *name, gr_dtype dtype)
 static gr_tensor *loss_graph(gr_trainer *t, gr_graph *g, bool drops)
 {
     int64_t shape[] = {t->options.batch, t->options.context};
-    gr_forward f = {.tokens = gr_input(g, "tokens", GR_I32, 2, shape), .dropout = drops ? t->options.dropout : 0};
+    gr_forward f = {
+        .size = sizeof f, .tokens = gr_input(g, "tokens", GR_I32, 2, shape), .dropout = drops ? t->options.dropout : 0};
     gr_tensor *targets = gr_input(g, "targets", GR_I32, 2, shape);
     gr_tensor *scale = scalar(g, "scale", GR_F32);
     if (t->options.segments) {
@@ -75,7 +76,7 @@ static gr_tensor *loss_graph(gr_trainer *t, gr_graph *g, bool drops)
     }
     if (drops)
         f.seed = scalar(g, "seed", GR_I64);
-    gr_tensor *rows = gr_name(gr_cross_entropy_rows(gr_model_logits(t->model, &f), targets, IGNORED), "loss_rows");
+    gr_tensor *rows = gr_name(gr_cross_entropy_rows(gr_model_forward(t->model, &f), targets, IGNORED), "loss_rows");
     return gr_name(gr_mul(gr_sum(rows, 0, false), scale), "loss");
 }
 

@@ -3,14 +3,10 @@
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/sized.h"
 
 #include <stdio.h>
 #include <string.h>
-
-gr_lora_options gr_lora_defaults(void)
-{
-    return (gr_lora_options){.rank = 8, .alpha = 16};
-}
 
 double gr_adapter_dropout(const gr_model *m)
 {
@@ -227,27 +223,30 @@ static void warn_of_biases(const gr_adapter *a)
 
 gr_status gr_model_add_adapter(gr_model *m, const gr_lora_options *options)
 {
-    const gr_lora_options usual = gr_lora_defaults();
-    options = options ? options : &usual;
+    gr_lora_options o;
     if (gr_lacks(m, "gr_model_add_adapter: model"))
         return GR_ERR_ARGUMENT;
     if (m->adapter)
         return refuse_second();
-    gr_status s = check_options(options);
+    gr_status s = gr_take_sized(&o, sizeof o, options, "gr_model_add_adapter: options");
+    o.rank = o.rank ? o.rank : 8;
+    o.alpha = o.alpha != 0 ? o.alpha : 16;
+    if (s == GR_OK)
+        s = check_options(&o);
     char *text = NULL;
     if (s == GR_OK)
         s = begin(m);
     if (s == GR_OK)
-        s = check_saved(m->adapter, options);
+        s = check_saved(m->adapter, &o);
     if (s == GR_OK) {
-        text = config_of(m, options);
+        text = config_of(m, &o);
         s = text ? gr_adapter_read_config(m->adapter, m->arch, GR_ADAPTER_CONFIG, text, strlen(text))
                  : gr_error_status();
     }
     if (s == GR_OK)
         s = gr_adapter_declare(m);
     if (s == GR_OK)
-        s = gr_adapter_initialize(m, options->seed);
+        s = gr_adapter_initialize(m, o.seed);
     if (s == GR_OK)
         warn_of_biases(m->adapter);
     else

@@ -24,8 +24,8 @@ static gr_status logits_of(gr_model *m, const gr_token *tokens, int64_t length, 
     if (!g)
         return GR_ERR_MEMORY;
     int64_t shape[] = {PROMPTS, length};
-    gr_forward f = {.tokens = gr_input(g, "tokens", GR_I32, 2, shape)};
-    gr_tensor *logits = gr_model_logits(m, &f);
+    gr_forward f = {.size = sizeof f, .tokens = gr_input(g, "tokens", GR_I32, 2, shape)};
+    gr_tensor *logits = gr_model_forward(m, &f);
     gr_program *p = logits ? gr_compile(g, &logits, 1, m->device, NULL) : NULL;
     gr_status s = p ? gr_program_run(p, (const void *[]){tokens}, (void *[]){out}) : gr_error_status();
     gr_program_free(p);

@@ -2,6 +2,7 @@
 #include "model/arch/list.h"
 
 #include "base/mem.h"
+#include "base/sized.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -52,7 +53,9 @@ char *gr_model_config_json(const gr_model_info *info)
 {
     if (gr_lacks(info, "gr_model_config_json: info"))
         return NULL;
-    gr_model_info i = *info;
+    gr_model_info i;
+    if (gr_take_sized(&i, sizeof i, info, "gr_model_config_json: info") != GR_OK)
+        return NULL;
     const gr_arch *arch = find_arch(i.arch);
     if (!arch) {
         char names[256];
@@ -91,7 +94,8 @@ static gr_token token_id(gr_json c, const char *key)
 static void fill_info(gr_model *m, gr_json c)
 {
     const gr_hparams *h = &m->h;
-    m->info = (gr_model_info){.layers = h->layers, .embed = h->embed, .heads = h->heads, .kv_heads = h->kv_heads};
+    m->info = (gr_model_info){
+        .size = sizeof m->info, .layers = h->layers, .embed = h->embed, .heads = h->heads, .kv_heads = h->kv_heads};
     snprintf(m->info.arch, sizeof m->info.arch, "%s", m->arch->model_type);
     m->info.head_dim = h->head_dim;
     m->info.ffn = h->ffn;

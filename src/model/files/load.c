@@ -6,6 +6,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/sized.h"
 #include "program/store.h"
 
 #include <math.h>
@@ -375,7 +376,9 @@ static gr_status keep_generation(gr_model *m, const char *dir)
 
 gr_model *gr_model_load(const char *dir, const gr_load_options *options, gr_device *device)
 {
-    if (gr_lacks(dir, "gr_model_load: dir") || gr_lacks(device, "gr_model_load: device"))
+    gr_load_options own, *o = &own;
+    if (gr_lacks(dir, "gr_model_load: dir") || gr_lacks(device, "gr_model_load: device") ||
+        gr_take_sized(o, sizeof *o, options, "gr_model_load: options") != GR_OK)
         return NULL;
     size_t size;
     char *config = check_is_model(dir) == GR_OK ? gr_path_join(dir, "config.json") : NULL;
@@ -383,7 +386,6 @@ gr_model *gr_model_load(const char *dir, const gr_load_options *options, gr_devi
     gr_model *m = text ? gr_model_undeclared(config, text, size, device) : NULL;
     gr_free(text);
     gr_free(config);
-    const gr_load_options none = {0}, *o = options ? options : &none;
     bool is_bare = m && o->declare_only && !gr_weights_are_in(dir);
     if (m)
         m->precision = o->precision;

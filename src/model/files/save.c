@@ -4,6 +4,7 @@
 #include "base/dtype.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/sized.h"
 
 #include <string.h>
 
@@ -27,12 +28,10 @@ static gr_status fetch(void *user, int index, const void **data)
 {
     saving *w = user;
     const gr_save_options *o = w->o;
-    if (o->cancel && o->cancel(o->user))
-        return gr_fail(GR_ERR_INTERRUPTED, "saving: stopped, and nothing is left of it");
     gr_status s = gr_store_tensors_fetch(&w->tensors, index, data);
     w->done += (double)w->tensors.tensors[index].bytes;
-    if (s == GR_OK && o->progress)
-        o->progress(o->user, w->done, 2 * (double)w->tensors.bytes);
+    if (s == GR_OK && o->progress && !o->progress(o->user, w->done, 2 * (double)w->tensors.bytes))
+        s = gr_fail(GR_ERR_INTERRUPTED, "saving: stopped, and nothing is left of it");
     return s;
 }
 
@@ -288,22 +287,25 @@ static gr_status save(saving *w, const char *dir)
 
 gr_status gr_model_save(gr_model *m, const char *dir, const gr_save_options *options, gr_saved *out)
 {
-    static const gr_save_options usual;
-    options = options ? options : &usual;
+    gr_save_options o;
     if (gr_lacks(m, "gr_model_save: model") || gr_lacks(dir, "gr_model_save: dir"))
         return GR_ERR_ARGUMENT;
     if (m->adapter)
         return gr_fail(GR_ERR_ARGUMENT,
                        "saving %s: the model has an adapter\nmerge it first, or save the adapter alone", dir);
-    gr_status s = check_options(dir, options);
+    gr_status s = gr_take_sized(&o, sizeof o, options, "gr_model_save: options");
+    if (s == GR_OK)
+        s = gr_give_sized(out, &(gr_saved){0}, sizeof *out, "gr_model_save: out");
+    if (s == GR_OK)
+        s = check_options(dir, &o);
     if (s != GR_OK)
         return s;
-    saving w = {.m = m, .o = options, .dir = dir, .as = options->cast ? &options->dtype : NULL};
+    saving w = {.m = m, .o = &o, .dir = dir, .as = o.cast ? &o.dtype : NULL};
     s = save(&w, dir);
     if (s != GR_OK)
         gr_fail_in("saving %s", dir);
-    if (out)
-        *out = s == GR_OK ? w.saved : (gr_saved){0};
+    else
+        s = gr_give_sized(out, &w.saved, sizeof w.saved, "gr_model_save: out");
     gr_store_tensors_close(&w.tensors);
     gr_carried_close(&w.carried);
     gr_free(w.files);

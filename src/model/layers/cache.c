@@ -58,7 +58,7 @@ bool gr_nn_open_cache(gr_build *b)
         return true;
     bool rings = gr_store_find(f->cache, "cache.ring_position") >= 0;
     if (!f->positions || !f->slot || (rings && !f->ring_slot)) {
-        gr_fail(GR_ERR_ARGUMENT, "gr_model_logits: a cache needs positions, slot%s", rings ? " and ring_slot" : "");
+        gr_fail(GR_ERR_ARGUMENT, "gr_model_forward: a cache needs positions, slot%s", rings ? " and ring_slot" : "");
         gr_graph_fail(b->g);
         return false;
     }

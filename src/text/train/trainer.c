@@ -5,6 +5,7 @@
 #include "text/train/trainer.h"
 #include "base/error.h"
 #include "base/json.h"
+#include "base/sized.h"
 
 #define END_OF_TEXT "<|endoftext|>"
 
@@ -43,12 +44,13 @@ static gr_status set_up(gr_tokenizer_trainer *t, const gr_tokenizer_training *op
 
 gr_tokenizer_trainer *gr_tokenizer_trainer_new(const gr_tokenizer_training *options)
 {
-    if (gr_lacks(options, "gr_tokenizer_trainer_new: options"))
-        return NULL;
-    if (check_options(options) != GR_OK)
+    gr_tokenizer_training o;
+    if (gr_lacks(options, "gr_tokenizer_trainer_new: options") ||
+        gr_take_sized(&o, sizeof o, options, "gr_tokenizer_trainer_new: options") != GR_OK ||
+        check_options(&o) != GR_OK)
         return NULL;
     gr_tokenizer_trainer *t = gr_alloc_zero(1, sizeof *t);
-    if (t && set_up(t, options) != GR_OK) {
+    if (t && set_up(t, &o) != GR_OK) {
         gr_tokenizer_trainer_free(t);
         return NULL;
     }
