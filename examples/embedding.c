@@ -65,7 +65,9 @@ int main(int argc, char **argv)
     const gr_wanted out = {"similar", GR_F32, similar, sizeof similar};
     gr_device *device = gr_device_open("cpu", 0);
     gr_model *model = argc > 1 ? gr_model_load(argv[1], NULL, device) : small_model(device);
-    gr_tokenizer *tokenizer = argc > 1 ? gr_tokenizer_load(argv[1]) : gr_tokenizer_byte();
+    gr_tokenizer_training bytes = GR_INIT(gr_tokenizer_training);
+    bytes.recipe = GR_TOKENIZER_BYTES;
+    gr_tokenizer *tokenizer = argc > 1 ? gr_tokenizer_load(argv[1]) : gr_tokenizer_train(&bytes);
     gr_program *program = model ? compile(model) : NULL;
     gr_status s = program && tokenizer ? fill(tokenizer, tokens, share) : gr_error_status();
     if (s == GR_OK)

@@ -14,7 +14,7 @@ static gr_model *new_model(gr_device *device, const gr_tokenizer *tokenizer)
 {
     gr_model_info sizes = {
         .size = sizeof sizes, .arch = "gpt2", .layers = 2, .embed = 64, .heads = 4, .context = CONTEXT};
-    sizes.vocab = gr_tokenizer_vocab_size(tokenizer);
+    sizes.vocab = gr_tokenizer_describe(tokenizer)->vocab_size;
     sizes.tied = true;
     sizes.eos = sizes.bos = -1;
     char *config = gr_model_config_json(&sizes);
@@ -76,7 +76,12 @@ int main(void)
     size_t n, prompt = 10; /* characters of it */
     gr_token said[CONTEXT] = {0};
     gr_device *device = gr_device_open("cpu", 0);
-    gr_tokenizer *tokenizer = gr_tokenizer_char(text, strlen(text), false);
+    const gr_span whole = {text, strlen(text)};
+    gr_tokenizer_training how = GR_INIT(gr_tokenizer_training);
+    how.recipe = GR_TOKENIZER_CHARACTERS;
+    how.texts = &whole;
+    how.n_texts = 1;
+    gr_tokenizer *tokenizer = gr_tokenizer_train(&how);
     gr_model *model = tokenizer ? new_model(device, tokenizer) : NULL;
     gr_status s = model ? gr_tokenizer_encode(tokenizer, text, strlen(text), 0, &ids, &n) : gr_error_status();
     if (s == GR_OK)
@@ -87,7 +92,7 @@ int main(void)
         s = generate(model, said, (int64_t)prompt);
     size_t right = 0;
     for (size_t i = 0; s == GR_OK && i < CONTEXT; i++) {
-        const char *character = gr_tokenizer_token(tokenizer, said[i], &n);
+        const char *character = gr_tokenizer_token(tokenizer, said[i], &n, NULL);
         printf("%s%.*s", i == prompt ? "|" : "", (int)n, character);
         right += *character == text[i];
     }

@@ -57,7 +57,7 @@ static void check_epoch(const gr_data *d, const gr_rows *r)
     static int64_t segments[MOST];
     static uint8_t seen[TOKENS];
     memset(seen, 0, sizeof seen);
-    for (int64_t k = 0; k < gr_rows_describe(r).rows; k++) {
+    for (int64_t k = 0; k < gr_rows_describe(r)->rows; k++) {
         gr_rows_fill(r, k, tokens, targets, segments);
         for (int64_t i = 0; i < r->context; i++)
             if (targets[i] >= 0)

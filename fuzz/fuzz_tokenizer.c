@@ -23,7 +23,7 @@ static void use(gr_tokenizer *t, const char *text, size_t size)
     for (size_t i = 0; s && i < 20; i++)
         gr_text_stream_feed(s, (int64_t)(i * i), &back, &back_size);
     if (s)
-        gr_text_stream_end(s, &back, &back_size);
+        gr_text_stream_feed(s, -1, &back, &back_size);
     gr_text_stream_free(s);
 }
 

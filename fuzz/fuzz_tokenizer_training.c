@@ -4,6 +4,8 @@
 
 #include "base/mem.h"
 #include "gradus.h"
+#include "text/tokenizer.h"
+#include "text/train/trainer.h"
 
 static bool go_on(void *user, const gr_tokenizer_progress *progress)
 {

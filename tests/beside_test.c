@@ -2,6 +2,7 @@
 #include "base/utf8.h"
 #include "base/file.h"
 #include "text_cases.h"
+#include "text/tokenizer.h"
 
 static const char *base_file(const char *name)
 {

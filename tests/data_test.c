@@ -4,6 +4,7 @@
 #include "format/safetensors.h"
 #include "train/data.h"
 #include "train/trainer.h"
+#include "text/tokenizer.h"
 
 /* ---- rows of several documents ---------------------------------------------------------------------------------- */
 

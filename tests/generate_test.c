@@ -2,6 +2,7 @@
 #include "tiny.h"
 
 #include "base/mem.h"
+#include "text/tokenizer.h"
 
 /* Spells its ids: token i is the character 'A' + i. */
 static gr_tokenizer *letters(void)

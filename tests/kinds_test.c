@@ -8,6 +8,7 @@
 
 /* test.h before text_cases.h, which asks for it */
 #include "text_cases.h"
+#include "text/tokenizer.h"
 
 static void check_ids_of(gr_tokenizer *t, gr_json c, const char *key, unsigned flags)
 {

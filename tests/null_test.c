@@ -33,7 +33,8 @@ typedef struct things {
 
 static things open_things(void)
 {
-    things t = {.device = gr_device_open("cpu", 1), .graph = gr_graph_new(), .tokenizer = gr_tokenizer_byte()};
+    const gr_tokenizer_training bytes = {.size = sizeof bytes, .recipe = GR_TOKENIZER_BYTES};
+    things t = {.device = gr_device_open("cpu", 1), .graph = gr_graph_new(), .tokenizer = gr_tokenizer_train(&bytes)};
     t.x = gr_constant(t.graph, GR_F32, 2, shape, four);
     t.store = gr_store_new(t.device);
     t.model = tiny_model("llama", t.device);
@@ -70,7 +71,6 @@ TEST(what_frees_takes_null)
     gr_program_free(NULL);
     gr_tokenizer_free(NULL);
     gr_encoded_free(NULL);
-    gr_tokenizer_trainer_free(NULL);
     gr_text_stream_free(NULL);
     gr_free(NULL);
     gr_model_free(NULL);
@@ -361,19 +361,12 @@ TEST(tokenizers)
     REFUSES(gr_tokenizer_load(NULL));
     REFUSES(gr_tokenizer_from_json(NULL, 0));
     REFUSES(gr_tokenizer_from_json(NULL, 5));
-    REFUSES(gr_tokenizer_char(NULL, 5, false));
-    REFUSES(gr_tokenizer_json(NULL, &n));
-    REFUSES(gr_tokenizer_json(NULL, NULL));
-    CHECK_MADE(gr_tokenizer_json(k, NULL));
-    IS(gr_tokenizer_vocab_size(NULL), 0);
+    REFUSES(gr_tokenizer_describe(NULL));
     IS(gr_tokenizer_id(NULL, "a"), -1);
     IS(gr_tokenizer_id(k, NULL), -1);
-    REFUSES(gr_tokenizer_token(NULL, 1, &n));
-    CHECK_MADE(gr_tokenizer_token(k, 65, NULL));
+    REFUSES(gr_tokenizer_token(NULL, 1, &n, NULL));
+    CHECK_MADE(gr_tokenizer_token(k, 65, NULL, NULL));
     REFUSES(gr_tokenizer_share(NULL));
-    IS(gr_tokenizer_kind(NULL, 1), GR_TOKEN_NONE);
-    IS(gr_tokenizer_bos(NULL), -1);
-    IS(gr_tokenizer_eos(NULL), -1);
     FAILS(gr_tokenizer_encode(NULL, "a", 1, 0, &ids, &n));
     FAILS(gr_tokenizer_encode(k, NULL, 1, 0, &ids, &n));
     FAILS(gr_tokenizer_encode(k, "a", 1, 0, NULL, &n));
@@ -391,25 +384,29 @@ TEST(tokenizers)
     FAILS(gr_tokenizer_decode(k, three, 3, 0, NULL, &n));
     FAILS(gr_tokenizer_decode(k, three, 3, 0, &text, NULL));
     gr_tokenizer_training how = {.size = sizeof how, .vocab_size = 257, .threads = 1};
-    gr_tokenizer_trainer *trainer = gr_tokenizer_trainer_new(&how);
-    CHECK_MADE(trainer);
-    REFUSES(gr_tokenizer_trainer_new(NULL));
-    FAILS(gr_tokenizer_trainer_feed(NULL, "a", 1));
-    FAILS(gr_tokenizer_trainer_feed(trainer, NULL, 1));
     const char *files[] = {"x", NULL};
-    FAILS(gr_tokenizer_trainer_feed_files(NULL, files, 1));
-    FAILS(gr_tokenizer_trainer_feed_files(trainer, NULL, 1));
-    FAILS(gr_tokenizer_trainer_feed_files(trainer, files + 1, 1));
-    REFUSES(gr_tokenizer_trainer_finish(NULL));
-    gr_tokenizer_trainer_free(trainer);
+    REFUSES(gr_tokenizer_train(NULL));
+    REFUSES(gr_tokenizer_train(&how)); /* of nothing */
+    how.n_paths = 1;
+    REFUSES(gr_tokenizer_train(&how));
+    how.paths = files + 1;
+    REFUSES(gr_tokenizer_train(&how));
+    for (int recipe = 0; recipe < GR_TOKENIZER_BYTES; recipe++) {
+        gr_tokenizer_training texts = {.size = sizeof texts, .recipe = (gr_tokenizer_recipe)recipe, .vocab_size = 300};
+        texts.n_texts = 1;
+        REFUSES(gr_tokenizer_train(&texts));
+        texts.texts = &broken;
+        REFUSES(gr_tokenizer_train(&texts));
+        texts.texts = &span;
+        gr_tokenizer *made = gr_tokenizer_train(&texts);
+        CHECK_MADE(made);
+        gr_tokenizer_free(made);
+    }
     gr_text_stream *s = gr_text_stream_new(k, 0);
     REFUSES(gr_text_stream_new(NULL, 0));
     FAILS(gr_text_stream_feed(NULL, 65, &text, &n));
     FAILS(gr_text_stream_feed(s, 65, NULL, &n));
     FAILS(gr_text_stream_feed(s, 65, &text, NULL));
-    FAILS(gr_text_stream_end(NULL, &text, &n));
-    FAILS(gr_text_stream_end(s, NULL, &n));
-    FAILS(gr_text_stream_end(s, &text, NULL));
     gr_text_stream_free(s);
     close_things(&t);
 }
@@ -523,16 +520,10 @@ TEST(data)
     gr_corpus *c = gr_corpus_load(paths, 1);
     CHECK_MADE(c);
     IS(gr_corpus_bytes(NULL), -1);
-    REFUSES(gr_corpus_characters(NULL, false));
     FAILS(gr_read_texts(NULL, 1, take_text, NULL));
     FAILS(gr_read_texts(paths, 1, NULL, NULL));
     CHECK(!gr_corpus_is_one_text(NULL, 1) && !gr_corpus_is_one_text(paths, 2));
     IS(gr_corpus_documents(NULL), -1);
-    gr_tokenizer_training how = {.size = sizeof how, .vocab_size = 257, .threads = 1};
-    gr_tokenizer_trainer *trainer = gr_tokenizer_trainer_new(&how);
-    FAILS(gr_corpus_feed(NULL, trainer));
-    FAILS(gr_corpus_feed(c, NULL));
-    gr_tokenizer_trainer_free(trainer);
     REFUSES(gr_data_from_corpus(NULL, t.tokenizer, 1));
     REFUSES(gr_data_load(NULL, 1, t.tokenizer, 1));
     REFUSES(gr_data_load(paths, 1, NULL, 1));

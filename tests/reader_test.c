@@ -2,6 +2,7 @@
 #include "test.h"
 
 #include "train/data.h"
+#include "text/tokenizer.h"
 
 /* ---- in parts ----------------------------------------------------------------------------------------------- */
 
@@ -169,7 +170,9 @@ TEST(a_corpus_of_standard_input)
     CHECK_EQ_INT(gr_corpus_documents(c), 2);
     CHECK_EQ_INT(gr_corpus_bytes(c), 10);
     for (int again = 0; again < 2; again++) {
-        gr_tokenizer *t = gr_corpus_characters(c, true);
+        const gr_tokenizer_training how = {
+            .size = sizeof how, .recipe = GR_TOKENIZER_CHARACTERS, .corpus = c, .end_of_text = true};
+        gr_tokenizer *t = gr_tokenizer_train(&how);
         CHECK_MADE(t);
         CHECK_EQ_INT(gr_tokenizer_vocab_size(t), 9); /* abcd, space, xyz, the end */
         gr_data *d = gr_data_from_corpus(c, t, 1);

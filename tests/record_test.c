@@ -3,6 +3,7 @@
 
 #include "base/file.h"
 #include "base/json.h"
+#include "text/tokenizer.h"
 
 typedef struct begun {
     gr_corpus *corpus;

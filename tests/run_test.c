@@ -3,6 +3,7 @@
 
 #include "train/run_dir.h"
 #include "train/run.h"
+#include "text/tokenizer.h"
 
 /* ---- helpers ---------------------------------------------------------------------------------------------------- */
 

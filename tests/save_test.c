@@ -2,6 +2,7 @@
 #include "base/dtype.h"
 #include "model/files/save.h"
 #include "tiny.h"
+#include "text/tokenizer.h"
 
 #include <signal.h>
 #include <sys/wait.h>

@@ -32,7 +32,7 @@ static inline void check_stream(gr_tokenizer *t, const int32_t *ids, size_t n, g
     const char *text;
     CHECK_MADE(s);
     for (size_t i = 0; i <= n; i++) {
-        CHECK_OK(i < n ? gr_text_stream_feed(s, ids[i], &text, &size) : gr_text_stream_end(s, &text, &size));
+        CHECK_OK(i < n ? gr_text_stream_feed(s, ids[i], &text, &size) : gr_text_stream_feed(s, -1, &text, &size));
         CHECK(gr_utf8_valid(text, size));
         CHECK(used + size < 1 << 20);
         memcpy(all + used, text, size);

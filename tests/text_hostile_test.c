@@ -4,6 +4,7 @@
 #include "test.h"
 #include "text/stages/pattern.h"
 #include "text/stages/scan.h"
+#include "text/tokenizer.h"
 
 static gr_tokenizer *made(const char *json)
 {

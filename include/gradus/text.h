@@ -19,33 +19,29 @@ typedef int32_t gr_token;
  * added_tokens.json, config.json's model_type), as for AutoTokenizer of transformers: docs/tokenizers.md. */
 GR_API gr_tokenizer *gr_tokenizer_load(const char *path);
 GR_API gr_tokenizer *gr_tokenizer_from_json(const char *json, size_t size);
-/* 256 tokens, one a byte, id = byte, and <|endoftext|>, 256. */
-GR_API gr_tokenizer *gr_tokenizer_byte(void);
-/* The distinct characters of a text, sorted by code point; then <|endoftext|> if wanted. Encoding any other character is
- * an error that names it. */
-GR_API gr_tokenizer *gr_tokenizer_char(const char *text, size_t size, bool end_of_text);
 GR_API void gr_tokenizer_free(gr_tokenizer *tokenizer); /* NULL is fine */
-/* Its tokenizer.json, to save with a model; lives as long as the tokenizer. size may be NULL. */
-GR_API const char *gr_tokenizer_json(const gr_tokenizer *tokenizer, size_t *size);
+/* What a tokenizer is; lives as long. NULL of NULL. */
+typedef struct gr_tokenizer_info {
+    size_t size;
+    int64_t vocab_size; /* rows that a model's embedding needs: the largest id + 1 */
+    gr_token bos, eos;  /* that begin and end a text; -1: there is none */
+    const char *json;   /* its tokenizer.json, to save with a model: [json_size], NUL-terminated */
+    size_t json_size;
+} gr_tokenizer_info;
+GR_API const gr_tokenizer_info *gr_tokenizer_describe(const gr_tokenizer *tokenizer);
 
 /* Another handle on the same tokenizer, for another thread: what calls give out is its own. Freed before the first one. */
 GR_API gr_tokenizer *gr_tokenizer_share(const gr_tokenizer *tokenizer);
-/* Rows a model's embedding needs: the largest id + 1. */
-GR_API int64_t gr_tokenizer_vocab_size(const gr_tokenizer *tokenizer);
 /* The id of a token as it is spelled in the vocabulary ("<|endoftext|>", "\u0120the"); -1: there is none. */
 GR_API gr_token gr_tokenizer_id(const gr_tokenizer *tokenizer, const char *token);
-/* The spelling of an id, not NUL-terminated; NULL: there is none. size may be NULL. */
-GR_API const char *gr_tokenizer_token(const gr_tokenizer *tokenizer, gr_token id, size_t *size);
 typedef enum gr_token_kind {
     GR_TOKEN_NONE,     /* no token has this id */
     GR_TOKEN_OF_MODEL, /* of the vocabulary that was learned */
     GR_TOKEN_ADDED,    /* added to it, and text like others */
     GR_TOKEN_CONTROL,  /* added, and left out by GR_SKIP_SPECIAL */
 } gr_token_kind;
-GR_API gr_token_kind gr_tokenizer_kind(const gr_tokenizer *tokenizer, gr_token id);
-/* The tokens that begin and end a text; -1: there is none. */
-GR_API gr_token gr_tokenizer_bos(const gr_tokenizer *tokenizer);
-GR_API gr_token gr_tokenizer_eos(const gr_tokenizer *tokenizer);
+/* The spelling of an id, not NUL-terminated; NULL: there is none. size and kind may be NULL. */
+GR_API const char *gr_tokenizer_token(const gr_tokenizer *tokenizer, gr_token id, size_t *size, gr_token_kind *kind);
 
 enum {
     GR_ADD_SPECIAL = 1,   /* encode: put the tokens around the text that the post-processor says (BOS, EOS) */
@@ -74,41 +70,48 @@ GR_API void gr_encoded_free(gr_encoded *encoded); /* NULL is fine */
 GR_API gr_status gr_tokenizer_decode(gr_tokenizer *tokenizer, const gr_token *ids, size_t n, unsigned flags,
                                      const char **text, size_t *size);
 
-/* Learns a byte-level BPE with GPT-2's pattern: the vocabulary and merges are those of Hugging Face's BpeTrainer on the
- * same texts. Memory grows with distinct words, not with text. Make one, feed all texts, finish. */
 typedef struct gr_tokenizer_progress {
     int64_t bytes;  /* of text read */
     int64_t words;  /* distinct ones; 0: still reading */
     int64_t tokens; /* of the vocabulary so far; 0: still reading */
 } gr_tokenizer_progress;
+typedef enum gr_tokenizer_recipe {
+    GR_TOKENIZER_BPE, /* a byte-level BPE with GPT-2's pattern: vocabulary and merges are those of Hugging Face's BpeTrainer on
+                         the same texts. Memory grows with distinct words, not with text */
+    GR_TOKENIZER_CHARACTERS, /* the distinct characters, sorted by code point; encoding any other one is an error that names
+                                it */
+    GR_TOKENIZER_BYTES,      /* 256 tokens, one a byte, id = byte, and <|endoftext|>, 256; needs no texts */
+} gr_tokenizer_recipe;
+typedef struct gr_corpus gr_corpus;
+/* What a tokenizer is made of: all texts of all sources that are given, one at least. */
 typedef struct gr_tokenizer_training {
     size_t size;
-    int64_t vocab_size;    /* tokens at most; at least 256 bytes, <|endoftext|> and `special` */
-    int64_t min_frequency; /* pairs rarer than this are not merged */
-    bool whole_texts;      /* words may span lines (train_from_iterator); else every line is a text (train on files) */
+    gr_tokenizer_recipe recipe;
+    const char *const *paths; /* [n_paths] as gr_corpus_load takes them; never more than a part of a file in memory */
+    int n_paths;
+    const gr_corpus *corpus;
+    const gr_span *texts; /* [n_texts] */
+    size_t n_texts;
+    bool (*next)(void *user, gr_span *text); /* gives another text, which lives until the next call; false: no more */
+    bool end_of_text;                        /* CHARACTERS: <|endoftext|> behind them; the others have it always */
+    int64_t vocab_size;                      /* BPE: tokens at most; at least 256 bytes, <|endoftext|> and `special` */
+    int64_t min_frequency;                   /* pairs rarer than this are not merged */
+    bool whole_texts; /* words may span lines (train_from_iterator); else every line is a text (train on files) */
     const char *const *special; /* [n_special] control tokens behind <|endoftext|>, whose id is 0 */
     int n_special;
     int threads; /* that count words; 0: one per core. The result is the same for any number */
-    bool (*progress)(void *user, const gr_tokenizer_progress *progress); /* false: stop; may be NULL */
+    bool (*progress)(void *user, const gr_tokenizer_progress *progress); /* of BPE; false: stop; may be NULL */
     void *user;
 } gr_tokenizer_training;
-typedef struct gr_tokenizer_trainer gr_tokenizer_trainer;
-GR_API gr_tokenizer_trainer *gr_tokenizer_trainer_new(const gr_tokenizer_training *options);
-GR_API void gr_tokenizer_trainer_free(gr_tokenizer_trainer *trainer); /* NULL is fine */
-GR_API gr_status gr_tokenizer_trainer_feed(gr_tokenizer_trainer *trainer, const char *text, size_t size);
-/* Feeds text files, .jsonl files ({"text": ...}, or {"prompt": ..., "completion": ...}, each string a text), the .txt and
- * .jsonl files of directories, "-", stdin, as gr_corpus_load reads them; never more than a part of one in memory. */
-GR_API gr_status gr_tokenizer_trainer_feed_files(gr_tokenizer_trainer *trainer, const char *const *paths, int n);
 /* GR_ERR_INTERRUPTED when progress said stop. */
-GR_API gr_tokenizer *gr_tokenizer_trainer_finish(gr_tokenizer_trainer *trainer);
+GR_API gr_tokenizer *gr_tokenizer_train(const gr_tokenizer_training *training);
 
-/* Text as it is generated: feed gives the characters that an id completes (often none), never half a character; end
+/* Text as it is generated: feed gives the characters that an id completes (often none), never half a character; id -1
  * gives the rest and starts over. The text is valid until the next call; the tokenizer must outlive the stream. */
 typedef struct gr_text_stream gr_text_stream;
 GR_API gr_text_stream *gr_text_stream_new(const gr_tokenizer *tokenizer, unsigned flags);
 GR_API void gr_text_stream_free(gr_text_stream *stream); /* NULL is fine */
 GR_API gr_status gr_text_stream_feed(gr_text_stream *stream, gr_token id, const char **text, size_t *size);
-GR_API gr_status gr_text_stream_end(gr_text_stream *stream, const char **text, size_t *size);
 
 #ifdef __cplusplus
 }

@@ -21,16 +21,12 @@ GR_API gr_status gr_read_texts(const char *const *paths, int n, bool (*take)(voi
 /* The same to be read more than once, as when a tokenizer is made of it and then encodes it. Loading reads all of it, so
  * that what is wrong with it is known, and keeps no text: the files are read again by each who needs them, what came
  * through a pipe from a temporary file. Files that have changed meanwhile are an error. */
-typedef struct gr_corpus gr_corpus;
 GR_API gr_corpus *gr_corpus_load(const char *const *paths, int n);
 GR_API void gr_corpus_free(gr_corpus *corpus); /* NULL is fine */
 GR_API int64_t gr_corpus_documents(const gr_corpus *corpus);
 GR_API int64_t gr_corpus_bytes(const gr_corpus *corpus); /* of text, all documents together */
 /* Do the paths name one file of plain text, in which there is nothing to keep apart? Reads it, and leaves no error. */
 GR_API bool gr_corpus_is_one_text(const char *const *paths, int n);
-/* Feeds all documents to the training of a tokenizer; gr_tokenizer_char of all documents. */
-GR_API gr_status gr_corpus_feed(const gr_corpus *corpus, gr_tokenizer_trainer *trainer);
-GR_API gr_tokenizer *gr_corpus_characters(const gr_corpus *corpus, bool end_of_text);
 
 /* Training data: one stream of token ids, or documents kept apart. */
 typedef struct gr_data gr_data;

@@ -152,7 +152,9 @@ static part part_at(const show *s, int64_t k, int64_t from)
 
 static bool is_control(const show *s, gr_token id)
 {
-    return gr_tokenizer_kind(s->on.tokenizer, id) == GR_TOKEN_CONTROL;
+    gr_token_kind kind;
+    gr_tokenizer_token(s->on.tokenizer, id, NULL, &kind);
+    return kind == GR_TOKEN_CONTROL;
 }
 
 /* A row behind the last. */
@@ -210,7 +212,7 @@ static gr_status add_token(show *s, line *l, gr_token id)
     const char *text, *name;
     size_t size, length = 0;
     gr_status status = gr_text_stream_feed(s->stream, id, &text, &size);
-    name = is_control(s, id) ? gr_tokenizer_token(s->on.tokenizer, id, &length) : NULL;
+    name = is_control(s, id) ? gr_tokenizer_token(s->on.tokenizer, id, &length, NULL) : NULL;
     bool spelled = name && size >= length && memcmp(text + size - length, name, length) == 0;
     if (status == GR_OK)
         status = gr_bytes_add(&l->run, text, size - (spelled ? length : 0));
@@ -225,7 +227,7 @@ static gr_status add_rest(show *s, line *l)
 {
     const char *text;
     size_t size;
-    gr_status status = gr_text_stream_end(s->stream, &text, &size);
+    gr_status status = gr_text_stream_feed(s->stream, -1, &text, &size);
     return status == GR_OK ? gr_bytes_add(&l->run, text, size) : status;
 }
 
@@ -322,7 +324,7 @@ static gr_status add_pieces(show *s, const part *p)
         if (status == GR_OK)
             status = gr_bytes_add(&piece, text, size);
         if (status == GR_OK && i + 1 == p->to)
-            status = gr_text_stream_end(s->stream, &rest, &more);
+            status = gr_text_stream_feed(s->stream, -1, &rest, &more);
         if (status == GR_OK)
             status = gr_bytes_add(&piece, rest, more);
         if (status == GR_OK)

@@ -41,7 +41,7 @@ static gr_status begins_with_bos(gr_tokenizer *t, bool *out)
     const gr_token *ids;
     size_t n;
     gr_status s = gr_tokenizer_encode(t, "", 0, GR_ADD_SPECIAL, &ids, &n);
-    *out = s == GR_OK && n > 0 && gr_tokenizer_bos(t) >= 0 && ids[0] == gr_tokenizer_bos(t);
+    *out = s == GR_OK && n > 0 && gr_tokenizer_describe(t)->bos >= 0 && ids[0] == gr_tokenizer_describe(t)->bos;
     return s;
 }
 
@@ -59,7 +59,7 @@ static gr_status read_data(const gr_args *args, work *w)
     w->ids = gr_alloc((size_t)w->n * sizeof *w->ids);
     if (!w->ids)
         return GR_ERR_MEMORY;
-    w->ids[0] = gr_tokenizer_bos(w->on.tokenizer);
+    w->ids[0] = gr_tokenizer_describe(w->on.tokenizer)->bos;
     memcpy(w->ids + bos, gr_data_ids(w->data), (size_t)n * sizeof *w->ids);
     return GR_OK;
 }

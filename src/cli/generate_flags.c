@@ -76,7 +76,8 @@ static gr_status begin_text(const gr_opened *on, gr_token *id)
 {
     const gr_model_info *i = gr_model_describe(on->model);
     const gr_tokenizer *t = on->tokenizer;
-    gr_token choices[] = {t ? gr_tokenizer_bos(t) : -1, i->bos, t ? gr_tokenizer_eos(t) : -1, i->eos};
+    gr_token choices[] = {t ? gr_tokenizer_describe(t)->bos : -1, i->bos, t ? gr_tokenizer_describe(t)->eos : -1,
+                          i->eos};
     for (int k = 0; k < 4; k++)
         if (choices[k] >= 0 && choices[k] < i->vocab) {
             *id = choices[k];

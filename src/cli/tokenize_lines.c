@@ -42,7 +42,7 @@ static gr_status add_tokens(gr_bytes *out, const gr_tokenizer *tokenizer, const 
     gr_status status = gr_bytes_add_string(out, ", \"tokens\": [");
     for (size_t i = 0; i < n && status == GR_OK; i++) {
         size_t size = 0;
-        const char *token = gr_tokenizer_token(tokenizer, ids[i], &size);
+        const char *token = gr_tokenizer_token(tokenizer, ids[i], &size, NULL);
         status = gr_bytes_add_string(out, i ? ", " : "");
         if (status == GR_OK)
             status = gr_json_add_text(out, token ? token : "", size);
@@ -76,9 +76,9 @@ gr_status gr_line_decode(const gr_line_format *f, gr_tokenizer *t, const int32_t
     bool is_object = f->json || f->jsonl;
     size_t size;
     for (size_t i = 0; i < n; i++)
-        if (gr_tokenizer_token(f->tokenizer, ids[i], &size) == NULL)
+        if (gr_tokenizer_token(f->tokenizer, ids[i], &size, NULL) == NULL)
             return gr_fail(GR_ERR_ARGUMENT, "decode: the tokenizer has no token %d\nIts ids are below %lld.",
-                           (int)ids[i], (long long)gr_tokenizer_vocab_size(f->tokenizer));
+                           (int)ids[i], (long long)gr_tokenizer_describe(f->tokenizer)->vocab_size);
     const char *text;
     gr_status status = gr_tokenizer_decode(t, ids, n, f->decode_flags, &text, &size);
     if (status == GR_OK && is_object)

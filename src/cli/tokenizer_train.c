@@ -64,12 +64,11 @@ static bool on_progress(void *user, const gr_tokenizer_progress *p)
 static gr_status write_result(const gr_args *args, const gr_tokenizer *tokenizer, const screen *s)
 {
     const options *o = args->options;
-    size_t size;
-    const char *json = gr_tokenizer_json(tokenizer, &size);
-    gr_status status = gr_file_write(o->out, json, size);
+    const gr_tokenizer_info *made = gr_tokenizer_describe(tokenizer);
+    gr_status status = gr_file_write(o->out, made->json, made->json_size);
     if (status != GR_OK)
         return status;
-    int64_t tokens = gr_tokenizer_vocab_size(tokenizer);
+    int64_t tokens = made->vocab_size;
     if (tokens < o->vocab)
         gr_note("%lld tokens, not %lld: no other pair is that frequent", (long long)tokens, (long long)o->vocab);
     if (!args->common.json) {
@@ -103,6 +102,8 @@ static gr_status run(gr_args *args)
         .size = sizeof training,
         .vocab_size = o->vocab,
         .min_frequency = o->min_frequency,
+        .paths = args->positional,
+        .n_paths = (int)args->count,
         .whole_texts = !o->lines,
         .special = o->special.items,
         .n_special = (int)o->special.count,
@@ -115,17 +116,12 @@ static gr_status run(gr_args *args)
     gr_status status = gr_check_output_file(args, "out", o->out, args->positional, args->count, is_own);
     if (status != GR_OK)
         return status;
-    gr_tokenizer_trainer *trainer = gr_tokenizer_trainer_new(&training);
-    if (trainer == NULL)
-        return gr_args_blame(args, gr_error_status());
     gr_interrupt_watch();
     gr_broken_pipe_watch();
     gr_progress_start("reading", 0, 0);
-    status = gr_tokenizer_trainer_feed_files(trainer, args->positional, (int)args->count);
-    gr_tokenizer *tokenizer = status == GR_OK ? gr_tokenizer_trainer_finish(trainer) : NULL;
+    gr_tokenizer *tokenizer = gr_tokenizer_train(&training);
     gr_progress_end();
-    gr_tokenizer_trainer_free(trainer);
-    status = tokenizer ? write_result(args, tokenizer, &s) : gr_error_status();
+    status = tokenizer ? write_result(args, tokenizer, &s) : gr_args_blame(args, gr_error_status());
     gr_tokenizer_free(tokenizer);
     return status;
 }

@@ -132,13 +132,12 @@ static gr_status learn_tokenizer(gr_args *args, const char *kind, gr_train_job *
                             "--tokenizer %.40s: expected bpe:N, N the tokens of the vocabulary\nN is at least 257: "
                             "256 bytes and <|endoftext|>.",
                             kind);
-    gr_tokenizer_trainer *trainer = gr_tokenizer_trainer_new(&how);
-    gr_status s = trainer ? gr_corpus_feed(job->corpus, trainer) : gr_error_status();
-    job->on.tokenizer = s == GR_OK ? gr_tokenizer_trainer_finish(trainer) : NULL;
-    gr_tokenizer_trainer_free(trainer);
+    how.corpus = job->corpus;
+    job->on.tokenizer = gr_tokenizer_train(&how);
     if (!job->on.tokenizer)
         return gr_error_status();
-    gr_note("tokenizer: %lld tokens learned from DATA", (long long)gr_tokenizer_vocab_size(job->on.tokenizer));
+    gr_note("tokenizer: %lld tokens learned from DATA",
+            (long long)gr_tokenizer_describe(job->on.tokenizer)->vocab_size);
     return GR_OK;
 }
 
@@ -147,6 +146,7 @@ static gr_status open_given_tokenizer(gr_args *args, gr_train_job *job)
     const gr_train_flags *f = args->options;
     const char *kind = f->vocabulary ? f->vocabulary : f->tokenizer ? f->tokenizer : "byte";
     bool is_bpe = strncmp(kind, "bpe:", 4) == 0;
+    gr_tokenizer_training how = GR_INIT(gr_tokenizer_training);
     if ((strcmp(kind, "char") == 0 || is_bpe) && !job->corpus)
         return gr_args_fail(args,
                             "--tokenizer %.40s: its vocabulary is that of DATA, which is missing\nGive DATA, or "
@@ -155,9 +155,13 @@ static gr_status open_given_tokenizer(gr_args *args, gr_train_job *job)
     if (is_bpe)
         return learn_tokenizer(args, kind, job);
     if (strcmp(kind, "char") == 0) {
-        job->on.tokenizer = gr_corpus_characters(job->corpus, gr_corpus_documents(job->corpus) > 1 || is_apart(f));
+        how.recipe = GR_TOKENIZER_CHARACTERS;
+        how.corpus = job->corpus;
+        how.end_of_text = gr_corpus_documents(job->corpus) > 1 || is_apart(f);
+        job->on.tokenizer = gr_tokenizer_train(&how);
     } else if (strcmp(kind, "byte") == 0) {
-        job->on.tokenizer = gr_tokenizer_byte();
+        how.recipe = GR_TOKENIZER_BYTES;
+        job->on.tokenizer = gr_tokenizer_train(&how);
     } else {
         job->on.tokenizer = gr_tokenizer_load(kind);
         if (!job->on.tokenizer && !strpbrk(kind, "./") && access(kind, F_OK) != 0)
@@ -173,12 +177,13 @@ static gr_status open_given_tokenizer(gr_args *args, gr_train_job *job)
 static gr_status is_same_tokenizer(gr_tokenizer *a, gr_tokenizer *b, bool *out)
 {
     static const char text[] = "The 2 quick foxes don't jump:\n\n  na\xC3\xAFve, 100 %";
-    int64_t vocab = gr_tokenizer_vocab_size(a);
+    int64_t vocab = gr_tokenizer_describe(a)->vocab_size;
     const gr_token *of_a, *of_b;
     size_t n, m;
-    *out = vocab == gr_tokenizer_vocab_size(b) && gr_tokenizer_eos(a) == gr_tokenizer_eos(b);
+    *out =
+        vocab == gr_tokenizer_describe(b)->vocab_size && gr_tokenizer_describe(a)->eos == gr_tokenizer_describe(b)->eos;
     for (int64_t id = 0; *out && id < vocab; id++) {
-        const char *one = gr_tokenizer_token(a, id, &n), *other = gr_tokenizer_token(b, id, &m);
+        const char *one = gr_tokenizer_token(a, id, &n, NULL), *other = gr_tokenizer_token(b, id, &m, NULL);
         *out = one && other ? n == m && memcmp(one, other, n) == 0 : !one && !other;
     }
     if (!*out)
@@ -236,9 +241,9 @@ static gr_status model_of_flags(gr_args *args, gr_train_job *job)
                             (long long)f->kv_heads, (long long)f->heads);
     snprintf(i.arch, sizeof i.arch, "%s", f->arch); /* one cut short is none that there is */
     i.context = f->context;
-    i.vocab = gr_tokenizer_vocab_size(job->on.tokenizer);
-    i.bos = gr_tokenizer_bos(job->on.tokenizer);
-    i.eos = gr_tokenizer_eos(job->on.tokenizer);
+    i.vocab = gr_tokenizer_describe(job->on.tokenizer)->vocab_size;
+    i.bos = gr_tokenizer_describe(job->on.tokenizer)->bos;
+    i.eos = gr_tokenizer_describe(job->on.tokenizer)->eos;
     i.tied = true;
     char *json = gr_model_config_json(&i);
     if (!json)
@@ -262,15 +267,18 @@ static gr_status check_vocab(gr_args *args, const gr_train_job *job)
 {
     const gr_train_flags *f = args->options;
     const gr_tokenizer *t = job->on.tokenizer;
-    int64_t vocab = gr_model_describe(job->on.model)->vocab, needed = gr_tokenizer_vocab_size(t);
+    int64_t vocab = gr_model_describe(job->on.model)->vocab, needed = gr_tokenizer_describe(t)->vocab_size;
     size_t size = 0;
-    const char *first = needed > vocab ? gr_tokenizer_token(t, vocab, &size) : NULL;
+    const char *first = needed > vocab ? gr_tokenizer_token(t, vocab, &size, NULL) : NULL;
     char shown[80];
     if (needed <= vocab)
         return GR_OK;
-    bool is_other = gr_tokenizer_eos(t) >= vocab;
-    for (int64_t id = vocab; id < needed; id++)
-        is_other |= gr_tokenizer_kind(t, id) == GR_TOKEN_OF_MODEL;
+    bool is_other = gr_tokenizer_describe(t)->eos >= vocab;
+    for (int64_t id = vocab; id < needed; id++) {
+        gr_token_kind kind;
+        gr_tokenizer_token(t, (gr_token)id, NULL, &kind);
+        is_other |= kind == GR_TOKEN_OF_MODEL;
+    }
     if (is_other)
         return f->model
                    ? gr_fail(GR_ERR_FILE,
@@ -320,8 +328,8 @@ static void put_new_files(gr_train_job *job)
         n += snprintf(text + n, size - (size_t)n, "  \"eos_token_id\": %lld,\n", (long long)i->eos);
     snprintf(text + n, size - (size_t)n, "  \"do_sample\": true\n}\n");
     const char *const files[3][2] = {{"generation_config.json", text},
-                                     {"tokenizer.json", gr_tokenizer_json(job->on.tokenizer, NULL)},
-                                     {"tokenizer_config.json", gr_tokenizer_eos(job->on.tokenizer) >= 0
+                                     {"tokenizer.json", gr_tokenizer_describe(job->on.tokenizer)->json},
+                                     {"tokenizer_config.json", gr_tokenizer_describe(job->on.tokenizer)->eos >= 0
                                                                    ? "{\n  \"tokenizer_class\": "
                                                                      "\"PreTrainedTokenizerFast\",\n"
                                                                      "  \"eos_token\": \"<|endoftext|>\"\n}\n"

@@ -8,6 +8,7 @@
 #include "base/sized.h"
 #include "base/utf8.h"
 #include "model/layers/model.h"
+#include "text/tokenizer.h"
 
 enum { PREFILL = 512 }; /* tokens of the prompt between two looks at the caller */
 
@@ -162,7 +163,7 @@ static gr_status take_rest(writing *w)
     size_t size = 0;
     if (w->done && w->stop == GR_STOP_TEXT)
         return GR_OK;
-    gr_status s = w->stream ? gr_text_stream_end(w->stream, &text, &size) : GR_OK;
+    gr_status s = w->stream ? gr_text_stream_feed(w->stream, -1, &text, &size) : GR_OK;
     return s == GR_OK ? take_text(w, -1, text, size, true) : s;
 }
 

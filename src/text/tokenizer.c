@@ -21,7 +21,7 @@ gr_tokenizer *gr_tokenizer_of(char *json, size_t size)
         return NULL;
     }
     gr_tokenizer_guess_ends(t);
-    return t;
+    return gr_tokenizer_note(t);
 }
 
 gr_tokenizer *gr_tokenizer_from_json(const char *json, size_t size)
@@ -80,18 +80,12 @@ void gr_tokenizer_free(gr_tokenizer *t)
 const char *gr_tokenizer_json(const gr_tokenizer *t, size_t *size)
 {
     if (size)
-        *size = 0;
-    if (gr_lacks(t, "gr_tokenizer_json: tokenizer"))
-        return NULL;
-    if (size)
         *size = t->json_size;
     return t->json;
 }
 
 int64_t gr_tokenizer_vocab_size(const gr_tokenizer *t)
 {
-    if (gr_lacks(t, "gr_tokenizer_vocab_size: tokenizer"))
-        return 0;
     return (int64_t)(t->added.vocab.rows > t->model->vocab.rows ? t->added.vocab.rows : t->model->vocab.rows);
 }
 
@@ -108,12 +102,8 @@ gr_token gr_tokenizer_id(const gr_tokenizer *t, const char *token)
     return gr_tokenizer_find(t, token, strlen(token));
 }
 
-const char *gr_tokenizer_token(const gr_tokenizer *t, gr_token id, size_t *size)
+static const char *spelling(const gr_tokenizer *t, gr_token id, size_t *size)
 {
-    size_t unasked;
-    size = size ? size : &unasked;
-    if (gr_lacks(t, "gr_tokenizer_token: tokenizer"))
-        return NULL;
     const char *text = gr_vocab_text(&t->added.vocab, id, size);
     return text ? text : gr_vocab_text(&t->model->vocab, id, size);
 }
@@ -121,25 +111,48 @@ const char *gr_tokenizer_token(const gr_tokenizer *t, gr_token id, size_t *size)
 gr_token_kind gr_tokenizer_kind(const gr_tokenizer *t, gr_token id)
 {
     size_t size;
-    if (gr_lacks(t, "gr_tokenizer_kind: tokenizer"))
-        return GR_TOKEN_NONE;
     if (gr_vocab_text(&t->added.vocab, id, &size))
         return gr_added_is_special(&t->added, id) ? GR_TOKEN_CONTROL : GR_TOKEN_ADDED;
     return gr_vocab_text(&t->model->vocab, id, &size) ? GR_TOKEN_OF_MODEL : GR_TOKEN_NONE;
 }
 
+const char *gr_tokenizer_token(const gr_tokenizer *t, gr_token id, size_t *size, gr_token_kind *kind)
+{
+    size_t unasked;
+    if (kind)
+        *kind = GR_TOKEN_NONE;
+    if (gr_lacks(t, "gr_tokenizer_token: tokenizer"))
+        return NULL;
+    if (kind)
+        *kind = gr_tokenizer_kind(t, id);
+    return spelling(t, id, size ? size : &unasked);
+}
+
 gr_token gr_tokenizer_bos(const gr_tokenizer *t)
 {
-    if (gr_lacks(t, "gr_tokenizer_bos: tokenizer"))
-        return -1;
     return t->bos;
 }
 
 gr_token gr_tokenizer_eos(const gr_tokenizer *t)
 {
-    if (gr_lacks(t, "gr_tokenizer_eos: tokenizer"))
-        return -1;
     return t->eos;
+}
+
+gr_tokenizer *gr_tokenizer_note(gr_tokenizer *t)
+{
+    if (t)
+        t->info = (gr_tokenizer_info){.size = sizeof t->info,
+                                      .vocab_size = gr_tokenizer_vocab_size(t),
+                                      .bos = t->bos,
+                                      .eos = t->eos,
+                                      .json = t->json,
+                                      .json_size = t->json_size};
+    return t;
+}
+
+const gr_tokenizer_info *gr_tokenizer_describe(const gr_tokenizer *t)
+{
+    return gr_lacks(t, "gr_tokenizer_describe: tokenizer") ? NULL : &t->info;
 }
 
 gr_status gr_tokenizer_encode(gr_tokenizer *t, const char *text, size_t size, unsigned flags, const int32_t **ids,
@@ -160,7 +173,7 @@ static const char *shown(const gr_tokenizer *t, int64_t id, size_t *size)
 {
     const gr_added *a = &t->added;
     if (id < 0 || (uint64_t)id >= a->rows || !a->token[id].shown)
-        return gr_tokenizer_token(t, id, size);
+        return spelling(t, id, size);
     *size = a->token[id].shown_size;
     return a->token[id].shown;
 }
@@ -308,24 +321,20 @@ static gr_status result(gr_text_stream *s, gr_status status, const char **text, 
     return status;
 }
 
+static gr_status rest(gr_text_stream *s)
+{
+    gr_status status = show_bytes(s, true);
+    if (status == GR_OK && s->ids.size > s->context)
+        status = show_ids(s, true);
+    s->ids.size = s->context = s->before.size = 0;
+    return status;
+}
+
 gr_status gr_text_stream_feed(gr_text_stream *s, gr_token id, const char **text, size_t *size)
 {
     if (gr_lacks(s, "gr_text_stream_feed: stream") || gr_lacks(text, "gr_text_stream_feed: text") ||
         gr_lacks(size, "gr_text_stream_feed: size"))
         return GR_ERR_ARGUMENT;
     s->out.size = 0;
-    return result(s, feed(s, id > INT32_MAX ? INT32_MAX : id < 0 ? -1 : (int32_t)id), text, size);
-}
-
-gr_status gr_text_stream_end(gr_text_stream *s, const char **text, size_t *size)
-{
-    if (gr_lacks(s, "gr_text_stream_end: stream") || gr_lacks(text, "gr_text_stream_end: text") ||
-        gr_lacks(size, "gr_text_stream_end: size"))
-        return GR_ERR_ARGUMENT;
-    s->out.size = 0;
-    gr_status status = show_bytes(s, true);
-    if (status == GR_OK && s->ids.size > s->context)
-        status = show_ids(s, true);
-    s->ids.size = s->context = s->before.size = 0;
-    return result(s, status, text, size);
+    return result(s, id == -1 ? rest(s) : feed(s, id), text, size);
 }

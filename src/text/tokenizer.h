@@ -31,6 +31,7 @@ struct gr_tokenizer {
     gr_decoder *decoder;
     bool byte_level; /* the model's pieces are raw bytes */
     gr_token bos, eos;
+    gr_tokenizer_info info;       /* what all of this comes to, for callers */
     bool is_share;                /* all but the scratch is another handle's */
     gr_tokenizer_scratch scratch; /* of the calls without a scratch of their own */
 };
@@ -45,6 +46,21 @@ gr_status gr_tokenizer_add_beside(gr_tokenizer *t, const gr_tokenizer_class *c, 
 /* tokenizer.c: frees everything but the JSON text; and a tokenizer of a text that becomes its own, NUL behind it. */
 void gr_tokenizer_clear(gr_tokenizer *t);
 gr_tokenizer *gr_tokenizer_of(char *json, size_t size);
+/* Fills in the info of one that is complete, and gives it back; NULL of NULL. */
+gr_tokenizer *gr_tokenizer_note(gr_tokenizer *t);
+/* The parts of the info. */
+int64_t gr_tokenizer_vocab_size(const gr_tokenizer *t);
+gr_token gr_tokenizer_bos(const gr_tokenizer *t);
+gr_token gr_tokenizer_eos(const gr_tokenizer *t);
+const char *gr_tokenizer_json(const gr_tokenizer *t, size_t *size);
+gr_token_kind gr_tokenizer_kind(const gr_tokenizer *t, gr_token id);
+/* tokenizer_make.c: GR_TOKENIZER_BYTES; GR_TOKENIZER_CHARACTERS of one text, and of what `training` has. */
+gr_tokenizer *gr_tokenizer_byte(void);
+gr_tokenizer *gr_tokenizer_char(const char *text, size_t size, bool end_of_text);
+gr_tokenizer *gr_tokenizer_characters(const gr_tokenizer_training *training);
+/* Gives the texts that are in memory to take, one after the other. */
+gr_status gr_training_texts(const gr_tokenizer_training *o,
+                            gr_status (*take)(void *user, const char *text, size_t size), void *user);
 /* The id of a token that may have NUL inside, or -1. */
 int64_t gr_tokenizer_find(const gr_tokenizer *t, const char *token, size_t size);
 

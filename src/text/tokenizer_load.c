@@ -221,10 +221,8 @@ static gr_tokenizer *load_dir(const char *dir)
     return t;
 }
 
-gr_tokenizer *gr_tokenizer_load(const char *path)
+static gr_tokenizer *load(const char *path)
 {
-    if (gr_lacks(path, "gr_tokenizer_load: path"))
-        return NULL;
     if (gr_path_is_dir(path))
         return load_dir(path);
     if (ends_with(path, ".model") || ends_with(path, ".tiktoken"))
@@ -232,6 +230,11 @@ gr_tokenizer *gr_tokenizer_load(const char *path)
     if (ends_with(path, "tekken.json"))
         return load_as(path, convert_tekken, (asked){.with_bos = true});
     return load_file(path);
+}
+
+gr_tokenizer *gr_tokenizer_load(const char *path)
+{
+    return gr_lacks(path, "gr_tokenizer_load: path") ? NULL : gr_tokenizer_note(load(path));
 }
 
 gr_status gr_tokenizer_is_in(const char *dir, bool *there)

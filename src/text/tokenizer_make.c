@@ -132,33 +132,65 @@ static gr_tokenizer *of_characters(const characters *all, bool end_of_text)
     return from_text(&json, s);
 }
 
-gr_tokenizer *gr_tokenizer_char(const char *text, size_t size, bool end_of_text)
-{
-    if (size && gr_lacks(text, "gr_tokenizer_char: text"))
-        return NULL;
-    characters all = {.seen = gr_alloc_zero(CODE_POINTS / 64, sizeof *all.seen)};
-    gr_status s = all.seen ? see(&all, text, size) : GR_ERR_MEMORY;
-    gr_tokenizer *t = s == GR_OK ? of_characters(&all, end_of_text) : NULL;
-    gr_free(all.seen);
-    return t;
-}
-
-static gr_status take(void *user, gr_document_text *d)
+static gr_status take_document(void *user, gr_document_text *d)
 {
     d->used = d->size;
     return see(user, d->text, d->size);
 }
 
-gr_tokenizer *gr_corpus_characters(const gr_corpus *corpus, bool end_of_text)
+static gr_status take_text(void *user, const char *text, size_t size)
 {
-    if (gr_lacks(corpus, "gr_corpus_characters: corpus"))
-        return NULL;
-    characters all = {.seen = gr_alloc_zero(CODE_POINTS / 64, sizeof *all.seen)};
-    gr_reader r = {.take = take, .user = &all};
-    gr_status s = all.seen ? gr_corpus_read(corpus, &r) : GR_ERR_MEMORY;
-    gr_tokenizer *t = s == GR_OK ? of_characters(&all, end_of_text) : NULL;
+    return see(user, text, size);
+}
+
+gr_status gr_training_texts(const gr_tokenizer_training *o,
+                            gr_status (*take)(void *user, const char *text, size_t size), void *user)
+{
+    gr_span text = {0};
+    gr_status s = GR_OK;
+    if (o->n_texts && gr_lacks(o->texts, "gr_tokenizer_train: texts"))
+        return GR_ERR_ARGUMENT;
+    for (size_t i = 0; s == GR_OK && i < o->n_texts + 1;) {
+        bool more = i < o->n_texts || (o->next && o->next(o->user, &text));
+        if (!more)
+            break;
+        if (i < o->n_texts)
+            text = o->texts[i++];
+        if (text.size && gr_lacks(text.text, "gr_tokenizer_train: a text"))
+            return GR_ERR_ARGUMENT;
+        s = text.size ? take(user, text.text, text.size) : GR_OK;
+    }
+    return s;
+}
+
+/* Of the files that paths and corpus name. */
+static gr_status see_files(characters *all, const gr_tokenizer_training *o)
+{
+    gr_reader r = {.take = take_document, .user = all}, again = r;
+    gr_status s = o->n_paths ? gr_read_documents(&r, o->paths, o->n_paths) : GR_OK;
+    if (s == GR_OK && o->corpus)
+        s = gr_corpus_read(o->corpus, &again);
     gr_files_free(r.files, r.n_files);
+    gr_files_free(again.files, again.n_files);
     gr_inputs_free(&r.inputs);
+    gr_inputs_free(&again.inputs);
+    return s;
+}
+
+gr_tokenizer *gr_tokenizer_characters(const gr_tokenizer_training *o)
+{
+    characters all = {.seen = gr_alloc_zero(CODE_POINTS / 64, sizeof *all.seen)};
+    gr_status s = all.seen ? see_files(&all, o) : GR_ERR_MEMORY;
+    if (s == GR_OK)
+        s = gr_training_texts(o, take_text, &all);
+    gr_tokenizer *t = s == GR_OK ? of_characters(&all, o->end_of_text) : NULL;
     gr_free(all.seen);
     return t;
+}
+
+gr_tokenizer *gr_tokenizer_char(const char *text, size_t size, bool end_of_text)
+{
+    const gr_span span = {text, size};
+    const gr_tokenizer_training o = {.texts = &span, .n_texts = 1, .end_of_text = end_of_text};
+    return gr_tokenizer_characters(&o);
 }

@@ -6,6 +6,7 @@
 #include "base/mem.h"
 #include "data/corpus.h"
 #include "train/encoder.h"
+#include "text/tokenizer.h"
 
 #include <string.h>
 

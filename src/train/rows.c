@@ -142,6 +142,7 @@ gr_rows *gr_rows_new(const gr_data *data, int64_t context, bool shuffle, uint64_
         gr_rows_free(r);
         return NULL;
     }
+    r->info.size = sizeof r->info;
     r->info.rows = r->count;
     r->info.tokens = data->n;
     return r;

@@ -9,6 +9,7 @@
 #include "format/digest.h"
 #include "train/data.h"
 #include "train/run.h"
+#include "text/tokenizer.h"
 
 #include <limits.h>
 #include <stdio.h>

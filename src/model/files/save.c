@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/sized.h"
+#include "text/tokenizer.h"
 
 #include <string.h>
 

@@ -5,7 +5,6 @@
 #include "text/train/trainer.h"
 #include "base/error.h"
 #include "base/json.h"
-#include "base/sized.h"
 
 #define END_OF_TEXT "<|endoftext|>"
 
@@ -44,13 +43,10 @@ static gr_status set_up(gr_tokenizer_trainer *t, const gr_tokenizer_training *op
 
 gr_tokenizer_trainer *gr_tokenizer_trainer_new(const gr_tokenizer_training *options)
 {
-    gr_tokenizer_training o;
-    if (gr_lacks(options, "gr_tokenizer_trainer_new: options") ||
-        gr_take_sized(&o, sizeof o, options, "gr_tokenizer_trainer_new: options") != GR_OK ||
-        check_options(&o) != GR_OK)
+    if (check_options(options) != GR_OK)
         return NULL;
     gr_tokenizer_trainer *t = gr_alloc_zero(1, sizeof *t);
-    if (t && set_up(t, &o) != GR_OK) {
+    if (t && set_up(t, options) != GR_OK) {
         gr_tokenizer_trainer_free(t);
         return NULL;
     }
@@ -73,9 +69,6 @@ void gr_tokenizer_trainer_free(gr_tokenizer_trainer *t)
 
 gr_status gr_tokenizer_trainer_feed(gr_tokenizer_trainer *t, const char *text, size_t size)
 {
-    if (gr_lacks(t, "gr_tokenizer_trainer_feed: trainer") ||
-        (size && gr_lacks(text, "gr_tokenizer_trainer_feed: text")))
-        return GR_ERR_ARGUMENT;
     size_t used;
     return size ? gr_trainer_count_text(t, text, size, true, &used) : GR_OK;
 }
@@ -246,8 +239,6 @@ static gr_status check_length(const gr_vocab *vocab, size_t json)
 
 gr_tokenizer *gr_tokenizer_trainer_finish(gr_tokenizer_trainer *t)
 {
-    if (gr_lacks(t, "gr_tokenizer_trainer_finish: trainer"))
-        return NULL;
     const gr_tokenizer_training *o = &t->options;
     gr_vocab vocab = {0};
     gr_bytes json = {0};

@@ -2,9 +2,10 @@
 #ifndef GR_TEXT_TRAINER_H
 #define GR_TEXT_TRAINER_H
 
-#include "data/reader.h"
+#include "data/corpus.h"
 #include "text/train/learn.h"
 
+typedef struct gr_tokenizer_trainer gr_tokenizer_trainer;
 struct gr_tokenizer_trainer {
     gr_tokenizer_training options;
     char **special; /* [options.n_special] */
@@ -12,6 +13,15 @@ struct gr_tokenizer_trainer {
     gr_word_counts *counts; /* one for each thread of the pool */
     int64_t bytes;          /* counted so far */
 };
+
+/* GR_TOKENIZER_BPE: make one, feed it all texts, finish. */
+gr_tokenizer_trainer *gr_tokenizer_trainer_new(const gr_tokenizer_training *options);
+void gr_tokenizer_trainer_free(gr_tokenizer_trainer *trainer); /* NULL is fine */
+gr_status gr_tokenizer_trainer_feed(gr_tokenizer_trainer *trainer, const char *text, size_t size);
+/* read.c */
+gr_status gr_tokenizer_trainer_feed_files(gr_tokenizer_trainer *trainer, const char *const *paths, int n);
+gr_status gr_corpus_feed(const gr_corpus *corpus, gr_tokenizer_trainer *trainer);
+gr_tokenizer *gr_tokenizer_trainer_finish(gr_tokenizer_trainer *trainer);
 
 /* count.c: counts the words of one text, or of what is whole of one: *used bytes, up to the last place where a text can
  * be cut without cutting a word. `end`: there is no more of it, all is used. */
