@@ -341,7 +341,7 @@ TEST(bad_segments_are_refused)
 static gr_data *documents_of(const char *name, const char *text, gr_tokenizer *t)
 {
     const char *path = test_file(name, text, strlen(text));
-    return gr_data_load_documents(&path, 1, t, -1, 0);
+    return DATA(.paths = &path, .n_paths = 1, .tokenizer = t, .apart = true);
 }
 
 static int64_t length_of(const gr_data *d, int64_t i)
@@ -359,7 +359,7 @@ TEST(lines_are_texts_or_prompts_with_completions)
                               "{\"prompt\": \"\", \"completion\": \"xyz\"}",
                               t);
     CHECK_MADE(d);
-    CHECK_EQ_INT(gr_data_documents(d), 3);
+    CHECK_EQ_INT(gr_data_describe(d)->documents, 3);
     CHECK_EQ_INT(length_of(d, 0), 4 + 1); /* and its end */
     CHECK_EQ_INT(d->documents[0].given, 1);
     CHECK_EQ_INT(d->documents[0].line, 1);
@@ -370,7 +370,7 @@ TEST(lines_are_texts_or_prompts_with_completions)
     CHECK_EQ_INT(d->documents[1].line, 4);
     CHECK_EQ_INT(d->documents[2].given, 1);
     CHECK_EQ_INT(d->documents[2].line, 5);
-    CHECK_EQ_INT(gr_data_count(d), 5 + 12 + 4);
+    CHECK_EQ_INT(gr_data_describe(d)->tokens, 5 + 12 + 4);
     CHECK_EQ_INT(d->bytes, 4 + 11 + 3);
     gr_data_free(d);
     gr_tokenizer_free(t);
@@ -422,7 +422,7 @@ TEST(hostile_lines)
     gr_tokenizer *t = gr_tokenizer_byte();
     static const char nul[] = "{\"text\": \"a\0b\"}\n";
     const char *path = test_file("nul.jsonl", nul, sizeof nul - 1);
-    CHECK(!gr_data_load_documents(&path, 1, t, -1, 0));
+    CHECK(!DATA(.paths = &path, .n_paths = 1, .tokenizer = t, .apart = true));
     CHECK_ERROR(GR_ERR_FILE, "nul.jsonl: line 1");
 
     enum { DEPTH = 100000, LONG = 1 << 20 };
@@ -430,16 +430,16 @@ TEST(hostile_lines)
     int n = sprintf(text, "{\"text\": ");
     memset(text + n, '[', DEPTH);
     path = test_file("deep.jsonl", text, (size_t)n + DEPTH);
-    CHECK(!gr_data_load_documents(&path, 1, t, -1, 0));
+    CHECK(!DATA(.paths = &path, .n_paths = 1, .tokenizer = t, .apart = true));
     CHECK_ERROR(GR_ERR_FILE, "deep.jsonl: line 1");
 
     text[n] = '"';
     memset(text + n + 1, 'x', LONG);
     strcpy(text + n + 1 + LONG, "\"}");
     path = test_file("long.jsonl", text, (size_t)n + LONG + 3);
-    gr_data *d = gr_data_load_documents(&path, 1, t, -1, 0);
+    gr_data *d = DATA(.paths = &path, .n_paths = 1, .tokenizer = t, .apart = true);
     CHECK_MADE(d);
-    CHECK_EQ_INT(gr_data_count(d), LONG + 1);
+    CHECK_EQ_INT(gr_data_describe(d)->tokens, LONG + 1);
     gr_data_free(d);
     free(text);
     gr_tokenizer_free(t);
@@ -465,7 +465,7 @@ TEST(what_is_left_out_is_said)
                               "{\"text\": \"a\", \"url\": \"b\"}\n{\"text\": \"\"}\n",
                               t);
     CHECK_MADE(d);
-    CHECK_EQ_INT(gr_data_documents(d), 1);
+    CHECK_EQ_INT(gr_data_describe(d)->documents, 1);
     CHECK(strstr(remarks, "a.jsonl: line 1: 2 empty texts left out, this is the first"));
     CHECK(strstr(remarks, "a.jsonl: line 2: 1 empty completion left out"));
     CHECK(strstr(remarks, "\"meta\", \"url\""));
@@ -487,7 +487,7 @@ TEST(data_without_anything_to_learn_is_refused)
     gr_set_log(remember_remark, NULL);
     gr_data *d = documents_of("a.jsonl", "{\"text\": \"a\"}\n{\"text\": \"ba\"}\n", t);
     CHECK_MADE(d);
-    CHECK_EQ_INT(gr_data_documents(d), 1);
+    CHECK_EQ_INT(gr_data_describe(d)->documents, 1);
     CHECK(strstr(remarks, "a.jsonl: line 1: has nothing to train on, as 1 of 2 documents"));
     gr_data_free(d);
     CHECK(!documents_of("a.jsonl", "{\"text\": \"ab\"}\n{\"text\": \"ax\"}\n", t));
@@ -504,10 +504,9 @@ TEST(a_stream_takes_no_prompts)
     const char *path = test_file("a.jsonl", text, strlen(text));
     gr_corpus *c = gr_corpus_load(&path, 1);
     CHECK_MADE(c);
-    CHECK(!gr_data_from_corpus(c, t, 0));
+    CHECK(!DATA(.corpus = c, .tokenizer = t));
     CHECK_ERROR(GR_ERR_FILE, "a.jsonl: line 2: has a prompt and a completion");
-    gr_data *d = gr_data_read_documents(
-        &(gr_data_source){.corpus = c, .tokenizer = t, .eos = -1}); /* apart it is fine, and says where from */
+    gr_data *d = DATA(.corpus = c, .tokenizer = t, .apart = true); /* apart it is fine, and says where from */
     CHECK_MADE(d);
     CHECK_EQ_INT(d->documents[1].line, 2);
     CHECK_EQ_INT(d->documents[1].given, 1);
@@ -573,7 +572,7 @@ TEST(no_token_lies_across_the_border)
 static gr_status load_and_pack(void *tokenizer)
 {
     const char *path = test_join(test_dir(), "some.jsonl");
-    gr_data *d = gr_data_load_documents(&path, 1, tokenizer, -1, 1), *e = NULL;
+    gr_data *d = DATA(.paths = &path, .n_paths = 1, .tokenizer = tokenizer, .apart = true, .threads = 1), *e = NULL;
     gr_status s = d ? gr_data_split(d, 0.3, &e) : gr_error_status();
     for (int shuffle = 0; s == GR_OK && shuffle < 2; shuffle++) {
         gr_rows *r = gr_rows_new(d, 6, shuffle, 1);
@@ -583,8 +582,7 @@ static gr_status load_and_pack(void *tokenizer)
     gr_data_free(e);
     gr_data_free(d);
     gr_corpus *c = s == GR_OK ? gr_corpus_load(&path, 1) : NULL;
-    d = c ? gr_data_read_documents(&(gr_data_source){.corpus = c, .tokenizer = tokenizer, .eos = -1, .threads = 1})
-          : NULL;
+    d = c ? DATA(.corpus = c, .tokenizer = tokenizer, .apart = true, .threads = 1) : NULL;
     s = d ? GR_OK : gr_error_status();
     gr_data_free(d);
     gr_corpus_free(c);
@@ -791,11 +789,11 @@ TEST(whole_documents_are_cut_off_for_evaluation)
 {
     gr_document documents[10];
     gr_data *d = numbered(documents, 10, 20, 9), *e;
-    int64_t n = gr_data_count(d);
+    int64_t n = gr_data_describe(d)->tokens;
     CHECK_OK(gr_data_split(d, 0.2, &e));
-    CHECK_EQ_INT(gr_data_count(d) + gr_data_count(e), n);
-    CHECK_EQ_INT(gr_data_documents(d) + gr_data_documents(e), 10);
-    CHECK((double)gr_data_count(e) >= 0.2 * (double)n);
+    CHECK_EQ_INT(gr_data_describe(d)->tokens + gr_data_describe(e)->tokens, n);
+    CHECK_EQ_INT(gr_data_describe(d)->documents + gr_data_describe(e)->documents, 10);
+    CHECK((double)gr_data_describe(e)->tokens >= 0.2 * (double)n);
     CHECK_EQ_INT(e->documents[0].begin, d->documents[d->n_documents - 1].end);
     gr_rows *r = gr_rows_new(e, 64, false, 0);
     gr_token tokens[64], targets[64];

@@ -242,7 +242,7 @@ static void open_run(run_fixture *r)
     r->options.files = own_files;
     r->options.n_files = 1;
     tiny_ids(ids, 64);
-    r->data = gr_data_from_ids(ids, 64);
+    r->data = DATA(.ids = ids, .n_ids = 64);
     CHECK_OK(gr_data_split(r->data, 0.2, &r->eval));
     snprintf(r->dir, sizeof r->dir, "%s/run", test_dir());
     snprintf(r->good, sizeof r->good, "%s/good", test_dir());

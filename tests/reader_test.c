@@ -20,7 +20,8 @@ static gr_data *read_by(size_t block, const char *path, gr_tokenizer *t, bool ap
     gr_reader_block(block);
     *said = '\0';
     int threads = block && block < 64 ? 1 : 2; /* they are started for each part */
-    gr_data *d = apart ? gr_data_load_documents(&path, 1, t, -1, threads) : gr_data_load(&path, 1, t, threads);
+    gr_data *d = apart ? DATA(.paths = &path, .n_paths = 1, .tokenizer = t, .apart = true, .threads = threads)
+                       : DATA(.paths = &path, .n_paths = 1, .tokenizer = t, .threads = threads);
     gr_reader_block(0);
     return d;
 }
@@ -167,15 +168,15 @@ TEST(a_corpus_of_standard_input)
     dup2(was, 0);
     close(was);
     CHECK_MADE(c);
-    CHECK_EQ_INT(gr_corpus_documents(c), 2);
-    CHECK_EQ_INT(gr_corpus_bytes(c), 10);
+    CHECK_EQ_INT(gr_corpus_describe(c)->documents, 2);
+    CHECK_EQ_INT(gr_corpus_describe(c)->bytes, 10);
     for (int again = 0; again < 2; again++) {
         const gr_tokenizer_training how = {
             .size = sizeof how, .recipe = GR_TOKENIZER_CHARACTERS, .corpus = c, .end_of_text = true};
         gr_tokenizer *t = gr_tokenizer_train(&how);
         CHECK_MADE(t);
         CHECK_EQ_INT(gr_tokenizer_vocab_size(t), 9); /* abcd, space, xyz, the end */
-        gr_data *d = gr_data_from_corpus(c, t, 1);
+        gr_data *d = DATA(.corpus = c, .tokenizer = t, .threads = 1);
         CHECK_MADE(d);
         CHECK_EQ_INT(d->n, 11);
         gr_data_free(d);
@@ -192,7 +193,7 @@ TEST(a_corpus_that_changes)
     CHECK_MADE(c);
     CHECK_MADE(t);
     test_file("book.txt", "some next", 9);
-    CHECK(!gr_data_from_corpus(c, t, 1));
+    CHECK(!DATA(.corpus = c, .tokenizer = t, .threads = 1));
     CHECK_ERROR(GR_ERR_FILE, "book.txt: has changed while it was read");
     gr_tokenizer_free(t);
     gr_corpus_free(c);

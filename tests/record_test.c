@@ -19,7 +19,7 @@ static void begin(begun *b, const char *path, const char *text)
     *b = (begun){.tokenizer = gr_tokenizer_byte(), .paths = {path}, .start = GR_INIT(gr_run_start)};
     CHECK_OK(gr_file_write(path, text, strlen(text)));
     b->corpus = gr_corpus_load(b->paths, 1);
-    b->data = gr_data_from_corpus(b->corpus, b->tokenizer, 1);
+    b->data = DATA(.corpus = b->corpus, .tokenizer = b->tokenizer, .threads = 1);
     CHECK_MADE(b->data);
     b->settings[0] = (gr_run_setting){"lr", "0.5"};
     b->settings[1] = (gr_run_setting){"tokenizer", "byte"};

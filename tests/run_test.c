@@ -74,7 +74,7 @@ static gr_data *documents(const char *dir, int n)
     const char *path = test_join(dir, "data.jsonl");
     CHECK_OK(gr_file_write(path, text, (size_t)(at - text)));
     gr_tokenizer *t = gr_tokenizer_char(letters, strlen(letters), true);
-    gr_data *d = gr_data_load_documents(&path, 1, t, -1, 1);
+    gr_data *d = DATA(.paths = &path, .n_paths = 1, .tokenizer = t, .apart = true, .threads = 1);
     gr_tokenizer_free(t);
     return d;
 }
@@ -87,7 +87,7 @@ static gr_status session(trial *t, bool resume)
     gr_device *device = gr_device_open("cpu", 1);
     gr_model_info info = tiny_info(t->arch, false);
     gr_model *m = tiny_model_of(&info, device, t->seed);
-    gr_data *data = t->apart ? documents(t->dir, t->few ? 2 : 40) : gr_data_from_ids(ids, N_IDS), *eval;
+    gr_data *data = t->apart ? documents(t->dir, t->few ? 2 : 40) : DATA(.ids = ids, .n_ids = N_IDS), *eval;
     t->train.segments = t->apart;
     CHECK_MADE(m);
     CHECK_MADE(data);
@@ -208,7 +208,7 @@ TEST(a_mismatch_of_data_and_trainer_is_refused)
     tiny_ids(ids, N_IDS);
     gr_device *device = gr_device_open("cpu", 1);
     gr_model *m = tiny_model("gpt2", device);
-    gr_data *stream = gr_data_from_ids(ids, N_IDS), *apart = documents(test_join(test_dir(), "data"), 40);
+    gr_data *stream = DATA(.ids = ids, .n_ids = N_IDS), *apart = documents(test_join(test_dir(), "data"), 40);
     t.options.train = &t.train;
     t.options.dir = t.dir;
     t.train.segments = true;

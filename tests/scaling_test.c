@@ -357,7 +357,7 @@ static gr_status session(a_run *r, const char *dir, bool resume)
     tiny_ids(ids, N);
     gr_device *device = gr_device_open("cpu", 2);
     gr_model *m = tiny_model("gpt2", device);
-    gr_data *data = gr_data_from_ids(ids, N);
+    gr_data *data = DATA(.ids = ids, .n_ids = N);
     float wte[TINY_VOCAB * 8], large[8] = {60000}; /* 16 bits hold it, and not the sum of two */
     CHECK_OK(gr_store_read(gr_model_store(m), "transformer.wte.weight", wte, sizeof wte));
     for (int i = 0; i < TINY_VOCAB * 8; i++)

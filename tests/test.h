@@ -26,6 +26,9 @@
 #include <string.h>
 #include <unistd.h>
 
+/* gr_data_new with what is named: DATA(.ids = ids, .n_ids = 3). */
+#define DATA(...) gr_data_new(&(gr_data_options){.size = sizeof(gr_data_options), __VA_ARGS__})
+
 typedef struct test_case {
     const char *name;
     void (*run)(void);

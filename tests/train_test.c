@@ -594,7 +594,7 @@ static gr_data *counting_data(int64_t n)
     int32_t *ids = malloc((size_t)n * sizeof *ids);
     for (int64_t i = 0; i < n; i++)
         ids[i] = (int32_t)i;
-    gr_data *d = gr_data_from_ids(ids, n);
+    gr_data *d = DATA(.ids = ids, .n_ids = n);
     free(ids);
     CHECK_MADE(d);
     return d;
@@ -685,7 +685,7 @@ TEST(short_data)
         }
     }
     gr_data_free(d);
-    CHECK(!gr_data_from_ids((int32_t[]){1}, 1));
+    CHECK(!DATA(.ids = (int32_t[]){1}, .n_ids = 1));
     CHECK_ERROR(GR_ERR_ARGUMENT, "at least 2");
 }
 
@@ -697,9 +697,9 @@ TEST(splitting)
     CHECK_STATUS(gr_data_split(d, 0.001, &e), GR_ERR_ARGUMENT);
     CHECK(!e);
     CHECK_OK(gr_data_split(d, 0.1, &e));
-    CHECK_EQ_INT(gr_data_count(d), 90);
-    CHECK_EQ_INT(gr_data_count(e), 10);
-    CHECK_EQ_INT(gr_data_ids(e)[0], 90);
+    CHECK_EQ_INT(gr_data_describe(d)->tokens, 90);
+    CHECK_EQ_INT(gr_data_describe(e)->tokens, 10);
+    CHECK_EQ_INT(gr_data_describe(e)->ids[0], 90);
     gr_data_free(e);
     gr_data_free(d);
 }

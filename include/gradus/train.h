@@ -23,33 +23,47 @@ GR_API gr_status gr_read_texts(const char *const *paths, int n, bool (*take)(voi
  * through a pipe from a temporary file. Files that have changed meanwhile are an error. */
 GR_API gr_corpus *gr_corpus_load(const char *const *paths, int n);
 GR_API void gr_corpus_free(gr_corpus *corpus); /* NULL is fine */
-GR_API int64_t gr_corpus_documents(const gr_corpus *corpus);
-GR_API int64_t gr_corpus_bytes(const gr_corpus *corpus); /* of text, all documents together */
+typedef struct gr_corpus_info {
+    size_t size;
+    int64_t documents, bytes; /* bytes: of text, all documents together */
+} gr_corpus_info;
+GR_API const gr_corpus_info *gr_corpus_describe(const gr_corpus *corpus); /* lives as long; NULL of NULL */
 /* Do the paths name one file of plain text, in which there is nothing to keep apart? Reads it, and leaves no error. */
 GR_API bool gr_corpus_is_one_text(const char *const *paths, int n);
 
 /* Training data: one stream of token ids, or documents kept apart. */
 typedef struct gr_data gr_data;
-/* A stream: the documents' tokens, joined by the tokenizer's end-of-text token where it has one. All of them are trained
- * on, so a line with a prompt is an error. threads that encode, here and below; 0: one per core. */
-GR_API gr_data *gr_data_load(const char *const *paths, int n, gr_tokenizer *tokenizer, int threads);
-GR_API gr_data *gr_data_from_corpus(const gr_corpus *corpus, gr_tokenizer *tokenizer, int threads);
-GR_API gr_data *gr_data_from_ids(const gr_token *ids, int64_t n); /* a stream; copied */
-/* Documents: each is the tokens that the tokenizer's post-processor puts before a text, the text's, and those behind; the
- * last is the tokenizer's end of text, or `eos` where it has none (-1: nor is there one). Trained on is what follows the
- * prompt, the end included. Takes the same paths as gr_corpus_load. */
-GR_API gr_data *gr_data_load_documents(const char *const *paths, int n, gr_tokenizer *tokenizer, gr_token eos,
-                                       int threads);
-/* The same of what a corpus has read. */
-GR_API gr_data *gr_data_documents_of(const gr_corpus *corpus, gr_tokenizer *tokenizer, gr_token eos, int threads);
+/* What it is made of: ids, or the texts of one of paths and corpus, by a tokenizer. */
+typedef struct gr_data_options {
+    size_t size;
+    const char *const *paths; /* [n_paths] as gr_corpus_load takes them */
+    int n_paths;
+    const gr_corpus *corpus; /* in place of paths */
+    const gr_token *ids;     /* [n_ids] a stream; copied */
+    int64_t n_ids;
+    gr_tokenizer *tokenizer;
+    /* false: a stream, the documents' tokens joined by the tokenizer's end of text where it has one. All of them are trained
+     * on, so a line with a prompt is an error. true: each document is the tokens that the tokenizer's post-processor puts
+     * before a text, the text's, and those behind; the last is the tokenizer's end of text, or `eos` where it has none.
+     * Trained on is what follows the prompt, the end included. */
+    bool apart;
+    const gr_token *eos; /* NULL: nor is there one */
+    int threads;         /* that encode; 0: one per core */
+} gr_data_options;
+GR_API gr_data *gr_data_new(const gr_data_options *options);
 /* The last `fraction` of the stream, or of documents whole ones, is cut off as *eval: parts of the same memory, data must
  * outlive it. */
 GR_API gr_status gr_data_split(gr_data *data, double fraction, gr_data **eval);
-GR_API void gr_data_free(gr_data *data);                 /* NULL is fine */
-GR_API int64_t gr_data_count(const gr_data *data);       /* tokens */
-GR_API int64_t gr_data_bytes(const gr_data *data);       /* of text it was made of; 0: of ids */
-GR_API int64_t gr_data_documents(const gr_data *data);   /* kept apart; 0: a stream */
-GR_API const gr_token *gr_data_ids(const gr_data *data); /* of a stream */
+GR_API void gr_data_free(gr_data *data); /* NULL is fine */
+typedef struct gr_data_info {
+    size_t size;
+    int64_t tokens;
+    int64_t bytes;       /* of text it was made of; 0: of ids, or a part */
+    int64_t documents;   /* kept apart; 0: a stream */
+    const gr_token *ids; /* [tokens] of a stream */
+} gr_data_info;
+GR_API const gr_data_info *
+gr_data_describe(const gr_data *data); /* lives as long, changed by gr_data_split; NULL of NULL */
 
 /* The rows of `context` tokens that data is trained on in, numbered from 0 through all epochs. Which tokens are in row k
  * is a function of the data, these arguments and k alone. The data must outlive it. A stream must have more than `context`
@@ -77,8 +91,6 @@ typedef struct gr_segment_place {
     bool is_padding;
 } gr_segment_place;
 GR_API gr_status gr_rows_place(const gr_rows *rows, int64_t k, int64_t segment, gr_segment_place *out);
-/* Rows of so many passes over the data, rounded up. */
-GR_API int64_t gr_rows_of_epochs(const gr_rows *rows, double epochs);
 
 /* ---- steps ---------------------------------------------------------------------------------------------------------- */
 

@@ -90,13 +90,12 @@ static gr_status open_data(show *s)
     const char *const *data = s->args->positional + 1;
     int n = (int)s->args->count - 1;
     bool joined = !gr_args_given(s->args, "documents") && gr_corpus_is_one_text(data, n); /* as finetune has it */
-    if (s->o->documents == 1 && !joined) {
-        s->data =
-            gr_data_load_documents(data, n, s->on.tokenizer, s->on.model ? gr_model_describe(s->on.model)->eos : -1,
-                                   (int)s->args->common.threads);
-    } else {
-        s->data = gr_data_load(data, n, s->on.tokenizer, (int)s->args->common.threads);
-    }
+    gr_token eos = s->on.model ? gr_model_describe(s->on.model)->eos : -1;
+    gr_data_options o = {.size = sizeof o, .paths = data, .n_paths = n, .tokenizer = s->on.tokenizer};
+    o.apart = s->o->documents == 1 && !joined;
+    o.eos = eos >= 0 ? &eos : NULL;
+    o.threads = (int)s->args->common.threads;
+    s->data = gr_data_new(&o);
     if (!s->data)
         return gr_error_status();
     gr_status status = s->o->eval_fraction > 0 ? gr_data_split(s->data, s->o->eval_fraction, &s->eval) : GR_OK;
@@ -111,8 +110,8 @@ static gr_status open_rows(show *s)
         return gr_args_fail((gr_args *)s->args, "--context: %lld, the model's is %lld\nGive a smaller one.",
                             (long long)s->context, (long long)most);
     s->context = s->context < most ? s->context : most;
-    int64_t n = gr_data_count(s->data);
-    bool is_short = gr_data_documents(s->data) == 0 && n <= s->context;
+    int64_t n = gr_data_describe(s->data)->tokens;
+    bool is_short = gr_data_describe(s->data)->documents == 0 && n <= s->context;
     if (is_short && gr_args_given(s->args, "context"))
         return gr_args_fail(
             (gr_args *)s->args,
@@ -127,7 +126,7 @@ static gr_status open_rows(show *s)
     if (!s->rows || !s->stream || !s->tokens || !s->segments)
         return gr_error_status();
     s->targets = s->tokens + s->context;
-    s->end = s->o->epochs > 0 ? gr_rows_of_epochs(s->rows, s->o->epochs) : INT64_MAX;
+    s->end = s->o->epochs > 0 ? gr_epoch_rows(s->rows, s->o->epochs) : INT64_MAX;
     return GR_OK;
 }
 

@@ -49,18 +49,24 @@ static gr_status read_data(const gr_args *args, work *w)
 {
     const options *f = args->options;
     bool bos = false;
-    w->data = gr_data_load(&f->data, 1, w->on.tokenizer, (int)args->common.threads);
+    const gr_data_options o = {.size = sizeof o,
+                               .paths = &f->data,
+                               .n_paths = 1,
+                               .tokenizer = w->on.tokenizer,
+                               .threads = (int)args->common.threads};
+    w->data = gr_data_new(&o);
     gr_status s = w->data ? begins_with_bos(w->on.tokenizer, &bos) : gr_error_status();
     if (s != GR_OK)
         return s;
-    w->bytes = gr_data_bytes(w->data);
-    int64_t n = gr_data_count(w->data);
+    const gr_data_info *data = gr_data_describe(w->data);
+    w->bytes = data->bytes;
+    int64_t n = data->tokens;
     w->n = n + bos;
     w->ids = gr_alloc((size_t)w->n * sizeof *w->ids);
     if (!w->ids)
         return GR_ERR_MEMORY;
     w->ids[0] = gr_tokenizer_describe(w->on.tokenizer)->bos;
-    memcpy(w->ids + bos, gr_data_ids(w->data), (size_t)n * sizeof *w->ids);
+    memcpy(w->ids + bos, data->ids, (size_t)n * sizeof *w->ids);
     return GR_OK;
 }
 

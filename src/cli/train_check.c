@@ -138,8 +138,9 @@ gr_status gr_blame_shape(gr_args *args, gr_status status)
 gr_status gr_check_train_data(gr_args *args, const gr_data *data)
 {
     gr_train_flags *f = args->options;
-    int64_t n = gr_data_count(data);
-    if (gr_data_documents(data) > 0 || n > f->context)
+    const gr_data_info *i = gr_data_describe(data);
+    int64_t n = i->tokens;
+    if (i->documents > 0 || n > f->context)
         return GR_OK; /* documents that are short are padded */
     if (!gr_kind_of(args)->follows_data || gr_args_given(args, "context"))
         return gr_args_fail(

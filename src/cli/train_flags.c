@@ -1,4 +1,5 @@
 /* The table of the flags, and what they open: tokenizer, model, data, options. */
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -157,7 +158,7 @@ static gr_status open_given_tokenizer(gr_args *args, gr_train_job *job)
     if (strcmp(kind, "char") == 0) {
         how.recipe = GR_TOKENIZER_CHARACTERS;
         how.corpus = job->corpus;
-        how.end_of_text = gr_corpus_documents(job->corpus) > 1 || is_apart(f);
+        how.end_of_text = gr_corpus_describe(job->corpus)->documents > 1 || is_apart(f);
         job->on.tokenizer = gr_tokenizer_train(&how);
     } else if (strcmp(kind, "byte") == 0) {
         how.recipe = GR_TOKENIZER_BYTES;
@@ -361,13 +362,13 @@ static gr_status open_model(gr_args *args, bool initialize, gr_train_job *job)
 static gr_data *read_data(const gr_args *args, const gr_train_job *job, const gr_corpus *corpus,
                           const char *const *paths, int n)
 {
-    int threads = (int)args->common.threads;
     gr_token eos = gr_model_describe(job->on.model)->eos;
-    if (is_apart(args->options))
-        return corpus ? gr_data_documents_of(corpus, job->on.tokenizer, eos, threads)
-                      : gr_data_load_documents(paths, n, job->on.tokenizer, eos, threads);
-    return corpus ? gr_data_from_corpus(corpus, job->on.tokenizer, threads)
-                  : gr_data_load(paths, n, job->on.tokenizer, threads);
+    gr_data_options o = {.size = sizeof o, .corpus = corpus, .paths = paths, .n_paths = n};
+    o.tokenizer = job->on.tokenizer;
+    o.apart = is_apart(args->options);
+    o.eos = eos >= 0 ? &eos : NULL;
+    o.threads = (int)args->common.threads;
+    return gr_data_new(&o);
 }
 
 /* The last part of the data, to evaluate on. */
@@ -391,6 +392,12 @@ static gr_status open_data(gr_args *args, const char **data, size_t n_data, gr_t
     return job->eval ? GR_OK : gr_error_status();
 }
 
+int64_t gr_epoch_rows(const gr_rows *r, double epochs)
+{
+    double rows = ceil(epochs * (double)gr_rows_describe(r)->rows);
+    return rows < 1 ? 1 : rows < 9e18 ? (int64_t)rows : INT64_MAX;
+}
+
 /* Steps of the epochs. Of documents an epoch is whole rows, each once: the last step may not be full. An epoch that is
  * less than a step has one of its own, of documents and of a stream. */
 static gr_status count_steps(const gr_train_flags *f, gr_train_job *job)
@@ -405,10 +412,10 @@ static gr_status count_steps(const gr_train_flags *f, gr_train_job *job)
         return gr_error_status();
     int64_t epoch = gr_rows_describe(rows)->rows, step = epoch < room ? epoch : room;
     if (is_apart(f) || epoch < room) {
-        job->run.rows = gr_rows_of_epochs(rows, f->epochs);
+        job->run.rows = gr_epoch_rows(rows, f->epochs);
         t->steps = job->run.rows / step + (job->run.rows % step != 0);
     } else {
-        double steps = f->epochs * (double)gr_data_count(job->data) / ((double)room * (double)t->context);
+        double steps = f->epochs * (double)gr_data_describe(job->data)->tokens / ((double)room * (double)t->context);
         t->steps = steps < 1 ? 1 : steps < 9e18 ? (int64_t)steps : INT64_MAX;
     }
     if (epoch < room)

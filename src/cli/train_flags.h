@@ -62,6 +62,9 @@ typedef struct gr_train_job {
 gr_status gr_train_job_open(gr_args *args, const char **data, size_t n_data, bool initialize, gr_train_job *job);
 void gr_train_job_close(gr_train_job *job);
 
+/* Rows of so many passes over the data, rounded up. */
+int64_t gr_epoch_rows(const gr_rows *rows, double epochs);
+
 /* train_check.c: what is given is heeded or refused. Flags among themselves: */
 gr_status gr_check_train_flags(gr_args *args);
 /* Flags that contradict the model, where --init or --config give it; a --context that was not given becomes one that the

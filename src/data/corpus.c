@@ -14,14 +14,9 @@ void gr_corpus_free(gr_corpus *c)
     gr_free(c);
 }
 
-int64_t gr_corpus_bytes(const gr_corpus *c)
+const gr_corpus_info *gr_corpus_describe(const gr_corpus *c)
 {
-    return gr_lacks(c, "gr_corpus_bytes: corpus") ? -1 : c->bytes;
-}
-
-int64_t gr_corpus_documents(const gr_corpus *c)
-{
-    return gr_lacks(c, "gr_corpus_documents: corpus") ? -1 : c->documents;
+    return gr_lacks(c, "gr_corpus_describe: corpus") ? NULL : &c->info;
 }
 
 static gr_status pass(void *user, gr_document_text *d)
@@ -64,8 +59,7 @@ gr_corpus *gr_corpus_load(const char *const *paths, int n)
         s = gr_read_documents(&r, paths, n);
     gr_files_free(r.files, r.n_files);
     c->inputs = r.inputs;
-    c->documents = r.documents;
-    c->bytes = r.bytes;
+    c->info = (gr_corpus_info){.size = sizeof c->info, .documents = r.documents, .bytes = r.bytes};
     if (s == GR_OK)
         return c;
     gr_corpus_free(c);

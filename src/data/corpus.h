@@ -8,7 +8,7 @@ struct gr_corpus {
     char **paths; /* [n] */
     int n;
     gr_kept_pipes kept;
-    int64_t documents, bytes;
+    gr_corpus_info info;
     gr_inputs inputs;
 };
 

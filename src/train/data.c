@@ -2,6 +2,7 @@
 #include "train/data.h"
 
 #include "base/mem.h"
+#include "base/sized.h"
 
 static void free_what_it_has(gr_data *d)
 {
@@ -27,6 +28,7 @@ gr_data *gr_data_close(gr_data *d, gr_ids *ids, gr_reader *r, gr_status s)
     to->files = r->files;
     to->n_files = r->n_files;
     to->inputs = r->inputs;
+    gr_data_note(to);
     if (s == GR_OK)
         return d;
     free_what_it_has(to);
@@ -34,30 +36,30 @@ gr_data *gr_data_close(gr_data *d, gr_ids *ids, gr_reader *r, gr_status s)
     return NULL;
 }
 
-int64_t gr_data_bytes(const gr_data *d)
+void gr_data_note(gr_data *d)
 {
-    return gr_lacks(d, "gr_data_bytes: data") ? -1 : d->bytes;
+    d->info = (gr_data_info){.size = sizeof d->info, .tokens = d->n, .bytes = d->bytes, .documents = d->n_documents};
+    d->info.ids = d->ids;
 }
 
-int64_t gr_data_count(const gr_data *d)
+const gr_data_info *gr_data_describe(const gr_data *d)
 {
-    if (gr_lacks(d, "gr_data_count: data"))
-        return -1;
-    return d->n;
+    return gr_lacks(d, "gr_data_describe: data") ? NULL : &d->info;
 }
 
-const int32_t *gr_data_ids(const gr_data *d)
+gr_data *gr_data_new(const gr_data_options *options)
 {
-    if (gr_lacks(d, "gr_data_ids: data"))
+    gr_data_options o;
+    if (gr_lacks(options, "gr_data_new: options") ||
+        gr_take_sized(&o, sizeof o, options, "gr_data_new: options") != GR_OK)
         return NULL;
-    return d->ids;
-}
-
-int64_t gr_data_documents(const gr_data *d)
-{
-    if (gr_lacks(d, "gr_data_documents: data"))
-        return -1;
-    return d->n_documents;
+    if (o.ids)
+        return gr_data_from_ids(o.ids, o.n_ids);
+    if (!o.corpus && gr_lacks(o.paths, "gr_data_new: options.paths"))
+        return NULL;
+    if (gr_lacks(o.tokenizer, "gr_data_new: options.tokenizer"))
+        return NULL;
+    return o.apart ? gr_data_read_documents(&o) : gr_data_read_stream(&o);
 }
 
 static gr_status refuse_split(const gr_data *d, double fraction)
@@ -107,6 +109,8 @@ gr_status gr_data_split(gr_data *d, double fraction, gr_data **eval)
         e->documents = d->documents + d->n_documents;
     else
         e->ids = d->ids + d->n;
+    gr_data_note(d);
+    gr_data_note(e);
     *eval = e;
     return GR_OK;
 }

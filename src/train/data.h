@@ -25,20 +25,16 @@ struct gr_data {
     char **files; /* [n_files] that documents name */
     size_t n_files;
     gr_inputs inputs;     /* none: of ids */
+    gr_data_info info;    /* for callers */
     const gr_data *whole; /* of a part: whose all these are */
 };
 
-/* What gr_data_load and gr_data_load_documents do. */
-typedef struct gr_data_source {
-    const char *const *paths; /* [n] */
-    int n;
-    const gr_corpus *corpus; /* NULL, or what is read in place of paths */
-    gr_tokenizer *tokenizer;
-    gr_token eos; /* of documents, where the tokenizer has none */
-    int threads;
-} gr_data_source;
-gr_data *gr_data_read_stream(const gr_data_source *from);
-gr_data *gr_data_read_documents(const gr_data_source *from);
+/* What gr_data_new does with each of its sources. */
+gr_data *gr_data_from_ids(const gr_token *ids, int64_t n);
+gr_data *gr_data_read_stream(const gr_data_options *from);
+gr_data *gr_data_read_documents(const gr_data_options *from);
+/* Fills in the info of what is complete, or has changed. */
+void gr_data_note(gr_data *d);
 /* data.c: hands over what a reader and its documents came to; where s is an error, frees it and is NULL. d may be NULL. */
 gr_data *gr_data_close(gr_data *d, gr_ids *ids, gr_reader *r, gr_status s);
 

@@ -189,16 +189,17 @@ static gr_status finish(builder *b)
     return GR_OK;
 }
 
-gr_data *gr_data_read_documents(const gr_data_source *from)
+gr_data *gr_data_read_documents(const gr_data_options *from)
 {
     gr_token own = gr_tokenizer_eos(from->tokenizer);
-    builder b = {.eos = own >= 0 ? own : from->eos, .data = gr_alloc_zero(1, sizeof *b.data)};
+    builder b = {.eos = own >= 0 ? own : from->eos ? *from->eos : -1, .data = gr_alloc_zero(1, sizeof *b.data)};
     b.encoder = (gr_encoder){
         .tokenizer = from->tokenizer, .threads = from->threads, .reader = &b.reader, .put = put, .user = &b};
     b.reader = (gr_reader){.take = gr_encoder_take, .user = &b.encoder, .threads = from->threads};
     gr_status s = b.data ? read_post(&b) : GR_ERR_MEMORY;
     if (s == GR_OK)
-        s = from->corpus ? gr_corpus_read(from->corpus, &b.reader) : gr_read_documents(&b.reader, from->paths, from->n);
+        s = from->corpus ? gr_corpus_read(from->corpus, &b.reader)
+                         : gr_read_documents(&b.reader, from->paths, from->n_paths);
     if (s == GR_OK)
         s = gr_encoder_finish(&b.encoder);
     if (s == GR_OK)
@@ -207,20 +208,4 @@ gr_data *gr_data_read_documents(const gr_data_source *from)
     gr_ids_free(&b.front);
     gr_ids_free(&b.back);
     return gr_data_close(b.data, &b.ids, &b.reader, s);
-}
-
-gr_data *gr_data_load_documents(const char *const *paths, int n, gr_tokenizer *tokenizer, gr_token eos, int threads)
-{
-    if (gr_lacks(paths, "gr_data_load_documents: paths") || gr_lacks(tokenizer, "gr_data_load_documents: tokenizer"))
-        return NULL;
-    gr_data_source from = {.paths = paths, .n = n, .tokenizer = tokenizer, .eos = eos, .threads = threads};
-    return gr_data_read_documents(&from);
-}
-
-gr_data *gr_data_documents_of(const gr_corpus *c, gr_tokenizer *tokenizer, gr_token eos, int threads)
-{
-    if (gr_lacks(c, "gr_data_documents_of: corpus") || gr_lacks(tokenizer, "gr_data_documents_of: tokenizer"))
-        return NULL;
-    gr_data_source from = {.corpus = c, .tokenizer = tokenizer, .eos = eos, .threads = threads};
-    return gr_data_read_documents(&from);
 }

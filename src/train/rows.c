@@ -178,14 +178,6 @@ void gr_rows_fill(const gr_rows *r, int64_t k, gr_token *tokens, gr_token *targe
         segments[i] = 0;
 }
 
-int64_t gr_rows_of_epochs(const gr_rows *r, double epochs)
-{
-    if (gr_lacks(r, "gr_rows_of_epochs: rows"))
-        return -1;
-    double rows = ceil(epochs * (double)r->count);
-    return rows < 1 ? 1 : rows < 9e18 ? (int64_t)rows : INT64_MAX;
-}
-
 int64_t gr_rows_of_step(const gr_rows *r, int64_t room, int64_t rows)
 {
     return rows > 0 && r->count < room ? r->count : room;

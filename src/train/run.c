@@ -293,8 +293,8 @@ static gr_status evaluate_documents(run *r, double *loss)
 
 static gr_status evaluate_stream(run *r, double *loss)
 {
-    int64_t n = gr_data_count(r->eval), most = r->o->eval_tokens;
-    return gr_trainer_eval(r->trainer, gr_data_ids(r->eval), most > 0 && most + 1 < n ? most + 1 : n, loss);
+    int64_t n = gr_data_describe(r->eval)->tokens, most = r->o->eval_tokens;
+    return gr_trainer_eval(r->trainer, gr_data_describe(r->eval)->ids, most > 0 && most + 1 < n ? most + 1 : n, loss);
 }
 
 static gr_status evaluate(run *r)
@@ -536,11 +536,11 @@ static gr_status rewind_run(run *r)
 static gr_status open_rows(run *r)
 {
     const gr_train_options *t = &r->train;
-    bool apart = gr_data_documents(r->data) > 0;
-    if (apart != t->segments || (r->eval && apart != (gr_data_documents(r->eval) > 0)))
+    bool apart = gr_data_describe(r->data)->documents > 0;
+    if (apart != t->segments || (r->eval && apart != (gr_data_describe(r->eval)->documents > 0)))
         return gr_fail(GR_ERR_ARGUMENT,
                        "training: data, evaluation data and trainer must all keep documents apart, or none\n"
-                       "set gr_train_options.segments for data of gr_data_load_documents");
+                       "set gr_train_options.segments for data that is kept apart");
     r->rows = gr_rows_new(r->data, t->context, r->o->shuffle, t->seed);
     if (r->rows && r->eval && apart)
         r->eval_rows = gr_rows_new(r->eval, t->context, false, 0);

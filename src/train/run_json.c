@@ -364,7 +364,7 @@ static gr_status put_all(gr_json o, const char *dir, const record *r, const gr_r
         gr_json_put_int(o, "parameters", gr_model_describe(start->trains)->parameters);
     }
     if (data->data)
-        gr_json_put_int(o, "tokens", gr_data_count(data->data));
+        gr_json_put_int(o, "tokens", gr_data_describe(data->data)->tokens);
     put_place(o, "place", dir);
     gr_json list = gr_json_put_array(o, "data");
     for (int i = 0; i < data->n_paths; i++)

@@ -10,8 +10,6 @@
 
 gr_data *gr_data_from_ids(const gr_token *ids, int64_t n)
 {
-    if (gr_lacks(ids, "gr_data_from_ids: ids"))
-        return NULL;
     if (n < 2) {
         gr_fail(GR_ERR_ARGUMENT, "data: %lld tokens, at least 2 are needed\ngive more text", (long long)n);
         return NULL;
@@ -25,6 +23,7 @@ gr_data *gr_data_from_ids(const gr_token *ids, int64_t n)
     memcpy(copy, ids, (size_t)n * sizeof *copy);
     d->ids = copy;
     d->n = n;
+    gr_data_note(d);
     return d;
 }
 
@@ -70,7 +69,7 @@ static gr_status put(void *user, const gr_document_text *d, gr_id_span whole, gr
     return s;
 }
 
-gr_data *gr_data_read_stream(const gr_data_source *from)
+gr_data *gr_data_read_stream(const gr_data_options *from)
 {
     joiner j = {0};
     j.encoder = (gr_encoder){
@@ -79,27 +78,12 @@ gr_data *gr_data_read_stream(const gr_data_source *from)
     gr_data *d = gr_alloc_zero(1, sizeof *d);
     gr_status s = d ? GR_OK : GR_ERR_MEMORY;
     if (s == GR_OK)
-        s = from->corpus ? gr_corpus_read(from->corpus, &j.reader) : gr_read_documents(&j.reader, from->paths, from->n);
+        s = from->corpus ? gr_corpus_read(from->corpus, &j.reader)
+                         : gr_read_documents(&j.reader, from->paths, from->n_paths);
     if (s == GR_OK)
         s = gr_encoder_finish(&j.encoder);
     if (s == GR_OK && j.ids.size < 2)
         s = gr_fail(GR_ERR_ARGUMENT, "data: only %zu tokens, at least 2 are needed\ngive more text", j.ids.size);
     gr_encoder_free(&j.encoder);
     return gr_data_close(d, &j.ids, &j.reader, s);
-}
-
-gr_data *gr_data_load(const char *const *paths, int n, gr_tokenizer *tokenizer, int threads)
-{
-    if (gr_lacks(paths, "gr_data_load: paths") || gr_lacks(tokenizer, "gr_data_load: tokenizer"))
-        return NULL;
-    gr_data_source from = {.paths = paths, .n = n, .tokenizer = tokenizer, .threads = threads};
-    return gr_data_read_stream(&from);
-}
-
-gr_data *gr_data_from_corpus(const gr_corpus *c, gr_tokenizer *tokenizer, int threads)
-{
-    if (gr_lacks(c, "gr_data_from_corpus: corpus") || gr_lacks(tokenizer, "gr_data_from_corpus: tokenizer"))
-        return NULL;
-    gr_data_source from = {.corpus = c, .tokenizer = tokenizer, .threads = threads};
-    return gr_data_read_stream(&from);
 }
