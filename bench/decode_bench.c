@@ -79,7 +79,7 @@ static double without_cache(gr_model *m, const gr_token *tokens, int64_t n, floa
     gr_forward f = {.size = sizeof f, .tokens = gr_input(g, "tokens", GR_I32, 2, shape)};
     f.rows = gr_constant(g, GR_I64, 1, &one, &last);
     gr_tensor *out = gr_model_forward(m, &f);
-    gr_program *p = gr_compile(g, &out, 1, gr_model_device(m), NULL);
+    gr_program *p = gr_compile(g, &out, 1, gr_model_describe(m)->device, NULL);
     check(p != NULL);
     double best = 0;
     for (int i = 0; i < 2; i++) { /* the first one takes its memory */

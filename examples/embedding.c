@@ -36,7 +36,7 @@ static gr_program *compile(gr_model *model)
     gr_tensor *unit = gr_mul(mean, gr_rsqrt(gr_sum(gr_mul(mean, mean), 1u << 1, true)));
     gr_tensor *similarity =
         gr_name(gr_matmul(unit, unit, false, true), "similar"); /* a program that wants the vectors outputs `unit` */
-    gr_program *p = gr_compile(g, &similarity, 1, gr_model_device(model), NULL);
+    gr_program *p = gr_compile(g, &similarity, 1, gr_model_describe(model)->device, NULL);
     gr_graph_free(g);
     return p;
 }

@@ -48,7 +48,7 @@ static void forward(gr_model *m, const gr_token *tokens, int64_t n, float *last)
     gr_forward f = {.size = sizeof f, .tokens = gr_input(g, "tokens", GR_I32, 2, (int64_t[]){1, n})};
     f.rows = gr_constant(g, GR_I64, 1, (int64_t[]){1}, &(int64_t){n - 1});
     gr_tensor *logits = gr_model_forward(m, &f);
-    gr_program *p = gr_compile(g, &logits, 1, gr_model_device(m), NULL);
+    gr_program *p = gr_compile(g, &logits, 1, gr_model_describe(m)->device, NULL);
     CHECK_MADE(p);
     CHECK_OK(gr_program_run(p, (const void *[]){tokens}, (void *[]){last}));
     gr_program_free(p);
@@ -233,7 +233,7 @@ static void read_narrow(gr_model *m, gr_store *cache, const gr_token *tokens, in
     f.sequence = gr_constant(g, GR_I64, 1, (int64_t[]){1}, &(int64_t){MINE});
     f.rows = gr_constant(g, GR_I64, 1, (int64_t[]){1}, &(int64_t){n - 1});
     gr_tensor *logits = gr_model_forward(m, &f);
-    gr_program *p = gr_compile(g, &logits, 1, gr_model_device(m), NULL);
+    gr_program *p = gr_compile(g, &logits, 1, gr_model_describe(m)->device, NULL);
     CHECK_MADE(p);
     CHECK_OK(gr_program_run(p, (const void *[]){tokens + from}, (void *[]){last}));
     gr_program_free(p);

@@ -542,7 +542,8 @@ static const char *model_of_blocks(gr_model *m)
         tensors[i].data = data;
     }
     CHECK_OK(gr_dir_make(dir));
-    CHECK_OK(gr_file_write(test_join(dir, "config.json"), gr_model_config(m), strlen(gr_model_config(m))));
+    CHECK_OK(gr_file_write(test_join(dir, "config.json"), gr_model_describe(m)->config,
+                           strlen(gr_model_describe(m)->config)));
     CHECK_OK(gr_weights_save(dir, &(gr_safetensors_spec){.tensors = tensors, .count = n}, 20000));
     for (int i = 0; i < n; i++)
         free((void *)(uintptr_t)tensors[i].data);
@@ -556,7 +557,7 @@ static void logits_of(gr_model *m, float *out, size_t *weights)
     gr_graph *g = gr_graph_new();
     gr_forward f = {.size = sizeof f, .tokens = gr_input(g, "tokens", GR_I32, 2, (int64_t[]){2, 4})};
     gr_tensor *logits = gr_model_forward(m, &f);
-    gr_program *p = logits ? gr_compile(g, &logits, 1, gr_model_device(m), NULL) : NULL;
+    gr_program *p = logits ? gr_compile(g, &logits, 1, gr_model_describe(m)->device, NULL) : NULL;
     CHECK_MADE(p);
     *weights = gr_program_plan(p)->weights;
     CHECK_OK(gr_program_run(p, (const void *[]){ids}, (void *[]){out}));

@@ -70,7 +70,7 @@ static float *add(files *f, const char *name, const char *like)
 
 static void write_files(const files *f, const char *dir, size_t shard_bytes)
 {
-    const char *config = gr_model_config(f->m);
+    const char *config = gr_model_describe(f->m)->config;
     gr_dir_make(dir);
     CHECK_OK(gr_file_write(test_join(dir, "config.json"), config, strlen(config)));
     CHECK_OK(gr_weights_save(dir, &(gr_safetensors_spec){.tensors = f->t, .count = f->n}, shard_bytes));
@@ -90,7 +90,7 @@ static float first_logit(gr_model *m)
     gr_graph *g = gr_graph_new();
     gr_forward f = {.size = sizeof f, .tokens = gr_input(g, "tokens", GR_I32, 2, (int64_t[]){1, 2})};
     gr_tensor *logits = gr_model_forward(m, &f);
-    gr_program *p = gr_compile(g, &logits, 1, gr_model_device(m), NULL);
+    gr_program *p = gr_compile(g, &logits, 1, gr_model_describe(m)->device, NULL);
     CHECK_MADE(p);
     CHECK_OK(gr_program_run(p, (const void *[]){(gr_token[]){3, 5}}, (void *[]){out}));
     gr_program_free(p);
@@ -154,7 +154,8 @@ TEST(a_head_beside_the_embedding_it_is_tied_to)
             CHECK_MADE(m);
             CHECK(heard.n == 1 && strstr(heard.all, "the file's head is used") && strstr(heard.all, embedding[i]));
             CHECK(plan || first_logit(m) == 2 * first_logit(f.m));
-            CHECK(!gr_model_describe(m)->tied && !says_tied(gr_model_config(m)) && says_tied(gr_model_config(f.m)));
+            CHECK(!gr_model_describe(m)->tied && !says_tied(gr_model_describe(m)->config) &&
+                  says_tied(gr_model_describe(f.m)->config));
             CHECK_EQ_INT(gr_model_describe(m)->parameters, gr_model_describe(f.m)->parameters + TINY_VOCAB * 8);
             gr_model_free(m);
         }

@@ -163,7 +163,7 @@ static void check_adapter_of(const char *name, bool trained)
         gr_free(before);
         gr_free(after);
         CHECK_OK(gr_model_merge_adapter(g.model));
-        CHECK(!gr_model_adapter_config(g.model));
+        CHECK(!gr_model_describe(g.model)->adapter_config);
         CHECK(gr_model_trainable(g.model) == gr_model_store(g.model));
         check_logits(&g, "merged");
         check_logits(&g, "logits");
@@ -402,7 +402,7 @@ static void check_refused(gr_model *m, gr_lora_options o, const char *message)
 {
     CHECK_STATUS(gr_model_add_adapter(m, &o), GR_ERR_ARGUMENT);
     CHECK_ERROR(GR_ERR_ARGUMENT, message);
-    CHECK(!gr_model_adapter_config(m));
+    CHECK(!gr_model_describe(m)->adapter_config);
 }
 
 TEST(layers_that_are_not_there)
@@ -515,8 +515,8 @@ TEST(all_linear_leaves_the_head_out)
     o.n_targets = 1;
     gr_model *m = adapted("llama", device, &o);
     CHECK_EQ_INT(gr_store_count(gr_model_trainable(m)), 2 * 7 * 2);
-    CHECK(!strstr(gr_model_adapter_config(m), "lm_head"));
-    CHECK(strstr(gr_model_adapter_config(m), "down_proj"));
+    CHECK(!strstr(gr_model_describe(m)->adapter_config, "lm_head"));
+    CHECK(strstr(gr_model_describe(m)->adapter_config, "down_proj"));
     gr_model_free(m);
     gr_device_close(device);
 }
@@ -697,7 +697,7 @@ TEST(configs_that_are_refused)
         write_config(dir, cases[i][0]);
         CHECK(gr_model_load_adapter(m, dir) != GR_OK);
         CHECK_ERROR(gr_error_status(), cases[i][1]);
-        CHECK(!gr_model_adapter_config(m));
+        CHECK(!gr_model_describe(m)->adapter_config);
     }
     CHECK_OK(gr_file_write(test_join(dir, "adapter_config.json"), "{\"peft_type\": \"LOHA\"}", 21));
     CHECK(gr_model_load_adapter(m, dir) != GR_OK);

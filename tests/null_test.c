@@ -415,7 +415,7 @@ TEST(models)
 {
     things t = open_things();
     gr_model *m = t.model;
-    const char *config = gr_model_config(m);
+    const char *config = gr_model_describe(m)->config;
     const char *dir = test_source("tests/data/models/gpt2");
     REFUSES(gr_model_config_json(NULL));
     REFUSES(gr_model_new("x", NULL, 5, t.device));
@@ -427,11 +427,8 @@ TEST(models)
     REFUSES(gr_model_load(dir, NULL, NULL));
     FAILS(gr_model_init(NULL, 1));
     REFUSES(gr_model_describe(NULL));
-    REFUSES(gr_model_config(NULL));
-    REFUSES(gr_model_device(NULL));
     REFUSES(gr_model_store(NULL));
     REFUSES(gr_model_trainable(NULL));
-    REFUSES(gr_model_adapter_config(NULL));
     gr_forward none = GR_INIT(gr_forward), f = {.tokens = gr_input(t.graph, "tokens", GR_I32, 2, shape)};
     REFUSES(gr_model_forward(NULL, &f));
     REFUSES(gr_model_forward(m, NULL));
@@ -464,7 +461,7 @@ TEST(models)
     CHECK_OK(gr_model_save(m, path, NULL, NULL)); /* as it is, in one file */
     FAILS(gr_model_add_adapter(NULL, NULL));
     CHECK_OK(gr_model_add_adapter(m, NULL));
-    CHECK(strstr(gr_model_adapter_config(m), "\"r\": 8"));
+    CHECK(strstr(gr_model_describe(m)->adapter_config, "\"r\": 8"));
     FAILS(gr_model_save_adapter(NULL, path));
     FAILS(gr_model_save_adapter(m, NULL));
     FAILS(gr_model_load_adapter(NULL, path));

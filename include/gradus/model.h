@@ -27,6 +27,10 @@ typedef struct gr_model_info {
     bool tied;                         /* the head is the token embedding */
     gr_token eos, bos;                 /* ids, -1: none */
     int64_t parameters;                /* each counted once */
+    /* What follows is of a model that is there. */
+    gr_device *device;
+    const char *config;         /* the text of its config.json */
+    const char *adapter_config; /* of its adapter_config.json; NULL: there is no adapter */
 } gr_model_info;
 
 /* The architectures by model_type ("gpt2"): i = 0, 1, … until NULL. Static text; any thread. */
@@ -49,15 +53,13 @@ typedef struct gr_load_options {
  * cut short or overwritten. Such weights gr_store_write replaces, but no effect can write them. A tensor that is missing
  * or of a wrong shape is a named error. What else a directory may be like is read with a remark, as docs/files.md tells:
  * other names, tensors too many, f64, 8-bit floats and integers, which become f32. A head that differs from the embedding
- * it is tied to makes the model one that is not tied (gr_model_config says so). An adapter in the same directory is not
+ * it is tied to makes the model one that is not tied (its record says so). An adapter in the same directory is not
  * looked at: gr_model_load_adapter puts it on. options may be NULL: none set. */
 GR_API gr_model *gr_model_load(const char *dir, const gr_load_options *options, gr_device *device);
 GR_API void gr_model_free(gr_model *model); /* after the programs that use it; NULL is fine */
 /* Random weights as transformers initializes the architecture: a function of the seed alone. */
 GR_API gr_status gr_model_init(gr_model *model, uint64_t seed);
-GR_API const gr_model_info *gr_model_describe(const gr_model *model);
-GR_API const char *gr_model_config(const gr_model *model); /* the text of its config.json */
-GR_API gr_device *gr_model_device(const gr_model *model);
+GR_API const gr_model_info *gr_model_describe(const gr_model *model); /* lives as long; NULL of NULL */
 GR_API gr_store *gr_model_store(gr_model *model); /* its weights, in the order of their declaration */
 
 /* LoRA (Hu et al. 2021): the output of a linear layer gets scale · B(A(x)) added, A [rank, in], B [out, rank], f32 in a
@@ -101,8 +103,6 @@ GR_API gr_status gr_model_save_adapter(gr_model *model, const char *dir);
  * of B where the layer has none GR_ERR_UNSUPPORTED; after a failure load the model again. Programs made before are not to
  * be run. */
 GR_API gr_status gr_model_merge_adapter(gr_model *model);
-/* The text of its adapter_config.json; NULL: there is no adapter. */
-GR_API const char *gr_model_adapter_config(const gr_model *model);
 /* What is trained: the adapter's tensors ("base_model.model.NAME.lora_A.weight"), without one the weights. */
 GR_API gr_store *gr_model_trainable(gr_model *model);
 

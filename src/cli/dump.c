@@ -152,7 +152,8 @@ static gr_status build(dump *d)
         s = add_gradients(d, loss);
     if (s == GR_OK && d->f->what & ACTIVATIONS)
         s = add_activations(d);
-    d->program = s == GR_OK ? gr_compile(d->graph, d->tensors, d->n, gr_model_device(d->on.model), NULL) : NULL;
+    d->program =
+        s == GR_OK ? gr_compile(d->graph, d->tensors, d->n, gr_model_describe(d->on.model)->device, NULL) : NULL;
     return d->program ? GR_OK : gr_error_status();
 }
 

@@ -37,7 +37,7 @@ static bool fits(const plan *p)
 static gr_status make_plan(gr_model *model, const gr_plan *m, size_t other, plan *out)
 {
     gr_device_info d = GR_INIT(gr_device_info);
-    gr_status s = gr_device_describe(gr_model_device(model), &d);
+    gr_status s = gr_device_describe(gr_model_describe(model)->device, &d);
     if (s != GR_OK)
         return s;
     plan p = {.flops = m->flops,

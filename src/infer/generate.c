@@ -53,7 +53,7 @@ static gr_status allocate(gr_generator *g)
         return GR_ERR_MEMORY;
     g->slots = g->positions + tokens;
     g->ring_slots = g->slots + tokens;
-    g->cache = gr_store_new(gr_model_device(g->model));
+    g->cache = gr_store_new(gr_model_describe(g->model)->device);
     if (!g->cache)
         return GR_ERR_MEMORY;
     gr_status s =

@@ -53,6 +53,8 @@ gr_model *gr_model_undeclared(const char *name, const char *text, size_t size, g
     }
     if (s == GR_OK) {
         m->prefix = m->arch->prefix;
+        m->info.device = device;
+        m->info.config = m->config;
         return m;
     }
     gr_model_free(m);
@@ -92,20 +94,6 @@ const gr_model_info *gr_model_describe(const gr_model *m)
     return &m->info;
 }
 
-const char *gr_model_config(const gr_model *m)
-{
-    if (gr_lacks(m, "gr_model_config: model"))
-        return NULL;
-    return m->config;
-}
-
-gr_device *gr_model_device(const gr_model *m)
-{
-    if (gr_lacks(m, "gr_model_device: model"))
-        return NULL;
-    return m->device;
-}
-
 gr_store *gr_model_store(gr_model *m)
 {
     if (gr_lacks(m, "gr_model_store: model"))
@@ -130,6 +118,7 @@ gr_status gr_model_untie(gr_model *m)
         return gr_error_status();
     gr_free(m->config);
     m->config = text;
+    m->info.config = text;
     m->h.tied = m->info.tied = false;
     return GR_OK;
 }

@@ -141,7 +141,7 @@ static void add_file(files *f, const char *name, const void *data, size_t size)
 static gr_status open_files(files *f, const run *r)
 {
     const gr_run_options *o = r->o;
-    const char *adapter = gr_model_adapter_config(r->model);
+    const char *adapter = gr_model_describe(r->model)->adapter_config;
     *f = (files){.config = adapter ? gr_strdup(adapter) : gr_model_saved_config(r->model, NULL)};
     gr_status s = f->config ? GR_OK : gr_error_status();
     const gr_carried *c = &r->carried;
@@ -173,7 +173,7 @@ static gr_status write_checkpoint(run *r, const files *f, const gr_json_doc *doc
     if (s == GR_OK) {
         gr_checkpoint_spec spec = {.files = f->list, .file_count = f->n, .state = doc};
         spec.model = gr_store_tensors_spec(&weights);
-        spec.is_adapter = gr_model_adapter_config(r->model) != NULL;
+        spec.is_adapter = gr_model_describe(r->model)->adapter_config != NULL;
         spec.training = gr_store_tensors_spec(&state);
         s = gr_checkpoint_write(r->o->dir, gr_trainer_steps(r->trainer), &spec);
     }
@@ -570,7 +570,7 @@ static gr_status open_run(run *r)
     if (s != GR_OK)
         return s;
     r->step_tokens = t->accumulate * t->batch * t->context;
-    r->halves = gr_model_device(r->model)->host_visible ? 1 : 2;
+    r->halves = gr_model_describe(r->model)->device->host_visible ? 1 : 2;
     size_t room = (size_t)(r->halves * r->step_tokens);
     r->buffer = gr_alloc(2 * room * sizeof *r->buffer);
     r->all_segments = t->segments ? gr_alloc(room * sizeof *r->all_segments) : NULL;
@@ -580,7 +580,7 @@ static gr_status open_run(run *r)
         return GR_ERR_MEMORY;
     use_half(r, 0);
     s = gr_history_open(&r->history, t->steps, r->o->eval_every);
-    if (s == GR_OK && r->o->base && gr_model_adapter_config(r->model))
+    if (s == GR_OK && r->o->base && gr_model_describe(r->model)->adapter_config)
         s = gr_adapter_set_base(r->model, r->o->base);
     if (s == GR_OK && r->o->source)
         s = gr_carried_open(&r->carried, r->o->source);

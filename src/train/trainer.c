@@ -108,7 +108,7 @@ static gr_program *compile(gr_trainer *t, gr_graph *g, gr_tensor *const *outputs
     gr_status s = gr_graph_check(g);
     gr_compile_options o = GR_INIT(gr_compile_options);
     o.precision = t->options.precision;
-    gr_program *p = s == GR_OK ? gr_compile(g, outputs, n, gr_model_device(t->model), &o) : NULL;
+    gr_program *p = s == GR_OK ? gr_compile(g, outputs, n, gr_model_describe(t->model)->device, &o) : NULL;
     gr_graph_free(g);
     return p;
 }
@@ -241,8 +241,8 @@ gr_trainer *gr_trainer_new(gr_model *model, const gr_train_options *options)
     t->trained = gr_model_trainable(model);
     t->n_params = gr_store_count(t->trained);
     t->drops = o.dropout > 0 || gr_adapter_dropout(model) > 0;
-    t->state = gr_store_new(gr_model_device(model));
-    t->gradients = gr_store_new(gr_model_device(model));
+    t->state = gr_store_new(gr_model_describe(model)->device);
+    t->gradients = gr_store_new(gr_model_describe(model)->device);
     size_t rows = o.batch > 0 && o.context > 0 ? (size_t)(o.batch * o.context) : 0;
     t->eval_tokens = gr_alloc(2 * rows * sizeof *t->eval_tokens);
     t->positions = o.segments ? gr_alloc_zero(2 * rows, sizeof *t->positions) : NULL;

@@ -20,6 +20,7 @@ void gr_adapter_close(gr_model *m)
     gr_adapter *a = m->adapter;
     m->observer = NULL;
     m->adapter = NULL;
+    m->info.adapter_config = NULL;
     if (!a)
         return;
     for (size_t i = 0; i < a->n_notes; i++)
@@ -86,13 +87,6 @@ gr_store *gr_model_trainable(gr_model *m)
     return m->adapter ? m->adapter->store : m->store;
 }
 
-const char *gr_model_adapter_config(const gr_model *m)
-{
-    if (gr_lacks(m, "gr_model_adapter_config: model"))
-        return NULL;
-    return m->adapter ? m->adapter->config : NULL;
-}
-
 gr_status gr_adapter_set_base(gr_model *m, const char *base)
 {
     gr_adapter *a = m->adapter;
@@ -106,6 +100,7 @@ gr_status gr_adapter_set_base(gr_model *m, const char *base)
         return gr_error_status();
     gr_free(a->config);
     a->config = text;
+    m->info.adapter_config = text;
     return GR_OK;
 }
 
@@ -247,10 +242,12 @@ gr_status gr_model_add_adapter(gr_model *m, const gr_lora_options *options)
         s = gr_adapter_declare(m);
     if (s == GR_OK)
         s = gr_adapter_initialize(m, o.seed);
-    if (s == GR_OK)
+    if (s == GR_OK) {
+        m->info.adapter_config = m->adapter->config;
         warn_of_biases(m->adapter);
-    else
+    } else {
         gr_adapter_close(m);
+    }
     gr_free(text);
     return s;
 }

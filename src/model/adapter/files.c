@@ -179,7 +179,9 @@ gr_status gr_model_load_adapter(gr_model *m, const char *dir)
         s = load_weights(m, dir);
         if (s == GR_OK)
             s = gr_model_check_range(m, m->precision);
-        if (s != GR_OK)
+        if (s == GR_OK)
+            m->info.adapter_config = m->adapter->config;
+        else
             gr_adapter_close(m);
     }
     gr_free(text);
