@@ -134,7 +134,8 @@ static void measure_draw(void)
     enum { V = 128 * 1024 };
     static float logits[V];
     static double times[ROUNDS];
-    gr_sampling all = {.temperature = 1, .top_p = 1, .repeat_penalty = 1}, some[3] = {all, all, all};
+    gr_sampling all = {.size = sizeof all, .temperature = 1, .top_p = 1, .repeat_penalty = 1},
+                some[3] = {all, all, all};
     const char *const names[] = {"all", "top-p 0.95", "top-k 40"};
     some[1].top_p = 0.95;
     some[2].top_k = 40;

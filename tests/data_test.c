@@ -621,6 +621,7 @@ static gr_data *numbered(gr_document *documents, int64_t n, int longest, uint32_
     d->ids = gr_alloc((size_t)d->n * sizeof *d->ids);
     for (int64_t i = 0; i < d->n; i++)
         d->ids[i] = (int32_t)i;
+    gr_data_note(d);
     return d;
 }
 

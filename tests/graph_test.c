@@ -186,10 +186,11 @@ TEST(reshape_infers_one_dim)
     gr_graph_free(g);
 }
 
-static void remember(void *user, const char *line)
+static bool remember(void *user, const char *line)
 {
     char *text = user;
     snprintf(text + strlen(text), 1000 - strlen(text), "%s\n", line);
+    return true;
 }
 
 TEST(names_and_printing)
@@ -201,7 +202,7 @@ TEST(names_and_printing)
     gr_graph_scope_pop(g, scope);
     gr_name(gr_exp(x), "e%d", 5);
     CHECK_EQ_STR(gr_tensor_name(x), "h.0.tanh");
-    gr_graph_print(g, remember, text);
+    CHECK_OK(gr_graph_print(g, remember, text));
     CHECK(strstr(text, "%1 h.0.tanh = tanh f32[2,3] %0\n"));
     CHECK(strstr(text, "%2 e5 = exp f32[2,3] %1\n"));
     gr_graph_free(g);

@@ -23,7 +23,7 @@ GR_API gr_status gr_graph_check(const gr_graph *graph);
 /* Gives every node to `visit`, in the order in which they were appended; further outputs of a node are gr_output's. */
 GR_API gr_status gr_graph_walk(const gr_graph *graph, bool (*visit)(void *user, gr_tensor *t), void *user);
 /* One line a node ("%7 h.0.attn.softmax = softmax f32[2,4,8,8] %5"), to `write` in order. */
-GR_API void gr_graph_print(const gr_graph *graph, void (*write)(void *user, const char *line), void *user);
+GR_API gr_status gr_graph_print(const gr_graph *graph, bool (*write)(void *user, const char *line), void *user);
 
 /* Tensors are read with these. Pointers live as long as the graph; NULL of NULL. */
 typedef struct gr_spec {

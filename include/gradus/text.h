@@ -57,14 +57,14 @@ typedef struct gr_span {
     size_t size;
 } gr_span;
 typedef struct gr_encoded {
-    gr_token *ids; /* of all texts, one behind the other */
-    size_t *ends;  /* [n] where each text's ids end */
+    size_t size;
+    const gr_token *ids; /* of all texts, one behind the other */
+    const size_t *ends;  /* [n] where each text's ids end */
     size_t n;
 } gr_encoded;
-/* threads 0: one per core; any number gives the same. Free *out, which is empty on failure, with gr_encoded_free. */
+/* threads 0: one per core; any number gives the same. *out is freed by gr_free; NULL on failure. */
 GR_API gr_status gr_tokenizer_encode_all(const gr_tokenizer *tokenizer, const gr_span *texts, size_t n, unsigned flags,
-                                         int threads, gr_encoded *out);
-GR_API void gr_encoded_free(gr_encoded *encoded); /* NULL is fine */
+                                         int threads, const gr_encoded **out);
 /* *text, *size: the text of the ids, NUL-terminated, valid until the next call with this tokenizer. Bytes that make no
  * character are U+FFFD; ids without a token are left out, negative ones an error. */
 GR_API gr_status gr_tokenizer_decode(gr_tokenizer *tokenizer, const gr_token *ids, size_t n, unsigned flags,

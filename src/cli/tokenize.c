@@ -69,17 +69,17 @@ static gr_status encode_documents(documents *d)
 {
     const options *o = d->args->options;
     gr_span *texts = gr_alloc_zero(d->n + 1, sizeof *texts);
-    gr_encoded all = {0};
+    const gr_encoded *all = NULL;
     for (size_t i = 0, start = 0; texts && i < d->n; start = d->ends[i++])
         texts[i] = (gr_span){d->text.data + start, d->ends[i] - start};
     gr_status s = texts ? gr_tokenizer_encode_all(d->format->tokenizer, texts, d->n, d->format->encode_flags,
                                                   (int)d->args->common.threads, &all)
                         : GR_ERR_MEMORY;
     if (s == GR_OK)
-        d->tokens += all.n ? (int64_t)all.ends[all.n - 1] : 0;
+        d->tokens += all->n ? (int64_t)all->ends[all->n - 1] : 0;
     if (s == GR_OK && !o->count)
-        s = print_documents(d, &all);
-    gr_encoded_free(&all);
+        s = print_documents(d, all);
+    gr_free(all);
     gr_free(texts);
     d->count += (int64_t)d->n;
     d->bytes += (int64_t)d->text.size;

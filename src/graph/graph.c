@@ -258,10 +258,10 @@ gr_status gr_graph_walk(const gr_graph *g, bool (*visit)(void *user, gr_tensor *
     return GR_OK;
 }
 
-void gr_graph_print(const gr_graph *g, void (*write)(void *user, const char *line), void *user)
+gr_status gr_graph_print(const gr_graph *g, bool (*write)(void *user, const char *line), void *user)
 {
     if (gr_lacks(g, "gr_graph_print: graph") || gr_lacks(write, "gr_graph_print: write"))
-        return;
+        return GR_ERR_ARGUMENT;
     char line[1024], spec[160];
     for (size_t i = 0; i < g->n; i++) {
         const gr_tensor *t = g->nodes[i];
@@ -276,6 +276,8 @@ void gr_graph_print(const gr_graph *g, void (*write)(void *user, const char *lin
         for (int k = 0; k < t->n_after && at < (int)sizeof line; k++)
             at += snprintf(line + at, sizeof line - (size_t)at, "%s %%%lld", k ? "" : " after",
                            (long long)t->after[k]->id);
-        write(user, line);
+        if (!write(user, line))
+            return gr_fail(GR_ERR_INTERRUPTED, "gr_graph_print: stopped");
     }
+    return GR_OK;
 }

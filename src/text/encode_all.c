@@ -142,54 +142,58 @@ static void encode_part(void *ctx, int64_t index, int worker)
         gr_first_error_put(&j->error, index);
 }
 
-/* The parts' ids one behind the other; frees them. */
-static gr_status join(job *j, gr_encoded *out)
+/* The parts' ids one behind the other, in the record's block. */
+static gr_status join(job *j, size_t n, const gr_encoded **out)
 {
-    size_t total = 0, at = 0;
-    for (size_t i = 0; i < j->parts; i++)
-        if (!gr_add_size(total, j->part[i].ids.size, &total))
-            return GR_ERR_MEMORY;
-    size_t bytes;
-    out->ids = gr_mul_size(total, sizeof *out->ids, &bytes) ? gr_alloc(bytes) : NULL;
-    if (!out->ids)
+    size_t total = 0, at = 0, bytes, of_ends;
+    bool fits = true;
+    for (size_t i = 0; fits && i < j->parts; i++)
+        fits = gr_add_size(total, j->part[i].ids.size, &total);
+    fits = fits && gr_mul_size(total, sizeof(gr_token), &bytes) && gr_mul_size(n, sizeof(size_t), &of_ends) &&
+           gr_add_size(bytes, of_ends, &bytes) && gr_add_size(bytes, sizeof **out, &bytes);
+    gr_encoded *all = fits ? gr_alloc(bytes) : NULL;
+    if (!all)
         return GR_ERR_MEMORY;
+    size_t *ends = (size_t *)(void *)(all + 1);
+    gr_token *ids = (gr_token *)(void *)(ends + n);
     for (size_t i = 0; i < j->parts; i++) {
         part *p = &j->part[i];
         if (p->ids.size)
-            memcpy(out->ids + at, p->ids.data, p->ids.size * sizeof *out->ids);
+            memcpy(ids + at, p->ids.data, p->ids.size * sizeof *ids);
         for (size_t k = p->first; k < p->first + p->n; k++)
-            out->ends[k] = at + (p->text ? p->ids.size : out->ends[k]);
+            ends[k] = at + (p->text ? p->ids.size : j->ends[k]);
         at += p->ids.size;
         gr_ids_free(&p->ids);
     }
+    *all = (gr_encoded){.size = sizeof *all, .ids = ids, .ends = ends, .n = n};
+    *out = all;
     return GR_OK;
 }
 
-static gr_status run_on(gr_pool *pool, job *j, size_t n, gr_encoded *out)
+static gr_status run_on(gr_pool *pool, job *j, size_t n, const gr_encoded **out)
 {
     j->scratch = gr_alloc_zero((size_t)gr_pool_threads(pool), sizeof *j->scratch);
-    j->ends = out->ends = gr_alloc_zero(n + 1, sizeof *out->ends);
-    gr_status s = j->scratch && out->ends ? make_parts(j, n) : GR_ERR_MEMORY;
+    j->ends = gr_alloc_zero(n + 1, sizeof *j->ends);
+    gr_status s = j->scratch && j->ends ? make_parts(j, n) : GR_ERR_MEMORY;
     if (s == GR_OK) {
         gr_parallel(pool, (int64_t)j->parts, encode_part, j);
         s = gr_first_error_take(&j->error);
     }
-    return s == GR_OK ? join(j, out) : s;
+    return s == GR_OK ? join(j, n, out) : s;
 }
 
 gr_status gr_tokenizer_encode_all(const gr_tokenizer *t, const gr_span *texts, size_t n, unsigned flags, int threads,
-                                  gr_encoded *out)
+                                  const gr_encoded **out)
 {
     if (gr_lacks(out, "gr_tokenizer_encode_all: out"))
         return GR_ERR_ARGUMENT;
-    *out = (gr_encoded){0};
+    *out = NULL;
     if (gr_lacks(t, "gr_tokenizer_encode_all: tokenizer") || (n && gr_lacks(texts, "gr_tokenizer_encode_all: texts")))
         return GR_ERR_ARGUMENT;
     for (size_t i = 0; i < n; i++)
         if (texts[i].size && gr_lacks(texts[i].text, "gr_tokenizer_encode_all: a text"))
             return GR_ERR_ARGUMENT;
     job j = {.tokenizer = t, .texts = texts, .flags = flags, .error = GR_FIRST_ERROR_NONE};
-    *out = (gr_encoded){.n = n};
     gr_pool *pool = gr_pool_new(threads);
     gr_status s = pool ? run_on(pool, &j, n, out) : gr_error_status();
     for (int i = 0; j.scratch && i < gr_pool_threads(pool); i++)
@@ -197,18 +201,8 @@ gr_status gr_tokenizer_encode_all(const gr_tokenizer *t, const gr_span *texts, s
     for (size_t i = 0; i < j.parts; i++)
         gr_ids_free(&j.part[i].ids);
     gr_free(j.scratch);
+    gr_free(j.ends);
     gr_free(j.part);
     gr_pool_free(pool);
-    if (s != GR_OK)
-        gr_encoded_free(out);
     return s;
-}
-
-void gr_encoded_free(gr_encoded *e)
-{
-    if (!e)
-        return;
-    gr_free(e->ids);
-    gr_free(e->ends);
-    *e = (gr_encoded){0};
 }

@@ -191,6 +191,6 @@ gr_tokenizer *gr_tokenizer_characters(const gr_tokenizer_training *o)
 gr_tokenizer *gr_tokenizer_char(const char *text, size_t size, bool end_of_text)
 {
     const gr_span span = {text, size};
-    const gr_tokenizer_training o = {.texts = &span, .n_texts = 1, .end_of_text = end_of_text};
+    const gr_tokenizer_training o = {.size = sizeof o, .texts = &span, .n_texts = 1, .end_of_text = end_of_text};
     return gr_tokenizer_characters(&o);
 }

@@ -24,7 +24,7 @@ static gr_status encode(gr_encoder *e, const gr_document_text *documents, size_t
     gr_span *spans = gr_alloc(2 * n * sizeof *spans);
     if (!spans)
         return GR_ERR_MEMORY;
-    gr_encoded all = {0};
+    const gr_encoded *all = NULL;
     const char *at = text;
     for (size_t i = 0; i < n; at += documents[i++].size) {
         spans[2 * i] = (gr_span){at, documents[i].size};
@@ -33,14 +33,14 @@ static gr_status encode(gr_encoder *e, const gr_document_text *documents, size_t
     gr_status s = gr_tokenizer_encode_all(e->tokenizer, spans, 2 * n, 0, e->threads, &all);
     if (s == GR_ERR_ARGUMENT)
         s = blame(e, documents, n, text);
-    for (size_t i = 0, from = 0; s == GR_OK && i < n; from = all.ends[2 * i++ + 1]) {
+    for (size_t i = 0, from = 0; s == GR_OK && i < n; from = all->ends[2 * i++ + 1]) {
         gr_document_text d = documents[i];
-        size_t end = all.ends[2 * i];
+        size_t end = all->ends[2 * i];
         d.text = spans[2 * i].text;
-        s = e->put(e->user, &d, (gr_id_span){all.ids + from, end - from},
-                   (gr_id_span){all.ids + end, all.ends[2 * i + 1] - end});
+        s = e->put(e->user, &d, (gr_id_span){all->ids + from, end - from},
+                   (gr_id_span){all->ids + end, all->ends[2 * i + 1] - end});
     }
-    gr_encoded_free(&all);
+    gr_free(all);
     gr_free(spans);
     return s;
 }
