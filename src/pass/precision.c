@@ -78,6 +78,13 @@ static void find_wanted(caster *c, gr_tensor *const *roots, int n_roots)
 
 static gr_tensor *as(caster *c, const gr_tensor *t, gr_dtype dtype);
 
+/* Has the tensor's name, so that reports of what went wrong and of time say where it was. */
+static gr_tensor *cast(gr_tensor *x, gr_dtype dtype)
+{
+    gr_tensor *y = gr_cast(x, dtype);
+    return y && x->name && !y->name ? gr_name_exactly(y, x->name) : y;
+}
+
 static gr_tensor *make(caster *c, const gr_tensor *t, gr_dtype dtype)
 {
     const gr_tensor *node = node_of(t);
@@ -87,7 +94,7 @@ static gr_tensor *make(caster *c, const gr_tensor *t, gr_dtype dtype)
     }
     bool looks_through = node->op->view && dtype == c->low && gr_behind_views(t)->op != &gr_op_param;
     if (!looks_through && !is_fill(t))
-        return gr_cast(c->r.map[t->id], dtype);
+        return cast(c->r.map[t->id], dtype);
     gr_tensor *in = as(c, node->in[0], dtype);
     gr_tensor *view = in ? gr_node(c->r.to, node->op, &in, 1, node->attr) : NULL;
     return gr_output(view, t->index);
