@@ -74,9 +74,9 @@ const gr_verb gr_verb_info = {
     .name = "info",
     .summary = "shows a model, or the devices and ops of this machine",
     .positional = "[MODEL]",
-    .about =
-        "In the grid of --ops: kernel: the device's own; fused: run in a chain with its neighbours; reference: the "
-        "slow kernel of ref; composed: made of simpler ops; view: nothing to run.",
+    .about = "In the grid of --ops, which is about f32: kernel: the device's own; fused: run in a chain with its "
+             "neighbours; reference: the "
+             "slow kernel of ref; composed: made of simpler ops; view: nothing to run.",
     .flags = flags,
     .common = GR_WITH_JSON,
     .examples = {{"a model's architecture, parameters, dtypes", "gradus info runs/shakespeare"},

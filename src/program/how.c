@@ -1,6 +1,7 @@
 /* What runs a node, asked of the device; and what of a program it has no kernel of its own for. */
 #include "program/how.h"
 
+#include "base/dtype.h"
 #include "base/log.h"
 #include "op/fused.h"
 
@@ -44,13 +45,21 @@ const char *gr_how_name(gr_how how)
     return names[how];
 }
 
+/* The result's, or what it is made of: a comparison's is that of what is compared. */
+static gr_dtype dtype_of(const gr_tensor *node)
+{
+    bool is_float = gr_dtype_get(node->spec.dtype)->is_float || node->n_in == 0 || !node->in[0];
+    return is_float ? node->spec.dtype : node->in[0]->spec.dtype;
+}
+
 void gr_fallbacks_note(gr_fallbacks *f, const gr_device *d, const gr_tensor *node, const gr_kernel *found)
 {
     gr_how how = is_reference(d) ? GR_HOW_KERNEL : how_by(d, node, found);
     if (how != GR_HOW_REFERENCE && how != GR_HOW_COMPOSED)
         return;
     int i = 0;
-    while (i < f->n && (f->of[i].op != node->op || f->of[i].how != how))
+    gr_dtype dtype = dtype_of(node);
+    while (i < f->n && (f->of[i].op != node->op || f->of[i].how != how || f->of[i].dtype != dtype))
         i++;
     if (i == (int)(sizeof f->of / sizeof f->of[0])) {
         f->others++;
@@ -59,6 +68,7 @@ void gr_fallbacks_note(gr_fallbacks *f, const gr_device *d, const gr_tensor *nod
     f->n += i == f->n;
     f->of[i].op = node->op;
     f->of[i].how = how;
+    f->of[i].dtype = dtype;
     f->of[i].n++;
 }
 
@@ -66,9 +76,12 @@ void gr_fallbacks_tell(const gr_fallbacks *f, const gr_device *d)
 {
     char list[900] = "";
     size_t at = 0;
-    for (int i = 0; i < f->n && at < sizeof list - 1; i++)
-        at += (size_t)snprintf(list + at, sizeof list - at, "%s%s (%s, %d)", i ? ", " : "", f->of[i].op->name,
+    for (int i = 0; i < f->n && at < sizeof list - 1; i++) {
+        bool is_usual = f->of[i].dtype == GR_F32;
+        at += (size_t)snprintf(list + at, sizeof list - at, "%s%s%s%s (%s, %d)", i ? ", " : "", f->of[i].op->name,
+                               is_usual ? "" : " of ", is_usual ? "" : gr_dtype_name(f->of[i].dtype),
                                gr_how_name(f->of[i].how), f->of[i].n);
+    }
     if (f->others && at < sizeof list - 1)
         snprintf(list + at, sizeof list - at, ", and %d calls of other ops", f->others);
     if (f->n)

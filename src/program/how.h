@@ -20,11 +20,12 @@ const char *gr_how_name(gr_how how);
 bool gr_device_has_kernel(const gr_device *d, const gr_tensor *node);
 bool gr_device_fuses(const gr_device *d, const gr_tensor *node);
 
-/* What of a program a device has no kernel of its own for: each op once, with how often. */
+/* What of a program a device has no kernel of its own for: each op and dtype once, with how often. */
 typedef struct gr_fallbacks {
     struct {
         const gr_op *op;
         gr_how how;
+        gr_dtype dtype; /* what it is about: mostly f32, and then not said */
         int n;
     } of[16];
     int n, others; /* others: nodes of further ops */
