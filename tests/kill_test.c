@@ -281,11 +281,11 @@ static bool end_by(pid_t pid, int number, const char *run)
     CHECK_EQ_INT(waitpid(pid, &status, 0), pid);
     if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
         return true;
-    bool is_ended = WIFSIGNALED(status) ? WTERMSIG(status) == number /* before training began */
-                                        : WEXITSTATUS(status) == 130;
+    bool has_begun = gr_path_is_dir(run);
+    bool is_ended = WIFSIGNALED(status) ? WTERMSIG(status) == number && !has_begun : WEXITSTATUS(status) == 130;
     if (!is_ended)
         FAIL("signal %d: the process ends with status %#x", number, (unsigned)status);
-    if (gr_path_is_dir(run))
+    if (has_begun)
         check_nothing_lost(run);
     return false;
 }
@@ -317,6 +317,39 @@ TEST(heeded_signals_lose_nothing)
         }
         check_same_run(run, whole, false);
         CHECK_OK(gr_dir_remove(run));
+    }
+}
+
+/* While the weights of a large model are drawn, nothing is there to be kept: it ends at once, and takes all away. */
+TEST(ended_before_the_first_step)
+{
+    static const int signals[] = {SIGINT, SIGTERM};
+    const char *bin = executable(), *data = test_join(test_dir(), "text");
+    write_text(data);
+    for (int i = 0; i < 2; i++) {
+        int status;
+        const char *parent = test_join(test_dir(), "runs"), *run = test_join(parent, "large");
+        const char *said = test_join(test_dir(), "said"), *mark = test_join(run, "run.lock");
+        pid_t pid = fork();
+        CHECK(pid >= 0);
+        if (!pid) {
+            dup2(open(said, O_WRONLY | O_CREAT | O_TRUNC, 0600), 2);
+            execl(bin, bin, "train", data, "--out", run, "--tokenizer", "char", "--layers", "24", "--heads", "8",
+                  "--embed", "1024", "--context", "16", (char *)NULL);
+            _exit(127);
+        }
+        while (!gr_path_is_file(mark) && waitpid(pid, &status, WNOHANG) == 0)
+            pause_for(1e-3);
+        pause_for(0.1);
+        kill(pid, signals[i]);
+        CHECK_EQ_INT(waitpid(pid, &status, 0), pid);
+        char *text = gr_file_read(said, 100000, NULL);
+        CHECK_MADE(text);
+        NOTE("%s", text);
+        CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 130);
+        CHECK(strstr(text, "gradus: stopped before the first step"));
+        CHECK(!gr_path_is_dir(parent));
+        gr_free(text);
     }
 }
 

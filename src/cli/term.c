@@ -375,16 +375,80 @@ static void watch(int number, void (*handler)(int))
     sigaction(number, &action, NULL);
 }
 
+/* The signals that ask for an end. Left ignored where the caller ignores them, as nohup does; but for these two. */
+static sigset_t asking_signals(void)
+{
+    static const int all[] = {SIGINT, SIGTERM, SIGHUP, SIGXCPU, SIGUSR1, SIGUSR2};
+    sigset_t set;
+    struct sigaction was;
+    sigemptyset(&set);
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+        if (i < 2 || (sigaction(all[i], NULL, &was) == 0 && was.sa_handler != SIG_IGN))
+            sigaddset(&set, all[i]);
+    return set;
+}
+
 void gr_interrupt_watch(void)
 {
-    static const int others[] = {SIGHUP, SIGXCPU, SIGUSR1, SIGUSR2};
-    struct sigaction was;
-    watch(SIGINT, on_signal);
-    watch(SIGTERM, on_signal);
-    /* Left ignored where the caller ignores them, as nohup does. */
-    for (size_t i = 0; i < sizeof others / sizeof *others; i++)
-        if (sigaction(others[i], NULL, &was) == 0 && was.sa_handler == SIG_DFL)
-            watch(others[i], on_signal);
+    sigset_t set = asking_signals();
+    gr_interrupt_keep();
+    for (int number = 1; number < NSIG; number++)
+        if (sigismember(&set, number) == 1)
+            watch(number, on_signal);
+}
+
+/* ---- ending while there is nothing to keep ---- */
+
+static sigset_t held;
+static pthread_mutex_t quit_lock = PTHREAD_MUTEX_INITIALIZER;
+static void (*quit)(void *user); /* NULL: what is asked for is kept in mind */
+static void *quit_user;
+
+/* A handler could not clean up; a thread can. */
+static void *wait_for_signals(void *unused)
+{
+    static const char text[] =
+        "\ngradus: stopped before the first step\nNothing of it is kept: give the command again.\n";
+    int number;
+    (void)unused;
+    for (;;) {
+        if (sigwait(&held, &number) != 0)
+            continue;
+        pthread_mutex_lock(&quit_lock); /* and kept: whoever wants it now waits for the end */
+        if (quit) {
+            quit(quit_user);
+            ssize_t written = write(STDERR_FILENO, text, sizeof text - 1);
+            (void)written;
+            _exit(130);
+        }
+        pthread_mutex_unlock(&quit_lock);
+        on_signal(number);
+    }
+    return NULL;
+}
+
+void gr_interrupt_hold(void)
+{
+    held = asking_signals();
+    pthread_sigmask(SIG_BLOCK, &held, NULL);
+}
+
+void gr_interrupt_quit(void (*clean)(void *user), void *user)
+{
+    pthread_t thread;
+    quit = clean;
+    quit_user = user;
+    if (pthread_create(&thread, NULL, wait_for_signals, NULL) == 0)
+        pthread_detach(thread);
+    else
+        pthread_sigmask(SIG_UNBLOCK, &held, NULL);
+}
+
+void gr_interrupt_keep(void)
+{
+    pthread_mutex_lock(&quit_lock);
+    quit = NULL;
+    pthread_mutex_unlock(&quit_lock);
 }
 
 void gr_broken_pipe_watch(void)

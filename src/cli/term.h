@@ -48,6 +48,12 @@ void gr_signals_start(void);
 /* From here on the first Ctrl-C only makes gr_interrupted true; the second ends the process with 130. So do SIGTERM,
  * SIGHUP, SIGXCPU, SIGUSR1 and SIGUSR2, however often they come. */
 void gr_interrupt_watch(void);
+/* Before that, for work that has nothing to keep yet but something to take away again: they wait from hold on, and from
+ * quit on the first one calls clean(user), on another thread, says so and ends the process with 130. keep ends that;
+ * gr_interrupt_watch does, too. */
+void gr_interrupt_hold(void);
+void gr_interrupt_quit(void (*clean)(void *user), void *user);
+void gr_interrupt_keep(void);
 /* And a broken pipe of stdout or stderr, for work that is to be saved. */
 void gr_broken_pipe_watch(void);
 /* To give to engines as their `stop` callback. */

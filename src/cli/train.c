@@ -141,6 +141,11 @@ static gr_status check_data(const char **data, size_t n_data)
     return GR_OK;
 }
 
+static void give_up(void *lock)
+{
+    gr_run_lock_close(lock);
+}
+
 gr_status gr_train_verb_run(gr_args *args)
 {
     gr_train_flags *f = args->options;
@@ -157,15 +162,20 @@ gr_status gr_train_verb_run(gr_args *args)
     gr_status s = check_out(args, NULL, data, n_data);
     if (s == GR_OK && !f->resume)
         s = check_data(data, n_data);
-    if (s == GR_OK)
+    if (s == GR_OK) {
+        gr_interrupt_hold(); /* reading data and drawing weights may take long */
         s = take_run(args, n_data, &lock);
-    if (s == GR_OK)
+    }
+    if (s == GR_OK) {
+        gr_interrupt_quit(give_up, lock);
         s = f->resume ? gr_run_json_restore(args, &job, data, &n_data) : refuse_other_run(args);
+    }
     if (s == GR_OK && takes_model && !f->model)
         s = gr_args_fail(args, "MODEL is missing\nGive the directory of a model.");
     if (s == GR_OK)
         s = train(args, &job, lock, data, n_data);
     s = gr_end_profile(args, &job.on, s);
+    gr_interrupt_keep();
     gr_run_lock_close(lock);
     gr_train_job_close(&job);
     return s;
