@@ -201,17 +201,29 @@ char *gr_strdup(const char *s)
     return copy ? memcpy(copy, s, size) : NULL;
 }
 
+char *gr_format(void *(*room)(void *of, size_t size), void *of, size_t before, const char *fmt, va_list args)
+{
+    va_list again;
+    va_copy(again, args);
+    int n = vsnprintf(NULL, 0, fmt, args);
+    char *text = n < 0 ? refuse(0) : room(of, before + (size_t)n + 1);
+    if (text)
+        vsnprintf(text + before, (size_t)n + 1, fmt, again);
+    va_end(again);
+    return text;
+}
+
+static void *on_heap(void *of, size_t size)
+{
+    (void)of;
+    return gr_alloc(size);
+}
+
 char *gr_strfmt(const char *fmt, ...)
 {
     va_list args;
     va_start(args, fmt);
-    int n = vsnprintf(NULL, 0, fmt, args);
-    va_end(args);
-    char *text = n < 0 ? refuse(0) : gr_alloc((size_t)n + 1);
-    if (!text)
-        return NULL;
-    va_start(args, fmt);
-    vsnprintf(text, (size_t)n + 1, fmt, args);
+    char *text = gr_format(on_heap, NULL, 0, fmt, args);
     va_end(args);
     return text;
 }

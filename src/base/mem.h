@@ -4,6 +4,8 @@
 
 #include "base/error.h"
 
+#include <stdarg.h>
+
 /* Freed with gr_free (gradus.h). NULL when memory cannot be had: gr_error() then says how much was asked for. Aligned to
  * 64 bytes. A size of 0 gives a valid pointer. */
 void *gr_alloc(size_t size);
@@ -14,6 +16,9 @@ gr_status gr_grow(void *p, size_t *cap, size_t need, size_t elem_size);
 
 char *gr_strdup(const char *s);
 char *gr_strfmt(const char *fmt, ...) GR_PRINTF(1, 2); /* caller frees */
+
+/* The same in what room(of, size) gives, behind `before` bytes that are left to the caller; NULL: it gave nothing. */
+char *gr_format(void *(*room)(void *of, size_t size), void *of, size_t before, const char *fmt, va_list args);
 
 /* Zeroed whole pages for tensors, 2 MiB aligned when large (huge pages are asked for). Free with the same size. What
  * does not fit into the memory that is free now is refused here, not killed for later. */

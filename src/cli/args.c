@@ -168,9 +168,14 @@ static gr_slot *find_slot(const gr_args *args, const char *name, size_t length)
     return NULL;
 }
 
+const gr_slot *gr_args_slot(const gr_args *args, const char *name)
+{
+    return find_slot(args, name, strlen(name));
+}
+
 bool gr_args_given(const gr_args *args, const char *name)
 {
-    const gr_slot *slot = find_slot(args, name, strlen(name));
+    const gr_slot *slot = gr_args_slot(args, name);
     return slot != NULL && slot->given;
 }
 

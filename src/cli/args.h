@@ -124,6 +124,8 @@ struct gr_args {
 gr_status gr_args_parse(gr_args *args, const gr_verb *verb, int argc, char **argv);
 void gr_args_free(gr_args *args);
 
+/* The place of a flag, by its name; NULL: the verb has none of that name. */
+const gr_slot *gr_args_slot(const gr_args *args, const char *name);
 /* Was this flag on the command line? The name must be one of the verb's. */
 bool gr_args_given(const gr_args *args, const char *name);
 

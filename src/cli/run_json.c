@@ -72,20 +72,12 @@ static bool input_of(const char *flag, const char *value, gr_run_input_kind *whi
     return false;
 }
 
-static const gr_slot *slot_of(const gr_args *args, const char *name)
-{
-    for (size_t i = 0; i < args->slot_count; i++)
-        if (strcmp(args->slots[i].flag->name, name) == 0)
-            return &args->slots[i];
-    return NULL;
-}
-
 static gr_status restore_flag(gr_args *args, const gr_run_record *r, const char *name, const char *was)
 {
     gr_run_input_kind which, other;
-    const gr_slot *slot = input_of(name, was, &which) && *was ? slot_of(args, name) : NULL;
+    const gr_slot *slot = input_of(name, was, &which) && *was ? gr_args_slot(args, name) : NULL;
     if (!slot)
-        return is_device(name) && slot_of(args, name)->given ? GR_OK : gr_args_restore(args, name, was);
+        return is_device(name) && gr_args_slot(args, name)->given ? GR_OK : gr_args_restore(args, name, was);
     if (!slot->given)
         return gr_args_restore(args, name, gr_run_record_place(r, which, 0, was));
     char *given = gr_args_value(slot);

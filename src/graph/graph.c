@@ -56,17 +56,16 @@ void *gr_graph_alloc(gr_graph *g, size_t size)
     return p;
 }
 
+static void *in_graph(void *g, size_t size)
+{
+    return gr_graph_alloc(g, size);
+}
+
 char *gr_graph_text(gr_graph *g, const char *fmt, ...)
 {
     va_list args;
     va_start(args, fmt);
-    int n = vsnprintf(NULL, 0, fmt, args);
-    va_end(args);
-    char *text = gr_graph_alloc(g, (size_t)n + 1);
-    if (!text)
-        return NULL;
-    va_start(args, fmt);
-    vsnprintf(text, (size_t)n + 1, fmt, args);
+    char *text = gr_format(in_graph, g, 0, fmt, args);
     va_end(args);
     return text;
 }
@@ -126,17 +125,13 @@ gr_tensor *gr_name(gr_tensor *t, const char *fmt, ...)
         return gr_graph_fail(t->graph);
     va_list args;
     va_start(args, fmt);
-    int n = vsnprintf(NULL, 0, fmt, args);
-    va_end(args);
     size_t scope = t->graph->scope ? strlen(t->graph->scope) : 0;
-    char *name = gr_graph_alloc(t->graph, scope + (size_t)n + 1);
+    char *name = gr_format(in_graph, t->graph, scope, fmt, args);
+    va_end(args);
     if (!name)
         return NULL;
     if (scope)
         memcpy(name, t->graph->scope, scope);
-    va_start(args, fmt);
-    vsnprintf(name + scope, (size_t)n + 1, fmt, args);
-    va_end(args);
     t->name = name;
     return t;
 }

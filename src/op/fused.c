@@ -91,6 +91,20 @@ void gr_fused_dtypes(const gr_fused_attr *f, const gr_dtype *in, gr_dtype *dtype
     }
 }
 
+void gr_fused_node_dtypes(const gr_tensor *node, gr_dtype *dtype)
+{
+    gr_dtype in[GR_FUSED_IN];
+    for (int i = 0; i < node->n_in; i++)
+        in[i] = node->in[i]->spec.dtype;
+    gr_fused_dtypes(node->attr, in, dtype);
+}
+
+void gr_fused_operand_dtypes(const gr_fused_code *code, const gr_dtype *dtype, gr_dtype operand[GR_FUSED_OPERANDS])
+{
+    for (int k = 0; k < GR_FUSED_OPERANDS; k++)
+        operand[k] = k < gr_fused_op(code)->inputs && code->arg[k] < GR_FUSED_CONSTANT ? dtype[code->arg[k]] : GR_F32;
+}
+
 void gr_fused_single(const gr_op *op, const void *attr, int n_in, gr_dtype dtype, gr_fused_attr *f)
 {
     *f = (gr_fused_attr){.n_in = (uint8_t)n_in, .n_out = 1, .out = {GR_FUSED_RESULT}};

@@ -41,6 +41,9 @@ gr_fused_code *gr_fused_append(gr_fused_attr *f, const gr_op *op, const void *at
 bool gr_fused_takes_constants(const gr_tensor *node, unsigned constants);
 /* dtype[v] of inputs and results, given those of the inputs: constants are like the operands beside them. */
 void gr_fused_dtypes(const gr_fused_attr *f, const gr_dtype *in, gr_dtype *dtype);
+/* The same of a node; and of the operands of one step. */
+void gr_fused_node_dtypes(const gr_tensor *node, gr_dtype *dtype);
+void gr_fused_operand_dtypes(const gr_fused_code *code, const gr_dtype *dtype, gr_dtype operand[GR_FUSED_OPERANDS]);
 /* A program of the one op, for a node with these arguments. */
 void gr_fused_single(const gr_op *op, const void *attr, int n_in, gr_dtype dtype, gr_fused_attr *f);
 

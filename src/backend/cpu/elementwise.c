@@ -594,10 +594,8 @@ static bool supports_fused(const gr_device *d, const gr_tensor *node)
 {
     (void)d;
     const gr_fused_attr *f = node->attr;
-    gr_dtype in[GR_FUSED_IN], dtype[GR_FUSED_VALUES];
-    for (int i = 0; i < f->n_in; i++)
-        in[i] = node->in[i]->spec.dtype;
-    gr_fused_dtypes(f, in, dtype);
+    gr_dtype dtype[GR_FUSED_VALUES];
+    gr_fused_node_dtypes(node, dtype);
     for (int i = 0; i < f->n_code; i++) {
         const gr_op *op = gr_fused_op(&f->code[i]);
         if (!fits(dtype[GR_FUSED_RESULT + i]) || !runs_in_chains(op))

@@ -91,16 +91,11 @@ bool gr_gpu_fuses(const gr_device *d, const gr_tensor *node)
 static bool can_do_chain(const gr_device *d, const gr_tensor *node)
 {
     const gr_fused_attr *f = node->attr;
-    gr_dtype in[GR_FUSED_IN], dtype[GR_FUSED_VALUES];
-    for (int i = 0; i < f->n_in; i++)
-        in[i] = node->in[i]->spec.dtype;
-    gr_fused_dtypes(f, in, dtype);
+    gr_dtype dtype[GR_FUSED_VALUES], operand[GR_FUSED_OPERANDS];
+    gr_fused_node_dtypes(node, dtype);
     for (int i = 0; i < f->n_code; i++) {
         const gr_op *op = gr_fused_op(&f->code[i]);
-        gr_dtype operand[GR_FUSED_OPERANDS] = {GR_F32, GR_F32, GR_F32};
-        for (int k = 0; k < op->inputs; k++)
-            if (f->code[i].arg[k] < GR_FUSED_CONSTANT)
-                operand[k] = dtype[f->code[i].arg[k]];
+        gr_fused_operand_dtypes(&f->code[i], dtype, operand);
         if (!can_do(d, op, operand, op->inputs, dtype[GR_FUSED_RESULT + i]))
             return false;
     }
@@ -168,10 +163,8 @@ static void write_step(gr_gpu_text *t, const chain *c, int i)
     const gr_op *op = gr_fused_op(code);
     bool is_cast = op == &gr_op_cast;
     const char *to = gr_gpu_dtype(c->dtype[GR_FUSED_RESULT + i]);
-    gr_dtype in[GR_FUSED_OPERANDS] = {GR_F32, GR_F32, GR_F32};
-    for (int k = 0; k < op->inputs; k++)
-        if (code->arg[k] < GR_FUSED_CONSTANT)
-            in[k] = c->dtype[code->arg[k]];
+    gr_dtype in[GR_FUSED_OPERANDS];
+    gr_fused_operand_dtypes(code, c->dtype, in);
     gr_gpu_print(t, "        const value(%s) v%d = %s_%s%s(", to, GR_FUSED_RESULT + i, is_cast ? "cast" : "op",
                  is_cast ? to : op->name, suffix(kind_of(op, in)));
     for (int k = 0; k < op->inputs; k++) {
