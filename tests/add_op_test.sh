@@ -20,7 +20,7 @@ replace include/gradus/graph.h '^GR_API gr_tensor \*gr_sigmoid(gr_tensor \*x);' 
 cat >>src/op/elementwise.c <<'END'
 
 RULE1(atan, gr_div(d, gr_offset(gr_mul(x, x), 1)))
-UNARY(atan, "inverse tangent", gr_infer_like_float, sample_any)
+UNARY(atan, "inverse tangent", gr_infer_like_float, sample_any, GR_HIGH)
 
 RULE1(at_most, gr_select(gr_lt(x, gr_scalar_like(x, *(const float *)a->node->attr)), d, gr_scalar_like(d, 0)))
 
@@ -38,6 +38,7 @@ const gr_op gr_op_at_most = {
     .outputs = 1,
     .attr_size = sizeof(float),
     .flags = GR_OP_ELEMENTWISE,
+    .precision = GR_WIDEST,
     .infer = gr_infer_like_float,
     .grad = grad_at_most,
     .sample = sample_at_most,
