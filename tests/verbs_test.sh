@@ -269,6 +269,11 @@ run 0 plan train text.txt --tokenizer char --layers 2 --optimizer muon --json
 [ "$(field optimizer)" -lt $((5 * weights / 4)) ] || fail 'plan: muon keeps one moment of matrices'
 run 0 plan train text.txt --tokenizer char --layers 2 --optimizer adamw8bit --json
 [ "$(field optimizer)" -lt $((11 * weights / 20)) ] || fail 'plan: adamw8bit keeps two bytes a weight'
+run 0 plan train text.txt --tokenizer char --layers 6 --json
+kept=$(field activations)
+run 0 plan train text.txt --tokenizer char --layers 6 --json --recompute block
+parts
+[ "$(field activations)" -lt $((kept / 2)) ] || fail "plan: blocks keep their input, $(field activations) of $kept"
 run 0 plan train text.txt --tokenizer char --layers 2 --json --accumulate 2
 [ "$(field gradients)" -ge "$weights" ] || fail 'plan: accumulation keeps all gradients'
 run 0 plan train --embed 256 --batch 8
@@ -276,6 +281,12 @@ says 'it fits' out
 run 0 plan train --init run --json
 parts
 # Too much: what would fit is computed, and fits.
+deep='--layers 24 --embed 256 --context 256'
+# shellcheck disable=SC2086
+run 0 plan train $deep --batch 8 --json
+# shellcheck disable=SC2086
+run 0 plan train $deep --batch $((12 * $(field available_bytes) / $(field activations))) --json
+says '"advice": "With --recompute block' out
 run 0 plan train --layers 12 --embed 1024 --context 1024 --batch 1M --json
 says '"fits": false' out
 says '"advice": "With --batch ' out

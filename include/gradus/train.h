@@ -121,6 +121,7 @@ typedef struct gr_train_options {
     uint64_t seed;
     gr_precision precision; /* of activations and their gradients; weights and moments are f32 */
     double loss_scale;      /* with fp16: what the loss is multiplied by for its gradients; 0: found while training */
+    gr_recompute recompute; /* for less memory at the price of time: at most a forward pass more */
 } gr_train_options;
 /* Fills them in: AdamW with lr 1e-3 to 1e-4 (0.9, 0.95, 1e-8), decay 0.1, clip 1, cosine with 100 steps of warmup, batch
  * 12 x 64, 2000 steps, Muon's momentum 0.95, seed 0. out begins as GR_INIT(gr_train_options); a field of a later version is zero, as is usual. */

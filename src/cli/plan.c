@@ -120,6 +120,22 @@ static gr_status plan_options(gr_model *model, const gr_run_options *o, plan *ou
     return s;
 }
 
+/* Does it fit with each block's input kept alone? The numbers are the same then, which they are not with a smaller context. */
+static gr_status advise_recompute(gr_model *model, const gr_run_options *run, plan *p, bool *helps)
+{
+    gr_run_options less = *run;
+    gr_train_options train = *run->train;
+    plan smaller = *p;
+    less.train = &train;
+    train.recompute = GR_RECOMPUTE_BLOCK;
+    gr_status s = plan_options(model, &less, &smaller);
+    *helps = s == GR_OK && fits(&smaller);
+    if (*helps)
+        snprintf(p->advice, sizeof p->advice, "With --recompute block it needs %s and fits.",
+                 gr_human_bytes((double)total(&smaller)).s);
+    return s;
+}
+
 /* Halves the batch, then the context, until the plan fits; accumulation keeps the tokens of a step what they were. */
 static gr_status advise_training(gr_model *model, const gr_run_options *run, plan *p)
 {
@@ -127,13 +143,17 @@ static gr_status advise_training(gr_model *model, const gr_run_options *run, pla
     gr_train_options train = *run->train, *o = &train;
     less.train = o;
     plan smaller = *p;
+    bool is_done = false;
+    gr_status s = advise_recompute(model, run, p, &is_done);
+    if (s != GR_OK || is_done)
+        return s;
     while (!fits(&smaller) && (o->batch > 1 || o->context > 16)) {
         bool halves_batch = o->batch > 1;
         int64_t rows = o->batch * o->accumulate;
         o->batch = halves_batch ? o->batch / 2 : 1;
         o->context = halves_batch ? o->context : o->context / 2;
         o->accumulate = (rows + o->batch - 1) / o->batch;
-        gr_status s = plan_options(model, &less, &smaller);
+        s = plan_options(model, &less, &smaller);
         if (s != GR_OK)
             return s;
     }

@@ -92,6 +92,8 @@ const gr_flag gr_loop_flag_table[] = {
      .help = "of activations and their gradients; weights and moments stay f32"},
     {"loss-scale", TEXT(loss_scale), .value = "dynamic|N", .shown = "dynamic",
      .help = "with fp16: found while training, or fixed; up to 16777216"},
+    {"recompute", CHOICE(recompute), .value = "none|attention|block", .initial = "none",
+     .help = "what is not kept for the backward pass, but computed again: less memory, more time"},
     {GR_HEADING("Evaluation and checkpoints")},
     {"eval-data", TEXT(eval_data), .value = "DATA", .group = 'e', .shown = "no evaluation",
      .help = "text to evaluate on"},
@@ -457,6 +459,7 @@ static gr_status set_options(gr_args *args, gr_train_job *job)
     t->clip = f->clip;
     t->dropout = f->dropout;
     t->precision = (gr_precision)f->precision;
+    t->recompute = (gr_recompute)f->recompute;
     job->run.dir = f->out;
     job->run.eval_every = f->eval_every;
     job->run.eval_tokens = f->eval_tokens;

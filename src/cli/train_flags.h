@@ -12,7 +12,7 @@ typedef struct gr_train_flags {
     double epochs, lr, min_lr, beta1, beta2, eps, weight_decay, clip, dropout;
     double muon_lr, muon_momentum;
     const char *loss_scale; /* NULL: "dynamic" */
-    int schedule, optimizer, moments, muon_adjust, precision, order, documents;
+    int schedule, optimizer, moments, muon_adjust, precision, recompute, order, documents;
     double eval_fraction;
     int64_t eval_every, eval_tokens, save_every, keep;
     bool resume, data_changed;

@@ -12,6 +12,14 @@ static bool has_effects(const gr_graph *g, const gr_target *target)
     return found;
 }
 
+static bool has_backward(const gr_graph *g, const gr_target *target)
+{
+    bool found = false;
+    for (size_t i = 0; i < g->n && target->recompute != GR_RECOMPUTE_NONE; i++)
+        found = found || g->nodes[i]->backward;
+    return found;
+}
+
 static bool is_mixed(const gr_graph *g, const gr_target *target)
 {
     (void)g;
@@ -24,10 +32,11 @@ static bool has_chains(const gr_graph *g, const gr_target *target)
     return target->fuses != NULL;
 }
 
-/* Precision is a word of a whole op, so it stands in front of lower. What decides about recomputation or the order of
- * updates has values alone to think of, and stands between lower and versions; what looks for kernels over several ops,
+/* Precision is a word of a whole op, so it stands in front of lower; recomputation goes by the names that models give, so it is
+ * the first. What decides about the order of updates has values alone to think of, and stands between lower and versions; what looks for kernels over several ops,
  * behind versions. */
 static const gr_pass passes[] = {
+    {"recompute", gr_pass_recompute, has_backward, NULL},
     {"precision", gr_pass_precision, is_mixed, NULL},
     {"lower", gr_pass_lower, NULL, NULL},
     {"versions", gr_pass_versions, has_effects, "an effect would write over what is still read"},

@@ -39,11 +39,15 @@ typedef struct gr_target {
     void *user;
     bool (*has_kernel)(void *user, const gr_tensor *node);
     bool (*fuses)(void *user, const gr_tensor *node); /* in a chain, gr_op_fused; NULL: it has no kernel for chains */
-    gr_precision precision;                           /* what f32 graphs are to run in */
+    gr_recompute recompute;
+    gr_precision precision; /* what f32 graphs are to run in */
 } gr_target;
 
 typedef gr_graph *gr_pass_run(const gr_graph *g, gr_tensor **roots, int n_roots, const gr_target *target);
 
+/* What the backward pass reads of a block, or of its attention, is computed a second time in front of it, and the first one is not
+ * kept. */
+gr_pass_run gr_pass_recompute;
 /* An f32 graph, forward and backward, with activations in 16 bits: each op's inputs become what its record says
  * (gr_op.precision), by casts, of which there is one for each tensor and dtype. */
 gr_pass_run gr_pass_precision;

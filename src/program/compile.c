@@ -457,6 +457,7 @@ static gr_status transform(compiler *c, const gr_graph *g)
     gr_target target = {.user = c,
                         .has_kernel = has_kernel,
                         .fuses = d->backend->fuses ? fuses : NULL,
+                        .recompute = c->options.recompute,
                         .precision = c->options.precision};
     const gr_graph *to;
     gr_status s = gr_passes_run(g, c->roots, c->n_roots, &target, c->options.passes, &to);
@@ -557,6 +558,10 @@ gr_program *gr_compile(gr_graph *g, gr_tensor *const *outputs, int n, gr_device 
     if (!g || !device || gr_graph_check(g) != GR_OK || !all_given(outputs, n) ||
         gr_take_sized(&c.options, sizeof c.options, options, "gr_compile_options") != GR_OK)
         return NULL;
+    if ((unsigned)c.options.recompute > GR_RECOMPUTE_BLOCK) {
+        gr_fail(GR_ERR_ARGUMENT, "gr_compile: there is no recomputation number %d", (int)c.options.recompute);
+        return NULL;
+    }
     return compile_outputs(&c, g, outputs, device);
 }
 

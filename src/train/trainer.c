@@ -108,6 +108,7 @@ static gr_program *compile(gr_trainer *t, gr_graph *g, gr_tensor *const *outputs
     gr_status s = gr_graph_check(g);
     gr_compile_options o = GR_INIT(gr_compile_options);
     o.precision = t->options.precision;
+    o.recompute = t->options.recompute;
     gr_program *p = s == GR_OK ? gr_compile(g, outputs, n, gr_model_describe(t->model)->device, &o) : NULL;
     gr_graph_free(g);
     return p;
