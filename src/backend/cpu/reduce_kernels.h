@@ -27,8 +27,11 @@ typedef struct gr_adamw_step {
 } gr_adamw_step;
 
 /* Both moments in dynamic 8-bit numbers (base/dynamic8.h): [0] the signed first, [1] the second. */
+enum { GR_DYNAMIC8_CELLS = 23 * 128 + 1 };
 typedef struct gr_dynamic8_table {
     float value[256], middle[256];
+    /* By the upper half of the bits of a number from 2^-23 to 1: how many middles lie below its cell. In one is one at most. */
+    uint8_t below[GR_DYNAMIC8_CELLS];
 } gr_dynamic8_table;
 
 typedef struct gr_moments8_at {

@@ -7,6 +7,7 @@
 #include "op/op.h"
 
 #include <math.h>
+#include <string.h>
 
 enum { PIECE = 16384 };
 
@@ -130,6 +131,20 @@ static gr_status run_adamw(const gr_call *call)
     return finish(call, &s, is_narrow ? adamw16_piece : adamw_piece);
 }
 
+static void fill_table(gr_dynamic8_table *t, bool is_signed)
+{
+    int code = 0;
+    gr_dynamic8_map(is_signed, t->value, t->middle);
+    for (uint32_t cell = 0; cell < GR_DYNAMIC8_CELLS; cell++) {
+        uint32_t bits = ((uint32_t)(104 << 7) + cell) << 16;
+        float lowest;
+        memcpy(&lowest, &bits, sizeof lowest);
+        while (t->middle[code] < lowest)
+            code++;
+        t->below[cell] = (uint8_t)code;
+    }
+}
+
 static gr_status run_adamw8bit(const gr_call *call)
 {
     enum { CODES1 = 2, ABSMAX1, CODES2, ABSMAX2, LR, AT_STEP, SCALE };
@@ -139,7 +154,7 @@ static gr_status run_adamw8bit(const gr_call *call)
     if (!isfinite(scale))
         return GR_OK;
     for (int k = 0; k < 2; k++)
-        gr_dynamic8_map(k == 0, table[k].value, table[k].middle);
+        fill_table(&table[k], k == 0);
     step s = start(call);
     s.m8 = (gr_moments8_at){
         {call->in[CODES1].data, call->in[CODES2].data}, {call->in[ABSMAX1].data, call->in[ABSMAX2].data}, table};

@@ -54,31 +54,38 @@ static void adamw16(float *restrict p, const float *restrict g, uint16_t *restri
     }
 }
 
-static void decode8(float *y, const uint8_t *codes, const gr_dynamic8_table *t, float absmax, int64_t n)
+static void decode8(float *restrict y, const uint8_t *restrict codes, const gr_dynamic8_table *t, float absmax,
+                    int64_t n)
 {
     for (int64_t i = 0; i < n; i++)
         y[i] = t->value[codes[i]] * absmax;
 }
 
-/* How many middles lie below x / largest; a number below 0 stays below 0. Bisection, a bit a round, for all values at once. */
-static float encode8(uint8_t *codes, const float *x, const gr_dynamic8_table *t, int64_t n)
+/* The nearest number's code: how many middles lie below the value. Of a signed map codes 127 - k and 127 + k stand for
+ * opposite numbers; a value below 0 stays below 0, and -1 is not there. */
+static uint8_t nearest8(float x, const gr_dynamic8_table *t)
 {
-    float largest = 0, part[TILE];
-    int32_t code[TILE];
-    for (int64_t i = 0; i < n; i++)
-        largest = fabsf(x[i]) > largest ? fabsf(x[i]) : largest;
+    enum { ZERO = 127, FIRST = 104 << 7 };
+    float size = fabsf(x);
+    int32_t cell = (int32_t)(gr_vword(size) >> 16) - FIRST;
+    cell = cell < 0 ? 0 : cell < GR_DYNAMIC8_CELLS ? cell : GR_DYNAMIC8_CELLS - 1;
+    int32_t code = t->below[cell];
+    code += size > t->middle[code];
+    int32_t opposite = code > 2 * ZERO ? 0 : code > ZERO ? 2 * ZERO - code : ZERO - 1;
+    return (uint8_t)(x < 0 ? opposite : code);
+}
+
+static float encode8(uint8_t *restrict codes, const float *restrict x, const gr_dynamic8_table *restrict t, int64_t n)
+{
+    uint32_t largest = 0; /* as bits, which numbers without a sign are in the order of */
     for (int64_t i = 0; i < n; i++) {
-        part[i] = x[i] / (largest > 0 ? largest : 1);
-        code[i] = 0;
+        uint32_t size = gr_vword(x[i]) & 0x7FFFFFFFu;
+        largest = size > largest ? size : largest;
     }
-    for (int32_t half = 128; half > 0; half /= 2) {
-        VECTOR_LOOP
-        for (int64_t i = 0; i < n; i++)
-            code[i] += part[i] > t->middle[code[i] + half - 1] ? half : 0;
-    }
+    const float most = gr_vbits(largest), unit = largest ? most : 1;
     for (int64_t i = 0; i < n; i++)
-        codes[i] = (uint8_t)(code[i] - (part[i] < 0 && t->value[code[i]] >= 0));
-    return largest;
+        codes[i] = nearest8(x[i] / unit, t);
+    return most;
 }
 
 static void adamw8(float *restrict p, const float *restrict g, const gr_moments8_at *at, const gr_adamw_step *step,
