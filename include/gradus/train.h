@@ -62,8 +62,8 @@ typedef struct gr_data_info {
     int64_t documents;   /* kept apart; 0: a stream */
     const gr_token *ids; /* [tokens] of a stream */
 } gr_data_info;
-GR_API const gr_data_info *
-gr_data_describe(const gr_data *data); /* lives as long, changed by gr_data_split; NULL of NULL */
+/* Lives as long as the data, and is changed by gr_data_split; NULL of NULL. */
+GR_API const gr_data_info *gr_data_describe(const gr_data *data);
 
 /* The rows of `context` tokens that data is trained on in, numbered from 0 through all epochs. Which tokens are in row k
  * is a function of the data, these arguments and k alone. The data must outlive it. A stream must have more than `context`
