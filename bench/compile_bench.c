@@ -50,7 +50,7 @@ static void measure(const char *arch, int64_t layers)
     gr_model *m = gr_model_new("config.json", config, strlen(config), device);
     check(m != NULL);
     gr_train_options o = GR_INIT(gr_train_options);
-    gr_train_defaults(&o);
+    gr_train_fill_defaults(&o);
     o.batch = 4;
     o.context = 256;
     o.dropout = 0.1;

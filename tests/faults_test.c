@@ -237,7 +237,7 @@ static void open_run(run_fixture *r)
     int32_t ids[64];
     *r = (run_fixture){.options = {.size = sizeof r->options, .save_every = 1, .eval_every = 2, .keep = 1}};
     open_fixture(&r->f, "gpt2", "cpu", 1);
-    r->options.train = &r->f.options;
+    r->options.train = r->f.options;
     static const char *const own_files[][2] = {{"tokenizer.json", "{}"}};
     r->options.files = own_files;
     r->options.n_files = 1;

@@ -179,7 +179,7 @@ static void check_weights(golden *g, const char *kind)
 static void check_adamw(golden *g)
 {
     gr_train_options o = GR_INIT(gr_train_options);
-    CHECK_OK(gr_train_defaults(&o));
+    CHECK_OK(gr_train_fill_defaults(&o));
     o.batch = g->rows;
     o.context = g->length;
     o.lr = 1e-3; /* as expected.json says */

@@ -251,7 +251,7 @@ static curve open_curve(const golden *g)
 {
     gr_json t = gr_json_get(gr_json_root(g->json), "training"), betas = gr_json_get(t, "betas");
     curve c = {.o = GR_INIT(gr_train_options), .stream = find(g, "stream", "")};
-    CHECK_OK(gr_train_defaults(&c.o));
+    CHECK_OK(gr_train_fill_defaults(&c.o));
     c.o.lr = gr_json_real(t, "lr", 0, 0, 1);
     c.o.schedule = GR_CONSTANT;
     c.o.warmup = 0;

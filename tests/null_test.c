@@ -477,7 +477,7 @@ TEST(training)
     int64_t count;
     double sum;
     gr_batch batch = {tokens, tokens, NULL};
-    FAILS(gr_train_defaults(NULL));
+    FAILS(gr_train_fill_defaults(NULL));
     REFUSES(gr_trainer_new(NULL, NULL));
     PASSES_NULL(gr_trainer_new(t.model, NULL)); /* whose context is more than the model's */
     CHECK(strstr(gr_error(), "context of 64"));
@@ -546,8 +546,7 @@ TEST(data)
     gr_rows_fill(NULL, 0, tokens, targets, NULL);
     gr_rows_fill(rows, 0, NULL, targets, NULL);
     gr_rows_fill(rows, 0, tokens, NULL, NULL);
-    const gr_train_options train = tiny_options();
-    gr_run_options o = {.size = sizeof o, .train = &train}, of_dir = o;
+    gr_run_options o = {.size = sizeof o, .train = tiny_options()}, of_dir = o;
     of_dir.dir = test_join(test_dir(), "run");
     REFUSES(gr_run_lock_open(NULL));
     gr_run_state state;

@@ -316,7 +316,7 @@ TEST(twenty_steps_of_a_llama_under_autocast)
         gr_model_load(test_source(llama), &(gr_load_options){.size = sizeof(gr_load_options), .widen = true}, device);
     CHECK_MADE(m);
     gr_train_options o = GR_INIT(gr_train_options);
-    gr_train_defaults(&o);
+    gr_train_fill_defaults(&o);
     o.batch = BATCH;
     o.context = GOLDEN_LENGTH;
     o.steps = GOLDEN_STEPS;

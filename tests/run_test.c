@@ -96,7 +96,7 @@ static gr_status session(trial *t, bool resume)
         float w[8] = {NAN};
         CHECK_OK(gr_store_write(gr_model_store(m), "transformer.ln_f.weight", w, sizeof w));
     }
-    t->options.train = &t->train;
+    t->options.train = t->train;
     t->options.dir = t->dir;
     t->options.resume = resume;
     t->options.user = t;
@@ -209,13 +209,13 @@ TEST(a_mismatch_of_data_and_trainer_is_refused)
     gr_device *device = gr_device_open("cpu", 1);
     gr_model *m = tiny_model("gpt2", device);
     gr_data *stream = DATA(.ids = ids, .n_ids = N_IDS), *apart = documents(test_join(test_dir(), "data"), 40);
-    t.options.train = &t.train;
-    t.options.dir = t.dir;
     t.train.segments = true;
+    t.options.train = t.train;
+    t.options.dir = t.dir;
     CHECK_STATUS(gr_train_run(m, stream, NULL, &t.options), GR_ERR_ARGUMENT);
     CHECK_ERROR(GR_ERR_ARGUMENT, "must all keep documents apart, or none");
     CHECK_STATUS(gr_train_run(m, apart, stream, &t.options), GR_ERR_ARGUMENT);
-    t.train.segments = false;
+    t.options.train.segments = false;
     CHECK_STATUS(gr_train_run(m, apart, NULL, &t.options), GR_ERR_ARGUMENT);
     gr_data_free(apart);
     gr_data_free(stream);
@@ -671,4 +671,29 @@ TEST(a_step_takes_an_epoch_at_most)
         losses[i] = t.last_loss;
         CHECK_NEAR(losses[i], losses[0], 1e-5);
     }
+}
+
+/* As programs are written that know of no sizes: fields by name, the rest zero. */
+TEST(options_without_a_size)
+{
+    gr_token ids[N_IDS];
+    tiny_ids(ids, N_IDS);
+    gr_device *device = gr_device_open("cpu", 1);
+    gr_model *m = tiny_model("gpt2", device);
+    gr_data *data = gr_data_from_ids(ids, N_IDS);
+    gr_run_options run = {.dir = test_join(test_dir(), "plain"), .train = gr_train_defaults(), .keep = 1};
+    run.train.batch = 2;
+    run.train.context = 8;
+    run.train.steps = 3;
+    CHECK_OK(gr_train_run(m, data, NULL, &run));
+    gr_run_state state;
+    int64_t step;
+    CHECK_OK(gr_run_look(run.dir, &state, &step));
+    CHECK_EQ_INT(step, 3);
+    run.train.reserved[3] = 1;
+    CHECK_STATUS(gr_train_run(m, data, NULL, &run), GR_ERR_UNSUPPORTED);
+    CHECK_ERROR(GR_ERR_UNSUPPORTED, "newer version");
+    gr_data_free(data);
+    gr_model_free(m);
+    gr_device_close(device);
 }

@@ -372,7 +372,7 @@ static gr_status session(a_run *r, const char *dir, bool resume)
     o.precision = r->precision;
     o.loss_scale = r->loss_scale;
     gr_run_options run = GR_INIT(gr_run_options);
-    run.train = &o;
+    run.train = o;
     run.dir = dir;
     run.save_every = 4;
     run.keep = 10;

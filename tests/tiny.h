@@ -49,7 +49,7 @@ __attribute__((unused)) static void tiny_ids(int32_t *ids, int64_t n)
 __attribute__((unused)) static gr_train_options tiny_options(void)
 {
     gr_train_options o = GR_INIT(gr_train_options);
-    CHECK_OK(gr_train_defaults(&o));
+    CHECK_OK(gr_train_fill_defaults(&o));
     o.batch = 2;
     o.context = 8;
     o.steps = 20;

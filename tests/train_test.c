@@ -521,7 +521,7 @@ TEST(options_are_checked)
 TEST(schedules)
 {
     gr_train_options o = GR_INIT(gr_train_options);
-    CHECK_OK(gr_train_defaults(&o));
+    CHECK_OK(gr_train_fill_defaults(&o));
     o.steps = 110;
     o.warmup = 10;
     o.lr = 1;

@@ -51,6 +51,13 @@ typedef struct gr_data_options {
     int threads;         /* that encode; 0: one per core */
 } gr_data_options;
 GR_API gr_data *gr_data_new(const gr_data_options *options);
+static inline gr_data *gr_data_from_ids(const gr_token *ids, int64_t n) /* a stream of these, copied */
+{
+    gr_data_options o = GR_INIT(gr_data_options);
+    o.ids = ids;
+    o.n_ids = n;
+    return gr_data_new(&o);
+}
 /* The last `fraction` of the stream, or of documents whole ones, is cut off as *eval: parts of the same memory, data must
  * outlive it. */
 GR_API gr_status gr_data_split(gr_data *data, double fraction, gr_data **eval);
@@ -122,10 +129,17 @@ typedef struct gr_train_options {
     gr_precision precision; /* of activations and their gradients; weights and moments are f32 */
     double loss_scale;      /* with fp16: what the loss is multiplied by for its gradients; 0: found while training */
     gr_recompute recompute; /* for less memory at the price of time: at most a forward pass more */
+    uint64_t reserved[16];  /* zeros: room to grow, since gr_run_options holds one of these */
 } gr_train_options;
 /* Fills them in: AdamW with lr 1e-3 to 1e-4 (0.9, 0.95, 1e-8), decay 0.1, clip 1, cosine with 100 steps of warmup, batch
  * 12 x 64, 2000 steps, Muon's momentum 0.95, seed 0. out begins as GR_INIT(gr_train_options); a field of a later version is zero, as is usual. */
-GR_API gr_status gr_train_defaults(gr_train_options *out);
+GR_API gr_status gr_train_fill_defaults(gr_train_options *out);
+static inline gr_train_options gr_train_defaults(void)
+{
+    gr_train_options o = GR_INIT(gr_train_options);
+    gr_train_fill_defaults(&o);
+    return o;
+}
 
 /* Compiled training steps for a model, and the optimizer's moments. */
 typedef struct gr_trainer gr_trainer;
@@ -241,18 +255,18 @@ typedef struct gr_run_start {
 GR_API gr_status gr_run_record_write(const char *dir, const gr_run_start *start, bool compare_only);
 
 typedef struct gr_run_options {
-    size_t size;
+    size_t size; /* 0 counts as that of version 0.1 */
     const char *dir;
-    gr_run_lock *lock;             /* of dir, when the caller has it already; NULL: taken for the time of the call */
-    const gr_train_options *train; /* NULL: the defaults */
-    bool shuffle;                  /* rows in random order; else sequential (docs/data.md) */
-    int64_t rows;        /* of the data in all: what steps have room for behind them is empty, and a step takes
+    gr_run_lock *lock;      /* of dir, when the caller has it already; NULL: taken for the time of the call */
+    gr_train_options train; /* size 0: the defaults */
+    bool shuffle;           /* rows in random order; else sequential (docs/data.md) */
+    int64_t rows;           /* of the data in all: what steps have room for behind them is empty, and a step takes
                                 no more of them than an epoch has; 0: no end */
-    int64_t eval_every;  /* steps between evaluations; 0: at the end only */
-    int64_t eval_tokens; /* of the evaluation data at most; 0: all */
-    int64_t save_every;  /* steps between checkpoints; 0: at the end only */
-    int64_t keep;        /* newest checkpoints kept, and the best */
-    bool resume;         /* go on from the newest good checkpoint, if there is one */
+    int64_t eval_every;     /* steps between evaluations; 0: at the end only */
+    int64_t eval_tokens;    /* of the evaluation data at most; 0: all */
+    int64_t save_every;     /* steps between checkpoints; 0: at the end only */
+    int64_t keep;           /* newest checkpoints kept, and the best */
+    bool resume;            /* go on from the newest good checkpoint, if there is one */
     const char *const (
         *files)[2]; /* [n_files] name and text of what every checkpoint is to hold besides: tokenizer.json … */
     int n_files;

@@ -167,7 +167,7 @@ static void take_plan(row *r, const gr_plan *plan)
 static gr_status bench_train(const bench *b, gr_model *model, row *r)
 {
     gr_train_options o = GR_INIT(gr_train_options);
-    gr_status s = gr_train_defaults(&o);
+    gr_status s = gr_train_fill_defaults(&o);
     o.batch = r->batch, o.context = r->context;
     int64_t n = r->tokens = r->batch * r->context;
     gr_token *ids = gr_alloc((size_t)(n + 1) * sizeof *ids);

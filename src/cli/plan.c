@@ -112,7 +112,7 @@ static gr_status print(const gr_args *args, const plan *p)
 
 static gr_status plan_options(gr_model *model, const gr_run_options *o, plan *out)
 {
-    gr_trainer *t = gr_trainer_new(model, o->train);
+    gr_trainer *t = gr_trainer_new(model, &o->train);
     if (!t)
         return gr_error_status();
     gr_status s = make_plan(model, gr_trainer_plan(t), gr_run_memory(o), out);
@@ -124,10 +124,8 @@ static gr_status plan_options(gr_model *model, const gr_run_options *o, plan *ou
 static gr_status advise_recompute(gr_model *model, const gr_run_options *run, plan *p, bool *helps)
 {
     gr_run_options less = *run;
-    gr_train_options train = *run->train;
     plan smaller = *p;
-    less.train = &train;
-    train.recompute = GR_RECOMPUTE_BLOCK;
+    less.train.recompute = GR_RECOMPUTE_BLOCK;
     gr_status s = plan_options(model, &less, &smaller);
     *helps = s == GR_OK && fits(&smaller);
     if (*helps)
@@ -140,8 +138,7 @@ static gr_status advise_recompute(gr_model *model, const gr_run_options *run, pl
 static gr_status advise_training(gr_model *model, const gr_run_options *run, plan *p)
 {
     gr_run_options less = *run;
-    gr_train_options train = *run->train, *o = &train;
-    less.train = o;
+    gr_train_options *o = &less.train;
     plan smaller = *p;
     bool is_done = false;
     gr_status s = advise_recompute(model, run, p, &is_done);
@@ -161,7 +158,7 @@ static gr_status advise_training(gr_model *model, const gr_run_options *run, pla
         snprintf(p->advice, sizeof p->advice,
                  "Even --batch 1 --context %lld needs %s: a smaller model, --optimizer sgd or more memory will do.",
                  (long long)o->context, gr_human_bytes((double)total(&smaller)).s);
-    else if (o->context < run->train->context)
+    else if (o->context < run->train.context)
         snprintf(p->advice, sizeof p->advice, "With --batch 1 --accumulate %lld --context %lld it needs %s and fits.",
                  (long long)o->accumulate, (long long)o->context, gr_human_bytes((double)total(&smaller)).s);
     else

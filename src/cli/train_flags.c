@@ -404,7 +404,7 @@ int64_t gr_epoch_rows(const gr_rows *r, double epochs)
  * less than a step has one of its own, of documents and of a stream. */
 static gr_status count_steps(const gr_train_flags *f, gr_train_job *job)
 {
-    gr_train_options *t = &job->train;
+    gr_train_options *t = &job->run.train;
     int64_t room = t->batch * t->accumulate;
     t->steps = f->steps > 0 ? f->steps : 1;
     if (f->epochs <= 0 || !job->data)
@@ -431,10 +431,9 @@ static gr_status count_steps(const gr_train_flags *f, gr_train_job *job)
 static gr_status set_options(gr_args *args, gr_train_job *job)
 {
     const gr_train_flags *f = args->options;
-    gr_train_options *t = &job->train;
+    gr_train_options *t = &job->run.train;
     *t = GR_INIT(gr_train_options);
     job->run.size = sizeof job->run;
-    job->run.train = t;
     t->batch = f->batch;
     t->context = f->context;
     t->accumulate = f->accumulate;

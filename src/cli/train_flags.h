@@ -51,7 +51,6 @@ typedef struct gr_train_job {
     const gr_run_record *record; /* of the run that is gone on with; NULL: a new one */
     char *vocabulary;            /* of gr_train_flags.vocabulary */
     gr_run_options run;
-    gr_train_options train;  /* of run */
     char base[PATH_MAX];     /* of run.base */
     const char *files[3][2]; /* of run.files */
     char generation[256];    /* one of them */

@@ -54,7 +54,7 @@ gr_data *gr_data_new(const gr_data_options *options)
         gr_take_sized(&o, sizeof o, options, "gr_data_new: options") != GR_OK)
         return NULL;
     if (o.ids)
-        return gr_data_from_ids(o.ids, o.n_ids);
+        return gr_data_of_ids(o.ids, o.n_ids);
     if (!o.corpus && gr_lacks(o.paths, "gr_data_new: options.paths"))
         return NULL;
     if (gr_lacks(o.tokenizer, "gr_data_new: options.tokenizer"))

@@ -30,7 +30,7 @@ struct gr_data {
 };
 
 /* What gr_data_new does with each of its sources. */
-gr_data *gr_data_from_ids(const gr_token *ids, int64_t n);
+gr_data *gr_data_of_ids(const gr_token *ids, int64_t n);
 gr_data *gr_data_read_stream(const gr_data_options *from);
 gr_data *gr_data_read_documents(const gr_data_options *from);
 /* Fills in the info of what is complete, or has changed. */

@@ -593,8 +593,14 @@ static gr_status open_run(run *r)
 
 static gr_status take_options(gr_run_options *o, gr_train_options *train, const gr_run_options *given, const char *what)
 {
+    gr_run_options sized;
+    if (given->size == 0) { /* as programs begin it that do not know of sizes */
+        sized = *given;
+        sized.size = sizeof sized;
+        given = &sized;
+    }
     gr_status s = gr_take_sized(o, sizeof *o, given, what);
-    return s == GR_OK ? gr_train_take(train, o->train, what) : s;
+    return s == GR_OK ? gr_train_take(train, o->train.size ? &o->train : NULL, what) : s;
 }
 
 /* A step's tokens and targets, twice for evaluation, and the curves; with segments these and positions. */

@@ -6,7 +6,7 @@
 
 #include <math.h>
 
-gr_status gr_train_defaults(gr_train_options *out)
+gr_status gr_train_fill_defaults(gr_train_options *out)
 {
     const gr_train_options usual = {
         .batch = 12,
@@ -25,15 +25,20 @@ gr_status gr_train_defaults(gr_train_options *out)
         .weight_decay = 0.1,
         .clip = 1,
     };
-    if (gr_lacks(out, "gr_train_defaults: out"))
+    if (gr_lacks(out, "gr_train_fill_defaults: out"))
         return GR_ERR_ARGUMENT;
-    return gr_give_sized(out, &usual, sizeof usual, "gr_train_defaults: out");
+    return gr_give_sized(out, &usual, sizeof usual, "gr_train_fill_defaults: out");
 }
 
 gr_status gr_train_take(gr_train_options *own, const gr_train_options *given, const char *what)
 {
     *own = GR_INIT(gr_train_options);
-    return given ? gr_take_sized(own, sizeof *own, given, what) : gr_train_defaults(own);
+    gr_status s = given ? gr_take_sized(own, sizeof *own, given, what) : gr_train_fill_defaults(own);
+    for (size_t i = 0; s == GR_OK && i < sizeof own->reserved / sizeof *own->reserved; i++)
+        if (own->reserved[i])
+            s = gr_fail(GR_ERR_UNSUPPORTED, "%s: asks for what a newer version of the library can do\nuse that version",
+                        what);
+    return s;
 }
 
 /* How much of the way from lr (0) to min_lr (1) is done when the fraction p of the steps after warmup is. */

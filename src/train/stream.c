@@ -8,7 +8,7 @@
 
 #include <string.h>
 
-gr_data *gr_data_from_ids(const gr_token *ids, int64_t n)
+gr_data *gr_data_of_ids(const gr_token *ids, int64_t n)
 {
     if (n < 2) {
         gr_fail(GR_ERR_ARGUMENT, "data: %lld tokens, at least 2 are needed\ngive more text", (long long)n);
