@@ -26,8 +26,7 @@ static gr_model *new_model(gr_device *device, const gr_tokenizer *tokenizer)
 /* Row r of step s reads CONTEXT tokens from (s · BATCH + r) · 13 on, round and round. */
 static gr_status train(gr_model *model, const gr_token *ids, size_t n)
 {
-    gr_train_options options = GR_INIT(gr_train_options);
-    gr_train_fill_defaults(&options);
+    gr_train_options options = gr_train_defaults();
     options.batch = BATCH;
     options.context = CONTEXT;
     options.steps = STEPS;

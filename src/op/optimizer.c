@@ -52,10 +52,7 @@ static bool sample_lion(int i, gr_sample *s)
     gr_sample_float(s, -1, 1, 1, &n[i]);
     gr_sample_state(s, -1, 1, 1, &n[i]);
     gr_sample_f32(s, 0.0005, 0.001, 0, NULL);
-    if (i == 1)
-        gr_sample_absent(s);
-    else
-        gr_sample_f32(s, 0.5, 1, 0, NULL);
+    gr_sample_grad_scale(i, s);
     return true;
 }
 
@@ -193,10 +190,7 @@ static bool sample_adafactor(int i, gr_sample *s)
         gr_sample_absent(s);
     gr_sample_f32(s, 0.001, 0.1, 0, NULL);
     gr_sample_index(s, 1, 20, 0, NULL);
-    if (i == 1)
-        gr_sample_absent(s);
-    else
-        gr_sample_f32(s, 0.5, 1, 0, NULL);
+    gr_sample_grad_scale(i, s);
     return true;
 }
 
@@ -292,10 +286,7 @@ static bool sample_muon(int i, gr_sample *s)
     gr_sample_float(s, -1, 1, 2, shapes[i]);
     gr_sample_state(s, -1, 1, 2, shapes[i]);
     gr_sample_f32(s, 1e-6, 1e-5, 0, NULL);
-    if (i == 1)
-        gr_sample_absent(s);
-    else
-        gr_sample_f32(s, 0.5, 1, 0, NULL);
+    gr_sample_grad_scale(i, s);
     return true;
 }
 
@@ -457,10 +448,7 @@ static bool sample_adamw8bit(int i, gr_sample *s)
     }
     gr_sample_f32(s, 0.001, 0.1, 0, NULL);
     gr_sample_index(s, 1, 20, 0, NULL);
-    if (i == 1)
-        gr_sample_absent(s);
-    else
-        gr_sample_f32(s, 0.5, 1, 0, NULL);
+    gr_sample_grad_scale(i, s);
     return true;
 }
 

@@ -9,6 +9,8 @@
 gr_status gr_check_step(const gr_tensor *node, int moments, int scalar, int n_scalars);
 /* A new value, or the old one where the step is skipped; taken NULL: it never is. */
 gr_tensor *gr_unless_skipped(gr_tensor *taken, gr_tensor *value, gr_tensor *old);
+/* For samples: an optimizer's grad_scale, which call 1 is without. */
+void gr_sample_grad_scale(int i, gr_sample *s);
 /* grad by its scale, which may be NULL. */
 gr_tensor *gr_scaled_grad(gr_tensor *grad, gr_tensor *scale);
 

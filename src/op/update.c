@@ -173,6 +173,14 @@ static gr_status infer_sgd(const gr_tensor *node, gr_spec *out)
     return gr_check_step(node, 1, SGD_LR, 2);
 }
 
+void gr_sample_grad_scale(int i, gr_sample *s)
+{
+    if (i == 1)
+        gr_sample_absent(s);
+    else
+        gr_sample_f32(s, 0.5, 1, 0, NULL);
+}
+
 static gr_status compose_sgd(const gr_tensor *node, gr_tensor *const *in, gr_tensor **out)
 {
     const gr_sgd_attr *a = node->attr;
@@ -200,10 +208,7 @@ static bool sample_sgd(int i, gr_sample *s)
     else
         gr_sample_absent(s);
     gr_sample_f32(s, 0.01, 0.1, 0, NULL);
-    if (i == 1)
-        gr_sample_absent(s);
-    else
-        gr_sample_f32(s, 0.5, 1, 0, NULL);
+    gr_sample_grad_scale(i, s);
     return true;
 }
 
@@ -325,10 +330,7 @@ static bool sample_adamw(int i, gr_sample *s)
     sample_moment(s, i >= 4, 0.1, n[i]);
     gr_sample_f32(s, 0.001, 0.1, 0, NULL);
     gr_sample_index(s, 1, 20, 0, NULL);
-    if (i == 1)
-        gr_sample_absent(s);
-    else
-        gr_sample_f32(s, 0.5, 1, 0, NULL);
+    gr_sample_grad_scale(i, s);
     return true;
 }
 
