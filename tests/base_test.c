@@ -14,7 +14,7 @@
 #include <sched.h>
 #endif
 
-/* ---- errors and log ---- */
+/* ---- errors and log ----------------------------------------------------------------------------------------- */
 
 TEST(error_is_kept_and_prefixed)
 {
@@ -86,7 +86,7 @@ static void *fail_elsewhere(void *arg)
     return arg;
 }
 
-/* ---- structs that grow ---- */
+/* ---- structs that grow -------------------------------------------------------------------------------------- */
 
 typedef struct old_options {
     size_t size;
@@ -152,7 +152,7 @@ TEST(remarks_go_to_the_callback)
     CHECK_EQ_STR(kept, "2 3 things");
 }
 
-/* ---- memory ---- */
+/* ---- memory ------------------------------------------------------------------------------------------------- */
 
 TEST(memory_is_aligned_and_counted)
 {
@@ -354,7 +354,7 @@ TEST(cores_follow_the_affinity_mask)
 #endif
 }
 
-/* ---- dtypes ---- */
+/* ---- dtypes ------------------------------------------------------------------------------------------------- */
 
 static uint32_t bits_of(float x)
 {
@@ -549,7 +549,7 @@ TEST(dtype_names_and_sizes)
     CHECK(gr_dtype_size(GR_F64, INT64_MAX / 2) == SIZE_MAX && gr_dtype_size(GR_U8, -1) == SIZE_MAX);
 }
 
-/* ---- Philox ---- */
+/* ---- Philox ------------------------------------------------------------------------------------------------- */
 
 static void check_block(uint64_t seed, uint64_t stream, uint64_t index, uint32_t a, uint32_t b, uint32_t c, uint32_t d)
 {
@@ -604,7 +604,7 @@ TEST(philox_elements_are_words_of_blocks)
     CHECK_NEAR(gr_philox_normal(1, 2, 7), radius * sin(angle), 1e-14);
 }
 
-/* ---- checksum ---- */
+/* ---- checksum ----------------------------------------------------------------------------------------------- */
 
 /* Answers of the reference implementation, for prefixes of bytes 131 i + 7. */
 TEST(checksum_known_answers)

@@ -94,7 +94,7 @@ TEST(as_auto_tokenizer)
     CHECK(count > 40);
 }
 
-/* ---- hostile and unusual files ---- */
+/* ---- hostile and unusual files ------------------------------------------------------------------------------ */
 
 static gr_tokenizer *load_with(const char *base, const char *name, const char *text)
 {

@@ -117,7 +117,7 @@ TEST(rings_are_small)
     gr_device_close(device);
 }
 
-/* ---- side by side ---- */
+/* ---- side by side ------------------------------------------------------------------------------------------- */
 
 enum { BATCH = 5 };
 
@@ -217,7 +217,7 @@ TEST(nothing_moves)
     gr_device_close(device);
 }
 
-/* ---- narrow ---- */
+/* ---- narrow ------------------------------------------------------------------------------------------------- */
 
 enum { PROMPT = 150, SEQUENCES = 3, MINE = 1 };
 

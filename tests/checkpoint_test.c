@@ -26,7 +26,7 @@ static const char *in_folder(const char *name)
     char variable[300];                                                                                                \
     snprintf(variable, sizeof variable, "%s/%s", folder, name)
 
-/* ---- a small model ---- */
+/* ---- a small model ------------------------------------------------------------------------------------------ */
 
 enum { ROWS = 16 };
 static float values[3][ROWS * 64];
@@ -112,7 +112,7 @@ static int64_t newest(const char *run)
     return step;
 }
 
-/* ---- warnings ---- */
+/* ---- warnings ----------------------------------------------------------------------------------------------- */
 
 static char last_warning[2000];
 static int warnings;
@@ -124,7 +124,7 @@ static void keep_warning(void *user, gr_log_level level, const char *message)
     snprintf(last_warning, sizeof last_warning, "%s", message);
 }
 
-/* ---- writing and reading ---- */
+/* ---- writing and reading ------------------------------------------------------------------------------------ */
 
 static bool count_items(void *user, const gr_verify_item *item)
 {
@@ -238,7 +238,7 @@ static void test_prune(void)
     CHECK(newest(run) == 60, "and is no checkpoint");
 }
 
-/* ---- damage ---- */
+/* ---- damage ------------------------------------------------------------------------------------------------- */
 
 /* Every file of the newest checkpoint, damaged by `harm` at every place it knows: always the older one is chosen, and
  * a warning says why. */
@@ -395,7 +395,7 @@ static void test_hostile_sums(void)
     }
 }
 
-/* ---- without memory, without disk, without warning ---- */
+/* ---- without memory, without disk, without warning ---------------------------------------------------------- */
 
 static void test_failing_allocations(void)
 {

@@ -8,7 +8,7 @@
 #include "model/layers/nn.h"
 #include "program/run.h"
 
-/* ---- reading ------------------------------------------------------------------------------------------------- */
+/* ---- reading ------------------------------------------------------------------------------------------------ */
 
 static struct {
     int warnings;
@@ -311,7 +311,7 @@ TEST(length_of_each_sequence)
     close_device(device);
 }
 
-/* ---- parts against transformers ------------------------------------------------------------------------------ */
+/* ---- parts against transformers ----------------------------------------------------------------------------- */
 
 static const float *floats(const gr_safetensors *file, const char *kind, const char *name, int64_t n)
 {

@@ -6,7 +6,7 @@
 #include "train/trainer.h"
 #include "text/tokenizer.h"
 
-/* ---- rows of several documents ---------------------------------------------------------------------------------- */
+/* ---- rows of several documents ------------------------------------------------------------------------------ */
 
 /* Two rows of 12 tokens: how long the documents in them are. The last of row 0 is padding. */
 enum { ROWS = 2, WIDTH = 12, MOST_DOCUMENTS = 4 };
@@ -177,7 +177,7 @@ TEST(documents_in_long_rows_do_not_meet)
     gr_device_close(device);
 }
 
-/* ---- against transformers: how tests/data/packed was made says tools/oracle/make_packed.py --------------------- */
+/* ---- against transformers: how tests/data/packed was made says tools/oracle/make_packed.py ------------------ */
 
 static const gr_weight *golden(const gr_safetensors *file, const char *name, const char *what)
 {
@@ -336,7 +336,7 @@ TEST(bad_segments_are_refused)
     gr_device_close(device);
 }
 
-/* ---- reading ---------------------------------------------------------------------------------------------------- */
+/* ---- reading ------------------------------------------------------------------------------------------------ */
 
 static gr_data *documents_of(const char *name, const char *text, gr_tokenizer *t)
 {
@@ -601,7 +601,7 @@ TEST(without_memory_nothing_is_left_behind)
     gr_tokenizer_free(t);
 }
 
-/* ---- rows ------------------------------------------------------------------------------------------------------- */
+/* ---- rows --------------------------------------------------------------------------------------------------- */
 
 /* Documents of random lengths whose ids are numbered through, so that each can be found again. */
 static gr_data *numbered(gr_document *documents, int64_t n, int longest, uint32_t seed)

@@ -12,7 +12,7 @@
 enum { K = 64 };           /* of rows: two blocks */
 enum { HOST_DEVICES = 3 }; /* of test_device: blocks are packed and unpacked on the host */
 
-/* ---- every record --------------------------------------------------------------------------------------------- */
+/* ---- every record ------------------------------------------------------------------------------------------- */
 
 static void check_record(gr_dtype d)
 {
@@ -86,7 +86,7 @@ TEST(dtypes_of_tests_come_and_go)
     CHECK(gr_dtype_exists(block_dtype()));
 }
 
-/* ---- sizes ---------------------------------------------------------------------------------------------------- */
+/* ---- sizes -------------------------------------------------------------------------------------------------- */
 
 TEST(sizes_are_whole_blocks)
 {
@@ -161,7 +161,7 @@ TEST(stores_hold_blocks)
     table_free(&t);
 }
 
-/* ---- what graphs refuse --------------------------------------------------------------------------------------- */
+/* ---- what graphs refuse ------------------------------------------------------------------------------------- */
 
 static gr_tensor *blocks(gr_graph *g, int64_t rows, int64_t columns)
 {
@@ -256,7 +256,7 @@ TEST(there_is_no_gradient_of_blocks)
     gr_graph_free(g);
 }
 
-/* ---- what programs compute ------------------------------------------------------------------------------------ */
+/* ---- what programs compute ---------------------------------------------------------------------------------- */
 
 typedef struct subject {
     gr_device *device;
@@ -445,7 +445,7 @@ TEST(products_are_those_of_the_numbers_meant)
     }
 }
 
-/* ---- files ---------------------------------------------------------------------------------------------------- */
+/* ---- files -------------------------------------------------------------------------------------------------- */
 
 /* A file of an f32, of blocks, and of bytes. */
 static const char *written(const table *t)
@@ -513,7 +513,7 @@ TEST(files_that_lie_about_blocks_are_refused)
     }
 }
 
-/* ---- models --------------------------------------------------------------------------------------------------- */
+/* ---- models ------------------------------------------------------------------------------------------------- */
 
 /* A llama whose matrices are blocks, as a directory; weights of the store are rounded to what blocks hold. */
 static const char *model_of_blocks(gr_model *m)

@@ -287,7 +287,7 @@ TEST(paths_are_joined)
     }
 }
 
-/* ---- sweeps ---- */
+/* ---- sweeps ------------------------------------------------------------------------------------------------- */
 
 /* Replaces the file, in several writes. Whatever fails, it is the old one or the new one; and only the last step, the
  * folder's fsync, comes when the name is given already. */
@@ -410,7 +410,7 @@ TEST(sweep_failing_every_allocation_of_reading)
     CHECK_EQ_INT(SWEEP_ALLOCATIONS(replace, (void *)(uintptr_t)path), 4);
 }
 
-/* ---- leftovers of the dead ---- */
+/* ---- leftovers of the dead ---------------------------------------------------------------------------------- */
 
 /* A process that has a writer and a stage open in `dir`, says so, and waits for its end. */
 static pid_t start_writing(const char *dir)

@@ -31,7 +31,7 @@ static const char *in_folder(const char *name)
     char variable[300];                                                                                                \
     snprintf(variable, sizeof variable, "%s/%s", folder, name)
 
-/* ---- JSON ---- */
+/* ---- JSON --------------------------------------------------------------------------------------------------- */
 
 static void test_json_read(void)
 {
@@ -478,7 +478,7 @@ static void test_json_numbers(void)
     setlocale(LC_NUMERIC, "C");
 }
 
-/* ---- safetensors ---- */
+/* ---- safetensors -------------------------------------------------------------------------------------------- */
 
 typedef struct bytes {
     unsigned char *data;
@@ -604,7 +604,7 @@ static void test_safetensors_good(void)
     gr_free(b.data);
 }
 
-/* ---- writing ---- */
+/* ---- writing ------------------------------------------------------------------------------------------------ */
 
 static unsigned char values[4096];
 static int fetched;
@@ -710,7 +710,7 @@ static void test_safetensors_write_refuses(void)
     CHECK(!gr_path_is_file(path), "nothing was left behind");
 }
 
-/* ---- sharded models ---- */
+/* ---- sharded models ----------------------------------------------------------------------------------------- */
 
 static void test_weights(void)
 {
@@ -860,7 +860,7 @@ static void test_folders(void)
           "a loop of links");
 }
 
-/* ---- without memory, without disk ---- */
+/* ---- without memory, without disk --------------------------------------------------------------------------- */
 
 /* One go through everything; false when something failed. */
 static bool round_trip(void)

@@ -9,7 +9,7 @@
 
 enum { VALUES = 64, ROWS = 37, COLS = 83, ELEMENTS = ROWS * COLS };
 
-/* ---- with and without ------------------------------------------------------------------------------------------ */
+/* ---- with and without --------------------------------------------------------------------------------------- */
 
 static gr_program *compile(gr_graph *g, gr_tensor *const *roots, int n, gr_device *device, bool fuses)
 {
@@ -20,7 +20,7 @@ static gr_program *compile(gr_graph *g, gr_tensor *const *roots, int n, gr_devic
     return p;
 }
 
-/* ---- random graphs ---------------------------------------------------------------------------------------------- */
+/* ---- random graphs ------------------------------------------------------------------------------------------ */
 
 typedef struct dag {
     uint64_t seed, drawn;
@@ -48,7 +48,7 @@ static gr_tensor *same(gr_tensor *x)
     return gr_expand(x, 2, (const int64_t[]){ROWS, COLS});
 }
 
-/* ---- element-wise ops, drawn from the list of records ------------------------------------------------------------- */
+/* ---- element-wise ops, drawn from the list of records ------------------------------------------------------- */
 
 static struct {
     bool drawn, may_fuse, fused; /* used at all; in a way that the device says it can fuse; found in a chain */
@@ -119,7 +119,7 @@ static void note_chains(const gr_program *p)
     }
 }
 
-/* ---- other ops, and how they lie between chains -------------------------------------------------------------------- */
+/* ---- other ops, and how they lie between chains ------------------------------------------------------------- */
 
 static gr_tensor *one_op(dag *d, gr_device *device)
 {
@@ -237,7 +237,7 @@ TEST(random_graphs_give_the_same_bits)
     }
 }
 
-/* ---- what is fused ---------------------------------------------------------------------------------------------- */
+/* ---- what is fused ------------------------------------------------------------------------------------------ */
 
 typedef struct counted {
     gr_device *device;
@@ -306,7 +306,7 @@ TEST(more_inputs_than_a_call_takes)
     CHECK_EQ_INT(calls(&c, &t, 1), 2);
 }
 
-/* ---- own ops between chains --------------------------------------------------------------------------------------- */
+/* ---- own ops between chains --------------------------------------------------------------------------------- */
 
 static gr_status infer_own(const gr_tensor *node, gr_spec *out)
 {

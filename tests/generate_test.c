@@ -191,7 +191,7 @@ TEST(goes_on)
     close_setup(&s);
 }
 
-/* ---- several at once ---- */
+/* ---- several at once ---------------------------------------------------------------------------------------- */
 
 enum { TEXTS = 6 };
 
@@ -347,7 +347,7 @@ TEST(control_token_as_stop_text)
     close_setup(&s);
 }
 
-/* ---- evaluation ---- */
+/* ---- evaluation --------------------------------------------------------------------------------------------- */
 
 /* Every token scored by itself, from what the stride promises it. */
 TEST(windows_score_each_token_once)
@@ -399,7 +399,7 @@ TEST(refusals)
     gr_device_close(d);
 }
 
-/* ---- failing memory ---- */
+/* ---- failing memory ----------------------------------------------------------------------------------------- */
 
 static gr_status generate_all(void *ctx)
 {

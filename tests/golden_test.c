@@ -8,7 +8,7 @@
 
 enum { MAX_PARAMS = 128 };
 
-/* ---- a model and what is expected of it ----------------------------------------------------------------------- */
+/* ---- a model and what is expected of it --------------------------------------------------------------------- */
 
 typedef struct golden {
     gr_device *device;
@@ -123,7 +123,7 @@ static void run_golden(golden *g)
     CHECK_OK(gr_program_run(g->program, (const void *[]){g->tokens, g->targets}, out));
 }
 
-/* ---- the comparisons ------------------------------------------------------------------------------------------ */
+/* ---- the comparisons ---------------------------------------------------------------------------------------- */
 
 static void check_logits_and_gradients(golden *g)
 {
@@ -328,7 +328,7 @@ TEST(shared_qwen2)
     check_model(test_shared("data/models/qwen2"));
 }
 
-/* ---- generating ------------------------------------------------------------------------------------------------ */
+/* ---- generating --------------------------------------------------------------------------------------------- */
 
 /* A model whose context takes more than one chunk of a prompt. */
 static gr_model *long_model(const char *arch, gr_device *device)

@@ -59,7 +59,7 @@ TEST(heads_that_are_none)
     }
 }
 
-/* ---- the pool, on a driver that only counts ------------------------------------------------------------------ */
+/* ---- the pool, on a driver that only counts ----------------------------------------------------------------- */
 
 static struct {
     size_t have;
@@ -227,7 +227,7 @@ TEST(pool_without_memory)
     CHECK(SWEEP_ALLOCATIONS(use_pool, NULL) > 3);
 }
 
-/* ---- OpenCL --------------------------------------------------------------------------------------------------- */
+/* ---- OpenCL ------------------------------------------------------------------------------------------------- */
 
 static void open_gpu(gr_gpu *g)
 {

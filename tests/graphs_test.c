@@ -35,7 +35,7 @@ static gr_model *model_with(const char *type, const char *key, const char *value
     return m;
 }
 
-/* ---- no f64: there are devices without it --------------------------------------------------------------------- */
+/* ---- no f64: there are devices without it ------------------------------------------------------------------- */
 
 static void check_nodes(const gr_graph *g)
 {
@@ -186,7 +186,7 @@ TEST(no_f64_in_activations)
     gr_device_close(device);
 }
 
-/* ---- names ---------------------------------------------------------------------------------------------------- */
+/* ---- names -------------------------------------------------------------------------------------------------- */
 
 /* Longer than any buffer. */
 static const char *long_name(void)

@@ -42,7 +42,7 @@ static void pause_for(double seconds)
     nanosleep(&t, NULL);
 }
 
-/* ---- a run ------------------------------------------------------------------------------------------------------- */
+/* ---- a run -------------------------------------------------------------------------------------------------- */
 
 #define SCHEDULE                                                                                                       \
     "--resume", "--quiet", "--threads", "1", "--context", "16", "--batch", "2", "--accumulate", "2", "--steps", "40",  \
@@ -124,7 +124,7 @@ static bool kill_after(pid_t pid, const char *run, double seconds, bool while_sa
     return finish(pid);
 }
 
-/* ---- comparing ---------------------------------------------------------------------------------------------------- */
+/* ---- comparing ---------------------------------------------------------------------------------------------- */
 
 /* metrics.jsonl without what the clock says; caller frees with gr_free. */
 static char *timeless_metrics(const char *run)
@@ -192,7 +192,7 @@ static void check_same_run(const char *run, const char *whole, bool is_lora)
     check_same_names(a, b);
 }
 
-/* ---- the test ------------------------------------------------------------------------------------------------------ */
+/* ---- the test ----------------------------------------------------------------------------------------------- */
 
 static void write_text(const char *path)
 {
@@ -257,7 +257,7 @@ TEST(kills_on_opencl)
     device = "cpu";
 }
 
-/* ---- signals that are heeded -------------------------------------------------------------------------------------- */
+/* ---- signals that are heeded -------------------------------------------------------------------------------- */
 
 /* Every step of metrics.jsonl is in a checkpoint, or not one was done. */
 static void check_nothing_lost(const char *run)

@@ -18,7 +18,7 @@ typedef struct golden {
     int64_t rows, length, vocab;
 } golden;
 
-/* ---- opening ---------------------------------------------------------------------------------------------------- */
+/* ---- opening ------------------------------------------------------------------------------------------------ */
 
 static const gr_weight *find(const golden *g, const char *kind, const char *name)
 {
@@ -57,7 +57,7 @@ static void close_golden(golden *g)
     gr_json_free(g->json);
 }
 
-/* ---- comparing -------------------------------------------------------------------------------------------------- */
+/* ---- comparing ---------------------------------------------------------------------------------------------- */
 
 static float f32_at(const gr_weight *t, size_t i)
 {
@@ -138,7 +138,7 @@ static void check_gradients(golden *g)
     }
 }
 
-/* ---- adapters of peft ------------------------------------------------------------------------------------------- */
+/* ---- adapters of peft --------------------------------------------------------------------------------------- */
 
 static void check_adapter_of(const char *name, bool trained)
 {
@@ -240,7 +240,7 @@ TEST(a_head_that_stays_tied)
     close_golden(&g);
 }
 
-/* ---- training --------------------------------------------------------------------------------------------------- */
+/* ---- training ----------------------------------------------------------------------------------------------- */
 
 typedef struct curve {
     gr_train_options o;
@@ -352,7 +352,7 @@ static float *tiny_logits(golden *g)
     return logits;
 }
 
-/* ---- new adapters ----------------------------------------------------------------------------------------------- */
+/* ---- new adapters ------------------------------------------------------------------------------------------- */
 
 static gr_model *adapted(const char *arch, gr_device *device, const gr_lora_options *o)
 {
@@ -521,7 +521,7 @@ TEST(all_linear_leaves_the_head_out)
     gr_device_close(device);
 }
 
-/* ---- dropout ---------------------------------------------------------------------------------------------------- */
+/* ---- dropout ------------------------------------------------------------------------------------------------ */
 
 static double loss_after(const char *arch, gr_device *device, double dropout, double model_dropout)
 {
@@ -553,7 +553,7 @@ TEST(dropout_is_of_training_and_of_the_seed)
     gr_device_close(device);
 }
 
-/* ---- memory ----------------------------------------------------------------------------------------------------- */
+/* ---- memory ------------------------------------------------------------------------------------------------- */
 
 TEST(frozen_weights_have_no_moments)
 {
@@ -580,7 +580,7 @@ TEST(frozen_weights_have_no_moments)
     gr_device_close(device);
 }
 
-/* ---- 16-bit bases ----------------------------------------------------------------------------------------------- */
+/* ---- 16-bit bases ------------------------------------------------------------------------------------------- */
 
 /* The base's weights are bf16 and stay so; merged, they are rounded once. */
 TEST(a_bf16_base)
@@ -641,7 +641,7 @@ TEST(a_sum_too_large_for_f16)
     gr_device_close(device);
 }
 
-/* ---- files that are refused -------------------------------------------------------------------------------------- */
+/* ---- files that are refused --------------------------------------------------------------------------------- */
 
 static void write_config(const char *dir, const char *keys)
 {
@@ -792,7 +792,7 @@ TEST(tensors_that_do_not_fit)
     gr_device_close(device);
 }
 
-/* ---- failing memory and disks ------------------------------------------------------------------------------------ */
+/* ---- failing memory and disks ------------------------------------------------------------------------------- */
 
 static gr_status whole_life_of(gr_device *device, const gr_lora_options *o)
 {

@@ -300,7 +300,7 @@ static void check_optimizer(const golden *c, mover move)
     gr_store_free(m.store);
 }
 
-/* ---- moments of 8 bits --------------------------------------------------------------------------------------- */
+/* ---- moments of 8 bits -------------------------------------------------------------------------------------- */
 
 /* A moment as it is before the step. */
 static gr_tensor *moment8(const golden *c, gr_store *store, const char *name)

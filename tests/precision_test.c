@@ -19,7 +19,7 @@ enum { N_TYPES = sizeof types / sizeof types[0], BATCH = 2, LENGTH = 6, MOST = 1
 static const gr_precision precisions[] = {GR_PRECISION_BF16, GR_PRECISION_FP16};
 static const double unit[] = {0x1p-8, 0x1p-11}; /* of rounding once */
 
-/* ---- records -------------------------------------------------------------------------------------------------- */
+/* ---- records ------------------------------------------------------------------------------------------------ */
 
 TEST(every_record_says_its_precision)
 {
@@ -28,7 +28,7 @@ TEST(every_record_says_its_precision)
             FAIL("the record of %s has no precision", gr_op_list(i)->name);
 }
 
-/* ---- graphs --------------------------------------------------------------------------------------------------- */
+/* ---- graphs ------------------------------------------------------------------------------------------------- */
 
 /* A step of training: loss and the gradients of all weights. */
 typedef struct step {
@@ -160,7 +160,7 @@ TEST(the_pass_alone)
     }
 }
 
-/* ---- numbers -------------------------------------------------------------------------------------------------- */
+/* ---- numbers ------------------------------------------------------------------------------------------------ */
 
 typedef struct numbers {
     float loss, *grad[MOST];
@@ -234,7 +234,7 @@ TEST(losses_and_gradients)
     }
 }
 
-/* ---- PyTorch's ------------------------------------------------------------------------------------------------- */
+/* ---- PyTorch's ---------------------------------------------------------------------------------------------- */
 
 enum { GOLDEN_LENGTH = 16, GOLDEN_STEPS = 20 };
 
@@ -339,7 +339,7 @@ TEST(twenty_steps_of_a_llama_under_autocast)
     gr_safetensors_close(g.amp);
 }
 
-/* ---- threads --------------------------------------------------------------------------------------------------- */
+/* ---- threads ------------------------------------------------------------------------------------------------ */
 
 TEST(any_number_of_threads)
 {
@@ -356,7 +356,7 @@ TEST(any_number_of_threads)
         }
 }
 
-/* ---- products of several dtypes --------------------------------------------------------------------------------- */
+/* ---- products of several dtypes ----------------------------------------------------------------------------- */
 
 /* Every dtype of both operands and of the result, shapes for each way of the kernel. */
 static void check_product(const char *device, gr_dtype a, gr_dtype b, gr_dtype y, int64_t m, int64_t n, int64_t k,
@@ -416,7 +416,7 @@ TEST(f64_is_no_mixed_product)
     gr_graph_free(g);
 }
 
-/* ---- weights that do not fit ------------------------------------------------------------------------------------ */
+/* ---- weights that do not fit -------------------------------------------------------------------------------- */
 
 TEST(weights_that_f16_cannot_hold)
 {

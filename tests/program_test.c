@@ -9,7 +9,7 @@
 
 #include <pthread.h>
 
-/* ---- helpers ------------------------------------------------------------------------------------------------------ */
+/* ---- helpers ------------------------------------------------------------------------------------------------ */
 
 typedef struct fixture {
     gr_device *device;
@@ -60,7 +60,7 @@ static void check_values(const float *have, const float *want, int n)
         CHECK_NEAR(have[i], want[i], 1e-6);
 }
 
-/* ---- memory ------------------------------------------------------------------------------------------------------- */
+/* ---- memory ------------------------------------------------------------------------------------------------- */
 
 /* A chain of element-wise ops needs the memory of one or two of them; what comes out lies apart where it must be copied. */
 TEST(chains_run_in_place)
@@ -251,7 +251,7 @@ TEST(impossible_training)
     gr_device_close(device);
 }
 
-/* ---- inputs and outputs ------------------------------------------------------------------------------------------- */
+/* ---- inputs and outputs ------------------------------------------------------------------------------------- */
 
 /* Outputs may be views, params, inputs, constants, and one tensor several times. */
 TEST(outputs_of_all_kinds)
@@ -310,7 +310,7 @@ TEST(inputs_in_order)
     }
 }
 
-/* ---- effects -------------------------------------------------------------------------------------------------------- */
+/* ---- effects ------------------------------------------------------------------------------------------------ */
 
 /* What an effect returns is what it has written; the versions before it stay what they were, however they are read. */
 TEST(effects_run_in_order)
@@ -487,7 +487,7 @@ TEST(what_cannot_be_written_is_refused)
     close_fixture(&f);
 }
 
-/* ---- effects with results ------------------------------------------------------------------------------------------ */
+/* ---- effects with results ----------------------------------------------------------------------------------- */
 
 static float sent[16];
 static int n_sent;
@@ -745,7 +745,7 @@ TEST(failed_graphs)
     close_fixture(&f);
 }
 
-/* ---- how a graph is compiled --------------------------------------------------------------------------------------- */
+/* ---- how a graph is compiled -------------------------------------------------------------------------------- */
 
 static gr_program *compiled_as(fixture *f, gr_tensor *out, const char *passes, size_t limit)
 {
@@ -875,7 +875,7 @@ TEST(fallbacks_are_said)
     }
 }
 
-/* ---- looking for trouble --------------------------------------------------------------------------------------------- */
+/* ---- looking for trouble ------------------------------------------------------------------------------------ */
 
 TEST(the_first_bad_tensor_is_named)
 {
@@ -930,7 +930,7 @@ TEST(evaluating_at_once)
     gr_graph_free(g);
 }
 
-/* ---- stores -------------------------------------------------------------------------------------------------------- */
+/* ---- stores ------------------------------------------------------------------------------------------------- */
 
 TEST(stores)
 {

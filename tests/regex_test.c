@@ -7,7 +7,7 @@
 #include "base/file.h"
 #include "test.h"
 
-/* ---- what is found ---- */
+/* ---- what is found ------------------------------------------------------------------------------------------ */
 
 typedef struct found {
     gr_bytes marked, pieces; /* matches as U+0002; parts, each with a zero behind it */
@@ -144,7 +144,7 @@ TEST(nothing_is_found_between_all_characters)
     gr_bytes_free(&f.pieces);
 }
 
-/* ---- what is refused ---- */
+/* ---- what is refused ---------------------------------------------------------------------------------------- */
 
 TEST(refused_by_construct_and_place)
 {
@@ -226,7 +226,7 @@ TEST(large_and_deep_ones_end_soon)
         }
 }
 
-/* ---- the tables ---- */
+/* ---- the tables --------------------------------------------------------------------------------------------- */
 
 TEST(sets_of_code_points)
 {

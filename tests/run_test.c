@@ -5,7 +5,7 @@
 #include "train/run.h"
 #include "text/tokenizer.h"
 
-/* ---- helpers ---------------------------------------------------------------------------------------------------- */
+/* ---- helpers ------------------------------------------------------------------------------------------------ */
 
 enum { STEPS = 20, N_IDS = 400 };
 
@@ -182,7 +182,7 @@ static void flip_byte(const char *path)
     fclose(f);
 }
 
-/* ---- runs ------------------------------------------------------------------------------------------------------- */
+/* ---- runs --------------------------------------------------------------------------------------------------- */
 
 TEST(documents_go_on_as_if_never_stopped)
 {
@@ -408,7 +408,7 @@ TEST(a_run_that_never_works)
     CHECK_EQ_INT(t.saves, 0);
 }
 
-/* ---- one writer -------------------------------------------------------------------------------------------------- */
+/* ---- one writer --------------------------------------------------------------------------------------------- */
 
 TEST(a_run_has_one_writer)
 {
@@ -485,7 +485,7 @@ TEST(a_lock_makes_and_takes_away_its_folders)
     CHECK(!gr_path_is_dir(test_join(test_dir(), "g")));
 }
 
-/* ---- starts that fail, and what is missing ----------------------------------------------------------------------- */
+/* ---- starts that fail, and what is missing ------------------------------------------------------------------ */
 
 /* The very first line of metrics.jsonl cannot be written: as before, down to the folders. */
 TEST(a_failed_start_leaves_nothing)
@@ -575,7 +575,7 @@ TEST(killed_before_the_first_checkpoint)
     }
 }
 
-/* ---- latest and best that are no links --------------------------------------------------------------------------- */
+/* ---- latest and best that are no links ---------------------------------------------------------------------- */
 
 static void stop_at_12(trial *t, const char *name)
 {
@@ -646,7 +646,7 @@ TEST(what_is_not_ours_is_moved_aside)
     }
 }
 
-/* ---- an epoch that is less than a step --------------------------------------------------------------------------- */
+/* ---- an epoch that is less than a step ---------------------------------------------------------------------- */
 
 /* The rows of an epoch, once each: as with a batch that they fill, whatever more has room. */
 TEST(a_step_takes_an_epoch_at_most)

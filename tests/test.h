@@ -154,7 +154,7 @@ __attribute__((format(printf, 1, 2), unused)) static void test_note(const char *
                  (text));                                                                                              \
     } while (0)
 
-/* ---- places ---- */
+/* ---- places ------------------------------------------------------------------------------------------------- */
 
 /* An empty folder of the running test's own; removed after it. */
 __attribute__((unused)) static const char *test_dir(void)
@@ -204,7 +204,7 @@ __attribute__((unused)) static const char *test_file(const char *name, const cha
     return path;
 }
 
-/* ---- devices ---- */
+/* ---- devices ------------------------------------------------------------------------------------------------ */
 
 /* The devices to try everything on: test_device(0), .. until NULL. One that this machine lacks is named, and left out. */
 __attribute__((unused)) static const char *test_device(int i)
@@ -222,7 +222,7 @@ __attribute__((unused)) static const char *test_device(int i)
     return i < n ? names[i] : NULL;
 }
 
-/* ---- sweeps: fail the n-th allocation, write, ... for every n ---- */
+/* ---- sweeps: fail the n-th allocation, write, ... for every n ----------------------------------------------- */
 
 /* Runs action(ctx) with the n-th step failing, for n = 1, 2, … until it gets through without reaching the n-th. Each
  * failure must be reported with `wanted` and a message, and leave no block behind. Returns how many steps there were. */
@@ -250,7 +250,7 @@ __attribute__((unused)) static int64_t test_sweep(int64_t (*fail_at)(int64_t n),
 #define SWEEP_ALLOCATIONS(action, ctx) test_sweep(gr_mem_fail_at, GR_ERR_MEMORY, action, ctx)
 #define SWEEP_WRITES(action, ctx) test_sweep(gr_file_fail_at, GR_ERR_FILE, action, ctx)
 
-/* ---- running ---- */
+/* ---- running ------------------------------------------------------------------------------------------------ */
 
 static bool test_wanted(const char *name, int argc, char **argv)
 {

@@ -44,7 +44,7 @@ TEST(broken_files_are_refused_by_name)
     }
 }
 
-/* ---- large files are read another way, and refused in the same words ---- */
+/* ---- large files are read another way, and refused in the same words ---------------------------------------- */
 
 /* A tokenizer.json of 2000 tokens, "t0" … , with something of its own in the vocabulary, the merges and behind. */
 static char *large(const char *in_vocab, const char *in_merges, const char *behind)
@@ -145,7 +145,7 @@ TEST(large_files_survive_failing_allocations)
     free(json);
 }
 
-/* ---- patterns ---- */
+/* ---- patterns ----------------------------------------------------------------------------------------------- */
 
 static gr_tokenizer *with_split(const char *regex)
 {
@@ -220,7 +220,7 @@ TEST(one_word_takes_linear_time)
     gr_tokenizer_free(t);
 }
 
-/* ---- odd vocabularies ---- */
+/* ---- odd vocabularies --------------------------------------------------------------------------------------- */
 
 static void check_ids(gr_tokenizer *t, const char *text, size_t size, unsigned flags, const int32_t *want,
                       size_t n_want)
@@ -322,7 +322,7 @@ TEST(bytes_that_are_no_text)
     gr_tokenizer_free(t);
 }
 
-/* ---- the patterns written by hand are their regexes ---- */
+/* ---- the patterns written by hand are their regexes --------------------------------------------------------- */
 
 static const char *const patterns[] = {
     "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+",

@@ -5,7 +5,7 @@
 #include "text/tokenizer.h"
 #include "text/train/trainer.h"
 
-/* ---- all of the reference cases ---- */
+/* ---- all of the reference cases ----------------------------------------------------------------------------- */
 
 static void check_shared(const char *name)
 {
@@ -33,7 +33,7 @@ TEST(shared_llama3)
     check_shared("llama3");
 }
 
-/* ---- small tokenizers of every kind: tools/oracle/make_tokenizers.py ---- */
+/* ---- small tokenizers of every kind: tools/oracle/make_tokenizers.py ---------------------------------------- */
 
 TEST(every_kind)
 {
@@ -82,7 +82,7 @@ TEST(normal_forms_do_not_compose_across_the_unknown)
     gr_tokenizer_free(t);
 }
 
-/* ---- older files ---- */
+/* ---- older files -------------------------------------------------------------------------------------------- */
 
 static void check_ids(gr_tokenizer *t, const char *text, unsigned flags, const int32_t *want, size_t n_want)
 {
@@ -127,7 +127,7 @@ TEST(sentencepiece)
     CHECK_ERROR(GR_ERR_FILE, "tokenizer.model");
 }
 
-/* ---- byte and char ---- */
+/* ---- byte and char ------------------------------------------------------------------------------------------ */
 
 static void check_round_trip(gr_tokenizer *t, const char *text, size_t size, size_t n_wanted)
 {
@@ -211,7 +211,7 @@ TEST(char_shakespeare)
     gr_free(text);
 }
 
-/* ---- training ---- */
+/* ---- training ----------------------------------------------------------------------------------------------- */
 
 static gr_tokenizer *train(const char *text, size_t size, int64_t least, bool whole)
 {
@@ -388,7 +388,7 @@ TEST(training_survives_failing_allocations)
     CHECK(SWEEP_ALLOCATIONS(train_a_little, NULL) > 50);
 }
 
-/* ---- many texts ---- */
+/* ---- many texts --------------------------------------------------------------------------------------------- */
 
 static void check_all(gr_tokenizer *t, const gr_span *texts, size_t n, unsigned flags)
 {
@@ -462,7 +462,7 @@ TEST(all_texts_survive_failing_allocations)
     gr_tokenizer_free(t);
 }
 
-/* ---- streams ---- */
+/* ---- streams ------------------------------------------------------------------------------------------------ */
 
 TEST(stream_keeps_characters_whole)
 {
@@ -485,7 +485,7 @@ TEST(stream_keeps_characters_whole)
     gr_tokenizer_free(t);
 }
 
-/* ---- memory ---- */
+/* ---- memory ------------------------------------------------------------------------------------------------- */
 
 static gr_status make_and_use(void *ctx)
 {

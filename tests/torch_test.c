@@ -14,7 +14,7 @@ static const char *data_path(const char *name)
     return path;
 }
 
-/* ---- what torch wrote -------------------------------------------------------------------------------------------- */
+/* ---- what torch wrote --------------------------------------------------------------------------------------- */
 
 /* Every tensor of the safetensors file, bit for bit, and no other. */
 static void check_same(const gr_weights *have, const char *expected)
@@ -121,7 +121,7 @@ TEST(what_is_told_and_not_read)
     }
 }
 
-/* ---- models ------------------------------------------------------------------------------------------------------ */
+/* ---- models ------------------------------------------------------------------------------------------------- */
 
 /* The logits of the model are those that transformers computed from the same directory. */
 static void check_model(const char *name, const char *device)
@@ -167,7 +167,7 @@ TEST(models)
     }
 }
 
-/* ---- archives of our own ----------------------------------------------------------------------------------------- */
+/* ---- archives of our own ------------------------------------------------------------------------------------ */
 
 enum { MOST_ENTRIES = 8, ROOM = 1 << 20 };
 
@@ -267,7 +267,7 @@ static void check_opens(const archive *a, const char *expected)
         FAIL("expected %s: %s", expected ? expected : "no error", gr_error());
 }
 
-/* ---- pickles ----------------------------------------------------------------------------------------------------- */
+/* ---- pickles ------------------------------------------------------------------------------------------------ */
 
 #define TEXT(length, text) "X" length "\0\0\0" text
 #define PARTS(type, key, count) "((" TEXT("\7", "storage") type key TEXT("\3", "cpu") count "tQ"
@@ -495,7 +495,7 @@ TEST(bombs)
     free(pickle);
 }
 
-/* ---- archives that lie ------------------------------------------------------------------------------------------- */
+/* ---- archives that lie -------------------------------------------------------------------------------------- */
 
 static archive good(void)
 {
@@ -727,7 +727,7 @@ TEST(without_memory)
     }
 }
 
-/* ---- directories ------------------------------------------------------------------------------------------------- */
+/* ---- directories -------------------------------------------------------------------------------------------- */
 
 TEST(shards)
 {

@@ -4,7 +4,7 @@
 #include "base/utf8.h"
 #include "base/json.h"
 
-/* ---- the definition ---- */
+/* ---- the definition ----------------------------------------------------------------------------------------- */
 
 /* How many bytes at p are the encoding of a scalar value, by the value: not by ranges of bytes, as the library has it. */
 static size_t encoded(const unsigned char *p, size_t size)
@@ -35,7 +35,7 @@ static size_t whole_of(const unsigned char *p, size_t size)
     return at;
 }
 
-/* ---- short texts ---- */
+/* ---- short texts -------------------------------------------------------------------------------------------- */
 
 static bool agrees(const unsigned char *p, size_t size)
 {
@@ -80,7 +80,7 @@ TEST(four_bytes_at_the_borders)
     CHECK_EQ_INT(wrong, 0);
 }
 
-/* ---- long texts, which are looked at in another way ---- */
+/* ---- long texts, which are looked at in another way --------------------------------------------------------- */
 
 TEST(a_long_text_at_the_borders)
 {
@@ -179,7 +179,7 @@ TEST(where_utf8_ends_in_a_long_text)
     CHECK(good);
 }
 
-/* ---- those who ask ---- */
+/* ---- those who ask ------------------------------------------------------------------------------------------ */
 
 /* Characters: what is read is what was written, and a wrong byte is one of its own. */
 TEST(every_character_is_read_as_written)

@@ -88,7 +88,7 @@ static void misalign(const char *dir)
     gr_free(bytes);
 }
 
-/* ---- a model that is run ---------------------------------------------------------------------------------------- */
+/* ---- a model that is run ------------------------------------------------------------------------------------ */
 
 typedef struct subject {
     gr_device *device;
@@ -155,7 +155,7 @@ static void check_store(subject *s, gr_dtype d, bool mapped)
     }
 }
 
-/* ---- loading ---------------------------------------------------------------------------------------------------- */
+/* ---- loading ------------------------------------------------------------------------------------------------ */
 
 static void check_kept(const char *dir, gr_dtype d, bool aligned)
 {
@@ -231,7 +231,7 @@ TEST(declared_without_reading)
     gr_device_close(device);
 }
 
-/* ---- writing ---------------------------------------------------------------------------------------------------- */
+/* ---- writing ------------------------------------------------------------------------------------------------ */
 
 /* A weight that is replaced is the model's own from then on, for programs compiled and run before as well; the file
  * stays as it is. */
@@ -335,7 +335,7 @@ TEST(narrow_weights_are_not_trained)
     gr_device_close(device);
 }
 
-/* ---- files that change ------------------------------------------------------------------------------------------ */
+/* ---- files that change -------------------------------------------------------------------------------------- */
 
 TEST(a_file_replaced_meanwhile)
 {

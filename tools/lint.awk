@@ -33,6 +33,14 @@ FNR == 1 && !/^\/\*/ { complain("no comment on top says what the file is for") }
 
 /^#include "/ { check_include($2) }
 
+# Headings of sections are as wide as one another; bytes behind the first of a character do not count.
+/^\/\* ---/ {
+    width = $0
+    gsub(/[\200-\277]/, "", width)
+    if (length(width) != 115 || !/^\/\* ---- [^ ].* ----+ \*\/$/)
+        complain("a section's heading is /* ---- what it has ---- */, with dashes up to column 115")
+}
+
 # A whole number is an enum. What another header asks for (before its #include) and the version, which programs test with
 # #if, are not.
 constant && !/^#include/ { complain_at(FNR - 1, constant " is a #define; constants are enums") }

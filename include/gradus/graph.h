@@ -191,7 +191,7 @@ typedef struct gr_attention_options {
  * that sees no key gives 0. k and v may be narrower than q (f16 or bf16 beside f32). Gradients for q, k, v. */
 GR_API gr_tensor *gr_attention(gr_tensor *q, gr_tensor *k, gr_tensor *v, const gr_attention_options *options);
 
-/* ---- effects: ops that write a store's tensor ---------------------------------------------------------------- */
+/* ---- effects: ops that write a store's tensor --------------------------------------------------------------- */
 
 /* Effects run whether or not anybody reads what they give. An effect is given the newest version of a tensor (a gr_param,
  * or what an earlier effect returned; an older one is an error) and returns the version that replaces it: a tensor of the

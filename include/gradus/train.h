@@ -8,7 +8,7 @@
 extern "C" {
 #endif
 
-/* ---- data ----------------------------------------------------------------------------------------------------------- */
+/* ---- data --------------------------------------------------------------------------------------------------- */
 
 /* Text to train on: documents from text files, .jsonl files, directories of both, or "-", stdin; records are found under
  * any name, and what is no text (compressed, UTF-16, weights) is refused. A line of a .jsonl file is {"text": ...} or
@@ -99,7 +99,7 @@ typedef struct gr_segment_place {
 } gr_segment_place;
 GR_API gr_status gr_rows_place(const gr_rows *rows, int64_t k, int64_t segment, gr_segment_place *out);
 
-/* ---- steps ---------------------------------------------------------------------------------------------------------- */
+/* ---- steps -------------------------------------------------------------------------------------------------- */
 
 typedef enum gr_schedule { GR_COSINE, GR_LINEAR, GR_WSD, GR_CONSTANT } gr_schedule;
 typedef enum gr_optimizer { GR_ADAMW, GR_SGD, GR_LION, GR_ADAFACTOR, GR_MUON, GR_ADAMW8BIT } gr_optimizer;
@@ -172,7 +172,7 @@ GR_API gr_status gr_trainer_eval_batch(gr_trainer *trainer, const gr_batch *batc
  * NULL. */
 GR_API const gr_plan *gr_trainer_plan(const gr_trainer *trainer);
 
-/* ---- runs ----------------------------------------------------------------------------------------------------------- */
+/* ---- runs --------------------------------------------------------------------------------------------------- */
 
 /* A run: training with evaluation, checkpoints and metrics in a directory. Killed at any instant, it goes on from its
  * newest good checkpoint as if it had not been. */

@@ -121,7 +121,7 @@ struct gr_device {
  * alloc gives takes up to a multiple of the second, which `reserve` has to be told. */
 enum { GR_ADDRESS_ALIGN = 64, GR_ALLOC_ALIGN = 256 };
 
-/* ---- using a device, from any thread ---- */
+/* ---- using a device, from any thread ------------------------------------------------------------------------ */
 
 void gr_device_lock(gr_device *d);
 void gr_device_unlock(gr_device *d);
@@ -133,7 +133,7 @@ gr_status gr_device_copy(gr_device *d, gr_address to, gr_address from, size_t si
 /* fn(ctx, piece, worker) for every piece, on the host's threads. */
 void gr_device_parallel(gr_device *d, int64_t pieces, gr_piece_fn fn, void *ctx);
 
-/* ---- for backends ---- */
+/* ---- for backends ------------------------------------------------------------------------------------------- */
 
 extern const gr_backend gr_backend_ref, gr_backend_cpu, gr_backend_far, gr_backend_opencl;
 /* The backends of this build, NULL past the last. */
@@ -165,7 +165,7 @@ gr_status gr_fault_report(const gr_call *call, const gr_fault *fault);
 gr_status gr_fault_check(const gr_call *call, gr_fault_kind what, int64_t value, int64_t position, int64_t low,
                          int64_t limit);
 
-/* ---- operands ---- */
+/* ---- operands ----------------------------------------------------------------------------------------------- */
 
 static inline int64_t gr_operand_count(const gr_operand *o)
 {

@@ -115,7 +115,7 @@ static gr_address far_alloc(gr_device *d, size_t size)
     return b->first;
 }
 
-/* ---- doing what was told -------------------------------------------------------------------------------------- */
+/* ---- doing what was told ------------------------------------------------------------------------------------ */
 
 /* Pages come zeroed, so what lies between a piece's end and its last page's end shows who wrote past the end. */
 static gr_status check_ends(const gr_device *d)
@@ -179,7 +179,7 @@ static gr_status tell(gr_device *d, command c)
     return s;
 }
 
-/* ---- copies --------------------------------------------------------------------------------------------------- */
+/* ---- copies ------------------------------------------------------------------------------------------------- */
 
 static gr_status far_write(gr_device *d, gr_address to, const void *host, size_t size)
 {
@@ -243,7 +243,7 @@ static void far_free(gr_device *d, gr_address p, size_t size)
         }
 }
 
-/* ---- programs --------------------------------------------------------------------------------------------------- */
+/* ---- programs ----------------------------------------------------------------------------------------------- */
 
 /* Bytes from the first element to behind the last. */
 static size_t reach(const gr_operand *o)
@@ -329,7 +329,7 @@ static gr_status far_wait(gr_device *d, gr_code *code)
     return s == GR_OK ? s : gr_fail(s, "%s", own->failure);
 }
 
-/* ---- the device --------------------------------------------------------------------------------------------------- */
+/* ---- the device --------------------------------------------------------------------------------------------- */
 
 static gr_status open_device(gr_device *d, int index, int threads)
 {

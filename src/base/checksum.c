@@ -107,7 +107,7 @@ uint64_t gr_checksum(const void *data, size_t size)
     return gr_checksum_end(&c);
 }
 
-/* ---- CRC-32 ---- */
+/* ---- CRC-32 ------------------------------------------------------------------------------------------------- */
 
 /* Eight bytes a turn: table[k] is what a byte does to the CRC k bytes later. */
 uint32_t gr_crc32(const void *data, size_t size)

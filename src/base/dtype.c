@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
-/* ---- bits ---- */
+/* ---- bits --------------------------------------------------------------------------------------------------- */
 
 static inline uint32_t float_bits(float x)
 {
@@ -126,7 +126,7 @@ static inline float bool_to_float(uint8_t x)
     return x != 0;
 }
 
-/* ---- rows and single values ---- */
+/* ---- rows and single values --------------------------------------------------------------------------------- */
 
 /* The four functions of a dtype stored as `type`: widen takes a stored value to f32 or f64, the others narrow to it. */
 #define CONVERSIONS(name, type, widen_float, widen_double, narrow_float, narrow_double)                                \
@@ -160,7 +160,7 @@ CONVERSIONS(i32, int32_t, (float), (double), float_to_i32, double_to_i32)
 CONVERSIONS(u8, uint8_t, (float), (double), float_to_u8, double_to_u8)
 CONVERSIONS(bool, uint8_t, bool_to_float, bool_to_float, float_to_bool, double_to_bool)
 
-/* ---- records ---- */
+/* ---- records ------------------------------------------------------------------------------------------------ */
 
 #define PLAIN(n, file_name, size)                                                                                      \
     .name = #n, .safetensors = file_name, .block = 1, .block_bytes = size, .align = size, .to_f32 = n##_to_f32,        \
@@ -177,7 +177,7 @@ const gr_dtype_info gr_dtype_i32 = {PLAIN(i32, "I32", 4), .is_signed = true, .su
 const gr_dtype_info gr_dtype_u8 = {PLAIN(u8, "U8", 1), .sums = GR_I64};
 const gr_dtype_info gr_dtype_bool = {PLAIN(bool, "BOOL", 1), .is_f32_inside = true, .sums = GR_I64};
 
-/* ---- the list ---- */
+/* ---- the list ----------------------------------------------------------------------------------------------- */
 
 #define RECORD_OF(constant, name) [GR_##constant] = &gr_dtype_##name,
 static const gr_dtype_info *records[GR_DTYPE_LIMIT] = {GR_DTYPES(RECORD_OF)};
@@ -236,7 +236,7 @@ void gr_dtype_forget(gr_dtype d)
         records[d] = NULL;
 }
 
-/* ---- sizes ---- */
+/* ---- sizes -------------------------------------------------------------------------------------------------- */
 
 size_t gr_dtype_size(gr_dtype d, int64_t count)
 {

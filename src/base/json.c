@@ -11,9 +11,9 @@
 #include "base/mem.h"
 #include "base/utf8.h"
 
-/* ---- arena ----
- * A tokenizer.json is a million small values: they are cut from chunks. */
+/* ---- arena -------------------------------------------------------------------------------------------------- */
 
+/* A tokenizer.json is a million small values: they are cut from chunks. */
 void *gr_json_take(gr_json_doc *doc, size_t size)
 {
     gr_json_chunk *c = doc->chunks;
@@ -52,7 +52,7 @@ const char *gr_json_keep(gr_json_doc *doc, const char *bytes, size_t size)
     return kept;
 }
 
-/* ---- keys ---- */
+/* ---- keys --------------------------------------------------------------------------------------------------- */
 
 static int compare_keys(const char *a, size_t a_size, const char *b, size_t b_size)
 {
@@ -153,7 +153,7 @@ gr_status gr_json_seal(gr_json_doc *doc, gr_json_node *object)
     return GR_OK;
 }
 
-/* ---- messages ---- */
+/* ---- messages ----------------------------------------------------------------------------------------------- */
 
 /* One character of several bytes. */
 static bool is_character(const char *text, size_t size)
@@ -257,7 +257,7 @@ gr_status gr_json_unique(gr_json_doc *doc)
     return gr_json_fail(at, "the key is there twice");
 }
 
-/* ---- documents ---- */
+/* ---- documents ---------------------------------------------------------------------------------------------- */
 
 /* An empty document; NULL: no memory. */
 static gr_json_doc *make_doc(const char *name, size_t chunk_size)
@@ -323,7 +323,7 @@ gr_json gr_json_root(gr_json_doc *doc)
     return (gr_json){.doc = doc, .value = doc ? doc->root : NULL};
 }
 
-/* ---- looking ---- */
+/* ---- looking ------------------------------------------------------------------------------------------------ */
 
 gr_json_type gr_json_type_of(gr_json v)
 {
@@ -387,7 +387,7 @@ bool gr_json_named(const gr_json_iter *it, const char *key)
     return it->key && it->key_size == strlen(key) && memcmp(it->key, key, it->key_size) == 0;
 }
 
-/* ---- reading ---- */
+/* ---- reading ------------------------------------------------------------------------------------------------ */
 
 static const char *type_name(gr_json v)
 {

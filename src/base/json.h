@@ -39,7 +39,7 @@ typedef enum gr_json_type {
     GR_JSON_OBJECT,
 } gr_json_type;
 
-/* ---- documents ---- */
+/* ---- documents ---------------------------------------------------------------------------------------------- */
 
 /* Reads a file of at most `limit` bytes. NULL: gr_error() names file, line and column. As in Python's json NaN,
  * Infinity and -Infinity are numbers, and of a key that stands twice in an object the last value counts. Bytes that are not
@@ -58,7 +58,7 @@ gr_status gr_json_unique(gr_json_doc *doc);
 /* For readers' own checks: records "file: key "a.b": message". */
 gr_status gr_json_fail(gr_json at, const char *fmt, ...) GR_PRINTF(2, 3);
 
-/* ---- looking; none of these fails ---- */
+/* ---- looking; none of these fails --------------------------------------------------------------------------- */
 
 gr_json_type gr_json_type_of(gr_json v);
 bool gr_json_is(gr_json v); /* there, and not null */
@@ -77,7 +77,7 @@ gr_json_iter gr_json_first(gr_json object);
 void gr_json_next(gr_json_iter *it);
 bool gr_json_named(const gr_json_iter *it, const char *key);
 
-/* ---- reading: a wrong type or range is the document's failure; `fallback` where the key is absent or null ---- */
+/* ---- reading: a wrong type is the document's failure; `fallback` where the key is absent or null ------------ */
 
 int64_t gr_json_int(gr_json object, const char *key, int64_t fallback, int64_t min, int64_t max);
 double gr_json_real(gr_json object, const char *key, double fallback, double min, double max);
@@ -94,7 +94,7 @@ const char *gr_json_as_path(gr_json v); /* what gr_json_put_path put */
 gr_json gr_json_as_array(gr_json v);
 gr_json gr_json_as_object(gr_json v);
 
-/* ---- building: key NULL appends to an array; a key already there is replaced ---- */
+/* ---- building: key NULL appends to an array; a key already there is replaced -------------------------------- */
 
 gr_json gr_json_put_object(gr_json into, const char *key);
 gr_json gr_json_put_array(gr_json into, const char *key);
@@ -111,7 +111,7 @@ void gr_json_put_path(gr_json into, const char *key, const char *path);
 void gr_json_put_bytes(gr_json into, const char *key, const char *text, size_t size); /* NUL may stand inside */
 void gr_json_put_copy(gr_json into, const char *key, gr_json value);
 
-/* ---- writing: numbers read back as the same numbers, keys stand in the order they were put ---- */
+/* ---- writing: numbers read back as the same numbers, keys stand in the order they were put ------------------ */
 
 /* One line, or indented by two spaces with a newline at the end; NUL-terminated, caller frees with gr_free. Fails
  * with the document's first failure. */

@@ -84,7 +84,7 @@ static const char *read_text(parser *p, size_t *size)
     return NULL;
 }
 
-/* ---- numbers and words ---- */
+/* ---- numbers and words -------------------------------------------------------------------------------------- */
 
 static const char *digits(const char *c, const char *end)
 {
@@ -194,7 +194,7 @@ static gr_json_node *read_word(parser *p)
                                                                                             : unexpected(p, "a value");
 }
 
-/* ---- lists ---- */
+/* ---- lists -------------------------------------------------------------------------------------------------- */
 
 static gr_json_node *read_value(parser *p);
 

@@ -32,7 +32,7 @@ bool gr_pull_char(gr_pull *r, char c)
     return sees;
 }
 
-/* ---- strings ---- */
+/* ---- strings ------------------------------------------------------------------------------------------------ */
 
 /* What ends a plain stretch of a string: quote, backslash, control character. Bytes of other scripts have a class of
  * their own. */
@@ -143,7 +143,7 @@ bool gr_pull_text(gr_pull *r, const char **text, size_t *size)
     return !wide || gr_utf8_valid(start, *size);
 }
 
-/* ---- numbers ---- */
+/* ---- numbers ------------------------------------------------------------------------------------------------ */
 
 bool gr_pull_index(gr_pull *r, uint32_t max, uint32_t *x)
 {
@@ -192,7 +192,7 @@ bool gr_pull_real(gr_pull *r, double *x)
     return stop == p && p <= r->end && *x >= -1e300 && *x <= 1e300;
 }
 
-/* ---- values ---- */
+/* ---- values ------------------------------------------------------------------------------------------------- */
 
 /* Behind the string that starts at p, which is at its quote. */
 static const char *skip_string(const char *p, const char *end)

@@ -9,7 +9,7 @@
 #include "base/utf8.h"
 #include "base/number.h"
 
-/* ---- building ---- */
+/* ---- building ----------------------------------------------------------------------------------------------- */
 
 /* Makes an allocation's failure, whose message is set, the document's. */
 static void remember(gr_json_doc *doc)
@@ -231,7 +231,7 @@ void gr_json_put_copy(gr_json into, const char *key, gr_json value)
     put(into, key, node);
 }
 
-/* ---- writing ---- */
+/* ---- writing ------------------------------------------------------------------------------------------------ */
 
 typedef struct output {
     char *data;
@@ -432,7 +432,7 @@ gr_status gr_json_write(const gr_json_doc *doc, const char *path)
     return s;
 }
 
-/* ---- by hand ---- */
+/* ---- by hand ------------------------------------------------------------------------------------------------ */
 
 gr_status gr_json_add_text(gr_bytes *out, const char *text, size_t size)
 {

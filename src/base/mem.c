@@ -36,7 +36,7 @@ void gr_set_allocator(gr_allocator f, void *user)
     user_data = user;
 }
 
-/* ---- counting and refusing ---- */
+/* ---- counting and refusing ---------------------------------------------------------------------------------- */
 
 static void count_in(size_t size)
 {
@@ -103,7 +103,7 @@ gr_mem_stats gr_mem_read_stats(void)
                           .calls = atomic_load(&calls)};
 }
 
-/* ---- blocks ---- */
+/* ---- blocks ------------------------------------------------------------------------------------------------- */
 
 /* A block whose user's bytes stand on a border of `align` (a power of two, at least ALIGN); NULL and no error when it
  * cannot be had. */
@@ -192,7 +192,7 @@ gr_status gr_grow(void *p, size_t *cap, size_t need, size_t elem_size)
     return GR_OK;
 }
 
-/* ---- strings ---- */
+/* ---- strings ------------------------------------------------------------------------------------------------ */
 
 char *gr_strdup(const char *s)
 {
@@ -228,7 +228,7 @@ char *gr_strfmt(const char *fmt, ...)
     return text;
 }
 
-/* ---- pages ---- */
+/* ---- pages -------------------------------------------------------------------------------------------------- */
 
 static size_t page_size(void)
 {
@@ -309,7 +309,7 @@ void gr_free_pages(void *p, size_t size)
     atomic_fetch_sub(&page_bytes, (long long)bytes);
 }
 
-/* ---- sizes ---- */
+/* ---- sizes -------------------------------------------------------------------------------------------------- */
 
 bool gr_mul_size(size_t a, size_t b, size_t *out)
 {

@@ -37,7 +37,7 @@ static bool refused(void)
     return true;
 }
 
-/* ---- the three system calls ---- */
+/* ---- the three system calls --------------------------------------------------------------------------------- */
 
 static gr_status write_all(int fd, const char *path, const void *data, size_t size)
 {
@@ -93,7 +93,7 @@ static char *parent_of(const char *path)
     return slash == path ? gr_strdup("/") : gr_strfmt("%.*s", (int)(slash - path), path);
 }
 
-/* ---- temporaries: what a writer and a stage have in common ---- */
+/* ---- temporaries: what a writer and a stage have in common -------------------------------------------------- */
 
 typedef struct temp {
     int fd; /* open and locked while the temporary exists */
@@ -176,7 +176,7 @@ static gr_status temp_rename(const temp *t)
     return !refused() && rename(t->path, t->final) == 0 ? GR_OK : gr_fail_errno("naming", t->final);
 }
 
-/* ---- writer ---- */
+/* ---- writer ------------------------------------------------------------------------------------------------- */
 
 struct gr_writer {
     temp temp;
@@ -340,7 +340,7 @@ gr_status gr_file_append(const char *path, const void *data, size_t size)
     return status;
 }
 
-/* ---- leftovers ---- */
+/* ---- leftovers ---------------------------------------------------------------------------------------------- */
 
 /* ".NAME.tmp-PID-N", with digits for PID and N. */
 static bool is_temporary_name(const char *name)
@@ -385,7 +385,7 @@ gr_status gr_dir_sweep(const char *path)
     return sweep(path, "");
 }
 
-/* ---- stage ---- */
+/* ---- stage -------------------------------------------------------------------------------------------------- */
 
 struct gr_stage {
     temp temp;
@@ -511,7 +511,7 @@ void gr_stage_cancel(gr_stage *s)
     gr_free(s);
 }
 
-/* ---- names ---- */
+/* ---- names -------------------------------------------------------------------------------------------------- */
 
 gr_status gr_path_move(const char *from, const char *to)
 {

@@ -397,7 +397,7 @@ void gr_interrupt_watch(void)
             watch(number, on_signal);
 }
 
-/* ---- ending while there is nothing to keep ---- */
+/* ---- ending while there is nothing to keep ------------------------------------------------------------------ */
 
 static sigset_t held;
 static pthread_mutex_t quit_lock = PTHREAD_MUTEX_INITIALIZER;

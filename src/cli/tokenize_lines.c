@@ -9,7 +9,7 @@
 #include "cli/term.h"
 #include "cli/tokenize_lines.h"
 
-/* ---- one answer ---- */
+/* ---- one answer --------------------------------------------------------------------------------------------- */
 
 static char *write_number(char *to, uint32_t x)
 {
@@ -88,7 +88,7 @@ gr_status gr_line_decode(const gr_line_format *f, gr_tokenizer *t, const int32_t
     return status == GR_OK ? gr_bytes_add_string(out, is_object ? "}\n" : "\n") : status;
 }
 
-/* ---- one line ---- */
+/* ---- one line ----------------------------------------------------------------------------------------------- */
 
 static gr_status decode_list(const gr_line_format *f, gr_tokenizer *t, gr_json list, gr_bytes *out)
 {
@@ -141,7 +141,7 @@ static gr_status answer(const gr_line_format *f, gr_tokenizer *t, int64_t number
     return status == GR_OK || status == GR_ERR_MEMORY ? status : gr_fail_in("%s", name);
 }
 
-/* ---- many lines ---- */
+/* ---- many lines --------------------------------------------------------------------------------------------- */
 
 enum { PART = 1 << 14, BLOCK = 1 << 20, MOST_PARTS = 128 };
 

@@ -70,7 +70,7 @@ const char *gr_place(char *const *files, size_t file, int64_t line, char *buffer
 /* For tests: how many bytes of a file are read at a time; 0: the usual. Returns what it was. */
 size_t gr_reader_block(size_t bytes);
 
-/* ---- inside ---- */
+/* ---- inside ------------------------------------------------------------------------------------------------- */
 
 struct gr_window;
 /* jsonl.c: the documents of the newest of r->files, whose records lie so; bytes: at a time. */

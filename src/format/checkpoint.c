@@ -8,7 +8,7 @@
 #include "base/file.h"
 #include "base/mem.h"
 
-/* ---- writing ---- */
+/* ---- writing ------------------------------------------------------------------------------------------------ */
 
 bool gr_checkpoint_may_hold(const char *name)
 {
@@ -222,7 +222,7 @@ gr_status gr_checkpoint_write_dir(const char *dir, const gr_checkpoint_spec *spe
     return s;
 }
 
-/* ---- opening ---- */
+/* ---- opening ------------------------------------------------------------------------------------------------ */
 
 /* The path of a file that may be missing: *path is NULL then. */
 static gr_status find_optional(const char *dir, const char *name, char **path)

@@ -24,7 +24,7 @@
 /* May a file of a checkpoint be called so? A plain name, or one in that folder. */
 bool gr_checkpoint_may_hold(const char *name);
 
-/* ---- writing ---- */
+/* ---- writing ------------------------------------------------------------------------------------------------ */
 
 typedef struct gr_checkpoint_file {
     const char *name; /* "config.json" */
@@ -54,7 +54,7 @@ gr_status gr_checkpoint_write_dir(const char *dir, const gr_checkpoint_spec *spe
 /* "folder/name" to "folder/<prefix>name"; caller frees. */
 char *gr_checkpoint_beside(const char *path, const char *prefix);
 
-/* ---- reading ---- */
+/* ---- reading ------------------------------------------------------------------------------------------------ */
 
 /* Is this the directory of an adapter, without a model of its own? (Programs leave the base's config.json there.) */
 bool gr_checkpoint_is_adapter(const char *dir);

@@ -24,7 +24,7 @@ typedef struct machine {
     bool stopped;
 } machine;
 
-/* ---- the instructions ---- */
+/* ---- the instructions --------------------------------------------------------------------------------------- */
 
 /* By their names in Python's pickletools: those that are not run are named when they are refused. */
 static const char *const names[256] = {
@@ -119,7 +119,7 @@ static gr_status refuse(const machine *m, uint8_t op)
         m->out->path, m->begin, name_of(op), op);
 }
 
-/* ---- bytes ---- */
+/* ---- bytes -------------------------------------------------------------------------------------------------- */
 
 /* The next n bytes, or NULL: it ends before. */
 static const uint8_t *take(machine *m, uint64_t n)
@@ -143,7 +143,7 @@ static gr_status take_number(machine *m, int n, uint64_t *out)
     return p ? GR_OK : gr_error_status();
 }
 
-/* ---- the stack ---- */
+/* ---- the stack ---------------------------------------------------------------------------------------------- */
 
 static gr_status push_id(machine *m, gr_pickle_id id)
 {
@@ -200,7 +200,7 @@ static gr_pickle_value *value_at(machine *m, size_t place)
     return &m->values[m->stack[place]];
 }
 
-/* ---- containers ---- */
+/* ---- containers --------------------------------------------------------------------------------------------- */
 
 static gr_status add_item(machine *m, gr_pickle_value *to, gr_pickle_id key, gr_pickle_id value)
 {
@@ -269,7 +269,7 @@ static gr_status gather_last(machine *m, size_t n)
     return need(m, n) == GR_OK ? gather(m, m->n_stack - n, GR_PICKLE_TUPLE) : gr_error_status();
 }
 
-/* ---- plain values ---- */
+/* ---- plain values ------------------------------------------------------------------------------------------- */
 
 static gr_status push_number(machine *m, int bytes, bool is_signed)
 {
@@ -316,7 +316,7 @@ static gr_status push_text(machine *m, int length_bytes, gr_pickle_kind kind)
     return push(m, (gr_pickle_value){.kind = kind, .count = (uint32_t)n, .is.text = (const char *)p});
 }
 
-/* ---- the memo ---- */
+/* ---- the memo ----------------------------------------------------------------------------------------------- */
 
 static gr_status put(machine *m, uint64_t index)
 {
@@ -348,7 +348,7 @@ static gr_status get(machine *m, int bytes)
     return push_id(m, m->memo[index] - 1);
 }
 
-/* ---- what in Python runs something ---- */
+/* ---- what in Python runs something -------------------------------------------------------------------------- */
 
 static gr_status name_global(machine *m, const char *module, size_t module_size, const char *name, size_t name_size)
 {
@@ -431,7 +431,7 @@ static gr_status persistent(machine *m)
     return push(m, (gr_pickle_value){.kind = GR_PICKLE_PERSISTENT, .is.call.what = id});
 }
 
-/* ---- the loop ---- */
+/* ---- the loop ----------------------------------------------------------------------------------------------- */
 
 static gr_status protocol(machine *m)
 {
@@ -610,7 +610,7 @@ void gr_pickle_close(gr_pickle *p)
     *p = (gr_pickle){0};
 }
 
-/* ---- what was read ---- */
+/* ---- what was read ------------------------------------------------------------------------------------------ */
 
 const gr_pickle_value *gr_pickle_get(const gr_pickle *p, gr_pickle_id id)
 {

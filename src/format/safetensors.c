@@ -23,7 +23,7 @@ struct gr_safetensors {
     int count;
 };
 
-/* ---- reading ---- */
+/* ---- reading ------------------------------------------------------------------------------------------------ */
 
 static uint64_t load_u64(const uint8_t *p)
 {
@@ -329,7 +329,7 @@ const void *gr_safetensors_header(const gr_safetensors *st, size_t *size)
     return st->bytes;
 }
 
-/* ---- writing ---- */
+/* ---- writing ------------------------------------------------------------------------------------------------ */
 
 typedef struct plan_item {
     const gr_weight *tensor;
@@ -473,7 +473,7 @@ gr_status gr_safetensors_write(const char *path, const gr_safetensors_spec *spec
     return s;
 }
 
-/* ---- for programs ---- */
+/* ---- for programs ------------------------------------------------------------------------------------------- */
 
 static void take_array(gr_weight *w, const gr_array *a)
 {

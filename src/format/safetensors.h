@@ -9,7 +9,7 @@
 /* By its name in files; NULL: there is none. */
 const gr_stored_dtype *gr_stored_dtype_find(const char *safetensors);
 
-/* ---- reading one file ---- */
+/* ---- reading one file --------------------------------------------------------------------------------------- */
 
 typedef struct gr_safetensors gr_safetensors;
 
@@ -30,7 +30,7 @@ const char *gr_safetensors_metadata(const gr_safetensors *st, const char *key); 
 /* The bytes before the tensors' data, for checksums. */
 const void *gr_safetensors_header(const gr_safetensors *st, size_t *size);
 
-/* ---- writing one file ---- */
+/* ---- writing one file --------------------------------------------------------------------------------------- */
 
 /* What to write. Tensors come from `data`, or where that is NULL from `fetch`, one at a time: *data must stay valid
  * until the next call. fetch is called once for every tensor, in the order of the file. */

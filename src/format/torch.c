@@ -16,7 +16,7 @@
 
 #define SAVE_ANEW "load it with torch and save the weights alone: torch.save(model.state_dict(), FILE)"
 
-/* ---- what a pickle may name ---- */
+/* ---- what a pickle may name --------------------------------------------------------------------------------- */
 
 enum { NO_DTYPE = -1 };
 enum role {
@@ -120,7 +120,7 @@ static const element *element_of(const gr_pickle_global *g)
     return NULL;
 }
 
-/* ---- the file ---- */
+/* ---- the file ----------------------------------------------------------------------------------------------- */
 
 /* An entry of the outermost dict. */
 typedef struct named {
@@ -223,7 +223,7 @@ static gr_status open_archive(torch_file *t, const void *data, size_t size)
     return gr_pickle_open(&t->pickle, t->pickle_path, e->data, e->size, known);
 }
 
-/* ---- storages ---- */
+/* ---- storages ----------------------------------------------------------------------------------------------- */
 
 /* Where an error is: the tensor, and the byte of the instruction that made it. */
 typedef struct place {
@@ -293,7 +293,7 @@ static gr_status read_storage(const place *p, const gr_pickle_value *v, storage 
     return find_storage(p, part[2], s);
 }
 
-/* ---- tensors ---- */
+/* ---- tensors ------------------------------------------------------------------------------------------------ */
 
 typedef struct view {
     const uint8_t *data;   /* the first element */
@@ -461,7 +461,7 @@ static gr_status read_tensor(const place *p, maker m, gr_weight *out, const char
     return place_bytes(p, &v, &out->data);
 }
 
-/* ---- the dict ---- */
+/* ---- the dict ----------------------------------------------------------------------------------------------- */
 
 static int compare_keys(const gr_pickle_value *a, const gr_pickle_value *b)
 {
@@ -549,7 +549,7 @@ static gr_status read_entries(torch_file *t)
     return s;
 }
 
-/* ---- what is no state_dict ---- */
+/* ---- what is no state_dict ---------------------------------------------------------------------------------- */
 
 enum { MOST_LOOKS = 16, MOST_LISTED = 6 };
 
@@ -608,7 +608,7 @@ static gr_status check_is_flat(const torch_file *t)
     return GR_OK;
 }
 
-/* ---- opening ---- */
+/* ---- opening ------------------------------------------------------------------------------------------------ */
 
 static gr_status read_file(torch_file *t, const void *data, size_t size)
 {

@@ -22,7 +22,7 @@ struct gr_weights {
     int count, others_count;
 };
 
-/* ---- reading ---- */
+/* ---- reading ------------------------------------------------------------------------------------------------ */
 
 static bool ends_with(const char *text, const char *end)
 {
@@ -354,7 +354,7 @@ const gr_source *gr_weights_file(const gr_weights *w, int i)
     return &w->files[i];
 }
 
-/* ---- writing ---- */
+/* ---- writing ------------------------------------------------------------------------------------------------ */
 
 static size_t bytes_of(const gr_weight *t)
 {

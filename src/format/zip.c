@@ -40,7 +40,7 @@ typedef struct directory {
     uint64_t begin, size, entries;
 } directory;
 
-/* ---- the end ---- */
+/* ---- the end ------------------------------------------------------------------------------------------------ */
 
 /* The record that stands at the very end, before a comment of a length that it tells itself. */
 static const uint8_t *find_end(const gr_zip *z)
@@ -90,7 +90,7 @@ static gr_status find_directory(const gr_zip *z, directory *d)
     return GR_OK;
 }
 
-/* ---- entries ---- */
+/* ---- entries ------------------------------------------------------------------------------------------------ */
 
 static gr_status fail_entry(const gr_zip *z, const gr_zip_entry *e, const char *why)
 {
@@ -221,7 +221,7 @@ static gr_status check_entries(gr_zip *z)
     return GR_OK;
 }
 
-/* ---- */
+/* ---- opening and closing ------------------------------------------------------------------------------------ */
 
 gr_status gr_zip_open(gr_zip *z, const char *path, const void *data, size_t size)
 {

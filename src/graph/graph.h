@@ -43,7 +43,7 @@ char *gr_graph_text(gr_graph *g, const char *fmt, ...) GR_PRINTF(2, 3);
 /* Records the thread's current error as the graph's first failure. Returns NULL, to be returned. */
 gr_tensor *gr_graph_fail(gr_graph *g);
 
-/* ---- versions of a store's tensor: the gr_param, and what effects make of it ---- */
+/* ---- versions of a store's tensor: the gr_param, and what effects make of it -------------------------------- */
 
 /* The input whose new version output k of the node is: those outputs come first, in the order of the inputs. -1: a result
  * like others. */

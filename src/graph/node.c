@@ -56,7 +56,7 @@ static gr_status append(gr_graph *g, gr_tensor *t)
     return GR_OK;
 }
 
-/* ---- versions ------------------------------------------------------------------------------------------------ */
+/* ---- versions ----------------------------------------------------------------------------------------------- */
 
 int gr_written_input(const gr_tensor *node, int k)
 {
@@ -144,7 +144,7 @@ static void replace_versions(gr_tensor *t)
     }
 }
 
-/* ---- appending ----------------------------------------------------------------------------------------------- */
+/* ---- appending ---------------------------------------------------------------------------------------------- */
 
 /* Values that share a block have no places of their own: an op must know them to take or make them. */
 static bool may_have(const gr_op *op, gr_dtype d)

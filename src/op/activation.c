@@ -136,7 +136,7 @@ ACTIVATION(gelu_tanh, "x/2 (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))), GPT-2's ge
            gr_scale(gr_mul(x, gr_offset(gelu_tanh_inner(x), 1)), 0.5), gr_mul(d, gelu_tanh_derivative(x)))
 ACTIVATION(silu, "x sigmoid(x)", gr_mul(x, gr_sigmoid(x)), gr_mul(d, silu_derivative(x)))
 
-/* ---- gated units: activation(gate) * up (Shazeer 2020) ------------------------------------------------------- */
+/* ---- gated units: activation(gate) * up (Shazeer 2020) ------------------------------------------------------ */
 
 #define GATED(op, activation, text)                                                                                    \
     static gr_status compose_##op(const gr_tensor *node, gr_tensor *const *in, gr_tensor **out)                        \

@@ -173,7 +173,7 @@ static bool sample_select(int i, gr_sample *s)
     return true;
 }
 
-/* ---- gradient rules: d is the gradient of the output, x and y the inputs ------------------------------------- */
+/* ---- gradient rules: d is the gradient of the output, x and y the inputs ------------------------------------ */
 
 #define RULE1(op, formula)                                                                                             \
     static gr_status grad_##op(gr_grad_args *a)                                                                        \

@@ -151,7 +151,7 @@ gr_tensor *gr_cross_entropy(gr_tensor *logits, gr_tensor *targets, int64_t ignor
     return gr_div(gr_sum(rows, 0, false), gr_sum(gr_cast(counted, rows->spec.dtype), 0, false));
 }
 
-/* ---- mean squared error and binary cross-entropy -------------------------------------------------------------- */
+/* ---- mean squared error and binary cross-entropy ------------------------------------------------------------ */
 
 static gr_status infer_mean_pair(const gr_tensor *node, gr_spec *out)
 {

@@ -9,7 +9,7 @@
 GR_OPS(GR_DECLARE_OP)
 #undef GR_DECLARE_OP
 
-/* ---- shape rules ---- */
+/* ---- shape rules -------------------------------------------------------------------------------------------- */
 
 static inline const gr_spec *gr_in(const gr_tensor *node, int i)
 {
@@ -34,7 +34,7 @@ gr_status gr_expect_index(const gr_tensor *node, int i);
 /* Fails unless input i (when given) has exactly this shape. */
 gr_status gr_expect_shape(const gr_tensor *node, int i, int ndim, const int64_t *shape);
 
-/* ---- building ---- */
+/* ---- building ----------------------------------------------------------------------------------------------- */
 
 /* Nodes with one, two or three inputs and no attributes. NULL when an input is NULL. */
 gr_tensor *gr_unary(const gr_op *op, gr_tensor *x);
@@ -50,7 +50,7 @@ gr_status gr_built(const gr_tensor *node, const gr_tensor *t);
 
 #define GR_EFFECT_HAS_NO_GRADIENT "an effect is not differentiated"
 
-/* ---- cost ---- */
+/* ---- cost --------------------------------------------------------------------------------------------------- */
 
 /* What a call of the node's op costs; nothing for a view, and for what has no kernel. */
 void gr_op_cost(const gr_tensor *node, double *flops, double *bytes);
@@ -62,7 +62,7 @@ void gr_op_cost(const gr_tensor *node, double *flops, double *bytes);
         *flops = (each) * (double)gr_spec_count(gr_in(node, 0));                                                       \
     }
 
-/* ---- samples: input k of a sample call ---- */
+/* ---- samples: input k of a sample call ---------------------------------------------------------------------- */
 
 void gr_sample_float(gr_sample *s, double low, double high, int ndim, const int64_t *shape);
 void gr_sample_distinct(gr_sample *s, int ndim, const int64_t *shape); /* no two values closer than 0.01 */

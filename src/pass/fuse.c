@@ -29,7 +29,7 @@ typedef struct fuser {
     int *uses;     /* by id: how many operands and roots it is */
 } fuser;
 
-/* ---- constants ------------------------------------------------------------------------------------------------ */
+/* ---- constants ---------------------------------------------------------------------------------------------- */
 
 /* The fill behind views, which look the same everywhere; NULL: t is something else. */
 static const gr_tensor *fill_behind(const gr_tensor *t)

@@ -32,7 +32,7 @@ gr_graph *gr_pass_copy(const gr_graph *g, gr_tensor **roots, int n_roots);
 /* Does gr_grad know what to do with this op, by its rule or its composition? */
 bool gr_has_gradient(const gr_op *op);
 
-/* ---- the passes ---- */
+/* ---- the passes --------------------------------------------------------------------------------------------- */
 
 /* What passes ask of the device that the graph is for. */
 typedef struct gr_target {

@@ -47,7 +47,7 @@ static bool is_fill(const gr_tensor *t)
     return gr_behind_views(t)->op == &gr_op_fill;
 }
 
-/* ---- what is wanted of a result ------------------------------------------------------------------------------- */
+/* ---- what is wanted of a result ----------------------------------------------------------------------------- */
 
 /* Backwards, since an op that passes its input on wants what is wanted of its own result. */
 static void find_wanted(caster *c, gr_tensor *const *roots, int n_roots)
@@ -74,7 +74,7 @@ static void find_wanted(caster *c, gr_tensor *const *roots, int n_roots)
     }
 }
 
-/* ---- a tensor in another dtype -------------------------------------------------------------------------------- */
+/* ---- a tensor in another dtype ------------------------------------------------------------------------------ */
 
 static gr_tensor *as(caster *c, const gr_tensor *t, gr_dtype dtype);
 
@@ -111,7 +111,7 @@ static gr_tensor *as(caster *c, const gr_tensor *t, gr_dtype dtype)
     return *kept = make(c, t, dtype);
 }
 
-/* ---- words ---------------------------------------------------------------------------------------------------- */
+/* ---- words -------------------------------------------------------------------------------------------------- */
 
 /* The widest of what the floating-point inputs have become. Constants take any dtype; and gradients that meet are added
  * in what they are in the graph, as is what a residual stream adds up. */
@@ -169,7 +169,7 @@ static gr_tensor *append_product(caster *c, const gr_tensor *t, gr_tensor *const
     return y;
 }
 
-/* ---- the walk ------------------------------------------------------------------------------------------------- */
+/* ---- the walk ----------------------------------------------------------------------------------------------- */
 
 static void append(caster *c, const gr_tensor *t)
 {

@@ -25,7 +25,7 @@ typedef struct versions {
     size_t after_capacity;
 } versions;
 
-/* ---- who reads what ------------------------------------------------------------------------------------------- */
+/* ---- who reads what ----------------------------------------------------------------------------------------- */
 
 static int64_t memory_of(const versions *v, const gr_tensor *t)
 {
@@ -66,7 +66,7 @@ static gr_status find_readers(versions *v, gr_tensor *const *roots, int n_roots)
     return s;
 }
 
-/* ---- an effect ------------------------------------------------------------------------------------------------ */
+/* ---- an effect ---------------------------------------------------------------------------------------------- */
 
 static bool writes(const gr_tensor *effect, int k)
 {
@@ -127,7 +127,7 @@ static gr_status copy_effect(versions *v, const gr_tensor *effect)
     return t ? gr_run_after(t, v->after, n) : s != GR_OK ? s : gr_graph_check(v->r.to);
 }
 
-/* ---- the walk ------------------------------------------------------------------------------------------------- */
+/* ---- the walk ----------------------------------------------------------------------------------------------- */
 
 gr_graph *gr_pass_versions(const gr_graph *g, gr_tensor **roots, int n_roots, const gr_target *target)
 {

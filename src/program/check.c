@@ -72,7 +72,7 @@ gr_status gr_run_checked(gr_program *p, const void *const *inputs, void *const *
     return s;
 }
 
-/* ---- where did the NaN come from? ---------------------------------------------------------------------------- */
+/* ---- where did the NaN come from? --------------------------------------------------------------------------- */
 
 /* Looks through a result in pieces: it may be on a device, and large. */
 static gr_status look_at(gr_program *p, const gr_operand *o, bool *finite)

@@ -349,7 +349,7 @@ static gr_status make_steps(compiler *c)
     return s;
 }
 
-/* ---- ports and sums ------------------------------------------------------------------------------------------- */
+/* ---- ports and sums ----------------------------------------------------------------------------------------- */
 
 static gr_status make_inputs(compiler *c, const gr_graph *original)
 {

@@ -260,7 +260,7 @@ gr_status gr_profile_walk(const gr_profile *f, gr_profile_by by, bool (*visit)(v
     return goes_on ? GR_OK : gr_fail(GR_ERR_INTERRUPTED, "gr_profile_walk: stopped");
 }
 
-/* ---- the trace: the Trace Event format that Perfetto and chrome://tracing open ---------------------------------- */
+/* ---- the trace: the Trace Event format that Perfetto and chrome://tracing open ------------------------------ */
 
 /* Microseconds with three digits behind the point, whatever the locale. */
 static gr_status add_time(gr_bytes *line, const char *key, double seconds)

@@ -157,7 +157,7 @@ static gr_status reserve(gr_program *p)
     return s == GR_OK ? bind_all(p) : s;
 }
 
-/* ---- asking for all of it at once ------------------------------------------------------------------------------ */
+/* ---- asking for all of it at once --------------------------------------------------------------------------- */
 
 typedef struct missing { /* a store's tensor without memory */
     const gr_store *store;

@@ -220,7 +220,7 @@ gr_status gr_tokenizer_decode(gr_tokenizer *t, const int32_t *ids, size_t n, uns
     return status;
 }
 
-/* ---- streams ---- */
+/* ---- streams ------------------------------------------------------------------------------------------------ */
 
 enum { longest_wait = 16 }; /* ids that may wait for the rest of a character */
 

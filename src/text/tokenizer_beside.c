@@ -7,7 +7,7 @@
 #include "base/error.h"
 #include "base/log.h"
 
-/* ---- which tokens are added ---- */
+/* ---- which tokens are added --------------------------------------------------------------------------------- */
 
 typedef struct pending {
     const gr_told_token **at;
@@ -47,7 +47,7 @@ static gr_status append_missing(pending *p, const gr_tokenizer *t, const gr_told
     return s;
 }
 
-/* ---- named tokens: those of every class in their order, then the model's own ---- */
+/* ---- named tokens: those of every class in their order, then the model's own -------------------------------- */
 
 typedef struct names {
     gr_told_token standard[GR_NAMED_COUNT]; /* content NULL: none; strings are the class's or the files' */
@@ -135,7 +135,7 @@ static gr_status collect(const gr_tokenizer *t, const gr_beside *b, const names 
     return s;
 }
 
-/* ---- putting them in ---- */
+/* ---- putting them in ---------------------------------------------------------------------------------------- */
 
 static bool same_flags(const gr_added_token *a, const gr_added_token *b)
 {
@@ -223,7 +223,7 @@ static gr_status put_tokens(gr_tokenizer *t, const gr_tokenizer_class *c, const 
     return s;
 }
 
-/* ---- what is put around a text ---- */
+/* ---- what is put around a text ------------------------------------------------------------------------------ */
 
 static gr_status set_post(gr_tokenizer *t, const gr_told_token *before, const gr_told_token *after)
 {
@@ -413,7 +413,7 @@ static gr_status make_post(gr_tokenizer *t, const gr_tokenizer_class *c, const g
     return add_template(t, a.before, a.after, json);
 }
 
-/* ---- the text ---- */
+/* ---- the text ----------------------------------------------------------------------------------------------- */
 
 static gr_status write_added(const gr_added *a, gr_bytes *out)
 {
@@ -458,7 +458,7 @@ static gr_status write_added_tokens(gr_tokenizer *t)
     return s;
 }
 
-/* ---- all of it ---- */
+/* ---- all of it ---------------------------------------------------------------------------------------------- */
 
 /* A name of the class that the model does not know ends no text: it was only added. */
 static void set_end(const gr_tokenizer *t, const gr_told_token *token, bool told, int32_t *id)

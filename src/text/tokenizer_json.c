@@ -6,7 +6,7 @@
 #include "base/error.h"
 #include "base/log.h"
 
-/* ---- model ---- */
+/* ---- model -------------------------------------------------------------------------------------------------- */
 
 static gr_status read_vocab(gr_json object, gr_vocab *vocab)
 {
@@ -199,7 +199,7 @@ static gr_token_model *read_model(gr_json value, const gr_large_parts *large, bo
     return NULL;
 }
 
-/* ---- added tokens ---- */
+/* ---- added tokens ------------------------------------------------------------------------------------------- */
 
 static gr_status read_added_token(gr_tokenizer *t, gr_json value)
 {
@@ -308,7 +308,7 @@ static gr_status read_added(gr_tokenizer *t, gr_json list)
     return s == GR_OK ? gr_tokenizer_prepare_added(t) : s;
 }
 
-/* ---- all of it ---- */
+/* ---- all of it ---------------------------------------------------------------------------------------------- */
 
 /* Truncation and padding shape batches; they are kept for others, but never applied: nothing is cut off unasked. */
 static gr_status read_parts(gr_tokenizer *t, gr_json root, const gr_large_parts *large)

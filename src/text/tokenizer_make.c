@@ -18,7 +18,7 @@ static gr_status add_end_of_text(gr_bytes *out, size_t id, bool wanted)
     return s == GR_OK ? gr_bytes_add_string(out, "],\n  \"normalizer\": null,\n") : s;
 }
 
-/* ---- "character": id, … ---- */
+/* ---- "character": id, … ------------------------------------------------------------------------------------- */
 
 static gr_status add_character(gr_bytes *out, uint32_t c, size_t id)
 {

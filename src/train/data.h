@@ -6,7 +6,7 @@
 #include "base/buffer.h"
 #include "data/corpus.h"
 
-/* ---- ids ---- */
+/* ---- ids ---------------------------------------------------------------------------------------------------- */
 
 /* Tokens [begin, end) of the data. Those from begin + given on are trained on: predicted from what is before them. */
 typedef struct gr_document {
@@ -38,7 +38,7 @@ void gr_data_note(gr_data *d);
 /* data.c: hands over what a reader and its documents came to; where s is an error, frees it and is NULL. d may be NULL. */
 gr_data *gr_data_close(gr_data *d, gr_ids *ids, gr_reader *r, gr_status s);
 
-/* ---- rows ---- */
+/* ---- rows --------------------------------------------------------------------------------------------------- */
 
 /* Row k of all rows of a stream that a run ever sees: tokens [context] and the same shifted by one as targets. A function
  * of its arguments alone, so that a run can go on anywhere. Sequential: from k · context on, wrapping at the end.

@@ -4,14 +4,14 @@
 
 #include "base/error.h"
 
-/* ---- the directory ---- */
+/* ---- the directory ------------------------------------------------------------------------------------------ */
 
 /* The error of GR_RUN_LOST. */
 gr_status gr_run_fail_lost(const char *dir, int64_t step);
 /* Removes what a run that never made a step has left: files and folders that are empty. */
 void gr_run_tidy(const char *dir);
 
-/* ---- measured ---- */
+/* ---- measured ----------------------------------------------------------------------------------------------- */
 
 /* Values over steps. A point is one of them, or in a long run several that follow one another. */
 typedef struct gr_curve_point {

@@ -10,7 +10,7 @@
 
 #define TRASH ".trash-" /* is being removed */
 
-/* ---- names ---- */
+/* ---- names -------------------------------------------------------------------------------------------------- */
 
 char *gr_checkpoint_path(const char *run, int64_t step)
 {
@@ -69,7 +69,7 @@ gr_status gr_checkpoint_list(const char *run, int64_t **steps, size_t *count)
     return s;
 }
 
-/* ---- writing ---- */
+/* ---- writing ------------------------------------------------------------------------------------------------ */
 
 gr_status gr_checkpoint_write(const char *run, int64_t step, const gr_checkpoint_spec *spec)
 {
@@ -84,7 +84,7 @@ gr_status gr_checkpoint_write(const char *run, int64_t step, const gr_checkpoint
     return s;
 }
 
-/* ---- removing ---- */
+/* ---- removing ----------------------------------------------------------------------------------------------- */
 
 /* The name goes first, so that nobody sees half a checkpoint. */
 gr_status gr_checkpoint_trash(const char *run, const char *path, int64_t step)

@@ -12,7 +12,7 @@
 
 #include "format/checkpoint.h"
 
-/* ---- writing ---- */
+/* ---- writing ------------------------------------------------------------------------------------------------ */
 
 /* Writes RUN/checkpoints/step-N and points RUN/latest at it. */
 gr_status gr_checkpoint_write(const char *run, int64_t step, const gr_checkpoint_spec *spec);
@@ -34,7 +34,7 @@ gr_status gr_checkpoint_adopt(const char *run);
 /* Removes what a killed process left half done, or completes it, and adopts. For the one process that is about to write the run. */
 gr_status gr_checkpoint_clean(const char *run);
 
-/* ---- reading ---- */
+/* ---- reading ------------------------------------------------------------------------------------------------ */
 
 /* The steps that have a checkpoint, in rising order; *steps is freed by the caller. None is not a failure. */
 gr_status gr_checkpoint_list(const char *run, int64_t **steps, size_t *count);

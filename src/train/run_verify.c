@@ -69,7 +69,7 @@ gr_status gr_verify(const char *path, const gr_verify_options *options, gr_verif
     return s;
 }
 
-/* ---- choosing ---- */
+/* ---- choosing ----------------------------------------------------------------------------------------------- */
 
 /* Verifies a run's own checkpoint and gives its path (caller frees). GR_ERR_FILE: it is damaged. */
 static gr_status check_step(const char *run, int64_t step, char **path)

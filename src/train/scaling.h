@@ -15,7 +15,7 @@ gr_status gr_scaling_begin(gr_trainer *t);
 /* Fails unless they are what they can be: for what came from a file. */
 gr_status gr_scaling_check(gr_trainer *t);
 
-/* ---- in a graph; without scaling x, and NULL ---- */
+/* ---- in a graph; without scaling x, and NULL ---------------------------------------------------------------- */
 
 /* x times the scale. */
 gr_tensor *gr_scaling_of(gr_trainer *t, gr_graph *g, gr_tensor *x);
@@ -26,7 +26,7 @@ gr_tensor *gr_scaling_step(gr_trainer *t, gr_graph *g);
 /* Appends what a step's gradients say about the scale, by their norm; gives the new one. */
 gr_tensor *gr_scaling_update(gr_trainer *t, gr_graph *g, gr_tensor *norm);
 
-/* ---- on the host ---- */
+/* ---- on the host -------------------------------------------------------------------------------------------- */
 
 gr_status gr_scaling_read(const gr_trainer *t, float *scale);
 gr_status gr_scaling_write(gr_trainer *t, float scale);

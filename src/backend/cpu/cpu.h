@@ -12,7 +12,7 @@ extern const gr_kernel gr_cpu_matmul_kernels[], gr_cpu_elementwise_kernels[], gr
 /* Has the executor of chains a loop for this node, and registers that hold its values? */
 bool gr_cpu_fuses(const gr_device *d, const gr_tensor *node);
 
-/* ---- what several families need ---- */
+/* ---- what several families need ----------------------------------------------------------------------------- */
 
 /* Moves elements: to[i0, i1, ..] = from[i0, i1, ..] for operands of one shape and dtype, each with its own strides.
  * `from` may repeat elements (stride 0); `to` may not overlap it. */

@@ -33,7 +33,7 @@ static int64_t ceil_div(int64_t a, int64_t b)
     return a / b + (a % b != 0);
 }
 
-/* ---- one step: [outer, r, inner] to [outer, inner] ------------------------------------------------------------ */
+/* ---- one step: [outer, r, inner] to [outer, inner] ---------------------------------------------------------- */
 
 typedef struct reduction {
     const gr_reduce_kernels *kernels;
@@ -120,7 +120,7 @@ static void reduce_step(gr_pool *pool, reduction *s, const float *x, float *y, f
         gr_parallel(pool, s->outer * s->widths, combine_piece, s);
 }
 
-/* ---- sum, mean, max ------------------------------------------------------------------------------------------- */
+/* ---- sum, mean, max ----------------------------------------------------------------------------------------- */
 
 enum { MAX_STEPS = GR_MAX_DIMS / 2 + 1 };
 
@@ -267,7 +267,7 @@ static bool supports_f32(const gr_device *d, const gr_tensor *node)
     return node->in[0]->spec.dtype == GR_F32;
 }
 
-/* ---- global norm ---------------------------------------------------------------------------------------------- */
+/* ---- global norm -------------------------------------------------------------------------------------------- */
 
 typedef struct norm {
     const gr_reduce_kernels *kernels;

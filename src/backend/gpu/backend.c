@@ -5,7 +5,7 @@
 
 #include <stdio.h>
 
-/* ---- the device ------------------------------------------------------------------------------------------------- */
+/* ---- the device --------------------------------------------------------------------------------------------- */
 
 static gr_status open_device(gr_device *d, const gr_gpu_driver *driver, int index)
 {
@@ -54,7 +54,7 @@ static const gr_kernel *find(const gr_device *d, const gr_tensor *node)
     return gr_gpu_elementwise_find(d, node);
 }
 
-/* ---- memory ----------------------------------------------------------------------------------------------------- */
+/* ---- memory ------------------------------------------------------------------------------------------------- */
 
 /* What is behind [p, p + *size), or behind as much of it as lies in one slab. */
 static gr_status locate(gr_gpu *g, gr_address p, void **block, size_t *offset, size_t *size)
@@ -155,7 +155,7 @@ static gr_status gpu_memory(gr_device *d, size_t *left, size_t *total)
     return gr_gpu_pool_left(&g->pool, left);
 }
 
-/* ---- programs --------------------------------------------------------------------------------------------------- */
+/* ---- programs ----------------------------------------------------------------------------------------------- */
 
 static void gpu_forget(gr_device *d, gr_code *code)
 {

@@ -18,7 +18,7 @@ typedef struct chain {
     gr_dtype dtype[GR_FUSED_VALUES];
 } chain;
 
-/* ---- what there is a function for ----------------------------------------------------------------------------- */
+/* ---- what there is a function for --------------------------------------------------------------------------- */
 
 static bool is_float(gr_dtype d)
 {
@@ -102,7 +102,7 @@ static bool can_do_chain(const gr_device *d, const gr_tensor *node)
     return true;
 }
 
-/* ---- the text ------------------------------------------------------------------------------------------------- */
+/* ---- the text ----------------------------------------------------------------------------------------------- */
 
 /* Does step i bring arguments that no step before it has? */
 static bool brings_args(const chain *c, int i)
@@ -190,7 +190,7 @@ static gr_gpu_text write_chain(const chain *c)
     return t;
 }
 
-/* ---- the launch ----------------------------------------------------------------------------------------------- */
+/* ---- the launch --------------------------------------------------------------------------------------------- */
 
 static void add_args(gr_launch *l, const chain *c, const gr_operand *in, int64_t n)
 {

@@ -13,7 +13,7 @@ extern const gr_kernel gr_gpu_source_kernels[], gr_gpu_layout_kernels[], gr_gpu_
 const gr_kernel *gr_gpu_elementwise_find(const gr_device *d, const gr_tensor *node);
 bool gr_gpu_fuses(const gr_device *d, const gr_tensor *node); /* can be a part of a chain */
 
-/* ---- what several families need ---- */
+/* ---- what several families need ----------------------------------------------------------------------------- */
 
 /* Operands over one shape: its dims but those of 1, neighbours joined where all operands run on evenly. */
 typedef struct gr_gpu_walk {

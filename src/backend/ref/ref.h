@@ -6,7 +6,7 @@
 #include "backend/backend.h"
 #include "base/dtype.h"
 
-/* ---- walking over elements ---- */
+/* ---- walking over elements ---------------------------------------------------------------------------------- */
 
 /* Steps `index` through a shape in row-major order; after the last one it is all zeros again. */
 void gr_ref_next(int ndim, const int64_t *shape, int64_t *index);
@@ -14,7 +14,7 @@ void gr_ref_next(int ndim, const int64_t *shape, int64_t *index);
  * every index and dims that o does not have are ignored, as broadcasting goes. */
 int64_t gr_ref_at(const gr_operand *o, int ndim, const int64_t *index);
 
-/* ---- single elements: position counts elements from o->data ---- */
+/* ---- single elements: position counts elements from o->data ------------------------------------------------- */
 
 bool gr_ref_is_float(const gr_operand *o);
 double gr_ref_load(const gr_operand *o, int64_t position);
@@ -25,7 +25,7 @@ void gr_ref_store_int(const gr_operand *o, int64_t position, int64_t value);
 /* to[i] = from[j], both of one dtype. Values that share a block move with the first of it: all of them must be copied. */
 void gr_ref_copy(const gr_operand *to, int64_t i, const gr_operand *from, int64_t j);
 
-/* ---- the kernels, by the name of their op ---- */
+/* ---- the kernels, by the name of their op ------------------------------------------------------------------- */
 
 /* clang-format off */
 #define GR_REF_OPS(X) \

@@ -86,7 +86,7 @@ typedef struct gr_adapter {
     size_t n_replaced, replaced_capacity;
 } gr_adapter;
 
-/* ---- opening and closing (adapter.c) ---- */
+/* ---- opening and closing (adapter.c) ------------------------------------------------------------------------ */
 
 /* Gives the model the adapter of this adapter_config.json, its tensors declared and not set. `name` is what errors call
  * the text. */
@@ -101,7 +101,7 @@ gr_status gr_adapter_set_base(gr_model *m, const char *base);
 /* Sets the tensors of a new adapter: it changes nothing yet. */
 gr_status gr_adapter_initialize(gr_model *m, uint64_t seed);
 
-/* ---- its config (config.c) ---- */
+/* ---- its config (config.c) ---------------------------------------------------------------------------------- */
 
 /* Fills in what is read from it. What would change numbers and is not supported is a named error. */
 gr_status gr_adapter_read_config(gr_adapter *a, const gr_arch *arch, const char *name, const char *text, size_t size);
@@ -109,7 +109,7 @@ gr_status gr_adapter_read_config(gr_adapter *a, const gr_arch *arch, const char 
 char *gr_adapter_write_config(const gr_lora_options *options, const char *const *targets, size_t n_targets,
                               bool fan_in_fan_out);
 
-/* ---- which layers (layers.c) ---- */
+/* ---- which layers (layers.c) -------------------------------------------------------------------------------- */
 
 /* Notes the model's layers. */
 gr_status gr_adapter_note_layers(gr_model *m);
@@ -122,7 +122,7 @@ gr_status gr_adapter_no_match(const gr_adapter *a, const char *what);
 /* The last part of a module's name. */
 const char *gr_last_part(const char *module);
 
-/* ---- in graphs (lora.c, token_rows.c) ---- */
+/* ---- in graphs (lora.c, token_rows.c) ----------------------------------------------------------------------- */
 
 extern const gr_layer_observer gr_adapter_observer;
 /* An entry of the adapter's store, or of its tables, in a graph. */

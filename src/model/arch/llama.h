@@ -35,7 +35,7 @@ void gr_llama_qwen_windows(gr_json c, gr_hparams *h);
 void gr_llama_write_sizes(const gr_model_info *info, gr_json c);
 void gr_llama_write(const gr_model_info *info, gr_json c);
 
-/* ---- the graph ---- */
+/* ---- the graph ---------------------------------------------------------------------------------------------- */
 
 /* x [B, T, C]: attention and MLP, without the norms around them. */
 gr_tensor *gr_llama_attention(gr_build *b, gr_tensor *x);

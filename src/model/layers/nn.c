@@ -34,7 +34,7 @@ gr_tensor *gr_nn_param(gr_build *b, const char *name, gr_init init, float std, i
     return gr_param(b->g, b->model->store, full);
 }
 
-/* ---- what an observer sees ----------------------------------------------------------------------------------- */
+/* ---- what an observer sees ---------------------------------------------------------------------------------- */
 
 /* A layer's name as transformers has it: files that go without the body's prefix name it "h.0.attn.c_attn". */
 static gr_layer layer_of(const gr_build *b, gr_layer_kind kind, gr_tensor *x, const char *name)

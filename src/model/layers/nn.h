@@ -17,7 +17,7 @@ typedef struct gr_build {
     uint32_t stream;        /* of the next dropout */
 } gr_build;
 
-/* ---- parameters ---- */
+/* ---- parameters --------------------------------------------------------------------------------------------- */
 
 /* The parameter scope + name, declared with this shape where the store does not have it yet. Its dtype is that of the
  * file it is loaded from: f32, f16 or bf16. */
@@ -28,7 +28,7 @@ gr_tensor *gr_nn_f32(gr_tensor *x);
 /* x [.., C] of ids [..], through which nothing is learned about the padding token. */
 gr_tensor *gr_nn_no_padding(gr_build *b, gr_tensor *x, gr_tensor *ids);
 
-/* ---- layers ---- */
+/* ---- layers ------------------------------------------------------------------------------------------------- */
 
 gr_tensor *gr_nn_embedding(gr_build *b, gr_tensor *ids, const char *name, int64_t rows, int64_t width);
 /* x [.., in] to [.., out]; weight [out, in] as torch.nn.Linear has it, std 0 = the model's. */
@@ -48,7 +48,7 @@ gr_tensor *gr_nn_gate(const gr_hparams *h, gr_tensor *gate, gr_tensor *up);
 /* [B, T, n·D] as heads [B, T, n, D]. */
 gr_tensor *gr_nn_heads(gr_tensor *x, int64_t n);
 
-/* ---- the cache, where the forward pass has one ---- */
+/* ---- the cache, where the forward pass has one -------------------------------------------------------------- */
 
 /* Notes the positions of the new tokens, once for all layers; false on failure. */
 bool gr_nn_open_cache(gr_build *b);

@@ -22,7 +22,7 @@ static bool ends_with(const char *text, const char *end)
     return n >= m && strcmp(text + n - m, end) == 0;
 }
 
-/* ---- tokens and lists of them ---- */
+/* ---- tokens and lists of them ------------------------------------------------------------------------------- */
 
 static void free_token(gr_told_token *t)
 {
@@ -122,7 +122,7 @@ bool gr_told_same_flags(const gr_told_token *a, const gr_told_token *b)
            a->single_word == b->single_word && gr_told_flags(a).normalized == gr_told_flags(b).normalized;
 }
 
-/* ---- single values ---- */
+/* ---- single values ------------------------------------------------------------------------------------------ */
 
 static gr_told read_switch(gr_json root, const char *key, gr_told before)
 {
@@ -270,7 +270,7 @@ static void read_switches(gr_beside *b, gr_json root)
     b->strip_accents = read_switch(root, "strip_accents", b->strip_accents);
 }
 
-/* ---- tokenizer_config.json ---- */
+/* ---- tokenizer_config.json ---------------------------------------------------------------------------------- */
 
 static gr_status read_names(gr_beside *b, gr_json root)
 {
@@ -384,7 +384,7 @@ static gr_status read_tokenizer_config(gr_beside *b, gr_json root)
     return s;
 }
 
-/* ---- the other files ---- */
+/* ---- the other files ---------------------------------------------------------------------------------------- */
 
 static gr_status read_config(gr_beside *b, gr_json root)
 {

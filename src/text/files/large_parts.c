@@ -96,7 +96,7 @@ char *gr_large_parts_cut(const char *json, size_t size, const gr_large_parts *pa
     return out;
 }
 
-/* ---- reading ---- */
+/* ---- reading ------------------------------------------------------------------------------------------------ */
 
 static gr_status not_this_way(const gr_pull *r)
 {

@@ -9,7 +9,7 @@
 #include "base/base64.h"
 #include "base/error.h"
 
-/* ---- protocol buffers: fields of tag << 3 | type ---- */
+/* ---- protocol buffers: fields of tag << 3 | type ------------------------------------------------------------ */
 
 typedef struct field {
     uint32_t number;
@@ -68,7 +68,7 @@ static gr_status read_field(message *m, field *f)
     return GR_OK;
 }
 
-/* ---- what the model says ---- */
+/* ---- what the model says ------------------------------------------------------------------------------------ */
 
 enum { NORMAL = 1, UNKNOWN, CONTROL, USER_DEFINED, UNUSED, BYTE };
 enum { UNIGRAM = 1, BPE };
@@ -214,7 +214,7 @@ static bool has_type(const model *m, int type)
     return false;
 }
 
-/* ---- merges: SentencePiece has only scores, so every way to split a piece into two pieces is one ---- */
+/* ---- merges: SentencePiece has only scores, so every way to split a piece into two pieces is one ------------ */
 
 typedef struct merge {
     uint32_t left, right, whole, cut;
@@ -302,7 +302,7 @@ static gr_status find_merges(const model *m, const gr_tokenizer_class *c, merges
     return s;
 }
 
-/* ---- writing ---- */
+/* ---- writing ------------------------------------------------------------------------------------------------ */
 
 static gr_status add_piece_text(gr_bytes *json, const piece *p)
 {
@@ -433,7 +433,7 @@ static gr_status add_unigram(const model *m, gr_bytes *json)
     return s == GR_OK ? gr_bytes_add_string(json, "]}}\n") : s;
 }
 
-/* ---- as transformers' classes make it ---- */
+/* ---- as transformers' classes make it ----------------------------------------------------------------------- */
 
 /* Python's re.escape: what is special in a regex gets a backslash. */
 static gr_status add_escaped(gr_bytes *out, const char *text, size_t size)

@@ -6,7 +6,7 @@
 #include "base/base64.h"
 #include "base/error.h"
 
-/* ---- what its class says beside it ---- */
+/* ---- what its class says beside it -------------------------------------------------------------------------- */
 
 static const char llama3[] = "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}{1,3}| "
                              "?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+";
@@ -29,7 +29,7 @@ typedef struct file {
     gr_vocab special;
 } file;
 
-/* ---- lines ---- */
+/* ---- lines -------------------------------------------------------------------------------------------------- */
 
 static bool is_space(char c)
 {
@@ -115,7 +115,7 @@ static gr_status read_lines(file *f, const char *p, const char *end)
     return s;
 }
 
-/* ---- special tokens ---- */
+/* ---- special tokens ----------------------------------------------------------------------------------------- */
 
 /* Once each: the first counts. */
 static gr_status add_special(file *f, const char *content, size_t size)
@@ -184,7 +184,7 @@ static gr_status add_llama3(file *f)
     return s;
 }
 
-/* ---- the whole ---- */
+/* ---- the whole ---------------------------------------------------------------------------------------------- */
 
 static const char llama3_post[] =
     "{\"type\": \"TemplateProcessing\", \"single\": [{\"SpecialToken\": {\"id\": \"<|begin_of_text|>\", \"type_id\": "

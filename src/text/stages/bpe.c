@@ -6,7 +6,7 @@
 #include "text/vocab/word_cache.h"
 #include "base/error.h"
 
-/* ---- encoding ---- */
+/* ---- encoding ----------------------------------------------------------------------------------------------- */
 
 /* An unknown character, at most 4 bytes, for messages. */
 static gr_status fail_unknown(const gr_bpe *b, const char *p, int n)
@@ -175,7 +175,7 @@ static gr_status encode(const gr_token_model *self, gr_token_scratch *s, const c
     return status;
 }
 
-/* ---- making ---- */
+/* ---- making ------------------------------------------------------------------------------------------------- */
 
 static void bpe_free(gr_token_model *self)
 {

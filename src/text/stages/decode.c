@@ -4,7 +4,7 @@
 #include "text/stages/chain.h"
 #include "text/stages/pattern.h"
 
-/* ---- lists of strings ---- */
+/* ---- lists of strings --------------------------------------------------------------------------------------- */
 
 gr_status gr_strings_add(gr_strings *s, const char *text, size_t size)
 {
@@ -42,7 +42,7 @@ const char *gr_strings_at(const gr_strings *s, size_t i, size_t *size)
     return s->text.data ? s->text.data + start : "";
 }
 
-/* ---- steps ---- */
+/* ---- steps -------------------------------------------------------------------------------------------------- */
 
 typedef struct step step;
 
@@ -377,7 +377,7 @@ static const kind kinds[] = {
     {"CTC", read_ctc, run_ctc},
 };
 
-/* ---- the chain ---- */
+/* ---- the chain ---------------------------------------------------------------------------------------------- */
 
 static gr_status add_step(void *to, const void *kind_of_step, gr_json value)
 {

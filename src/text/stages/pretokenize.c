@@ -21,7 +21,7 @@ void gr_pieces_free(gr_pieces *p)
     *p = (gr_pieces){0};
 }
 
-/* ---- what becomes of the separators ---- */
+/* ---- what becomes of the separators ------------------------------------------------------------------------- */
 
 typedef enum behavior { ISOLATED, REMOVED, WITH_PREVIOUS, WITH_NEXT, CONTIGUOUS } behavior;
 
@@ -96,7 +96,7 @@ static gr_status take_part(void *ctx, const char *text, size_t start, size_t sto
     return s;
 }
 
-/* ---- steps ---- */
+/* ---- steps -------------------------------------------------------------------------------------------------- */
 
 typedef struct step step;
 
@@ -416,7 +416,7 @@ static const kind kinds[] = {
 };
 static const kind alphabet = {"ByteLevel", NULL, run_alphabet, 2, 0};
 
-/* ---- the chain ---- */
+/* ---- the chain ---------------------------------------------------------------------------------------------- */
 
 static gr_status add_step(gr_pretokenizer *p, const kind *k, step **out)
 {

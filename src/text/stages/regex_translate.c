@@ -37,7 +37,7 @@ static void start_atom(gr_regex_reader *r)
     r->repeats = 0;
 }
 
-/* ---- characters ---- */
+/* ---- characters --------------------------------------------------------------------------------------------- */
 
 /* Oniguruma knows characters that are several in another case (ß and ss, ﬁ and fi), PCRE2 does not: a letter that may be
  * one of several, or part of one, is refused. */
@@ -139,7 +139,7 @@ static gr_status brackets(gr_regex_reader *r)
     return s;
 }
 
-/* ---- what matches no character ---- */
+/* ---- what matches no character ------------------------------------------------------------------------------ */
 
 static gr_status anchor(gr_regex_reader *r, const char *text)
 {
@@ -178,7 +178,7 @@ static gr_status word_boundary(gr_regex_reader *r, bool is)
     return s == GR_OK ? anchor(r, "))") : s;
 }
 
-/* ---- groups ---- */
+/* ---- groups ------------------------------------------------------------------------------------------------- */
 
 /* What a group of its own would change is put back when it ends. */
 static gr_status open_group(gr_regex_reader *r, const char *text, bool look)
@@ -293,7 +293,7 @@ static gr_status group(gr_regex_reader *r, bool names)
     return options(r, at);
 }
 
-/* ---- references ---- */
+/* ---- references --------------------------------------------------------------------------------------------- */
 
 static gr_status refer(gr_regex_reader *r, const char *at, int number)
 {
@@ -348,7 +348,7 @@ static bool is_reference(const gr_regex_reader *r, const char **stop, int *numbe
     return p > r->p && *r->p != '0' && (*number <= 9 || *number <= r->groups);
 }
 
-/* ---- what is behind a backslash ---- */
+/* ---- what is behind a backslash ----------------------------------------------------------------------------- */
 
 static gr_status keep(gr_regex_reader *r, const char *at)
 {
@@ -406,7 +406,7 @@ static gr_status escape(gr_regex_reader *r, bool names)
     return s == GR_OK ? put_character(r, at, code) : s;
 }
 
-/* ---- repetition ---- */
+/* ---- repetition --------------------------------------------------------------------------------------------- */
 
 typedef struct repeat {
     int least, most; /* most -1: any number */
@@ -523,7 +523,7 @@ static gr_status put_repeat(gr_regex_reader *r, const char *at, const repeat *t)
     return s == GR_OK ? put(r, t->possessive ? "+" : t->lazy ? "?" : "") : s;
 }
 
-/* ---- all of it ---- */
+/* ---- all of it ---------------------------------------------------------------------------------------------- */
 
 /* (?#...), and under (?x) white space and #... to the end of the line. */
 static gr_status skip_comments(gr_regex_reader *r)

@@ -6,7 +6,7 @@
 
 enum { PART = 1 << 18, MOST_PARTS = 256 };
 
-/* ---- where to cut ---- */
+/* ---- where to cut ------------------------------------------------------------------------------------------- */
 
 static bool is_space_before(const char *text, const char *p)
 {
@@ -48,7 +48,7 @@ static const char *last_border(const char *text, const char *end, bool by_line)
     return end > text ? end : text;
 }
 
-/* ---- counting ---- */
+/* ---- counting ----------------------------------------------------------------------------------------------- */
 
 typedef struct counting {
     gr_tokenizer_trainer *trainer;

@@ -2,7 +2,7 @@
 #include "text/train/learn.h"
 #include "base/error.h"
 
-/* ---- words ---- */
+/* ---- words -------------------------------------------------------------------------------------------------- */
 
 gr_status gr_word_counts_add(gr_word_counts *w, const char *word, size_t size, int64_t times)
 {
@@ -27,7 +27,7 @@ void gr_word_counts_free(gr_word_counts *w)
     *w = (gr_word_counts){0};
 }
 
-/* ---- pairs ---- */
+/* ---- pairs -------------------------------------------------------------------------------------------------- */
 
 typedef struct places { /* the words a pair was found in, in rising order */
     uint32_t *word;
@@ -133,7 +133,7 @@ static gr_status count_pair(learner *l, int32_t left, int32_t right, int64_t tim
     return s;
 }
 
-/* ---- the heap: the most frequent pair on top, of equal ones the one of lower ids, then the older one ---- */
+/* ---- the heap: the most frequent pair on top, of equal ones the one of lower ids, then the older one -------- */
 
 static bool goes_before(const candidate *a, const candidate *b)
 {
@@ -195,7 +195,7 @@ static gr_status push_touched(learner *l)
     return s;
 }
 
-/* ---- learning ---- */
+/* ---- learning ----------------------------------------------------------------------------------------------- */
 
 static gr_status split_words(learner *l, const int32_t byte_id[256])
 {

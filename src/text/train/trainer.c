@@ -89,7 +89,7 @@ static gr_status join_counts(gr_tokenizer_trainer *t)
     return s;
 }
 
-/* ---- the result ---- */
+/* ---- the result --------------------------------------------------------------------------------------------- */
 
 /* A special token as bytes that the vocabulary of bytes can hold: what its characters are in the byte alphabet, as words
  * are spelled in it; else bytes that no text has. */

@@ -84,7 +84,7 @@ GR_INLINE float gr_vec_largest(gr_vec v)
     return x[0];
 }
 
-/* ---- a row of n ---- */
+/* ---- a row of n --------------------------------------------------------------------------------------------- */
 
 /* The largest; -infinity of none. A NaN is passed over: what is then computed with the row's elements finds it. */
 GR_INLINE float gr_row_max(const float *x, int64_t n)
