@@ -1,4 +1,5 @@
 /* What happens when memory or the disk runs out: the n-th allocation or write fails, for every n. */
+#include "same.h"
 #include "tiny.h"
 
 #include "program/run.h"
@@ -256,18 +257,6 @@ static void close_run(run_fixture *r)
     close_fixture(&r->f);
 }
 
-static void check_same(const char *a, const char *b)
-{
-    size_t n, m;
-    char *x = gr_file_read(a, 1 << 20, &n), *y = gr_file_read(b, 1 << 20, &m);
-    CHECK_MADE(x);
-    CHECK_MADE(y);
-    if (n != m || memcmp(x, y, n) != 0)
-        FAIL("%s is not %s", a, b);
-    gr_free(x);
-    gr_free(y);
-}
-
 /* Whatever failed: every checkpoint that is there is whole, and going on ends where the undisturbed run did. */
 static void check_aftermath(run_fixture *r)
 {
@@ -283,7 +272,7 @@ static void check_aftermath(run_fixture *r)
     const char *files[] = {"latest/model.safetensors", "latest/training.safetensors", "best/model.safetensors",
                            "loss.svg"};
     for (int i = 0; i < 4; i++)
-        check_same(test_join(r->dir, files[i]), test_join(r->good, files[i]));
+        check_same_file(r->dir, r->good, files[i]);
     CHECK_OK(gr_dir_remove(r->dir));
 }
 

@@ -1,7 +1,7 @@
 /* Training killed by SIGKILL at random instants and resumed, over and over, ends as training that was never killed.
  * Every other kill strikes while a checkpoint is being written. Ended by a signal that can be heeded it loses nothing but
  * the step under way, and of two that are started at once one writes. KILLS=100 does each that often (default 12). */
-#include "test.h"
+#include "same.h"
 
 #include "train/run_dir.h"
 #include "train/run.h"
@@ -44,17 +44,63 @@ static void pause_for(double seconds)
 
 /* ---- a run -------------------------------------------------------------------------------------------------- */
 
-#define SCHEDULE                                                                                                       \
-    "--resume", "--quiet", "--threads", "1", "--context", "16", "--batch", "2", "--accumulate", "2", "--steps", "40",  \
-        "--save-every", "3", "--keep", "2", "--eval-fraction", "0.1", "--eval-every", "5", "--dropout", "0.1",         \
-        "--warmup", "5", "--seed", "3"
+/* What a run is made of besides its schedule. */
+static const char *const plain[] = {"--tokenizer", "char", "--layers", "1", "--heads", "2", "--embed", "16", NULL};
+static const char *const mixed[] = {"--tokenizer", "char",      "--layers",    "2",           "--heads",
+                                    "2",           "--embed",   "64",          "--precision", "fp16",
+                                    "--optimizer", "adamw8bit", "--recompute", "block",       NULL};
+static const char *const lora[] = {"--documents", "joined",         "--lr", "0.01", "--lora-targets",
+                                   "all-linear",  "--lora-dropout", "0.2",  NULL};
 
 static const char *device = "cpu";
+static const char *const *making = plain; /* of a new model */
 
 /* base NULL: train; else finetune. `name`: of the file for stderr. */
 static pid_t start(const char *base, const char *data, const char *run, const char *name)
 {
-    const char *bin = executable(), *errors = test_join(test_dir(), name);
+    static const char *const schedule[] = {"--resume",
+                                           "--quiet",
+                                           "--threads",
+                                           "1",
+                                           "--context",
+                                           "16",
+                                           "--batch",
+                                           "2",
+                                           "--accumulate",
+                                           "2",
+                                           "--steps",
+                                           "40",
+                                           "--save-every",
+                                           "3",
+                                           "--keep",
+                                           "2",
+                                           "--eval-fraction",
+                                           "0.1",
+                                           "--eval-every",
+                                           "5",
+                                           "--dropout",
+                                           "0.1",
+                                           "--warmup",
+                                           "5",
+                                           "--seed",
+                                           "3",
+                                           NULL};
+    const char *bin = executable(), *errors = test_join(test_dir(), name), *argv[64];
+    int n = 0;
+    argv[n++] = bin;
+    argv[n++] = base ? "finetune" : "train";
+    if (base)
+        argv[n++] = base;
+    argv[n++] = data;
+    argv[n++] = "--out";
+    argv[n++] = run;
+    argv[n++] = "--device";
+    argv[n++] = device;
+    for (const char *const *flag = schedule; *flag; flag++)
+        argv[n++] = *flag;
+    for (const char *const *flag = base ? lora : making; *flag; flag++)
+        argv[n++] = *flag;
+    argv[n] = NULL;
     pid_t pid = fork();
     CHECK(pid >= 0);
     if (pid)
@@ -62,12 +108,7 @@ static pid_t start(const char *base, const char *data, const char *run, const ch
     int out = open("/dev/null", O_WRONLY), err = open(errors, O_WRONLY | O_CREAT | O_TRUNC, 0600);
     dup2(out, 1);
     dup2(err, 2);
-    if (base)
-        execl(bin, bin, "finetune", base, data, "--out", run, "--device", device, SCHEDULE, "--documents", "joined",
-              "--lr", "0.01", "--lora-targets", "all-linear", "--lora-dropout", "0.2", (char *)NULL);
-    else
-        execl(bin, bin, "train", data, "--out", run, "--device", device, SCHEDULE, "--tokenizer", "char", "--layers",
-              "1", "--heads", "2", "--embed", "16", (char *)NULL);
+    execv(bin, (char *const *)argv);
     _exit(127);
 }
 
@@ -126,37 +167,6 @@ static bool kill_after(pid_t pid, const char *run, double seconds, bool while_sa
 
 /* ---- comparing ---------------------------------------------------------------------------------------------- */
 
-/* metrics.jsonl without what the clock says; caller frees with gr_free. */
-static char *timeless_metrics(const char *run)
-{
-    char *text = gr_file_read(test_join(run, "metrics.jsonl"), 1 << 24, NULL), *out = text;
-    CHECK_MADE(text);
-    for (char *line = text; *line;) {
-        size_t size = strcspn(line, "\n");
-        char *clock = strstr(line, ",\"tokens_per_s\"");
-        size_t keep = clock && clock < line + size ? (size_t)(clock - line) : size;
-        char *next = line + size + (line[size] == '\n');
-        memmove(out, line, keep);
-        out += keep;
-        *out++ = '\n';
-        line = next;
-    }
-    *out = '\0';
-    return text;
-}
-
-static void check_same_file(const char *a, const char *b, const char *name)
-{
-    size_t n, m;
-    char *x = gr_file_read(test_join(a, name), 1 << 24, &n), *y = gr_file_read(test_join(b, name), 1 << 24, &m);
-    CHECK_MADE(x);
-    CHECK_MADE(y);
-    if (n != m || memcmp(x, y, n) != 0)
-        FAIL("%s is not that of the run that was never killed", name);
-    gr_free(x);
-    gr_free(y);
-}
-
 static void check_same_names(const char *a, const char *b)
 {
     char **x, **y;
@@ -175,8 +185,8 @@ static void check_same_run(const char *run, const char *whole, bool is_lora)
     static const char *const both[] = {"latest/training.safetensors", "latest/tokenizer.json",
                                        "best/training.safetensors", "loss.svg"};
     static const char *const full[] = {"latest/model.safetensors", "latest/config.json", "best/model.safetensors"};
-    static const char *const lora[] = {"latest/adapter_model.safetensors", "latest/adapter_config.json",
-                                       "best/adapter_model.safetensors"};
+    static const char *const adapter[] = {"latest/adapter_model.safetensors", "latest/adapter_config.json",
+                                          "best/adapter_model.safetensors"};
     char *x = timeless_metrics(run), *y = timeless_metrics(whole);
     CHECK_EQ_STR(x, y);
     gr_free(x);
@@ -184,7 +194,7 @@ static void check_same_run(const char *run, const char *whole, bool is_lora)
     for (size_t i = 0; i < sizeof both / sizeof both[0]; i++)
         check_same_file(run, whole, both[i]);
     for (size_t i = 0; i < sizeof full / sizeof full[0]; i++)
-        check_same_file(run, whole, is_lora ? lora[i] : full[i]);
+        check_same_file(run, whole, is_lora ? adapter[i] : full[i]);
     check_same_names(run, whole); /* no litter either */
     char a[400], b[400];
     snprintf(a, sizeof a, "%s/checkpoints", run);
@@ -232,13 +242,25 @@ static void kill_often(const char *base, const char *data, const char *whole, in
 
 TEST(kills)
 {
-    char data[300], whole[300], lora[300];
+    char data[300], whole[300], tuned[300];
     snprintf(data, sizeof data, "%s/text", test_dir());
     snprintf(whole, sizeof whole, "%s/whole", test_dir());
-    snprintf(lora, sizeof lora, "%s/lora", test_dir());
+    snprintf(tuned, sizeof tuned, "%s/tuned", test_dir());
     write_text(data);
     kill_often(NULL, data, whole, how_often());
-    kill_often(whole, data, lora, how_often());
+    kill_often(whole, data, tuned, how_often());
+}
+
+/* 16-bit activations with their loss scale, 8-bit moments and what is computed again are no less exact. */
+TEST(kills_of_a_mixed_run)
+{
+    char data[300], whole[300];
+    making = mixed;
+    snprintf(data, sizeof data, "%s/text", test_dir());
+    snprintf(whole, sizeof whole, "%s/whole", test_dir());
+    write_text(data);
+    kill_often(NULL, data, whole, (how_often() + 1) / 2);
+    making = plain;
 }
 
 /* The first run fills the driver's cache of kernels; the second, `whole`, is as long as those that are killed. */

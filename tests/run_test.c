@@ -1,4 +1,5 @@
 /* Training runs: what they leave behind, stopping and going on, damage, and losses that explode. */
+#include "same.h"
 #include "tiny.h"
 
 #include "train/run_dir.h"
@@ -113,42 +114,6 @@ static gr_status session(trial *t, bool resume)
     return s;
 }
 
-/* A file of the run; caller frees with gr_free. */
-static char *read_in(const char *dir, const char *name, size_t *size)
-{
-    char *text = gr_file_read(test_join(dir, name), 1 << 24, size);
-    CHECK_MADE(text);
-    return text;
-}
-
-static void check_same_file(const char *a, const char *b, const char *name)
-{
-    size_t n, m;
-    char *x = read_in(a, name, &n), *y = read_in(b, name, &m);
-    if (n != m || memcmp(x, y, n) != 0)
-        FAIL("%s differs between %s and %s", name, a, b);
-    gr_free(x);
-    gr_free(y);
-}
-
-/* metrics.jsonl without what the clock says. */
-static char *timeless_metrics(const char *dir)
-{
-    char *text = read_in(dir, "metrics.jsonl", NULL), *out = text;
-    for (char *line = text; *line;) {
-        size_t size = strcspn(line, "\n");
-        char *clock = strstr(line, ",\"tokens_per_s\"");
-        size_t keep = clock && clock < line + size ? (size_t)(clock - line) : size;
-        char *next = line + size + (line[size] == '\n');
-        memmove(out, line, keep);
-        out += keep;
-        *out++ = '\n';
-        line = next;
-    }
-    *out = '\0';
-    return text;
-}
-
 static void check_same_run(const trial *a, const trial *b)
 {
     char *x = timeless_metrics(a->dir), *y = timeless_metrics(b->dir);
@@ -164,7 +129,8 @@ static void check_same_run(const trial *a, const trial *b)
 static int count_lines(const char *dir, const char *what)
 {
     int n = 0;
-    char *text = read_in(dir, "metrics.jsonl", NULL);
+    char *text = gr_file_read(test_join(dir, "metrics.jsonl"), 1 << 24, NULL);
+    CHECK_MADE(text);
     for (const char *p = text; (p = strstr(p, what)); p++)
         n++;
     gr_free(text);

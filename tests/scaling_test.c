@@ -1,4 +1,5 @@
 /* Loss scaling: against torch.amp.GradScaler, and what a run does with it. */
+#include "same.h"
 #include "tiny.h"
 
 #include "format/safetensors.h"
@@ -385,17 +386,6 @@ static gr_status session(a_run *r, const char *dir, bool resume)
     gr_model_free(m);
     gr_device_close(device);
     return s;
-}
-
-static void check_same_file(const char *a, const char *b, const char *name)
-{
-    size_t n, m;
-    char *x = gr_file_read(test_join(a, name), 1 << 24, &n), *y = gr_file_read(test_join(b, name), 1 << 24, &m);
-    CHECK_MADE(x);
-    CHECK_MADE(y);
-    CHECK(n == m && memcmp(x, y, n) == 0);
-    gr_free(x);
-    gr_free(y);
 }
 
 static int count_in(const char *dir, const char *text)
