@@ -81,7 +81,17 @@ GR_API void gr_free(const void *block);
 
 /* Every dtype there is: GR_F32 is named "f32". Numbers never change: a new dtype goes to the end, so that programs meet it
  * as a number they do not know. docs/add-a-dtype.md */
-#define GR_DTYPES(X) X(F64, f64) X(F32, f32) X(F16, f16) X(BF16, bf16) X(I64, i64) X(I32, i32) X(U8, u8) X(BOOL, bool)
+/* clang-format off */
+#define GR_DTYPES(X)                                                                                                   \
+    X(F64, f64) X(F32, f32) X(F16, f16) X(BF16, bf16) X(I64, i64) X(I32, i32) X(U8, u8) X(BOOL, bool)                  \
+    /* weights in the blocks of GGUF files */                                                                          \
+    X(Q4_0, q4_0) X(Q4_1, q4_1) X(Q5_0, q5_0) X(Q5_1, q5_1) X(Q8_0, q8_0)                                              \
+    X(Q2_K, q2_k) X(Q3_K, q3_k) X(Q4_K, q4_k) X(Q5_K, q5_k) X(Q6_K, q6_k)                                              \
+    X(IQ4_NL, iq4_nl) X(IQ4_XS, iq4_xs) X(MXFP4, mxfp4) X(TQ1_0, tq1_0) X(TQ2_0, tq2_0)                                \
+    /* those that can only be read */                                                                                  \
+    X(IQ1_S, iq1_s) X(IQ1_M, iq1_m) X(IQ2_XXS, iq2_xxs) X(IQ2_XS, iq2_xs) X(IQ2_S, iq2_s)                              \
+    X(IQ3_XXS, iq3_xxs) X(IQ3_S, iq3_s) X(NVFP4, nvfp4) X(Q1_0, q1_0)
+/* clang-format on */
 
 #define GR_DTYPE_CONSTANT(constant, name) GR_##constant,
 typedef enum gr_dtype {

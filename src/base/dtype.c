@@ -1,65 +1,14 @@
 /* One record per dtype, and the conversions they name. The bulk conversions are branch-free loops over plain arrays,
- * which compilers turn into vector code; the rounding is done on integers, so it does not depend on the machine. */
+ * which compilers turn into vector code. */
 #include "base/dtype.h"
 
+#include "base/half.h"
 #include "base/mem.h"
 
 #include <stdio.h>
 #include <string.h>
 
-/* ---- bits --------------------------------------------------------------------------------------------------- */
-
-static inline uint32_t float_bits(float x)
-{
-    uint32_t bits;
-    memcpy(&bits, &x, sizeof bits);
-    return bits;
-}
-
-static inline float bits_float(uint32_t bits)
-{
-    float x;
-    memcpy(&x, &bits, sizeof x);
-    return x;
-}
-
-/* f16: 1 sign, 5 exponent (bias 15), 10 mantissa bits. */
-static inline float half_to_float(uint16_t h)
-{
-    uint32_t sign = (uint32_t)(h & 0x8000) << 16, rest = h & 0x7FFF;
-    uint32_t normal = (rest << 13) + ((127 - 15) << 23);
-    uint32_t special = (rest << 13) | 0x7F800000;                 /* infinity, NaN */
-    uint32_t small = float_bits((float)(int32_t)rest * 0x1p-24f); /* subnormals count units of 2^-24 */
-    uint32_t bits = rest < 0x0400 ? small : rest >= 0x7C00 ? special : normal;
-    return bits_float(sign | bits);
-}
-
-static inline uint16_t float_to_half(float x)
-{
-    uint32_t bits = float_bits(x), sign = bits >> 16 & 0x8000, size = bits & 0x7FFFFFFF;
-    /* Adding just under half of the last kept place, and its lowest bit, rounds to nearest even; a carry goes on into
-     * the exponent, as it should. */
-    uint32_t normal = (size + 0xFFF + (size >> 13 & 1) - ((127 - 15) << 23)) >> 13;
-    /* 0.5 has its last place at 2^-24, an f16 subnormal's unit: the addition itself rounds. */
-    uint32_t small = float_bits(bits_float(size) + 0.5f) - float_bits(0.5f);
-    uint32_t nan = 0x7E00 | (size >> 13 & 0x1FF);
-    uint32_t half = size < 0x38800000 ? small : size >= 0x477FF000 ? 0x7C00 : normal; /* 2^-14, 65520 */
-    return (uint16_t)(sign | (size > 0x7F800000 ? nan : half));
-}
-
-/* bf16: the upper half of an f32. */
-static inline float bfloat_to_float(uint16_t b)
-{
-    return bits_float((uint32_t)b << 16);
-}
-
-static inline uint16_t float_to_bfloat(float x)
-{
-    uint32_t bits = float_bits(x);
-    uint32_t rounded = (bits + 0x7FFF + (bits >> 16 & 1)) >> 16;
-    uint32_t nan = bits >> 16 | 0x40; /* rounding could turn a NaN into infinity */
-    return (uint16_t)((bits & 0x7FFFFFFF) > 0x7F800000 ? nan : rounded);
-}
+/* ---- single values ------------------------------------------------------------------------------------------ */
 
 /* f64 to f32, rounding to odd: an inexact result gets its last bit set. Rounding that again to f16 or bf16 gives what
  * rounding once would; rounding to nearest twice would not. */
@@ -68,19 +17,19 @@ static inline float narrow_to_odd(double x)
     float f = (float)x;
     if (!((double)f < x) && !((double)f > x)) /* exact, or NaN */
         return f;
-    uint32_t bits = float_bits(f);
+    uint32_t bits = gr_float_bits(f);
     bool away = x < 0 ? (double)f < x : (double)f > x;
-    return bits_float((bits - (away ? 1 : 0)) | 1);
+    return gr_bits_float((bits - (away ? 1 : 0)) | 1);
 }
 
 static uint16_t double_to_half(double x)
 {
-    return float_to_half(narrow_to_odd(x));
+    return gr_float_to_half(narrow_to_odd(x));
 }
 
 static uint16_t double_to_bfloat(double x)
 {
-    return float_to_bfloat(narrow_to_odd(x));
+    return gr_float_to_bfloat(narrow_to_odd(x));
 }
 
 static inline float same_float(float x)
@@ -153,8 +102,8 @@ static inline float bool_to_float(uint8_t x)
 
 CONVERSIONS(f64, double, (float), same_double, same_float, same_double)
 CONVERSIONS(f32, float, same_float, same_float, same_float, (float))
-CONVERSIONS(f16, uint16_t, half_to_float, half_to_float, float_to_half, double_to_half)
-CONVERSIONS(bf16, uint16_t, bfloat_to_float, bfloat_to_float, float_to_bfloat, double_to_bfloat)
+CONVERSIONS(f16, uint16_t, gr_half_to_float, gr_half_to_float, gr_float_to_half, double_to_half)
+CONVERSIONS(bf16, uint16_t, gr_bfloat_to_float, gr_bfloat_to_float, gr_float_to_bfloat, double_to_bfloat)
 CONVERSIONS(i64, int64_t, (float), (double), float_to_i64, double_to_i64)
 CONVERSIONS(i32, int32_t, (float), (double), float_to_i32, double_to_i32)
 CONVERSIONS(u8, uint8_t, (float), (double), float_to_u8, double_to_u8)
@@ -168,12 +117,15 @@ CONVERSIONS(bool, uint8_t, bool_to_float, bool_to_float, float_to_bool, double_t
 /* What layers compute with, and weights are kept in. */
 #define LAYER .is_float = true, .is_signed = true, .is_activation = true, .is_weight = true, .is_f32_inside = true
 
-const gr_dtype_info gr_dtype_f64 = {PLAIN(f64, "F64", 8), .is_float = true, .is_signed = true, .sums = GR_F64};
-const gr_dtype_info gr_dtype_f32 = {PLAIN(f32, "F32", 4), LAYER, .sums = GR_F32};
-const gr_dtype_info gr_dtype_f16 = {PLAIN(f16, "F16", 2), LAYER, .sums = GR_F32};
-const gr_dtype_info gr_dtype_bf16 = {PLAIN(bf16, "BF16", 2), LAYER, .sums = GR_F32};
-const gr_dtype_info gr_dtype_i64 = {PLAIN(i64, "I64", 8), .is_signed = true, .sums = GR_I64};
-const gr_dtype_info gr_dtype_i32 = {PLAIN(i32, "I32", 4), .is_signed = true, .sums = GR_I64};
+const gr_dtype_info gr_dtype_f64 = {PLAIN(f64, "F64", 8), .ggml = "F64",     .ggml_id = 28,
+                                    .is_float = true,     .is_signed = true, .sums = GR_F64};
+const gr_dtype_info gr_dtype_f32 = {PLAIN(f32, "F32", 4), .ggml = "F32", .ggml_id = 0, LAYER, .sums = GR_F32};
+const gr_dtype_info gr_dtype_f16 = {PLAIN(f16, "F16", 2), .ggml = "F16", .ggml_id = 1, LAYER, .sums = GR_F32};
+const gr_dtype_info gr_dtype_bf16 = {PLAIN(bf16, "BF16", 2), .ggml = "BF16", .ggml_id = 30, LAYER, .sums = GR_F32};
+const gr_dtype_info gr_dtype_i64 = {PLAIN(i64, "I64", 8), .ggml = "I64", .ggml_id = 27, .is_signed = true,
+                                    .sums = GR_I64};
+const gr_dtype_info gr_dtype_i32 = {PLAIN(i32, "I32", 4), .ggml = "I32", .ggml_id = 26, .is_signed = true,
+                                    .sums = GR_I64};
 const gr_dtype_info gr_dtype_u8 = {PLAIN(u8, "U8", 1), .sums = GR_I64};
 const gr_dtype_info gr_dtype_bool = {PLAIN(bool, "BOOL", 1), .is_f32_inside = true, .sums = GR_I64};
 
@@ -212,6 +164,17 @@ bool gr_dtype_from_safetensors(const char *name, gr_dtype *out)
 {
     for (int d = 0; d < GR_DTYPE_LIMIT; d++) {
         if (records[d] && strcmp(records[d]->safetensors, name) == 0) {
+            *out = (gr_dtype)d;
+            return true;
+        }
+    }
+    return false;
+}
+
+bool gr_dtype_from_ggml(uint32_t id, gr_dtype *out)
+{
+    for (int d = 0; d < GR_DTYPE_LIMIT; d++) {
+        if (records[d] && records[d]->ggml && records[d]->ggml_id == id) {
             *out = (gr_dtype)d;
             return true;
         }

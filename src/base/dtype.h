@@ -11,11 +11,13 @@
 enum { GR_DTYPE_BLOCK_MOST = 256 };
 
 typedef struct gr_dtype_info {
-    const char *name;         /* "f32" */
-    const char *safetensors;  /* "F32": its name in files */
-    int block;                /* values a block, at most GR_DTYPE_BLOCK_MOST */
-    int block_bytes;          /* bytes a block */
-    int align;                /* what addresses of it are a multiple of */
+    const char *name;        /* "f32" */
+    const char *safetensors; /* "F32": its name in files */
+    const char *ggml; /* "Q4_K": its name to ggml, whose GGUF files have it as a number; NULL: they have it not */
+    uint32_t ggml_id; /* that number */
+    int block;        /* values a block, at most GR_DTYPE_BLOCK_MOST */
+    int block_bytes;  /* bytes a block */
+    int align;        /* what addresses of it are a multiple of */
     bool is_float, is_signed; /* plain numbers that ops compute with; blocks are neither */
     bool is_activation;       /* layers read and write it as it is, and compute in f32 */
     bool is_weight;           /* a model's weights stay in it as they are in their file; else they are read as f32 */
@@ -43,6 +45,7 @@ bool gr_dtype_exists(gr_dtype d);
 const gr_dtype_info *gr_dtype_get(gr_dtype d);
 bool gr_dtype_from_name(const char *name, gr_dtype *out);        /* "f32" */
 bool gr_dtype_from_safetensors(const char *name, gr_dtype *out); /* "F32" */
+bool gr_dtype_from_ggml(uint32_t id, gr_dtype *out);             /* 0: F32 */
 
 static inline bool gr_dtype_is_block(gr_dtype d)
 {

@@ -1,0 +1,98 @@
+/* What the files of this folder share: each has a family of ggml's block formats, a few lines a format. A format is two
+ * functions, of a block to its values and back, and a record of base/dtype.h made of them. */
+#ifndef GR_BASE_GGML_BLOCK_H
+#define GR_BASE_GGML_BLOCK_H
+
+#include "base/dtype.h"
+#include "base/half.h"
+
+#include <math.h>
+
+/* NAME_to_f32 of NAME_read(const uint8_t *block, float *values), and NAME_from_f32 of NAME_write(const float *values,
+ * uint8_t *block): row after row of blocks. */
+#define GR_BLOCKS_READ(name, values, bytes)                                                                            \
+    static void name##_to_f32(const void *src, float *dst, int64_t n)                                                  \
+    {                                                                                                                  \
+        const uint8_t *block = src;                                                                                    \
+        for (int64_t at = 0; at < n; at += (values), block += (bytes))                                                 \
+            name##_read(block, dst + at);                                                                              \
+    }
+#define GR_BLOCKS_WRITE(name, values, bytes)                                                                           \
+    static void name##_from_f32(const float *src, void *dst, int64_t n)                                                \
+    {                                                                                                                  \
+        uint8_t *block = dst;                                                                                          \
+        for (int64_t at = 0; at < n; at += (values), block += (bytes))                                                 \
+            name##_write(src + at, block);                                                                             \
+    }
+
+/* Fields of the record; NAME in capitals is the format's name in ggml, id its number there. */
+#define GR_BLOCKS_RECORD(n, NAME, id, values, bytes, alignment)                                                        \
+    .name = #n, .safetensors = "GR_" NAME, .ggml = NAME, .ggml_id = (id), .block = (values), .block_bytes = (bytes),   \
+    .align = (alignment), .is_weight = true, .sums = GR_F32, .to_f32 = n##_to_f32
+
+/* A format that is read and written, and one that is only read. */
+#define GR_BLOCKS_BOTH(name, NAME, id, values, bytes, alignment)                                                       \
+    GR_BLOCKS_READ(name, values, bytes)                                                                                \
+    GR_BLOCKS_WRITE(name, values, bytes)                                                                               \
+    const gr_dtype_info gr_dtype_##name = {GR_BLOCKS_RECORD(name, NAME, id, values, bytes, alignment),                 \
+                                           .from_f32 = name##_from_f32};
+#define GR_BLOCKS_ONLY_READ(name, NAME, id, values, bytes, alignment)                                                  \
+    GR_BLOCKS_READ(name, values, bytes)                                                                                \
+    const gr_dtype_info gr_dtype_##name = {GR_BLOCKS_RECORD(name, NAME, id, values, bytes, alignment)};
+
+/* ---- fields of a block: little-endian, at any address ------------------------------------------------------- */
+
+static inline uint16_t gr_block_u16(const uint8_t *p)
+{
+    return (uint16_t)(p[0] | p[1] << 8);
+}
+
+static inline uint32_t gr_block_u32(const uint8_t *p)
+{
+    return gr_block_u16(p) | (uint32_t)gr_block_u16(p + 2) << 16;
+}
+
+static inline float gr_block_half(const uint8_t *p)
+{
+    return gr_half_to_float(gr_block_u16(p));
+}
+
+/* Returns what was stored, which is rounded. */
+static inline float gr_block_put_half(uint8_t *p, float x)
+{
+    uint16_t half = gr_float_to_half(x);
+    p[0] = (uint8_t)half;
+    p[1] = (uint8_t)(half >> 8);
+    return gr_half_to_float(half);
+}
+
+/* ---- choosing codes ----------------------------------------------------------------------------------------- */
+
+/* Within [least, most], NaN is `least`. */
+static inline float gr_block_clamp(float x, float least, float most)
+{
+    return x >= most ? most : x > least ? x : least;
+}
+
+/* The nearest integer within [least, most], of at most 22 bits: adding 1.5 * 2^23 rounds to even, and vectorizes. */
+static inline float gr_block_nearest(float x, float least, float most)
+{
+    return (gr_block_clamp(x, least, most) + 0x1.8p23f) - 0x1.8p23f;
+}
+
+/* The first of the values that are largest in size, with its sign. */
+static inline float gr_block_widest(const float *x, int n)
+{
+    float widest = x[0];
+    for (int i = 1; i < n; i++)
+        if (fabsf(x[i]) > fabsf(widest))
+            widest = x[i];
+    return widest;
+}
+
+static inline float gr_block_inverse(float x)
+{
+    return x < 0 || x > 0 ? 1 / x : 0;
+}
+
+#endif

@@ -1,0 +1,164 @@
+/* The formats of 32 values with one scale, and in some an offset:
+ *
+ *     q4_0  d q            value = d (q - 8),   q of 4 bits
+ *     q4_1  d m q          value = d q + m
+ *     q5_0  d high q       value = d (q - 16),  q of 5 bits, the fifth of value i is bit i of `high`
+ *     q5_1  d m high q     value = d q + m
+ *     q8_0  d q            value = d q,         q an int8
+ *
+ * d and m are f16. Of 4 bits the low halves of 16 bytes are values 0 to 15, the high halves values 16 to 31. What is
+ * written is to the bit what ggml's own tools write; tools/oracle/check_block_dtypes.py compares. */
+#include "base/ggml/block.h"
+
+enum { VALUES = 32, HALF = VALUES / 2 };
+
+/* Codes to 4 bits each. */
+static void put_low(const uint8_t *codes, uint8_t *q)
+{
+    for (int i = 0; i < HALF; i++)
+        q[i] = (uint8_t)((codes[i] & 15) | codes[i + HALF] << 4);
+}
+
+static void get_low(const uint8_t *q, uint8_t *codes)
+{
+    for (int i = 0; i < HALF; i++) {
+        codes[i] = q[i] & 15;
+        codes[i + HALF] = q[i] >> 4;
+    }
+}
+
+static void put_fifth(const uint8_t *codes, uint8_t *high)
+{
+    memset(high, 0, VALUES / 8);
+    for (int i = 0; i < VALUES; i++)
+        high[i / 8] |= (uint8_t)(codes[i] >> 4 << i % 8);
+}
+
+static void add_fifth(const uint8_t *high, uint8_t *codes)
+{
+    for (int i = 0; i < VALUES; i++)
+        codes[i] |= (uint8_t)((high[i / 8] >> i % 8 & 1) << 4);
+}
+
+/* values = d (codes - zero): the widest value becomes code 0 exactly. */
+static float choose_signed(const float *x, int zero, uint8_t *codes)
+{
+    float d = gr_block_widest(x, VALUES) / (float)-zero, inverse = gr_block_inverse(d);
+    for (int i = 0; i < VALUES; i++)
+        codes[i] = (uint8_t)gr_block_clamp(x[i] * inverse + ((float)zero + 0.5f), 0, (float)(2 * zero - 1));
+    return d;
+}
+
+/* values = d codes + m */
+static float choose_between(const float *x, int most, uint8_t *codes, float *m)
+{
+    float low = x[0], high = x[0];
+    for (int i = 1; i < VALUES; i++) {
+        low = x[i] < low ? x[i] : low;
+        high = x[i] > high ? x[i] : high;
+    }
+    float d = (high - low) / (float)most, inverse = gr_block_inverse(d);
+    for (int i = 0; i < VALUES; i++)
+        codes[i] = (uint8_t)gr_block_clamp((x[i] - low) * inverse + 0.5f, 0, (float)most);
+    *m = low;
+    return d;
+}
+
+static void values_of(const uint8_t *codes, float d, int zero, float *y)
+{
+    for (int i = 0; i < VALUES; i++)
+        y[i] = d * (float)(codes[i] - zero);
+}
+
+static void values_from(const uint8_t *codes, float d, float m, float *y)
+{
+    for (int i = 0; i < VALUES; i++)
+        y[i] = d * (float)codes[i] + m;
+}
+
+static void q4_0_read(const uint8_t *b, float *y)
+{
+    uint8_t codes[VALUES];
+    get_low(b + 2, codes);
+    values_of(codes, gr_block_half(b), 8, y);
+}
+
+static void q4_0_write(const float *x, uint8_t *b)
+{
+    uint8_t codes[VALUES];
+    gr_block_put_half(b, choose_signed(x, 8, codes));
+    put_low(codes, b + 2);
+}
+
+static void q4_1_read(const uint8_t *b, float *y)
+{
+    uint8_t codes[VALUES];
+    get_low(b + 4, codes);
+    values_from(codes, gr_block_half(b), gr_block_half(b + 2), y);
+}
+
+static void q4_1_write(const float *x, uint8_t *b)
+{
+    uint8_t codes[VALUES];
+    float m;
+    gr_block_put_half(b, choose_between(x, 15, codes, &m));
+    gr_block_put_half(b + 2, m);
+    put_low(codes, b + 4);
+}
+
+static void q5_0_read(const uint8_t *b, float *y)
+{
+    uint8_t codes[VALUES];
+    get_low(b + 6, codes);
+    add_fifth(b + 2, codes);
+    values_of(codes, gr_block_half(b), 16, y);
+}
+
+static void q5_0_write(const float *x, uint8_t *b)
+{
+    uint8_t codes[VALUES];
+    gr_block_put_half(b, choose_signed(x, 16, codes));
+    put_fifth(codes, b + 2);
+    put_low(codes, b + 6);
+}
+
+static void q5_1_read(const uint8_t *b, float *y)
+{
+    uint8_t codes[VALUES];
+    get_low(b + 8, codes);
+    add_fifth(b + 4, codes);
+    values_from(codes, gr_block_half(b), gr_block_half(b + 2), y);
+}
+
+static void q5_1_write(const float *x, uint8_t *b)
+{
+    uint8_t codes[VALUES];
+    float m;
+    gr_block_put_half(b, choose_between(x, 31, codes, &m));
+    gr_block_put_half(b + 2, m);
+    put_fifth(codes, b + 4);
+    put_low(codes, b + 8);
+}
+
+static void q8_0_read(const uint8_t *b, float *y)
+{
+    float d = gr_block_half(b);
+    for (int i = 0; i < VALUES; i++)
+        y[i] = (float)(int8_t)b[2 + i] * d;
+}
+
+static void q8_0_write(const float *x, uint8_t *b)
+{
+    float d = fabsf(gr_block_widest(x, VALUES)) / 127, inverse = gr_block_inverse(d);
+    gr_block_put_half(b, d);
+    for (int i = 0; i < VALUES; i++) {
+        float q = x[i] * inverse, size = gr_block_clamp(fabsf(q) + 0.5f, 0, 127); /* halves away from 0 */
+        b[2 + i] = (uint8_t)(q < 0 ? -(int)size : (int)size);
+    }
+}
+
+GR_BLOCKS_BOTH(q4_0, "Q4_0", 2, VALUES, 18, 2)
+GR_BLOCKS_BOTH(q4_1, "Q4_1", 3, VALUES, 20, 2)
+GR_BLOCKS_BOTH(q5_0, "Q5_0", 6, VALUES, 22, 2)
+GR_BLOCKS_BOTH(q5_1, "Q5_1", 7, VALUES, 24, 2)
+GR_BLOCKS_BOTH(q8_0, "Q8_0", 8, VALUES, 34, 2)
