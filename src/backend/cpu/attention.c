@@ -25,16 +25,19 @@ typedef struct attention {
     const gr_call *call;
     int64_t b, t, h, d, s, g, shared;
     int64_t row;               /* d rounded up to vectors */
-    int64_t tiles;             /* of a group */
+    int64_t lanes, tiles;      /* rows of a tile, all but a group's last; tiles of a group */
     int64_t parts, part;       /* forward: of the keys, and keys of each; backward: of the tiles, and tiles of each */
     int64_t sums;              /* backward: how many parts of a group have dk and dv of their own */
     int64_t worker, partial;   /* floats of a worker's scratch, of a part's result */
     float *workers, *partials; /* both in the call's scratch */
     bool direct_k, direct_v;   /* keys can be read where they lie */
+    bool direct_rows;          /* a tile's rows are evenly far apart: a head has keys of its own */
     const int64_t *sequence;   /* [b] whose keys each reads; NULL: its own */
     step_fn step;
     void (*transpose)(float *, int64_t, int64_t, const float *, int64_t, int64_t, int64_t);
     void (*scale)(float *, const float *, float, int64_t);
+    void (*dots)(float *, const float *, int64_t, const float *, int64_t, int64_t, int64_t);
+    void (*log_sums)(float *, const float *, const float *);
     void (*add)(float *, const float *, int64_t);
 } attention;
 
@@ -61,7 +64,10 @@ static attention attention_of(const gr_call *c)
     attention a = {.call = c, .b = q[0], .t = q[1], .h = q[2], .d = q[3], .s = k[1], .g = k[2]};
     a.shared = a.h / a.g;
     a.row = up(a.d, VECTOR) * VECTOR;
-    a.tiles = up(a.t * a.shared, LANES);
+    int64_t rows = a.t * a.shared;
+    a.tiles = up(rows, LANES);
+    a.lanes =
+        a.tiles ? up(up(rows, a.tiles), VECTOR) * VECTOR : LANES; /* alike: a short tile costs nearly a whole one */
     return a;
 }
 
@@ -69,8 +75,11 @@ static void pick(attention *a)
 {
     a->direct_k = is_direct(&a->call->in[K]);
     a->direct_v = is_direct(&a->call->in[V]);
+    a->direct_rows = a->shared == 1;
     a->transpose = GR_ISA_PICK(gr_gemm_pack_transpose);
     a->scale = GR_ISA_PICK(gr_row_scale);
+    a->dots = GR_ISA_PICK(gr_attention_dots);
+    a->log_sums = GR_ISA_PICK(gr_attention_log_sums);
     a->add = GR_ISA_PICK(gr_row_add);
 }
 
@@ -84,27 +93,48 @@ static float *take(float **scratch, int64_t floats)
     return p;
 }
 
-/* Row number `lane` of the tile: its token and query head. */
-static void row_of(const attention *a, const gr_attention_tile *t, int64_t g, int64_t lane, int64_t *token,
-                   int64_t *head)
+/* The rows of a tile one after the other: their tokens, and the query heads of their group. */
+typedef struct walk {
+    int64_t token, head;
+} walk;
+
+static walk first_row(const attention *a, const gr_attention_tile *t)
 {
-    int64_t row = t->mask.lane0 + lane;
-    *token = row / a->shared;
-    *head = g * a->shared + row % a->shared;
+    return (walk){t->mask.lane0 / a->shared, t->mask.lane0 % a->shared};
 }
 
-/* A tile's rows of x [B, T, H, D] times factor, and their transpose. */
-static void load_rows(const attention *a, const gr_attention_tile *t, int64_t b, int64_t g, int operand, float factor,
-                      float *rows, float *transposed)
+static void next_row(const attention *a, walk *w)
+{
+    if (++w->head == a->shared) {
+        w->head = 0;
+        w->token++;
+    }
+}
+
+/* Where the walk's row is in x [B, T, H, D], in elements. */
+static int64_t position_of(const attention *a, const gr_operand *x, walk w, int64_t b, int64_t g)
+{
+    return b * x->stride[0] + w.token * x->stride[1] + (g * a->shared + w.head) * x->stride[2];
+}
+
+/* A tile's rows of x [B, T, H, D], where they lie or as f32 in `buffer`. Returns floats between two. */
+static int64_t load_rows(const attention *a, const gr_attention_tile *t, int64_t b, int64_t g, int operand,
+                         float *buffer, const float **rows)
 {
     const gr_operand *x = &a->call->in[operand];
-    for (int64_t l = 0; l < t->n; l++) {
-        int64_t token, head;
-        row_of(a, t, g, l, &token, &head);
-        int64_t position = b * x->stride[0] + token * x->stride[1] + head * x->stride[2];
-        a->scale(rows + l * a->row, gr_head_read(x, position, a->d, rows + l * a->row), factor, a->d);
+    walk w = first_row(a, t);
+    if (a->direct_rows && is_direct(x)) {
+        *rows = (const float *)x->data + position_of(a, x, w, b, g);
+        return x->stride[1];
     }
-    a->transpose(transposed, 0, LANES, rows, a->row, a->d, t->n);
+    for (int64_t l = 0; l < t->n; l++, next_row(a, &w)) {
+        float *to = buffer + l * a->row;
+        const float *from = gr_head_read(x, position_of(a, x, w, b, g), a->d, to);
+        if (from != to)
+            memcpy(to, from, (size_t)a->d * sizeof(float));
+    }
+    *rows = buffer;
+    return a->row;
 }
 
 static const int64_t *indices(const gr_call *c, int i, int64_t from)
@@ -130,13 +160,19 @@ static void load_mask(const attention *a, gr_attention_tile *t, int64_t b)
     m->k_pos = indices(a->call, K_POS, sequence_of(a, b) * a->s);
     m->segment = indices(a->call, SEGMENT, b * a->s);
     m->given = q_pos || m->k_pos;
+    walk w = first_row(a, t);
     for (int64_t l = 0; l < LANES; l++) {
-        int64_t token = (m->lane0 + (l < t->n ? l : 0)) / a->shared;
-        int64_t position = q_pos ? q_pos[token] : m->position + token;
+        if (l == t->n)
+            w = first_row(a, t); /* lanes that are no rows see what some row does */
+        int64_t position = q_pos ? q_pos[w.token] : m->position + w.token;
         bool bounded = m->window && position >= m->window;
         m->upto[l] = m->causal ? position : INT64_MAX;
         m->after[l] = bounded ? position - m->window : -1;
-        m->lane_segment[l] = m->segment ? m->segment[token] : 0;
+        m->first_key[l] = m->given ? 0 : gr_attention_clamp(m->after[l] + 1, m->keys);
+        m->end_key[l] = m->given || !m->causal ? m->keys : gr_attention_clamp(position + 1, m->keys);
+        m->lane_segment[l] = m->segment ? m->segment[w.token] : 0;
+        if (l < t->n)
+            next_row(a, &w);
     }
 }
 
@@ -146,13 +182,15 @@ static void begin_tile(const attention *a, gr_attention_tile *t, int64_t b, int6
     int64_t rows = a->t * a->shared;
     t->d = a->d;
     t->row = a->row;
+    t->scale = ((const gr_attention_attr *)a->call->attr)->scale;
     t->begun = false;
-    t->mask.lane0 = tile * LANES;
-    t->n = rows - t->mask.lane0 < LANES ? rows - t->mask.lane0 : LANES;
+    t->mask.lane0 = tile * a->lanes;
+    t->n = rows - t->mask.lane0 < a->lanes ? rows - t->mask.lane0 : a->lanes;
     float *q = take(scratch, LANES * a->row), *qt = take(scratch, LANES * a->row);
     load_mask(a, t, b);
-    load_rows(a, t, b, g, Q, ((const gr_attention_attr *)a->call->attr)->scale, q, qt);
-    t->q = q;
+    t->q_row = load_rows(a, t, b, g, Q, q, &t->q);
+    a->transpose(qt, 0, LANES, t->q, t->q_row, a->d, t->n);
+    a->scale(qt, qt, t->scale, a->d * LANES);
     t->qt = qt;
     t->scores = take(scratch, KEYS * LANES);
 }
@@ -208,6 +246,7 @@ static bool is_visible(const gr_attention_tile *t, gr_attention_keys *k)
         }
         k->all =
             one && gr_attention_first_lane(m, k->first + k->n - 1) == 0 && gr_attention_end_lane(m, k->first) >= t->n;
+        k->band = one;
         return true; /* blocks outside the band are not asked for */
     }
     int64_t oldest = INT64_MAX, newest = -1, least = INT64_MAX; /* oldest and newest key there is; the least number */
@@ -231,7 +270,7 @@ static void meet_keys(const attention *a, gr_attention_tile *t, int64_t b, int64
                       float *scratch)
 {
     float *k = take(&scratch, KEYS * a->row), *v = take(&scratch, KEYS * a->row);
-    int64_t low = gr_attention_first_key(&t->mask, 0), high = gr_attention_end_key(&t->mask, t->n - 1);
+    int64_t low = t->mask.first_key[0], high = t->mask.end_key[t->n - 1];
     first = first > low ? first : low;
     end = end < high ? end : high;
     for (; first < end; first += KEYS) {
@@ -273,20 +312,20 @@ static size_t forward_scratch(const gr_call *c)
 static void write_tile(const attention *a, const gr_attention_tile *t, int64_t b, int64_t g)
 {
     const gr_operand *out = &a->call->out[0];
-    float *lse = a->call->out[1].data;
-    for (int64_t l = 0; l < t->n; l++) {
-        int64_t token, head;
-        row_of(a, t, g, l, &token, &head);
-        bool none = t->sum[l] == 0;
-        int64_t row = (b * a->t + token) * a->h + head;
+    float *lse = a->call->out[1].data, logs[LANES];
+    walk w = first_row(a, t);
+    if (lse)
+        a->log_sums(logs, t->largest, t->sum);
+    for (int64_t l = 0; l < t->n; l++, next_row(a, &w)) {
+        int64_t head = g * a->shared + w.head, row = (b * a->t + w.token) * a->h + head;
         float *from = t->out + l * a->row, *to = gr_row_place(out, row, a->d, from);
-        if (none)
+        if (t->sum[l] == 0)
             memset(to, 0, (size_t)a->d * sizeof(float));
         else
             a->scale(to, from, 1 / t->sum[l], a->d);
         gr_row_store(out, row, a->d, to);
         if (lse)
-            lse[(b * a->h + head) * a->t + token] = none ? 0 : t->largest[l] + logf(t->sum[l]);
+            lse[(b * a->h + head) * a->t + w.token] = logs[l];
     }
 }
 
@@ -344,8 +383,8 @@ static void join_parts(void *ctx, int64_t piece, int worker)
     float *parts = a->partials + piece * a->parts * a->partial;
     gr_attention_tile t;
     (void)worker;
-    t.mask.lane0 = tile * LANES;
-    t.n = rows - t.mask.lane0 < LANES ? rows - t.mask.lane0 : LANES;
+    t.mask.lane0 = tile * a->lanes;
+    t.n = rows - t.mask.lane0 < a->lanes ? rows - t.mask.lane0 : a->lanes;
     t.out = parts;
     for (int64_t l = 0; l < t.n; l++)
         join_row(a, &t, parts, l);
@@ -382,7 +421,7 @@ static attention backward_of(const gr_call *c)
     a.parts = a.parts < a.tiles ? a.parts : a.tiles > 0 ? a.tiles : 1;
     a.part = up(a.tiles, a.parts);
     a.sums = c->in[K].dtype == GR_F32 ? a.parts - 1 : a.parts;
-    a.worker = (5 * LANES + 2 * KEYS) * a.row + 2 * KEYS * LANES + a.row;
+    a.worker = (5 * LANES + 2 * KEYS) * a.row + 2 * KEYS * LANES;
     a.partial = 2 * a.s * a.d;
     return a;
 }
@@ -414,38 +453,32 @@ static float *key_sums(const attention *a, int64_t b, int64_t g, int64_t part, i
     return to;
 }
 
-/* lse and d_out · out of every row; rows that saw nothing have no p that is not 0. `buffer` holds a row. The product is
+/* lse and d_out · out of every row; rows that saw nothing have no p that is not 0. `buffer` holds a tile. The product is
  * summed in f64: it is what makes a row of d_scores sum to 0, and its error is all that the gradient of a bias of the
  * keys consists of. */
 static void load_statistics(const attention *a, gr_attention_tile *t, int64_t b, int64_t g, float *buffer)
 {
-    const gr_operand *out = &a->call->in[OUT];
-    const float *lse = a->call->in[LSE].data;
+    const float *lse = a->call->in[LSE].data, *out;
+    int64_t out_row = load_rows(a, t, b, g, OUT, buffer, &out);
+    walk w = first_row(a, t);
     memset(t->lse, 0, sizeof t->lse);
     memset(t->dot, 0, sizeof t->dot);
-    for (int64_t l = 0; l < t->n; l++) {
-        int64_t token, head;
-        row_of(a, t, g, l, &token, &head);
-        int64_t position = b * out->stride[0] + token * out->stride[1] + head * out->stride[2];
-        t->lse[l] = lse[(b * a->h + head) * a->t + token];
-        const float *o = gr_head_read(out, position, a->d, buffer), *d = t->d_out + l * a->row;
-        double dot = 0;
-        for (int64_t i = 0; i < a->d; i++)
-            dot += (double)o[i] * (double)d[i];
-        t->dot[l] = (float)dot;
-    }
+    a->dots(t->dot, out, out_row, t->d_out, t->d_out_row, a->d, t->n);
+    for (int64_t l = 0; l < t->n; l++, next_row(a, &w))
+        t->lse[l] = lse[(b * a->h + g * a->shared + w.head) * a->t + w.token];
 }
 
 static void write_dq(const attention *a, const gr_attention_tile *t, int64_t b, int64_t g)
 {
     const gr_operand *out = &a->call->out[0];
-    for (int64_t l = 0; l < t->n; l++) {
-        int64_t token, head;
-        row_of(a, t, g, l, &token, &head);
-        int64_t row = (b * a->t + token) * a->h + head;
-        float *from = t->dq + l * a->row, *to = gr_row_place(out, row, a->d, from);
-        a->scale(to, from, ((const gr_attention_attr *)a->call->attr)->scale, a->d);
-        gr_row_store(out, row, a->d, to);
+    walk w = first_row(a, t);
+    for (int64_t l = 0; l < t->n; l++, next_row(a, &w)) {
+        int64_t row = (b * a->t + w.token) * a->h + g * a->shared + w.head;
+        const float *from = t->dq + l * a->row;
+        if (out->dtype == GR_F32)
+            memcpy((float *)out->data + row * a->d, from, (size_t)a->d * sizeof(float));
+        else
+            gr_row_store(out, row, a->d, from);
     }
 }
 
@@ -453,10 +486,10 @@ static void backward_tile(const attention *a, gr_attention_tile *t, int64_t b, i
 {
     begin_tile(a, t, b, g, tile, &scratch);
     float *d_out = take(&scratch, LANES * a->row), *d_outt = take(&scratch, LANES * a->row);
-    load_rows(a, t, b, g, D_OUT, 1, d_out, d_outt);
-    t->d_out = d_out;
+    t->d_out_row = load_rows(a, t, b, g, D_OUT, d_out, &t->d_out);
+    a->transpose(d_outt, 0, LANES, t->d_out, t->d_out_row, a->d, t->n);
     t->d_outt = d_outt;
-    load_statistics(a, t, b, g, take(&scratch, a->row));
+    load_statistics(a, t, b, g, scratch); /* what is not yet taken */
     t->d_scores = take(&scratch, KEYS * LANES);
     t->dq = take(&scratch, LANES * a->row);
     memset(t->dq, 0, (size_t)(LANES * a->row) * sizeof(float));

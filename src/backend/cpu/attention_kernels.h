@@ -20,6 +20,8 @@ typedef struct gr_attention_mask {
     /* given: lane l sees keys with after[l] < position <= upto[l] */
     const int64_t *k_pos; /* of all keys; NULL: their number */
     int64_t after[GR_ATTENTION_LANES], upto[GR_ATTENTION_LANES];
+    /* otherwise: lane l sees keys [first_key[l], end_key[l]), neither smaller than the lane's before */
+    int64_t first_key[GR_ATTENTION_LANES], end_key[GR_ATTENTION_LANES];
     const int64_t *segment; /* of all keys, NULL: one */
     int64_t lane_segment[GR_ATTENTION_LANES];
 } gr_attention_mask;
@@ -30,11 +32,13 @@ typedef struct gr_attention_keys {
     int64_t k_row, v_row;
     int64_t first, n; /* keys [first, first + n) */
     bool all;         /* every lane sees every one of them */
+    bool band;        /* or what first_key and end_key say, and nothing else */
 } gr_attention_keys;
 
 typedef struct gr_attention_tile {
     int64_t d, n;    /* head width; queries */
-    int64_t row;     /* floats from query to query in q, out, d_out and dq: d rounded up to vectors */
+    int64_t row;     /* floats from query to query in out and dq: d rounded up to vectors */
+    float scale;     /* of scores */
     const float *qt; /* [d][LANES]: queries times scale, transposed */
     float *scores;   /* [KEYS][LANES], scratch */
     gr_attention_mask mask;
@@ -43,7 +47,8 @@ typedef struct gr_attention_tile {
     bool begun; /* out, largest and sum hold something */
     float largest[GR_ATTENTION_LANES], sum[GR_ATTENTION_LANES];
     /* backward */
-    const float *q, *d_out, *d_outt;                        /* [n][row], [n][row], [d][LANES] */
+    const float *q, *d_out, *d_outt; /* [n][q_row], [n][d_out_row], [d][LANES] */
+    int64_t q_row, d_out_row;
     float lse[GR_ATTENTION_LANES], dot[GR_ATTENTION_LANES]; /* dot: d_out · out */
     float *d_scores;                                        /* [KEYS][LANES], scratch */
     float *dq;                                              /* [n][row], added to; NULL: not wanted */
@@ -53,6 +58,11 @@ typedef struct gr_attention_tile {
 
 GR_ISA_DECLARE(void, gr_attention_forward, (gr_attention_tile * t, const gr_attention_keys *keys));
 GR_ISA_DECLARE(void, gr_attention_backward, (gr_attention_tile * t, const gr_attention_keys *keys));
+/* to[i] = x[i] · y[i] of n rows of d, summed in f64 and rounded once. */
+GR_ISA_DECLARE(void, gr_attention_dots,
+               (float *to, const float *x, int64_t x_row, const float *y, int64_t y_row, int64_t d, int64_t n));
+/* [LANES] to = largest + log sum; 0 where sum is. */
+GR_ISA_DECLARE(void, gr_attention_log_sums, (float *to, const float *largest, const float *sum));
 /* One query token, all its heads, against some keys. */
 typedef struct gr_attention_one {
     int64_t heads, d;        /* query heads, head width */
@@ -74,7 +84,7 @@ GR_ISA_DECLARE(void, gr_attention_one_forward, (const gr_attention_one *o));
 /* y = x factor */
 GR_ISA_DECLARE(void, gr_row_scale, (float *y, const float *x, float factor, int64_t n));
 
-/* ---- bands: which lanes see key s, which keys lane l sees. For the default positions alone ------------------ */
+/* ---- bands: which lanes see key s. For the default positions alone ------------------------------------------- */
 
 static inline int64_t gr_attention_key_position(const gr_attention_mask *m, int64_t s)
 {
@@ -99,21 +109,6 @@ static inline int64_t gr_attention_end_lane(const gr_attention_mask *m, int64_t 
     if (m->window == 0 || m->window > m->keys || m->given)
         return GR_ATTENTION_LANES;
     return gr_attention_clamp((s + m->window - m->position) * m->shared - m->lane0, GR_ATTENTION_LANES);
-}
-
-/* The first key that lane l sees, and the one behind the last. */
-static inline int64_t gr_attention_first_key(const gr_attention_mask *m, int64_t lane)
-{
-    if (m->window == 0 || m->window > m->keys || m->given)
-        return 0;
-    return gr_attention_clamp((m->lane0 + lane) / m->shared + m->position - m->window + 1, m->keys);
-}
-
-static inline int64_t gr_attention_end_key(const gr_attention_mask *m, int64_t lane)
-{
-    if (!m->causal || m->given)
-        return m->keys;
-    return gr_attention_clamp((m->lane0 + lane) / m->shared + m->position + 1, m->keys);
 }
 
 #endif

@@ -7,6 +7,8 @@
 #include "backend/cpu/kernels/isa_suffix.h"
 #include "backend/cpu/kernels/vec.h"
 
+#include <string.h>
+
 enum { LANES = GR_ATTENTION_LANES };
 
 static const gr_gemm_kernels *gemm(void)
@@ -54,8 +56,9 @@ static range lanes_of(const gr_attention_tile *t, const gr_attention_keys *b, in
 /* Keys of the block that any of the lanes [first, last] sees. */
 static range keys_of(const gr_attention_tile *t, const gr_attention_keys *b, int64_t first, int64_t last)
 {
-    return (range){gr_attention_clamp(gr_attention_first_key(&t->mask, first < 0 ? 0 : first) - b->first, b->n),
-                   gr_attention_clamp(gr_attention_end_key(&t->mask, last < t->n ? last : t->n - 1) - b->first, b->n)};
+    const gr_attention_mask *m = &t->mask;
+    return (range){gr_attention_clamp(m->first_key[first < 0 ? 0 : first] - b->first, b->n),
+                   gr_attention_clamp(m->end_key[last < t->n ? last : t->n - 1] - b->first, b->n)};
 }
 
 /* Keys that any product reads of the vector of lanes from `lane` on: lanes are read in groups of mr, keys too. */
@@ -69,29 +72,59 @@ static range keys_of_vector(const gr_attention_tile *t, const gr_attention_keys 
     return r;
 }
 
-/* -infinity where a lane does not see a key. */
+/* -infinity where a lane does not see a key, for one reason or another. */
 static void hide(const gr_attention_tile *t, const gr_attention_keys *b)
 {
     const gr_attention_mask *m = &t->mask;
     const float hidden = -__builtin_inff();
     for (int64_t i = 0; i < b->n; i++) {
         float *row = t->scores + i * LANES;
-        int64_t s = b->first + i, first = gr_attention_first_lane(m, s), end = gr_attention_end_lane(m, s);
-        for (int64_t l = 0; l < first; l++)
-            row[l] = hidden;
-        for (int64_t l = end; l < LANES; l++)
-            row[l] = hidden;
-        if (m->given) {
-            int64_t position = gr_attention_key_position(m, s);
-            for (int64_t l = 0; l < LANES; l++)
-                row[l] = ((position > m->after[l]) & (position <= m->upto[l])) ? row[l] : hidden;
-        }
-        if (m->segment) {
-            int64_t segment = m->segment[s];
-            for (int64_t l = 0; l < LANES; l++)
-                row[l] = segment == m->lane_segment[l] ? row[l] : hidden;
+        int64_t s = b->first + i, position = gr_attention_key_position(m, s), segment = m->segment ? m->segment[s] : 0;
+        for (int64_t l = 0; l < LANES; l++)
+            row[l] = ((position > m->after[l]) & (position <= m->upto[l]) & (segment == m->lane_segment[l])) ? row[l]
+                                                                                                             : hidden;
+    }
+}
+
+static void hide_keys(float *column, int64_t first, int64_t end, gr_vec_int from, gr_vec_int upto)
+{
+    gr_vec hidden = gr_vec_set(-__builtin_inff());
+    for (int64_t i = first; i < end; i++) {
+        gr_vec_int key = (int32_t)i - (gr_vec_int){0}, seen = (key >= from) & (key < upto);
+        gr_vec s = gr_vec_load(column + i * LANES);
+        gr_vec_store(column + i * LANES, (gr_vec)(((gr_vec_int)s & seen) | ((gr_vec_int)hidden & ~seen)));
+    }
+}
+
+/* The same for a vector of lanes that see a band: only keys that some of them sees are looked at. */
+static void hide_band(const gr_attention_tile *t, const gr_attention_keys *b, int64_t lane, range keys)
+{
+    const gr_attention_mask *m = &t->mask;
+    int32_t first[GR_LANES], end[GR_LANES];
+    range all = {keys.first, keys.end}; /* keys that every lane sees */
+    for (int64_t l = 0; l < GR_LANES; l++) {
+        first[l] = (int32_t)gr_attention_clamp(m->first_key[lane + l] - b->first, b->n);
+        end[l] = (int32_t)gr_attention_clamp(m->end_key[lane + l] - b->first, b->n);
+        if (lane + l < t->n) {
+            all.first = first[l] > all.first ? first[l] : all.first;
+            all.end = end[l] < all.end ? end[l] : all.end;
         }
     }
+    gr_vec_int from, upto;
+    memcpy(&from, first, sizeof from);
+    memcpy(&upto, end, sizeof upto);
+    all.end = all.end > all.first ? all.end : all.first;
+    hide_keys(t->scores + lane, keys.first, all.first, from, upto);
+    hide_keys(t->scores + lane, all.end, keys.end, from, upto);
+}
+
+/* What is to become of scores in a vector of lanes: the keys that products read, hidden where they are not seen. */
+static range seen_by_vector(const gr_attention_tile *t, const gr_attention_keys *b, int64_t lane)
+{
+    range r = keys_of_vector(t, b, lane);
+    if (!b->all && b->band)
+        hide_band(t, b, lane, r);
+    return r;
 }
 
 /* to[key][lane] = x[key] · the lane's column of yt, for what is visible at least. */
@@ -158,10 +191,10 @@ void GR_ISA_FN(gr_attention_forward)(gr_attention_tile *t, const gr_attention_ke
 {
     float factor[LANES];
     score(t, b, t->scores, b->k, b->k_row, t->qt);
-    if (!b->all)
+    if (!b->all && !b->band)
         hide(t, b);
     for (int64_t lane = 0; lane < t->n; lane += GR_LANES)
-        gr_vec_store(factor + lane, soften(t, lane, keys_of_vector(t, b, lane)));
+        gr_vec_store(factor + lane, soften(t, lane, seen_by_vector(t, b, lane)));
     for (int64_t l = 0; t->begun && l < t->n; l++)
         if (factor[l] != 1)
             GR_ISA_FN(gr_row_scale)(t->out + l * t->row, t->out + l * t->row, factor[l], t->d);
@@ -185,22 +218,22 @@ void GR_ISA_FN(gr_attention_forward)(gr_attention_tile *t, const gr_attention_ke
 
 /* ---- backward ----------------------------------------------------------------------------------------------- */
 
-/* scores become p = e^(score - lse), d_scores p (d_scores - dot); where p is 0 the product of garbage is not looked at. */
+/* scores become p = e^(score - lse), d_scores scale p (d_scores - dot); where p is 0 the product of garbage is not looked at. */
 static void soften_grad(const gr_attention_tile *t, int64_t lane, range keys)
 {
     gr_vec lse = gr_vec_load(t->lse + lane), dot = gr_vec_load(t->dot + lane);
     for (int64_t i = keys.first; i < keys.end; i++) {
         float *s = t->scores + i * LANES + lane, *ds = t->d_scores + i * LANES + lane;
         gr_vec p = gr_vec_exp_negative(gr_vec_load(s) - lse);
-        gr_vec d = p * (gr_vec_load(ds) - dot);
+        gr_vec d = p * (gr_vec_load(ds) - dot) * t->scale;
         gr_vec_store(s, p);
         gr_vec_store(ds, (gr_vec)((gr_vec_int)d & (p != 0)));
     }
 }
 
-/* to[key] += the sum over lanes of w[key][lane] x[lane], rows of to `to_row` apart. */
+/* to[key] += the sum over lanes of w[key][lane] x[lane]. */
 static void add_to_keys(const gr_attention_tile *t, const gr_attention_keys *b, float *to, int64_t to_row,
-                        const float *w, const float *x)
+                        const float *w, const float *x, int64_t x_row)
 {
     int64_t mr = gemm()->mr;
     for (int64_t i = 0; i < b->n; i += mr) {
@@ -211,8 +244,8 @@ static void add_to_keys(const gr_attention_tile *t, const gr_attention_keys *b, 
         gr_gemm_tile g = {.a = w + i * LANES + r.first,
                           .a_row = LANES,
                           .a_col = 1,
-                          .b = x + r.first * t->row,
-                          .b_row = t->row,
+                          .b = x + r.first * x_row,
+                          .b_row = x_row,
                           .c = to + (b->first + i) * to_row,
                           .ldc = to_row,
                           .k = r.end - r.first,
@@ -225,14 +258,14 @@ void GR_ISA_FN(gr_attention_backward)(gr_attention_tile *t, const gr_attention_k
 {
     score(t, b, t->scores, b->k, b->k_row, t->qt);
     score(t, b, t->d_scores, b->v, b->v_row, t->d_outt);
-    if (!b->all)
+    if (!b->all && !b->band)
         hide(t, b);
     for (int64_t lane = 0; lane < t->n; lane += GR_LANES)
-        soften_grad(t, lane, keys_of_vector(t, b, lane));
+        soften_grad(t, lane, seen_by_vector(t, b, lane));
     if (t->dv)
-        add_to_keys(t, b, t->dv, t->dv_row, t->scores, t->d_out);
+        add_to_keys(t, b, t->dv, t->dv_row, t->scores, t->d_out, t->d_out_row);
     if (t->dk)
-        add_to_keys(t, b, t->dk, t->dk_row, t->d_scores, t->q);
+        add_to_keys(t, b, t->dk, t->dk_row, t->d_scores, t->q, t->q_row);
     int64_t mr = gemm()->mr;
     for (int64_t l = 0; t->dq && l < t->n; l += mr) {
         int64_t n = t->n - l < mr ? t->n - l : mr;
@@ -260,4 +293,41 @@ void GR_ISA_FN(gr_row_scale)(float *y, const float *x, float factor, int64_t n)
         gr_vec_store(y + i, gr_vec_load(x + i) * factor);
     for (; i < n; i++)
         y[i] = x[i] * factor;
+}
+
+/* ---- rows of a tile ----------------------------------------------------------------------------------------- */
+
+typedef float half_vec __attribute__((vector_size(GR_LANES / 2 * sizeof(float)), aligned(4), may_alias));
+typedef double wide_vec __attribute__((vector_size(GR_LANES / 2 * sizeof(double))));
+
+static double dot_wide(const float *x, const float *y, int64_t d)
+{
+    enum { HALF = GR_LANES / 2 };
+    wide_vec a = {0}, b = {0};
+    int64_t i = 0;
+    for (; i + 2 * HALF <= d; i += 2 * HALF) {
+        a += __builtin_convertvector(*(const half_vec *)(x + i), wide_vec) *
+             __builtin_convertvector(*(const half_vec *)(y + i), wide_vec);
+        b += __builtin_convertvector(*(const half_vec *)(x + i + HALF), wide_vec) *
+             __builtin_convertvector(*(const half_vec *)(y + i + HALF), wide_vec);
+    }
+    a += b;
+    double sum = 0;
+    for (int l = 0; l < HALF; l++)
+        sum += a[l];
+    for (; i < d; i++)
+        sum += (double)x[i] * (double)y[i];
+    return sum;
+}
+
+void GR_ISA_FN(gr_attention_dots)(float *to, const float *x, int64_t x_row, const float *y, int64_t y_row, int64_t d,
+                                  int64_t n)
+{
+    for (int64_t i = 0; i < n; i++)
+        to[i] = (float)dot_wide(x + i * x_row, y + i * y_row, d);
+}
+
+void GR_ISA_FN(gr_attention_log_sums)(float *to, const float *largest, const float *sum)
+{
+    GR_EACH for (int64_t l = 0; l < LANES; l++) to[l] = sum[l] == 0 ? 0 : largest[l] + gr_vlog(sum[l]);
 }
