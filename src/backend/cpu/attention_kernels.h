@@ -84,7 +84,7 @@ GR_ISA_DECLARE(void, gr_attention_one_forward, (const gr_attention_one *o));
 /* y = x factor */
 GR_ISA_DECLARE(void, gr_row_scale, (float *y, const float *x, float factor, int64_t n));
 
-/* ---- bands: which lanes see key s. For the default positions alone ------------------------------------------- */
+/* ---- bands: which lanes see key s. For the default positions alone ------------------------------------------ */
 
 static inline int64_t gr_attention_key_position(const gr_attention_mask *m, int64_t s)
 {

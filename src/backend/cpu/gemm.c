@@ -16,6 +16,7 @@ enum {
     K_BLOCK = 384,       /* 8 rows of a (12 KiB) stay in the first-level cache */
     B_BLOCK = 384 * 384, /* floats of packed b: 576 KiB of a 1 MiB second-level cache */
     A_ROWS = 96,         /* rows of a packed at a time */
+    LONG_K = 640,        /* from here on a panel of b is so long that reading it again for every mr rows binds */
     FEW_ROWS = 16,       /* up to here b is read once from memory and packing it would cost more than it brings */
     B_SMALL = 64 * 1024, /* floats of b that stay in the second-level cache without being packed */
     CROWDED = 512,       /* rows of b a multiple of this apart share few sets of the first-level cache */
@@ -37,9 +38,10 @@ typedef struct plan {
     int64_t rows, cols;       /* of a piece */
     int64_t row_cut, col_cut; /* pieces along each side */
     int64_t k_block, a_rows;
-    bool b_direct;  /* b is read where it lies */
-    bool ask;       /* and comes from memory, so the next block is asked for ahead */
-    int64_t c_rows; /* rows of 16-bit c that are summed in scratch before they are rounded; 0: c is f32 */
+    bool cols_outside; /* a panel of b, in the first-level cache, meets all a_rows; else mr rows of a meet all of b */
+    bool b_direct;     /* b is read where it lies */
+    bool ask;          /* and comes from memory, so the next block is asked for ahead */
+    int64_t c_rows;    /* rows of 16-bit c that are summed in scratch before they are rounded; 0: c is f32 */
     size_t b_floats, a_floats, c_floats; /* a worker's scratch */
 } plan;
 
@@ -145,10 +147,11 @@ static void plan_tiles(const gr_gemm *g, plan *p)
     p->b_direct = b_plain && !g->trans_b && p->k_block * g->ldb <= B_SMALL && g->ldb % CROWDED != 0;
     cut_tiles(g, p);
     p->a_rows = min64(p->rows, A_ROWS);
+    p->cols_outside = g->k >= LONG_K;
     p->b_floats = (size_t)(p->k_block * (p->b_direct ? GR_GEMM_COLS : round_up(p->cols, GR_GEMM_COLS)));
     if (g->trans_a || !a_plain)
         p->a_floats = (size_t)(p->k_block * (p->a_rows + GR_GEMM_ROWS));
-    else
+    else if (!p->cols_outside)
         p->a_rows = p->rows;
 }
 
@@ -301,21 +304,24 @@ static void ask_next(const call *f, const piece *w, int64_t i, int64_t p0, int64
         ask(w->a + (p0 * g->lda + i) * a, g->lda * a, rows, f->plan.a_rows * a, part, parts);
 }
 
-/* All tiles of `rows` rows at i in the block of k at p0. Rows outside, columns inside: mr rows of a stay in the
- * first-level cache while b streams by from the second. */
+/* All tiles of `rows` rows at i in the block of k at p0. What the inner loop reads again and again lies in the second-level
+ * cache: b, a panel after the other, of which mr rows of a in the first-level cache make 10 bytes a cycle; or, where k is
+ * long, a_rows rows of a, of which a panel of b in the first-level cache makes 4. */
 static void do_tiles(const call *f, const piece *w, int64_t i, int64_t rows, int64_t p0, int64_t a_step,
                      const gr_gemm_tile *block)
 {
     const int64_t mr = f->kernels->mr, nr = f->kernels->nr;
-    const int64_t parts = ceil_div(rows, mr) * ceil_div(w->cols, nr);
-    const bool last = i + rows >= w->i + w->rows;
+    const int64_t row_tiles = ceil_div(rows, mr), col_tiles = ceil_div(w->cols, nr), parts = row_tiles * col_tiles;
+    const bool last = i + rows >= w->i + w->rows, cols_outside = f->plan.cols_outside;
     const int64_t next_i = last ? w->i : i + rows, next_p = last ? p0 + block->k : p0;
-    int64_t part = 0;
+    const int64_t outer = cols_outside ? col_tiles : row_tiles, inner = cols_outside ? row_tiles : col_tiles;
     gr_gemm_tile t = *block;
-    for (int64_t r = 0; r < rows; r += mr, t.a += a_step)
-        for (int64_t j = 0; j < w->cols; j += nr) {
+    for (int64_t x = 0; x < outer; x++)
+        for (int64_t y = 0; y < inner; y++) {
+            int64_t row = cols_outside ? y : x, r = row * mr, j = (cols_outside ? x : y) * nr;
             gr_gemm_kind kind = panel_b(f, w, p0, j, &t);
-            ask_next(f, w, next_i, next_p, part++, parts);
+            ask_next(f, w, next_i, next_p, x * inner + y, parts);
+            t.a = block->a + row * a_step;
             t.c = w->sums + (i + r - w->sums_i) * t.ldc + j;
             t.bias = block->bias ? block->bias + w->j + j : NULL;
             f->kernels->tile[kind](&t, min64(mr, rows - r), min64(nr, w->cols - j));
