@@ -5,6 +5,11 @@
 
 #include "backend/cpu/kernels/vmath.h"
 
+#include <stdbool.h>
+#if defined(__AVX2__)
+#include <immintrin.h>
+#endif
+
 #if defined(__AVX512F__)
 enum { GR_LANES = 16 };
 #elif defined(__AVX2__)
@@ -43,10 +48,32 @@ GR_INLINE gr_vec gr_vec_set(float x)
     return x - (gr_vec){0}; /* -0 stays -0 */
 }
 
+/* b where one of the two is NaN. Compilers make four instructions of the last line. */
 GR_INLINE gr_vec gr_vec_max(gr_vec a, gr_vec b)
 {
+#if defined(__AVX512F__)
+    return (gr_vec)_mm512_max_ps((__m512)a, (__m512)b);
+#elif defined(__AVX2__)
+    return (gr_vec)_mm256_max_ps((__m256)a, (__m256)b);
+#else
     gr_vec_int larger = a > b;
     return (gr_vec)(((gr_vec_int)a & larger) | ((gr_vec_int)b & ~larger));
+#endif
+}
+
+/* Whether any lane of a comparison holds. */
+GR_INLINE bool gr_vec_any(gr_vec_int compared)
+{
+#if defined(__AVX512F__)
+    return _mm512_movepi32_mask((__m512i)compared) != 0;
+#elif defined(__AVX2__)
+    return _mm256_movemask_ps((__m256)compared) != 0;
+#else
+    int32_t any = 0;
+    for (int l = 0; l < GR_LANES; l++)
+        any |= compared[l];
+    return any != 0;
+#endif
 }
 
 /* gr_vexp_negative: what is below its limit is cleared at the end, so nothing need be clamped before. */
