@@ -5,6 +5,7 @@
  * results are then joined. Backward, it is a group, or where there are few groups a part of its tiles; parts add up
  * dk and dv on their own, and these are then added in order. */
 #include "backend/cpu/attention_kernels.h"
+#include "backend/cpu/convert.h"
 #include "backend/cpu/gemm_kernels.h"
 #include "backend/cpu/rows.h"
 #include "op/attr.h"
@@ -34,6 +35,8 @@ typedef struct attention {
     bool direct_rows;          /* a tile's rows are evenly far apart: a head has keys of its own */
     const int64_t *sequence;   /* [b] whose keys each reads; NULL: its own */
     step_fn step;
+    const gr_gemm_kernels *gemm;
+    gr_from_f32 *narrow[3]; /* of outputs; NULL: f32, or not wanted */
     void (*transpose)(float *, int64_t, int64_t, const float *, int64_t, int64_t, int64_t);
     void (*scale)(float *, const float *, float, int64_t);
     void (*dots)(float *, const float *, int64_t, const float *, int64_t, int64_t, int64_t);
@@ -76,6 +79,11 @@ static void pick(attention *a)
     a->direct_k = is_direct(&a->call->in[K]);
     a->direct_v = is_direct(&a->call->in[V]);
     a->direct_rows = a->shared == 1;
+    for (int i = 0; i < a->call->n_out && i < 3; i++) {
+        const gr_operand *out = &a->call->out[i];
+        a->narrow[i] = out->data && out->dtype != GR_F32 ? gr_cpu_from_f32(out->dtype) : NULL;
+    }
+    a->gemm = GR_ISA_PICK(gr_gemm_kernels_get)();
     a->transpose = GR_ISA_PICK(gr_gemm_pack_transpose);
     a->scale = GR_ISA_PICK(gr_row_scale);
     a->dots = GR_ISA_PICK(gr_attention_dots);
@@ -117,6 +125,21 @@ static int64_t position_of(const attention *a, const gr_operand *x, walk w, int6
     return b * x->stride[0] + w.token * x->stride[1] + (g * a->shared + w.head) * x->stride[2];
 }
 
+/* n rows of x from element `position` on, `step` apart, as f32 in `buffer`, a->row apart. */
+static void gather(const attention *a, const gr_operand *x, int64_t position, int64_t step, int64_t n, float *buffer)
+{
+    if (x->dtype != GR_F32 && x->stride[3] == 1 && a->d == a->row) { /* all at once */
+        gr_gemm_kind kind = x->dtype == GR_F16 ? GR_GEMM_F16 : GR_GEMM_BF16;
+        a->gemm->widen[kind](buffer, (const char *)x->data + 2 * position, step, n, a->d);
+        return;
+    }
+    for (int64_t i = 0; i < n; i++, buffer += a->row) {
+        const float *from = gr_head_read(x, position + i * step, a->d, buffer);
+        if (from != buffer)
+            memcpy(buffer, from, (size_t)a->d * sizeof(float));
+    }
+}
+
 /* A tile's rows of x [B, T, H, D], where they lie or as f32 in `buffer`. Returns floats between two. */
 static int64_t load_rows(const attention *a, const gr_attention_tile *t, int64_t b, int64_t g, int operand,
                          float *buffer, const float **rows)
@@ -127,14 +150,20 @@ static int64_t load_rows(const attention *a, const gr_attention_tile *t, int64_t
         *rows = (const float *)x->data + position_of(a, x, w, b, g);
         return x->stride[1];
     }
-    for (int64_t l = 0; l < t->n; l++, next_row(a, &w)) {
-        float *to = buffer + l * a->row;
-        const float *from = gr_head_read(x, position_of(a, x, w, b, g), a->d, to);
-        if (from != to)
-            memcpy(to, from, (size_t)a->d * sizeof(float));
+    for (int64_t l = 0, n; l < t->n; l += n, w = (walk){w.token + 1, 0}) { /* a token's heads are evenly far apart */
+        n = a->shared - w.head < t->n - l ? a->shared - w.head : t->n - l;
+        if (a->direct_rows)
+            n = t->n;
+        gather(a, x, position_of(a, x, w, b, g), x->stride[a->direct_rows ? 1 : 2], n, buffer + l * a->row);
     }
     *rows = buffer;
     return a->row;
+}
+
+/* Row number `row` of output i, of d values. */
+static void *out_row(const attention *a, int i, int64_t row)
+{
+    return (char *)a->call->out[i].data + row * a->d * (a->narrow[i] ? 2 : 4);
 }
 
 static const int64_t *indices(const gr_call *c, int i, int64_t from)
@@ -207,12 +236,7 @@ static int64_t load_keys(const attention *a, int operand, int64_t b, int64_t g, 
         *keys = (const float *)x->data + position;
         return x->stride[1];
     }
-    for (int64_t i = 0; i < n; i++) {
-        float *to = buffer + i * a->row;
-        const float *from = gr_head_read(x, position + i * x->stride[1], a->d, to);
-        if (from != to)
-            memcpy(to, from, (size_t)a->d * sizeof(float));
-    }
+    gather(a, x, position, x->stride[1], n, buffer);
     *keys = buffer;
     return a->row;
 }
@@ -311,19 +335,19 @@ static size_t forward_scratch(const gr_call *c)
 /* Divides by the sums and writes the results; rows that saw nothing are 0. */
 static void write_tile(const attention *a, const gr_attention_tile *t, int64_t b, int64_t g)
 {
-    const gr_operand *out = &a->call->out[0];
     float *lse = a->call->out[1].data, logs[LANES];
     walk w = first_row(a, t);
     if (lse)
         a->log_sums(logs, t->largest, t->sum);
     for (int64_t l = 0; l < t->n; l++, next_row(a, &w)) {
         int64_t head = g * a->shared + w.head, row = (b * a->t + w.token) * a->h + head;
-        float *from = t->out + l * a->row, *to = gr_row_place(out, row, a->d, from);
+        float *from = t->out + l * a->row, *to = a->narrow[0] || !a->call->out[0].data ? from : out_row(a, 0, row);
         if (t->sum[l] == 0)
             memset(to, 0, (size_t)a->d * sizeof(float));
         else
             a->scale(to, from, 1 / t->sum[l], a->d);
-        gr_row_store(out, row, a->d, to);
+        if (a->narrow[0])
+            a->narrow[0](to, out_row(a, 0, row), a->d);
         if (lse)
             lse[(b * a->h + head) * a->t + w.token] = logs[l];
     }
@@ -470,15 +494,14 @@ static void load_statistics(const attention *a, gr_attention_tile *t, int64_t b,
 
 static void write_dq(const attention *a, const gr_attention_tile *t, int64_t b, int64_t g)
 {
-    const gr_operand *out = &a->call->out[0];
     walk w = first_row(a, t);
     for (int64_t l = 0; l < t->n; l++, next_row(a, &w)) {
         int64_t row = (b * a->t + w.token) * a->h + g * a->shared + w.head;
         const float *from = t->dq + l * a->row;
-        if (out->dtype == GR_F32)
-            memcpy((float *)out->data + row * a->d, from, (size_t)a->d * sizeof(float));
+        if (a->narrow[0])
+            a->narrow[0](from, out_row(a, 0, row), a->d);
         else
-            gr_row_store(out, row, a->d, from);
+            memcpy(out_row(a, 0, row), from, (size_t)a->d * sizeof(float));
     }
 }
 
@@ -509,26 +532,30 @@ static void backward_piece(void *ctx, int64_t piece, int worker)
         backward_tile(a, &t, b, g, tile, a->workers + worker * a->worker);
 }
 
-/* Adds the parts of dk and dv of key number piece = b S + s, for all its heads. */
+/* Adds the parts of row `row` of output k, and of key s, to the first one: in place where that is f32, else in its scratch. */
+static void add_row(const attention *a, int k, int64_t group, int64_t s, int64_t row)
+{
+    float *part = a->partials + group * a->sums * a->partial + ((k - 1) * a->s + s) * a->d;
+    bool in_place = a->sums < a->parts;
+    float *to = in_place ? out_row(a, k, row) : part;
+    for (int64_t i = in_place ? 0 : 1; i < a->sums; i++)
+        a->add(to, part + i * a->partial, a->d);
+    if (a->narrow[k])
+        a->narrow[k](to, out_row(a, k, row), a->d);
+    else if (!in_place)
+        memcpy(out_row(a, k, row), to, (size_t)a->d * sizeof(float));
+}
+
+/* Those of dk and dv of key number piece = b S + s, for all its heads. */
 static void add_parts(void *ctx, int64_t piece, int worker)
 {
     const attention *a = ctx;
     int64_t b = piece / a->s, s = piece % a->s;
-    float *buffer = a->workers + worker * a->worker;
+    (void)worker;
     for (int64_t g = 0; g < a->g; g++)
-        for (int k = 1; k <= 2; k++) {
-            const gr_operand *out = &a->call->out[k];
-            int64_t row = piece * a->g + g;
-            if (!out->data)
-                continue;
-            float *to = gr_row_place(out, row, a->d, buffer);
-            if (a->sums == a->parts)
-                memset(to, 0, (size_t)a->d * sizeof(float));
-            for (int64_t i = 0; i < a->sums; i++)
-                a->add(to, a->partials + ((b * a->g + g) * a->sums + i) * a->partial + ((k - 1) * a->s + s) * a->d,
-                       a->d);
-            gr_row_store(out, row, a->d, to);
-        }
+        for (int k = 1; k <= 2; k++)
+            if (a->call->out[k].data)
+                add_row(a, k, b * a->g + g, s, piece * a->g + g);
 }
 
 static gr_status run_backward(const gr_call *c)
