@@ -604,6 +604,21 @@ TEST(philox_elements_are_words_of_blocks)
     CHECK_NEAR(gr_philox_normal(1, 2, 7), radius * sin(angle), 1e-14);
 }
 
+TEST(philox_many_are_the_same_as_one_by_one)
+{
+    enum { MOST = 41 };
+    float uniform[MOST], normal[MOST];
+    for (uint64_t first = 0; first < 5; first++)
+        for (int64_t n = 0; n <= MOST; n++) {
+            gr_philox_uniforms(uniform, 9, 5, first, n);
+            gr_philox_normals(normal, 9, 5, first, n);
+            for (int64_t i = 0; i < n; i++) {
+                CHECK(uniform[i] == gr_philox_uniform(9, 5, first + (uint64_t)i));
+                CHECK(normal[i] == (float)gr_philox_normal(9, 5, first + (uint64_t)i));
+            }
+        }
+}
+
 /* ---- checksum ----------------------------------------------------------------------------------------------- */
 
 /* Answers of the reference implementation, for prefixes of bytes 131 i + 7. */

@@ -22,4 +22,8 @@ static inline float gr_u32_to_unit(uint32_t x)
 float gr_philox_uniform(uint64_t seed, uint64_t stream, uint64_t i);
 double gr_philox_normal(uint64_t seed, uint64_t stream, uint64_t i);
 
+/* Numbers [first, first + n) as f32: the same ones, a block of random words and a pair of normals computed once. */
+void gr_philox_uniforms(float *out, uint64_t seed, uint64_t stream, uint64_t first, int64_t n);
+void gr_philox_normals(float *out, uint64_t seed, uint64_t stream, uint64_t first, int64_t n);
+
 #endif

@@ -139,8 +139,9 @@ static void draw_piece(void *ctx, int64_t piece, int worker)
     const normals *w = ctx;
     (void)worker;
     int64_t end = (piece + 1) * PIECE < w->n ? (piece + 1) * PIECE : w->n;
+    gr_philox_normals(w->data + piece * PIECE, w->seed, w->stream, (uint64_t)(piece * PIECE), end - piece * PIECE);
     for (int64_t i = piece * PIECE; i < end; i++)
-        w->data[i] = w->std * (float)gr_philox_normal(w->seed, w->stream, (uint64_t)i);
+        w->data[i] *= w->std;
 }
 
 static void draw(const gr_model *m, const gr_param_init *init, uint64_t seed, int index, float *data, int64_t n)
