@@ -46,6 +46,10 @@ void gr_tokenizer_clear(gr_tokenizer *t)
     gr_added_free(&t->added);
     gr_post_free(&t->post);
     gr_post_free(&t->bare);
+    for (int i = 0; i < GR_NAMED_COUNT; i++) {
+        gr_free(t->named[i]);
+        t->named[i] = NULL;
+    }
     t->model = NULL;
     t->normalizer = NULL;
     t->pretokenizer = NULL;

@@ -31,6 +31,7 @@ struct gr_tokenizer {
     gr_decoder *decoder;
     bool byte_level; /* the model's pieces are raw bytes */
     gr_token bos, eos;
+    char *named[GR_NAMED_COUNT];  /* what a directory's files call bos_token and so on; NULL: nothing */
     gr_tokenizer_info info;       /* what all of this comes to, for callers */
     bool is_share;                /* all but the scratch is another handle's */
     gr_tokenizer_scratch scratch; /* of the calls without a scratch of their own */
@@ -72,6 +73,10 @@ void gr_tokenizer_guess_ends(gr_tokenizer *t);
 /* encode.c: appends to scratch->ids. */
 gr_status gr_tokenizer_run(const gr_tokenizer *t, gr_tokenizer_scratch *s, const char *text, size_t size,
                            unsigned flags);
+/* The same of a text with a mask, [size]: no added token is found where a byte of it has 1 there, but for blanks that are no
+ * control tokens. */
+gr_status gr_tokenizer_run_masked(const gr_tokenizer *t, gr_tokenizer_scratch *s, const char *text, size_t size,
+                                  const unsigned char *mask, unsigned flags);
 /* encode_all.c: where the beginning of a text can be cut off and encoded alone, without flags: the ids of both parts are
  * those of the whole. The last such place, 0 where there is none. size > 0 */
 size_t gr_tokenizer_cut(const gr_tokenizer *t, const char *text, size_t size);

@@ -476,6 +476,17 @@ static void set_ends(gr_tokenizer *t, const names *n)
     set_end(t, &n->standard[GR_NAMED_EOS], n->told[GR_NAMED_EOS], &t->eos);
 }
 
+static gr_status keep_names(gr_tokenizer *t, const names *n)
+{
+    for (int i = 0; i < GR_NAMED_COUNT; i++) {
+        gr_free(t->named[i]);
+        t->named[i] = NULL;
+        if (n->standard[i].content && !(t->named[i] = gr_strdup(n->standard[i].content)))
+            return GR_ERR_MEMORY;
+    }
+    return GR_OK;
+}
+
 static bool same_tokens(const gr_added *a, const gr_added *b)
 {
     bool same = a->rows == b->rows;
@@ -521,7 +532,8 @@ gr_status gr_tokenizer_add_beside(gr_tokenizer *t, const gr_tokenizer_class *c, 
     if (s == GR_OK && post.size)
         s = replace(t, "post_processor", &post);
     gr_bytes_free(&post);
-    if (s == GR_OK)
-        set_ends(t, &n);
-    return s;
+    if (s != GR_OK)
+        return s;
+    set_ends(t, &n);
+    return keep_names(t, &n);
 }

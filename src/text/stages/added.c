@@ -71,13 +71,51 @@ static bool stands_alone(const gr_added_search *s, const char *start, const char
     return stop == s->end || !has_class(stop, s->end, GR_CLASS_RUST_WORD);
 }
 
+/* Blanks that are no control token are text like others: whoever writes them gets what they are in every text. */
+static bool is_blank(const gr_added_token *t, const char *at, const char *end)
+{
+    if (t->special)
+        return false;
+    for (int n; at < end; at += n)
+        if (!(gr_class(gr_utf8_read(at, end, &n)) & GR_CLASS_SPACE))
+            return false;
+    return true;
+}
+
+static bool is_masked(const gr_added_search *s, int32_t id, const char *at, size_t size)
+{
+    return s->mask && memchr(s->mask + (at - s->text), 1, size) && !is_blank(&s->added->token[id], at, at + size);
+}
+
+/* The next match that the mask allows. Behind one that it does not, the search goes on at the next byte, so that what is
+ * masked hides no token that begins inside of it. */
+static const char *search_next(gr_added_search *s, int32_t *id, size_t *size)
+{
+    const char *at;
+    while ((at = gr_trie_search(s->trie, s->from, s->end, id, size))) {
+        uint32_t node = 0;
+        const char *stop = at;
+        bool found = !is_masked(s, *id, at, *size);
+        for (int32_t other; !found && (other = gr_trie_next(s->trie, &node, &stop, s->end)) >= 0;) {
+            if (is_masked(s, other, at, (size_t)(stop - at)))
+                continue;
+            *id = other; /* a shorter one, the longest of those */
+            *size = (size_t)(stop - at);
+        }
+        if (found || !is_masked(s, *id, at, *size))
+            return at;
+        s->from = at + 1;
+    }
+    return NULL;
+}
+
 int32_t gr_added_next(gr_added_search *s, const char **start, const char **stop)
 {
     const char *at;
     int32_t id;
     size_t size;
     *start = s->done;
-    while ((at = gr_trie_search(s->trie, s->from, s->end, &id, &size))) {
+    while ((at = search_next(s, &id, &size))) {
         const gr_added_token *t = &s->added->token[id];
         const char *last = at + size;
         s->from = last; /* also behind a match that does not count: the search goes on where it ended */

@@ -45,7 +45,8 @@ typedef struct gr_added_search {
     const gr_trie *trie;
     const char *text, *end;
     bool parse_special;
-    const char *from, *done; /* where to search on; end of the last match with what it stripped */
+    const char *from, *done;   /* where to search on; end of the last match with what it stripped */
+    const unsigned char *mask; /* of the text: a token is not found where a byte of it is 1; NULL: none is */
 } gr_added_search;
 
 /* The next token: its id, and the text before it that belongs to no token ([*start, *stop) may be empty); -1 at the

@@ -66,5 +66,9 @@ bool gr_unicode_has_forms(void);
 /* Appends text in a normal form, in linear time; invalid bytes stand as they are. */
 gr_status gr_unicode_normalize(gr_form form, const char *text, size_t size, gr_bytes *out);
 uint32_t gr_unicode_lower(uint32_t c);
+/* As utf8proc has them: without it only ASCII has capitals and is printable. */
+uint32_t gr_unicode_upper(uint32_t c);
+/* Python's str.isprintable of one character. */
+bool gr_unicode_printable(uint32_t c);
 
 #endif

@@ -17,3 +17,13 @@ uint32_t gr_unicode_lower(uint32_t c)
 {
     return c;
 }
+
+uint32_t gr_unicode_upper(uint32_t c)
+{
+    return c >= 'a' && c <= 'z' ? c - 32 : c;
+}
+
+bool gr_unicode_printable(uint32_t c)
+{
+    return c >= ' ' && c < 0x7F;
+}
