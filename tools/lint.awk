@@ -9,7 +9,7 @@ BEGIN {
     for (i = 1; i <= count; i++)
         order[list[i]] = i
     # Folders within a room, in order; files that lie beside them include any.
-    count = split("text/unicode text/vocab text/stages text/files text/train " \
+    count = split("text/unicode text/vocab text/stages text/files text/train text/template " \
                   "model/layers model/arch model/files model/adapter", list, " ")
     for (i = 1; i <= count; i++)
         stratum[list[i]] = i

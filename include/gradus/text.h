@@ -113,6 +113,68 @@ GR_API gr_text_stream *gr_text_stream_new(const gr_tokenizer *tokenizer, unsigne
 GR_API void gr_text_stream_free(gr_text_stream *stream); /* NULL is fine */
 GR_API gr_status gr_text_stream_feed(gr_text_stream *stream, gr_token id, const char **text, size_t *size);
 
+/* ---- chat templates ----------------------------------------------------------------------------------------- */
+
+/* What makes a text of a conversation: the Jinja of a model's `chat_template`, byte for byte as transformers' sandboxed
+ * environment renders it; what is not supported is an error with line and column, never another template
+ * (docs/chat.md). One template may be used by several threads. */
+typedef struct gr_template gr_template;
+typedef struct gr_template_source {
+    size_t size;
+    const char *text; /* the template; else it is that of `path` */
+    size_t text_size;
+    const char *path; /* a model's directory: chat_template.jinja with additional_chat_templates/, else the
+                         `chat_template` of tokenizer_config.json, a text or a list of {name, template}; or the file of a
+                         template */
+    const char *name; /* of `text`, for messages; else which of several: NULL: "tool_use", where there is one, for
+                         conversations with tools, else "default" */
+} gr_template_source;
+/* NULL: gr_error(); GR_ERR_UNSUPPORTED when the directory has no template. */
+GR_API gr_template *gr_template_open(const gr_template_source *source);
+GR_API void gr_template_free(gr_template *chat); /* NULL is fine */
+
+typedef struct gr_conversation {
+    size_t size;
+    const char
+        *json; /* [json_size] an object: "messages", "tools", "documents", "add_generation_prompt" (else true); each
+                         other key is a variable of the template */
+    size_t json_size;
+    const char *name; /* what messages call it; NULL: "conversation" */
+    const char
+        *variables; /* [variables_size] an object of more variables ("enable_thinking"); the conversation's win */
+    size_t variables_size;
+    const gr_tokenizer *tokenizer; /* whose bos_token, eos_token and so on the template has; may be NULL: it has none */
+    bool has_now;
+    int64_t now; /* for strftime_now: local time, as seconds since 1970 began there; without has_now the machine's */
+    /* Limits of one rendering; 0: the one in brackets. What goes past one is an error that names the line. */
+    int64_t max_steps; /* nodes run, and parts of long texts and lists gone through [20 million] */
+    int64_t max_depth; /* nodes in nodes that run, macros included [600] */
+    size_t max_memory; /* bytes of all values made [256 MiB] */
+    size_t max_text;   /* bytes of the text [64 MiB] */
+} gr_conversation;
+/* From `from` to before `to`, in bytes. */
+typedef struct gr_text_range {
+    size_t from, to;
+} gr_text_range;
+typedef struct gr_rendered {
+    size_t size;
+    const char *text; /* [text_size], NUL-terminated */
+    size_t text_size;
+    const gr_text_range *untrusted; /* [n_untrusted] what messages, tools and documents brought, in order. Not: roles
+                                       that the template knows */
+    size_t n_untrusted;
+    const gr_text_range *generated; /* [n_generated] what generation blocks made: the assistant's part */
+    size_t n_generated;
+} gr_rendered;
+/* *out is freed by gr_free; NULL on failure. */
+GR_API gr_status gr_template_render(const gr_template *chat, const gr_conversation *conversation,
+                                    const gr_rendered **out);
+/* *ids, *n: its ids, valid until the next call with this tokenizer. Control tokens come from the template alone: where an
+ * added token would touch an untrusted byte it is not found (blanks that are no control tokens are). Nothing is put around
+ * the text: a template writes its own BOS. */
+GR_API gr_status gr_template_encode(gr_tokenizer *tokenizer, const gr_rendered *rendered, const gr_token **ids,
+                                    size_t *n);
+
 #ifdef __cplusplus
 }
 #endif
