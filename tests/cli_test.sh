@@ -176,6 +176,31 @@ printf '{"text": "ab\\n"}\n{"text": "a"}\n' | "$g" tokenize . --jsonl >out 2>err
     fail "tokenize --jsonl: $(cat out err)"
 printf '{"text": 1}\n' | "$g" tokenize . --jsonl >out 2>err
 [ $? = 3 ] && grep -q 'line 1' err || fail "tokenize --jsonl of a number: $(cat err)"
+# A conversation: the template's <s> is a control token, the user's is text (the ids that the bytes have are in no word here).
+cat >chat.json <<'END'
+{"messages": [{"role": "user", "content": "ab"}, {"role": "user", "content": "ba"}]}
+END
+printf '{%% for m in messages %%}<s>{{ m.content }}{%% endfor %%}{{ more }}' >chat.jinja
+run 0 tokenize . --chat chat.json --chat-template chat.jinja --template-arg 'more="b"' --json &&
+    [ "$(cat out)" = '{"text": "<s>ab<s>bab", "ids": [3, 2, 3, 1, 2], "tokens": ["<s>", "ab", "<s>", "b", "ab"], "untrusted": [[3, 5], [8, 10]]}' ] ||
+    fail "tokenize --chat --json says $(cat out err)"
+"$g" tokenize . --chat - --chat-template chat.jinja <chat.json >out 2>err && says 'ids        3,2,3,1,0' out &&
+    says 'untrusted  3-5,8-10' out || fail "tokenize --chat -: $(cat out err)"
+run 1 tokenize . --chat chat.json && says 'no chat template here' err && says 'chat-template FILE' err
+run 1 tokenize tokenizer.json --chat chat.json && says 'a tokenizer alone has no chat template' err
+cp chat.jinja chat_template.jinja
+run 0 tokenize . --chat chat.json && says 'ids        3,2,3,1,0' out
+rm chat_template.jinja
+printf '\n{{ messages.x.y }}' >chat.jinja
+run 1 tokenize . --chat chat.json --chat-template chat.jinja && says "chat.jinja: line 2, column 14: 'x' is undefined" err
+printf '{%% nothing %%}' >chat.jinja
+run 1 tokenize . --chat chat.json --chat-template chat.jinja && says "chat.jinja: line 1, column 4: the statement 'nothing'" err
+run 2 tokenize . --chat chat.json --template-arg x && says 'KEY=JSON' err
+run 2 tokenize . --chat chat.json --template-arg x=y && says 'template-arg' err
+run 2 tokenize . --chat-template chat.jinja text && says 'needs --chat' err
+run 2 tokenize . --chat chat.json text && says 'takes no TEXT' err
+run 2 tokenize . --chat chat.json --special && says 'the template says it' err
+run 3 tokenize . --chat missing.json
 run 2 tokenize . --decode 4 && says 'no token 4' err
 run 2 tokenize . --decode 1 --jsonl && says 'excludes' err
 run 2 tokenize . text --jsonl
