@@ -59,6 +59,12 @@ typedef struct show {
 
 /* ---- opening ------------------------------------------------------------------------------------------------ */
 
+static bool is_gguf(const char *path)
+{
+    size_t n = strlen(path);
+    return n > 5 && strcmp(path + n - 5, ".gguf") == 0;
+}
+
 /* Of a model its config.json is enough; a tokenizer alone has none. */
 static gr_status open_model(show *s)
 {
@@ -72,17 +78,14 @@ static gr_status open_model(show *s)
     char *config = s->on.tokenizer ? gr_path_join(s->on.path, "config.json") : NULL;
     if (!config)
         return gr_error_status();
-    gr_status status = GR_OK;
-    if (gr_path_is_file(config)) {
-        size_t size;
-        char *text = gr_file_read(config, GR_JSON_LIMIT, &size);
-        s->on.device = text ? gr_device_open("ref", 1) : NULL;
-        s->on.model = s->on.device ? gr_model_new(config, text, size, s->on.device) : NULL;
-        status = s->on.model ? GR_OK : gr_error_status();
-        gr_free(text);
-    }
+    bool is_model = gr_path_is_file(config) || is_gguf(s->on.path);
     gr_free(config);
-    return status;
+    if (!is_model)
+        return GR_OK;
+    const gr_load_options declared = {.size = sizeof declared, .declare_only = true};
+    s->on.device = gr_device_open("ref", 1);
+    s->on.model = s->on.device ? gr_model_load(s->on.path, &declared, s->on.device) : NULL;
+    return s->on.model ? GR_OK : gr_error_status();
 }
 
 static gr_status open_data(show *s)

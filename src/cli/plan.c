@@ -167,36 +167,14 @@ static gr_status advise_training(gr_model *model, const gr_run_options *run, pla
     return GR_OK;
 }
 
-/* --init MODEL stands for its config.json and tokenizer: weights are not needed to plan. Caller frees both. */
-static gr_status describe_init(gr_train_flags *f, char **config, char **tokenizer)
-{
-    gr_find_options how = GR_INIT(gr_find_options);
-    gr_found found = GR_INIT(gr_found);
-    how.path_only = true;
-    bool is_found = gr_find(f->init, &how, &found) == GR_OK;
-    *config = is_found ? gr_path_join(found.path, "config.json") : NULL;
-    *tokenizer = is_found ? gr_path_join(found.path, "tokenizer.json") : NULL;
-    gr_found_free(&found);
-    if (!*config || !*tokenizer)
-        return gr_error_status();
-    f->config = *config;
-    if (!f->tokenizer && gr_path_is_file(*tokenizer))
-        f->tokenizer = *tokenizer;
-    f->init = NULL;
-    return GR_OK;
-}
-
 static gr_status run_train(gr_args *args)
 {
     gr_train_flags *f = args->options;
     gr_train_job job = {0};
-    char *config = NULL, *tokenizer = NULL;
     plan p;
     size_t model = gr_kind_of(args)->takes_model;
     f->model = model ? args->positional[0] : NULL;
-    gr_status s = f->init ? describe_init(f, &config, &tokenizer) : GR_OK;
-    if (s == GR_OK)
-        s = gr_train_job_open(args, args->positional + model, args->count - model, false, &job);
+    gr_status s = gr_train_job_open(args, args->positional + model, args->count - model, false, &job);
     gr_tell_precision((gr_precision)f->precision);
     if (s == GR_OK)
         s = plan_options(job.on.model, &job.run, &p);
@@ -205,8 +183,6 @@ static gr_status run_train(gr_args *args)
     if (s == GR_OK)
         s = print(args, &p);
     gr_train_job_close(&job);
-    gr_free(config);
-    gr_free(tokenizer);
     return s;
 }
 

@@ -301,7 +301,7 @@ static gr_status check_vocab(gr_args *args, const gr_train_job *job)
 static gr_status open_train(gr_args *args, bool initialize, gr_train_job *job)
 {
     const gr_train_flags *f = args->options;
-    const gr_load_options o = {.size = sizeof o, .widen = true};
+    const gr_load_options o = {.size = sizeof o, .widen = true, .declare_only = !initialize};
     gr_status s = f->init ? gr_open_model(args, f->init, &o, &job->on) : gr_open_device(args, &job->on);
     if (s == GR_OK && f->init && job->on.adapter)
         s = gr_args_fail(

@@ -10,6 +10,7 @@
 #include "base/mem.h"
 #include "base/thread.h"
 #include "format/checkpoint.h"
+#include "format/gguf.h"
 
 typedef struct work {
     const gr_weights *weights;
@@ -68,11 +69,32 @@ gr_status gr_digest_file(const char *path, gr_digest *d)
     return GR_OK;
 }
 
+/* The keys of a GGUF file, which say what config.json does elsewhere. */
+static gr_status add_keys(const char *path, gr_digest *d)
+{
+    gr_gguf *g = gr_gguf_open_first(path);
+    if (!g)
+        return gr_error_status();
+    for (int i = 0; i < gr_gguf_count(g); i++) {
+        const gr_gguf_key *k = gr_gguf_entry(g, i);
+        const uint64_t words[] = {d->checksum, gr_checksum(k->name, strlen(k->name)), (uint64_t)k->type,
+                                  gr_checksum(k->data, k->bytes)};
+        d->checksum = gr_checksum_words(words, 4);
+        d->bytes += (int64_t)k->bytes;
+    }
+    gr_gguf_close(g);
+    return GR_OK;
+}
+
 gr_status gr_digest_model(const char *dir, int threads, gr_digest *d)
 {
+    *d = (gr_digest){0};
+    if (gr_gguf_is_name(dir) && !gr_path_is_dir(dir)) {
+        gr_status read = add_keys(dir, d);
+        return read == GR_OK ? add_weights(d, dir, threads) : read;
+    }
     const char *name = gr_checkpoint_is_adapter(dir) ? GR_ADAPTER_CONFIG : "config.json";
     char *config = gr_path_join(dir, name);
-    *d = (gr_digest){0};
     gr_status s = config ? gr_digest_file(config, d) : GR_ERR_MEMORY;
     gr_free(config);
     return s == GR_OK ? add_weights(d, dir, threads) : s;

@@ -8,11 +8,12 @@
 #include "base/dtype.h"
 #include "base/file.h"
 #include "base/mem.h"
+#include "format/gguf.h"
 #include "format/torch.h"
 
 #define SINGLE "model.safetensors"
 #define INDEX "model.safetensors.index.json"
-#define OTHERS "\nindex and shards are of different versions; fetch all of them again"
+#define OTHERS "\nthey are of different versions; fetch all of them again"
 
 struct gr_weights {
     gr_source *files;
@@ -43,6 +44,7 @@ static opener opener_of(const char *name)
         {".bin", gr_torch_open},
         {".pt", gr_torch_open},
         {".pth", gr_torch_open},
+        {".gguf", gr_gguf_source},
     };
     for (size_t i = 0; i < sizeof formats / sizeof *formats; i++)
         if (ends_with(name, formats[i].end))
@@ -96,7 +98,7 @@ static gr_status collect(gr_weights *w)
 /* A shard is named by a stranger's file: nothing but a plain name in the index's own directory will do. */
 static bool is_plain_name(const char *name)
 {
-    return name[0] != '.' && opener_of(name) && !strpbrk(name, "/\\:");
+    return name[0] != '.' && opener_of(name) && !gr_gguf_is_name(name) && !strpbrk(name, "/\\:");
 }
 
 /* The shards' names, each once, sorted, in *out (caller frees the array; the strings are the document's). */
@@ -198,6 +200,25 @@ static gr_status open_index(gr_weights *w, const char *path)
     return s;
 }
 
+/* One file, or all parts of one: a tensor must not be in two of them. */
+static gr_status open_gguf(gr_weights *w, const char *path)
+{
+    char **paths = NULL;
+    size_t n = 0;
+    gr_status s = gr_gguf_shards(path, &paths, &n);
+    for (size_t i = 0; i < n && s == GR_OK; i++)
+        s = add_file(w, paths[i]);
+    if (s == GR_OK)
+        s = gr_gguf_check_split(w->files, w->file_count);
+    if (s == GR_OK)
+        s = collect(w);
+    for (int i = 1; s == GR_OK && i < w->count; i++)
+        if (strcmp(w->by_name[i]->name, w->by_name[i - 1]->name) == 0)
+            s = gr_fail(GR_ERR_FILE, "%s: tensor \"%s\" is in two of its parts" OTHERS, path, w->by_name[i]->name);
+    gr_names_free(paths, n);
+    return s;
+}
+
 /* Is there something of that name, be it a link that leads nowhere? Opening it tells what is wrong with it. */
 static bool is_there(const char *path)
 {
@@ -277,6 +298,8 @@ static gr_weights *open_file(char *path)
     if (s == GR_OK) {
         if (ends_with(path, ".json"))
             s = open_index(w, path);
+        else if (gr_gguf_is_name(path))
+            s = open_gguf(w, path);
         else if ((s = add_file(w, path)) == GR_OK)
             s = collect(w);
     }

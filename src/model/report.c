@@ -76,14 +76,11 @@ static void put_details(const gr_model *m, gr_json c, gr_json into)
 
 static gr_status config_part(const char *dir, gr_json into)
 {
-    size_t size = 0;
-    char *path = gr_path_join(dir, "config.json");
-    char *text = path ? gr_file_read(path, GR_JSON_LIMIT, &size) : NULL;
-    gr_device *device = text ? gr_device_open("ref", 1) : NULL;
+    gr_device *device = gr_device_open("ref", 1);
     const gr_load_options declared = {.size = sizeof declared,
                                       .declare_only = true}; /* a head of its own is in the weights only */
     gr_model *model = device ? gr_model_load(dir, &declared, device) : NULL;
-    gr_json_doc *doc = model ? gr_json_parse(path, text, size) : NULL;
+    gr_json_doc *doc = model ? gr_json_parse(dir, model->config, strlen(model->config)) : NULL;
     gr_status status = doc ? GR_OK : gr_error_status();
     if (doc) {
         put_config(gr_model_describe(model), into);
@@ -92,8 +89,6 @@ static gr_status config_part(const char *dir, gr_json into)
     gr_json_free(doc);
     gr_model_free(model);
     gr_device_close(device);
-    gr_free(text);
-    gr_free(path);
     return status;
 }
 
@@ -203,22 +198,30 @@ static gr_status tokenizer_part(const char *dir, gr_json into)
     return GR_OK;
 }
 
-/* Name and bytes of every file in the directory. */
+static void put_file(const char *path, gr_json files)
+{
+    const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
+    struct stat st;
+    char shown[300];
+    if (stat(path, &st) == 0 && S_ISREG(st.st_mode)) /* a name need not be UTF-8, JSON must */
+        gr_json_put_int(files, gr_printable(name, strlen(name), shown, sizeof shown), (int64_t)st.st_size);
+}
+
+/* Name and bytes of every file in the directory, or of all parts of a model that is no directory. */
 static gr_status files_part(const char *dir, gr_json into)
 {
     char **names;
     size_t n;
-    gr_status status = gr_dir_list(dir, &names, &n);
+    bool is_dir = gr_path_is_dir(dir);
+    gr_status status = is_dir ? gr_dir_list(dir, &names, &n) : gr_gguf_shards(dir, &names, &n);
     if (status != GR_OK)
         return status;
     gr_json files = gr_json_put_object(into, "files");
     for (size_t i = 0; status == GR_OK && i < n; i++) {
-        struct stat st;
-        char name[300];
-        char *path = gr_path_join(dir, names[i]);
+        char *path = is_dir ? gr_path_join(dir, names[i]) : gr_strdup(names[i]);
+        if (path)
+            put_file(path, files);
         status = path ? GR_OK : GR_ERR_MEMORY;
-        if (path && stat(path, &st) == 0 && S_ISREG(st.st_mode)) /* a name need not be UTF-8, JSON must */
-            gr_json_put_int(files, gr_printable(names[i], strlen(names[i]), name, sizeof name), (int64_t)st.st_size);
         gr_free(path);
     }
     gr_names_free(names, n);

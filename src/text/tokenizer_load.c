@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 #include "text/files/convert.h"
+#include "text/files/gguf.h"
 #include "text/files/told_stages.h"
 #include "text/tokenizer.h"
 #include "base/error.h"
@@ -221,10 +222,28 @@ static gr_tokenizer *load_dir(const char *dir)
     return t;
 }
 
+/* A GGUF file says which tokens begin and end a text. */
+static gr_tokenizer *load_gguf(const char *path)
+{
+    gr_gguf *file = gr_gguf_open_first(path);
+    gr_bytes json = {0};
+    gr_status s = file ? gr_convert_gguf(file, &json) : gr_error_status();
+    gr_tokenizer *t = s == GR_OK ? from_json(path, s, &json) : NULL;
+    gr_bytes_free(&json);
+    if (t) {
+        t->bos = gr_gguf_token(file, "bos");
+        t->eos = gr_gguf_token(file, "eos");
+    }
+    gr_gguf_close(file);
+    return t;
+}
+
 static gr_tokenizer *load(const char *path)
 {
     if (gr_path_is_dir(path))
         return load_dir(path);
+    if (gr_gguf_is_name(path))
+        return load_gguf(path);
     if (ends_with(path, ".model") || ends_with(path, ".tiktoken"))
         return load_as(path, convert_model_alone, (asked){0});
     if (ends_with(path, "tekken.json"))
@@ -242,6 +261,12 @@ gr_status gr_tokenizer_is_in(const char *dir, bool *there)
     static const char *const files[] = {"tokenizer.json", "vocab.json",  "tokenizer.model",
                                         "tiktoken.model", "tekken.json", "vocab.txt"};
     *there = false;
+    if (gr_gguf_is_name(dir) && !gr_path_is_dir(dir)) {
+        gr_gguf *file = gr_gguf_open_first(dir);
+        *there = file && gr_gguf_has_tokenizer(file);
+        gr_gguf_close(file);
+        return file ? GR_OK : gr_error_status();
+    }
     for (size_t i = 0; !*there && i < sizeof files / sizeof *files; i++) {
         char *path = gr_path_join(dir, files[i]);
         if (!path)

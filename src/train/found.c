@@ -3,6 +3,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/sized.h"
+#include "format/gguf.h"
 #include "text/tokenizer.h"
 #include "train/run_dir.h"
 
@@ -16,7 +17,7 @@ static char *base_of(const char *adapter)
     gr_json at = doc ? gr_json_get(gr_json_root(doc), "base_model_name_or_path") : (gr_json){0};
     const char *name = gr_json_is(at) ? gr_json_as_path(at) : "";
     if (doc && gr_json_check(doc) == GR_OK) {
-        if (gr_path_is_dir(name))
+        if (gr_path_is_dir(name) || (gr_gguf_is_name(name) && gr_path_is_file(name)))
             base = gr_checkpoint_resolve(name);
         else if (*name)
             gr_fail(GR_ERR_FILE,

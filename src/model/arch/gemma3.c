@@ -89,6 +89,52 @@ static gr_tensor *block(gr_build *b, gr_tensor *x) /* [B, T, C] */
     return gr_add(x, gr_nn_rms_norm(b, y, "post_feedforward_layernorm"));
 }
 
+static const gr_gguf_named tensors[] = {
+    {"norm", "output_norm", GR_GGUF_PLUS_ONE},
+    {"layers.{}.input_layernorm", "blk.{}.attn_norm", GR_GGUF_PLUS_ONE},
+    {"layers.{}.post_attention_layernorm", "blk.{}.post_attention_norm", GR_GGUF_PLUS_ONE},
+    {"layers.{}.pre_feedforward_layernorm", "blk.{}.ffn_norm", GR_GGUF_PLUS_ONE},
+    {"layers.{}.post_feedforward_layernorm", "blk.{}.post_ffw_norm", GR_GGUF_PLUS_ONE},
+    {"layers.{}.self_attn.q_norm", "blk.{}.attn_q_norm", GR_GGUF_PLUS_ONE},
+    {"layers.{}.self_attn.k_norm", "blk.{}.attn_k_norm", GR_GGUF_PLUS_ONE},
+    {0},
+};
+static const gr_gguf_number numbers[] = {
+    {"sliding_window", "attention.sliding_window", GR_GGUF_INT, true},
+    {"rope_local_base_freq", "rope.freq_base_swa", GR_GGUF_REAL, true},
+    {"final_logit_softcapping", "final_logit_softcapping", GR_GGUF_REAL, true},
+    {0},
+};
+
+/* Every sixth layer sees everything, and queries are scaled by the width of a head; of the largest model, which is known by its
+ * layers, by the width for each head. Files do not say it, and llama.cpp goes by it. */
+static void read_gguf(gr_gguf_reader *r, gr_json c)
+{
+    enum { LARGEST = 62 };
+    gr_llama_gguf_read(r, c);
+    int64_t heads = gr_json_int(c, "num_attention_heads", 1, 1, INT64_MAX), layers;
+    int64_t scalar = gr_json_int(c, "head_dim", 1, 1, INT64_MAX);
+    layers = gr_json_int(c, "num_hidden_layers", 1, 1, INT64_MAX);
+    if (layers == LARGEST)
+        scalar = gr_json_int(c, "hidden_size", 1, 1, INT64_MAX) / heads;
+    gr_json_put_int(c, "query_pre_attn_scalar", scalar);
+    if (!gr_json_is(gr_json_get(c, "rope_theta")))
+        gr_json_put_real(c, "rope_theta", 1e4); /* what is usual in these files, and not in this architecture */
+    if (gr_json_is(gr_json_get(c, "sliding_window")))
+        return;
+    gr_json_put_int(c, "sliding_window", 1); /* of no layer */
+    gr_json types = gr_json_put_array(c, "layer_types");
+    for (int64_t i = 0; i < layers && layers <= GR_MAX_LAYERS; i++)
+        gr_json_put_text(types, NULL, "full_attention");
+}
+
+static const gr_gguf_arch gguf = {
+    .name = "gemma3",
+    .tensors = {tensors, gr_llama_gguf_tensors, gr_llama_gguf_halves},
+    .numbers = {gr_llama_gguf_numbers, numbers},
+    .read = read_gguf,
+};
+
 const gr_arch gr_arch_gemma3_text = {
     .model_type = "gemma3_text",
     .class_name = "Gemma3ForCausalLM",
@@ -99,4 +145,5 @@ const gr_arch gr_arch_gemma3_text = {
     .write = write_config,
     .block = block,
     .targets = {"q_proj", "v_proj"},
+    .gguf = &gguf,
 };

@@ -113,6 +113,30 @@ static bool ignores(const char *name)
            (n >= 17 && strcmp(name + n - 17, ".attn.masked_bias") == 0);
 }
 
+static const gr_gguf_named tensors[] = {
+    {"wte", "token_embd", GR_GGUF_SAME},
+    {"wpe", "position_embd", GR_GGUF_SAME},
+    {"ln_f", "output_norm", GR_GGUF_SAME},
+    {"h.{}.ln_1", "blk.{}.attn_norm", GR_GGUF_SAME},
+    {"h.{}.attn.c_attn", "blk.{}.attn_qkv", GR_GGUF_TURNED},
+    {"h.{}.attn.c_proj", "blk.{}.attn_output", GR_GGUF_TURNED},
+    {"h.{}.ln_2", "blk.{}.ffn_norm", GR_GGUF_SAME},
+    {"h.{}.mlp.c_fc", "blk.{}.ffn_up", GR_GGUF_TURNED},
+    {"h.{}.mlp.c_proj", "blk.{}.ffn_down", GR_GGUF_TURNED},
+    {0},
+};
+static const gr_gguf_number numbers[] = {
+    {"n_positions", "context_length", GR_GGUF_INT, false},
+    {"n_embd", "embedding_length", GR_GGUF_INT, false},
+    {"n_layer", "block_count", GR_GGUF_INT, false},
+    {"n_inner", "feed_forward_length", GR_GGUF_INT, false},
+    {"n_head", "attention.head_count", GR_GGUF_INT, false},
+    {"layer_norm_epsilon", "attention.layer_norm_epsilon", GR_GGUF_REAL, false},
+    {0},
+};
+
+static const gr_gguf_arch gguf = {.name = "gpt2", .tensors = {tensors}, .numbers = {numbers}};
+
 const gr_arch gr_arch_gpt2 = {
     .model_type = "gpt2",
     .class_name = "GPT2LMHeadModel",
@@ -130,4 +154,5 @@ const gr_arch gr_arch_gpt2 = {
     .ignores = ignores,
     .targets = {"c_attn"},
     .fan_in_fan_out = true,
+    .gguf = &gguf,
 };

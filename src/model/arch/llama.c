@@ -211,6 +211,21 @@ bool gr_llama_ignores(const char *name)
     return strstr(name, ".rotary_emb.inv_freq") != NULL;
 }
 
+/* Biases are the attention's, or the MLP's, all or none. */
+static void read_gguf(gr_gguf_reader *r, gr_json c)
+{
+    gr_llama_gguf_read(r, c);
+    gr_json_put_bool(c, "attention_bias", gr_gguf_has_tensor(r, "blk.0.attn_q.bias"));
+    gr_json_put_bool(c, "mlp_bias", gr_gguf_has_tensor(r, "blk.0.ffn_up.bias"));
+}
+
+static const gr_gguf_arch gguf = {
+    .name = "llama",
+    .tensors = {gr_llama_gguf_tensors, gr_llama_gguf_pairs},
+    .numbers = {gr_llama_gguf_numbers},
+    .read = read_gguf,
+};
+
 const gr_arch gr_arch_llama = {
     .model_type = "llama",
     .class_name = "LlamaForCausalLM",
@@ -220,4 +235,5 @@ const gr_arch gr_arch_llama = {
     .write = write_config,
     .block = gr_llama_block,
     .targets = {"q_proj", "v_proj"},
+    .gguf = &gguf,
 };

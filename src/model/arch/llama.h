@@ -35,6 +35,15 @@ void gr_llama_qwen_windows(gr_json c, gr_hparams *h);
 void gr_llama_write_sizes(const gr_model_info *info, gr_json c);
 void gr_llama_write(const gr_model_info *info, gr_json c);
 
+/* ---- GGUF files --------------------------------------------------------------------------------------------- */
+
+/* Tensors that all of them have; those of heads whose halves turn together, and of heads whose neighbours do. */
+extern const gr_gguf_named gr_llama_gguf_tensors[], gr_llama_gguf_halves[], gr_llama_gguf_pairs[];
+extern const gr_gguf_number gr_llama_gguf_numbers[];
+/* Widths of heads and rotary settings; partial: where a part of a head may turn. */
+void gr_llama_gguf_read(gr_gguf_reader *r, gr_json c);
+void gr_llama_gguf_read_partial(gr_gguf_reader *r, gr_json c);
+
 /* ---- the graph ---------------------------------------------------------------------------------------------- */
 
 /* x [B, T, C]: attention and MLP, without the norms around them. */

@@ -27,6 +27,16 @@ static void write_config(const gr_model_info *i, gr_json c)
     gr_json_put_null(c, "sliding_window");
 }
 
+static const gr_gguf_number numbers[] = {{"sliding_window", "attention.sliding_window", GR_GGUF_INT, false}, {0}};
+
+static const gr_gguf_arch gguf = {
+    .name = "llama",
+    .only = "attention.sliding_window",
+    .tensors = {gr_llama_gguf_tensors, gr_llama_gguf_pairs},
+    .numbers = {gr_llama_gguf_numbers, numbers},
+    .read = gr_llama_gguf_read,
+};
+
 const gr_arch gr_arch_mistral = {
     .model_type = "mistral",
     .class_name = "MistralForCausalLM",
@@ -36,4 +46,5 @@ const gr_arch gr_arch_mistral = {
     .write = write_config,
     .block = gr_llama_block,
     .targets = {"q_proj", "v_proj"},
+    .gguf = &gguf,
 };

@@ -35,6 +35,19 @@ static gr_tensor *block(gr_build *b, gr_tensor *x) /* [B, T, C] */
     return gr_add(x, gr_nn_rms_norm(b, gr_llama_mlp(b, x), "post_feedforward_layernorm"));
 }
 
+static const gr_gguf_named tensors[] = {
+    {"layers.{}.post_attention_layernorm", "blk.{}.post_attention_norm", GR_GGUF_SAME},
+    {"layers.{}.post_feedforward_layernorm", "blk.{}.post_ffw_norm", GR_GGUF_SAME},
+    {0},
+};
+
+static const gr_gguf_arch gguf = {
+    .name = "olmo2",
+    .tensors = {tensors, gr_llama_gguf_tensors, gr_llama_gguf_halves},
+    .numbers = {gr_llama_gguf_numbers},
+    .read = gr_llama_gguf_read,
+};
+
 const gr_arch gr_arch_olmo2 = {
     .model_type = "olmo2",
     .class_name = "Olmo2ForCausalLM",
@@ -44,4 +57,5 @@ const gr_arch gr_arch_olmo2 = {
     .write = write_config,
     .block = block,
     .targets = {"q_proj", "v_proj"},
+    .gguf = &gguf,
 };

@@ -67,6 +67,24 @@ static gr_tensor *block(gr_build *b, gr_tensor *x) /* [B, T, C] */
     return gr_add(x, mlp(b, gr_nn_rms_norm(b, x, "post_attention_layernorm")));
 }
 
+static const gr_gguf_named tensors[] = {
+    {"layers.{}.self_attn.qkv_proj", "blk.{}.attn_qkv", GR_GGUF_SAME},
+    {"layers.{}.mlp.gate_up_proj", "blk.{}.ffn_up", GR_GGUF_SAME},
+    {0},
+};
+static const gr_gguf_number numbers[] = {
+    {"sliding_window", "attention.sliding_window", GR_GGUF_INT, true},
+    {"original_max_position_embeddings", "rope.scaling.original_context_length", GR_GGUF_INT, true},
+    {0},
+};
+
+static const gr_gguf_arch gguf = {
+    .name = "phi3",
+    .tensors = {tensors, gr_llama_gguf_tensors, gr_llama_gguf_halves},
+    .numbers = {gr_llama_gguf_numbers, numbers},
+    .read = gr_llama_gguf_read_partial,
+};
+
 const gr_arch gr_arch_phi3 = {
     .model_type = "phi3",
     .class_name = "Phi3ForCausalLM",
@@ -76,4 +94,5 @@ const gr_arch gr_arch_phi3 = {
     .write = write_config,
     .block = block,
     .targets = {"qkv_proj"},
+    .gguf = &gguf,
 };

@@ -29,6 +29,13 @@ static void write_config(const gr_model_info *i, gr_json c)
     gr_json_put_bool(c, "use_sliding_window", false);
 }
 
+static const gr_gguf_arch gguf = {
+    .name = "qwen2",
+    .tensors = {gr_llama_gguf_tensors, gr_llama_gguf_halves},
+    .numbers = {gr_llama_gguf_numbers},
+    .read = gr_llama_gguf_read,
+};
+
 const gr_arch gr_arch_qwen2 = {
     .model_type = "qwen2",
     .class_name = "Qwen2ForCausalLM",
@@ -38,4 +45,5 @@ const gr_arch gr_arch_qwen2 = {
     .write = write_config,
     .block = gr_llama_block,
     .targets = {"q_proj", "v_proj"},
+    .gguf = &gguf,
 };

@@ -1,5 +1,5 @@
 /* Loading a model directory: config.json, and of the weights those that it asks for. */
-#include "model/files/names.h"
+#include "model/files/gguf.h"
 
 #include "base/dtype.h"
 #include "base/error.h"
@@ -38,7 +38,8 @@ static gr_status check_range(const char *name, const gr_weight *t, const float *
     return GR_OK;
 }
 
-static gr_status load_tensor(gr_model *m, int index, const gr_entry *e, const gr_weight *t, bool own)
+/* Is it as wide and high as it must be, and numbers? */
+static gr_status check_tensor(const gr_entry *e, const gr_weight *t)
 {
     char have[160], want[160];
     gr_spec is = {.dtype = t->dtype, .ndim = t->ndim}, must = {.dtype = e->dtype, .ndim = e->ndim};
@@ -53,16 +54,48 @@ static gr_status load_tensor(gr_model *m, int index, const gr_entry *e, const gr
     if (!gr_weight_is_number(t))
         return gr_fail(GR_ERR_FILE, "tensor \"%s\" is of %s, which no model here runs in\nwrite it as f32, f16 or bf16",
                        e->name, gr_weight_dtype_name(t));
-    if (!t->stored && t->dtype == e->dtype)
-        return own ? gr_store_write(m->store, e->name, t->data, t->bytes) : gr_store_map(m->store, index, t->data);
-    float *wide = gr_alloc(e->bytes);
-    if (!wide)
-        return GR_ERR_MEMORY;
-    gr_weight_to_f32(t, wide);
-    gr_status s = check_range(e->name, t, wide);
+    return GR_OK;
+}
+
+/* In the store's dtype and as the architecture has it, in memory of its own. */
+static gr_status load_copy(gr_model *m, const gr_entry *e, const gr_named *item, gr_gguf_change change)
+{
+    gr_weight t = item->tensor;
+    bool widens = t.stored || t.dtype != e->dtype;
+    void *wide = widens ? gr_alloc(e->bytes) : NULL, *own = change ? gr_alloc(e->bytes) : NULL;
+    gr_status s = (widens && !wide) || (change && !own) ? GR_ERR_MEMORY : GR_OK;
+    if (s == GR_OK && widens) {
+        gr_weight_to_f32(&t, wide);
+        s = check_range(e->name, &t, wide);
+        t.data = wide;
+        t.dtype = GR_F32;
+        t.stored = NULL;
+        t.bytes = e->bytes;
+    }
+    if (s == GR_OK && change)
+        s = gr_gguf_undo(&t, change, &m->h, own);
     if (s == GR_OK)
-        s = gr_store_write(m->store, e->name, wide, e->bytes);
+        s = gr_store_write(m->store, e->name, change ? own : t.data, t.bytes);
     gr_free(wide);
+    gr_free(own);
+    return s;
+}
+
+static gr_status load_tensor(gr_model *m, int index, const gr_entry *e, const gr_named *item, bool own)
+{
+    gr_weight t = item->tensor;
+    gr_gguf_change change = item->change;
+    if (change == GR_GGUF_TURNED && gr_dtype_is_block(e->dtype))
+        change = GR_GGUF_SAME; /* the layer reads it as it lies, with blocks along what they are multiplied by */
+    if (change == GR_GGUF_TURNED && t.ndim == 2) {
+        t.shape[0] = item->tensor.shape[1];
+        t.shape[1] = item->tensor.shape[0];
+    }
+    gr_status s = check_tensor(e, &t);
+    if (s == GR_OK && (own || change || t.stored || t.dtype != e->dtype))
+        s = load_copy(m, e, item, change);
+    else if (s == GR_OK)
+        s = gr_store_map(m->store, index, t.data);
     return s;
 }
 
@@ -185,15 +218,16 @@ static gr_status load_asked(gr_model *m, const gr_names *names, bool own, turned
     gr_status s = GR_OK;
     for (int i = 0; s == GR_OK && i < gr_store_count(m->store); i++) {
         s = gr_store_entry(m->store, i, &e);
-        const gr_weight *t = s == GR_OK ? gr_names_find(names, e.name) : NULL;
+        const gr_named *item = s == GR_OK ? gr_names_item(names, e.name) : NULL;
         if (s != GR_OK)
             return s;
-        if (!t)
+        if (!item)
             return fail_missing(m, names);
+        const gr_weight *t = &item->tensor;
         if (t->stored || !(gr_dtype_get(t->dtype)->is_float || is_kept(t)))
             s = check_quantized(m, names, t);
         if (s == GR_OK)
-            s = load_tensor(m, i, &e, t, own);
+            s = load_tensor(m, i, &e, item, own);
         if (!is_kept(t))
             note_turned(turned, t);
     }
@@ -374,12 +408,45 @@ static gr_status keep_generation(gr_model *m, const char *dir)
     return path && (m->generation || !is_there) ? GR_OK : gr_error_status();
 }
 
+/* Of a GGUF file its keys say what a directory's files would. */
+static gr_model *load_gguf(const char *path, const gr_load_options *o, gr_device *device)
+{
+    gr_names names = {0};
+    gr_model *m = NULL;
+    gr_weights *w = gr_weights_open(path);
+    gr_gguf *file = w ? gr_gguf_open_first(path) : NULL;
+    char *text = file ? gr_gguf_config(file, w) : NULL;
+    if (text)
+        m = gr_model_undeclared(path, text, strlen(text), device);
+    gr_status s = m ? GR_OK : gr_error_status();
+    if (m) {
+        m->files = w;
+        m->precision = o->precision;
+        m->generation = gr_gguf_generation(file, &s);
+        w = NULL;
+    }
+    if (s == GR_OK && (s = load_named(m, &names, path, o)) != GR_OK)
+        gr_fail_in("%s", path);
+    gr_names_close(&names);
+    gr_gguf_close(file);
+    gr_weights_close(w);
+    gr_free(text);
+    if (m)
+        release_files(m);
+    if (s == GR_OK && gr_model_check_range(m, o->precision) == GR_OK)
+        return m;
+    gr_model_free(m);
+    return NULL;
+}
+
 gr_model *gr_model_load(const char *dir, const gr_load_options *options, gr_device *device)
 {
     gr_load_options own, *o = &own;
     if (gr_lacks(dir, "gr_model_load: dir") || gr_lacks(device, "gr_model_load: device") ||
         gr_take_sized(o, sizeof *o, options, "gr_model_load: options") != GR_OK)
         return NULL;
+    if (gr_gguf_is_name(dir) && !gr_path_is_dir(dir))
+        return load_gguf(dir, o, device);
     size_t size;
     char *config = check_is_model(dir) == GR_OK ? gr_path_join(dir, "config.json") : NULL;
     char *text = config ? gr_file_read(config, GR_JSON_LIMIT, &size) : NULL;

@@ -1,6 +1,6 @@
 /* Names in files: of compiled and wrapped modules, of models that were part of another one, with the body's prefix or
  * without. */
-#include "model/files/names.h"
+#include "model/files/gguf.h"
 
 #include "base/error.h"
 #include "base/log.h"
@@ -46,10 +46,16 @@ static int find(const gr_names *n, const char *name)
     return find_length(n, name, strlen(name));
 }
 
-const gr_weight *gr_names_find(const gr_names *n, const char *name)
+const gr_named *gr_names_item(const gr_names *n, const char *name)
 {
     int i = find(n, name);
-    return i < 0 ? NULL : &n->items[i].tensor;
+    return i < 0 ? NULL : &n->items[i];
+}
+
+const gr_weight *gr_names_find(const gr_names *n, const char *name)
+{
+    const gr_named *item = gr_names_item(n, name);
+    return item ? &item->tensor : NULL;
 }
 
 bool gr_names_is_first(const gr_names *n, int i)
@@ -233,16 +239,21 @@ gr_status gr_names_open(gr_names *n, const char *where, const gr_weights *w, con
 {
     int count = gr_weights_count(w);
     *n = (gr_names){.items = gr_alloc_zero((size_t)count + 1, sizeof *n->items)};
+    bool gguf = gr_weights_files(w) && strcmp(gr_weights_file(w, 0)->format, "gguf") == 0;
     gr_status s = n->items ? GR_OK : GR_ERR_MEMORY;
     for (int i = 0; s == GR_OK && i < count; i++) {
         gr_named *item = &n->items[n->count++];
         item->tensor = *gr_weights_entry(w, i);
         item->in_file = item->tensor.name;
-        s = unwrap(item);
+        s = gguf ? GR_OK : unwrap(item);
     }
+    if (s == GR_OK && gguf)
+        s = gr_gguf_name_tensors(n, arch);
     if (s != GR_OK)
         return s;
     sort(n);
+    if (gguf)
+        return GR_OK;
     s = find_body(n, arch);
     if (s == GR_OK)
         tell_renamed(n, where, arch);

@@ -8,7 +8,8 @@
 typedef struct gr_named {
     gr_weight tensor;
     const char *in_file;
-    char *own; /* tensor.name, where it is not in_file */
+    char *own;             /* tensor.name, where it is not in_file */
+    gr_gguf_change change; /* of a GGUF file: how the bytes lie there */
 } gr_named;
 
 typedef struct gr_names {
@@ -23,6 +24,7 @@ typedef struct gr_names {
 gr_status gr_names_open(gr_names *n, const char *where, const gr_weights *w, const gr_arch *arch);
 void gr_names_close(gr_names *n);
 const gr_weight *gr_names_find(const gr_names *n, const char *name); /* NULL: not there */
+const gr_named *gr_names_item(const gr_names *n, const char *name);
 /* Gives the tensor `from` the name `to` instead. */
 gr_status gr_names_change(gr_names *n, const char *from, const char *to);
 /* Is it the one that its name finds? Else there is another of the same name. */

@@ -14,15 +14,17 @@ gr_status gr_model_tensors(gr_model *m, const gr_dtype *as, gr_store_tensors *ou
 char *gr_model_saved_config(const gr_model *m, const gr_dtype *as);
 
 /* Files of a model directory that belong to any model made of it: tokenizer, chat templates, generation settings,
- * licence. Their bytes are mapped. */
+ * licence. Their bytes are mapped. Of a GGUF file, what its keys say, as such files. */
 typedef struct gr_carried {
     gr_checkpoint_file *files; /* [count]; names and bytes live until close */
     int count;
-    gr_map *maps;
-    size_t files_cap, maps_cap;
+    gr_map *maps; /* [count], or */
+    char **texts; /* [count] of a GGUF file */
+    size_t files_cap, maps_cap, texts_cap;
 } gr_carried;
 gr_status gr_carried_open(gr_carried *c, const char *dir); /* close in any case */
 void gr_carried_close(gr_carried *c);
+gr_status gr_gguf_carry(gr_carried *c, const char *path); /* gguf_files.c */
 /* Would a file of this name be carried over, or a folder with what is in it? */
 bool gr_is_carried(const char *name);
 /* compare.c: the i-th of some ids from all over the vocabulary. */

@@ -176,6 +176,8 @@ gr_status gr_carried_open(gr_carried *c, const char *dir)
     char **names;
     size_t n;
     *c = (gr_carried){0};
+    if (gr_gguf_is_name(dir) && !gr_path_is_dir(dir))
+        return gr_gguf_carry(c, dir);
     gr_status s = gr_dir_list(dir, &names, &n);
     if (s != GR_OK)
         return s;
@@ -189,11 +191,15 @@ gr_status gr_carried_open(gr_carried *c, const char *dir)
 void gr_carried_close(gr_carried *c)
 {
     for (int i = 0; i < c->count; i++) {
-        gr_map_close(&c->maps[i]);
+        if (c->texts)
+            gr_free(c->texts[i]);
+        else
+            gr_map_close(&c->maps[i]);
         gr_free((char *)c->files[i].name);
     }
     gr_free(c->files);
     gr_free(c->maps);
+    gr_free(c->texts);
     *c = (gr_carried){0};
 }
 
@@ -202,6 +208,8 @@ gr_status gr_tell_left_out(const gr_model *m, const char *from, const char *to)
     static const char *const ours[] = {"config.json", "checksums.json", "training.json", "training.safetensors"};
     char **names;
     size_t n;
+    if (gr_gguf_is_name(from) && !gr_path_is_dir(from))
+        return GR_OK; /* all of it was */
     gr_status s = gr_dir_list(from, &names, &n);
     for (size_t i = 0; s == GR_OK && i < n; i++) {
         bool known = gr_is_carried(names[i]) || gr_weights_have_name(names[i]) || names[i][0] == '.';

@@ -5,6 +5,7 @@
 #include "base/buffer.h"
 #include "format/weights.h"
 #include "graph/graph.h"
+#include "model/layers/gguf.h"
 #include "model/layers/rope.h"
 
 #define GR_MAX_LAYERS (1 << 14)
@@ -84,6 +85,7 @@ typedef struct gr_arch {
     bool (*ignores)(const char *name); /* tensors of old files that are no parameters; NULL: none */
     const char *targets[4]; /* layers that LoRA adapts when it is not told: peft's, or those that stand for the same */
     bool fan_in_fan_out;    /* of an adapter's config: the layers are conv1d */
+    const gr_gguf_arch *gguf; /* what it is called in GGUF files */
 } gr_arch;
 
 /* The standard deviation for a new model of this width, sqrt(2 / (5 C)) (Nguyen & Salazar 2019, "Transformers without

@@ -100,18 +100,31 @@ gr_tensor *gr_nn_embedding(gr_build *b, gr_tensor *ids, const char *name, int64_
     return gr_name(observed(b, &l, x), "%s", name);
 }
 
+/* What a parameter has been declared in, or is about to be. */
+static gr_dtype param_dtype(gr_build *b, const char *name, const char *kind)
+{
+    const gr_model *m = b->model;
+    const char *full = gr_graph_text(b->g, "%s%s.%s", b->g->scope ? b->g->scope : "", name, kind);
+    gr_entry e = GR_INIT(gr_entry);
+    int i = full ? gr_store_find(m->store, full) : -1;
+    if (i >= 0 && gr_store_entry(m->store, i, &e) == GR_OK)
+        return e.dtype;
+    return full && m->dtype_of ? m->dtype_of(m, full) : GR_F32;
+}
+
 static gr_tensor *linear(gr_build *b, gr_tensor *x, const char *name, int64_t out, bool bias, float std, bool conv1d)
 {
     if (!x)
         return NULL;
     int64_t in = x->spec.shape[x->spec.ndim - 1];
+    conv1d =
+        conv1d && !gr_dtype_is_block(param_dtype(b, name, "weight")); /* blocks lie along what they meet: [out, in] */
     int64_t shape[] = {conv1d ? in : out, conv1d ? out : in};
     gr_layer l = layer_of(b, conv1d ? GR_LAYER_CONV1D : GR_LAYER_LINEAR, x, name);
     l.weight = part(b, &l, "weight", GR_INIT_NORMAL, std, 2, shape);
-    bool cast = conv1d && l.weight && gr_dtype_is_block(l.weight->spec.dtype); /* which lie along `out` here */
     gr_tensor *of_bias = bias ? f32_part(b, &l, "bias", GR_INIT_ZEROS, &out) : NULL;
     size_t scope = gr_graph_scope_push(b->g, "%s.", name); /* for names in profiles and errors */
-    gr_tensor *y = l.product = gr_matmul(x, cast ? gr_nn_f32(l.weight) : l.weight, false, !conv1d);
+    gr_tensor *y = l.product = gr_matmul(x, l.weight, false, !conv1d);
     if (bias)
         y = gr_add(y, of_bias);
     gr_graph_scope_pop(b->g, scope);

@@ -1,0 +1,164 @@
+/* Tensors of a GGUF file under the architecture's names, and in its order of rows. */
+#include "model/files/gguf.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/dtype.h"
+#include "base/mem.h"
+
+/* ---- names -------------------------------------------------------------------------------------------------- */
+
+/* "blk.12.attn_q.weight" is "blk.{}.attn_q", 12 and ".weight". */
+typedef struct parts {
+    char stem[GR_MAX_GGUF_NAME + 8];
+    long layer; /* -1: none */
+    const char *end;
+} parts;
+
+static bool split(const char *name, parts *p)
+{
+    const char *dot = strrchr(name, '.'), *rest = name;
+    if (!dot || strlen(name) > GR_MAX_GGUF_NAME)
+        return false;
+    p->end = dot;
+    p->layer = -1;
+    p->stem[0] = '\0';
+    if (strncmp(name, "blk.", 4) == 0) {
+        char *stop;
+        p->layer = strtol(name + 4, &stop, 10);
+        if (stop == name + 4 || p->layer < 0 || p->layer > GR_MAX_LAYERS || stop > dot)
+            return false;
+        rest = stop;
+        snprintf(p->stem, sizeof p->stem, "blk.{}");
+    }
+    size_t used = strlen(p->stem);
+    snprintf(p->stem + used, sizeof p->stem - used, "%.*s", (int)(dot - rest), rest);
+    return true;
+}
+
+static const gr_gguf_named *find(const gr_gguf_arch *a, const char *stem)
+{
+    for (size_t i = 0; i < sizeof a->tensors / sizeof *a->tensors; i++)
+        for (const gr_gguf_named *t = a->tensors[i]; t && t->name; t++)
+            if (strcmp(t->gguf, stem) == 0)
+                return t;
+    return NULL;
+}
+
+/* Caller frees. */
+static char *full_name(const gr_arch *arch, const gr_gguf_named *t, const parts *p)
+{
+    const char *hole = strstr(t->name, "{}");
+    if (!hole)
+        return gr_strfmt("%s%s%s", arch->prefix, t->name, p->end);
+    return gr_strfmt("%s%.*s%ld%s%s", arch->prefix, (int)(hole - t->name), t->name, p->layer, hole + 2, p->end);
+}
+
+static gr_status name_tensor(gr_named *item, const gr_arch *arch)
+{
+    parts p;
+    const gr_gguf_named *t = split(item->in_file, &p) ? find(arch->gguf, p.stem) : NULL;
+    bool head = strcmp(item->in_file, "output.weight") == 0;
+    if (!t && !head)
+        return GR_OK;
+    item->own = head ? gr_strdup("lm_head.weight") : full_name(arch, t, &p);
+    if (!item->own)
+        return GR_ERR_MEMORY;
+    item->tensor.name = item->own;
+    item->change = head || strcmp(p.end, ".bias") == 0 ? GR_GGUF_SAME : t->change;
+    if (!head && (t->change == GR_GGUF_HEADS || t->change == GR_GGUF_KV_HEADS))
+        item->change = t->change; /* of biases, too */
+    return GR_OK;
+}
+
+/* Is it in config.json? */
+static bool is_rotary(const char *name)
+{
+    return strncmp(name, "rope_freqs.", 11) == 0 || strncmp(name, "rope_factors_", 13) == 0;
+}
+
+gr_status gr_gguf_name_tensors(gr_names *n, const gr_arch *arch)
+{
+    int kept = 0;
+    for (int i = 0; i < n->count; i++)
+        if (!is_rotary(n->items[i].in_file))
+            n->items[kept++] = n->items[i];
+    n->count = kept;
+    for (int i = 0; i < n->count; i++)
+        if (name_tensor(&n->items[i], arch) != GR_OK)
+            return GR_ERR_MEMORY;
+    return GR_OK;
+}
+
+/* ---- bytes -------------------------------------------------------------------------------------------------- */
+
+/* Row 2j + half of a head is row half D/2 + j of it. Rows are whole blocks, so whatever they are of they are only moved. */
+static gr_status undo_heads(const gr_weight *t, int64_t heads, char *to)
+{
+    const char *from = t->data;
+    int64_t rows = t->ndim ? t->shape[0] : 0, width = heads ? rows / heads : 0;
+    if (!rows || rows % heads || width % 2)
+        return gr_fail(GR_ERR_FILE,
+                       "tensor \"%s\" has %lld rows, which %lld heads cannot share\nthe file is damaged: "
+                       "fetch it again",
+                       t->name, (long long)rows, (long long)heads);
+    size_t row = t->bytes / (size_t)rows;
+    for (int64_t r = 0; r < rows; r++) {
+        int64_t head = r / width, half = r % width / (width / 2), j = r % (width / 2);
+        memcpy(to + (size_t)r * row, from + (size_t)(head * width + 2 * j + half) * row, row);
+    }
+    return GR_OK;
+}
+
+/* From [out, in], tile by tile, so that both sides stay in the cache. */
+static void turn(const gr_weight *t, char *to)
+{
+    enum { TILE = 32 };
+    int64_t out = t->shape[0], in = t->shape[1];
+    size_t each = in && out ? t->bytes / (size_t)(in * out) : 0;
+    const char *from = t->data;
+    for (int64_t r = 0; r < out; r += TILE)
+        for (int64_t c = 0; c < in; c += TILE)
+            for (int64_t i = r; i < out && i < r + TILE; i++)
+                for (int64_t j = c; j < in && j < c + TILE; j++)
+                    memcpy(to + (size_t)(j * out + i) * each, from + (size_t)(i * in + j) * each, each);
+}
+
+/* In f32, in which norms are. */
+static gr_status take_one(const gr_weight *t, void *to)
+{
+    const gr_dtype_info *d = gr_dtype_get(t->dtype);
+    size_t n = gr_weight_values(t);
+    if (!d->is_float)
+        return gr_fail(GR_ERR_UNSUPPORTED, "tensor \"%s\", a norm, is of %s\nfetch a file whose norms are F32", t->name,
+                       gr_weight_dtype_name(t));
+    float *x = gr_alloc(n * sizeof *x);
+    if (!x)
+        return GR_ERR_MEMORY;
+    gr_weight_to_f32(t, x);
+    for (size_t i = 0; i < n; i++)
+        x[i] -= 1;
+    d->from_f32(x, to, (int64_t)n);
+    gr_free(x);
+    return GR_OK;
+}
+
+gr_status gr_gguf_undo(const gr_weight *t, gr_gguf_change change, const gr_hparams *h, void *to)
+{
+    switch (change) {
+    case GR_GGUF_HEADS:
+        return undo_heads(t, h->heads, to);
+    case GR_GGUF_KV_HEADS:
+        return undo_heads(t, h->kv_heads, to);
+    case GR_GGUF_TURNED:
+        turn(t, to);
+        return GR_OK;
+    case GR_GGUF_PLUS_ONE:
+        return take_one(t, to);
+    default:
+        memcpy(to, t->data, t->bytes);
+        return GR_OK;
+    }
+}
