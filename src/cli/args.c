@@ -17,6 +17,12 @@ static const gr_flag adapter_flags[] = {
              "beside its weights"},
     {0},
 };
+static const gr_flag tokenizer_flags[] = {
+    {GR_HEADING("Tokenizer")},
+    {"tokenizer", GR_TEXT(gr_common, tokenizer), .value = "FILE",
+     .help = "a tokenizer.json, or a directory with one, in place of MODEL's own"},
+    {0},
+};
 static const gr_flag compute_heading[] = {{GR_HEADING("Computing")}, {0}};
 static const gr_flag device_flags[] = {
     {"device", GR_TEXT(gr_common, device), .value = "ref|cpu|opencl|auto", .initial = "auto",
@@ -66,6 +72,7 @@ static const gr_flag *find_flag(const gr_verb *verb, int i, bool *is_common)
     const gr_flag *tables[] = {verb->flags,
                                verb->more_flags,
                                verb->common & GR_WITH_ADAPTER ? adapter_flags : NULL,
+                               verb->common & GR_WITH_TOKENIZER ? tokenizer_flags : NULL,
                                verb->common & GR_COMPUTES ? compute_heading : NULL,
                                verb->common & GR_WITH_DEVICE ? device_flags : NULL,
                                verb->common & GR_COMPUTES ? threads_flags : NULL,

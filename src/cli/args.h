@@ -64,7 +64,7 @@ typedef struct gr_flag {
 
 /* Flags that mean the same everywhere are declared once (args.c); --quiet and --help are every verb's. */
 typedef struct gr_common {
-    const char *device, *adapter, *profile;
+    const char *device, *adapter, *tokenizer, *profile;
     int64_t threads, seed;
     bool json, quiet, help;
 } gr_common;
@@ -75,6 +75,7 @@ enum {
     GR_WITH_THREADS = 8, /* --threads alone */
     GR_WITH_ADAPTER = 16,
     GR_WITH_PROFILE = 32,
+    GR_WITH_TOKENIZER = 64,
 };
 
 /* A verb's own default for a flag of a table that it shares with another verb. */

@@ -476,7 +476,8 @@ const gr_verb gr_verb_data_show = {
     .summary = "shows the tokens that training would see, row by row",
     .positional = "MODEL DATA...",
     .about =
-        "MODEL is a model directory, a run, or a directory with a tokenizer alone. Each row lists its documents: where "
+        "MODEL is a model directory, a .gguf file, a run, or a directory with a tokenizer alone. Each row lists its "
+        "documents: where "
         "one comes from, what is given and what is learned. Text stands in quotes, as JSON writes it; control tokens "
         "stand outside of them. Behind the rows stands a summary of an epoch.\n"
         "\n"

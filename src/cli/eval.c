@@ -183,7 +183,7 @@ const gr_verb gr_verb_eval = {
         "begins texts with a token of its own does so here, and then every token of the text is scored.",
     .flags = flags,
     .needs = {"data"},
-    .common = GR_WITH_ADAPTER | GR_WITH_DEVICE | GR_WITH_PROFILE | GR_WITH_JSON,
+    .common = GR_WITH_ADAPTER | GR_WITH_TOKENIZER | GR_WITH_DEVICE | GR_WITH_PROFILE | GR_WITH_JSON,
     .examples = {{"the loss on a text that was not trained on", "gradus eval run --data other.txt"},
                  {"perplexity as it is often reported",
                   "gradus eval model --data wiki.txt --context 1024 --stride 512"}},

@@ -245,15 +245,15 @@ const gr_verb gr_verb_generate = {
     .summary = "continues a prompt",
     .positional = "MODEL",
     .about =
-        "MODEL is a directory with config.json, weights (safetensors or pytorch_model.bin) and tokenizer.json, or a "
-        "run of gradus train.\n"
+        "MODEL is a directory with config.json, weights (safetensors or pytorch_model.bin) and tokenizer.json, a .gguf "
+        "file, or a run of gradus train.\n"
         "Text appears as it is made. Without tokenizer.json, --ids gives a prompt and ids come out.\n"
         "Several texts, of several prompts or --samples, are made side by side, and appear one after the other.\n"
         "\n"
         "With --json, an object for each sample: prompt_ids, ids (the new ones), text, stop (eos, length or stop),\n"
         "prefill_tokens_per_s, decode_tokens_per_s, first_token_s.",
     .flags = gr_generate_flag_table,
-    .common = GR_WITH_ADAPTER | GR_WITH_DEVICE | GR_WITH_PROFILE | GR_WITH_SEED | GR_WITH_JSON,
+    .common = GR_WITH_ADAPTER | GR_WITH_TOKENIZER | GR_WITH_DEVICE | GR_WITH_PROFILE | GR_WITH_SEED | GR_WITH_JSON,
     .examples = {{"the most likely continuation", "gradus generate run -p 'ROMEO:' -n 200 --temperature 0"},
                  {"three texts up to the first empty line",
                   "gradus generate run -p 'To be' --samples 3 --stop $'\\n\\n'"}},

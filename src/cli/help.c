@@ -64,12 +64,13 @@ void gr_help_command(FILE *to)
     heading(to, "More");
     print_pair(to, "gradus help VERB", "synopsis, every flag of a verb, two examples", 20);
     print_pair(to, "gradus --version", "version, build, devices found", 20);
-    fprintf(to,
-            "\nMODEL is a directory in Hugging Face layout, or a checkpoint or run directory of gradus. DATA is a text "
-            "file,\n"
-            "a .jsonl file or a directory of them; - is stdin. Numbers may end in k, M, G (thousands) or Ki, Mi, Gi.\n"
-            "Exit code: 0 done, 1 the work failed, 2 wrong command line, 3 file missing or broken, 4 out of memory,\n"
-            "130 interrupted.\n");
+    fprintf(
+        to,
+        "\nMODEL is a directory in Hugging Face layout, a .gguf file, or a checkpoint or run directory of gradus. "
+        "DATA\n"
+        "is a text file, a .jsonl file or a directory of them; - is stdin. Numbers may end in k, M, G (thousands) or\n"
+        "Ki, Mi, Gi. Exit code: 0 done, 1 the work failed, 2 wrong command line, 3 file missing or broken, 4 out of\n"
+        "memory, 130 interrupted.\n");
 }
 
 void gr_help_family(FILE *to, const char *word)

@@ -87,7 +87,7 @@ static void verb_entry(FILE *to, const gr_verb *verb)
 static const char ending[] =
     ".SH FILES\n"
     ".B MODEL\nis a directory in Hugging Face layout (config.json, safetensors or pytorch_model.bin, tokenizer.json), "
-    "or a checkpoint or "
+    "a .gguf file, or a checkpoint or "
     "run\n"
     "directory of gradus, of which the best, else the newest checkpoint is taken.\n"
     ".PP\n.B DATA\nis a text file, a .jsonl file, or a directory of them; \\- is standard input.\n"

@@ -37,10 +37,11 @@ void gr_tell_adapter(const gr_args *args, const gr_opened *o)
                 o->path);
 }
 
-gr_status gr_open_tokenizer(gr_opened *o)
+gr_status gr_open_tokenizer(const gr_args *args, gr_opened *o)
 {
-    o->tokenizer = o->found.tokenizer ? gr_tokenizer_load(o->found.tokenizer) : NULL;
-    return o->tokenizer || !o->found.tokenizer ? GR_OK : gr_error_status();
+    const char *path = args->common.tokenizer ? args->common.tokenizer : o->found.tokenizer;
+    o->tokenizer = path ? gr_tokenizer_load(path) : NULL;
+    return o->tokenizer || !path ? GR_OK : gr_error_status();
 }
 
 gr_status gr_open_model(const gr_args *args, const char *model, const gr_load_options *options, gr_opened *o)
@@ -56,7 +57,7 @@ gr_status gr_open_model(const gr_args *args, const char *model, const gr_load_op
         return gr_error_status();
     if (o->adapter && (s = gr_model_load_adapter(o->model, o->adapter)) != GR_OK)
         return s;
-    return gr_open_tokenizer(o);
+    return gr_open_tokenizer(args, o);
 }
 
 /* No kernel multiplies 16-bit numbers as they are. */

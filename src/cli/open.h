@@ -23,8 +23,8 @@ void gr_tell_adapter(const gr_args *args, const gr_opened *o);
 /* The device and MODEL on it with its adapter, and the tokenizer of either if there is one. options as gr_model_load has
  * them. Close in any case. */
 gr_status gr_open_model(const gr_args *args, const char *model, const gr_load_options *options, gr_opened *o);
-/* The tokenizer that was found, if one was. */
-gr_status gr_open_tokenizer(gr_opened *o);
+/* The tokenizer of --tokenizer, else the one that was found, if one was. */
+gr_status gr_open_tokenizer(const gr_args *args, gr_opened *o);
 /* Fails when the model has no tokenizer. */
 /* A note on how 16-bit activations are computed with; nothing of f32. */
 void gr_tell_precision(gr_precision precision);

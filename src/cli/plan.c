@@ -246,7 +246,7 @@ static gr_status describe_model(const gr_args *args, gr_opened *on)
     on->model = gr_model_load(on->path, &load, on->device);
     if (on->model && on->adapter && (s = gr_model_load_adapter(on->model, on->adapter)) != GR_OK)
         return s;
-    return on->model ? gr_open_tokenizer(on) : gr_error_status();
+    return on->model ? gr_open_tokenizer(args, on) : gr_error_status();
 }
 
 /* What the cache must hold: so many texts side by side, each of prompt and answer, or without a prompt of the whole
@@ -324,7 +324,7 @@ const gr_verb gr_verb_plan_generate = {
         "model's whole context. A step is one more token of each text, with the cache full; a product of matrices is "
         "2MNK FLOP.",
     .flags = gr_generate_flag_table,
-    .common = GR_WITH_ADAPTER | GR_WITH_DEVICE | GR_WITH_SEED | GR_WITH_JSON,
+    .common = GR_WITH_ADAPTER | GR_WITH_TOKENIZER | GR_WITH_DEVICE | GR_WITH_SEED | GR_WITH_JSON,
     .examples = {{"with the cache of a full context", "gradus plan generate model"},
                  {"for a script", "gradus plan generate model -p 'Once upon a time' -n 500 --json"}},
     .options_size = sizeof(gr_generate_flags),

@@ -200,9 +200,9 @@ const gr_verb gr_verb_tokenize = {
     .name = "tokenize",
     .summary = "turns text into token ids, and back with --decode",
     .positional = "MODEL [TEXT]",
-    .about =
-        "MODEL is a model directory, a run, or a tokenizer.json alone. Without TEXT each line of stdin is one input. "
-        "With --json, {\"ids\": [...], \"tokens\": [...]} for each input.",
+    .about = "MODEL is a model directory, a .gguf file, a run, or a tokenizer.json alone. Without TEXT each line of "
+             "stdin is one input. "
+             "With --json, {\"ids\": [...], \"tokens\": [...]} for each input.",
     .flags = flags,
     .common = GR_WITH_THREADS | GR_WITH_JSON,
     .examples = {{"the ids of a text", "gradus tokenize gpt2 'Hello world'"},

@@ -35,6 +35,8 @@ struct gr_gguf {
     int n_keys;
     gr_weight *tensors;
     int n_tensors;
+    const gr_ggml_type *unread; /* the first type that no dtype is for, and its tensor; NULL: there is none */
+    const char *unread_tensor;
     char *names; /* of keys and tensors, each with a NUL behind it */
     size_t names_used;
 };
@@ -287,11 +289,10 @@ static gr_status take_tensor_type(reader *r, gr_weight *t)
                        "%s: tensor \"%s\" is of %s, which was removed from the format (byte %zu)\nfetch the model in "
                        "another type, as Q4_0 or Q8_0: those are arranged for the processor when they are read",
                        r->g->name, t->name, type->name, begin);
-    if (!gr_ggml_type_dtype(type, &t->dtype, &t->stored))
-        return gr_fail(GR_ERR_UNSUPPORTED,
-                       "%s: tensor \"%s\" is of %s, which is not supported (byte %zu)\nfetch the "
-                       "model in another type",
-                       r->g->name, t->name, type->name, begin);
+    if (!gr_ggml_type_dtype(type, &t->dtype, &t->stored) && !r->g->unread) {
+        r->g->unread = type;
+        r->g->unread_tensor = t->name;
+    }
     return size_of(r->g, t, type);
 }
 
@@ -490,6 +491,13 @@ gr_status gr_gguf_source(const char *path, gr_source *out)
     *out = (gr_source){0};
     if (!g)
         return gr_error_status();
+    if (g->unread) {
+        gr_fail(GR_ERR_UNSUPPORTED,
+                "%s: tensor \"%s\" is of %s, which is not supported\nfetch the model in another type", g->name,
+                g->unread_tensor, g->unread->name);
+        gr_gguf_close(g);
+        return GR_ERR_UNSUPPORTED;
+    }
     *out = (gr_source){.path = g->name,
                        .format = "gguf",
                        .tensors = g->tensors,

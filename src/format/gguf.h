@@ -44,7 +44,7 @@ typedef struct gr_gguf_text {
 
 typedef struct gr_gguf gr_gguf;
 
-/* Maps a file and checks all of it but the tensors' bytes. NULL: gr_error() names file and place. */
+/* Maps a file and checks all of it but the tensors' bytes. Their types need not be among those that are read. NULL: gr_error() names file and place. */
 gr_gguf *gr_gguf_open(const char *path);
 /* The same over bytes that the caller keeps; `name` is what errors call them. */
 gr_gguf *gr_gguf_parse(const char *name, const void *data, size_t size);

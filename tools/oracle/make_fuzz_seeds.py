@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes the seeds of the fuzz targets for safetensors, torch's files, indexes of shards, config.json, checkpoints and training data:
+"""Writes the seeds of the fuzz targets for safetensors, GGUF, torch's files, indexes of shards, config.json, checkpoints and training data:
 fuzz/corpus/TARGET/KIND, one file for every kind of hostile input, and a few good ones. Plain Python; run from the repository's root."""
 import base64
 import json
@@ -356,7 +356,130 @@ def tekken():
     put("fuzz_tekken", "words_not_utf8", b"v[UNK]\na\xff\n")
 
 
+class Gguf:
+    """A GGUF file, key by key and tensor by tensor."""
+
+    def __init__(self, version=3, alignment=32):
+        self.version, self.alignment, self.keys, self.infos, self.data, self.n = version, alignment, b"", b"", b"", [0, 0]
+
+    @staticmethod
+    def text(x):
+        x = x if isinstance(x, bytes) else x.encode()
+        return struct.pack("<Q", len(x)) + x
+
+    def raw(self, name, kind, value):
+        self.keys += self.text(name) + struct.pack("<I", kind) + value
+        self.n[1] += 1
+        return self
+
+    def u32(self, name, x):
+        return self.raw(name, 4, struct.pack("<I", x))
+
+    def f32(self, name, x):
+        return self.raw(name, 6, struct.pack("<f", x))
+
+    def string(self, name, x):
+        return self.raw(name, 8, self.text(x))
+
+    def list(self, name, kind, values, count=None):
+        pack = {8: self.text, 5: lambda x: struct.pack("<i", x), 6: lambda x: struct.pack("<f", x)}[kind]
+        head = struct.pack("<IQ", kind, len(values) if count is None else count)
+        return self.raw(name, 9, head + b"".join(map(pack, values)))
+
+    def tensor(self, name, dims, kind=0, offset=None, size=None):
+        self.data += bytes(-len(self.data) % max(self.alignment, 1))
+        at = len(self.data) if offset is None else offset
+        self.infos += self.text(name) + struct.pack("<I", len(dims))
+        self.infos += b"".join(struct.pack("<Q", d % 2**64) for d in dims) + struct.pack("<IQ", kind % 2**32, at)
+        total = 4
+        for d in dims:
+            total *= d
+        self.data += bytes(min(total if size is None else size, 4096))
+        self.n[0] += 1
+        return self
+
+    def bytes(self, counts=None):
+        head = b"GGUF" + struct.pack("<IQQ", self.version, *(counts or self.n)) + self.keys + self.infos
+        return head + bytes(-len(head) % max(self.alignment, 1)) + self.data
+
+
+def gguf_model(**other):
+    """A LLaMA of one layer, one head of two values, with a tokenizer of eight tokens."""
+    sizes = {"context_length": 8, "embedding_length": 2, "block_count": 1, "feed_forward_length": 2,
+             "attention.head_count": 1, "attention.head_count_kv": 1}
+    f = Gguf().string("general.architecture", other.pop("arch", "llama"))
+    for key, value in (sizes | {k.replace("__", "."): v for k, v in other.items()}).items():
+        f.u32("llama." + key, value)
+    f.f32("llama.attention.layer_norm_rms_epsilon", 1e-5)
+    for name, dims in [("token_embd", (2, 8)), ("output_norm", (2,)), ("blk.0.attn_norm", (2,)), ("blk.0.ffn_norm", (2,)),
+                       ("blk.0.attn_q", (2, 2)), ("blk.0.attn_k", (2, 2)), ("blk.0.attn_v", (2, 2)),
+                       ("blk.0.attn_output", (2, 2)), ("blk.0.ffn_gate", (2, 2)), ("blk.0.ffn_up", (2, 2)),
+                       ("blk.0.ffn_down", (2, 2))]:
+        f.tensor(name + ".weight", dims)
+    return f
+
+
+def gguf_tokens(f, kind, tokens=None, types=None):
+    tokens = tokens or ["<unk>", "<s>", "</s>", "a", "b", "\u2581", "ab", "<0x0A>"]
+    f.string("tokenizer.ggml.model", kind).list("tokenizer.ggml.tokens", 8, tokens)
+    f.list("tokenizer.ggml.token_type", 5, types or [2, 3, 3, 1, 1, 1, 1, 6])
+    f.u32("tokenizer.ggml.bos_token_id", 1).u32("tokenizer.ggml.eos_token_id", 2)
+    return f
+
+
+def gguf():
+    plain = lambda: Gguf().u32("a", 1).list("t", 8, ["x", "yz"]).tensor("a", (2,)).tensor("b", (2,))
+    spm = lambda **other: gguf_tokens(gguf_model(**other), "llama").list("tokenizer.ggml.scores", 6, [0.0, 0, 0, -1, -2, -3, -1.5, 0])
+    bpe = lambda pre: gguf_tokens(gguf_model(), "gpt2").string("tokenizer.ggml.pre", pre).list("tokenizer.ggml.merges", 8, ["a b"])
+    kinds = {
+        "good": plain().bytes(),
+        "good_v2": (lambda f: (setattr(f, "version", 2), f.bytes())[1])(plain()),
+        "good_spm": spm().bytes(),
+        "good_bpe": bpe("gpt-2").bytes(),
+        "good_unigram": gguf_tokens(gguf_model(), "t5").list("tokenizer.ggml.scores", 6, [0.0] * 8).bytes(),
+        "good_rope": spm().tensor("rope_freqs.weight", (1,)).bytes(),
+        "empty": b"",
+        "magic": b"GGML" + plain().bytes()[4:],
+        "big_endian": b"GGUF" + struct.pack(">IQQ", 3, 2, 2),
+        "version": Gguf(version=9).bytes(),
+        "counts": plain().bytes((2**63, 2)),
+        "counts_keys": plain().bytes((2, 2**64 - 1)),
+        "key_size": plain().raw("", 4, bytes(4)).bytes(),
+        "key_twice": plain().u32("a", 2).bytes(),
+        "value_type": plain().raw("x", 2**32 - 1, b"").bytes(),
+        "value_size": plain().raw("x", 8, struct.pack("<Q", 2**32)).bytes(),
+        "array_length": plain().list("x", 6, [], 2**61).bytes(),
+        "array_of_arrays": plain().raw("x", 9, struct.pack("<IQ", 9, 1)).bytes(),
+        "alignment_0": plain().u32("general.alignment", 0).bytes(),
+        "alignment_3": plain().u32("general.alignment", 3).bytes(),
+        "alignment_other": plain().u32("general.alignment", 64).bytes(),
+        "name_size": plain().tensor("n" * 65, (2,)).bytes(),
+        "name_twice": plain().tensor("a", (2,)).bytes(),
+        "n_dims": plain().tensor("c", (1, 1, 1, 1, 1)).bytes(),
+        "shape_negative": plain().tensor("c", (-1,), size=0).bytes(),
+        "shape_overflow": plain().tensor("c", (2**40, 2**40, 2**40), size=0).bytes(),
+        "type": plain().tensor("c", (2,), kind=99).bytes(),
+        "type_removed": plain().tensor("c", (2,), kind=4).bytes(),
+        "offset": plain().tensor("c", (2,), offset=7).bytes(),
+        "short_data": plain().bytes()[:-1],
+        "layers": spm(block_count=2**31).bytes(),
+        "heads_0": spm(attention__head_count=0).bytes(),
+        "heads_kv": spm(attention__head_count=2, attention__head_count_kv=3).bytes(),
+        "rope": spm(rope__dimension_count=3).bytes(),
+        "experts": spm(expert_count=8).bytes(),
+        "arch": spm(arch="mamba").bytes(),
+        "vocabulary": gguf_tokens(gguf_model(), "llama", ["a"] * 9).bytes(),
+        "types": gguf_tokens(gguf_model(), "llama", types=[1]).bytes(),
+        "bytes": gguf_tokens(gguf_model(), "llama", ["<unk>", "<s>", "</s>", "a", "<0x-1>", "<0xZZ>", "b", "<0x0A>"]).bytes(),
+        "pre": bpe("none").bytes(),
+        "merges": gguf_tokens(gguf_model(), "gpt2").string("tokenizer.ggml.pre", "gpt-2").list("tokenizer.ggml.merges", 8, ["x y", "z"]).bytes(),
+    }
+    for kind, data in kinds.items():
+        put("fuzz_gguf", kind, data)
+
+
 if __name__ == "__main__":
+    gguf()
     charsmaps()
     tekken()
     data()

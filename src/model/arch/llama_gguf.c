@@ -114,6 +114,8 @@ static bool find_llama3(const float *f, int64_t n, double theta, double out[3])
         return false;
     double slope = (y[0] - y[1]) / (x[0] - x[1]), at_0 = y[0] - slope * x[0]; /* original and -low over high - low */
     double high = round((1 - 1 / at_0) * 1e3) / 1e3, original = round(slope * (high - 1));
+    if (!(high > 1 && high < 1e6 && original >= 1 && original < 1e9))
+        return false;
     for (int64_t i = 0; i < n; i++) {
         double must = llama3_factor(pow(theta, -2.0 * (double)i / (double)(2 * n)), factor, 1, high, original);
         if (fabs(must - (double)f[i]) > 2e-6 * must)

@@ -30,4 +30,10 @@ gr_status gr_names_change(gr_names *n, const char *from, const char *to);
 /* Is it the one that its name finds? Else there is another of the same name. */
 bool gr_names_is_first(const gr_names *n, int i);
 
+/* load_tensor.c: does the model have it in the dtype of its file? */
+bool gr_weight_is_kept(const gr_weight *t);
+/* Entry `index` of the model's store gets the tensor's values: where they lie in the file, or where they must be changed, or
+ * `own`, in memory of its own. */
+gr_status gr_load_tensor(gr_model *m, int index, const gr_entry *e, const gr_named *item, bool own);
+
 #endif
