@@ -216,8 +216,8 @@ TEST(tensors)
     check_tensor("c", 0, 3, (int64_t[]){INT64_MAX, 0, INT64_MAX}, 64, GR_ERR_FILE, "the product of the dims overflows");
     check_tensor("c", 42, 1, two, 64, GR_ERR_FILE, "is of type 42, which there is not");
     check_tensor("c", UINT32_MAX, 1, two, 64, GR_ERR_FILE, "is of type -1, which there is not");
-    check_tensor("c", 4, 1, two, 64, GR_ERR_UNSUPPORTED, "is of Q4_2, which was removed from the format");
-    check_tensor("c", 31, 1, two, 64, GR_ERR_UNSUPPORTED, "is of Q4_0_4_4, which was removed");
+    check_tensor("c", 4, 1, two, 64, GR_ERR_UNSUPPORTED, "is of Q4_2, which is no longer a type of files");
+    check_tensor("c", 31, 1, two, 64, GR_ERR_UNSUPPORTED, "is of Q4_0_4_4, which is no longer a type");
     check_tensor("c", 2, 1, two, 64, GR_ERR_FILE, "has rows of 2 values, no multiple of 32");
     check_tensor("c", 0, 1, two, 40, GR_ERR_FILE, "starts at data offset 40, but overlaps the one before");
     check_tensor("c", 0, 1, two, 96, GR_ERR_FILE, "starts at data offset 96, but its place is 64");

@@ -12,7 +12,7 @@
 #include "base/json.h"
 #include "base/mem.h"
 #include "base/utf8.h"
-#include "format/ggml_types.h"
+#include "format/safetensors.h"
 
 #define AGAIN "\nthe file is truncated or damaged: fetch it again"
 
@@ -35,8 +35,6 @@ struct gr_gguf {
     int n_keys;
     gr_weight *tensors;
     int n_tensors;
-    const gr_ggml_type *unread; /* the first type that no dtype is for, and its tensor; NULL: there is none */
-    const char *unread_tensor;
     char *names; /* of keys and tensors, each with a NUL behind it */
     size_t names_used;
 };
@@ -250,50 +248,65 @@ static gr_status take_shape(reader *r, gr_weight *t)
     return GR_OK;
 }
 
-/* The size of what has whole blocks of the type along its last dim. */
-static gr_status size_of(const gr_gguf *g, gr_weight *t, const gr_ggml_type *type)
+/* The size of what has whole blocks along its last dim. */
+static gr_status size_of(const gr_gguf *g, gr_weight *t, int block, int block_bytes)
 {
     int64_t row = t->ndim ? t->shape[t->ndim - 1] : 1;
-    size_t blocks = (size_t)(row / type->block);
+    size_t blocks = (size_t)(row / block);
     bool fits = true, empty = row == 0;
-    if (row % type->block)
-        return gr_fail(GR_ERR_FILE,
-                       "%s: tensor \"%s\" has rows of %lld values, no multiple of %d, the values in a "
-                       "block of %s" AGAIN,
-                       g->name, t->name, (long long)row, type->block, type->name);
+    if (row % block)
+        return gr_fail(
+            GR_ERR_FILE,
+            "%s: tensor \"%s\" has rows of %lld values, no multiple of %d, the values in a block of %s" AGAIN, g->name,
+            t->name, (long long)row, block, gr_weight_dtype_name(t));
     for (int i = 0; i + 1 < t->ndim; i++) { /* a 0 among the dims must not hide an overflow of the others */
         empty |= t->shape[i] == 0;
         fits = fits && gr_mul_size(blocks ? blocks : 1, t->shape[i] ? (size_t)t->shape[i] : 1, &blocks);
     }
-    fits = fits && gr_mul_size(blocks, (size_t)type->block_bytes, &t->bytes) && t->bytes <= INT64_MAX;
+    fits = fits && gr_mul_size(blocks, (size_t)block_bytes, &t->bytes) && t->bytes <= INT64_MAX;
     if (!fits)
         return gr_fail(GR_ERR_FILE, "%s: tensor \"%s\": the product of the dims overflows" AGAIN, g->name, t->name);
     t->bytes = empty ? 0 : t->bytes;
     return GR_OK;
 }
 
+/* What once was, and what only passes through ggml's memory. */
+static const char *gone(uint64_t number)
+{
+    static const struct {
+        uint8_t number;
+        const char *name;
+    } list[] = {{4, "Q4_2"},      {5, "Q4_3"},      {9, "Q8_1"},        {15, "Q8_K"},       {31, "Q4_0_4_4"},
+                {32, "Q4_0_4_8"}, {33, "Q4_0_8_8"}, {36, "IQ4_NL_4_4"}, {37, "IQ4_NL_4_8"}, {38, "IQ4_NL_8_8"}};
+    for (size_t i = 0; i < sizeof list / sizeof *list; i++)
+        if (list[i].number == number)
+            return list[i].name;
+    return NULL;
+}
+
 static gr_status take_tensor_type(reader *r, gr_weight *t)
 {
+    enum { I8 = 24, I16 = 25 }; /* integers that no dtype is for */
     uint64_t number;
     size_t begin = r->at;
     if (!take(r, 4, &number))
         return fail_end(r, "a tensor's type");
-    const gr_ggml_type *type = gr_ggml_type_find((uint32_t)number);
-    if (!type)
-        return gr_fail(GR_ERR_FILE,
-                       "%s: tensor \"%s\" is of type %lld, which there is not (byte %zu)\nthe file is "
-                       "damaged, or made by a newer program",
-                       r->g->name, t->name, (long long)(int32_t)number, begin);
-    if (!type->block)
+    if (gr_dtype_from_ggml((uint32_t)number, &t->dtype))
+        return size_of(r->g, t, gr_dtype_get(t->dtype)->block, gr_dtype_get(t->dtype)->block_bytes);
+    t->dtype = GR_U8;
+    t->stored = number == I8 || number == I16 ? gr_stored_dtype_find(number == I8 ? "I8" : "I16") : NULL;
+    if (t->stored)
+        return size_of(r->g, t, 1, t->stored->bits / 8);
+    if (gone(number))
         return gr_fail(GR_ERR_UNSUPPORTED,
-                       "%s: tensor \"%s\" is of %s, which was removed from the format (byte %zu)\nfetch the model in "
-                       "another type, as Q4_0 or Q8_0: those are arranged for the processor when they are read",
-                       r->g->name, t->name, type->name, begin);
-    if (!gr_ggml_type_dtype(type, &t->dtype, &t->stored) && !r->g->unread) {
-        r->g->unread = type;
-        r->g->unread_tensor = t->name;
-    }
-    return size_of(r->g, t, type);
+                       "%s: tensor \"%s\" is of %s, which is no longer a type of files (byte %zu)\nfetch the model in "
+                       "another type, as Q4_0 or Q8_0, which programs arrange for the processor when they read them",
+                       r->g->name, t->name, gone(number), begin);
+    return gr_fail(
+        GR_ERR_FILE,
+        "%s: tensor \"%s\" is of type %lld, which there is not (byte %zu)\nthe file is damaged, or made by a "
+        "newer program",
+        r->g->name, t->name, (long long)(int32_t)number, begin);
 }
 
 /* Offsets count from where the data begins, which is not known yet: as a number in `data`'s place. */
@@ -491,13 +504,6 @@ gr_status gr_gguf_source(const char *path, gr_source *out)
     *out = (gr_source){0};
     if (!g)
         return gr_error_status();
-    if (g->unread) {
-        gr_fail(GR_ERR_UNSUPPORTED,
-                "%s: tensor \"%s\" is of %s, which is not supported\nfetch the model in another type", g->name,
-                g->unread_tensor, g->unread->name);
-        gr_gguf_close(g);
-        return GR_ERR_UNSUPPORTED;
-    }
     *out = (gr_source){.path = g->name,
                        .format = "gguf",
                        .tensors = g->tensors,

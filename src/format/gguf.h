@@ -44,14 +44,14 @@ typedef struct gr_gguf_text {
 
 typedef struct gr_gguf gr_gguf;
 
-/* Maps a file and checks all of it but the tensors' bytes. Their types need not be among those that are read. NULL: gr_error() names file and place. */
+/* Maps a file and checks all of it but the tensors' bytes. NULL: gr_error() names file and place. */
 gr_gguf *gr_gguf_open(const char *path);
 /* The same over bytes that the caller keeps; `name` is what errors call them. */
 gr_gguf *gr_gguf_parse(const char *name, const void *data, size_t size);
 void gr_gguf_close(gr_gguf *g); /* NULL is fine */
 const char *gr_gguf_name(const gr_gguf *g);
 /* As gr_gguf_open, as one format of weights among others: shapes are row-major, the last dim is the one that blocks lie
- * along. A tensor of a type that is not read here is a named error. */
+ * along. */
 gr_status gr_gguf_source(const char *path, gr_source *out);
 int gr_gguf_tensors(const gr_gguf *g);
 const gr_weight *gr_gguf_tensor(const gr_gguf *g, int i); /* in the order of the file */

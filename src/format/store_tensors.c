@@ -15,7 +15,8 @@ gr_status gr_store_tensors_open(gr_store_tensors *s, gr_store *store, const gr_d
     gr_entry e = GR_INIT(gr_entry);
     s->tensors = gr_alloc_zero((size_t)s->count, sizeof *s->tensors);
     s->names = gr_alloc_zero((size_t)s->count, sizeof *s->names);
-    if (!s->tensors || !s->names)
+    s->turns = gr_alloc_zero((size_t)s->count, sizeof *s->turns);
+    if (!s->tensors || !s->names || !s->turns)
         return GR_ERR_MEMORY;
     for (int i = 0; i < s->count; i++) {
         gr_status st = gr_store_entry(store, i, &e);
@@ -29,7 +30,7 @@ gr_status gr_store_tensors_open(gr_store_tensors *s, gr_store *store, const gr_d
         t->bytes = gr_dtype_size(t->dtype, gr_dtype_values(e.dtype, e.bytes));
         s->bytes += t->bytes;
         s->largest = e.bytes > s->largest ? e.bytes : s->largest;
-        if (t->dtype != e.dtype && t->bytes > s->largest_written)
+        if (t->bytes > s->largest_written)
             s->largest_written = t->bytes;
     }
     return GR_OK;
@@ -43,6 +44,8 @@ void gr_store_tensors_close(gr_store_tensors *s)
     gr_free(s->tensors);
     gr_free(s->buffer);
     gr_free(s->written);
+    gr_free(s->turned);
+    gr_free(s->turns);
     *s = (gr_store_tensors){0};
 }
 
@@ -54,6 +57,26 @@ gr_status gr_store_tensors_rename(gr_store_tensors *s, int index, char *name)
     s->names[index] = name;
     s->tensors[index].name = name;
     return GR_OK;
+}
+
+void gr_store_tensors_turn(gr_store_tensors *s, int index)
+{
+    gr_weight *t = &s->tensors[index];
+    int64_t rows = t->shape[0];
+    s->turns[index] = true;
+    t->shape[0] = t->shape[1];
+    t->shape[1] = rows;
+}
+
+void gr_matrix_turn(const void *from, void *to, int64_t rows, int64_t columns, size_t each)
+{
+    enum { TILE = 32 };
+    for (int64_t r = 0; r < rows; r += TILE)
+        for (int64_t c = 0; c < columns; c += TILE)
+            for (int64_t i = r; i < rows && i < r + TILE; i++)
+                for (int64_t j = c; j < columns && j < c + TILE; j++)
+                    memcpy((char *)to + (size_t)(j * rows + i) * each,
+                           (const char *)from + (size_t)(i * columns + j) * each, each);
 }
 
 /* ---- conversion --------------------------------------------------------------------------------------------- */
@@ -132,12 +155,19 @@ gr_status gr_store_tensors_fetch(void *user, int index, const void **data)
         *data = s->buffer;
         st = gr_store_read(s->store, e.name, s->buffer, e.bytes);
     }
-    if (st != GR_OK || s->tensors[index].dtype == e.dtype)
-        return st;
-    if (take(&s->written, s->largest_written) != GR_OK)
-        return GR_ERR_MEMORY;
-    st = convert(s, index, e.dtype, *data);
-    *data = s->written;
+    if (st == GR_OK && s->tensors[index].dtype != e.dtype) {
+        if (take(&s->written, s->largest_written) != GR_OK)
+            return GR_ERR_MEMORY;
+        st = convert(s, index, e.dtype, *data);
+        *data = s->written;
+    }
+    if (st == GR_OK && s->turns[index]) {
+        const gr_weight *t = &s->tensors[index];
+        if (take(&s->turned, s->largest_written) != GR_OK)
+            return GR_ERR_MEMORY;
+        gr_matrix_turn(*data, s->turned, t->shape[1], t->shape[0], (size_t)gr_dtype_width(t->dtype));
+        *data = s->turned;
+    }
     return st;
 }
 

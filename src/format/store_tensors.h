@@ -13,8 +13,9 @@ typedef struct gr_store_tensors {
     size_t bytes; /* of all of them, as written */
     /* The rest is for fetching. */
     char **names; /* [count] those that were given anew */
+    bool *turns;  /* [count] */
     size_t largest, largest_written;
-    void *buffer, *written;
+    void *buffer, *written, *turned;
 } gr_store_tensors;
 
 /* as: what floating-point tensors become; NULL: they stay what they are. Close in any case. */
@@ -22,6 +23,10 @@ gr_status gr_store_tensors_open(gr_store_tensors *s, gr_store *store, const gr_d
 void gr_store_tensors_close(gr_store_tensors *s);
 /* Another name in the file than in the store; `name` is taken over, NULL is a failure. */
 gr_status gr_store_tensors_rename(gr_store_tensors *s, int index, char *name);
+/* A matrix [rows, columns] of plain numbers that is written as [columns, rows]. */
+void gr_store_tensors_turn(gr_store_tensors *s, int index);
+/* Turns a matrix, tile by tile, so that both sides stay in the cache; `each`: bytes of a number. */
+void gr_matrix_turn(const void *from, void *to, int64_t rows, int64_t columns, size_t each);
 /* A tensor's bytes as they are written, valid until the next call. A number that is finite in the store and not in the
  * file's dtype is GR_ERR_NUMBER. `s` is the gr_store_tensors: fits gr_safetensors_spec.fetch. */
 gr_status gr_store_tensors_fetch(void *s, int index, const void **data);

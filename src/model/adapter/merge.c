@@ -155,7 +155,7 @@ static gr_status add_head(gr_model *m, const gr_entry *embedding, const void *he
         s = gr_store_add(m->store, name, GR_WEIGHT, embedding->dtype, embedding->ndim, embedding->shape);
     if (s != GR_OK)
         return s;
-    m->inits[m->n_inits++] = (gr_param_init){GR_INIT_NORMAL, m->h.init_std};
+    m->inits[m->n_inits++] = (gr_param_init){.kind = GR_INIT_NORMAL, .std = m->h.init_std};
     m->info.parameters += embedding->shape[0] * embedding->shape[1];
     s = gr_store_write(m->store, name, head, embedding->bytes);
     return s == GR_OK ? gr_model_untie(m) : s;

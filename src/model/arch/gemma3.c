@@ -106,18 +106,26 @@ static const gr_gguf_number numbers[] = {
     {0},
 };
 
-/* Every sixth layer sees everything, and queries are scaled by the width of a head; of the largest model, which is known by its
- * layers, by the width for each head. Files do not say it, and llama.cpp goes by it. */
+/* What queries are scaled by files do not say, but for those written here. It is 256 in all models, as transformers has it where
+ * nothing says otherwise, but in the largest: that is known by its layers, and by it llama.cpp knows it, too. */
+static double scalar_of(gr_gguf_reader *r, gr_json c)
+{
+    enum { LARGEST = 62, USUAL = 256 };
+    double scale;
+    if (gr_gguf_take_real(r, "attention.scale", &scale) && scale > 0)
+        return 1 / (scale * scale);
+    if (gr_json_int(c, "num_hidden_layers", 1, 1, INT64_MAX) != LARGEST)
+        return USUAL;
+    return (double)(gr_json_int(c, "hidden_size", 1, 1, INT64_MAX) /
+                    gr_json_int(c, "num_attention_heads", 1, 1, INT64_MAX));
+}
+
+/* Every sixth layer sees everything. */
 static void read_gguf(gr_gguf_reader *r, gr_json c)
 {
-    enum { LARGEST = 62 };
     gr_llama_gguf_read(r, c);
-    int64_t heads = gr_json_int(c, "num_attention_heads", 1, 1, INT64_MAX), layers;
-    int64_t scalar = gr_json_int(c, "head_dim", 1, 1, INT64_MAX);
-    layers = gr_json_int(c, "num_hidden_layers", 1, 1, INT64_MAX);
-    if (layers == LARGEST)
-        scalar = gr_json_int(c, "hidden_size", 1, 1, INT64_MAX) / heads;
-    gr_json_put_int(c, "query_pre_attn_scalar", scalar);
+    int64_t layers = gr_json_int(c, "num_hidden_layers", 1, 1, INT64_MAX);
+    gr_gguf_put_real(c, "query_pre_attn_scalar", scalar_of(r, c));
     if (!gr_json_is(gr_json_get(c, "rope_theta")))
         gr_json_put_real(c, "rope_theta", 1e4); /* what is usual in these files, and not in this architecture */
     if (gr_json_is(gr_json_get(c, "sliding_window")))

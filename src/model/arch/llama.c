@@ -211,11 +211,9 @@ bool gr_llama_ignores(const char *name)
     return strstr(name, ".rotary_emb.inv_freq") != NULL;
 }
 
-/* Biases are the attention's, or the MLP's, all or none. */
 static void read_gguf(gr_gguf_reader *r, gr_json c)
 {
-    gr_llama_gguf_read(r, c);
-    gr_json_put_bool(c, "attention_bias", gr_gguf_has_tensor(r, "blk.0.attn_q.bias"));
+    gr_llama_gguf_read_biased(r, c);
     gr_json_put_bool(c, "mlp_bias", gr_gguf_has_tensor(r, "blk.0.ffn_up.bias"));
 }
 

@@ -43,6 +43,8 @@ extern const gr_gguf_number gr_llama_gguf_numbers[];
 /* Widths of heads and rotary settings; partial: where a part of a head may turn. */
 void gr_llama_gguf_read(gr_gguf_reader *r, gr_json c);
 void gr_llama_gguf_read_partial(gr_gguf_reader *r, gr_json c);
+/* The same of architectures whose attention may have biases, on all of it or nowhere. */
+void gr_llama_gguf_read_biased(gr_gguf_reader *r, gr_json c);
 
 /* ---- the graph ---------------------------------------------------------------------------------------------- */
 

@@ -206,7 +206,7 @@ static void put_named(gr_gguf_reader *r, gr_json c, gr_gguf_text type)
                 gr_gguf_put_real(s, betas[i][1], x);
         if (gr_gguf_take_real(r, "rope.scaling.yarn_attn_factor", &x) ||
             gr_gguf_take_real(r, "rope.scaling.attn_factor", &x))
-            gr_json_put_real(s, "attention_factor", x * (0.1 * log(factor) + 1)); /* on top of the usual one */
+            gr_gguf_put_real(s, "attention_factor", x); /* what converters write there is config.json's */
         if (gr_gguf_take_int(r, "rope.scaling.original_context_length", &original))
             gr_json_put_int(s, "original_max_position_embeddings", original);
     } else if (type.size && strcmp(name, "none") != 0) {
@@ -235,16 +235,31 @@ static void read_rope(gr_gguf_reader *r, gr_json c, int64_t pairs)
 
 /* ---- all of it ---------------------------------------------------------------------------------------------- */
 
+/* A window of 0 is none. */
+static void put_no_window(gr_json c)
+{
+    gr_json window = gr_json_get(c, "sliding_window");
+    if (gr_json_type_of(window) == GR_JSON_INT && gr_json_as_int(window, INT64_MIN, INT64_MAX) == 0)
+        gr_json_put_null(c, "sliding_window");
+}
+
 void gr_llama_gguf_read(gr_gguf_reader *r, gr_json c)
 {
     head h = read_head(r, c);
     if (r->status != GR_OK)
         return;
     gr_json_put_int(c, "head_dim", h.width);
+    put_no_window(c);
     if (h.turns != h.width)
         gr_gguf_fail(r, "rope.dimension_count", "%lld of the %lld values of a head turn: that is not supported",
                      (long long)h.turns, (long long)h.width);
     read_rope(r, c, h.turns / 2);
+}
+
+void gr_llama_gguf_read_biased(gr_gguf_reader *r, gr_json c)
+{
+    gr_llama_gguf_read(r, c);
+    gr_json_put_bool(c, "attention_bias", gr_gguf_has_tensor(r, "blk.0.attn_q.bias"));
 }
 
 void gr_llama_gguf_read_partial(gr_gguf_reader *r, gr_json c)
@@ -253,6 +268,7 @@ void gr_llama_gguf_read_partial(gr_gguf_reader *r, gr_json c)
     if (r->status != GR_OK)
         return;
     gr_json_put_int(c, "head_dim", h.width);
+    put_no_window(c);
     if (h.turns != h.width)
         gr_json_put_real(c, "partial_rotary_factor", (double)h.turns / (double)h.width);
     read_rope(r, c, h.turns / 2);

@@ -45,7 +45,7 @@ static const gr_gguf_arch gguf = {
     .name = "olmo2",
     .tensors = {tensors, gr_llama_gguf_tensors, gr_llama_gguf_halves},
     .numbers = {gr_llama_gguf_numbers},
-    .read = gr_llama_gguf_read,
+    .read = gr_llama_gguf_read_biased,
 };
 
 const gr_arch gr_arch_olmo2 = {

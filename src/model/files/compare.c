@@ -37,7 +37,8 @@ static gr_status logits_of(gr_model *m, const gr_token *tokens, int64_t length, 
  * saved model, which has them so in its files. */
 static gr_tensor *rounded(gr_tensor *own, gr_dtype as)
 {
-    bool rounds = gr_dtype_get(own->spec.dtype)->is_float && own->spec.dtype != as;
+    bool rounds =
+        (gr_dtype_get(own->spec.dtype)->is_float || gr_dtype_is_block(own->spec.dtype)) && own->spec.dtype != as;
     return rounds ? gr_cast(own, as) : own;
 }
 

@@ -7,6 +7,7 @@
 
 #include "base/dtype.h"
 #include "base/mem.h"
+#include "format/store_tensors.h"
 
 /* ---- names -------------------------------------------------------------------------------------------------- */
 
@@ -112,20 +113,6 @@ static gr_status undo_heads(const gr_weight *t, int64_t heads, char *to)
     return GR_OK;
 }
 
-/* From [out, in], tile by tile, so that both sides stay in the cache. */
-static void turn(const gr_weight *t, char *to)
-{
-    enum { TILE = 32 };
-    int64_t out = t->shape[0], in = t->shape[1];
-    size_t each = in && out ? t->bytes / (size_t)(in * out) : 0;
-    const char *from = t->data;
-    for (int64_t r = 0; r < out; r += TILE)
-        for (int64_t c = 0; c < in; c += TILE)
-            for (int64_t i = r; i < out && i < r + TILE; i++)
-                for (int64_t j = c; j < in && j < c + TILE; j++)
-                    memcpy(to + (size_t)(j * out + i) * each, from + (size_t)(i * in + j) * each, each);
-}
-
 /* In f32, in which norms are. */
 static gr_status take_one(const gr_weight *t, void *to)
 {
@@ -153,7 +140,7 @@ gr_status gr_gguf_undo(const gr_weight *t, gr_gguf_change change, const gr_hpara
     case GR_GGUF_KV_HEADS:
         return undo_heads(t, h->kv_heads, to);
     case GR_GGUF_TURNED:
-        turn(t, to);
+        gr_matrix_turn(t->data, to, t->shape[0], t->shape[1], (size_t)gr_dtype_width(t->dtype));
         return GR_OK;
     case GR_GGUF_PLUS_ONE:
         return take_one(t, to);

@@ -268,9 +268,26 @@ static gr_status check_options(const char *dir, const gr_save_options *o)
     return s;
 }
 
+/* Blocks of GGUF files are none of safetensors. */
+static gr_status check_blocks(const saving *w)
+{
+    for (int i = 0; i < w->tensors.count; i++) {
+        const gr_dtype_info *d = gr_dtype_get(w->tensors.tensors[i].dtype);
+        if (d->block > 1 && d->ggml)
+            return gr_fail(
+                GR_ERR_UNSUPPORTED,
+                "tensor \"%s\" is of %s, which other programs do not read in safetensors\ngive a dtype to write: "
+                "f32, f16 or bf16",
+                w->tensors.tensors[i].name, d->name);
+    }
+    return GR_OK;
+}
+
 static gr_status save(saving *w, const char *dir)
 {
     gr_status s = gr_model_tensors(w->m, w->as, &w->tensors);
+    if (s == GR_OK)
+        s = check_blocks(w);
     if (s == GR_OK)
         s = collect_files(w);
     if (s != GR_OK)

@@ -9,11 +9,14 @@
 
 /* ---- names -------------------------------------------------------------------------------------------------- */
 
-/* Files that go without the body's prefix are loaded under their own names, and saved under transformers'. */
+/* Conv1Ds of blocks lie the other way round. Files that go without the body's prefix are loaded under their own names, and saved under transformers'. */
 gr_status gr_model_tensors(gr_model *m, const gr_dtype *as, gr_store_tensors *out)
 {
     gr_status s = gr_store_tensors_open(out, m->store, as);
     bool bare = strcmp(m->prefix, m->arch->prefix) != 0;
+    for (int i = 0; s == GR_OK && i < out->count; i++)
+        if (m->inits[i].turned && !gr_dtype_is_block(out->tensors[i].dtype))
+            gr_store_tensors_turn(out, i);
     for (int i = 0; s == GR_OK && bare && i < out->count; i++)
         if (strncmp(out->tensors[i].name, "lm_head.", 8) != 0)
             s = gr_store_tensors_rename(out, i, gr_strfmt("%s%s", m->arch->prefix, out->tensors[i].name));

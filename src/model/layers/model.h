@@ -99,6 +99,7 @@ int64_t gr_model_window(const gr_model *m, int layer);
 typedef struct gr_param_init {
     gr_init kind;
     float std;
+    bool turned; /* a Conv1D's weight that lies [out, in], since it is of blocks */
 } gr_param_init;
 
 struct gr_model {

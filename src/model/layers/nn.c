@@ -18,7 +18,7 @@ static gr_status declare(gr_build *b, const char *name, gr_init init, float std,
     if (s == GR_OK)
         s = gr_store_add(m->store, name, GR_WEIGHT, m->dtype_of ? m->dtype_of(m, name) : GR_F32, ndim, shape);
     if (s == GR_OK)
-        m->inits[m->n_inits++] = (gr_param_init){init, std};
+        m->inits[m->n_inits++] = (gr_param_init){.kind = init, .std = std};
     return s;
 }
 
@@ -100,16 +100,31 @@ gr_tensor *gr_nn_embedding(gr_build *b, gr_tensor *ids, const char *name, int64_
     return gr_name(observed(b, &l, x), "%s", name);
 }
 
-/* What a parameter has been declared in, or is about to be. */
-static gr_dtype param_dtype(gr_build *b, const char *name, const char *kind)
+/* A layer's weight in the store, by its name there; -1: not yet. */
+static int weight_of(gr_build *b, const char *name, const char **full)
+{
+    *full = gr_graph_text(b->g, "%s%s.weight", b->g->scope ? b->g->scope : "", name);
+    return *full ? gr_store_find(b->model->store, *full) : -1;
+}
+
+/* It has been declared of blocks, or is about to be. */
+static bool has_blocks(gr_build *b, const char *name)
 {
     const gr_model *m = b->model;
-    const char *full = gr_graph_text(b->g, "%s%s.%s", b->g->scope ? b->g->scope : "", name, kind);
+    const char *full;
     gr_entry e = GR_INIT(gr_entry);
-    int i = full ? gr_store_find(m->store, full) : -1;
-    if (i >= 0 && gr_store_entry(m->store, i, &e) == GR_OK)
-        return e.dtype;
-    return full && m->dtype_of ? m->dtype_of(m, full) : GR_F32;
+    int i = weight_of(b, name, &full);
+    if (i >= 0)
+        return gr_store_entry(m->store, i, &e) == GR_OK && gr_dtype_is_block(e.dtype);
+    return full && m->dtype_of && gr_dtype_is_block(m->dtype_of(m, full));
+}
+
+static void note_turned(gr_build *b, const char *name)
+{
+    const char *full;
+    int i = weight_of(b, name, &full);
+    if (i >= 0)
+        b->model->inits[i].turned = true;
 }
 
 static gr_tensor *linear(gr_build *b, gr_tensor *x, const char *name, int64_t out, bool bias, float std, bool conv1d)
@@ -117,11 +132,13 @@ static gr_tensor *linear(gr_build *b, gr_tensor *x, const char *name, int64_t ou
     if (!x)
         return NULL;
     int64_t in = x->spec.shape[x->spec.ndim - 1];
-    conv1d =
-        conv1d && !gr_dtype_is_block(param_dtype(b, name, "weight")); /* blocks lie along what they meet: [out, in] */
+    bool turned = conv1d && has_blocks(b, name); /* they lie along what they are multiplied by: [out, in] */
+    conv1d = conv1d && !turned;
     int64_t shape[] = {conv1d ? in : out, conv1d ? out : in};
     gr_layer l = layer_of(b, conv1d ? GR_LAYER_CONV1D : GR_LAYER_LINEAR, x, name);
     l.weight = part(b, &l, "weight", GR_INIT_NORMAL, std, 2, shape);
+    if (l.weight && turned)
+        note_turned(b, name);
     gr_tensor *of_bias = bias ? f32_part(b, &l, "bias", GR_INIT_ZEROS, &out) : NULL;
     size_t scope = gr_graph_scope_push(b->g, "%s.", name); /* for names in profiles and errors */
     gr_tensor *y = l.product = gr_matmul(x, l.weight, false, !conv1d);
