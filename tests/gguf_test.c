@@ -1,5 +1,5 @@
 /* GGUF files: what they say of a model is what transformers says of it; files that lie are told, by what and where. */
-#include "test.h"
+#include "gguf_file.h"
 
 #include "format/gguf.h"
 #include "format/safetensors.h"
@@ -123,4 +123,94 @@ TEST(converted)
     }
     CHECK(n >= 13);
     gr_names_free(names, count);
+}
+
+/* ---- memory that cannot be had ------------------------------------------------------------------------------ */
+
+static gr_status load_model(void *ctx)
+{
+    gr_model *m = gr_model_load(test_source("tests/data/gguf/llama-llama3.gguf"), NULL, ctx);
+    gr_status s = m ? GR_OK : gr_error_status();
+    gr_model_free(m);
+    return s;
+}
+
+TEST(model_allocations)
+{
+    gr_device *d = gr_device_open("ref", 1);
+    CHECK(SWEEP_ALLOCATIONS(load_model, d) > 50);
+    gr_device_close(d);
+}
+
+static gr_status load_tokenizer(void *path)
+{
+    gr_tokenizer *t = gr_tokenizer_load(path);
+    gr_status s = t ? GR_OK : gr_error_status();
+    gr_tokenizer_free(t);
+    return s;
+}
+
+/* A file with a tokenizer of the kind, which is enough of a file for that. */
+static const char *tokenizer_file(const char *kind)
+{
+    static const char *const tokens[] = {"<unk>", "<s>", "</s>", "a", "b", "\xE2\x96\x81", "ab", "<0x0A>"};
+    static const int32_t types[] = {2, 3, 3, 1, 1, 1, 4, 6};
+    static const float scores[] = {0, 0, 0, -2, -3, -4, -1, 0};
+    gguf_file f = gguf_new();
+    gguf_text(&f, "tokenizer.ggml.model", kind);
+    gguf_text(&f, "tokenizer.ggml.pre", "gpt-2");
+    gguf_texts(&f, "tokenizer.ggml.tokens", tokens, 8);
+    gguf_i32s(&f, "tokenizer.ggml.token_type", types, 8);
+    gguf_f32s(&f, "tokenizer.ggml.scores", scores, 8);
+    gguf_texts(&f, "tokenizer.ggml.merges", (const char *const[]){"a b"}, 1);
+    gguf_u32(&f, "tokenizer.ggml.bos_token_id", 1);
+    gguf_u32(&f, "tokenizer.ggml.eos_token_id", 2);
+    gguf_bool(&f, "tokenizer.ggml.add_bos_token", true);
+    gguf_bool(&f, "tokenizer.ggml.add_eos_token", true);
+    gguf_text(&f, "tokenizer.chat_template", "{{ messages }}");
+    gguf_text(&f, "tokenizer.chat_template.tool_use", "{{ tools }}");
+    const char *path = gguf_write(&f, "tokens.gguf");
+    gguf_free(&f);
+    return path;
+}
+
+TEST(tokenizer_allocations)
+{
+    static const char *const kinds[] = {"gpt2", "llama", "t5"};
+    for (size_t i = 0; i < 3; i++) {
+        const char *path = tokenizer_file(kinds[i]);
+        CHECK(SWEEP_ALLOCATIONS(load_tokenizer, (void *)(uintptr_t)path) > 20);
+    }
+}
+
+/* ---- tokenizers --------------------------------------------------------------------------------------------- */
+
+static void check_ids(gr_tokenizer *t, const char *text, unsigned flags, const gr_token *must, size_t n_must)
+{
+    const gr_token *ids;
+    size_t n;
+    NOTE("%s", text);
+    CHECK_OK(gr_tokenizer_encode(t, text, strlen(text), flags, &ids, &n));
+    CHECK_EQ_INT(n, n_must);
+    for (size_t i = 0; i < n; i++)
+        CHECK_EQ_INT(ids[i], must[i]);
+}
+
+TEST(kinds_of_tokenizers)
+{
+    gr_tokenizer *t = gr_tokenizer_load(tokenizer_file("gpt2"));
+    CHECK_MADE(t);
+    check_ids(t, "ba", GR_ADD_SPECIAL, (gr_token[]){1, 4, 3, 2}, 4);
+    check_ids(t, "<s>ab", GR_PARSE_SPECIAL, (gr_token[]){1, 6}, 2);
+    CHECK_EQ_INT(gr_tokenizer_describe(t)->bos, 1);
+    CHECK_EQ_INT(gr_tokenizer_describe(t)->eos, 2);
+    gr_tokenizer_free(t);
+    t = gr_tokenizer_load(tokenizer_file("llama"));
+    CHECK_MADE(t);
+    check_ids(t, "ba\n", GR_ADD_SPECIAL, (gr_token[]){1, 5, 4, 3, 7, 2}, 6);
+    gr_tokenizer_free(t);
+    t = gr_tokenizer_load(tokenizer_file("t5"));
+    CHECK_MADE(t);
+    check_ids(t, "ba", GR_ADD_SPECIAL, (gr_token[]){1, 4, 3, 2}, 4);
+    gr_tokenizer_free(t);
 }

@@ -198,6 +198,8 @@ static void read_all(gr_gguf_reader *r, const gr_arch *arch, gr_json c)
     put_vocabulary(r, c);
     for (size_t i = 0; i < sizeof a->numbers / sizeof *a->numbers; i++)
         gr_gguf_put_numbers(r, a->numbers[i], c);
+    if (r->status == GR_OK)
+        r->status = gr_json_check(c.doc);
     if (r->status == GR_OK && a->read)
         a->read(r, c);
     put_tied(r, c);

@@ -228,10 +228,10 @@ static gr_tensor *turned(gr_build *b, gr_tensor *x)
 
 gr_tensor *gr_nn_attention(gr_build *b, gr_tensor *q, gr_tensor *k, gr_tensor *v)
 {
-    if (!q)
-        return NULL;
     q = turned(b, q);
     k = turned(b, k);
+    if (!q || !k || !v)
+        return NULL;
     gr_attention_options o = {.size = sizeof o,
                               .causal = true,
                               .window = gr_model_window(b->model, b->layer),
