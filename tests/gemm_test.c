@@ -235,6 +235,21 @@ static void check_mixed(gr_pool **pools)
             }
 }
 
+/* Activations of 16 bits, over several pieces along each side. */
+static void check_narrow_a(gr_pool **pools)
+{
+    static const int rows[] = {17, 40, 49, 200}, shapes[][2] = {{700, 300}, {449, 33}, {96, 400}};
+    for (int i = 0; i < 4; i++)
+        for (int s = 0; s < 3; s++)
+            for (int kind = 0; kind < 4; kind++) {
+                gr_gemm g = {.m = rows[i], .n = shapes[s][0], .k = shapes[s][1], .batch = 1};
+                g.a_dtype = kind & 1 ? GR_F16 : GR_BF16;
+                g.b_dtype = i & 1 ? GR_F32 : g.a_dtype;
+                g.trans_b = kind > 1;
+                check(g, pools, s == 1, i == 1);
+            }
+}
+
 /* Subnormals, the largest and the smallest: every value of 16 bits is widened exactly. */
 static void check_every_value(gr_pool *pool)
 {
@@ -311,6 +326,7 @@ int main(void)
     check_drawn(pools);
     check_large(pools);
     check_mixed(pools);
+    check_narrow_a(pools);
     check_every_value(pools[1]);
     check_rows_alone(pools[2]);
     for (int t = 1; t <= MAX_THREADS; t++)
