@@ -47,6 +47,17 @@ run 3 bench no/such/model
 run 0 generate $m -p 'the quick' -n 20 --temperature 0
 says ' brown fox jumps ove' out
 [ "$(cat out)" = ' brown fox jumps ove' ] || fail "stdout is not the new text alone: $(cat out)"
+# One turn of a conversation.
+printf '{{ more }}{{ messages[0].content }}' >turn.jinja
+run 0 generate $m --chat -p quick --chat-template turn.jinja --template-arg 'more="the "' -n 20 --temperature 0
+[ "$(cat out)" = ' brown fox jumps ove' ] || fail "generate --chat says $(cat out)"
+run 1 generate $m --chat -p quick && says 'no chat template here' err
+cp -rL $m talks && cp turn.jinja talks/chat_template.jinja
+run 0 generate talks --chat -p 'the quick' -n 20 --temperature 0 && [ "$(cat out)" = ' brown fox jumps ove' ] || fail "generate --chat: $(cat out err)"
+printf '{{ raise_exception("not so") }}' >turn.jinja
+run 1 generate $m --chat -p x --chat-template turn.jinja && says 'turn.jinja: line 1, column 4: the template refuses this conversation: not so' err
+run 2 generate $m -p x --chat-template turn.jinja && says 'needs --chat' err
+run 2 generate $m --chat --ids 1 && says 'is for text' err
 run 0 generate $m -p 'the quick' -n 20 --temperature 0 --json
 [ "$(wc -l <out)" = 1 ] || fail 'generate --json is one object'
 says '"text": " brown fox jumps ove"' out

@@ -2,6 +2,7 @@
 #ifndef GR_CLI_GENERATE_H
 #define GR_CLI_GENERATE_H
 
+#include "cli/chat.h"
 #include "cli/open.h"
 
 typedef struct gr_generate_flags {
@@ -10,7 +11,8 @@ typedef struct gr_generate_flags {
     int64_t tokens, top_k, samples;
     double temperature, top_p, min_p, typical_p, repeat_penalty, frequency_penalty, presence_penalty;
     gr_texts stop;
-    bool ignore_eos;
+    bool ignore_eos, chat;
+    gr_chat_flags template;
     int precision;
 } gr_generate_flags;
 

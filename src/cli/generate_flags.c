@@ -4,6 +4,7 @@
 #include "base/buffer.h"
 #include "base/content.h"
 #include "base/file.h"
+#include "base/json.h"
 #include "cli/generate.h"
 
 #define INT(field) GR_INT(gr_generate_flags, field)
@@ -16,6 +17,9 @@ const gr_flag gr_generate_flag_table[] = {
     {"prompt-file", LIST(prompt_files), .group = 'p', .value = "FILE", .help = "the same from a file, byte for byte"},
     {"ids", GR_IDS(gr_generate_flags, ids), .group = 'p', .value = "IDS",
      .help = "token ids to continue: 1,2,3; of several prompts 1,2,3;4,5,6"},
+    {"chat", GR_SWITCH(gr_generate_flags, chat),
+     .help = "the prompt is a user's message, and what is made the answer, as the model's chat template has it"},
+    GR_CHAT_FLAGS(gr_generate_flags, template),
     {"tokens", INT(tokens), .letter = 'n', .value = "N", .initial = "128", .min = 1, .max = 1e15, .unit = "tokens",
      .help = "new ones at most"},
     {"samples", INT(samples), .value = "N", .initial = "1", .min = 1, .max = 1 << 20,
@@ -109,8 +113,35 @@ static gr_status encode(const gr_opened *on, const gr_bytes *text, gr_token **id
     return begin_text(on, *ids);
 }
 
+/* One turn: the text as a user's message. */
+static gr_status encode_turn(const gr_opened *on, const gr_chat *chat, const gr_bytes *text, gr_token **ids, int64_t *n)
+{
+    gr_json_doc *doc = gr_json_new("the prompt");
+    gr_json messages = gr_json_put_array(gr_json_root(doc), "messages"), message = gr_json_put_object(messages, NULL);
+    const gr_rendered *rendered = NULL;
+    const gr_token *encoded = NULL;
+    size_t size, count = 0;
+    gr_json_put_text(message, "role", "user");
+    gr_json_put_bytes(message, "content", text->data ? text->data : "", text->size);
+    char *json = doc ? gr_json_format(doc, false, &size) : NULL;
+    gr_status s = json ? gr_chat_render(chat, on->tokenizer, "the prompt", json, size, &rendered) : gr_error_status();
+    if (s == GR_OK)
+        s = gr_template_encode(on->tokenizer, rendered, &encoded, &count);
+    if (s == GR_OK && !count)
+        s = gr_fail(GR_ERR_ARGUMENT, "the chat template makes an empty text of the prompt\nGive another template.");
+    *ids = s == GR_OK ? gr_alloc(count * sizeof **ids) : NULL;
+    if (*ids)
+        memcpy(*ids, encoded, count * sizeof **ids);
+    *n = (int64_t)count;
+    gr_free(rendered);
+    gr_free(json);
+    gr_json_free(doc);
+    return s == GR_OK && !*ids ? GR_ERR_MEMORY : s;
+}
+
 /* Prompt number `which`, of --ids or of a text. */
-static gr_status read_one(const gr_generate_flags *f, const gr_opened *on, size_t which, gr_token **ids, int64_t *n)
+static gr_status read_one(const gr_generate_flags *f, const gr_opened *on, const gr_chat *chat, size_t which,
+                          gr_token **ids, int64_t *n)
 {
     gr_bytes text = {0};
     if (f->ids.count > 0) {
@@ -123,7 +154,7 @@ static gr_status read_one(const gr_generate_flags *f, const gr_opened *on, size_
     }
     gr_status s = read_text(f, which, &text);
     if (s == GR_OK)
-        s = encode(on, &text, ids, n);
+        s = f->chat ? encode_turn(on, chat, &text, ids, n) : encode(on, &text, ids, n);
     gr_bytes_free(&text);
     return s;
 }
@@ -145,21 +176,36 @@ static gr_status check_ids(gr_args *args, const gr_opened *on, const gr_token *i
     return GR_OK;
 }
 
+/* The template of --chat, which lies where the tokenizer does. */
+static gr_status open_chat(gr_args *args, const gr_opened *on, gr_chat *chat)
+{
+    const gr_generate_flags *f = args->options;
+    if (!f->chat && (f->template.file || f->template.args.count > 0))
+        return gr_args_fail(args, "--%s: needs --chat\nGive it, or leave this out.",
+                            f->template.file ? "chat-template" : "template-arg");
+    if (f->chat && f->ids.count > 0)
+        return gr_args_fail(args, "--chat: is for text, and --ids gives ids\nGive the message with -p.");
+    gr_status s = f->chat ? gr_need_tokenizer(on) : GR_OK;
+    return s == GR_OK && f->chat ? gr_chat_open(args, &f->template, on->found.tokenizer, chat) : s;
+}
+
 gr_status gr_read_prompts(gr_args *args, const gr_opened *on, gr_prompts *out)
 {
     const gr_generate_flags *f = args->options;
+    gr_chat chat = {0};
     size_t count = f->ids.count ? f->ids.rows : f->prompts.count + f->prompt_files.count;
     count = count ? count : 1; /* none: an empty one */
     out->ids = gr_alloc_zero(count, sizeof *out->ids);
     out->n = gr_alloc_zero(count, sizeof *out->n);
-    gr_status s = out->ids && out->n ? GR_OK : GR_ERR_MEMORY;
+    gr_status s = out->ids && out->n ? open_chat(args, on, &chat) : GR_ERR_MEMORY;
     for (size_t i = 0; s == GR_OK && i < count; i++) {
-        s = read_one(f, on, i, &out->ids[i], &out->n[i]);
+        s = read_one(f, on, &chat, i, &out->ids[i], &out->n[i]);
         out->count = i + 1;
         out->longest = out->n[i] > out->longest ? out->n[i] : out->longest;
         if (s == GR_OK)
             s = check_ids(args, on, out->ids[i], out->n[i]);
     }
+    gr_chat_close(&chat);
     return s;
 }
 

@@ -11,6 +11,7 @@ typedef struct options {
     bool special, allow_special, skip_special, jsonl, count;
     gr_texts data;
     gr_id_rows decode;
+    const char *chat;
     gr_chat_flags conversation;
 } options;
 
@@ -26,12 +27,9 @@ static const gr_flag flags[] = {
     {"data", GR_LIST(options, data), .value = "DATA", .group = 'd',
      .help = "encode every document of a text file, a .jsonl file or a directory of them; may be given several times"},
     {"count", GR_SWITCH(options, count), .help = "of --data: how many tokens there are, instead of the ids"},
-    {"chat", GR_TEXT(options, conversation.chat), .value = "FILE", .group = 'd',
+    {"chat", GR_TEXT(options, chat), .value = "FILE", .group = 'd',
      .help = "a conversation, {\"messages\": [...], \"tools\": [...]}, as the model's chat template writes it"},
-    {"chat-template", GR_TEXT(options, conversation.chat_template), .value = "FILE",
-     .help = "of --chat: this template instead of the model's"},
-    {"template-arg", GR_LIST(options, conversation.template_args), .value = "KEY=JSON",
-     .help = "of --chat: a variable of the template, as enable_thinking=false; may be given several times"},
+    GR_CHAT_FLAGS(options, conversation),
     {"skip-special", GR_SWITCH(options, skip_special), .help = "leave control tokens out of decoded text"},
     {0},
 };
@@ -160,10 +158,10 @@ static gr_status run(gr_args *args)
     gr_line_format f = {.json = args->common.json, .jsonl = o->jsonl};
     f.encode_flags = (o->special ? GR_ADD_SPECIAL : 0) | (o->allow_special ? GR_PARSE_SPECIAL : 0);
     f.decode_flags = o->skip_special ? GR_SKIP_SPECIAL : 0;
-    bool chats = o->conversation.chat != NULL;
-    if (!chats && (o->conversation.chat_template || o->conversation.template_args.count > 0))
+    bool chats = o->chat != NULL;
+    if (!chats && (o->conversation.file || o->conversation.args.count > 0))
         return gr_args_fail(args, "--%s: needs --chat\nGive the conversation that is to be written.",
-                            o->conversation.chat_template ? "chat-template" : "template-arg");
+                            o->conversation.file ? "chat-template" : "template-arg");
     if (chats && (o->special || o->allow_special))
         return gr_args_fail(args, "--%s: is for text, and in a conversation the template says it\nLeave it out.",
                             o->special ? "special" : "allow-special");
@@ -189,7 +187,7 @@ static gr_status run(gr_args *args)
         gr_find(args->positional[0], &how, &found) == GR_OK ? gr_tokenizer_load(found.path) : NULL;
     f.tokenizer = tokenizer;
     gr_status status = !tokenizer ? gr_error_status()
-                       : chats    ? gr_tokenize_chat(args, &o->conversation, found.path, tokenizer)
+                       : chats    ? gr_tokenize_chat(args, o->chat, &o->conversation, found.path, tokenizer)
                                   : answer(args, &f, tokenizer);
     gr_tokenizer_free(tokenizer);
     gr_found_free(&found);

@@ -1,52 +1,9 @@
 /* A conversation to text, ids and provenance. */
 #include <string.h>
-#include "base/buffer.h"
 #include "base/file.h"
 #include "base/json.h"
 #include "cli/term.h"
 #include "cli/tokenize_chat.h"
-
-/* ---- what goes in ------------------------------------------------------------------------------------------- */
-
-/* {"KEY": JSON, ...} */
-static gr_status read_variables(gr_args *args, const gr_texts *given, gr_bytes *out)
-{
-    gr_status s = gr_bytes_add_string(out, "{");
-    for (size_t i = 0; i < given->count && s == GR_OK; i++) {
-        const char *equals = strchr(given->items[i], '=');
-        if (!equals || equals == given->items[i])
-            return gr_args_fail(args, "--template-arg: '%.60s' is not KEY=JSON\nWrite it as enable_thinking=false.",
-                                given->items[i]);
-        s = gr_bytes_add_string(out, i ? ", " : "");
-        if (s == GR_OK)
-            s = gr_json_add_text(out, given->items[i], (size_t)(equals - given->items[i]));
-        if (s == GR_OK)
-            s = gr_bytes_add_string(out, ": ");
-        if (s == GR_OK)
-            s = gr_bytes_add_string(out, equals + 1);
-    }
-    if (s == GR_OK)
-        s = gr_bytes_add_string(out, "}");
-    gr_json_doc *doc = s == GR_OK ? gr_json_parse("--template-arg", out->data, out->size) : NULL;
-    gr_json_free(doc);
-    return doc || s != GR_OK ? s : gr_args_fail(args, "%.900s", gr_error());
-}
-
-static gr_template *open_template(const gr_chat_flags *flags, const char *model)
-{
-    gr_template_source source = GR_INIT(gr_template_source);
-    source.path = flags->chat_template ? flags->chat_template : model;
-    if (flags->chat_template && gr_path_is_dir(flags->chat_template)) {
-        gr_fail(GR_ERR_FILE, "%s: is a directory\n--chat-template takes the file of a template.", flags->chat_template);
-        return NULL;
-    }
-    if (!flags->chat_template && !gr_path_is_dir(model)) {
-        gr_fail(GR_ERR_UNSUPPORTED, "%s: a tokenizer alone has no chat template\nGive one with --chat-template FILE.",
-                model);
-        return NULL;
-    }
-    return gr_template_open(&source);
-}
 
 /* ---- what comes out ----------------------------------------------------------------------------------------- */
 
@@ -105,29 +62,22 @@ static gr_status answer(const gr_args *args, gr_tokenizer *t, const gr_rendered 
     return s;
 }
 
-gr_status gr_tokenize_chat(gr_args *args, const gr_chat_flags *flags, const char *model, gr_tokenizer *tokenizer)
+gr_status gr_tokenize_chat(gr_args *args, const char *file, const gr_chat_flags *flags, const char *model,
+                           gr_tokenizer *tokenizer)
 {
-    gr_conversation c = GR_INIT(gr_conversation);
-    gr_bytes variables = {0};
-    gr_template *chat = NULL;
+    gr_chat chat;
     const gr_rendered *rendered = NULL;
-    bool is_stdin = strcmp(flags->chat, "-") == 0;
-    gr_status s = read_variables(args, &flags->template_args, &variables);
-    char *json = s == GR_OK ? gr_file_read(is_stdin ? "/dev/stdin" : flags->chat, GR_JSON_LIMIT, &c.json_size) : NULL;
-    if (json)
-        chat = open_template(flags, model);
-    c.json = json;
-    c.name = is_stdin ? "stdin" : flags->chat;
-    c.variables = variables.data;
-    c.variables_size = variables.size;
-    c.tokenizer = tokenizer;
+    size_t size;
+    bool is_stdin = strcmp(file, "-") == 0;
+    gr_status s = gr_chat_open(args, flags, model, &chat);
+    char *json = s == GR_OK ? gr_file_read(is_stdin ? "/dev/stdin" : file, GR_JSON_LIMIT, &size) : NULL;
     if (s == GR_OK)
-        s = chat ? gr_template_render(chat, &c, &rendered) : gr_error_status();
+        s = json ? gr_chat_render(&chat, tokenizer, is_stdin ? "stdin" : file, json, size, &rendered)
+                 : gr_error_status();
     if (s == GR_OK)
         s = answer(args, tokenizer, rendered);
     gr_free(rendered);
-    gr_template_free(chat);
     gr_free(json);
-    gr_bytes_free(&variables);
+    gr_chat_close(&chat);
     return s;
 }
