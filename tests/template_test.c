@@ -173,6 +173,8 @@ TEST(scopes_of_names)
     check_text(
         "{% macro f(a, b=a) %}{{ a }}{{ b }}{{ varargs }}{{ kwargs }}{% endmacro %}{{ f(1) }}{{ f(1, 2, 3, k=4) }}",
         hello, "11(){}12(3,){'k': 4}");
+    check_text("{% macro f() %}{{ caller }}{% endmacro %}{{ f }}{% call f() %}{% endcall %}", hello,
+               "<Macro 'f'><Macro anonymous>");
     check_text("{% set x %}{% set y = 5 %}{{ y }}{% endset %}{{ x }}{{ y is defined }}", hello, "5False");
 }
 

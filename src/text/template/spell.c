@@ -194,7 +194,7 @@ static bool add_range(run *r, builder *b, const gr_jinja_range *x)
 static bool add_macro(run *r, builder *b, const gr_jinja_macro *m)
 {
     if (m->node->kind != GR_NODE_MACRO)
-        return add(r, b, "<Macro 'caller'>", false);
+        return add(r, b, "<Macro anonymous>", false);
     return add(r, b, "<Macro ", false) && add_text_repr(r, b, m->node->text) && add(r, b, ">", false);
 }
 
