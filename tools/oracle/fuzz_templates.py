@@ -68,6 +68,20 @@ def census(gradus, folder, show):
     return sum(n for kind, n in total.items() if kind not in ("equal", "both refuse"))
 
 
+def time_largest(gradus, folder):
+    """The largest templates with a hundred messages."""
+    messages = []
+    for i in range(50):
+        messages += [user(f"Question {i}: what is meant by that, and why? " * 3), chat_peer.assistant(f"Answer {i}: because of this. " * 4)]
+    for path in sorted(pathlib.Path(folder).rglob("*.jinja"), key=lambda p: -p.stat().st_size)[:5]:
+        try:
+            handle = gradus.open(path.read_text(encoding="utf-8"))
+            print(f"  {path.name}, {path.stat().st_size} bytes: {gradus.seconds(handle, {'messages': messages}) * 1000:.2f} ms for 100 messages")
+            gradus.free(handle)
+        except Refused as e:
+            print(f"  {path.name}: {e}")
+
+
 # ---- random templates --------------------------------------------------------------------------------------------
 
 NAMES = ["m", "x", "y", "ns", "loop", "messages", "tools", "bos_token", "item", "k", "v", "nothing", "add_generation_prompt", "documents"]
@@ -380,6 +394,7 @@ def main():
     wrong = 0
     if options.census:
         wrong += census(gradus, options.census, options.list)
+        time_largest(gradus, options.census)
     if options.count:
         wrong += random_templates(gradus, options.count, options.seed, options.list)
     if options.tokenizers:
