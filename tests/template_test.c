@@ -1,6 +1,6 @@
 /* Chat templates: what transformers renders of our own ones (tests/data/templates, made by tools/oracle/make_templates.py),
  * which bytes came from messages, and what hostile templates and conversations come to. */
-#include "test.h"
+#include "gguf_file.h"
 
 #include "base/json.h"
 #include "text/tokenizer.h"
@@ -381,6 +381,23 @@ TEST(templates_of_a_directory)
     check_from(dir, NULL, with_tools, "more");
     check_from(dir, NULL, hello, "file");
     check_from(test_join(dir, "chat_template.jinja"), NULL, hello, "file");
+}
+
+TEST(templates_of_a_gguf_file)
+{
+    gguf_file f = gguf_new();
+    gr_template_source source = GR_INIT(gr_template_source);
+    source.path = gguf_write(&f, "none.gguf");
+    CHECK(!gr_template_open(&source));
+    CHECK_ERROR(GR_ERR_UNSUPPORTED, "it has no key tokenizer.chat_template");
+    gguf_text(&f, "tokenizer.chat_template", "file {{ messages[0].content }}");
+    gguf_text(&f, "tokenizer.chat_template.tool_use", "{{ tools }}");
+    gguf_text(&f, "tokenizer.chat_templates", "no");
+    const char *path = gguf_write(&f, "chat.gguf");
+    check_from(path, NULL, hello, "file Hello");
+    check_from(path, NULL, "{\"messages\": [{\"role\": \"user\"}], \"tools\": []}", "[]");
+    check_from(path, "tool_use", hello, "None");
+    gguf_free(&f);
 }
 
 /* bos_token and the others are those of the tokenizer's directory. */

@@ -124,7 +124,7 @@ typedef struct gr_template_source {
     const char *text; /* the template; else it is that of `path` */
     size_t text_size;
     const char *path; /* a model's directory: chat_template.jinja with additional_chat_templates/, else the
-                         `chat_template` of tokenizer_config.json, a text or a list of {name, template}; or the file of a
+                         `chat_template` of tokenizer_config.json, a text or a list of {name, template}; a .gguf file; or the file of a
                          template */
     const char *name; /* of `text`, for messages; else which of several: NULL: "tool_use", where there is one, for
                          conversations with tools, else "default" */

@@ -5,6 +5,7 @@
 #include "base/file.h"
 #include "base/sized.h"
 #include "base/utf8.h"
+#include "format/gguf.h"
 
 /* One of those that a model has. What cannot be run is an error when it is wanted. */
 typedef struct named_template {
@@ -116,6 +117,15 @@ static gr_status add_config(gr_template *t, const char *path)
     return s;
 }
 
+static gr_status fail_none_in(const char *path, const char *where)
+{
+    return gr_fail(
+        GR_ERR_UNSUPPORTED,
+        "%s: no chat template here: %s\n"
+        "give one with --chat-template FILE, or use the model without conversations: generate continues a text",
+        path, where);
+}
+
 /* The files win over tokenizer_config.json, as in transformers. */
 static gr_status add_directory(gr_template *t, const char *dir)
 {
@@ -129,15 +139,30 @@ static gr_status add_directory(gr_template *t, const char *dir)
     if (s == GR_OK && !t->n && gr_path_is_file(config))
         s = add_config(t, config);
     if (s == GR_OK && !t->n)
-        s = gr_fail(
-            GR_ERR_UNSUPPORTED,
-            "%s: no chat template here: neither chat_template.jinja nor a chat_template in tokenizer_config.json\n"
-            "give one with --chat-template FILE, or use the model without conversations: generate continues a text",
-            dir);
+        s = fail_none_in(dir, "neither chat_template.jinja nor a chat_template in tokenizer_config.json");
     gr_free(file);
     gr_free(folder);
     gr_free(config);
     return s;
+}
+
+/* A GGUF file's tokenizer.chat_template, and others as tokenizer.chat_template.NAME. */
+static gr_status add_gguf(gr_template *t, const char *path)
+{
+    static const char key[] = "tokenizer.chat_template";
+    gr_gguf *file = gr_gguf_open_first(path);
+    gr_status s = file ? GR_OK : gr_error_status();
+    for (int i = 0; s == GR_OK && i < gr_gguf_count(file); i++) {
+        const char *name = gr_gguf_entry(file, i)->name, *rest = name + sizeof key - 1;
+        gr_gguf_text text = gr_gguf_text_of(file, name);
+        if (strncmp(name, key, sizeof key - 1) != 0 || (*rest && *rest != '.') || !text.size)
+            continue;
+        char *place = gr_strfmt("%s: key \"%.80s\"", path, name);
+        s = place ? add(t, *rest ? rest + 1 : "default", place, text.data, text.size) : GR_ERR_MEMORY;
+        gr_free(place);
+    }
+    gr_gguf_close(file);
+    return s == GR_OK && !t->n ? fail_none_in(path, "it has no key tokenizer.chat_template") : s;
 }
 
 static gr_status fill(gr_template *t, const gr_template_source *o)
@@ -146,7 +171,9 @@ static gr_status fill(gr_template *t, const gr_template_source *o)
         return add(t, "default", o->name ? o->name : "chat template", o->text, o->text_size);
     if (o->name && !(t->wanted = gr_strdup(o->name)))
         return GR_ERR_MEMORY;
-    return gr_path_is_dir(o->path) ? add_directory(t, o->path) : add_file(t, "default", o->path);
+    if (gr_path_is_dir(o->path))
+        return add_directory(t, o->path);
+    return gr_gguf_is_name(o->path) ? add_gguf(t, o->path) : add_file(t, "default", o->path);
 }
 
 /* ---- the one that is used ----------------------------------------------------------------------------------- */
