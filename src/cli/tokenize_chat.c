@@ -65,15 +65,14 @@ static gr_status answer(const gr_args *args, gr_tokenizer *t, const gr_rendered 
 gr_status gr_tokenize_chat(gr_args *args, const char *file, const gr_chat_flags *flags, const char *model,
                            gr_tokenizer *tokenizer)
 {
-    gr_chat chat;
+    gr_chat chat = {0};
     const gr_rendered *rendered = NULL;
     size_t size;
     bool is_stdin = strcmp(file, "-") == 0;
-    gr_status s = gr_chat_open(args, flags, model, &chat);
-    char *json = s == GR_OK ? gr_file_read(is_stdin ? "/dev/stdin" : file, GR_JSON_LIMIT, &size) : NULL;
+    char *json = gr_file_read(is_stdin ? "/dev/stdin" : file, GR_JSON_LIMIT, &size);
+    gr_status s = json ? gr_chat_open(args, flags, model, &chat) : gr_error_status();
     if (s == GR_OK)
-        s = json ? gr_chat_render(&chat, tokenizer, is_stdin ? "stdin" : file, json, size, &rendered)
-                 : gr_error_status();
+        s = gr_chat_render(&chat, tokenizer, is_stdin ? "stdin" : file, json, size, &rendered);
     if (s == GR_OK)
         s = answer(args, tokenizer, rendered);
     gr_free(rendered);

@@ -179,7 +179,7 @@ const value *gr_jinja_find_name(const gr_jinja_dict *d, const char *key, size_t 
 
 static bool check_key(run *r, const value *key)
 {
-    if (key->type == GR_VALUE_LIST || key->type == GR_VALUE_DICT)
+    if (key->type == GR_VALUE_LIST || key->type == GR_VALUE_DICT || key->type == GR_VALUE_VIEW)
         return gr_jinja_fail(r, "a %s cannot be a key", gr_jinja_type_name(key));
     for (size_t i = 0; key->type == GR_VALUE_TUPLE && i < key->as.list->n; i++)
         if (!check_key(r, &key->as.list->items[i]))
