@@ -94,3 +94,75 @@ TEST(values_that_cannot_be_written_well)
         }
     }
 }
+
+/* ---- products ----------------------------------------------------------------------------------------------- */
+
+/* Rows of weights that the dtype holds, as blocks and as the f32 numbers that they stand for. */
+typedef struct rows {
+    void *blocks;
+    float *wide;
+} rows;
+
+static rows rows_of(gr_dtype d, int64_t n, int64_t k)
+{
+    const gr_dtype_info *info = gr_dtype_get(d);
+    rows r = {malloc(gr_dtype_size(d, n * k)), malloc((size_t)(n * k) * sizeof(float))};
+    uint32_t seed = 3;
+    for (int64_t i = 0; i < n * k; i++) {
+        seed = seed * 1664525u + 1013904223u;
+        r.wide[i] = ((float)(seed >> 8) / (float)(1 << 23) - 1) * 0.05f;
+    }
+    info->from_f32(r.wide, r.blocks, n * k);
+    info->to_f32(r.blocks, r.wide, n * k);
+    return r;
+}
+
+static void rows_free(rows *r)
+{
+    free(r->blocks);
+    free(r->wide);
+}
+
+/* a [m, k] times the transposed of b, which is given as `dtype`. */
+static void product(gr_device *device, const float *a, const void *b, gr_dtype dtype, int64_t m, int64_t n, int64_t k,
+                    float *out)
+{
+    gr_graph *g = gr_graph_new();
+    gr_tensor *x = gr_input(g, "a", GR_F32, 2, (int64_t[]){m, k}), *w = gr_input(g, "b", dtype, 2, (int64_t[]){n, k});
+    gr_tensor *y = gr_matmul(x, w, false, true);
+    gr_program *p = y ? gr_compile(g, &y, 1, device, NULL) : NULL;
+    CHECK_MADE(p);
+    gr_given in[] = {{"a", GR_F32, a, (size_t)(m * k) * sizeof(float)}, {"b", dtype, b, gr_dtype_size(dtype, n * k)}};
+    CHECK_OK(gr_run(p, in, 2, &(gr_wanted){"output 0", GR_F32, out, (size_t)(m * n) * sizeof(float)}, 1));
+    gr_program_free(p);
+    gr_graph_free(g);
+}
+
+/* Of many blocks a row, few and many rows of a, columns that fill no panel: what the numbers meant give in f32. */
+TEST(long_products_are_those_of_the_numbers_meant)
+{
+    enum { MOST = 70, N = 83, K = 1536 };
+    gr_device *device = gr_device_open("cpu", 2);
+    float *a = malloc(MOST * K * sizeof *a), *got = malloc(MOST * N * sizeof *got),
+          *expected = malloc(MOST * N * sizeof *a);
+    for (int i = 0; i < MOST * K; i++)
+        a[i] = (float)sin(i * 0.37);
+    for (int d = 0; gr_dtype_name((gr_dtype)d); d++) {
+        const gr_dtype_info *info = gr_dtype_get((gr_dtype)d);
+        if (info->block == 1 || !info->from_f32)
+            continue;
+        rows b = rows_of((gr_dtype)d, N, K);
+        for (int m = 1; m <= MOST; m += 23) {
+            NOTE("%s, %d rows", info->name, m);
+            product(device, a, b.blocks, (gr_dtype)d, m, N, K, got);
+            product(device, a, b.wide, GR_F32, m, N, K, expected);
+            for (int i = 0; i < m * N; i++)
+                CHECK_NEAR(got[i], expected[i], 2e-5);
+        }
+        rows_free(&b);
+    }
+    free(a);
+    free(got);
+    free(expected);
+    gr_device_close(device);
+}

@@ -91,10 +91,35 @@ static gr_dtype dtype_of(const op_call *c, int k, gr_dtype floats)
     return c->sample.in[k].is_float ? floats : c->sample.in[k].spec.dtype;
 }
 
+/* Random bytes, drawn again for a block until its values are small enough. */
+static void fill_blocks(op_call *c, int k, uint64_t seed)
+{
+    const gr_dtype_info *d = gr_dtype_get(c->sample.in[k].spec.dtype);
+    unsigned char *at = c->blocks[k] = room(gr_dtype_size(c->sample.in[k].spec.dtype, c->count[k]));
+    for (int64_t i = 0; i < c->count[k]; i += d->block, at += d->block_bytes) {
+        float values[GR_DTYPE_BLOCK_MOST];
+        bool fits = false;
+        for (int draws = 0; !fits && draws < 10000; draws++) {
+            for (int b = 0; b < d->block_bytes; b++)
+                at[b] = (unsigned char)mix(seed++);
+            d->to_f32(at, values, d->block);
+            fits = true;
+            for (int e = 0; c->sample.in[k].high > 0 && e < d->block; e++)
+                fits &= fabs((double)values[e]) <= c->sample.in[k].high;
+        }
+        for (int e = 0; e < d->block; e++)
+            c->in[k][i + e] = (double)values[e];
+    }
+}
+
 static void fill_input(op_call *c, int k, uint64_t seed)
 {
     double low = c->sample.in[k].low, high = c->sample.in[k].high, *v = c->in[k];
     gr_dtype d = dtype_of(c, k, c->dtype);
+    if (c->sample.in[k].fill == GR_FILL_BYTES) {
+        fill_blocks(c, k, seed);
+        return;
+    }
     if (c->sample.in[k].fill == GR_FILL_DISTINCT)
         fill_distinct(v, c->count[k], seed);
     for (int64_t i = 0; i < c->count[k]; i++) {
@@ -129,7 +154,8 @@ void op_call_free(op_call *c)
 {
     for (int k = 0; k < GR_MAX_INPUTS; k++) {
         free(c->in[k]);
-        c->in[k] = NULL;
+        free(c->blocks[k]);
+        c->in[k] = c->blocks[k] = NULL;
     }
 }
 
@@ -211,6 +237,14 @@ static gr_tensor *state(op_case *c, int k, const gr_spec *s)
     return gr_param(c->graph, c->store, name);
 }
 
+static void *input_bytes(const op_call *call, int k, gr_dtype dtype)
+{
+    if (!call->blocks[k])
+        return encoded(call->in[k], call->count[k], dtype);
+    size_t size = gr_dtype_size(dtype, call->count[k]);
+    return memcpy(room(size), call->blocks[k], size);
+}
+
 static void build_inputs(op_case *c)
 {
     for (int k = 0; k < c->call->sample.n_in; k++) {
@@ -227,7 +261,7 @@ static void build_inputs(op_case *c)
         if ((c->flags & OP_STRIDED) && s.ndim > 0 && !gr_dtype_is_block(s.dtype))
             c->in[k] = feed_strided(c, k, &s);
         else
-            c->in[k] = feed(c, &s, encoded(c->call->in[k], c->call->count[k], s.dtype));
+            c->in[k] = feed(c, &s, input_bytes(c->call, k, s.dtype));
     }
 }
 

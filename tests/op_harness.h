@@ -13,7 +13,8 @@ typedef struct op_call {
     gr_sample sample;
     gr_dtype dtype;
     int64_t count[GR_MAX_INPUTS];
-    double *in[GR_MAX_INPUTS]; /* NULL: left out */
+    double *in[GR_MAX_INPUTS];   /* NULL: left out */
+    void *blocks[GR_MAX_INPUTS]; /* the input's bytes, which values alone do not say; NULL: they do */
 } op_call;
 
 /* False past the last sample. */

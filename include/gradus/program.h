@@ -175,7 +175,12 @@ typedef struct gr_call { /* one kernel call of a program */
 } gr_call;
 
 /* A sample call of an op, for the test suite. */
-typedef enum gr_sample_fill { GR_FILL_UNIFORM, GR_FILL_INTEGER, GR_FILL_DISTINCT } gr_sample_fill;
+typedef enum gr_sample_fill {
+    GR_FILL_UNIFORM,
+    GR_FILL_INTEGER,
+    GR_FILL_DISTINCT,
+    GR_FILL_BYTES /* random bytes as blocks whose values are within [-high, high]; high = 0: any at all */
+} gr_sample_fill;
 typedef struct gr_sample {
     int n_in;
     struct {

@@ -10,6 +10,15 @@
 
 enum { GR_DTYPE_BLOCK_MOST = 256 };
 
+/* How kernels that multiply integers read a dtype of blocks: groups of values share a scale, and each value is
+ * scale * (code - zero) + offset, which to the bit is what to_f32 gives. */
+typedef struct gr_codes {
+    int group;      /* values a scale, 16 or 32; 0: it cannot be read so */
+    int zero, most; /* codes are in [0, most], and zero is within */
+    bool offsets;   /* false: there are none, and nothing is written to them */
+    void (*read)(const void *src, uint8_t *codes, float *scales, float *offsets, int64_t n);
+} gr_codes;
+
 typedef struct gr_dtype_info {
     const char *name;        /* "f32" */
     const char *safetensors; /* "F32": its name in files */
@@ -26,6 +35,7 @@ typedef struct gr_dtype_info {
     void (*to_f32)(const void *src, float *dst, int64_t n); /* n: whole blocks, here and below */
     void (*from_f32)(const float *src, void *dst,
                      int64_t n); /* round to nearest even; integers truncate and saturate; NULL: it can be read only */
+    gr_codes codes;
     /* Of plain dtypes one value, exact where f64 can hold it. */
     double (*load)(const void *src, int64_t i);
     void (*store)(void *dst, int64_t i, double value);

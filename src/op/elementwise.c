@@ -105,14 +105,15 @@ static bool sample_nonzero(int i, gr_sample *s)
     return i % 2 ? sample_unary(i, s, -3, -0.3) : sample_unary(i, s, 0.3, 3);
 }
 
-/* To every dtype that can be written, and then from every one. */
+/* To every dtype that can be written, and then from every one; then from blocks of any bytes. */
 static bool sample_cast(int i, gr_sample *s)
 {
     int n = 0;
     while (gr_dtype_exists((gr_dtype)n))
         n++;
+    ((gr_cast_attr *)(void *)s->attr.bytes)->dtype = GR_F32;
     if (i >= 2 * n)
-        return false;
+        return gr_sample_blocks(s, i - 2 * n, 0, 3, 300);
     gr_dtype d = (gr_dtype)((i + GR_F32) % n); /* f32 first: what the command shows */
     const gr_dtype_info *info = gr_dtype_get(d);
     bool to = i < n;

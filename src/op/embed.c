@@ -56,13 +56,13 @@ static gr_status grad_scatter_add(gr_grad_args *a)
 
 static bool sample_gather(int i, gr_sample *s)
 {
-    if (i >= 4)
-        return false;
     if (i == 3)
         gr_sample_float(s, -1, 1, GR_DIMS(6, 2, 5));
-    else
+    else if (i < 3)
         gr_sample_float(s, -1, 1, GR_DIMS(9, 33));
-    if (i == 0)
+    else if (!gr_sample_blocks(s, i - 4, 0, 9, 300))
+        return false;
+    if (i == 0 || i > 3)
         gr_sample_index(s, 0, 9, GR_DIMS(4));
     else if (i == 1)
         gr_sample_index(s, 0, 9, GR_DIMS(3, 7));
@@ -100,7 +100,7 @@ static gr_status infer_embedding(const gr_tensor *node, gr_spec *out)
 
 static bool sample_embedding(int i, gr_sample *s)
 {
-    return i < 3 && sample_gather(i, s);
+    return sample_gather(i < 3 ? i : i + 1, s);
 }
 
 /* Of the table only the rows that are asked for. */

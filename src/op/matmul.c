@@ -84,6 +84,19 @@ static gr_status grad_matmul(gr_grad_args *g)
     return gr_graph_check(g->node->graph);
 }
 
+/* Few rows and many, by rows of b in every dtype of blocks. */
+static bool sample_blocks(int i, gr_sample *s)
+{
+    gr_sample b = {0};
+    if (!gr_sample_blocks(&b, i / 2, 4, i % 2 ? 51 : 19, 96))
+        return false;
+    gr_sample_f32(s, -0.3, 1.3, GR_DIMS(i % 2 ? 67 : 3, b.in[0].spec.shape[1]));
+    s->in[0].fill = GR_FILL_INTEGER; /* -1, 0 and 1, mostly 0: sums of a whole block round as short ones do */
+    s->in[s->n_in++] = b.in[0];
+    *(gr_matmul_attr *)(void *)s->attr.bytes = (gr_matmul_attr){.transpose_b = true};
+    return true;
+}
+
 static bool sample_matmul(int i, gr_sample *s)
 {
     static const struct {
@@ -114,8 +127,9 @@ static bool sample_matmul(int i, gr_sample *s)
         {2, 2, {17, 23}, {23, 9}, false, false, 2},
         {2, 2, {7, 5}, {3, 7}, true, true, 2},
     };
-    if (i >= (int)(sizeof calls / sizeof calls[0]))
-        return false;
+    const int n = (int)(sizeof calls / sizeof calls[0]);
+    if (i >= n)
+        return sample_blocks(i - n, s);
     gr_sample_float(s, -1, 1, calls[i].na, calls[i].a);
     gr_sample_float(s, -1, 1, calls[i].nb, calls[i].b);
     if (calls[i].wide)

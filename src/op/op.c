@@ -186,6 +186,19 @@ void gr_sample_f32(gr_sample *s, double low, double high, int ndim, const int64_
     sample(s, GR_FILL_UNIFORM, GR_F32, low, high, ndim, shape);
 }
 
+bool gr_sample_blocks(gr_sample *s, int i, double high, int64_t rows, int64_t values)
+{
+    int d = 0, seen = 0;
+    for (; gr_dtype_exists((gr_dtype)d); d++)
+        if (gr_dtype_is_block((gr_dtype)d) && seen++ == i)
+            break;
+    if (!gr_dtype_exists((gr_dtype)d))
+        return false;
+    int64_t block = gr_dtype_get((gr_dtype)d)->block, columns = (values + block - 1) / block * block;
+    sample(s, GR_FILL_BYTES, (gr_dtype)d, 0, high, 2, (int64_t[]){rows, columns});
+    return true;
+}
+
 void gr_sample_absent(gr_sample *s)
 {
     sample(s, GR_FILL_UNIFORM, GR_F32, 0, 0, 0, NULL);

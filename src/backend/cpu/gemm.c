@@ -6,6 +6,7 @@
 #include "backend/cpu/gemm.h"
 
 #include "backend/cpu/blas.h"
+#include "backend/cpu/block_kernels.h"
 #include "backend/cpu/convert.h"
 #include "backend/cpu/gemm_kernels.h"
 #include "base/dtype.h"
@@ -22,7 +23,8 @@ enum {
     CROWDED = 512,       /* rows of b a multiple of this apart share few sets of the first-level cache */
     FEW_LONG_ROWS = 48,  /* the same for long rows of a transposed b and registers of 16 lanes, 32 of them */
     LONG_ROW = 256,
-    STRIP_K = 16, /* with few rows: rows of b passed over at a time, as many as streams that memory follows */
+    STRIP_K = 16,       /* with few rows: rows of b passed over at a time, as many as streams that memory follows */
+    DOT_BLOCK_ROWS = 8, /* with few rows: rows of b in blocks that are widened at a time */
     LINE_BYTES = 64,
     LINE_FLOATS = 16,
 };
@@ -43,6 +45,7 @@ typedef struct plan {
     bool ask;          /* and comes from memory, so the next block is asked for ahead */
     int64_t c_rows;    /* rows of 16-bit c that are summed in scratch before they are rounded; 0: c is f32 */
     size_t b_floats, a_floats, c_floats; /* a worker's scratch */
+    size_t wide_floats;                  /* of it, rows of a b in blocks */
 } plan;
 
 /* One call: what every piece sees. */
@@ -51,7 +54,8 @@ typedef struct call {
     plan plan;
     const gr_gemm_kernels *kernels;
     gr_gemm_kind a_kind, b_kind;
-    gr_from_f32 *narrow; /* of the sums; NULL: c is f32 */
+    gr_from_f32 *narrow;       /* of the sums; NULL: c is f32 */
+    gr_blocks_widen_fn *widen; /* rows of b; NULL: its values do not share blocks */
     float *scratch;
 } call;
 
@@ -60,7 +64,7 @@ typedef struct piece {
     const char *a, *b; /* of this batch member */
     char *c;
     int64_t i, j, rows, cols;
-    float *b_packed, *a_packed;
+    float *b_packed, *a_packed, *wide;
     float *sums; /* where element (sums_i, j) of c is summed: in c itself, or in scratch before it is rounded */
     int64_t sums_i, sums_row;
 } piece;
@@ -135,6 +139,8 @@ static void plan_few_rows(const gr_gemm *g, plan *p)
         p->k_block = STRIP_K;
         p->b_floats = STRIP_K * GR_GEMM_COLS;
     }
+    if (gr_dtype_is_block(g->b_dtype))
+        p->wide_floats = (size_t)(DOT_BLOCK_ROWS * g->k);
     if (g->a_dtype != GR_F32) /* widened: all of it for dots, else a strip */
         p->a_floats = (size_t)(g->m * (g->trans_b ? g->k : STRIP_K));
 }
@@ -143,12 +149,15 @@ static void plan_tiles(const gr_gemm *g, plan *p)
 {
     bool a_plain = g->a_dtype == GR_F32, b_plain = g->b_dtype == GR_F32;
     /* Equal blocks of k: no short one at the end. */
-    p->k_block = g->k > 0 ? round_up(ceil_div(g->k, ceil_div(g->k, K_BLOCK)), 8) : 1;
+    int64_t unit = max64(gr_dtype_get(g->b_dtype)->block, 8);
+    p->k_block = g->k > 0 ? round_up(ceil_div(g->k, ceil_div(g->k, K_BLOCK)), unit) : 1;
     p->b_direct = b_plain && !g->trans_b && p->k_block * g->ldb <= B_SMALL && g->ldb % CROWDED != 0;
     cut_tiles(g, p);
     p->a_rows = min64(p->rows, A_ROWS);
     p->cols_outside = g->k >= LONG_K;
     p->b_floats = (size_t)(p->k_block * (p->b_direct ? GR_GEMM_COLS : round_up(p->cols, GR_GEMM_COLS)));
+    if (gr_dtype_is_block(g->b_dtype))
+        p->wide_floats = (size_t)(p->k_block * GR_GEMM_COLS);
     if (g->trans_a || !a_plain)
         p->a_floats = (size_t)(p->k_block * (p->a_rows + GR_GEMM_ROWS));
     else if (!p->cols_outside)
@@ -188,7 +197,7 @@ static size_t line_floats(size_t floats)
 
 static size_t worker_floats(const plan *p)
 {
-    return line_floats(p->b_floats) + line_floats(p->a_floats) + line_floats(p->c_floats);
+    return line_floats(p->b_floats) + line_floats(p->a_floats) + line_floats(p->c_floats) + line_floats(p->wide_floats);
 }
 
 size_t gr_gemm_scratch(const gr_gemm *g, int threads)
@@ -209,7 +218,15 @@ static gr_gemm_kind kind_of(gr_dtype d)
 
 static const void *element(const void *base, gr_dtype dtype, int64_t offset)
 {
-    return (const char *)base + offset * gr_dtype_width(dtype);
+    return (const char *)base + gr_dtype_size(dtype, offset);
+}
+
+/* `rows` rows of a transposed b in blocks from row j of the piece on, places p0 to p0 + k, as f32. */
+static void widen_rows(const call *f, const piece *w, int64_t j, int64_t rows, int64_t p0, int64_t k)
+{
+    const gr_gemm *g = f->g;
+    for (int64_t r = 0; r < rows; r++)
+        f->widen(gr_dtype_get(g->b_dtype), element(w->b, g->b_dtype, (w->j + j + r) * g->ldb + p0), w->wide + r * k, k);
 }
 
 /* Rows p0 to p0 + k of b, the piece's columns, into panels of nr. Of a direct b only the columns that fill no panel:
@@ -225,6 +242,12 @@ static void pack_b(const call *f, const piece *w, int64_t p0, int64_t k)
                                         g->ldb, k, w->cols - skip);
         return;
     }
+    for (int64_t j = 0; f->widen && j < w->cols; j += nr) {
+        widen_rows(f, w, j, min64(nr, w->cols - j), p0, k);
+        f->kernels->transpose[GR_GEMM_F32](w->b_packed + j * k, k * nr, nr, w->wide, k, k, min64(nr, w->cols - j));
+    }
+    if (f->widen)
+        return;
     const void *src = element(w->b, g->b_dtype, w->j * g->ldb + p0);
     f->kernels->transpose[f->b_kind](w->b_packed, k * nr, nr, src, g->ldb, k, w->cols);
 }
@@ -357,6 +380,20 @@ static void by_tiles(const call *f, piece *w)
     } while (p0 < g->k);
 }
 
+/* The columns of the piece in groups, whose rows of b are widened. */
+static void dots_of_blocks(const call *f, const piece *w, gr_gemm_tile *t)
+{
+    for (int64_t j = 0; j < w->cols; j += DOT_BLOCK_ROWS) {
+        int64_t cols = min64(DOT_BLOCK_ROWS, w->cols - j);
+        widen_rows(f, w, j, cols, 0, t->k);
+        t->b = w->wide;
+        t->b_row = t->k;
+        f->kernels->dot[GR_GEMM_F32](t, w->rows, cols);
+        t->c += cols;
+        t->bias = t->bias ? t->bias + cols : NULL;
+    }
+}
+
 static void by_dots(const call *f, piece *w)
 {
     const gr_gemm *g = f->g;
@@ -367,7 +404,10 @@ static void by_dots(const call *f, piece *w)
     t.b_row = g->ldb;
     t.c = w->sums + (w->i - w->sums_i) * t.ldc;
     t.bias = g->bias ? g->bias + w->j : NULL;
-    f->kernels->dot[f->b_kind](&t, w->rows, w->cols);
+    if (f->widen)
+        dots_of_blocks(f, w, &t);
+    else
+        f->kernels->dot[f->b_kind](&t, w->rows, w->cols);
     give(f, w, w->i, w->rows);
 }
 
@@ -400,6 +440,7 @@ static void do_piece(void *ctx, int64_t index, int worker)
     w.cols = min64(p->cols, g->n - w.j);
     w.b_packed = f->scratch + (size_t)worker * worker_floats(p);
     w.a_packed = w.b_packed + line_floats(p->b_floats);
+    w.wide = w.a_packed + line_floats(p->a_floats) + line_floats(p->c_floats);
     w.sums = f->narrow ? w.a_packed + line_floats(p->a_floats) : (float *)(void *)w.c + w.j;
     w.sums_i = f->narrow ? w.i : 0;
     w.sums_row = f->narrow ? w.cols : g->ldc;
@@ -431,6 +472,7 @@ void gr_gemm_run(gr_pool *pool, const gr_gemm *g, void *scratch)
     call f = {.g = g, .plan = make_plan(g, level), .kernels = GR_ISA_PICK_AT(level, gr_gemm_kernels_get)()};
     f.a_kind = kind_of(g->a_dtype);
     f.b_kind = kind_of(g->b_dtype);
+    f.widen = gr_dtype_is_block(g->b_dtype) ? GR_ISA_PICK_AT(level, gr_blocks_widen) : NULL;
     f.narrow = is_narrow(g) ? gr_cpu_from_f32(g->c_dtype) : NULL;
     f.scratch = (float *)(((uintptr_t)scratch + LINE_BYTES - 1) / LINE_BYTES * LINE_BYTES);
     if (blas_is_better(g, &f.plan, level))

@@ -12,8 +12,8 @@ typedef struct gr_gemm {
     gr_dtype a_dtype; /* f32, f16 or bf16: widened while it is packed, or of b with few rows of a while it is read */
     int64_t lda;
     bool trans_a;
-    const void *b; /* [k, n], or [n, k] if trans_b */
-    gr_dtype b_dtype;
+    const void *b;    /* [k, n], or [n, k] if trans_b */
+    gr_dtype b_dtype; /* as a's; or blocks along the rows of a transposed b, k and ldb whole blocks: a is f32 */
     int64_t ldb;
     bool trans_b;
     void *c;          /* [m, n] */

@@ -122,7 +122,7 @@ static size_t scratch(const gr_call *call)
 /* gemm for every index of the outer batch dims. */
 static void run_products(const gr_call *call, const product *p, const char *a, const char *b, char *c, void *own)
 {
-    int64_t ea = gr_dtype_width(p->gemm.a_dtype), eb = gr_dtype_width(p->gemm.b_dtype);
+    int64_t ea = gr_dtype_width(p->gemm.a_dtype);
     int64_t ec = gr_dtype_width(p->gemm.c_dtype);
     int64_t index[GR_MAX_DIMS] = {0}, count = 1;
     for (int d = 0; d < p->ndim; d++)
@@ -136,7 +136,7 @@ static void run_products(const gr_call *call, const product *p, const char *a, c
             at_c += index[d] * p->stride_c[d];
         }
         g.a = a + at_a * ea;
-        g.b = b + at_b * eb;
+        g.b = b + gr_dtype_size(p->gemm.b_dtype, at_b);
         g.c = c + at_c * ec;
         gr_gemm_run(call->device->pool, &g, own);
         for (int d = p->ndim - 1; d >= 0 && ++index[d] == p->shape[d]; d--)
@@ -171,7 +171,15 @@ static bool supports(const gr_device *d, const gr_tensor *node)
     return gr_dtype_get(node->spec.dtype)->is_activation && a->is_activation && b->is_activation;
 }
 
+/* Rows of blocks, which lie one after the other. */
+static bool supports_blocks(const gr_device *d, const gr_tensor *node)
+{
+    (void)d;
+    return node->in[0]->spec.dtype == GR_F32 && gr_dtype_is_block(node->in[1]->spec.dtype);
+}
+
 const gr_kernel gr_cpu_matmul_kernels[] = {
     {.op = &gr_op_matmul, .supports = supports, .strided = 3, .scratch = scratch, .run = run},
+    {.op = &gr_op_matmul, .supports = supports_blocks, .strided = 1, .scratch = scratch, .run = run},
     {0},
 };

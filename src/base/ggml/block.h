@@ -1,5 +1,5 @@
 /* What the files of this folder share: each has a family of ggml's block formats, a few lines a format. A format is two
- * functions, of a block to its values and back, and a record of base/dtype.h made of them. */
+ * functions, of a block to codes with scales and of values to a block, and a record of base/dtype.h made of them. */
 #ifndef GR_BASE_GGML_BLOCK_H
 #define GR_BASE_GGML_BLOCK_H
 
@@ -8,15 +8,29 @@
 
 #include <math.h>
 
-/* NAME_to_f32 of NAME_read(const uint8_t *block, float *values), and NAME_from_f32 of NAME_write(const float *values,
- * uint8_t *block): row after row of blocks. */
+enum { GR_BLOCK_GROUPS = 16 }; /* at most, of a block */
+
+/* Of NAME_codes(const uint8_t *block, uint8_t *codes, float *scales, float *offsets), which fills in what gr_codes says:
+ * rows of codes, and of values. */
 #define GR_BLOCKS_READ(name, values, bytes)                                                                            \
+    static void name##_read(const void *src, uint8_t *codes, float *scales, float *offsets, int64_t n)                 \
+    {                                                                                                                  \
+        const uint8_t *block = src;                                                                                    \
+        const gr_codes *c = &gr_dtype_##name.codes;                                                                    \
+        for (int64_t at = 0; at < n; at += (values), block += (bytes))                                                 \
+            name##_codes(block, codes + at, scales + at / c->group, c->offsets ? offsets + at / c->group : NULL);      \
+    }                                                                                                                  \
     static void name##_to_f32(const void *src, float *dst, int64_t n)                                                  \
     {                                                                                                                  \
         const uint8_t *block = src;                                                                                    \
-        for (int64_t at = 0; at < n; at += (values), block += (bytes))                                                 \
-            name##_read(block, dst + at);                                                                              \
+        uint8_t codes[values];                                                                                         \
+        float scales[GR_BLOCK_GROUPS], offsets[GR_BLOCK_GROUPS];                                                       \
+        for (int64_t at = 0; at < n; at += (values), block += (bytes)) {                                               \
+            name##_codes(block, codes, scales, offsets);                                                               \
+            gr_codes_values(&gr_dtype_##name.codes, codes, scales, offsets, dst + at, values);                         \
+        }                                                                                                              \
     }
+/* And NAME_from_f32 of NAME_write(const float *values, uint8_t *block). */
 #define GR_BLOCKS_WRITE(name, values, bytes)                                                                           \
     static void name##_from_f32(const float *src, void *dst, int64_t n)                                                \
     {                                                                                                                  \
@@ -26,19 +40,29 @@
     }
 
 /* Fields of the record; NAME in capitals is the format's name in ggml, id its number there. */
-#define GR_BLOCKS_RECORD(n, NAME, id, values, bytes, alignment)                                                        \
+#define GR_BLOCKS_RECORD(n, NAME, id, values, bytes, alignment, ...)                                                   \
     .name = #n, .safetensors = "GR_" NAME, .ggml = NAME, .ggml_id = (id), .block = (values), .block_bytes = (bytes),   \
-    .align = (alignment), .is_weight = true, .sums = GR_F32, .to_f32 = n##_to_f32
+    .align = (alignment), .is_weight = true, .sums = GR_F32, .to_f32 = n##_to_f32,                                     \
+    .codes = {__VA_ARGS__, .read = n##_read}
 
-/* A format that is read and written, and one that is only read. */
-#define GR_BLOCKS_BOTH(name, NAME, id, values, bytes, alignment)                                                       \
+/* A format that is read and written, and one that is only read; after the alignment, fields of its gr_codes. */
+#define GR_BLOCKS_BOTH(name, NAME, id, values, bytes, alignment, ...)                                                  \
     GR_BLOCKS_READ(name, values, bytes)                                                                                \
     GR_BLOCKS_WRITE(name, values, bytes)                                                                               \
-    const gr_dtype_info gr_dtype_##name = {GR_BLOCKS_RECORD(name, NAME, id, values, bytes, alignment),                 \
+    const gr_dtype_info gr_dtype_##name = {GR_BLOCKS_RECORD(name, NAME, id, values, bytes, alignment, __VA_ARGS__),    \
                                            .from_f32 = name##_from_f32};
-#define GR_BLOCKS_ONLY_READ(name, NAME, id, values, bytes, alignment)                                                  \
+#define GR_BLOCKS_ONLY_READ(name, NAME, id, values, bytes, alignment, ...)                                             \
     GR_BLOCKS_READ(name, values, bytes)                                                                                \
-    const gr_dtype_info gr_dtype_##name = {GR_BLOCKS_RECORD(name, NAME, id, values, bytes, alignment)};
+    const gr_dtype_info gr_dtype_##name = {GR_BLOCKS_RECORD(name, NAME, id, values, bytes, alignment, __VA_ARGS__)};
+
+static inline void gr_codes_values(const gr_codes *c, const uint8_t *codes, const float *scales, const float *offsets,
+                                   float *y, int n)
+{
+    for (int i = 0; i < n; i++) {
+        float product = scales[i / c->group] * (float)(codes[i] - c->zero);
+        y[i] = c->offsets ? product + offsets[i / c->group] : product;
+    }
+}
 
 /* ---- fields of a block: little-endian, at any address ------------------------------------------------------- */
 

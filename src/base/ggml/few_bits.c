@@ -13,7 +13,7 @@
 
 static const int8_t e2m1[16] = {0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12};
 
-enum { MXFP4_VALUES = 32, MXFP4_BYTES = 17, NVFP4_GROUP = 16, NVFP4_GROUPS = 4 };
+enum { E2M1_ZERO = 12, MXFP4_VALUES = 32, MXFP4_BYTES = 17, NVFP4_GROUP = 16, NVFP4_GROUPS = 4 };
 
 /* Half of 2^(e - 127), since the table has twice the numbers. */
 static float half_power(uint8_t e)
@@ -21,12 +21,13 @@ static float half_power(uint8_t e)
     return gr_bits_float(e < 2 ? 0x00200000u << e : (uint32_t)(e - 1) << 23);
 }
 
-static void mxfp4_read(const uint8_t *b, float *y)
+static void mxfp4_codes(const uint8_t *b, uint8_t *codes, float *scales, float *offsets)
 {
-    float d = half_power(b[0]);
+    (void)offsets;
+    *scales = half_power(b[0]);
     for (int i = 0; i < MXFP4_VALUES / 2; i++) {
-        y[i] = d * (float)e2m1[b[1 + i] & 15];
-        y[i + MXFP4_VALUES / 2] = d * (float)e2m1[b[1 + i] >> 4];
+        codes[i] = (uint8_t)(e2m1[b[1 + i] & 15] + E2M1_ZERO);
+        codes[i + MXFP4_VALUES / 2] = (uint8_t)(e2m1[b[1 + i] >> 4] + E2M1_ZERO);
     }
 }
 
@@ -63,21 +64,22 @@ static float half_e4m3(uint8_t x)
     return 0.5f * (exponent ? ldexpf(1 + (float)mantissa / 8, exponent - 7) : (float)mantissa * 0x1p-9f);
 }
 
-static void nvfp4_read(const uint8_t *b, float *y)
+static void nvfp4_codes(const uint8_t *b, uint8_t *codes, float *scales, float *offsets)
 {
     const uint8_t *q = b + NVFP4_GROUPS;
-    for (int g = 0; g < NVFP4_GROUPS; g++, y += NVFP4_GROUP) {
-        float d = half_e4m3(b[g]);
+    (void)offsets;
+    for (int g = 0; g < NVFP4_GROUPS; g++, codes += NVFP4_GROUP) {
+        scales[g] = half_e4m3(b[g]);
         for (int i = 0; i < NVFP4_GROUP / 2; i++, q++) {
-            y[i] = d * (float)e2m1[*q & 15];
-            y[i + NVFP4_GROUP / 2] = d * (float)e2m1[*q >> 4];
+            codes[i] = (uint8_t)(e2m1[*q & 15] + E2M1_ZERO);
+            codes[i + NVFP4_GROUP / 2] = (uint8_t)(e2m1[*q >> 4] + E2M1_ZERO);
         }
     }
 }
 
 /* ---- -1, 0 and 1 -------------------------------------------------------------------------------------------- */
 
-enum { T_VALUES = 256, TQ1_BYTES = 54, TQ2_BYTES = 66 };
+enum { T_VALUES = 256, T_GROUP = 32, TQ1_BYTES = 54, TQ2_BYTES = 66 };
 
 /* Value i of a block is one of -1, 0, 1; d what they are multiplied by. */
 static float choose_ternary(const float *x, uint8_t *codes)
@@ -95,15 +97,23 @@ static const struct run {
     int at, bytes, digits, value;
 } runs[] = {{0, 32, 5, 0}, {32, 16, 5, 160}, {48, 4, 4, 240}};
 
-static void tq1_0_read(const uint8_t *b, float *y)
+/* Of 256 values with one scale. */
+static void same_scale(float d, float *scales)
+{
+    for (int g = 0; g < T_VALUES / T_GROUP; g++)
+        scales[g] = d;
+}
+
+static void tq1_0_codes(const uint8_t *b, uint8_t *codes, float *scales, float *offsets)
 {
     static const uint8_t power[] = {1, 3, 9, 27, 81};
-    float d = gr_block_half(b + TQ1_BYTES - 2);
+    (void)offsets;
+    same_scale(gr_block_half(b + TQ1_BYTES - 2), scales);
     for (const struct run *r = runs; r < runs + 3; r++)
         for (int k = 0; k < r->digits; k++)
             for (int i = 0; i < r->bytes; i++) {
                 uint8_t rest = (uint8_t)(b[r->at + i] * power[k]); /* a byte is a fraction of 256: its next digit */
-                y[r->value + k * r->bytes + i] = d * (float)((rest * 3 >> 8) - 1);
+                codes[r->value + k * r->bytes + i] = (uint8_t)(rest * 3 >> 8);
             }
 }
 
@@ -121,11 +131,12 @@ static void tq1_0_write(const float *x, uint8_t *b)
 }
 
 /* Byte i of half h has values h * 128 + k * 32 + i, k the place of their 2 bits. */
-static void tq2_0_read(const uint8_t *b, float *y)
+static void tq2_0_codes(const uint8_t *b, uint8_t *codes, float *scales, float *offsets)
 {
-    float d = gr_block_half(b + TQ2_BYTES - 2);
+    (void)offsets;
+    same_scale(gr_block_half(b + TQ2_BYTES - 2), scales);
     for (int i = 0; i < T_VALUES; i++)
-        y[i] = d * (float)((b[i / 128 * 32 + i % 32] >> i / 32 % 4 * 2 & 3) - 1);
+        codes[i] = b[i / 128 * 32 + i % 32] >> i / 32 % 4 * 2 & 3;
 }
 
 static void tq2_0_write(const float *x, uint8_t *b)
@@ -141,15 +152,18 @@ static void tq2_0_write(const float *x, uint8_t *b)
 
 enum { Q1_VALUES = 128 };
 
-static void q1_0_read(const uint8_t *b, float *y)
+static void q1_0_codes(const uint8_t *b, uint8_t *codes, float *scales, float *offsets)
 {
-    float d = gr_block_half(b);
+    (void)offsets;
+    for (int g = 0; g < Q1_VALUES / T_GROUP; g++)
+        scales[g] = gr_block_half(b);
     for (int i = 0; i < Q1_VALUES; i++)
-        y[i] = b[2 + i / 8] >> i % 8 & 1 ? d : -d;
+        codes[i] = (uint8_t)((b[2 + i / 8] >> i % 8 & 1) * 2);
 }
 
-GR_BLOCKS_BOTH(mxfp4, "MXFP4", 39, MXFP4_VALUES, MXFP4_BYTES, 1)
-GR_BLOCKS_ONLY_READ(nvfp4, "NVFP4", 40, NVFP4_GROUPS *NVFP4_GROUP, 36, 1)
-GR_BLOCKS_BOTH(tq1_0, "TQ1_0", 34, T_VALUES, TQ1_BYTES, 2)
-GR_BLOCKS_BOTH(tq2_0, "TQ2_0", 35, T_VALUES, TQ2_BYTES, 2)
-GR_BLOCKS_ONLY_READ(q1_0, "Q1_0", 41, Q1_VALUES, 18, 2)
+GR_BLOCKS_BOTH(mxfp4, "MXFP4", 39, MXFP4_VALUES, MXFP4_BYTES, 1, .group = MXFP4_VALUES, .zero = E2M1_ZERO, .most = 24)
+GR_BLOCKS_ONLY_READ(nvfp4, "NVFP4", 40, NVFP4_GROUPS *NVFP4_GROUP, 36, 1, .group = NVFP4_GROUP, .zero = E2M1_ZERO,
+                    .most = 24)
+GR_BLOCKS_BOTH(tq1_0, "TQ1_0", 34, T_VALUES, TQ1_BYTES, 2, .group = T_GROUP, .zero = 1, .most = 2)
+GR_BLOCKS_BOTH(tq2_0, "TQ2_0", 35, T_VALUES, TQ2_BYTES, 2, .group = T_GROUP, .zero = 1, .most = 3)
+GR_BLOCKS_ONLY_READ(q1_0, "Q1_0", 41, Q1_VALUES, 18, 2, .group = T_GROUP, .zero = 1, .most = 2)

@@ -71,12 +71,11 @@ typedef struct affine {
     uint8_t s[GROUPS], m[GROUPS], q[VALUES];
 } affine;
 
-static void affine_values(const affine *a, float d, float dmin, float *y)
+static void affine_scales(const affine *a, float d, float dmin, float *scales, float *offsets)
 {
     for (int g = 0; g < VALUES / a->group; g++) {
-        float scale = d * (float)a->s[g], offset = dmin * (float)a->m[g];
-        for (int i = g * a->group; i < (g + 1) * a->group; i++)
-            y[i] = scale * (float)a->q[i] - offset;
+        scales[g] = d * (float)a->s[g];
+        offsets[g] = -(dmin * (float)a->m[g]);
     }
 }
 
@@ -114,15 +113,16 @@ static void affine_choose(affine *a, const float *x, uint8_t *d_at, uint8_t *dmi
                      (int)gr_block_nearest(offsets[g] * gr_block_inverse(dmin), 0, most));
 }
 
-static void q2_k_read(const uint8_t *b, float *y)
+static void q2_k_codes(const uint8_t *b, uint8_t *codes, float *scales, float *offsets)
 {
     affine a = {.group = 16};
     for (int g = 0; g < 16; g++) {
         a.s[g] = b[g] & 15;
         a.m[g] = b[g] >> 4;
     }
-    get_bits2(b + 16, 0, a.q);
-    affine_values(&a, gr_block_half(b + 80), gr_block_half(b + 82), y);
+    affine_scales(&a, gr_block_half(b + 80), gr_block_half(b + 82), scales, offsets);
+    memset(codes, 0, VALUES);
+    get_bits2(b + 16, 0, codes);
 }
 
 static void q2_k_write(const float *x, uint8_t *b)
@@ -155,12 +155,12 @@ static void put_scales(const affine *a, uint8_t *b)
     }
 }
 
-static void q4_k_read(const uint8_t *b, float *y)
+static void q4_k_codes(const uint8_t *b, uint8_t *codes, float *scales, float *offsets)
 {
     affine a = {.group = 32};
     get_scales(b + 4, &a);
-    get_bits4(b + 16, 32, a.q);
-    affine_values(&a, gr_block_half(b), gr_block_half(b + 2), y);
+    affine_scales(&a, gr_block_half(b), gr_block_half(b + 2), scales, offsets);
+    get_bits4(b + 16, 32, codes);
 }
 
 static void q4_k_write(const float *x, uint8_t *b)
@@ -171,13 +171,13 @@ static void q4_k_write(const float *x, uint8_t *b)
     put_bits4(a.q, 32, b + 16);
 }
 
-static void q5_k_read(const uint8_t *b, float *y)
+static void q5_k_codes(const uint8_t *b, uint8_t *codes, float *scales, float *offsets)
 {
     affine a = {.group = 32};
     get_scales(b + 4, &a);
-    get_bits4(b + 48, 32, a.q);
-    get_bits1(b + 16, 4, a.q);
-    affine_values(&a, gr_block_half(b), gr_block_half(b + 2), y);
+    affine_scales(&a, gr_block_half(b), gr_block_half(b + 2), scales, offsets);
+    get_bits4(b + 48, 32, codes);
+    get_bits1(b + 16, 4, codes);
 }
 
 static void q5_k_write(const float *x, uint8_t *b)
@@ -221,26 +221,17 @@ static void signed_choose(const float *x, int half, int half_scale, int8_t *s, u
     }
 }
 
-static void signed_values(const int8_t *s, const uint8_t *codes, int half, float d, float *y)
-{
-    for (int g = 0; g < GROUPS; g++) {
-        float scale = d * (float)s[g];
-        for (int i = g * SIGNED_GROUP; i < (g + 1) * SIGNED_GROUP; i++)
-            y[i] = scale * (float)(codes[i] - half);
-    }
-}
-
 /* Of scale g the low four bits are in byte g % 8, the high two in byte 8 + g % 4. */
-static void q3_k_read(const uint8_t *b, float *y)
+static void q3_k_codes(const uint8_t *b, uint8_t *codes, float *scales, float *offsets)
 {
-    uint8_t codes[VALUES] = {0};
-    int8_t s[GROUPS];
     const uint8_t *at = b + 96;
+    float d = gr_block_half(b + 108);
+    (void)offsets;
     for (int g = 0; g < GROUPS; g++)
-        s[g] = (int8_t)(((at[g % 8] >> g / 8 * 4 & 15) | (at[8 + g % 4] >> g / 4 * 2 & 3) << 4) - 32);
+        scales[g] = d * (float)(((at[g % 8] >> g / 8 * 4 & 15) | (at[8 + g % 4] >> g / 4 * 2 & 3) << 4) - 32);
+    memset(codes, 0, VALUES);
     get_bits1(b, 2, codes);
     get_bits2(b + 32, 0, codes);
-    signed_values(s, codes, 4, gr_block_half(b + 108), y);
 }
 
 static void q3_k_write(const float *x, uint8_t *b)
@@ -257,12 +248,14 @@ static void q3_k_write(const float *x, uint8_t *b)
     put_bits2(codes, 0, b + 32);
 }
 
-static void q6_k_read(const uint8_t *b, float *y)
+static void q6_k_codes(const uint8_t *b, uint8_t *codes, float *scales, float *offsets)
 {
-    uint8_t codes[VALUES];
+    float d = gr_block_half(b + 208);
+    (void)offsets;
+    for (int g = 0; g < GROUPS; g++)
+        scales[g] = d * (float)(int8_t)b[192 + g];
     get_bits4(b, 64, codes);
     get_bits2(b + 128, 4, codes);
-    signed_values((const int8_t *)b + 192, codes, 32, gr_block_half(b + 208), y);
 }
 
 static void q6_k_write(const float *x, uint8_t *b)
@@ -273,8 +266,8 @@ static void q6_k_write(const float *x, uint8_t *b)
     put_bits2(codes, 4, b + 128);
 }
 
-GR_BLOCKS_BOTH(q2_k, "Q2_K", 10, VALUES, Q2_BYTES, 2)
-GR_BLOCKS_BOTH(q3_k, "Q3_K", 11, VALUES, Q3_BYTES, 2)
-GR_BLOCKS_BOTH(q4_k, "Q4_K", 12, VALUES, Q4_BYTES, 2)
-GR_BLOCKS_BOTH(q5_k, "Q5_K", 13, VALUES, Q5_BYTES, 2)
-GR_BLOCKS_BOTH(q6_k, "Q6_K", 14, VALUES, Q6_BYTES, 2)
+GR_BLOCKS_BOTH(q2_k, "Q2_K", 10, VALUES, Q2_BYTES, 2, .group = 16, .most = 3, .offsets = true)
+GR_BLOCKS_BOTH(q3_k, "Q3_K", 11, VALUES, Q3_BYTES, 2, .group = SIGNED_GROUP, .zero = 4, .most = 7)
+GR_BLOCKS_BOTH(q4_k, "Q4_K", 12, VALUES, Q4_BYTES, 2, .group = 32, .most = 15, .offsets = true)
+GR_BLOCKS_BOTH(q5_k, "Q5_K", 13, VALUES, Q5_BYTES, 2, .group = 32, .most = 31, .offsets = true)
+GR_BLOCKS_BOTH(q6_k, "Q6_K", 14, VALUES, Q6_BYTES, 2, .group = SIGNED_GROUP, .zero = 32, .most = 63)

@@ -64,23 +64,11 @@ static float choose_between(const float *x, int most, uint8_t *codes, float *m)
     return d;
 }
 
-static void values_of(const uint8_t *codes, float d, int zero, float *y)
+static void q4_0_codes(const uint8_t *b, uint8_t *codes, float *scales, float *offsets)
 {
-    for (int i = 0; i < VALUES; i++)
-        y[i] = d * (float)(codes[i] - zero);
-}
-
-static void values_from(const uint8_t *codes, float d, float m, float *y)
-{
-    for (int i = 0; i < VALUES; i++)
-        y[i] = d * (float)codes[i] + m;
-}
-
-static void q4_0_read(const uint8_t *b, float *y)
-{
-    uint8_t codes[VALUES];
+    (void)offsets;
+    *scales = gr_block_half(b);
     get_low(b + 2, codes);
-    values_of(codes, gr_block_half(b), 8, y);
 }
 
 static void q4_0_write(const float *x, uint8_t *b)
@@ -90,11 +78,11 @@ static void q4_0_write(const float *x, uint8_t *b)
     put_low(codes, b + 2);
 }
 
-static void q4_1_read(const uint8_t *b, float *y)
+static void q4_1_codes(const uint8_t *b, uint8_t *codes, float *scales, float *offsets)
 {
-    uint8_t codes[VALUES];
+    *scales = gr_block_half(b);
+    *offsets = gr_block_half(b + 2);
     get_low(b + 4, codes);
-    values_from(codes, gr_block_half(b), gr_block_half(b + 2), y);
 }
 
 static void q4_1_write(const float *x, uint8_t *b)
@@ -106,12 +94,12 @@ static void q4_1_write(const float *x, uint8_t *b)
     put_low(codes, b + 4);
 }
 
-static void q5_0_read(const uint8_t *b, float *y)
+static void q5_0_codes(const uint8_t *b, uint8_t *codes, float *scales, float *offsets)
 {
-    uint8_t codes[VALUES];
+    (void)offsets;
+    *scales = gr_block_half(b);
     get_low(b + 6, codes);
     add_fifth(b + 2, codes);
-    values_of(codes, gr_block_half(b), 16, y);
 }
 
 static void q5_0_write(const float *x, uint8_t *b)
@@ -122,12 +110,12 @@ static void q5_0_write(const float *x, uint8_t *b)
     put_low(codes, b + 6);
 }
 
-static void q5_1_read(const uint8_t *b, float *y)
+static void q5_1_codes(const uint8_t *b, uint8_t *codes, float *scales, float *offsets)
 {
-    uint8_t codes[VALUES];
+    *scales = gr_block_half(b);
+    *offsets = gr_block_half(b + 2);
     get_low(b + 8, codes);
     add_fifth(b + 4, codes);
-    values_from(codes, gr_block_half(b), gr_block_half(b + 2), y);
 }
 
 static void q5_1_write(const float *x, uint8_t *b)
@@ -140,11 +128,12 @@ static void q5_1_write(const float *x, uint8_t *b)
     put_low(codes, b + 8);
 }
 
-static void q8_0_read(const uint8_t *b, float *y)
+static void q8_0_codes(const uint8_t *b, uint8_t *codes, float *scales, float *offsets)
 {
-    float d = gr_block_half(b);
+    (void)offsets;
+    *scales = gr_block_half(b);
     for (int i = 0; i < VALUES; i++)
-        y[i] = (float)(int8_t)b[2 + i] * d;
+        codes[i] = b[2 + i] ^ 128;
 }
 
 static void q8_0_write(const float *x, uint8_t *b)
@@ -157,8 +146,8 @@ static void q8_0_write(const float *x, uint8_t *b)
     }
 }
 
-GR_BLOCKS_BOTH(q4_0, "Q4_0", 2, VALUES, 18, 2)
-GR_BLOCKS_BOTH(q4_1, "Q4_1", 3, VALUES, 20, 2)
-GR_BLOCKS_BOTH(q5_0, "Q5_0", 6, VALUES, 22, 2)
-GR_BLOCKS_BOTH(q5_1, "Q5_1", 7, VALUES, 24, 2)
-GR_BLOCKS_BOTH(q8_0, "Q8_0", 8, VALUES, 34, 2)
+GR_BLOCKS_BOTH(q4_0, "Q4_0", 2, VALUES, 18, 2, .group = VALUES, .zero = 8, .most = 15)
+GR_BLOCKS_BOTH(q4_1, "Q4_1", 3, VALUES, 20, 2, .group = VALUES, .most = 15, .offsets = true)
+GR_BLOCKS_BOTH(q5_0, "Q5_0", 6, VALUES, 22, 2, .group = VALUES, .zero = 16, .most = 31)
+GR_BLOCKS_BOTH(q5_1, "Q5_1", 7, VALUES, 24, 2, .group = VALUES, .most = 31, .offsets = true)
+GR_BLOCKS_BOTH(q8_0, "Q8_0", 8, VALUES, 34, 2, .group = VALUES, .zero = 128, .most = 255)

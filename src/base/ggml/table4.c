@@ -5,15 +5,15 @@
  */
 #include "base/ggml/fit.h"
 
-enum { GROUP = 32, GROUPS = 8, XS_BYTES = 136 };
+enum { GROUP = 32, GROUPS = 8, XS_BYTES = 136, ZERO = 127 };
 
 static const int8_t table[16] = {-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113};
 
-static void read_group(const uint8_t *q, float d, float *y)
+static void group_codes(const uint8_t *q, uint8_t *codes)
 {
     for (int i = 0; i < GROUP / 2; i++) {
-        y[i] = d * (float)table[q[i] & 15];
-        y[i + GROUP / 2] = d * (float)table[q[i] >> 4];
+        codes[i] = (uint8_t)(table[q[i] & 15] + ZERO);
+        codes[i + GROUP / 2] = (uint8_t)(table[q[i] >> 4] + ZERO);
     }
 }
 
@@ -23,9 +23,11 @@ static void put_group(const uint8_t *codes, uint8_t *q)
         q[i] = (uint8_t)(codes[i] | codes[i + GROUP / 2] << 4);
 }
 
-static void iq4_nl_read(const uint8_t *b, float *y)
+static void iq4_nl_codes(const uint8_t *b, uint8_t *codes, float *scales, float *offsets)
 {
-    read_group(b + 2, gr_block_half(b), y);
+    (void)offsets;
+    *scales = gr_block_half(b);
+    group_codes(b + 2, codes);
 }
 
 static void iq4_nl_write(const float *x, uint8_t *b)
@@ -36,12 +38,14 @@ static void iq4_nl_write(const float *x, uint8_t *b)
     put_group(codes, b + 2);
 }
 
-static void iq4_xs_read(const uint8_t *b, float *y)
+static void iq4_xs_codes(const uint8_t *b, uint8_t *codes, float *scales, float *offsets)
 {
     float d = gr_block_half(b);
+    (void)offsets;
     for (int g = 0; g < GROUPS; g++) {
         int low = b[4 + g / 2] >> g % 2 * 4 & 15, high = gr_block_u16(b + 2) >> 2 * g & 3;
-        read_group(b + 8 + g * (GROUP / 2), d * (float)((low | high << 4) - 32), y + g * GROUP);
+        scales[g] = d * (float)((low | high << 4) - 32);
+        group_codes(b + 8 + g * (GROUP / 2), codes + g * GROUP);
     }
 }
 
@@ -78,5 +82,5 @@ static void iq4_xs_write(const float *x, uint8_t *b)
     }
 }
 
-GR_BLOCKS_BOTH(iq4_nl, "IQ4_NL", 20, GROUP, 18, 2)
-GR_BLOCKS_BOTH(iq4_xs, "IQ4_XS", 23, GROUPS *GROUP, XS_BYTES, 2)
+GR_BLOCKS_BOTH(iq4_nl, "IQ4_NL", 20, GROUP, 18, 2, .group = GROUP, .zero = ZERO, .most = 240)
+GR_BLOCKS_BOTH(iq4_xs, "IQ4_XS", 23, GROUPS *GROUP, XS_BYTES, 2, .group = GROUP, .zero = ZERO, .most = 240)

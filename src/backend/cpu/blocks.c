@@ -1,0 +1,40 @@
+/* Casts between f32 and dtypes whose values share blocks, by the dtype's own rows, a run of blocks a piece. */
+#include "backend/cpu/cpu.h"
+
+#include "base/dtype.h"
+#include "op/op.h"
+
+enum { VALUES = 8192 }; /* a piece, whole blocks of any dtype */
+
+static void cast_values(void *ctx, int64_t piece, int worker)
+{
+    const gr_call *c = ctx;
+    const gr_operand *x = &c->in[0], *y = &c->out[0];
+    int64_t at = piece * VALUES, rest = gr_operand_count(x) - at, n = rest < VALUES ? rest : VALUES;
+    const void *from = (const char *)x->data + gr_dtype_size(x->dtype, at);
+    void *to = (char *)y->data + gr_dtype_size(y->dtype, at);
+    (void)worker;
+    if (x->dtype == GR_F32)
+        gr_dtype_get(y->dtype)->from_f32(from, to, n);
+    else
+        gr_dtype_get(x->dtype)->to_f32(from, to, n);
+}
+
+static gr_status run_cast(const gr_call *c)
+{
+    gr_parallel(c->device->pool, (gr_operand_count(&c->in[0]) + VALUES - 1) / VALUES, cast_values,
+                (void *)(uintptr_t)c);
+    return GR_OK;
+}
+
+static bool supports_cast(const gr_device *d, const gr_tensor *node)
+{
+    (void)d;
+    gr_dtype from = node->in[0]->spec.dtype, to = node->spec.dtype;
+    return (from == GR_F32 && gr_dtype_is_block(to)) || (gr_dtype_is_block(from) && to == GR_F32);
+}
+
+const gr_kernel gr_cpu_block_kernels[] = {
+    {.op = &gr_op_cast, .supports = supports_cast, .run = run_cast},
+    {0},
+};

@@ -1,0 +1,201 @@
+/* Blocks of quantized weights become codes and scales. The formats that most files have are read here by loops that
+ * vectorize, all others by their own reader (base/ggml, where the layouts are drawn). */
+#include "backend/cpu/kernels/isa_suffix.h"
+
+#include "backend/cpu/block_kernels.h"
+#include "base/half.h"
+
+#include <string.h>
+#if defined(__F16C__)
+#include <immintrin.h>
+#endif
+
+#define GR_READER(name)                                                                                                \
+    static void read_##name(const uint8_t *restrict b, uint8_t *restrict codes, float *restrict scales,                \
+                            float *restrict offsets, int64_t n)
+
+static inline float half_at(const uint8_t *p)
+{
+    uint16_t bits;
+    memcpy(&bits, p, sizeof bits);
+#if defined(__F16C__)
+    return _cvtsh_ss(bits);
+#else
+    return gr_half_to_float(bits);
+#endif
+}
+
+/* ---- 32 values a block -------------------------------------------------------------------------------------- */
+
+/* The low halves of `run` bytes, and then the high ones. */
+static inline void read_halves(const uint8_t *restrict q, uint8_t *restrict codes, const int run)
+{
+    for (int i = 0; i < run; i++)
+        codes[i] = q[i] & 15;
+    for (int i = 0; i < run; i++)
+        codes[i + run] = q[i] >> 4;
+}
+
+static inline void add_fifth(const uint8_t *high, uint8_t *restrict codes)
+{
+    uint32_t bits;
+    memcpy(&bits, high, sizeof bits);
+    for (uint32_t i = 0; i < 32; i++)
+        codes[i] |= (uint8_t)((bits >> i & 1) << 4);
+}
+
+GR_READER(q4_0)
+{
+    (void)offsets;
+    for (; n > 0; n -= 32, b += 18, codes += 32) {
+        *scales++ = half_at(b);
+        read_halves(b + 2, codes, 16);
+    }
+}
+
+GR_READER(q4_1)
+{
+    for (; n > 0; n -= 32, b += 20, codes += 32) {
+        *scales++ = half_at(b);
+        *offsets++ = half_at(b + 2);
+        read_halves(b + 4, codes, 16);
+    }
+}
+
+GR_READER(q5_0)
+{
+    (void)offsets;
+    for (; n > 0; n -= 32, b += 22, codes += 32) {
+        *scales++ = half_at(b);
+        read_halves(b + 6, codes, 16);
+        add_fifth(b + 2, codes);
+    }
+}
+
+GR_READER(q5_1)
+{
+    for (; n > 0; n -= 32, b += 24, codes += 32) {
+        *scales++ = half_at(b);
+        *offsets++ = half_at(b + 2);
+        read_halves(b + 8, codes, 16);
+        add_fifth(b + 4, codes);
+    }
+}
+
+GR_READER(q8_0)
+{
+    (void)offsets;
+    for (; n > 0; n -= 32, b += 34, codes += 32) {
+        *scales++ = half_at(b);
+        for (int i = 0; i < 32; i++)
+            codes[i] = b[2 + i] ^ 128;
+    }
+}
+
+/* ---- 256 values a block ------------------------------------------------------------------------------------- */
+
+/* Eight scales and eight offsets of 6 bits in 12 bytes. */
+static inline void read_scales(const uint8_t *b, const uint8_t *s, float *restrict scales, float *restrict offsets)
+{
+    float d = half_at(b), dmin = -half_at(b + 2);
+    for (int j = 0; j < 4; j++) {
+        scales[j] = d * (float)(s[j] & 63);
+        offsets[j] = dmin * (float)(s[4 + j] & 63);
+        scales[4 + j] = d * (float)((s[8 + j] & 15) | s[j] >> 6 << 4);
+        offsets[4 + j] = dmin * (float)(s[8 + j] >> 4 | s[4 + j] >> 6 << 4);
+    }
+}
+
+GR_READER(q4_k)
+{
+    for (; n > 0; n -= 256, b += 144, codes += 256, scales += 8, offsets += 8) {
+        read_scales(b, b + 4, scales, offsets);
+        for (int k = 0; k < 4; k++)
+            read_halves(b + 16 + 32 * k, codes + 64 * k, 32);
+    }
+}
+
+GR_READER(q5_k)
+{
+    for (; n > 0; n -= 256, b += 176, codes += 256, scales += 8, offsets += 8) {
+        const uint8_t *high = b + 16;
+        read_scales(b, b + 4, scales, offsets);
+        for (int k = 0; k < 4; k++) {
+            read_halves(b + 48 + 32 * k, codes + 64 * k, 32);
+            for (int i = 0; i < 32; i++) {
+                codes[64 * k + i] |= (uint8_t)((high[i] >> 2 * k & 1) << 4);
+                codes[64 * k + 32 + i] |= (uint8_t)((high[i] >> (2 * k + 1) & 1) << 4);
+            }
+        }
+    }
+}
+
+GR_READER(q6_k)
+{
+    (void)offsets;
+    for (; n > 0; n -= 256, b += 210, codes += 256, scales += 16) {
+        float d = half_at(b + 208);
+        for (int g = 0; g < 16; g++)
+            scales[g] = d * (float)(int8_t)b[192 + g];
+        for (int h = 0; h < 2; h++) {
+            const uint8_t *low = b + 64 * h, *high = b + 128 + 32 * h;
+            uint8_t *restrict c = codes + 128 * h;
+            for (int i = 0; i < 32; i++) {
+                c[i] = (uint8_t)((low[i] & 15) | (high[i] & 3) << 4);
+                c[32 + i] = (uint8_t)((low[32 + i] & 15) | (high[i] >> 2 & 3) << 4);
+                c[64 + i] = (uint8_t)(low[i] >> 4 | (high[i] >> 4 & 3) << 4);
+                c[96 + i] = (uint8_t)(low[32 + i] >> 4 | (high[i] >> 6) << 4);
+            }
+        }
+    }
+}
+
+/* ---- any ---------------------------------------------------------------------------------------------------- */
+
+static const struct {
+    const gr_dtype_info *dtype;
+    void (*read)(const uint8_t *b, uint8_t *codes, float *scales, float *offsets, int64_t n);
+} readers[] = {
+    {&gr_dtype_q4_0, read_q4_0}, {&gr_dtype_q4_1, read_q4_1}, {&gr_dtype_q5_0, read_q5_0}, {&gr_dtype_q5_1, read_q5_1},
+    {&gr_dtype_q8_0, read_q8_0}, {&gr_dtype_q4_k, read_q4_k}, {&gr_dtype_q5_k, read_q5_k}, {&gr_dtype_q6_k, read_q6_k},
+};
+
+void GR_ISA_FN(gr_blocks_codes)(const gr_dtype_info *dtype, const void *src, uint8_t *codes, float *scales,
+                                float *offsets, int64_t n)
+{
+    for (size_t i = 0; i < sizeof readers / sizeof *readers; i++)
+        if (readers[i].dtype == dtype) {
+            readers[i].read(src, codes, scales, offsets, n);
+            return;
+        }
+    dtype->codes.read(src, codes, scales, offsets, n);
+}
+
+static inline void widen(const uint8_t *restrict codes, const float *scales, const float *offsets, const int group,
+                         int zero, float *restrict y, int64_t n)
+{
+    for (int64_t g = 0; g < n / group; g++)
+        for (int i = 0; i < group; i++)
+            y[g * group + i] = scales[g] * (float)((int)codes[g * group + i] - zero) + (offsets ? offsets[g] : 0);
+}
+
+void GR_ISA_FN(gr_blocks_widen)(const gr_dtype_info *dtype, const void *src, float *dst, int64_t n)
+{
+    enum { CHUNK = GR_DTYPE_BLOCK_MOST };
+    const gr_codes *c = &dtype->codes;
+    uint8_t codes[CHUNK];
+    float scales[CHUNK / 16], offsets[CHUNK / 16];
+    if (c->group == 0) {
+        dtype->to_f32(src, dst, n);
+        return;
+    }
+    for (int64_t at = 0; at < n; at += CHUNK) {
+        int64_t m = n - at < CHUNK ? n - at : CHUNK;
+        const char *from = (const char *)src + at / dtype->block * dtype->block_bytes;
+        GR_ISA_FN(gr_blocks_codes)(dtype, from, codes, scales, offsets, m);
+        if (c->group == 32)
+            widen(codes, scales, c->offsets ? offsets : NULL, 32, c->zero, dst + at, m);
+        else
+            widen(codes, scales, c->offsets ? offsets : NULL, 16, c->zero, dst + at, m);
+    }
+}
