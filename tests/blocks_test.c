@@ -2,8 +2,12 @@
  * (tests/data/blocks.safetensors; tools/oracle/check_block_dtypes.py made it, and compares a million blocks of each). */
 #include "test.h"
 
+#include "backend/cpu/isa.h"
 #include "base/dtype.h"
 #include "format/safetensors.h"
+#include "op/attr.h"
+#include "op/op.h"
+#include "program/program.h"
 
 enum { ROOM = 4 * GR_DTYPE_BLOCK_MOST };
 
@@ -125,12 +129,14 @@ static void rows_free(rows *r)
 
 /* a [m, k] times the transposed of b, which is given as `dtype`. */
 static void product(gr_device *device, const float *a, const void *b, gr_dtype dtype, int64_t m, int64_t n, int64_t k,
-                    float *out)
+                    gr_activations activations, float *out)
 {
     gr_graph *g = gr_graph_new();
     gr_tensor *x = gr_input(g, "a", GR_F32, 2, (int64_t[]){m, k}), *w = gr_input(g, "b", dtype, 2, (int64_t[]){n, k});
     gr_tensor *y = gr_matmul(x, w, false, true);
-    gr_program *p = y ? gr_compile(g, &y, 1, device, NULL) : NULL;
+    gr_compile_options o = GR_INIT(gr_compile_options);
+    o.activations = activations;
+    gr_program *p = y ? gr_compile(g, &y, 1, device, &o) : NULL;
     CHECK_MADE(p);
     gr_given in[] = {{"a", GR_F32, a, (size_t)(m * k) * sizeof(float)}, {"b", dtype, b, gr_dtype_size(dtype, n * k)}};
     CHECK_OK(gr_run(p, in, 2, &(gr_wanted){"output 0", GR_F32, out, (size_t)(m * n) * sizeof(float)}, 1));
@@ -154,8 +160,8 @@ TEST(long_products_are_those_of_the_numbers_meant)
         rows b = rows_of((gr_dtype)d, N, K);
         for (int m = 1; m <= MOST; m += 23) {
             NOTE("%s, %d rows", info->name, m);
-            product(device, a, b.blocks, (gr_dtype)d, m, N, K, got);
-            product(device, a, b.wide, GR_F32, m, N, K, expected);
+            product(device, a, b.blocks, (gr_dtype)d, m, N, K, GR_ACTIVATIONS_F32, got);
+            product(device, a, b.wide, GR_F32, m, N, K, GR_ACTIVATIONS_F32, expected);
             for (int i = 0; i < m * N; i++)
                 CHECK_NEAR(got[i], expected[i], 2e-5);
         }
@@ -164,5 +170,137 @@ TEST(long_products_are_those_of_the_numbers_meant)
     free(a);
     free(got);
     free(expected);
+    gr_device_close(device);
+}
+
+/* ---- int8 activations --------------------------------------------------------------------------------------- */
+
+enum { N = 83, K = 768, ROWS = 32 };
+
+static float *wave(int64_t n)
+{
+    float *a = malloc((size_t)n * sizeof *a);
+    for (int64_t i = 0; i < n; i++)
+        a[i] = (float)(sin((double)i * 0.37) * (1 + i % 5));
+    return a;
+}
+
+static const gr_dtype_info *weights(int d)
+{
+    const gr_dtype_info *info = gr_dtype_get((gr_dtype)d);
+    return info->is_weight && info->from_f32 && info->codes.group > 0 ? info : NULL;
+}
+
+/* Each row's bits are its own: with how many others it is multiplied, and by how many threads, does not show. */
+TEST(int8_products_do_not_depend_on_company)
+{
+    static const int64_t cuts[] = {1, 2, 7, 32};
+    static const int threads[] = {1, 2, 4};
+    float *a = wave(ROWS * K), *whole = malloc(ROWS * N * sizeof *a), *part = malloc(ROWS * N * sizeof *a);
+    for (int d = 0; gr_dtype_name((gr_dtype)d); d++) {
+        if (!weights(d))
+            continue;
+        rows b = rows_of((gr_dtype)d, N, K);
+        for (int t = 0; t < 3; t++) {
+            gr_device *device = gr_device_open("cpu", threads[t]);
+            if (t == 0)
+                product(device, a, b.blocks, (gr_dtype)d, ROWS, N, K, GR_ACTIVATIONS_INT8, whole);
+            for (int c = 0; c < 4; c++)
+                for (int64_t at = 0; at < ROWS; at += cuts[c]) {
+                    int64_t m = ROWS - at < cuts[c] ? ROWS - at : cuts[c];
+                    NOTE("%s, %d threads, %d rows at %d", gr_dtype_name((gr_dtype)d), threads[t], (int)m, (int)at);
+                    product(device, a + at * K, b.blocks, (gr_dtype)d, m, N, K, GR_ACTIVATIONS_INT8, part);
+                    CHECK(memcmp(part, whole + at * N, (size_t)(m * N) * sizeof *part) == 0);
+                    at += c == 0 && at == 2 ? 20 : 0; /* single rows: the first and the last few */
+                }
+            gr_device_close(device);
+        }
+        rows_free(&b);
+    }
+    free(a);
+    free(whole);
+    free(part);
+}
+
+/* Sums of integers are exact, so levels of instructions differ by the rounding of a group's sum; and all are near f32. */
+TEST(int8_products_agree_between_levels)
+{
+    gr_device *device = gr_device_open("cpu", 2);
+    float *a = wave(ROWS * K), *got[GR_ISA_COUNT + 1];
+    int levels = (int)gr_isa_detect() + 1;
+    for (int l = 0; l <= GR_ISA_COUNT; l++)
+        got[l] = malloc(ROWS * N * sizeof *a);
+    for (int d = 0; gr_dtype_name((gr_dtype)d); d++) {
+        if (!weights(d))
+            continue;
+        rows b = rows_of((gr_dtype)d, N, K);
+        double off = 0, size = 0;
+        NOTE("%s", gr_dtype_name((gr_dtype)d));
+        product(device, a, b.blocks, (gr_dtype)d, ROWS, N, K, GR_ACTIVATIONS_F32, got[GR_ISA_COUNT]);
+        for (int l = 0; l < levels; l++) {
+            gr_isa_limit((gr_isa)l);
+            product(device, a, b.blocks, (gr_dtype)d, ROWS, N, K, GR_ACTIVATIONS_INT8, got[l]);
+            gr_isa_limit(GR_ISA_COUNT);
+            for (int i = 0; i < ROWS * N; i++)
+                CHECK_NEAR(got[l][i], got[0][i], 1e-5);
+        }
+        for (int i = 0; i < ROWS * N; i++) {
+            double e = (double)got[GR_ISA_COUNT][i], o = (double)got[0][i] - e;
+            off += o * o;
+            size += e * e;
+        }
+        CHECK(sqrt(off / size) < 0.01);
+        rows_free(&b);
+    }
+    for (int l = 0; l <= GR_ISA_COUNT; l++)
+        free(got[l]);
+    free(a);
+    gr_device_close(device);
+}
+
+/* A value that is no number is seen in its row, and in no other. */
+TEST(int8_products_keep_nan)
+{
+    static const float odd[] = {NAN, INFINITY, -INFINITY};
+    gr_device *device = gr_device_open("cpu", 2);
+    float *a = wave(4 * K), got[4 * N];
+    rows b = rows_of(GR_Q4_0, N, K);
+    for (int k = 0; k < 3; k++) {
+        a[2 * K + 100] = odd[k];
+        product(device, a, b.blocks, GR_Q4_0, 4, N, K, GR_ACTIVATIONS_INT8, got);
+        for (int i = 0; i < 4 * N; i++)
+            CHECK((i / N == 2) == (isnan(got[i]) != 0));
+    }
+    rows_free(&b);
+    free(a);
+    gr_device_close(device);
+}
+
+/* One tensor that several weights meet is rounded once, also behind the views that layers put around a product. */
+TEST(rows_are_rounded_once)
+{
+    gr_device *device = gr_device_open("cpu", 1);
+    for (int int8 = 0; int8 < 2; int8++) {
+        gr_graph *g = gr_graph_new();
+        gr_tensor *x = gr_exp(gr_input(g, "x", GR_F32, 3, (int64_t[]){2, 3, 64})), *y[3];
+        for (int i = 0; i < 3; i++)
+            y[i] = gr_matmul(
+                x,
+                gr_input(g, (const char *[]){"q", "k", "v"}[i], i == 1 ? GR_Q8_0 : GR_Q4_0, 2, (int64_t[]){8 + i, 64}),
+                false, true);
+        gr_compile_options o = GR_INIT(gr_compile_options);
+        o.activations = int8 ? GR_ACTIVATIONS_INT8 : GR_ACTIVATIONS_F32;
+        gr_program *p = gr_compile(g, y, 3, device, &o);
+        CHECK_MADE(p);
+        int casts = 0, products = 0;
+        for (int i = 0; i < p->code.n; i++) {
+            casts += p->code.steps[i].call.op == &gr_op_cast;
+            products += p->code.steps[i].call.op == &gr_op_matmul;
+        }
+        CHECK_EQ_INT(casts, int8);
+        CHECK_EQ_INT(products, 3);
+        gr_program_free(p);
+        gr_graph_free(g);
+    }
     gr_device_close(device);
 }

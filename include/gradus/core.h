@@ -90,7 +90,9 @@ GR_API void gr_free(const void *block);
     X(IQ4_NL, iq4_nl) X(IQ4_XS, iq4_xs) X(MXFP4, mxfp4) X(TQ1_0, tq1_0) X(TQ2_0, tq2_0)                                \
     /* those that can only be read */                                                                                  \
     X(IQ1_S, iq1_s) X(IQ1_M, iq1_m) X(IQ2_XXS, iq2_xxs) X(IQ2_XS, iq2_xs) X(IQ2_S, iq2_s)                              \
-    X(IQ3_XXS, iq3_xxs) X(IQ3_S, iq3_s) X(NVFP4, nvfp4) X(Q1_0, q1_0)
+    X(IQ3_XXS, iq3_xxs) X(IQ3_S, iq3_s) X(NVFP4, nvfp4) X(Q1_0, q1_0)                                                  \
+    /* activations that meet them */                                                                                   \
+    X(A8, a8)
 /* clang-format on */
 
 #define GR_DTYPE_CONSTANT(constant, name) GR_##constant,

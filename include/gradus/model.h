@@ -46,6 +46,7 @@ typedef struct gr_load_options {
     bool declare_only; /* weights are declared as they would be, but not loaded: to plan with; there need be none */
     gr_precision
         precision; /* what generating and evaluating have activations in; fp16 refuses weights that it cannot hold */
+    gr_activations activations; /* how these meet weights in blocks there */
 } gr_load_options;
 /* Loads a directory in Hugging Face layout: config.json, model.safetensors or its shards. Weights keep the dtype they
  * have there, f32, f16 or bf16; activations are f32 all the same. Where the device can ("cpu", "ref") they are not

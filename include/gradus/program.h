@@ -42,6 +42,9 @@ typedef struct gr_program gr_program;
 /* What a model's activations are in: f32; or bf16 or f16, where sums, statistics and what is written to a store stay
  * f32. Each op's record says how it takes part (gr_op.precision); docs/numerics.md. */
 typedef enum gr_precision { GR_PRECISION_F32, GR_PRECISION_BF16, GR_PRECISION_FP16 } gr_precision;
+/* How rows of activations meet weights in blocks: as f32, which is exact; or rounded to 8 bits with a scale for 32 values of
+ * a row, where machines multiply several times as many a second. Other weights know no difference. */
+typedef enum gr_activations { GR_ACTIVATIONS_F32, GR_ACTIVATIONS_INT8 } gr_activations;
 /* What the backward pass does not find kept, but computes again from what is: nothing; what attention computes ("h.3.attn.");
  * all that a block does ("h.3."), whose input alone is kept. By the scopes in tensors' names; the bits are the same. */
 typedef enum gr_recompute { GR_RECOMPUTE_NONE, GR_RECOMPUTE_ATTENTION, GR_RECOMPUTE_BLOCK } gr_recompute;
@@ -51,10 +54,11 @@ typedef struct gr_compile_options {
     const char *passes; /* which passes change the graph, between commas: "lower,versions", or "-fuse" for all but that.
                             NULL: all. They run in one order however named; docs/architecture.md has what each does. An
                             unknown one, and leaving out what this graph cannot do without, is an error. */
-    size_t memory_limit;    /* bytes: a plan with a larger total is GR_ERR_MEMORY, with both figures; 0: none */
-    bool guards;            /* for tests of kernels: room around every buffer, and no result in an input's place */
-    gr_precision precision; /* other than f32: f32 graphs run in that; inputs and outputs keep their dtypes */
-    gr_recompute recompute; /* of graphs with gradients; without such names it is GR_ERR_ARGUMENT */
+    size_t memory_limit;        /* bytes: a plan with a larger total is GR_ERR_MEMORY, with both figures; 0: none */
+    bool guards;                /* for tests of kernels: room around every buffer, and no result in an input's place */
+    gr_precision precision;     /* other than f32: f32 graphs run in that; inputs and outputs keep their dtypes */
+    gr_recompute recompute;     /* of graphs with gradients; without such names it is GR_ERR_ARGUMENT */
+    gr_activations activations; /* of products outside of a backward pass */
 } gr_compile_options;
 /* Compiles the graph for one device: the outputs, and every effect in the graph. Takes no device memory yet: the plan
  * is known from here on, memory is taken by the first gr_run or by gr_program_reserve. options NULL: the defaults. */

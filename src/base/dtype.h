@@ -30,6 +30,7 @@ typedef struct gr_dtype_info {
     bool is_float, is_signed; /* plain numbers that ops compute with; blocks are neither */
     bool is_activation;       /* layers read and write it as it is, and compute in f32 */
     bool is_weight;           /* a model's weights stay in it as they are in their file; else they are read as f32 */
+    bool is_row;              /* rows of activations are rounded to it, for products with weights in blocks */
     bool is_f32_inside;       /* an f32 holds any value of it: what chains of element-wise ops pass on */
     gr_dtype sums;            /* what sums of it are accumulated in, and statistics of it saved in */
     void (*to_f32)(const void *src, float *dst, int64_t n); /* n: whole blocks, here and below */

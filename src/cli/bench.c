@@ -355,11 +355,12 @@ static bool trains(const bench *b)
 
 static gr_status load(const bench *b, gr_opened *on, bool widen)
 {
-    gr_load_options o = {.size = sizeof o, .widen = widen};
+    gr_load_options o = {.size = sizeof o, .widen = widen, .activations = GR_ACTIVATIONS_INT8};
     gr_model_free(on->model);
     on->model = gr_model_load(on->path, &o, b->device);
     if (!on->model)
         return gr_error_status();
+    gr_tell_int8(on->model);
     return on->adapter ? gr_model_load_adapter(on->model, on->adapter) : GR_OK;
 }
 

@@ -12,7 +12,7 @@
 typedef struct options {
     const char *data;
     int64_t context, stride;
-    int precision;
+    int precision, activations;
 } options;
 
 static const gr_flag flags[] = {
@@ -24,6 +24,8 @@ static const gr_flag flags[] = {
      .unit = "tokens",
      .help = "from window to window; less than --context gives every token more to go by, and takes longer"},
     {"precision", GR_CHOICE(options, precision), .value = "f32|bf16|fp16", .initial = "f32", .help = "of activations"},
+    {"activations", GR_CHOICE(options, activations), .value = "int8|f32", .initial = "int8",
+     .help = "how rows of these meet quantized weights: rounded to 8 bits, a scale for 32 values; or as they are"},
     {0},
 };
 
@@ -141,8 +143,10 @@ static gr_status work_on(gr_args *args, work *w)
 {
     gr_evaluate_options o = {.size = sizeof o, .progress = on_progress, .user = w};
     double loss;
+    const options *f = args->options;
     const gr_load_options load = {.size = sizeof load,
-                                  .precision = (gr_precision)((const options *)args->options)->precision};
+                                  .precision = (gr_precision)f->precision,
+                                  .activations = gr_activations_chosen(f->activations)};
     gr_tell_precision(load.precision);
     gr_status s = gr_open_model(args, args->positional[0], &load, &w->on);
     if (s == GR_OK)

@@ -210,7 +210,9 @@ static gr_status make_texts(work *w, int64_t first, int64_t n)
 
 static gr_status work_on(gr_args *args, work *w)
 {
-    const gr_load_options load = {.size = sizeof load, .precision = (gr_precision)w->f->precision};
+    const gr_load_options load = {.size = sizeof load,
+                                  .precision = (gr_precision)w->f->precision,
+                                  .activations = gr_activations_chosen(w->f->activations)};
     gr_tell_precision(load.precision);
     gr_status s = gr_open_model(args, args->positional[0], &load, &w->on);
     if (s == GR_OK && w->f->stop.count > 0)

@@ -13,7 +13,7 @@ typedef struct gr_generate_flags {
     gr_texts stop;
     bool ignore_eos, chat;
     gr_chat_flags template;
-    int precision;
+    int precision, activations;
 } gr_generate_flags;
 
 extern const gr_flag gr_generate_flag_table[];

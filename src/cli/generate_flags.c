@@ -26,6 +26,8 @@ const gr_flag gr_generate_flag_table[] = {
      .help = "texts to make; each has its own seed, one more than the one before"},
     {"precision", GR_CHOICE(gr_generate_flags, precision), .value = "f32|bf16|fp16", .initial = "f32",
      .help = "of activations and of the cache"},
+    {"activations", GR_CHOICE(gr_generate_flags, activations), .value = "int8|f32", .initial = "int8",
+     .help = "how rows of these meet quantized weights: rounded to 8 bits, a scale for 32 values; or as they are"},
     {GR_HEADING("How tokens are drawn, in this order")},
     {"repeat-penalty", FLOAT(repeat_penalty), .value = "X", .initial = "1", .min = 1e-3, .max = 1e30,
      .help = "makes tokens that were there before less likely; 1: off"},

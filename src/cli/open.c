@@ -1,6 +1,8 @@
 /* Opening devices, models and tokenizers as the flags say. */
 #include <string.h>
 #include "cli/open.h"
+
+#include "base/dtype.h"
 #include "cli/term.h"
 
 gr_status gr_open_device(const gr_args *args, gr_opened *o)
@@ -44,6 +46,20 @@ gr_status gr_open_tokenizer(const gr_args *args, gr_opened *o)
     return o->tokenizer || !path ? GR_OK : gr_error_status();
 }
 
+void gr_tell_int8(gr_model *model)
+{
+    gr_store *store = gr_model_store(model);
+    gr_entry e = GR_INIT(gr_entry);
+    for (int i = 0; i < gr_store_count(store); i++)
+        if (gr_store_entry(store, i, &e) == GR_OK && gr_dtype_is_block(e.dtype)) {
+            gr_note(
+                "activations int8: rows are rounded to 8 bits where they meet weights such as %s; --activations f32 "
+                "leaves them",
+                gr_dtype_name(e.dtype));
+            return;
+        }
+}
+
 gr_status gr_open_model(const gr_args *args, const char *model, const gr_load_options *options, gr_opened *o)
 {
     gr_status s = gr_open_device(args, o);
@@ -55,9 +71,16 @@ gr_status gr_open_model(const gr_args *args, const char *model, const gr_load_op
     o->model = gr_model_load(o->path, options, o->device);
     if (!o->model)
         return gr_error_status();
+    if (options && options->activations == GR_ACTIVATIONS_INT8)
+        gr_tell_int8(o->model);
     if (o->adapter && (s = gr_model_load_adapter(o->model, o->adapter)) != GR_OK)
         return s;
     return gr_open_tokenizer(args, o);
+}
+
+gr_activations gr_activations_chosen(int choice)
+{
+    return choice == 0 ? GR_ACTIVATIONS_INT8 : GR_ACTIVATIONS_F32;
 }
 
 /* No kernel multiplies 16-bit numbers as they are. */

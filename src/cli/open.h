@@ -26,6 +26,10 @@ gr_status gr_open_model(const gr_args *args, const char *model, const gr_load_op
 /* The tokenizer of --tokenizer, else the one that was found, if one was. */
 gr_status gr_open_tokenizer(const gr_args *args, gr_opened *o);
 /* Fails when the model has no tokenizer. */
+/* A note that activations are int8, if the model has weights that this is about. */
+void gr_tell_int8(gr_model *model);
+/* Of --activations int8|f32, as every verb that runs a model has it. */
+gr_activations gr_activations_chosen(int choice);
 /* A note on how 16-bit activations are computed with; nothing of f32. */
 void gr_tell_precision(gr_precision precision);
 gr_status gr_need_tokenizer(const gr_opened *o);

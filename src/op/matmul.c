@@ -21,7 +21,8 @@ static gr_status product_dtype(const gr_tensor *node, gr_dtype *out)
         bool fits = sums_in_f32(a) && sums_in_f32(b) && sums_in_f32(t->result);
         return fits ? GR_OK : gr_op_fail(node, "only sums in f32 can be had as %s", gr_dtype_name(t->result));
     }
-    bool mixed = (a == GR_F32 && gr_dtype_get(b)->is_weight) || (b == GR_F32 && gr_dtype_get(a)->is_weight);
+    bool mixed = gr_dtype_is_block(b) || (a == GR_F32 && gr_dtype_get(b)->is_weight) ||
+                 (b == GR_F32 && gr_dtype_get(a)->is_weight);
     *out = mixed ? GR_F32 : a;
     return mixed ? GR_OK : gr_expect_dtype(node, 1, a);
 }
@@ -30,8 +31,8 @@ static gr_status check_blocks(const gr_tensor *node)
 {
     const gr_matmul_attr *t = node->attr;
     gr_dtype a = gr_in(node, 0)->dtype, b = gr_in(node, 1)->dtype;
-    bool fits = a == GR_F32 && t->transpose_b;
-    if (!gr_dtype_is_block(a) && (!gr_dtype_is_block(b) || fits))
+    bool rows = gr_dtype_get(a)->is_row && !t->transpose_a;
+    if (gr_dtype_is_block(b) ? (a == GR_F32 || rows) && t->transpose_b : !gr_dtype_is_block(a))
         return GR_OK;
     return gr_op_fail(node,
                       "values that share blocks are taken as b [.., N, K] with transpose_b, by an f32 a\ncast %s first",
@@ -42,7 +43,8 @@ static gr_status infer_matmul(const gr_tensor *node, gr_spec *out)
 {
     const gr_matmul_attr *t = node->attr;
     const gr_spec *a = gr_in(node, 0), *b = gr_in(node, 1);
-    if (check_blocks(node) != GR_OK || gr_expect_float(node, 0) != GR_OK || product_dtype(node, &out->dtype) != GR_OK)
+    bool taken = check_blocks(node) == GR_OK && (gr_dtype_is_block(a->dtype) || gr_expect_float(node, 0) == GR_OK);
+    if (!taken || product_dtype(node, &out->dtype) != GR_OK)
         return GR_ERR_ARGUMENT;
     if (a->ndim < 2 || b->ndim < 2)
         return gr_op_fail(node, "needs at least 2 dims");
@@ -84,14 +86,22 @@ static gr_status grad_matmul(gr_grad_args *g)
     return gr_graph_check(g->node->graph);
 }
 
-/* Few rows and many, by rows of b in every dtype of blocks. */
+/* Few rows and many, and such of 8 bits, by rows of b in every dtype of blocks. */
 static bool sample_blocks(int i, gr_sample *s)
 {
     gr_sample b = {0};
-    if (!gr_sample_blocks(&b, i / 2, 4, i % 2 ? 51 : 19, 96))
+    if (!gr_sample_blocks(&b, i / 3, 4, i % 3 == 1 ? 51 : 19, 96))
         return false;
-    gr_sample_f32(s, -0.3, 1.3, GR_DIMS(i % 2 ? 67 : 3, b.in[0].spec.shape[1]));
-    s->in[0].fill = GR_FILL_INTEGER; /* -1, 0 and 1, mostly 0: sums of a whole block round as short ones do */
+    int64_t k = b.in[0].spec.shape[1];
+    if (i % 3 == 2) {
+        gr_sample_bytes(s, GR_A8, 0, 5, k);
+        s->in[0].fill = GR_FILL_UNIFORM;
+        s->in[0].low = -1;
+        s->in[0].high = 1;
+    } else {
+        gr_sample_f32(s, -0.3, 1.3, GR_DIMS(i % 3 ? 67 : 3, k));
+        s->in[0].fill = GR_FILL_INTEGER; /* -1, 0 and 1, mostly 0: sums of a whole block round as short ones do */
+    }
     s->in[s->n_in++] = b.in[0];
     *(gr_matmul_attr *)(void *)s->attr.bytes = (gr_matmul_attr){.transpose_b = true};
     return true;
@@ -149,7 +159,8 @@ static void cost_matmul(const gr_tensor *node, double *flops, double *bytes)
 const gr_op gr_op_matmul = {
     .name = "matmul",
     .doc = "a [.., M, K] times b [.., K, N]: [.., M, N]; either may be stored transposed; leading dims broadcast; f32 "
-           "times f16 or bf16 is f32, and times a transposed b whose values share blocks along K; f32, f16 and bf16 "
+           "times f16 or bf16 is f32, and f32 or a8 times a transposed b whose values share blocks along K; f32, f16 "
+           "and bf16 "
            "give each "
            "other where the node says so",
     .inputs = 2,

@@ -186,6 +186,12 @@ void gr_sample_f32(gr_sample *s, double low, double high, int ndim, const int64_
     sample(s, GR_FILL_UNIFORM, GR_F32, low, high, ndim, shape);
 }
 
+void gr_sample_bytes(gr_sample *s, gr_dtype dtype, double high, int64_t rows, int64_t values)
+{
+    int64_t block = gr_dtype_get(dtype)->block, columns = (values + block - 1) / block * block;
+    sample(s, GR_FILL_BYTES, dtype, 0, high, 2, (int64_t[]){rows, columns});
+}
+
 bool gr_sample_blocks(gr_sample *s, int i, double high, int64_t rows, int64_t values)
 {
     int d = 0, seen = 0;
@@ -194,8 +200,7 @@ bool gr_sample_blocks(gr_sample *s, int i, double high, int64_t rows, int64_t va
             break;
     if (!gr_dtype_exists((gr_dtype)d))
         return false;
-    int64_t block = gr_dtype_get((gr_dtype)d)->block, columns = (values + block - 1) / block * block;
-    sample(s, GR_FILL_BYTES, (gr_dtype)d, 0, high, 2, (int64_t[]){rows, columns});
+    gr_sample_bytes(s, (gr_dtype)d, high, rows, values);
     return true;
 }
 

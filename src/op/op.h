@@ -70,8 +70,9 @@ void gr_sample_index(gr_sample *s, int64_t low, int64_t high, int ndim, const in
 void gr_sample_bool(gr_sample *s, int ndim, const int64_t *shape);
 void gr_sample_state(gr_sample *s, double low, double high, int ndim, const int64_t *shape); /* a float gr_param */
 void gr_sample_f32(gr_sample *s, double low, double high, int ndim, const int64_t *shape); /* f32 whatever is tested */
-/* Random bytes as blocks of the i-th dtype that has blocks: its values are at most `high` in size, any if that is 0. Rows of at
- * least `values`. False past the last. */
+/* Random bytes as rows of blocks: their values are at most `high` in size, any if that is 0; at least `values` a row. */
+void gr_sample_bytes(gr_sample *s, gr_dtype dtype, double high, int64_t rows, int64_t values);
+/* The same of the i-th dtype that has blocks. False past the last. */
 bool gr_sample_blocks(gr_sample *s, int i, double high, int64_t rows, int64_t values);
 void gr_sample_absent(gr_sample *s);
 /* Shapes every element-wise op must take: scalars, empty, odd, unaligned, long. False past the last. */

@@ -1,6 +1,8 @@
 /* The passes, and running those that are wanted. */
 #include "pass/pass.h"
 
+#include "base/dtype.h"
+
 #include <string.h>
 
 static bool has_effects(const gr_graph *g, const gr_target *target)
@@ -26,6 +28,14 @@ static bool is_mixed(const gr_graph *g, const gr_target *target)
     return target->precision != GR_PRECISION_F32;
 }
 
+static bool has_int8(const gr_graph *g, const gr_target *target)
+{
+    bool found = false;
+    for (size_t i = 0; i < g->n && target->activations == GR_ACTIVATIONS_INT8; i++)
+        found = found || gr_dtype_is_block(g->nodes[i]->spec.dtype);
+    return found;
+}
+
 static bool has_chains(const gr_graph *g, const gr_target *target)
 {
     (void)g;
@@ -38,6 +48,7 @@ static bool has_chains(const gr_graph *g, const gr_target *target)
 static const gr_pass passes[] = {
     {"recompute", gr_pass_recompute, has_backward, NULL},
     {"precision", gr_pass_precision, is_mixed, NULL},
+    {"quantize", gr_pass_quantize, has_int8, NULL},
     {"lower", gr_pass_lower, NULL, NULL},
     {"versions", gr_pass_versions, has_effects, "an effect would write over what is still read"},
     {"fuse", gr_pass_fuse, has_chains, NULL},

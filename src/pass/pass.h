@@ -41,6 +41,7 @@ typedef struct gr_target {
     bool (*fuses)(void *user, const gr_tensor *node); /* in a chain, gr_op_fused; NULL: it has no kernel for chains */
     gr_recompute recompute;
     gr_precision precision; /* what f32 graphs are to run in */
+    gr_activations activations;
 } gr_target;
 
 typedef gr_graph *gr_pass_run(const gr_graph *g, gr_tensor **roots, int n_roots, const gr_target *target);
@@ -51,6 +52,9 @@ gr_pass_run gr_pass_recompute;
 /* An f32 graph, forward and backward, with activations in 16 bits: each op's inputs become what its record says
  * (gr_op.precision), by casts, of which there is one for each tensor and dtype. */
 gr_pass_run gr_pass_precision;
+/* Where activations are to be int8, products with weights in blocks get their rows in 8 bits, by casts, of which there is
+ * one for each tensor. */
+gr_pass_run gr_pass_quantize;
 /* What the device has no kernel for becomes its composition, until only ops with kernels are left. An op with neither is
  * an error that names it. */
 gr_pass_run gr_pass_lower;

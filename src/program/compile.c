@@ -458,7 +458,8 @@ static gr_status transform(compiler *c, const gr_graph *g)
                         .has_kernel = has_kernel,
                         .fuses = d->backend->fuses ? fuses : NULL,
                         .recompute = c->options.recompute,
-                        .precision = c->options.precision};
+                        .precision = c->options.precision,
+                        .activations = c->options.activations};
     const gr_graph *to;
     gr_status s = gr_passes_run(g, c->roots, c->n_roots, &target, c->options.passes, &to);
     if (s != GR_OK)

@@ -371,7 +371,7 @@ gr_model *gr_model_load(const char *dir, const gr_load_options *options, gr_devi
     gr_free(config);
     bool is_bare = m && o->declare_only && !gr_weights_are_in(dir);
     if (m)
-        m->precision = o->precision;
+        m->precision = o->precision, m->activations = o->activations;
     if (m && keep_generation(m, dir) == GR_OK && (is_bare ? gr_model_declare(m) : load_weights(m, dir, o)) == GR_OK &&
         gr_model_check_range(m, o->precision) == GR_OK)
         return m;

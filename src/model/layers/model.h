@@ -121,6 +121,7 @@ struct gr_model {
     bool is_merged;             /* it had one, which is in the weights now */
     const gr_layer_observer *observer; /* NULL: nobody */
     gr_precision precision;            /* of what runs it without training */
+    gr_activations activations;        /* the same */
 };
 
 /* gr_compile for the model's device, in its precision. */

@@ -27,21 +27,45 @@ static inline float half_at(const uint8_t *p)
 
 /* ---- 32 values a block -------------------------------------------------------------------------------------- */
 
-/* The low halves of `run` bytes, and then the high ones. */
-static inline void read_halves(const uint8_t *restrict q, uint8_t *restrict codes, const int run)
+/* Compilers do not find vectors in loops as short as these. */
+typedef uint8_t bytes16 __attribute__((vector_size(16)));
+typedef uint8_t bytes32 __attribute__((vector_size(32)));
+
+#define LOAD(type, from) (*(const type##_mem *)(const void *)(from))
+#define STORE(type, to, v) (*(type##_mem *)(void *)(to) = (v))
+typedef bytes16 bytes16_mem __attribute__((aligned(1), may_alias));
+typedef bytes32 bytes32_mem __attribute__((aligned(1), may_alias));
+
+/* The low halves of 16 or 32 bytes, and then the high ones. */
+static inline void read_halves16(const uint8_t *q, uint8_t *codes)
 {
-    for (int i = 0; i < run; i++)
-        codes[i] = q[i] & 15;
-    for (int i = 0; i < run; i++)
-        codes[i + run] = q[i] >> 4;
+    bytes16 v = LOAD(bytes16, q);
+    STORE(bytes16, codes, v & 15);
+    STORE(bytes16, codes + 16, v >> 4);
 }
 
-static inline void add_fifth(const uint8_t *high, uint8_t *restrict codes)
+static inline void read_halves32(const uint8_t *q, uint8_t *codes)
 {
-    uint32_t bits;
+    bytes32 v = LOAD(bytes32, q);
+    STORE(bytes32, codes, v & 15);
+    STORE(bytes32, codes + 32, v >> 4);
+}
+
+/* Bit i of four bytes to place 4 of code i. */
+static inline void add_fifth(const uint8_t *high, uint8_t *codes)
+{
+#if defined(__AVX2__)
+    int32_t bits;
     memcpy(&bits, high, sizeof bits);
-    for (uint32_t i = 0; i < 32; i++)
-        codes[i] |= (uint8_t)((bits >> i & 1) << 4);
+    const __m256i byte = _mm256_setr_epi64x(0, 0x0101010101010101, 0x0202020202020202, 0x0303030303030303);
+    const __m256i bit = _mm256_set1_epi64x((int64_t)0x8040201008040201);
+    __m256i v = _mm256_and_si256(_mm256_shuffle_epi8(_mm256_set1_epi32(bits), byte), bit);
+    v = _mm256_and_si256(_mm256_cmpeq_epi8(v, bit), _mm256_set1_epi8(16));
+    STORE(bytes32, codes, LOAD(bytes32, codes) | (bytes32)v);
+#else
+    for (int i = 0; i < 32; i++)
+        codes[i] |= (uint8_t)((high[i / 8] >> i % 8 & 1) << 4);
+#endif
 }
 
 GR_READER(q4_0)
@@ -49,7 +73,7 @@ GR_READER(q4_0)
     (void)offsets;
     for (; n > 0; n -= 32, b += 18, codes += 32) {
         *scales++ = half_at(b);
-        read_halves(b + 2, codes, 16);
+        read_halves16(b + 2, codes);
     }
 }
 
@@ -58,7 +82,7 @@ GR_READER(q4_1)
     for (; n > 0; n -= 32, b += 20, codes += 32) {
         *scales++ = half_at(b);
         *offsets++ = half_at(b + 2);
-        read_halves(b + 4, codes, 16);
+        read_halves16(b + 4, codes);
     }
 }
 
@@ -67,7 +91,7 @@ GR_READER(q5_0)
     (void)offsets;
     for (; n > 0; n -= 32, b += 22, codes += 32) {
         *scales++ = half_at(b);
-        read_halves(b + 6, codes, 16);
+        read_halves16(b + 6, codes);
         add_fifth(b + 2, codes);
     }
 }
@@ -77,7 +101,7 @@ GR_READER(q5_1)
     for (; n > 0; n -= 32, b += 24, codes += 32) {
         *scales++ = half_at(b);
         *offsets++ = half_at(b + 2);
-        read_halves(b + 8, codes, 16);
+        read_halves16(b + 8, codes);
         add_fifth(b + 4, codes);
     }
 }
@@ -87,8 +111,7 @@ GR_READER(q8_0)
     (void)offsets;
     for (; n > 0; n -= 32, b += 34, codes += 32) {
         *scales++ = half_at(b);
-        for (int i = 0; i < 32; i++)
-            codes[i] = b[2 + i] ^ 128;
+        STORE(bytes32, codes, LOAD(bytes32, b + 2) ^ 128);
     }
 }
 
@@ -111,21 +134,19 @@ GR_READER(q4_k)
     for (; n > 0; n -= 256, b += 144, codes += 256, scales += 8, offsets += 8) {
         read_scales(b, b + 4, scales, offsets);
         for (int k = 0; k < 4; k++)
-            read_halves(b + 16 + 32 * k, codes + 64 * k, 32);
+            read_halves32(b + 16 + 32 * k, codes + 64 * k);
     }
 }
 
 GR_READER(q5_k)
 {
     for (; n > 0; n -= 256, b += 176, codes += 256, scales += 8, offsets += 8) {
-        const uint8_t *high = b + 16;
+        const bytes32 high = LOAD(bytes32, b + 16);
         read_scales(b, b + 4, scales, offsets);
         for (int k = 0; k < 4; k++) {
-            read_halves(b + 48 + 32 * k, codes + 64 * k, 32);
-            for (int i = 0; i < 32; i++) {
-                codes[64 * k + i] |= (uint8_t)((high[i] >> 2 * k & 1) << 4);
-                codes[64 * k + 32 + i] |= (uint8_t)((high[i] >> (2 * k + 1) & 1) << 4);
-            }
+            const bytes32 low = LOAD(bytes32, b + 48 + 32 * k);
+            STORE(bytes32, codes + 64 * k, (low & 15) | (high >> 2 * k & 1) << 4);
+            STORE(bytes32, codes + 64 * k + 32, low >> 4 | (high >> (2 * k + 1) & 1) << 4);
         }
     }
 }
@@ -138,14 +159,13 @@ GR_READER(q6_k)
         for (int g = 0; g < 16; g++)
             scales[g] = d * (float)(int8_t)b[192 + g];
         for (int h = 0; h < 2; h++) {
-            const uint8_t *low = b + 64 * h, *high = b + 128 + 32 * h;
-            uint8_t *restrict c = codes + 128 * h;
-            for (int i = 0; i < 32; i++) {
-                c[i] = (uint8_t)((low[i] & 15) | (high[i] & 3) << 4);
-                c[32 + i] = (uint8_t)((low[32 + i] & 15) | (high[i] >> 2 & 3) << 4);
-                c[64 + i] = (uint8_t)(low[i] >> 4 | (high[i] >> 4 & 3) << 4);
-                c[96 + i] = (uint8_t)(low[32 + i] >> 4 | (high[i] >> 6) << 4);
-            }
+            const bytes32 low = LOAD(bytes32, b + 64 * h), next = LOAD(bytes32, b + 64 * h + 32);
+            const bytes32 high = LOAD(bytes32, b + 128 + 32 * h);
+            uint8_t *c = codes + 128 * h;
+            STORE(bytes32, c, (low & 15) | (high & 3) << 4);
+            STORE(bytes32, c + 32, (next & 15) | (high >> 2 & 3) << 4);
+            STORE(bytes32, c + 64, low >> 4 | (high >> 4 & 3) << 4);
+            STORE(bytes32, c + 96, next >> 4 | (high >> 6) << 4);
         }
     }
 }
