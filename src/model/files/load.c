@@ -337,7 +337,7 @@ static gr_model *load_gguf(const char *path, const gr_load_options *o, gr_device
     gr_status s = m ? GR_OK : gr_error_status();
     if (m) {
         m->files = w;
-        m->precision = o->precision;
+        m->precision = o->precision, m->activations = o->activations;
         m->generation = gr_gguf_generation(file, &s);
         w = NULL;
     }
