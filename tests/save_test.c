@@ -124,7 +124,7 @@ TEST(a_spoiled_weight_is_caught_in_every_dtype)
             CHECK_OK(gr_model_save(m, path, &o, NULL));
             gr_model *saved =
                 gr_model_load(path, &(gr_load_options){.size = sizeof(gr_load_options), .widen = true}, device);
-            CHECK_OK(gr_model_compare(m, saved, &o.dtype, &seen)); /* other kernels, the same numbers */
+            CHECK_OK(gr_model_compare(m, saved, &o.dtype, false, &seen)); /* other kernels, the same numbers */
             gr_store *store = gr_model_store(saved);
             for (int e = 0; e < 2 * gr_store_count(store); e++) {
                 gr_entry entry = GR_INIT(gr_entry);
@@ -134,7 +134,7 @@ TEST(a_spoiled_weight_is_caught_in_every_dtype)
                     continue;
                 NOTE("%s as %s: %s %s", names[i], gr_dtype_name(o.dtype), entry.name, e % 2 ? "rows" : "2 %");
                 spoil(saved, &entry, e % 2);
-                CHECK_STATUS(gr_model_compare(m, saved, &o.dtype, &seen), GR_ERR_NUMBER);
+                CHECK_STATUS(gr_model_compare(m, saved, &o.dtype, false, &seen), GR_ERR_NUMBER);
                 gr_model_free(saved);
                 saved = gr_model_load(path, &(gr_load_options){.size = sizeof(gr_load_options), .widen = true}, device);
                 store = gr_model_store(saved);

@@ -148,6 +148,8 @@ typedef struct gr_save_options {
     /* Told the bytes written and compared, after each tensor; false: stop. May be NULL. */
     bool (*progress)(void *user, double done, double total);
     void *user;
+    bool gguf;       /* a GGUF file, whose name is given as `dir`: matrices in `dtype` or as they are, vectors in f32 */
+    const char *pre; /* what such a file calls the tokenizer's pre-tokenizer; NULL: found by what it does */
 } gr_save_options;
 /* What was written, and how it was compared. */
 typedef struct gr_saved {

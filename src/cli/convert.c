@@ -15,13 +15,15 @@ typedef struct options {
 } options;
 
 static const gr_flag flags[] = {
-    {"to", GR_CHOICE(options, to), .value = "hf",
-     .help = "the format: a Hugging Face directory, as transformers loads it"},
+    {"to", GR_CHOICE(options, to), .value = "hf|gguf",
+     .help = "the format: a Hugging Face directory, as transformers loads it, or a GGUF file, as llama.cpp does"},
+    {"pre", GR_TEXT(options, write.pre), .value = "NAME", .shown = "found by what it does",
+     .help = "with --to gguf: what the file calls the tokenizer's pre-tokenizer"},
     {0},
 };
 const gr_flag gr_write_flag_table[] = {
     {"out", GR_TEXT(gr_write_flags, out), .value = "PATH",
-     .help = "the directory to write; it must not exist, or be empty"},
+     .help = "the directory to write, which must not exist, or be empty; or the .gguf file, which must not exist"},
     {"dtype", GR_CHOICE(gr_write_flags, dtype), .value = "f32|f16|bf16|keep", .initial = "keep",
      .help = "of the weights; keep leaves them as they are"},
     {"shard-size", GR_INT(gr_write_flags, shard_size), .value = "N", .initial = "5G", .unit = "bytes",
@@ -84,7 +86,9 @@ gr_status gr_write_model(gr_args *args, const gr_write_flags *f, const gr_opened
                          .dtype = dtypes[f->dtype],
                          .shard_bytes = (size_t)f->shard_size,
                          .source = on->path,
-                         .progress = on_progress};
+                         .progress = on_progress,
+                         .gguf = f->gguf,
+                         .pre = f->pre};
     gr_saved saved = GR_INIT(gr_saved);
     gr_interrupt_watch();
     gr_broken_pipe_watch();
@@ -99,10 +103,29 @@ gr_status gr_write_model(gr_args *args, const gr_write_flags *f, const gr_opened
     return GR_OK;
 }
 
+/* What only one of the formats has. */
+static gr_status check_format(gr_args *args, const options *f)
+{
+    if (!f->write.gguf && gr_args_given(args, "pre"))
+        return gr_args_fail(args, "--pre: is of GGUF files, and --to is hf\nLeave it out.");
+    if (f->write.gguf && gr_args_given(args, "shard-size"))
+        return gr_args_fail(args, "--shard-size: a GGUF file is written in one\nLeave it out.");
+    if (!f->write.gguf)
+        return gr_check_output_folder(args, "out", f->write.out);
+    size_t n = strlen(f->write.out);
+    if (n <= 5 || strcmp(f->write.out + n - 5, ".gguf") != 0)
+        return gr_args_fail(args, "--out: the name of a GGUF file must end in .gguf\nGive such a name.");
+    if (gr_path_is_file(f->write.out) || gr_path_is_dir(f->write.out))
+        return gr_args_fail(args, "--out: %s is there already\nName another file, or remove it.", f->write.out);
+    return GR_OK;
+}
+
 static gr_status work_on(gr_args *args, gr_opened *on)
 {
-    const options *f = args->options;
-    gr_status s = gr_check_output_folder(args, "out", f->write.out);
+    enum { TO_HF, TO_GGUF };
+    options *f = args->options;
+    f->write.gguf = f->to == TO_GGUF;
+    gr_status s = check_format(args, f);
     if (s == GR_OK)
         s = gr_open_device(args, on);
     if (s == GR_OK)
@@ -130,12 +153,14 @@ static gr_status run(gr_args *args)
 
 const gr_verb gr_verb_convert = {
     .name = "convert",
-    .summary = "writes a model as a directory that transformers loads",
+    .summary = "writes a model as transformers or llama.cpp loads it",
     .positional = "MODEL",
     .about =
         "PATH gets config.json, the weights in one or several safetensors files, tokenizer, chat template, generation "
         "settings and licence of MODEL, and the checksums that gradus verify reads. Of a run it is the best "
-        "checkpoint, without the state of training.\n\n"
+        "checkpoint, without the state of training. With --to gguf PATH is a file with all of that in it but the "
+        "licence: "
+        "matrices in --dtype or as they are, vectors in f32.\n\n"
         "Before PATH gets its name all of it is read again and compared: every tensor bit for bit (rounded to "
         "--dtype), the logits of three prompts with those that MODEL has when its weights are rounded so (5 digits), "
         "token ids of several texts. A weight that is too large "
@@ -145,8 +170,7 @@ const gr_verb gr_verb_convert = {
     .needs = {"to", "out"},
     .common = GR_WITH_ADAPTER | GR_WITH_DEVICE | GR_WITH_PROFILE | GR_WITH_JSON,
     .examples = {{"the best checkpoint of a run, for transformers", "gradus convert run --to hf --out my-model"},
-                 {"half the size, in files of 2 GB",
-                  "gradus convert model --to hf --dtype bf16 --shard-size 2G --out small"}},
+                 {"half the size, for llama.cpp", "gradus convert model --to gguf --dtype f16 --out model-f16.gguf"}},
     .options_size = sizeof(options),
     .run = run,
 };

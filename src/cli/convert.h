@@ -10,6 +10,8 @@ typedef struct gr_write_flags {
     const char *out;
     int dtype;
     int64_t shard_size;
+    bool gguf;       /* a GGUF file, no directory; convert says so */
+    const char *pre; /* of it: what its pre-tokenizer is called */
 } gr_write_flags;
 extern const gr_flag gr_write_flag_table[]; /* of a struct that begins with gr_write_flags */
 

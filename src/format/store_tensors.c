@@ -59,6 +59,16 @@ gr_status gr_store_tensors_rename(gr_store_tensors *s, int index, char *name)
     return GR_OK;
 }
 
+void gr_store_tensors_cast(gr_store_tensors *s, int index, gr_dtype dtype)
+{
+    gr_weight *t = &s->tensors[index];
+    size_t before = t->bytes;
+    t->bytes = gr_dtype_size(dtype, gr_dtype_values(t->dtype, t->bytes));
+    t->dtype = dtype;
+    s->bytes = s->bytes - before + t->bytes;
+    s->largest_written = t->bytes > s->largest_written ? t->bytes : s->largest_written;
+}
+
 void gr_store_tensors_turn(gr_store_tensors *s, int index)
 {
     gr_weight *t = &s->tensors[index];

@@ -23,6 +23,8 @@ gr_status gr_store_tensors_open(gr_store_tensors *s, gr_store *store, const gr_d
 void gr_store_tensors_close(gr_store_tensors *s);
 /* Another name in the file than in the store; `name` is taken over, NULL is a failure. */
 gr_status gr_store_tensors_rename(gr_store_tensors *s, int index, char *name);
+/* Another dtype for one tensor. */
+void gr_store_tensors_cast(gr_store_tensors *s, int index, gr_dtype dtype);
 /* A matrix [rows, columns] of plain numbers that is written as [columns, rows]. */
 void gr_store_tensors_turn(gr_store_tensors *s, int index);
 /* Turns a matrix, tile by tile, so that both sides stay in the cache; `each`: bytes of a number. */

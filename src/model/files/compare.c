@@ -4,6 +4,7 @@
 #include "base/philox.h"
 #include "graph/graph.h"
 #include "model/files/save.h"
+#include "model/layers/nn.h"
 #include "program/run.h"
 
 #include <math.h>
@@ -35,29 +36,19 @@ static gr_status logits_of(gr_model *m, const gr_token *tokens, int64_t length, 
 
 /* In a graph of the given model every weight goes through the dtype that it is written as: the same sums as those of the
  * saved model, which has them so in its files. */
-static gr_tensor *rounded(gr_tensor *own, gr_dtype as)
-{
-    bool rounds =
-        (gr_dtype_get(own->spec.dtype)->is_float || gr_dtype_is_block(own->spec.dtype)) && own->spec.dtype != as;
-    return rounds ? gr_cast(own, as) : own;
-}
+typedef struct rounding {
+    gr_layer_observer observer; /* first: it is found by that */
+    gr_dtype as;
+    bool matrices; /* alone */
+} rounding;
 
-static gr_tensor *as_f32(struct gr_build *b, const gr_layer *l, const char *part, gr_tensor *own)
+static gr_tensor *rounded(struct gr_build *b, const gr_layer *l, const char *part, gr_tensor *own)
 {
-    (void)b, (void)l, (void)part;
-    return rounded(own, GR_F32);
-}
-
-static gr_tensor *as_f16(struct gr_build *b, const gr_layer *l, const char *part, gr_tensor *own)
-{
-    (void)b, (void)l, (void)part;
-    return rounded(own, GR_F16);
-}
-
-static gr_tensor *as_bf16(struct gr_build *b, const gr_layer *l, const char *part, gr_tensor *own)
-{
-    (void)b, (void)l, (void)part;
-    return rounded(own, GR_BF16);
+    const rounding *r = (const rounding *)b->model->observer;
+    const gr_dtype_info *d = gr_dtype_get(own->spec.dtype);
+    bool rounds = (d->is_float || d->block > 1) && own->spec.dtype != r->as && (own->spec.ndim > 1 || !r->matrices);
+    (void)l, (void)part;
+    return rounds ? gr_cast(own, r->as) : own;
 }
 
 static gr_tensor *as_it_is(struct gr_build *b, const gr_layer *l, gr_tensor *y)
@@ -67,14 +58,12 @@ static gr_tensor *as_it_is(struct gr_build *b, const gr_layer *l, gr_tensor *y)
 }
 
 /* The logits of the given model with its weights rounded. */
-static gr_status rounded_logits(gr_model *m, const gr_dtype *as, const gr_token *tokens, int64_t length, float *out)
+static gr_status rounded_logits(gr_model *m, const gr_dtype *as, bool matrices, const gr_token *tokens, int64_t length,
+                                float *out)
 {
     const gr_layer_observer *before = m->observer;
-    const gr_layer_observer observer = {.param = as && *as == GR_F16    ? as_f16
-                                                 : as && *as == GR_BF16 ? as_bf16
-                                                                        : as_f32,
-                                        .result = as_it_is};
-    m->observer = as ? &observer : before;
+    const rounding r = {{.param = rounded, .result = as_it_is}, as ? *as : GR_F32, matrices};
+    m->observer = as ? &r.observer : before;
     gr_status s = logits_of(m, tokens, length, out);
     m->observer = before;
     return s;
@@ -123,7 +112,7 @@ static gr_status judge_logits(const float *given, const float *must, const float
     return GR_OK;
 }
 
-gr_status gr_model_compare(gr_model *m, gr_model *saved, const gr_dtype *as, gr_saved *out)
+gr_status gr_model_compare(gr_model *m, gr_model *saved, const gr_dtype *as, bool matrices, gr_saved *out)
 {
     const gr_model_info *info = gr_model_describe(m);
     gr_token tokens[PROMPTS * PROMPT_TOKENS];
@@ -136,7 +125,7 @@ gr_status gr_model_compare(gr_model *m, gr_model *saved, const gr_dtype *as, gr_
         return GR_ERR_MEMORY;
     gr_status s = logits_of(m, tokens, t, logits);
     if (s == GR_OK)
-        s = rounded_logits(m, as, tokens, t, logits + n);
+        s = rounded_logits(m, as, matrices, tokens, t, logits + n);
     if (s == GR_OK)
         s = logits_of(saved, tokens, t, logits + 2 * n);
     if (s == GR_OK)

@@ -13,6 +13,7 @@ char *gr_gguf_generation(const gr_gguf *file, gr_status *s);
  * in config.json, are left out. */
 gr_status gr_gguf_name_tensors(gr_names *n, const gr_arch *arch);
 /* A tensor of the file's shape as transformers has it, in a buffer of t->bytes. */
+gr_status gr_gguf_apply(const gr_weight *t, gr_gguf_change change, const gr_hparams *h, void *to); /* the reverse */
 gr_status gr_gguf_undo(const gr_weight *t, gr_gguf_change change, const gr_hparams *h, void *to);
 
 #endif

@@ -95,57 +95,69 @@ gr_status gr_gguf_name_tensors(gr_names *n, const gr_arch *arch)
 
 /* ---- bytes -------------------------------------------------------------------------------------------------- */
 
-/* Row 2j + half of a head is row half D/2 + j of it. Rows are whole blocks, so whatever they are of they are only moved. */
-static gr_status undo_heads(const gr_weight *t, int64_t heads, char *to)
+/* Row 2j + half of a head in the file is row half D/2 + j of it. Rows are whole blocks, so whatever they are of they are only
+ * moved. */
+static gr_status move_rows(const gr_weight *t, int64_t heads, bool undo, char *to)
 {
     const char *from = t->data;
     int64_t rows = t->ndim ? t->shape[0] : 0, width = heads ? rows / heads : 0;
     if (!rows || rows % heads || width % 2)
-        return gr_fail(GR_ERR_FILE,
-                       "tensor \"%s\" has %lld rows, which %lld heads cannot share\nthe file is damaged: "
-                       "fetch it again",
-                       t->name, (long long)rows, (long long)heads);
+        return gr_fail(
+            GR_ERR_FILE,
+            "tensor \"%s\" has %lld rows, which %lld heads cannot share\nthe file is damaged: fetch it again", t->name,
+            (long long)rows, (long long)heads);
     size_t row = t->bytes / (size_t)rows;
-    for (int64_t r = 0; r < rows; r++) {
-        int64_t head = r / width, half = r % width / (width / 2), j = r % (width / 2);
-        memcpy(to + (size_t)r * row, from + (size_t)(head * width + 2 * j + half) * row, row);
+    for (int64_t own = 0; own < rows; own++) {
+        int64_t half = own % width / (width / 2), j = own % (width / 2), in_file = own / width * width + 2 * j + half;
+        memcpy(to + (size_t)(undo ? own : in_file) * row, from + (size_t)(undo ? in_file : own) * row, row);
     }
     return GR_OK;
 }
 
 /* In f32, in which norms are. */
-static gr_status take_one(const gr_weight *t, void *to)
+static gr_status add_number(const gr_weight *t, float x, void *to)
 {
     const gr_dtype_info *d = gr_dtype_get(t->dtype);
     size_t n = gr_weight_values(t);
     if (!d->is_float)
         return gr_fail(GR_ERR_UNSUPPORTED, "tensor \"%s\", a norm, is of %s\nfetch a file whose norms are F32", t->name,
                        gr_weight_dtype_name(t));
-    float *x = gr_alloc(n * sizeof *x);
-    if (!x)
+    float *wide = gr_alloc(n * sizeof *wide);
+    if (!wide)
         return GR_ERR_MEMORY;
-    gr_weight_to_f32(t, x);
+    gr_weight_to_f32(t, wide);
     for (size_t i = 0; i < n; i++)
-        x[i] -= 1;
-    d->from_f32(x, to, (int64_t)n);
-    gr_free(x);
+        wide[i] += x;
+    d->from_f32(wide, to, (int64_t)n);
+    gr_free(wide);
     return GR_OK;
 }
 
-gr_status gr_gguf_undo(const gr_weight *t, gr_gguf_change change, const gr_hparams *h, void *to)
+/* Turning is its own reverse, of the file's shape. */
+static gr_status change(const gr_weight *t, gr_gguf_change how, const gr_hparams *h, bool undo, void *to)
 {
-    switch (change) {
+    switch (how) {
     case GR_GGUF_HEADS:
-        return undo_heads(t, h->heads, to);
+        return move_rows(t, h->heads, undo, to);
     case GR_GGUF_KV_HEADS:
-        return undo_heads(t, h->kv_heads, to);
+        return move_rows(t, h->kv_heads, undo, to);
     case GR_GGUF_TURNED:
         gr_matrix_turn(t->data, to, t->shape[0], t->shape[1], (size_t)gr_dtype_width(t->dtype));
         return GR_OK;
     case GR_GGUF_PLUS_ONE:
-        return take_one(t, to);
+        return add_number(t, undo ? -1 : 1, to);
     default:
         memcpy(to, t->data, t->bytes);
         return GR_OK;
     }
+}
+
+gr_status gr_gguf_undo(const gr_weight *t, gr_gguf_change how, const gr_hparams *h, void *to)
+{
+    return change(t, how, h, true, to);
+}
+
+gr_status gr_gguf_apply(const gr_weight *t, gr_gguf_change how, const gr_hparams *h, void *to)
+{
+    return change(t, how, h, false, to);
 }

@@ -115,7 +115,7 @@ static gr_status compare_tensors(saving *w, const char *dir)
 }
 
 /* The ids of both tokenizers for one text. */
-static gr_status compare_text(saving *w, gr_tokenizer *must, gr_tokenizer *is, const char *text, unsigned flags)
+static gr_status compare_text(gr_saved *out, gr_tokenizer *must, gr_tokenizer *is, const char *text, unsigned flags)
 {
     const int32_t *a, *b;
     size_t n, m;
@@ -129,8 +129,8 @@ static gr_status compare_text(saving *w, gr_tokenizer *must, gr_tokenizer *is, c
                        "the saved tokenizer gives other ids for \"%s\"\n"
                        "the files of the source do not belong together",
                        text);
-    w->saved.texts += s == GR_OK;
-    w->saved.tokens += s == GR_OK ? (int64_t)n : 0;
+    out->texts += s == GR_OK;
+    out->tokens += s == GR_OK ? (int64_t)n : 0;
     return GR_OK;
 }
 
@@ -144,7 +144,7 @@ static bool has_tokenizer(const saving *w, bool *sure)
 }
 
 /* A text that the tokenizer can make, whatever its vocabulary: that of some of its tokens. */
-static gr_status compare_own_text(saving *w, gr_tokenizer *must, gr_tokenizer *is)
+static gr_status compare_own_text(gr_saved *out, gr_tokenizer *must, gr_tokenizer *is)
 {
     int32_t ids[64];
     const char *text;
@@ -155,17 +155,28 @@ static gr_status compare_own_text(saving *w, gr_tokenizer *must, gr_tokenizer *i
     gr_status s = gr_tokenizer_decode(must, ids, 64, GR_SKIP_SPECIAL, &text, &size);
     char *copy = s == GR_OK ? gr_strdup(text) : NULL;
     if (s == GR_OK)
-        s = copy ? compare_text(w, must, is, copy, 0) : GR_ERR_MEMORY;
+        s = copy ? compare_text(out, must, is, copy, 0) : GR_ERR_MEMORY;
     gr_free(copy);
     return s;
 }
 
-static gr_status compare_tokenizers(saving *w, const char *dir)
+gr_status gr_compare_tokenizers(gr_tokenizer *must, gr_tokenizer *is, gr_saved *out)
 {
     static const char *const texts[] = {
         "The quick brown fox jumps over the lazy dog.", "  def f(x):\n\treturn x**2  # 3.14159\r\n",
         "na\xc3\xafve caf\xc3\xa9, \xe6\xbc\xa2\xe5\xad\x97, \xd8\xb9\xd8\xb1\xd8\xa8\xd9\x8a, \xf0\x9f\x8e\x89",
         "<|endoftext|><s></s>"};
+    gr_status s = GR_OK;
+    for (size_t i = 0; s == GR_OK && i < sizeof texts / sizeof *texts; i++) {
+        s = compare_text(out, must, is, texts[i], 0);
+        if (s == GR_OK)
+            s = compare_text(out, must, is, texts[i], GR_ADD_SPECIAL | GR_PARSE_SPECIAL);
+    }
+    return s == GR_OK ? compare_own_text(out, must, is) : s;
+}
+
+static gr_status compare_tokenizers(saving *w, const char *dir)
+{
     bool sure;
     if (!has_tokenizer(w, &sure))
         return GR_OK;
@@ -176,13 +187,8 @@ static gr_status compare_tokenizers(saving *w, const char *dir)
     gr_tokenizer *is = must || !w->o->source ? gr_tokenizer_load(dir) : NULL;
     gr_remarks_resume();
     gr_status s = is ? GR_OK : gr_error_status();
-    for (size_t i = 0; s == GR_OK && must && i < sizeof texts / sizeof *texts; i++) {
-        s = compare_text(w, must, is, texts[i], 0);
-        if (s == GR_OK)
-            s = compare_text(w, must, is, texts[i], GR_ADD_SPECIAL | GR_PARSE_SPECIAL);
-    }
     if (s == GR_OK && must)
-        s = compare_own_text(w, must, is);
+        s = gr_compare_tokenizers(must, is, &w->saved);
     gr_tokenizer_free(is);
     gr_tokenizer_free(must);
     /* One that we cannot run is still the same, byte for byte. */
@@ -237,7 +243,7 @@ static gr_status check_saved(void *user, const char *dir)
     gr_model *saved = s == GR_OK ? gr_model_load(dir, NULL, w->m->device) : NULL;
     gr_remarks_resume();
     if (s == GR_OK)
-        s = saved ? gr_model_compare(w->m, saved, w->as, &w->saved) : gr_error_status();
+        s = saved ? gr_model_compare(w->m, saved, w->as, false, &w->saved) : gr_error_status();
     gr_model_free(saved);
     if (s == GR_OK)
         s = compare_tokenizers(w, dir);
@@ -246,13 +252,20 @@ static gr_status check_saved(void *user, const char *dir)
 
 /* ---- all of it ---------------------------------------------------------------------------------------------- */
 
+static gr_status check_dtype(const gr_save_options *o)
+{
+    if (o->cast && !(gr_dtype_exists(o->dtype) && gr_dtype_get(o->dtype)->is_activation))
+        return gr_fail(GR_ERR_ARGUMENT, "saving: weights cannot be saved as %s\nthey can as f32, f16 and bf16",
+                       gr_dtype_name(o->dtype));
+    return GR_OK;
+}
+
 static gr_status check_options(const char *dir, const gr_save_options *o)
 {
     char **names;
     size_t n = 0;
-    if (o->cast && !(gr_dtype_exists(o->dtype) && gr_dtype_get(o->dtype)->is_activation))
-        return gr_fail(GR_ERR_ARGUMENT, "saving: weights cannot be saved as %s\nthey can as f32, f16 and bf16",
-                       gr_dtype_name(o->dtype));
+    if (check_dtype(o) != GR_OK)
+        return gr_error_status();
     if (gr_path_is_file(dir))
         return gr_fail(GR_ERR_ARGUMENT, "saving %s: there is a file of that name\nchoose another name, or remove it",
                        dir);
@@ -314,6 +327,12 @@ gr_status gr_model_save(gr_model *m, const char *dir, const gr_save_options *opt
     gr_status s = gr_take_sized(&o, sizeof o, options, "gr_model_save: options");
     if (s == GR_OK)
         s = gr_give_sized(out, &(gr_saved){0}, sizeof *out, "gr_model_save: out");
+    if (s == GR_OK && o.gguf) {
+        gr_saved saved = GR_INIT(gr_saved);
+        s = check_dtype(&o);
+        s = s == GR_OK ? gr_model_save_gguf(m, dir, &o, &saved) : s;
+        return s == GR_OK ? gr_give_sized(out, &saved, sizeof saved, "gr_model_save: out") : s;
+    }
     if (s == GR_OK)
         s = check_options(dir, &o);
     if (s != GR_OK)

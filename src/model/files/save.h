@@ -29,9 +29,14 @@ gr_status gr_gguf_carry(gr_carried *c, const char *path); /* gguf_files.c */
 bool gr_is_carried(const char *name);
 /* compare.c: the i-th of some ids from all over the vocabulary. */
 int64_t gr_pick_id(uint64_t i, int64_t vocab);
-/* Compares logits of a few prompts of a model that was saved `as` (NULL: as it is) with those that the given model has when its
- * weights are rounded so: all that may differ is the order of sums. Fills in logits, difference and bound. */
-gr_status gr_model_compare(gr_model *m, gr_model *saved, const gr_dtype *as, gr_saved *out);
+/* Compares logits of a few prompts of a model that was saved `as` (NULL: as it is; matrices: they alone) with those that the
+ * given model has when its weights are rounded so: all that may differ is the order of sums. Fills in logits, difference and
+ * bound. */
+gr_status gr_model_compare(gr_model *m, gr_model *saved, const gr_dtype *as, bool matrices, gr_saved *out);
+/* gguf_save.c: a file instead of a directory, the options checked. */
+gr_status gr_model_save_gguf(gr_model *m, const char *path, const gr_save_options *o, gr_saved *out);
+/* save.c: several texts must give the same ids; counts them. */
+gr_status gr_compare_tokenizers(gr_tokenizer *must, gr_tokenizer *is, gr_saved *out);
 /* Remarks on what `from` has besides and `to`, a model that was saved, has not. An adapter that was folded in it has. */
 gr_status gr_tell_left_out(const gr_model *m, const char *from, const char *to);
 

@@ -28,8 +28,6 @@ static const char no_endings[] = WORD "|\\p{N}|" REST;
 static const char gpt4o[] = CASED(ENDINGS "?") "|\\p{N}{1,3}|" REST_OR_SLASH;
 static const char gpt4o_digit[] = CASED(ENDINGS "?") "|\\p{N}|" REST_OR_SLASH;
 static const char tekken[] = CASED("") "|\\p{N}|" REST_OR_SLASH;
-static const char bailing[] =
-    "'(?i:[sdmt]|ll|ve|re)|[^\\r\\n\\p{L}\\p{N}]?+\\p{L}+|\\p{N}| ?[^\\s\\p{L}\\p{N}]++[\\r\\n]*|\\s*[\\r\\n]|" SPACES;
 static const char seed[] = ENDINGS "|" WORD "|\\p{N}{1}| ?[^\\s\\p{L}\\p{N}\\r\\n]+|" LINES "|" SPACES;
 static const char exaone_moe[] = ENDINGS "|[^\\r\\n\\p{L}\\p{N}]?(?:\\p{L}\\p{M}*(?: \\p{L}\\p{M}*)*)+|\\p{N}| "
                                          "?[^\\s\\p{L}\\p{N}]+[\\r\\n/]?|\\s*[\\r\\n]|" SPACES;
@@ -88,7 +86,9 @@ static const gr_gguf_pre all[] = {
      .steps = {gpt2}},
     {"llama-bpe llama3 llama-v3 falcon3 falcon-h1 pixtral midm-2.0 lfm2 jina-v5-nano", .steps = {llama3}, .whole = true,
      .bos = true},
-    {"qwen2 stablelm2 deepseek-r1-qwen kormo f2llmv2 megrez hunyuan solar-open grok-2", .steps = {qwen2}},
+    {"qwen2 stablelm2 deepseek-r1-qwen kormo f2llmv2 megrez hunyuan solar-open grok-2 "
+     "bailingmoe bailingmoe2 llada-moe",
+     .steps = {qwen2}},
     {"smollm starcoder refact command-r codeshell exaone minerva-7b mellum2", .steps = {digit, gpt2}},
     {"dbrx smaug-bpe glm4 chatglm-bpe", .steps = {llama3}},
     {"tekken", .steps = {tekken}, .whole = true, .bos = true},
@@ -115,7 +115,6 @@ static const gr_gguf_pre all[] = {
      .bos = true},
     {"tiny_aya cohere2moe", .steps = {aya_digits, gpt4o}},
     {"superbpe", .steps = {"\\p{N}+", "(?=(\\d{3})+(?!\\d))"}},
-    {"bailingmoe bailingmoe2 llada-moe", .steps = {bailing}},
     {"seed-coder", .steps = {seed}},
     {"kimi-k2", .steps = {kimi}},
     {"ufakzeka", .steps = {no_endings}},

@@ -1,0 +1,38 @@
+/* Writing a GGUF file, version 3: keys put one by one, then tensors as they are fetched. */
+#ifndef GR_FORMAT_GGUF_WRITE_H
+#define GR_FORMAT_GGUF_WRITE_H
+
+#include "base/buffer.h"
+#include "format/gguf.h"
+
+/* The keys as they stand in the file. The first failure stays, so that putting is not checked but once, by gr_gguf_write. */
+typedef struct gr_gguf_keys {
+    gr_bytes bytes;
+    int64_t count;
+    gr_status status;
+} gr_gguf_keys;
+
+void gr_gguf_keys_free(gr_gguf_keys *k);
+void gr_gguf_put_u32(gr_gguf_keys *k, const char *name, uint32_t x);
+void gr_gguf_put_f32(gr_gguf_keys *k, const char *name, float x);
+void gr_gguf_put_bool(gr_gguf_keys *k, const char *name, bool x);
+void gr_gguf_put_text(gr_gguf_keys *k, const char *name, const char *text, size_t size);
+/* An array of `count` values, which are then added. */
+void gr_gguf_put_list(gr_gguf_keys *k, const char *name, gr_gguf_type type, uint64_t count);
+void gr_gguf_add_i32(gr_gguf_keys *k, int32_t x);
+void gr_gguf_add_f32(gr_gguf_keys *k, float x);
+void gr_gguf_add_text(gr_gguf_keys *k, const char *text, size_t size);
+
+typedef struct gr_gguf_spec {
+    const gr_gguf_keys *keys;
+    const gr_weight *tensors; /* names of the file, shapes row-major; `data` and `bytes` are not looked at */
+    int count;
+    /* A tensor's bytes, valid until the next call; in order, once each. */
+    gr_status (*fetch)(void *user, int index, const void **data);
+    void *user;
+} gr_gguf_spec;
+
+/* Atomic and durable. A dtype that such files do not have, and a name that is too long for them, are errors. */
+gr_status gr_gguf_write(const char *path, const gr_gguf_spec *spec);
+
+#endif

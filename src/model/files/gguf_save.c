@@ -1,0 +1,300 @@
+/* Saving as a GGUF file: it is read again and compared before it gets its name. */
+#include "model/files/gguf_save.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "base/dtype.h"
+#include "base/error.h"
+#include "base/file.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "model/files/save.h"
+#include "program/store.h"
+#include "text/tokenizer_gguf.h"
+
+typedef struct saving {
+    gr_model *m;
+    const gr_save_options *o;
+    const gr_dtype *as; /* of matrices; NULL: as they are */
+    gr_gguf_keys keys;
+    gr_gguf_out tensors;
+    gr_tokenizer *tokenizer; /* NULL: none */
+    double done;
+    gr_saved saved;
+} saving;
+
+/* ---- keys --------------------------------------------------------------------------------------------------- */
+
+static bool is(const gr_checkpoint_file *f, const char *name)
+{
+    return strcmp(f->name, name) == 0;
+}
+
+/* "additional_chat_templates/NAME.jinja" */
+static void put_template(saving *w, const gr_checkpoint_file *f)
+{
+    static const char folder[] = GR_CHAT_TEMPLATES "/", end[] = ".jinja";
+    size_t n = strlen(f->name), before = strlen(folder), behind = strlen(end);
+    if (is(f, "chat_template.jinja")) {
+        gr_gguf_put_text(&w->keys, "tokenizer.chat_template", f->data, f->size);
+    } else if (strncmp(f->name, folder, before) == 0 && n > before + behind) {
+        char *key = gr_strfmt("tokenizer.chat_template.%.*s", (int)(n - before - behind), f->name + before);
+        if (key)
+            gr_gguf_put_text(&w->keys, key, f->data, f->size);
+        else
+            w->keys.status = GR_ERR_MEMORY;
+        gr_free(key);
+    }
+}
+
+/* Templates of before transformers had files for them: one, or a list of named ones. */
+static gr_status put_old_templates(saving *w, const gr_checkpoint_file *f, bool has_file)
+{
+    gr_json_doc *doc = gr_json_parse(f->name, f->data, f->size);
+    gr_json v = gr_json_get(gr_json_root(doc), "chat_template");
+    size_t size;
+    if (!doc)
+        return gr_error_status();
+    if (!has_file && gr_json_type_of(v) == GR_JSON_TEXT) {
+        const char *text = gr_json_as_text(v, &size);
+        gr_gguf_put_text(&w->keys, "tokenizer.chat_template", text, size);
+    }
+    for (size_t i = 0; !has_file && gr_json_type_of(v) == GR_JSON_ARRAY && i < gr_json_size(v); i++) {
+        gr_json item = gr_json_item(v, i);
+        const char *name = gr_json_text(item, "name", "default");
+        const char *text = gr_json_as_text(gr_json_get(item, "template"), &size);
+        char *key = strcmp(name, "default") == 0 ? gr_strdup("tokenizer.chat_template")
+                                                 : gr_strfmt("tokenizer.chat_template.%.64s", name);
+        if (key)
+            gr_gguf_put_text(&w->keys, key, text, size);
+        gr_free(key);
+    }
+    gr_status s = gr_json_check(doc);
+    gr_json_free(doc);
+    return s;
+}
+
+static gr_status put_templates(saving *w)
+{
+    gr_carried c = {0};
+    gr_status s = gr_carried_open(&c, w->o->source);
+    bool has_file = false;
+    for (int i = 0; s == GR_OK && i < c.count; i++)
+        has_file |= is(&c.files[i], "chat_template.jinja");
+    for (int i = 0; s == GR_OK && i < c.count; i++) {
+        put_template(w, &c.files[i]);
+        if (is(&c.files[i], "tokenizer_config.json"))
+            s = put_old_templates(w, &c.files[i], has_file);
+    }
+    gr_carried_close(&c);
+    return s;
+}
+
+/* The tokens that end a text, behind the tokenizer's own: that of a turn, and of a message. */
+static gr_status put_more_ends(saving *w, gr_token eos)
+{
+    static const char *const names[] = {"tokenizer.ggml.eot_token_id", "tokenizer.ggml.eom_token_id"};
+    gr_ids ids = {0};
+    gr_status s = gr_model_eos(w->m, &ids);
+    size_t n = 0;
+    for (size_t i = 0; s == GR_OK && i < ids.size && n < 2; i++)
+        if (ids.data[i] != eos)
+            gr_gguf_put_u32(&w->keys, names[n++], (uint32_t)ids.data[i]);
+    gr_ids_free(&ids);
+    return s;
+}
+
+static gr_status put_tokenizer(saving *w)
+{
+    bool there = false;
+    gr_status s = w->o->source ? gr_tokenizer_is_in(w->o->source, &there) : GR_OK;
+    if (s != GR_OK)
+        return s;
+    if (!there) {
+        gr_gguf_put_text(&w->keys, "tokenizer.ggml.model", "none", 4);
+        return put_more_ends(w, -1);
+    }
+    w->tokenizer = gr_tokenizer_load(w->o->source);
+    s = w->tokenizer ? gr_gguf_put_tokenizer(w->tokenizer, w->o->pre, w->m->h.vocab, &w->keys) : gr_error_status();
+    if (s == GR_OK)
+        s = put_more_ends(w, gr_tokenizer_eos(w->tokenizer));
+    return s == GR_OK ? put_templates(w) : s;
+}
+
+/* ---- comparing ---------------------------------------------------------------------------------------------- */
+
+static bool near(const float *a, const float *b, int64_t n)
+{
+    for (int64_t i = 0; i < n; i++)
+        if (!(fabsf(a[i] - b[i]) <= 1e-6f * fabsf(a[i])))
+            return false;
+    return true;
+}
+
+/* Settings that turn alike, by whatever name: those whose far frequencies are the near ones have no limit. */
+static bool same_rope(const gr_rope_settings *a, const gr_rope_settings *b)
+{
+    const float *far_a = a->limit && !a->dynamic ? a->far_freq : a->inv_freq;
+    const float *far_b = b->limit && !b->dynamic ? b->far_freq : b->inv_freq;
+    bool limits = a->limit == b->limit || (near(far_a, a->inv_freq, a->pairs) && near(far_b, b->inv_freq, b->pairs));
+    return a->pairs == b->pairs && a->dynamic == b->dynamic && limits && fabsf(a->scale - b->scale) <= 1e-6f &&
+           near(a->inv_freq, b->inv_freq, a->pairs) && near(far_a, far_b, a->pairs);
+}
+
+/* What a GGUF file has no key for shows here: the first that differs, by its name. */
+static const char *differs(const gr_hparams *a, const gr_hparams *b)
+{
+    if (a->activation != b->activation)
+        return "the activation";
+    if (a->qkv_bias != b->qkv_bias || a->out_bias != b->out_bias || a->mlp_bias != b->mlp_bias)
+        return "which layers have biases";
+    if (a->attention_scale != b->attention_scale || a->scale_by_layer != b->scale_by_layer)
+        return "the scale of attention";
+    if (a->logit_cap != b->logit_cap || a->embed_scale != b->embed_scale || a->norm_eps != b->norm_eps)
+        return "a cap, a scale or the norms' epsilon";
+    for (int64_t i = 0; i < a->layers; i++)
+        if (a->layer[i].window != b->layer[i].window)
+            return "which layers have a sliding window";
+    return same_rope(&a->rope[0], &b->rope[0]) && same_rope(&a->rope[1], &b->rope[1]) ? NULL : "the rotary settings";
+}
+
+static bool same_values(const void *a, const void *b, const gr_weight *t, gr_gguf_change change)
+{
+    size_t n = t->dtype == GR_F32 ? t->bytes / sizeof(float) : 0;
+    if (change != GR_GGUF_PLUS_ONE)
+        return memcmp(a, b, t->bytes) == 0;
+    for (size_t i = 0; i < n; i++) { /* one more and one less again: what 1 leaves of f32 */
+        float x, y;
+        memcpy(&x, (const char *)a + 4 * i, 4);
+        memcpy(&y, (const char *)b + 4 * i, 4);
+        if (!(fabsf(x - y) <= 0x1p-23f * (1 + fabsf(x))))
+            return false;
+    }
+    return true;
+}
+
+/* One of this name in what was read again, which is looked at as a file of its own would have it. */
+static int find(const gr_gguf_out *t, const char *name)
+{
+    for (int i = 0; i < t->count; i++)
+        if (strcmp(t->list[i].name, name) == 0)
+            return i;
+    return -1;
+}
+
+static gr_status compare_tensor(saving *w, gr_gguf_out *again, int i)
+{
+    const gr_weight *t = &w->tensors.list[i], *is = NULL;
+    const void *must, *have;
+    int at = find(again, t->name);
+    gr_status s = gr_gguf_tensors_fetch(&w->tensors, i, &must);
+    if (s == GR_OK && at >= 0)
+        s = gr_gguf_tensors_fetch(again, at, &have);
+    is = at >= 0 ? &again->list[at] : NULL;
+    bool same = s == GR_OK && is && is->dtype == t->dtype && is->bytes == t->bytes && is->ndim == t->ndim &&
+                memcmp(is->shape, t->shape, sizeof t->shape) == 0 && same_values(must, have, t, w->tensors.change[i]);
+    if (s == GR_OK && !same)
+        s = gr_fail(GR_ERR_FILE,
+                    "tensor \"%s\" reads back as something else than was written\nthe disk or the memory is at fault: "
+                    "check them",
+                    t->name);
+    return s;
+}
+
+/* Rotary factors are compared with the settings. */
+static gr_status compare_tensors(saving *w, gr_model *is)
+{
+    gr_gguf_out again = {0};
+    gr_status s = gr_gguf_tensors_open(&again, is, NULL);
+    for (int i = 0; s == GR_OK && i < w->tensors.store.count; i++)
+        s = compare_tensor(w, &again, i);
+    w->saved.tensors = w->tensors.count;
+    w->saved.weight_files = 1;
+    gr_gguf_tensors_close(&again);
+    return s;
+}
+
+static gr_status check_saved(saving *w, const char *path)
+{
+    gr_remarks_pause();
+    gr_model *is = gr_model_load(path, NULL, w->m->device);
+    gr_tokenizer *t = is && w->tokenizer ? gr_tokenizer_load(path) : NULL;
+    gr_remarks_resume();
+    gr_status s = is && (t || !w->tokenizer) ? GR_OK : gr_error_status();
+    const char *what = is ? differs(&w->m->h, &is->h) : NULL;
+    if (s == GR_OK && what)
+        s = gr_fail(GR_ERR_UNSUPPORTED,
+                    "a GGUF file of a %s model cannot say %s, which is not what is usual in this one",
+                    w->m->arch->gguf->name, what);
+    if (s == GR_OK)
+        s = compare_tensors(w, is);
+    if (s == GR_OK)
+        s = gr_model_compare(w->m, is, w->as, true, &w->saved);
+    if (s == GR_OK && t)
+        s = gr_compare_tokenizers(w->tokenizer, t, &w->saved);
+    gr_tokenizer_free(t);
+    gr_model_free(is);
+    return s;
+}
+
+/* ---- all of it ---------------------------------------------------------------------------------------------- */
+
+static gr_status fetch(void *user, int index, const void **data)
+{
+    saving *w = user;
+    w->done += (double)w->tensors.list[index].bytes;
+    if (w->o->progress && !w->o->progress(w->o->user, w->done, 2 * (double)w->tensors.store.bytes))
+        return gr_fail(GR_ERR_INTERRUPTED, "saving: stopped, and nothing is left of it");
+    return gr_gguf_tensors_fetch(&w->tensors, index, data);
+}
+
+static gr_status check_options(const char *path, const gr_model *m)
+{
+    if (!gr_gguf_is_name(path))
+        return gr_fail(GR_ERR_ARGUMENT, "saving %s: the name of a GGUF file must end in .gguf", path);
+    if (gr_path_is_file(path) || gr_path_is_dir(path))
+        return gr_fail(GR_ERR_ARGUMENT, "saving %s: it is there already\nchoose another name, or remove it", path);
+    if (!m->arch->gguf)
+        return gr_fail(GR_ERR_UNSUPPORTED, "GGUF files of %s models are not known here", m->arch->model_type);
+    return GR_OK;
+}
+
+static gr_status save(saving *w, const char *path)
+{
+    char *hidden = gr_strfmt("%s.new.gguf", path);
+    gr_status s = hidden ? gr_gguf_put_config(w->m, &w->keys) : GR_ERR_MEMORY;
+    if (s == GR_OK)
+        s = put_tokenizer(w);
+    if (s == GR_OK)
+        s = gr_gguf_tensors_open(&w->tensors, w->m, w->as);
+    gr_gguf_spec spec = {&w->keys, w->tensors.list, w->tensors.count, fetch, w};
+    if (s == GR_OK)
+        s = gr_gguf_write(hidden, &spec);
+    if (s == GR_OK) {
+        w->saved.bytes = (int64_t)w->tensors.store.bytes;
+        s = check_saved(w, hidden);
+        if (s == GR_OK)
+            s = gr_path_move(hidden, path);
+        else
+            gr_dir_remove(hidden);
+    }
+    gr_free(hidden);
+    return s;
+}
+
+gr_status gr_model_save_gguf(gr_model *m, const char *path, const gr_save_options *o, gr_saved *out)
+{
+    saving w = {.m = m, .o = o, .as = o->cast ? &o->dtype : NULL};
+    gr_status s = check_options(path, m);
+    if (s != GR_OK)
+        return s;
+    s = save(&w, path);
+    if (s != GR_OK)
+        gr_fail_in("saving %s", path);
+    *out = w.saved;
+    gr_gguf_tensors_close(&w.tensors);
+    gr_gguf_keys_free(&w.keys);
+    gr_tokenizer_free(w.tokenizer);
+    return s;
+}

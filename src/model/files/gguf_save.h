@@ -1,0 +1,33 @@
+/* The parts of a model that is written as a GGUF file. */
+#ifndef GR_MODEL_FILES_GGUF_SAVE_H
+#define GR_MODEL_FILES_GGUF_SAVE_H
+
+#include "format/gguf_write.h"
+#include "format/store_tensors.h"
+#include "model/layers/model.h"
+
+/* config.json as keys. */
+gr_status gr_gguf_put_config(const gr_model *m, gr_gguf_keys *keys);
+
+/* Factors for sequences of any length, which need no settings beside them: a longrope with one list twice. */
+bool gr_gguf_is_one_table(const gr_rope_settings *r);
+
+/* The tensors as such a file has them: names, order of rows, dtypes (vectors in f32), rotary factors behind them. */
+typedef struct gr_gguf_out {
+    const gr_model *m;
+    gr_store_tensors store;
+    gr_weight *list; /* [count] */
+    gr_gguf_change *change;
+    char **names; /* [count] */
+    int count;
+    float *factors[2]; /* of rope_freqs, or of the short and the long ones */
+    void *buffer;
+    size_t largest;
+} gr_gguf_out;
+
+gr_status gr_gguf_tensors_open(gr_gguf_out *t, gr_model *m, const gr_dtype *as); /* close in any case */
+void gr_gguf_tensors_close(gr_gguf_out *t);
+/* A tensor's bytes, until the next call: fits gr_gguf_spec.fetch. */
+gr_status gr_gguf_tensors_fetch(void *t, int index, const void **data);
+
+#endif
