@@ -585,6 +585,11 @@ TEST(data)
     start.n_settings = 0;
     start.inputs[GR_RUN_MODEL].n_paths = 1;
     FAILS(gr_run_record_write("x", &start, false));
+    start.inputs[GR_RUN_MODEL] = (gr_run_input){.reserved = {"y"}};
+    CHECK_STATUS(gr_run_record_write("x", &start, false), GR_ERR_UNSUPPORTED);
+    start.inputs[GR_RUN_MODEL] = (gr_run_input){0};
+    start.inputs[GR_RUN_INPUTS].file = "y";
+    CHECK_STATUS(gr_run_record_write("x", &start, false), GR_ERR_UNSUPPORTED);
     gr_run_options nameless = {.size = sizeof o, .dir = "x", .n_files = 1};
     FAILS(gr_train_run(t.model, d, NULL, &nameless));
     nameless.files = (const char *const[][2]){{"name", NULL}};

@@ -212,7 +212,8 @@ typedef enum gr_run_input_kind {
     GR_RUN_ADAPTER,
     GR_RUN_CONFIG,
     GR_RUN_TOKENIZER,
-    GR_RUN_INPUTS,
+    GR_RUN_INPUTS,    /* how many this version knows */
+    GR_RUN_ROOM = 16, /* for those of later ones */
 } gr_run_input_kind;
 typedef struct gr_run_record {
     const char *kind;               /* "train"; NULL: it does not say */
@@ -238,17 +239,18 @@ typedef struct gr_run_input {
     const gr_corpus *corpus;
     const char *dir, *file; /* of a model or an adapter; one file */
     const gr_tokenizer *tokenizer;
+    const void *reserved[3]; /* zeros */
 } gr_run_input;
 typedef struct gr_run_start {
     size_t size;
     const char *kind;
     const gr_run_setting *settings; /* [n_settings] */
     int n_settings;
-    const char *model;      /* as it was given; NULL: a new one */
-    const gr_model *trains; /* noted: its device and its parameters; may be NULL */
-    bool accepts_changes;   /* of bytes: they are remarked on and noted, else they are an error */
-    int threads;            /* that read; 0: one per core */
-    gr_run_input inputs[GR_RUN_INPUTS];
+    const char *model;                /* as it was given; NULL: a new one */
+    const gr_model *trains;           /* noted: its device and its parameters; may be NULL */
+    bool accepts_changes;             /* of bytes: they are remarked on and noted, else they are an error */
+    int threads;                      /* that read; 0: one per core */
+    gr_run_input inputs[GR_RUN_ROOM]; /* by GR_RUN_DATA and so on; zeros: there is none */
 } gr_run_start;
 /* Compares with the run.json that dir has, then writes it anew, or with compare_only does not. Bytes that have changed are
  * GR_ERR_FILE, and name what. Only for who has the run's lock. */

@@ -402,7 +402,19 @@ static gr_status check_start(const gr_run_start *s)
         for (int k = 0; !fails && k < s->inputs[i].n_paths; k++)
             fails = gr_lacks(s->inputs[i].paths, "a run's record: an input's paths") ||
                     gr_lacks(s->inputs[i].paths[k], "a run's record: an input's path");
-    return fails ? GR_ERR_ARGUMENT : GR_OK;
+    if (fails)
+        return GR_ERR_ARGUMENT;
+    static const gr_run_input none;
+    for (int i = 0; i < GR_RUN_ROOM; i++) {
+        const gr_run_input *in = &s->inputs[i];
+        if (i >= GR_RUN_INPUTS ? memcmp(in, &none, sizeof none)
+                               : memcmp(in->reserved, none.reserved, sizeof none.reserved))
+            return gr_fail(GR_ERR_UNSUPPORTED,
+                           "a run's record: input %d has what version %s does not know\nuse a newer "
+                           "library, or leave it out",
+                           i, GR_VERSION);
+    }
+    return GR_OK;
 }
 
 gr_status gr_run_record_write(const char *dir, const gr_run_start *given, bool compare_only)
