@@ -77,6 +77,9 @@ for flag in --beta1 --beta2 --eps; do
     refused $flag train book.txt --optimizer adafactor $flag 0.9 --out x
 done
 refused --moments train book.txt --optimizer sgd --moments bf16 --out x
+for rows in 0 -3 some 1.5; do
+    refused --head-rows train book.txt --head-rows $rows --out x
+done
 for flag in '--muon-lr 0.1' '--muon-momentum 0.9' '--muon-adjust original'; do
     refused "${flag% *}" train book.txt $flag --out x
 done

@@ -1,62 +1,12 @@
 /* Recomputation: the same bits as without, in less memory.
  * labels: slow */
-#include "tiny.h"
+#include "trained.h"
 
 #include "model/arch/list.h"
-#include "train/trainer.h"
 
 #define TYPE(type) #type,
 static const char *const types[] = {GR_ARCHS(TYPE)};
 enum { N_TYPES = sizeof types / sizeof types[0] };
-
-static void *bytes_of(gr_store *s, size_t *size)
-{
-    size_t at = 0;
-    unsigned char *bytes = NULL;
-    for (int i = 0; i < gr_store_count(s); i++) {
-        gr_entry e = GR_INIT(gr_entry);
-        CHECK_OK(gr_store_entry(s, i, &e));
-        bytes = realloc(bytes, at + e.bytes + 1);
-        CHECK_OK(gr_store_read(s, e.name, bytes + at, e.bytes));
-        at += e.bytes;
-    }
-    *size = at;
-    return bytes;
-}
-
-/* What is left of some steps: all weights, and what a step needs. */
-typedef struct trained {
-    void *weights;
-    size_t size;
-    gr_plan plan;
-    double loss;
-} trained;
-
-static trained train(const gr_model_info *info, const char *on, const gr_train_options *o, int steps)
-{
-    trained out;
-    gr_device *device = gr_device_open(on, 2);
-    gr_model *m = tiny_model_of(info, device, 5);
-    CHECK_MADE(m);
-    gr_trainer *t = gr_trainer_new(m, o);
-    CHECK_MADE(t);
-    size_t n = (size_t)(o->batch * o->accumulate * o->context);
-    gr_token *tokens = malloc(2 * n * sizeof *tokens);
-    gr_step_report r = GR_INIT(gr_step_report);
-    for (int i = 0; i < steps; i++) {
-        tiny_batch(o, i, tokens, tokens + n);
-        CHECK_OK(gr_trainer_step(t, &(gr_batch){tokens, tokens + n, NULL}, &r));
-        CHECK(!r.skipped);
-    }
-    out.loss = steps ? r.loss : 0;
-    out.weights = bytes_of(gr_model_trainable(m), &out.size);
-    out.plan = *gr_trainer_plan(t);
-    free(tokens);
-    gr_trainer_free(t);
-    gr_model_free(m);
-    gr_device_close(device);
-    return out;
-}
 
 static void same_as_without(const gr_model_info *info, const char *on, gr_train_options o, int steps)
 {
@@ -173,19 +123,7 @@ TEST(memory_that_cannot_be_had)
     CHECK_MADE(m);
     gr_train_options o = tiny_options();
     o.recompute = GR_RECOMPUTE_BLOCK;
-    bool is_made = false;
-    for (int64_t at = 1; !is_made; at += at / 16 + 1) {
-        NOTE("allocation %d", (int)at);
-        int64_t before = gr_mem_read_stats().live_blocks;
-        gr_mem_fail_at(at);
-        gr_trainer *t = gr_trainer_new(m, &o);
-        gr_mem_fail_at(0);
-        is_made = t;
-        if (!t)
-            CHECK_EQ_INT(gr_error_status(), GR_ERR_MEMORY);
-        gr_trainer_free(t);
-        CHECK_EQ_INT(gr_mem_read_stats().live_blocks, before);
-    }
+    check_sweep(m, &o);
     gr_model_free(m);
     gr_device_close(device);
 }

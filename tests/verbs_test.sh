@@ -285,6 +285,11 @@ kept=$(field activations)
 run 0 plan train text.txt --tokenizer char --layers 6 --json --recompute block
 parts
 [ "$(field activations)" -lt $((kept / 2)) ] || fail "plan: blocks keep their input, $(field activations) of $kept"
+run 0 plan train text.txt --tokenizer char --layers 1 --batch 64 --json
+kept=$(field activations)
+run 0 plan train text.txt --tokenizer char --layers 1 --batch 64 --json --head-rows auto
+parts
+[ "$(field activations)" -lt "$kept" ] || fail "plan: the head in pieces, $(field activations) of $kept"
 run 0 plan train text.txt --tokenizer char --layers 2 --json --accumulate 2
 [ "$(field gradients)" -ge "$weights" ] || fail 'plan: accumulation keeps all gradients'
 run 0 plan train --embed 256 --batch 8

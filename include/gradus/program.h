@@ -59,6 +59,9 @@ typedef struct gr_compile_options {
     gr_precision precision;     /* other than f32: f32 graphs run in that; inputs and outputs keep their dtypes */
     gr_recompute recompute;     /* of graphs with gradients; without such names it is GR_ERR_ARGUMENT */
     gr_activations activations; /* of products outside of a backward pass */
+    int64_t recompute_blocks;   /* of so many blocks, the last ones; 0: of all */
+    int64_t head_rows; /* a cross-entropy's logits, loss and gradient for so many rows at a time, so that all logits
+                                 are never in memory; 0: at once. Logits that others read, too, are GR_ERR_UNSUPPORTED */
 } gr_compile_options;
 /* Compiles the graph for one device: the outputs, and every effect in the graph. Takes no device memory yet: the plan
  * is known from here on, memory is taken by the first gr_run or by gr_program_reserve. options NULL: the defaults. */

@@ -107,6 +107,8 @@ typedef enum gr_optimizer { GR_ADAMW, GR_SGD, GR_LION, GR_ADAFACTOR, GR_MUON, GR
  * sqrt(max(1, R/C)) as it was published. */
 typedef enum gr_lr_adjustment { GR_MATCH_RMS_ADAMW, GR_ORIGINAL } gr_lr_adjustment;
 
+enum { GR_AUTO = -1 };
+
 typedef struct gr_train_options {
     size_t size;
     int64_t batch, context; /* sequences of a micro-batch, tokens of a sequence */
@@ -126,10 +128,13 @@ typedef struct gr_train_options {
     double dropout;
     bool segments; /* batches may have them: rows of several documents */
     uint64_t seed;
-    gr_precision precision; /* of activations and their gradients; weights and moments are f32 */
-    double loss_scale;      /* with fp16: what the loss is multiplied by for its gradients; 0: found while training */
-    gr_recompute recompute; /* for less memory at the price of time: at most a forward pass more */
-    uint64_t reserved[16];  /* zeros: room to grow, since gr_run_options holds one of these */
+    gr_precision precision;   /* of activations and their gradients; weights and moments are f32 */
+    double loss_scale;        /* with fp16: what the loss is multiplied by for its gradients; 0: found while training */
+    gr_recompute recompute;   /* for less memory at the price of time: at most a forward pass more */
+    int64_t recompute_blocks; /* of so many blocks, the last ones; 0: of all */
+    int64_t head_rows; /* logits, loss and their gradient for so many tokens at a time, so that all logits are never in
+                          memory; 0: at once; GR_AUTO: what costs nothing and changes no bit */
+    uint64_t reserved[14]; /* zeros: room to grow, since gr_run_options holds one of these */
 } gr_train_options;
 /* Fills them in: AdamW with lr 1e-3 to 1e-4 (0.9, 0.95, 1e-8), decay 0.1, clip 1, cosine with 100 steps of warmup, batch
  * 12 x 64, 2000 steps, Muon's momentum 0.95, seed 0. out begins as GR_INIT(gr_train_options); a field of a later version is zero, as is usual. */

@@ -185,6 +185,20 @@ gr_status gr_set_loss_scale(gr_args *args, gr_train_options *t)
     return GR_OK;
 }
 
+gr_status gr_set_head_rows(gr_args *args, gr_train_options *t)
+{
+    static const gr_flag number = {.kind = GR_KIND_INT, .min = 1, .max = INT32_MAX};
+    const char *given = ((const gr_train_flags *)args->options)->head_rows;
+    t->head_rows = given && strcmp(given, "auto") == 0 ? GR_AUTO : 0;
+    if (given && t->head_rows == 0 && gr_value_parse(&number, given, &t->head_rows) != GR_OK)
+        return gr_args_fail(
+            args,
+            "--head-rows %.40s: expected auto, or a number of tokens\nWith auto, and multiples of 384, no "
+            "bit of a gradient is another.",
+            given);
+    return GR_OK;
+}
+
 gr_status gr_check_train_options(gr_args *args, const gr_train_options *t)
 {
     const gr_train_flags *f = args->options;

@@ -94,6 +94,8 @@ const gr_flag gr_loop_flag_table[] = {
      .help = "with fp16: found while training, or fixed; up to 16777216"},
     {"recompute", CHOICE(recompute), .value = "none|attention|block", .initial = "none",
      .help = "what is not kept for the backward pass, but computed again: less memory, more time"},
+    {"head-rows", TEXT(head_rows), .value = "N|auto", .shown = "all at once",
+     .help = "tokens that logits, loss and their gradient are computed for at a time: less memory, the same numbers"},
     {GR_HEADING("Evaluation and checkpoints")},
     {"eval-data", TEXT(eval_data), .value = "DATA", .group = 'e', .shown = "no evaluation",
      .help = "text to evaluate on"},
@@ -467,6 +469,8 @@ static gr_status set_options(gr_args *args, gr_train_job *job)
     job->run.resume = f->resume;
     if (s == GR_OK)
         s = gr_set_loss_scale(args, t);
+    if (s == GR_OK)
+        s = gr_set_head_rows(args, t);
     return s == GR_OK ? gr_check_train_options(args, t) : s;
 }
 

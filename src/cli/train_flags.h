@@ -12,6 +12,7 @@ typedef struct gr_train_flags {
     double epochs, lr, min_lr, beta1, beta2, eps, weight_decay, clip, dropout;
     double muon_lr, muon_momentum;
     const char *loss_scale; /* NULL: "dynamic" */
+    const char *head_rows;  /* NULL: all at once */
     int schedule, optimizer, moments, muon_adjust, precision, recompute, order, documents;
     double eval_fraction;
     int64_t eval_every, eval_tokens, save_every, keep;
@@ -75,6 +76,8 @@ gr_status gr_blame_shape(gr_args *args, gr_status status);
 gr_status gr_check_train_data(gr_args *args, const gr_data *data);
 /* Options that have their precision get their loss scale. */
 gr_status gr_set_loss_scale(gr_args *args, gr_train_options *options);
+/* Tokens of a piece of the head: 0, a number, or GR_AUTO. */
+gr_status gr_set_head_rows(gr_args *args, gr_train_options *options);
 /* What only the data's size tells: numbers that overflow, a warmup longer than the run. */
 gr_status gr_check_train_options(gr_args *args, const gr_train_options *options);
 

@@ -12,7 +12,7 @@
                            X(silu_grad) X(swiglu) X(geglu) \
     /* reductions */       X(sum) X(mean) X(reduce_max) X(argmax) X(global_norm) \
     /* layout */           X(reshape) X(permute) X(slice) X(split) X(concat) X(pad) X(expand) X(contiguous) X(detach) \
-    /* matmul, indexing */ X(matmul) X(gather) X(scatter_add) X(embedding) \
+    /* matmul, indexing */ X(matmul) X(addmm) X(gather) X(scatter_add) X(embedding) \
     /* neural networks */  X(softmax) X(softmax_grad) X(log_softmax) X(log_softmax_grad) \
                            X(cross_entropy_rows) X(cross_entropy_grad) X(mse) X(bce) \
                            X(layer_norm) X(layer_norm_grad) X(rms_norm) X(rms_norm_grad) \

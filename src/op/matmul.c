@@ -174,6 +174,85 @@ const gr_op gr_op_matmul = {
     .cost = cost_matmul,
 };
 
+/* ---- a product that is added to something -------------------------------------------------------------------- */
+
+enum { ADDED = 0, OF_A, OF_B, N_ADDMM };
+
+static gr_status infer_addmm(const gr_tensor *node, gr_spec *out)
+{
+    const gr_matmul_attr *t = node->attr;
+    const gr_spec *c = gr_in(node, ADDED), *a = gr_in(node, OF_A), *b = gr_in(node, OF_B);
+    bool mixed = sums_in_f32(c->dtype) && sums_in_f32(a->dtype) && sums_in_f32(b->dtype);
+    if (gr_expect_float(node, ADDED) != GR_OK)
+        return GR_ERR_ARGUMENT;
+    if (!mixed && (gr_expect_dtype(node, OF_A, c->dtype) != GR_OK || gr_expect_dtype(node, OF_B, c->dtype) != GR_OK))
+        return GR_ERR_ARGUMENT;
+    if (a->ndim != 2 || b->ndim != 2)
+        return gr_op_fail(node, "needs matrices");
+    if (a->shape[!t->transpose_a] != b->shape[t->transpose_b])
+        return gr_op_fail(node, "inner dims differ: %lld and %lld", (long long)a->shape[!t->transpose_a],
+                          (long long)b->shape[t->transpose_b]);
+    *out = gr_spec_make(c->dtype, 2, (int64_t[]){a->shape[t->transpose_a], b->shape[!t->transpose_b]});
+    return gr_expect_shape(node, ADDED, 2, out->shape);
+}
+
+static gr_status compose_addmm(const gr_tensor *node, gr_tensor *const *in, gr_tensor **out)
+{
+    gr_matmul_attr t = *(const gr_matmul_attr *)node->attr;
+    gr_dtype wide = gr_accumulator(node->spec.dtype);
+    t.says = wide == GR_F32;
+    t.result = wide;
+    gr_tensor *product = gr_node(in[OF_A]->graph, &gr_op_matmul, in + OF_A, 2, &t);
+    out[0] = gr_cast(gr_add(gr_cast(in[ADDED], wide), product), node->spec.dtype);
+    return gr_built(in[ADDED], out[0]);
+}
+
+static bool sample_addmm(int i, gr_sample *s)
+{
+    static const struct {
+        int64_t m, n, k;
+        bool ta, tb, wide; /* wide: c is f32 when a 16-bit dtype is tested */
+    } calls[] = {{1, 1, 1, false, false, false}, {5, 3, 7, true, false, false},  {33, 65, 17, true, true, false},
+                 {4, 3, 0, false, false, false}, {0, 3, 4, false, false, false}, {19, 40, 97, true, false, true},
+                 {2, 50, 67, false, true, true}, {5, 9, 6, false, false, true}};
+    if (i >= (int)(sizeof calls / sizeof calls[0]))
+        return false;
+    const int64_t m = calls[i].m, n = calls[i].n, k = calls[i].k;
+    const bool ta = calls[i].ta, tb = calls[i].tb;
+    gr_sample_float(s, -1, 1, GR_DIMS(m, n));
+    gr_sample_float(s, -1, 1, GR_DIMS(ta ? k : m, ta ? m : k));
+    gr_sample_float(s, -1, 1, GR_DIMS(tb ? n : k, tb ? k : n));
+    s->in[ADDED].is_stat = calls[i].wide;
+    *(gr_matmul_attr *)(void *)s->attr.bytes = (gr_matmul_attr){.transpose_a = ta, .transpose_b = tb};
+    return true;
+}
+
+static void cost_addmm(const gr_tensor *node, double *flops, double *bytes)
+{
+    const gr_spec *a = gr_in(node, OF_A);
+    (void)bytes;
+    *flops =
+        2 * (double)gr_spec_count(&node->spec) * (double)a->shape[!((const gr_matmul_attr *)node->attr)->transpose_a];
+}
+
+const gr_op gr_op_addmm = {
+    .name = "addmm",
+    .doc =
+        "c [M, N], a [M, K], b [K, N]: c + a b (torch.addmm), in place of c where it is not needed any more; a and b "
+        "may be stored transposed, and be f16 or bf16 beside an f32 c",
+    .inputs = N_ADDMM,
+    .outputs = 1,
+    .attr_size = sizeof(gr_matmul_attr),
+    .precision = GR_LOW,
+    .uncast = 1u << ADDED,
+    .infer = infer_addmm,
+    .compose = compose_addmm,
+    .sample = sample_addmm,
+    .cost = cost_addmm,
+};
+
+/* ---- calls --------------------------------------------------------------------------------------------------- */
+
 /* Rows of a that share one b are one matrix: a single large product, and a weight's gradient without a sum over B. */
 static gr_tensor *matmul_rows(gr_tensor *a, gr_tensor *b, bool transpose_b)
 {

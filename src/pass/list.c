@@ -22,6 +22,12 @@ static bool has_backward(const gr_graph *g, const gr_target *target)
     return found;
 }
 
+static bool has_pieces(const gr_graph *g, const gr_target *target)
+{
+    (void)g;
+    return target->head_rows > 0;
+}
+
 static bool is_mixed(const gr_graph *g, const gr_target *target)
 {
     (void)g;
@@ -47,6 +53,7 @@ static bool has_chains(const gr_graph *g, const gr_target *target)
  * behind versions. */
 static const gr_pass passes[] = {
     {"recompute", gr_pass_recompute, has_backward, NULL},
+    {"head", gr_pass_head, has_pieces, NULL},
     {"precision", gr_pass_precision, is_mixed, NULL},
     {"quantize", gr_pass_quantize, has_int8, NULL},
     {"lower", gr_pass_lower, NULL, NULL},

@@ -40,7 +40,9 @@ typedef struct gr_target {
     bool (*has_kernel)(void *user, const gr_tensor *node);
     bool (*fuses)(void *user, const gr_tensor *node); /* in a chain, gr_op_fused; NULL: it has no kernel for chains */
     gr_recompute recompute;
-    gr_precision precision; /* what f32 graphs are to run in */
+    int64_t recompute_blocks; /* of how many, counted from the last; 0: of all */
+    int64_t head_rows;        /* logits and loss for so many rows at a time; 0: all */
+    gr_precision precision;   /* what f32 graphs are to run in */
     gr_activations activations;
 } gr_target;
 
@@ -49,6 +51,9 @@ typedef gr_graph *gr_pass_run(const gr_graph *g, gr_tensor **roots, int n_roots,
 /* What the backward pass reads of a block, or of its attention, is computed a second time in front of it, and the first one is not
  * kept. */
 gr_pass_run gr_pass_recompute;
+/* Logits, loss and their gradient are computed for some rows at a time, so that all logits are never in memory. A head that
+ * this cannot be done with is an error. */
+gr_pass_run gr_pass_head;
 /* An f32 graph, forward and backward, with activations in 16 bits: each op's inputs become what its record says
  * (gr_op.precision), by casts, of which there is one for each tensor and dtype. */
 gr_pass_run gr_pass_precision;

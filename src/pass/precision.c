@@ -49,6 +49,12 @@ static bool is_fill(const gr_tensor *t)
 
 /* ---- what is wanted of a result ----------------------------------------------------------------------------- */
 
+/* What a product is added to keeps its f32 sums. */
+static bool is_added_to(const gr_tensor *t, int k)
+{
+    return t->op == &gr_op_addmm && k == 0;
+}
+
 /* Backwards, since an op that passes its input on wants what is wanted of its own result. */
 static void find_wanted(caster *c, gr_tensor *const *roots, int n_roots)
 {
@@ -65,9 +71,8 @@ static void find_wanted(caster *c, gr_tensor *const *roots, int n_roots)
         }
         for (int k = 0; k < t->n_in; k++) {
             unsigned word = word_of(t);
-            unsigned by = word == GR_WIDEST                     ? c->wanted[i]
-                          : word == GR_HIGH && !is_uncast(t, k) ? WANTED_WIDE
-                                                                : WANTED_LOW;
+            unsigned by = word == GR_HIGH && !is_uncast(t, k) ? WANTED_WIDE : WANTED_LOW;
+            by = word == GR_WIDEST ? c->wanted[i] : is_added_to(t, k) ? WANTED_WIDE : by;
             if (t->in[k])
                 c->wanted[t->in[k]->id] |= (unsigned char)by;
         }
@@ -135,16 +140,21 @@ static bool is_read_wide(const gr_tensor *t)
     return gr_is_version(behind) || word_of(node_of(behind)) == GR_HIGH;
 }
 
+static bool is_product(const gr_tensor *t)
+{
+    return t->op == &gr_op_matmul || t->op == &gr_op_addmm;
+}
+
 /* Products of blocks take f32 alone. */
 static bool is_mixed_product(const gr_tensor *t)
 {
-    return t->op == &gr_op_matmul && is_f32(t) && !gr_dtype_is_block(t->in[0]->spec.dtype) &&
+    return is_product(t) && is_f32(t) && !gr_dtype_is_block(t->in[0]->spec.dtype) &&
            !gr_dtype_is_block(t->in[1]->spec.dtype);
 }
 
 static gr_dtype input_dtype(caster *c, const gr_tensor *t, int k)
 {
-    bool is_product = t->op == &gr_op_matmul, stays = is_product && (is_read_wide(t->in[k]) || !is_mixed_product(t));
+    bool stays = is_product(t) && (is_read_wide(t->in[k]) || !is_mixed_product(t));
     switch (word_of(t)) {
     case GR_LOW:
         return stays ? GR_F32 : c->low;
@@ -160,9 +170,14 @@ static gr_dtype input_dtype(caster *c, const gr_tensor *t, int k)
 /* Of a product of 16-bit values with others, and of one whose sums are wanted as they are. */
 static gr_tensor *append_product(caster *c, const gr_tensor *t, gr_tensor *const *in)
 {
+    bool is_low = c->wanted[t->id] & WANTED_LOW;
+    if (t->op == &gr_op_addmm) { /* rounded once, when the last part is there */
+        gr_tensor *sums = gr_rewrite_with(&c->r, t, in);
+        return is_low ? c->r.map[t->id] = cast(sums, c->low) : sums;
+    }
     gr_matmul_attr a = *(const gr_matmul_attr *)t->attr;
     a.says = true;
-    a.result = c->wanted[t->id] & WANTED_LOW ? c->low : GR_F32;
+    a.result = is_low ? c->low : GR_F32;
     c->r.to->backward = t->backward;
     gr_tensor *y = gr_node(c->r.to, t->op, in, t->n_in, &a);
     gr_rewrite_map(&c->r, t, 0, y);

@@ -12,14 +12,16 @@
 #include "base/mem.h"
 #include "op/op.h"
 
+#include <ctype.h>
 #include <string.h>
 
 typedef struct again {
     gr_rewrite r;
     gr_recompute what;
-    size_t *region;   /* [n] by id of a node: how much of its name is its region's; 0: of none */
-    bool *kept;       /* [n] by id of a node: not computed again */
-    gr_tensor **copy; /* [n] the second one in the new graph; NULL: none yet */
+    int64_t first_block; /* those before it are kept */
+    size_t *region;      /* [n] by id of a node: how much of its name is its region's; 0: of none */
+    bool *kept;          /* [n] by id of a node: not computed again */
+    gr_tensor **copy;    /* [n] the second one in the new graph; NULL: none yet */
 } again;
 
 static const gr_tensor *node_of(const gr_tensor *t)
@@ -43,6 +45,18 @@ static size_t block_of(const gr_tensor *t)
     return 0;
 }
 
+/* 3 of "h.3.mlp", -1 of a name without a block's number. */
+static int64_t number_of(const gr_tensor *t)
+{
+    size_t end = block_of(t), at = end > 0 ? end - 1 : 0;
+    int64_t number = 0;
+    while (at > 0 && isdigit((unsigned char)t->name[at - 1]))
+        at--;
+    for (; end > 0 && at < end - 1 && number < INT32_MAX; at++)
+        number = number * 10 + (t->name[at] - '0');
+    return end > 0 ? number : -1;
+}
+
 static bool same_block(const gr_tensor *a, const gr_tensor *b)
 {
     size_t n = block_of(a);
@@ -57,6 +71,17 @@ static bool is_attention(const gr_tensor *t)
            (inside[scope] == '.' && scope >= 4 && strncmp(inside + scope - 4, "attn", 4) == 0);
 }
 
+/* The last so many of the blocks that there are. */
+static int64_t first_block(const gr_graph *g, int64_t wanted)
+{
+    int64_t most = -1;
+    for (size_t i = 0; wanted > 0 && i < g->n; i++) {
+        int64_t number = is_of_forward(g->nodes[i]) ? number_of(g->nodes[i]) : -1;
+        most = number > most ? number : most;
+    }
+    return wanted > 0 && wanted <= most ? most + 1 - wanted : 0;
+}
+
 /* Backwards, so that what attention is made of is known of. */
 static void find_regions(again *a)
 {
@@ -65,7 +90,7 @@ static void find_regions(again *a)
     for (size_t i = g->n; i-- > 0;) {
         const gr_tensor *t = g->nodes[i];
         size_t block = t->source || !is_of_forward(t) ? 0 : block_of(t);
-        if (block > 0 && (a->what == GR_RECOMPUTE_BLOCK || is_attention(t)))
+        if (block > 0 && number_of(t) >= a->first_block && (a->what == GR_RECOMPUTE_BLOCK || is_attention(t)))
             a->region[i] = block;
         found = found || a->region[i] > 0;
         for (int k = 0; a->region[i] > 0 && k < t->n_in; k++) {
@@ -139,7 +164,7 @@ static void copy_backward(again *a, const gr_tensor *t)
 
 gr_graph *gr_pass_recompute(const gr_graph *g, gr_tensor **roots, int n_roots, const gr_target *target)
 {
-    again a = {.what = target->recompute};
+    again a = {.what = target->recompute, .first_block = first_block(g, target->recompute_blocks)};
     if (gr_rewrite_open(&a.r, g, roots, n_roots) != GR_OK)
         return NULL;
     a.kept = gr_alloc_zero(g->n, sizeof *a.kept);

@@ -458,6 +458,8 @@ static gr_status transform(compiler *c, const gr_graph *g)
                         .has_kernel = has_kernel,
                         .fuses = d->backend->fuses ? fuses : NULL,
                         .recompute = c->options.recompute,
+                        .recompute_blocks = c->options.recompute_blocks,
+                        .head_rows = c->options.head_rows,
                         .precision = c->options.precision,
                         .activations = c->options.activations};
     const gr_graph *to;
@@ -561,6 +563,10 @@ gr_program *gr_compile(gr_graph *g, gr_tensor *const *outputs, int n, gr_device 
         return NULL;
     if ((unsigned)c.options.recompute > GR_RECOMPUTE_BLOCK) {
         gr_fail(GR_ERR_ARGUMENT, "gr_compile: there is no recomputation number %d", (int)c.options.recompute);
+        return NULL;
+    }
+    if (c.options.head_rows < 0 || c.options.recompute_blocks < 0) {
+        gr_fail(GR_ERR_ARGUMENT, "gr_compile: head_rows and recompute_blocks are at least 0");
         return NULL;
     }
     return compile_outputs(&c, g, outputs, device);

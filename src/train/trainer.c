@@ -2,6 +2,7 @@
  * accumulation in two, one for a micro-batch and one for the update. */
 #include "train/trainer.h"
 
+#include "backend/cpu/gemm.h"
 #include "base/mem.h"
 #include "base/sized.h"
 #include "base/philox.h"
@@ -103,12 +104,20 @@ static int update_graph(gr_trainer *t, gr_graph *g, gr_tensor *const *params, gr
     return 3;
 }
 
+/* Rows of a piece are as many as products add up in one go (gr_gemm): so pieces of a sum over rows have the same bits. */
+static int64_t head_rows(const gr_train_options *o)
+{
+    return o->head_rows == GR_AUTO ? GR_GEMM_SUM : o->head_rows;
+}
+
 static gr_program *compile(gr_trainer *t, gr_graph *g, gr_tensor *const *outputs, int n)
 {
     gr_status s = gr_graph_check(g);
     gr_compile_options o = GR_INIT(gr_compile_options);
     o.precision = t->options.precision;
     o.recompute = t->options.recompute;
+    o.recompute_blocks = t->options.recompute_blocks;
+    o.head_rows = head_rows(&t->options);
     gr_program *p = s == GR_OK ? gr_compile(g, outputs, n, gr_model_describe(t->model)->device, &o) : NULL;
     gr_graph_free(g);
     return p;
@@ -185,6 +194,8 @@ static gr_status check_options(const gr_model *m, const gr_train_options *o)
                        gr_optimizer_name(o->optimizer));
     if (o->optimizer == GR_MUON && o->muon_lr > 0 && o->lr == 0)
         return gr_fail(GR_ERR_ARGUMENT, "training: muon_lr falls as lr does, and lr is 0\ngive lr, or leave it out");
+    if (o->head_rows < GR_AUTO || o->recompute_blocks < 0)
+        return gr_fail(GR_ERR_ARGUMENT, "training: head_rows and recompute_blocks must not be negative");
     return gr_scaling_check_options(o);
 }
 

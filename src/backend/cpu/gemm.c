@@ -14,14 +14,14 @@
 #include <stdatomic.h>
 
 enum {
-    K_BLOCK = 384,       /* 8 rows of a (12 KiB) stay in the first-level cache */
-    B_BLOCK = 384 * 384, /* floats of packed b: 576 KiB of a 1 MiB second-level cache */
-    A_ROWS = 96,         /* rows of a packed at a time */
-    LONG_K = 640,        /* from here on a panel of b is so long that reading it again for every mr rows binds */
-    FEW_ROWS = 16,       /* up to here b is read once from memory and packing it would cost more than it brings */
-    B_SMALL = 64 * 1024, /* floats of b that stay in the second-level cache without being packed */
-    CROWDED = 512,       /* rows of b a multiple of this apart share few sets of the first-level cache */
-    FEW_LONG_ROWS = 48,  /* the same for long rows of a transposed b and registers of 16 lanes, 32 of them */
+    K_BLOCK = GR_GEMM_SUM, /* 8 rows of a (12 KiB) stay in the first-level cache */
+    B_BLOCK = 384 * 384,   /* floats of packed b: 576 KiB of a 1 MiB second-level cache */
+    A_ROWS = 96,           /* rows of a packed at a time */
+    LONG_K = 640,          /* from here on a panel of b is so long that reading it again for every mr rows binds */
+    FEW_ROWS = 16,         /* up to here b is read once from memory and packing it would cost more than it brings */
+    B_SMALL = 64 * 1024,   /* floats of b that stay in the second-level cache without being packed */
+    CROWDED = 512,         /* rows of b a multiple of this apart share few sets of the first-level cache */
+    FEW_LONG_ROWS = 48,    /* the same for long rows of a transposed b and registers of 16 lanes, 32 of them */
     LONG_ROW = 256,
     STRIP_K = 16,       /* with few rows: rows of b passed over at a time, as many as streams that memory follows */
     DOT_BLOCK_ROWS = 8, /* with few rows: rows of b in blocks that are widened at a time */
@@ -148,9 +148,11 @@ static void plan_few_rows(const gr_gemm *g, plan *p)
 static void plan_tiles(const gr_gemm *g, plan *p)
 {
     bool a_plain = g->a_dtype == GR_F32, b_plain = g->b_dtype == GR_F32;
-    /* Equal blocks of k: no short one at the end. */
-    int64_t unit = max64(gr_dtype_get(g->b_dtype)->block, 8);
-    p->k_block = g->k > 0 ? round_up(ceil_div(g->k, ceil_div(g->k, K_BLOCK)), unit) : 1;
+    /* Equal blocks of k: no short one at the end. But sums over rows, as weights' gradients are, may be made of parts
+     * (addmm): they are cut at places that the number of rows does not move, so that the bits are the same. */
+    int64_t unit = max64(gr_dtype_get(g->b_dtype)->block, 8), blocks = ceil_div(g->k, K_BLOCK);
+    int64_t equal = g->k > 0 ? ceil_div(g->k, blocks) : 1;
+    p->k_block = g->trans_a && blocks > 1 ? K_BLOCK : g->k > 0 ? round_up(equal, unit) : 1;
     p->b_direct = b_plain && !g->trans_b && p->k_block * g->ldb <= B_SMALL && g->ldb % CROWDED != 0;
     cut_tiles(g, p);
     p->a_rows = min64(p->rows, A_ROWS);

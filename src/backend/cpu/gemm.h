@@ -5,6 +5,10 @@
 
 #include "base/thread.h"
 
+/* Sums over k are made of parts of so many, from the first on, where a is transposed: a sum of products that is made piece by
+ * piece, with a multiple of it for a piece, has the bits of the whole. */
+enum { GR_GEMM_SUM = 384 };
+
 /* Row-major; strides in elements. m, n, k and batch may be 0; k = 0 leaves beta * c + bias. */
 typedef struct gr_gemm {
     int64_t m, n, k;

@@ -1,4 +1,4 @@
-/* matmul on gr_gemm_run. Operands are read where they lie when their rows or their columns are contiguous (a transposed
+/* matmul and addmm on gr_gemm_run. Operands are read where they lie when their rows or their columns are contiguous (a transposed
  * view costs nothing); any other layout is copied first. f16 and bf16 are multiplied and summed in f32. */
 #include "backend/cpu/cpu.h"
 #include "backend/cpu/gemm.h"
@@ -144,9 +144,11 @@ static void run_products(const gr_call *call, const product *p, const char *a, c
     }
 }
 
-static gr_status run(const gr_call *call)
+/* out = beta out + a b */
+static gr_status multiply(const gr_call *call, float beta)
 {
     product p = take_apart(call);
+    p.gemm.beta = beta;
     gr_operand a = call->in[0], b = call->in[1];
     char *at = call->scratch;
     void *own = at;
@@ -162,6 +164,43 @@ static gr_status run(const gr_call *call)
     }
     run_products(call, &p, a.data, b.data, call->out[0].data, own);
     return GR_OK;
+}
+
+static gr_status run(const gr_call *call)
+{
+    return multiply(call, 0);
+}
+
+/* addmm: c first, then what is multiplied. */
+static gr_call product_of(const gr_call *call)
+{
+    gr_call p = *call;
+    p.in = call->in + 1;
+    p.n_in = 2;
+    return p;
+}
+
+static size_t scratch_added(const gr_call *call)
+{
+    gr_call p = product_of(call);
+    return scratch(&p);
+}
+
+static gr_status run_added(const gr_call *call)
+{
+    gr_call p = product_of(call);
+    if (call->out[0].data != call->in[0].data)
+        gr_cpu_copy(call->device, &call->out[0], &call->in[0]);
+    return multiply(&p, 1);
+}
+
+static bool supports_added(const gr_device *d, const gr_tensor *node)
+{
+    (void)d;
+    bool all = node->spec.dtype == GR_F32;
+    for (int i = 1; i < 3; i++)
+        all = all && gr_dtype_get(node->in[i]->spec.dtype)->is_activation;
+    return all;
 }
 
 static bool supports(const gr_device *d, const gr_tensor *node)
@@ -181,5 +220,11 @@ static bool supports_blocks(const gr_device *d, const gr_tensor *node)
 const gr_kernel gr_cpu_matmul_kernels[] = {
     {.op = &gr_op_matmul, .supports = supports, .strided = 3, .scratch = scratch, .run = run},
     {.op = &gr_op_matmul, .supports = supports_blocks, .strided = 1, .scratch = scratch, .run = run},
+    {.op = &gr_op_addmm,
+     .supports = supports_added,
+     .strided = 6,
+     .in_place = 1,
+     .scratch = scratch_added,
+     .run = run_added},
     {0},
 };
