@@ -134,7 +134,11 @@ typedef struct gr_train_options {
     int64_t recompute_blocks; /* of so many blocks, the last ones; 0: of all */
     int64_t head_rows; /* logits, loss and their gradient for so many tokens at a time, so that all logits are never in
                           memory; 0: at once; GR_AUTO: what costs nothing and changes no bit */
-    uint64_t reserved[14]; /* zeros: room to grow, since gr_run_options holds one of these */
+    bool
+        clip_last; /* by the norm of the step before, which is part of the state: then weights are moved as soon as their
+                       gradients are there, as with clip 0, unless fp16 or accumulation need all of them first */
+    const char *passes; /* of compiling, as gr_compile_options has them; NULL: all. Must live as long as the trainer */
+    uint64_t reserved[12]; /* zeros: room to grow, since gr_run_options holds one of these */
 } gr_train_options;
 /* Fills them in: AdamW with lr 1e-3 to 1e-4 (0.9, 0.95, 1e-8), decay 0.1, clip 1, cosine with 100 steps of warmup, batch
  * 12 x 64, 2000 steps, Muon's momentum 0.95, seed 0. out begins as GR_INIT(gr_train_options); a field of a later version is zero, as is usual. */

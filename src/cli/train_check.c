@@ -60,6 +60,8 @@ gr_status gr_check_train_flags(gr_args *args)
         s = check_optimizer(args);
     if (s == GR_OK && f->schedule == GR_CONSTANT)
         s = refuse_given(args, of_fall, 1, "with --schedule constant the learning rate does not fall", "Leave it out.");
+    if (s == GR_OK && f->clip_last && f->clip == 0)
+        s = gr_args_fail(args, "--clip-last: --clip is 0, so that nothing is clipped\nLeave one of them out.");
     if (s == GR_OK && gr_args_given(args, "min-lr") && f->min_lr > f->lr)
         s = gr_args_fail(args, "--min-lr: %g is more than --lr, %g\nGive a smaller one, or a larger --lr.", f->min_lr,
                          f->lr);

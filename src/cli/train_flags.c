@@ -86,6 +86,8 @@ const gr_flag gr_loop_flag_table[] = {
      .help = "their rate by their shape: steps as large as AdamW's, or as muon was published"},
     {"clip", FLOAT(clip), .value = "X", .max = GR_LARGEST, .initial = "1",
      .help = "largest global norm of the gradients; 0: no limit"},
+    {"clip-last", GR_SWITCH(gr_train_flags, clip_last),
+     .help = "clip by the norm of the step before: gradients are used and gone as they come"},
     {"dropout", FLOAT(dropout), .value = "X", .initial = "0", .max = 0.99,
      .help = "of embeddings and of what each block adds"},
     {"precision", CHOICE(precision), .value = "f32|bf16|fp16", .initial = "f32",
@@ -96,6 +98,8 @@ const gr_flag gr_loop_flag_table[] = {
      .help = "what is not kept for the backward pass, but computed again: less memory, more time"},
     {"head-rows", TEXT(head_rows), .value = "N|auto", .shown = "all at once",
      .help = "tokens that logits, loss and their gradient are computed for at a time: less memory, the same numbers"},
+    {"passes", TEXT(passes), .value = "LIST", .shown = "all",
+     .help = "which changes compiling makes, or with - in front which not; docs/architecture.md"},
     {GR_HEADING("Evaluation and checkpoints")},
     {"eval-data", TEXT(eval_data), .value = "DATA", .group = 'e', .shown = "no evaluation",
      .help = "text to evaluate on"},
@@ -458,6 +462,8 @@ static gr_status set_options(gr_args *args, gr_train_job *job)
     t->eps = f->eps;
     t->weight_decay = f->weight_decay;
     t->clip = f->clip;
+    t->clip_last = f->clip_last;
+    t->passes = f->passes;
     t->dropout = f->dropout;
     t->precision = (gr_precision)f->precision;
     t->recompute = (gr_recompute)f->recompute;

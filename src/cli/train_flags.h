@@ -13,6 +13,8 @@ typedef struct gr_train_flags {
     double muon_lr, muon_momentum;
     const char *loss_scale; /* NULL: "dynamic" */
     const char *head_rows;  /* NULL: all at once */
+    const char *passes;     /* NULL: all */
+    bool clip_last;
     int schedule, optimizer, moments, muon_adjust, precision, recompute, order, documents;
     double eval_fraction;
     int64_t eval_every, eval_tokens, save_every, keep;

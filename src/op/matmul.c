@@ -174,7 +174,7 @@ const gr_op gr_op_matmul = {
     .cost = cost_matmul,
 };
 
-/* ---- a product that is added to something -------------------------------------------------------------------- */
+/* ---- a product that is added to something ------------------------------------------------------------------- */
 
 enum { ADDED = 0, OF_A, OF_B, N_ADDMM };
 
@@ -251,7 +251,7 @@ const gr_op gr_op_addmm = {
     .cost = cost_addmm,
 };
 
-/* ---- calls --------------------------------------------------------------------------------------------------- */
+/* ---- calls -------------------------------------------------------------------------------------------------- */
 
 /* Rows of a that share one b are one matrix: a single large product, and a weight's gradient without a sum over B. */
 static gr_tensor *matmul_rows(gr_tensor *a, gr_tensor *b, bool transpose_b)

@@ -31,7 +31,7 @@ static gr_status compose_lion(const gr_tensor *node, gr_tensor *const *in, gr_te
     const gr_lion_attr *a = node->attr;
     gr_tensor *p = in[PARAM], *m = in[M], *scale = node->n_in > LION_SCALE ? in[LION_SCALE] : NULL;
     gr_tensor *taken = scale ? gr_is_finite(scale) : NULL;
-    gr_tensor *g = gr_scaled_grad(in[GRAD], scale), *lr = gr_cast(in[LION_LR], p->spec.dtype);
+    gr_tensor *g = gr_scaled_grad(in[GRAD], p->spec.dtype, scale), *lr = gr_cast(in[LION_LR], p->spec.dtype);
     gr_tensor *decayed = gr_sub(p, gr_mul(p, gr_scale(lr, a->weight_decay)));
     gr_tensor *p1 = gr_sub(decayed, gr_mul(lr, sign(between(m, g, a->beta1)))), *m1 = between(m, g, a->beta2);
     p1 = gr_unless_skipped(taken, p1, p);
@@ -70,6 +70,7 @@ const gr_op gr_op_lion = {
     .attr_size = sizeof(gr_lion_attr),
     .flags = GR_OP_EFFECT,
     .writes = 1u << PARAM | 1u << M,
+    .uncast = 1u << GRAD,
     .infer = infer_lion,
     .no_grad = GR_EFFECT_HAS_NO_GRADIENT,
     .compose = compose_lion,
@@ -150,7 +151,7 @@ static gr_status compose_adafactor(const gr_tensor *node, gr_tensor *const *in, 
     gr_tensor *p = in[PARAM], *row = in[ROW], *column = in[COLUMN];
     gr_tensor *scale = node->n_in > ADA_SCALE ? in[ADA_SCALE] : NULL, *taken = scale ? gr_is_finite(scale) : NULL;
     gr_dtype dtype = p->spec.dtype;
-    gr_tensor *step = gr_cast(in[ADA_STEP], GR_F32), *lr = in[ADA_LR], *g = gr_scaled_grad(in[GRAD], scale);
+    gr_tensor *step = gr_cast(in[ADA_STEP], GR_F32), *lr = in[ADA_LR], *g = gr_scaled_grad(in[GRAD], dtype, scale);
     gr_tensor *fresh = gr_cast(gr_exp(gr_scale(gr_log(step), DECAY_POWER)), dtype);
     gr_tensor *square = gr_mul(g, g), *v = estimate(square, fresh, &row, &column);
     gr_tensor *update = gr_mul(g, gr_rsqrt(gr_max(v, gr_scalar_like(v, smallest_square(dtype)))));
@@ -209,6 +210,7 @@ const gr_op gr_op_adafactor = {
     .attr_size = sizeof(gr_adafactor_attr),
     .flags = GR_OP_EFFECT,
     .writes = 1u << PARAM | 1u << ROW | 1u << COLUMN,
+    .uncast = 1u << GRAD,
     .infer = infer_adafactor,
     .no_grad = GR_EFFECT_HAS_NO_GRADIENT,
     .compose = compose_adafactor,
@@ -265,7 +267,7 @@ static gr_status compose_muon(const gr_tensor *node, gr_tensor *const *in, gr_te
     gr_tensor *p = in[PARAM], *m = in[M], *scale = node->n_in > MUON_SCALE ? in[MUON_SCALE] : NULL;
     gr_tensor *taken = scale ? gr_is_finite(scale) : NULL;
     gr_dtype dtype = p->spec.dtype, wide = gr_accumulator(dtype);
-    gr_tensor *g = gr_cast(gr_scaled_grad(in[GRAD], scale), wide), *before = gr_cast(m, wide);
+    gr_tensor *g = gr_scaled_grad(in[GRAD], wide, scale), *before = gr_cast(m, wide);
     gr_tensor *m1 = between(before, g, a->momentum), *way = gr_cast(orthogonal(between(m1, g, a->momentum)), dtype);
     gr_tensor *lr = gr_cast(gr_scale(in[MUON_LR], a->lr_scale), dtype);
     way = gr_mul(way, gr_scale(lr, a->adjust));
@@ -304,6 +306,7 @@ const gr_op gr_op_muon = {
     .attr_size = sizeof(gr_muon_attr),
     .flags = GR_OP_EFFECT,
     .writes = 1u << PARAM | 1u << M,
+    .uncast = 1u << GRAD,
     .infer = infer_muon,
     .no_grad = GR_EFFECT_HAS_NO_GRADIENT,
     .compose = compose_muon,
@@ -414,7 +417,7 @@ static gr_status compose_adamw8bit(const gr_tensor *node, gr_tensor *const *in, 
     gr_tensor *p = in[PARAM], *scale = node->n_in > A8_SCALE ? in[A8_SCALE] : NULL;
     gr_tensor *taken = scale ? gr_is_finite(scale) : NULL;
     gr_dtype dtype = gr_accumulator(p->spec.dtype);
-    gr_tensor *g = gr_scaled_grad(gr_cast(in[GRAD], dtype), scale), *p0 = gr_cast(p, dtype);
+    gr_tensor *g = gr_scaled_grad(in[GRAD], dtype, scale), *p0 = gr_cast(p, dtype);
     gr_tensor *lr = gr_cast(in[A8_LR], dtype), *step = gr_cast(in[A8_STEP], dtype), *blocks = to_blocks(g);
     gr_tensor *m = between(decoded(in[CODES1], in[ABSMAX1], true, dtype), blocks, a->beta1);
     gr_tensor *v = between(decoded(in[CODES2], in[ABSMAX2], false, dtype), gr_mul(blocks, blocks), a->beta2);
@@ -470,6 +473,7 @@ const gr_op gr_op_adamw8bit = {
     .attr_size = sizeof(gr_adamw8bit_attr),
     .flags = GR_OP_EFFECT,
     .writes = 1u << PARAM | 1u << CODES1 | 1u << ABSMAX1 | 1u << CODES2 | 1u << ABSMAX2,
+    .uncast = 1u << GRAD,
     .infer = infer_adamw8bit,
     .no_grad = GR_EFFECT_HAS_NO_GRADIENT,
     .compose = compose_adamw8bit,

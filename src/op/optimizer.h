@@ -5,14 +5,16 @@
 #include "op/attr.h"
 #include "op/op.h"
 
-/* param, grad and the moments given have one dtype and shape; the n_scalars from input `scalar` on are f32 []. */
+/* param, grad and the moments given have one dtype and shape, but a grad may be 16 bits beside any; the n_scalars from input `scalar` on are f32 []. */
 gr_status gr_check_step(const gr_tensor *node, int moments, int scalar, int n_scalars);
 /* A new value, or the old one where the step is skipped; taken NULL: it never is. */
 gr_tensor *gr_unless_skipped(gr_tensor *taken, gr_tensor *value, gr_tensor *old);
 /* For samples: an optimizer's grad_scale, which call 1 is without. */
 void gr_sample_grad_scale(int i, gr_sample *s);
-/* grad by its scale, which may be NULL. */
-gr_tensor *gr_scaled_grad(gr_tensor *grad, gr_tensor *scale);
+/* And the grad of the sample's input 1, 16 bits whatever is tested. */
+void gr_sample_low_grad(gr_sample *s, gr_dtype dtype);
+/* grad in this dtype by its scale, which may be NULL. */
+gr_tensor *gr_scaled_grad(gr_tensor *grad, gr_dtype dtype, gr_tensor *scale);
 
 /* 1 - beta^step */
 gr_tensor *gr_bias_correction(gr_tensor *step, float beta);

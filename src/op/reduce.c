@@ -210,9 +210,12 @@ static gr_status infer_global_norm(const gr_tensor *node, gr_spec *out)
     if (node->n_in == 0)
         return gr_op_fail(node, "needs at least one tensor");
     for (int i = 0; i < node->n_in; i++)
-        if (gr_expect_float(node, i) != GR_OK || gr_expect_dtype(node, i, gr_in(node, 0)->dtype) != GR_OK)
+        if (gr_expect_float(node, i) != GR_OK)
             return GR_ERR_ARGUMENT;
     *out = (gr_spec){.dtype = gr_accumulator(gr_in(node, 0)->dtype)};
+    for (int i = 1; i < node->n_in; i++)
+        if (gr_accumulator(gr_in(node, i)->dtype) != out->dtype)
+            return gr_op_fail(node, "f64 beside other dtypes\ncast them first");
     return GR_OK;
 }
 
@@ -230,9 +233,13 @@ static gr_status compose_global_norm(const gr_tensor *node, gr_tensor *const *in
 
 static bool sample_global_norm(int i, gr_sample *s)
 {
-    if (i >= 2)
+    if (i >= 3)
         return false;
     gr_sample_float(s, -1, 1, GR_DIMS(3, 50));
+    if (i == 2) { /* f32 beside 16 bits */
+        gr_sample_float(s, -1, 1, GR_DIMS(70000));
+        s->in[1].is_stat = true;
+    }
     if (i == 1) {
         gr_sample_float(s, -2, 2, 0, NULL);
         gr_sample_float(s, -1, 1, GR_DIMS(0));
@@ -256,6 +263,7 @@ const gr_op gr_op_global_norm = {
     .optional = ~1u,
     .outputs = 1,
     .precision = GR_HIGH,
+    .uncast = ~0u,
     .infer = infer_global_norm,
     .compose = compose_global_norm,
     .sample = sample_global_norm,

@@ -140,7 +140,9 @@ gr_status gr_check_step(const gr_tensor *node, int moments, int scalar, int n_sc
     const gr_spec *p = gr_in(node, 0);
     gr_status s = gr_expect_float(node, 0);
     for (int i = 1; s == GR_OK && i < 2 + moments; i++) {
-        s = gr_expect_dtype(node, i, p->dtype);
+        gr_dtype d = gr_in(node, 1)->dtype;
+        bool is_low_grad = i == 1 && (d == GR_F16 || d == GR_BF16);
+        s = is_low_grad ? GR_OK : gr_expect_dtype(node, i, p->dtype);
         if (s == GR_OK)
             s = gr_expect_shape(node, i, p->ndim, p->shape);
     }
@@ -157,8 +159,9 @@ gr_tensor *gr_unless_skipped(gr_tensor *taken, gr_tensor *value, gr_tensor *old)
     return taken ? gr_select(taken, value, old) : value;
 }
 
-gr_tensor *gr_scaled_grad(gr_tensor *grad, gr_tensor *scale)
+gr_tensor *gr_scaled_grad(gr_tensor *grad, gr_dtype dtype, gr_tensor *scale)
 {
+    grad = gr_cast(grad, dtype);
     return scale ? gr_mul(grad, gr_cast(scale, grad->spec.dtype)) : grad;
 }
 
@@ -186,7 +189,7 @@ static gr_status compose_sgd(const gr_tensor *node, gr_tensor *const *in, gr_ten
     const gr_sgd_attr *a = node->attr;
     gr_tensor *p = in[PARAM], *v = in[VELOCITY], *scale = node->n_in > SGD_SCALE ? in[SGD_SCALE] : NULL;
     gr_tensor *taken = scale ? gr_is_finite(scale) : NULL;
-    gr_tensor *g = gr_add(gr_scaled_grad(in[GRAD], scale), gr_scale(p, a->weight_decay));
+    gr_tensor *g = gr_add(gr_scaled_grad(in[GRAD], p->spec.dtype, scale), gr_scale(p, a->weight_decay));
     gr_tensor *dir = v ? gr_add(gr_scale(v, a->momentum), g) : g;
     gr_tensor *next = gr_sub(p, gr_mul(dir, gr_cast(in[SGD_LR], p->spec.dtype)));
     gr_tensor *next_v = v ? gr_unless_skipped(taken, dir, v) : NULL;
@@ -195,14 +198,22 @@ static gr_status compose_sgd(const gr_tensor *node, gr_tensor *const *in, gr_ten
     return gr_built(p, out[1]);
 }
 
+void gr_sample_low_grad(gr_sample *s, gr_dtype dtype)
+{
+    s->in[GRAD].is_float = false;
+    s->in[GRAD].spec.dtype = dtype;
+}
+
 static bool sample_sgd(int i, gr_sample *s)
 {
-    static const int64_t n[] = {1, 37, 5000, 0};
-    if (i >= 4)
+    static const int64_t n[] = {1, 37, 5000, 0, 5000};
+    if (i >= 5)
         return false;
     *(gr_sgd_attr *)(void *)s->attr.bytes = (gr_sgd_attr){i ? 0.9f : 0, 0.01f};
     gr_sample_state(s, -1, 1, 1, &n[i]);
     gr_sample_float(s, -1, 1, 1, &n[i]);
+    if (i == 4)
+        gr_sample_low_grad(s, GR_F16);
     if (i)
         gr_sample_state(s, -1, 1, 1, &n[i]);
     else
@@ -227,6 +238,7 @@ const gr_op gr_op_sgd = {
     .flags = GR_OP_EFFECT,
     .writes = 1u << PARAM | 1u << VELOCITY,
     .precision = GR_HIGH,
+    .uncast = 1u << GRAD,
     .infer = infer_sgd,
     .no_grad = GR_EFFECT_HAS_NO_GRADIENT,
     .compose = compose_sgd,
@@ -293,7 +305,7 @@ static gr_status compose_adamw(const gr_tensor *node, gr_tensor *const *in, gr_t
     bool narrow = is_narrow(node);
     gr_dtype dtype = narrow ? gr_accumulator(p->spec.dtype) : p->spec.dtype;
     gr_tensor *taken = scale ? gr_is_finite(scale) : NULL, *p0 = gr_cast(p, dtype);
-    gr_tensor *g = gr_scaled_grad(gr_cast(in[GRAD], dtype), scale);
+    gr_tensor *g = gr_scaled_grad(in[GRAD], dtype, scale);
     gr_tensor *lr = gr_cast(in[LR], dtype), *step = gr_cast(in[STEP], dtype);
     gr_tensor *m1 = gr_add(gr_scale(gr_cast(m, dtype), o->beta1), gr_scale(g, 1 - (double)o->beta1));
     gr_tensor *v1 = gr_add(gr_scale(gr_cast(v, dtype), o->beta2), gr_scale(gr_mul(g, g), 1 - (double)o->beta2));
@@ -319,15 +331,17 @@ static void sample_moment(gr_sample *s, bool narrow, double low, int64_t n)
 
 static bool sample_adamw(int i, gr_sample *s)
 {
-    static const int64_t n[] = {1, 37, 5000, 0, 37, 5000};
-    if (i >= 6)
+    static const int64_t n[] = {1, 37, 5000, 0, 37, 5000, 5000, 5000};
+    if (i >= 8)
         return false;
     *(gr_adamw_options *)(void *)s->attr.bytes =
         (gr_adamw_options){sizeof(gr_adamw_options), 0.9f, 0.95f, 1e-4f, 0.1f, (uint32_t)i};
     gr_sample_state(s, -1, 1, 1, &n[i]);
     gr_sample_float(s, -1, 1, 1, &n[i]);
-    sample_moment(s, i >= 4, -1, n[i]);
-    sample_moment(s, i >= 4, 0.1, n[i]);
+    if (i >= 6)
+        gr_sample_low_grad(s, i == 6 ? GR_F16 : GR_BF16);
+    sample_moment(s, i == 4 || i == 5 || i == 7, -1, n[i]);
+    sample_moment(s, i == 4 || i == 5 || i == 7, 0.1, n[i]);
     gr_sample_f32(s, 0.001, 0.1, 0, NULL);
     gr_sample_index(s, 1, 20, 0, NULL);
     gr_sample_grad_scale(i, s);
@@ -348,6 +362,7 @@ const gr_op gr_op_adamw = {
     .flags = GR_OP_EFFECT,
     .writes = 1u << PARAM | 1u << M | 1u << SECOND,
     .precision = GR_HIGH,
+    .uncast = 1u << GRAD,
     .infer = infer_adamw,
     .no_grad = GR_EFFECT_HAS_NO_GRADIENT,
     .compose = compose_adamw,

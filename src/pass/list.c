@@ -14,12 +14,22 @@ static bool has_effects(const gr_graph *g, const gr_target *target)
     return found;
 }
 
-static bool has_backward(const gr_graph *g, const gr_target *target)
+static bool has_backward(const gr_graph *g)
 {
     bool found = false;
-    for (size_t i = 0; i < g->n && target->recompute != GR_RECOMPUTE_NONE; i++)
+    for (size_t i = 0; i < g->n; i++)
         found = found || g->nodes[i]->backward;
     return found;
+}
+
+static bool recomputes(const gr_graph *g, const gr_target *target)
+{
+    return target->recompute != GR_RECOMPUTE_NONE && has_backward(g);
+}
+
+static bool has_updates(const gr_graph *g, const gr_target *target)
+{
+    return has_effects(g, target) && has_backward(g);
 }
 
 static bool has_pieces(const gr_graph *g, const gr_target *target)
@@ -48,11 +58,12 @@ static bool has_chains(const gr_graph *g, const gr_target *target)
     return target->fuses != NULL;
 }
 
-/* Precision is a word of a whole op, so it stands in front of lower; recomputation goes by the names that models give, so it is
- * the first. What decides about the order of updates has values alone to think of, and stands between lower and versions; what looks for kernels over several ops,
- * behind versions. */
+/* What is an update, and what a block has computed, is known of the graph as the caller made it, so that these come first.
+ * Precision is a word of a whole op, so it stands in front of lower; what looks for kernels over several ops, behind
+ * versions. */
 static const gr_pass passes[] = {
-    {"recompute", gr_pass_recompute, has_backward, NULL},
+    {"updates", gr_pass_updates, has_updates, NULL},
+    {"recompute", gr_pass_recompute, recomputes, NULL},
     {"head", gr_pass_head, has_pieces, NULL},
     {"precision", gr_pass_precision, is_mixed, NULL},
     {"quantize", gr_pass_quantize, has_int8, NULL},

@@ -48,6 +48,8 @@ typedef struct gr_target {
 
 typedef gr_graph *gr_pass_run(const gr_graph *g, gr_tensor **roots, int n_roots, const gr_target *target);
 
+/* What writes a store behind the backward pass runs as soon as what it reads is there. */
+gr_pass_run gr_pass_updates;
 /* What the backward pass reads of a block, or of its attention, is computed a second time in front of it, and the first one is not
  * kept. */
 gr_pass_run gr_pass_recompute;

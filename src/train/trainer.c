@@ -17,6 +17,7 @@
 #include <string.h>
 
 enum { IGNORED = -100 };
+#define LAST_NORM "last_grad_norm" /* a tensor of the state */
 
 /* ---- what there is to train --------------------------------------------------------------------------------- */
 
@@ -32,6 +33,8 @@ static gr_status declare_state(gr_trainer *t)
         if (s == GR_OK)
             s = gr_optimizer_declare(&t->options, t->state, &e);
     }
+    if (s == GR_OK && t->options.clip_last)
+        s = gr_store_add(t->state, LAST_NORM, GR_MOMENT, GR_F32, 0, NULL);
     return s == GR_OK ? gr_scaling_declare(t) : s;
 }
 
@@ -81,22 +84,57 @@ static gr_tensor *loss_graph(gr_trainer *t, gr_graph *g, bool drops)
     return gr_name(gr_mul(gr_sum(rows, 0, false), scale), "loss");
 }
 
-/* The update of all weights by their gradients. Inputs: lr, and step where the loss is not scaled. Outputs: the gradients'
- * norm; with a scale that, and what becomes of it. Returns how many outputs there are. */
-static int update_graph(gr_trainer *t, gr_graph *g, gr_tensor *const *params, gr_tensor *const *grads, gr_tensor **out)
+/* Can each weight be moved as soon as its gradient is there? Not where something about all of them is asked first; and what
+ * is added up in a store is there to stay. */
+static bool is_early(const gr_trainer *t)
 {
     const gr_train_options *o = &t->options;
-    bool is_scaled = gr_scaling_is_on(t);
+    return (o->clip == 0 || o->clip_last) && o->accumulate == 1 && !gr_scaling_is_on(t);
+}
+
+/* 1, or NaN unless x is finite: as a factor that skips a step. */
+static gr_tensor *unless_bad(gr_tensor *x)
+{
+    return gr_clip_factor(x, INFINITY);
+}
+
+/* With --clip-last the factor is that of the norm before, which is kept. */
+static gr_tensor *clip_factor(gr_trainer *t, gr_graph *g, gr_tensor *norm)
+{
+    const gr_train_options *o = &t->options;
+    if (!o->clip_last)
+        return gr_clip_factor(norm, o->clip > 0 ? (float)o->clip : INFINITY);
+    gr_tensor *last = gr_param(g, t->state, LAST_NORM), *factor = gr_clip_factor(last, (float)o->clip);
+    gr_assign(last, gr_select(gr_is_finite(norm), norm, last));
+    return factor;
+}
+
+/* The update of all weights by their gradients. Inputs: lr, and step where the loss is not scaled. Outputs: the gradients'
+ * norm; with a scale that, and what becomes of it. Returns how many outputs there are. */
+static int update_graph(gr_trainer *t, gr_graph *g, gr_tensor *loss, gr_tensor *const *params, gr_tensor **grads,
+                        gr_tensor **out)
+{
+    const gr_train_options *o = &t->options;
+    bool is_scaled = gr_scaling_is_on(t), early = is_early(t);
     gr_tensor *scale = gr_scaling_scale(t, g), *lr = scalar(g, "lr", GR_F32);
     gr_tensor *step = is_scaled ? gr_scaling_step(t, g) : scalar(g, "step", GR_I64);
-    gr_tensor *norm = gr_global_norm(grads, t->n_params);
+    gr_tensor **norms = gr_graph_alloc(g, (size_t)t->n_params * sizeof(gr_tensor *));
+    for (int i = 0; norms && i < t->n_params; i++)
+        norms[i] = early ? gr_global_norm(&grads[i], 1) : grads[i];
+    gr_tensor *norm = norms ? gr_global_norm(norms, t->n_params) : gr_graph_fail(g);
     out[0] = norm = gr_name(is_scaled ? gr_div(norm, scale) : norm, "grad_norm");
-    gr_tensor *factor = gr_clip_factor(norm, o->clip > 0 ? (float)o->clip : INFINITY);
-    gr_update u = {.options = o, .state = t->state, .lr = lr, .step = step, .factor = factor};
-    if (is_scaled)
-        u.factor = gr_div(factor, scale);
-    for (int i = 0; norm && i < t->n_params; i++)
+    gr_tensor *factor = clip_factor(t, g, norm);
+    if (early)
+        factor = o->clip_last ? gr_mul(factor, unless_bad(loss)) : unless_bad(loss);
+    else if (o->clip_last)
+        factor = gr_mul(factor, unless_bad(norm));
+    gr_update u = {.options = o, .state = t->state, .lr = lr, .step = step};
+    u.factor = is_scaled ? gr_div(factor, scale) : factor;
+    for (int i = 0; norm && i < t->n_params; i++) {
+        if (early)
+            u.factor = gr_mul(factor, unless_bad(norms[i]));
         gr_optimizer_update(&u, i, params[i], grads[i]);
+    }
     if (!is_scaled)
         return 1;
     out[1] = scale;
@@ -118,6 +156,7 @@ static gr_program *compile(gr_trainer *t, gr_graph *g, gr_tensor *const *outputs
     o.recompute = t->options.recompute;
     o.recompute_blocks = t->options.recompute_blocks;
     o.head_rows = head_rows(&t->options);
+    o.passes = t->options.passes;
     gr_program *p = s == GR_OK ? gr_compile(g, outputs, n, gr_model_describe(t->model)->device, &o) : NULL;
     gr_graph_free(g);
     return p;
@@ -132,7 +171,7 @@ static gr_status build_whole(gr_trainer *t, gr_tensor **params, gr_tensor **grad
     if (out[0]) {
         weight_nodes(t, g, t->trained, params);
         if (gr_grad(gr_scaling_of(t, g, out[0]), params, grads, t->n_params) == GR_OK)
-            n += update_graph(t, g, params, grads, out + 1);
+            n += update_graph(t, g, out[0], params, grads, out + 1);
     }
     t->step = compile(t, g, out, n);
     return t->step ? GR_OK : gr_error_status();
@@ -156,7 +195,7 @@ static gr_status build_accumulating(gr_trainer *t, gr_tensor **params, gr_tensor
         return gr_error_status();
     weight_nodes(t, g, t->trained, params);
     weight_nodes(t, g, t->gradients, grads);
-    int n = update_graph(t, g, params, grads, out);
+    int n = update_graph(t, g, NULL, params, grads, out);
     for (int i = 0; out[0] && i < t->n_params; i++)
         gr_assign(grads[i], gr_fill(g, grads[i]->spec.dtype, grads[i]->spec.ndim, grads[i]->spec.shape, 0));
     t->update = compile(t, g, out, n);
@@ -194,6 +233,8 @@ static gr_status check_options(const gr_model *m, const gr_train_options *o)
                        gr_optimizer_name(o->optimizer));
     if (o->optimizer == GR_MUON && o->muon_lr > 0 && o->lr == 0)
         return gr_fail(GR_ERR_ARGUMENT, "training: muon_lr falls as lr does, and lr is 0\ngive lr, or leave it out");
+    if (o->clip_last && o->clip == 0)
+        return gr_fail(GR_ERR_ARGUMENT, "training: clip_last is about clip, which is 0\nleave it out");
     if (o->head_rows < GR_AUTO || o->recompute_blocks < 0)
         return gr_fail(GR_ERR_ARGUMENT, "training: head_rows and recompute_blocks must not be negative");
     return gr_scaling_check_options(o);
@@ -457,7 +498,7 @@ gr_status gr_trainer_step_while(gr_trainer *t, const gr_batch *batch, gr_step_re
     *report = (gr_step_report){
         .step = s.step, .loss = s.total, .lr = gr_learning_rate(o, s.step - 1), .grad_norm = (double)s.norm};
     report->loss_scale = (double)s.loss_scale;
-    report->skipped = !isfinite(s.norm);
+    report->skipped = !isfinite(s.norm) || (is_early(t) && !isfinite(s.total));
     report->bad = report->skipped && !s.bad ? "grad_norm" : s.bad;
     return GR_OK;
 }

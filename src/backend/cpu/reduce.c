@@ -3,6 +3,7 @@
  * through f32 copies. */
 #include "backend/cpu/cpu.h"
 
+#include "backend/cpu/convert.h"
 #include "backend/cpu/reduce_kernels.h"
 #include "base/dtype.h"
 #include "op/attr.h"
@@ -11,11 +12,12 @@
 #include <math.h>
 
 enum {
-    RUN = 16384,      /* elements of a run summed by one worker, and about what a piece holds */
-    BLOCK_ROWS = 64,  /* at least so many rows make a block of partial sums */
-    MAX_BLOCKS = 16,  /* and at most so many blocks there are */
-    COLUMNS = 2048,   /* the sums of so many columns stay in the first-level cache */
-    NORM_RUN = 65536, /* of global_norm */
+    RUN = 16384,         /* elements of a run summed by one worker, and about what a piece holds */
+    BLOCK_ROWS = 64,     /* at least so many rows make a block of partial sums */
+    MAX_BLOCKS = 16,     /* and at most so many blocks there are */
+    COLUMNS = 2048,      /* the sums of so many columns stay in the first-level cache */
+    NORM_RUN = 65536,    /* of global_norm */
+    NORM_WIDENED = 1024, /* values of 16 bits at a time */
 };
 
 static int64_t min64(int64_t a, int64_t b)
@@ -289,8 +291,15 @@ static void norm_piece(void *ctx, int64_t piece, int worker)
     for (; run >= norm_pieces(s->call, i); i++)
         run -= norm_pieces(s->call, i);
     const gr_operand *x = &s->call->in[i];
-    int64_t first = run * NORM_RUN, n = min64(NORM_RUN, gr_operand_count(x) - first);
-    s->partial[piece] = s->kernels->sum_squares((const float *)x->data + first, n);
+    int64_t first = run * NORM_RUN, n = min64(NORM_RUN, gr_operand_count(x) - first), width = gr_dtype_width(x->dtype);
+    const char *at = (const char *)x->data + first * width;
+    s->partial[piece] = x->dtype == GR_F32 ? s->kernels->sum_squares((const float *)(const void *)at, n) : 0;
+    for (int64_t done = 0; x->dtype != GR_F32 && done < n; done += NORM_WIDENED) {
+        float wide[NORM_WIDENED];
+        int64_t some = min64(NORM_WIDENED, n - done);
+        gr_cpu_to_f32(x->dtype)(at + done * width, wide, some);
+        s->partial[piece] += s->kernels->sum_squares(wide, some);
+    }
 }
 
 static int64_t all_norm_pieces(const gr_call *call)
@@ -318,11 +327,17 @@ static gr_status run_norm(const gr_call *call)
     return GR_OK;
 }
 
+static bool supports_norm(const gr_device *d, const gr_tensor *node)
+{
+    (void)d;
+    return node->spec.dtype == GR_F32; /* and so are f16 and bf16 */
+}
+
 const gr_kernel gr_cpu_reduce_kernels[] = {
     {.op = &gr_op_sum, .supports = supports, .scratch = scratch, .run = run},
     {.op = &gr_op_mean, .supports = supports, .scratch = scratch, .run = run},
     {.op = &gr_op_reduce_max, .supports = supports, .scratch = scratch, .run = run},
     {.op = &gr_op_argmax, .supports = supports_f32, .run = run_argmax},
-    {.op = &gr_op_global_norm, .supports = supports_f32, .scratch = scratch_norm, .run = run_norm},
+    {.op = &gr_op_global_norm, .supports = supports_norm, .scratch = scratch_norm, .run = run_norm},
     {0},
 };

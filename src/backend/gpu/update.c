@@ -43,6 +43,7 @@ static void begin_step(gr_launch *l, const gr_call *call, const char *kernel)
 {
     gr_launch_begin(l, call, "update", kernel);
     gr_launch_dtype(l, "T", call->in[0].dtype);
+    gr_launch_dtype(l, "G", call->in[1].dtype);
     gr_launch_fault(l);
 }
 
