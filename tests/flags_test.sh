@@ -81,6 +81,15 @@ refused --clip-last train book.txt --clip-last --clip 0 --out x
 # shellcheck disable=SC2086
 run 2 train book.txt $tiny --layers 1 --context 16 --steps 2 --passes nosuch --out x
 says 'there is no pass "nosuch"' err
+refused --allow train book.txt --allow adamw8bit --out x
+refused --recompute-blocks train book.txt --recompute-blocks 1 --out x
+refused --recompute-blocks train book.txt --recompute auto --recompute-blocks 1 --out x
+refused --memory train book.txt --memory 0 --out x
+refused --memory train book.txt --memory lots --out x
+# shellcheck disable=SC2086
+run 4 train book.txt $tiny --layers 1 --context 16 --steps 2 --memory 100k --out little
+says '--memory: training needs at least' err
+[ ! -e little ] || fail 'a run that does not fit leaves a directory behind'
 for rows in 0 -3 some 1.5; do
     refused --head-rows train book.txt --head-rows $rows --out x
 done

@@ -496,6 +496,7 @@ TEST(training)
     gr_batch batch = {tokens, tokens, NULL};
     FAILS(gr_train_fill_defaults(NULL));
     REFUSES(gr_trainer_new(NULL, NULL));
+    FAILS(gr_train_fit(NULL, NULL, NULL, NULL));
     PASSES_NULL(gr_trainer_new(t.model, NULL)); /* whose context is more than the model's */
     CHECK(strstr(gr_error(), "context of 64"));
     gr_train_options o = tiny_options();

@@ -150,6 +150,25 @@ static inline gr_train_options gr_train_defaults(void)
     return o;
 }
 
+/* What gr_train_fit may change in options; each as it stands there is where it begins. */
+enum {
+    GR_FIT_HEAD_ROWS = 1, /* head_rows: GR_AUTO */
+    GR_FIT_MOMENTS = 2,   /* bf16_moments, where the optimizer is AdamW */
+    GR_FIT_ADAMW8BIT = 4, /* GR_ADAMW8BIT in place of AdamW */
+    GR_FIT_RECOMPUTE = 8, /* recompute and recompute_blocks */
+    GR_FIT_ACCUMULATE =
+        16 /* batch and accumulate, their product as it is; not with dropout, whose draws would be others */
+};
+typedef struct gr_fit_options {
+    size_t size;
+    unsigned may;  /* GR_FIT_… */
+    size_t memory; /* bytes: the total of a plan that fits */
+} gr_fit_options;
+/* Makes of options the cheapest, by the FLOPs of a step, whose plan fits; of equally cheap ones that which changes less, in
+ * the order above. plan begins as GR_INIT(gr_plan), or is NULL. None fits: GR_ERR_MEMORY, options stay, and the plan is that
+ * with the smallest need, which the message has, too. */
+GR_API gr_status gr_train_fit(gr_model *model, gr_train_options *options, const gr_fit_options *fit, gr_plan *plan);
+
 /* Compiled training steps for a model, and the optimizer's moments. */
 typedef struct gr_trainer gr_trainer;
 /* Compiles; takes no memory for tensors before the first step. The model must outlive it. options NULL: the defaults. */

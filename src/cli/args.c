@@ -417,3 +417,10 @@ gr_status gr_args_restore(gr_args *args, const char *name, const char *value)
     gr_free(given);
     return status;
 }
+
+gr_status gr_args_set(gr_args *args, const char *name, const char *value)
+{
+    gr_slot *slot = find_slot(args, name, strlen(name));
+    slot->given = true;
+    return set_as_written(args, slot, value);
+}

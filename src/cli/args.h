@@ -143,6 +143,9 @@ char *gr_args_value(const gr_slot *slot);
  * the verb is GR_ERR_ARGUMENT. `value` must live as long as args. */
 gr_status gr_args_restore(gr_args *args, const char *name, const char *value);
 
+/* Gives a flag a value as if the command line had. `value` must live as long as args. */
+gr_status gr_args_set(gr_args *args, const char *name, const char *value);
+
 /* The flags of a verb, its own first, then the shared ones, headings included: i = 0, 1, … until NULL. */
 const gr_flag *gr_verb_flag(const gr_verb *verb, int i);
 /* The default that the verb has for a flag; NULL: none. */

@@ -16,11 +16,9 @@ typedef struct plan {
     size_t available;    /* SIZE_MAX: not known */
     double flops, moved; /* what a step of training costs, or a token for each text */
     int64_t calls;
-    char advice[200]; /* "": none is needed */
+    char advice[200];   /* "": none is needed */
+    const char *chosen; /* what --memory has come to; NULL: it is not given */
 } plan;
-
-/* Program code that a run touches and planning does not: kernels, and a BLAS (measured: 0.8 to 1.8 MB). */
-static const size_t code_bytes = (size_t)1 << 20;
 
 static size_t total(const plan *p)
 {
@@ -49,7 +47,7 @@ static gr_status make_plan(gr_model *model, const gr_plan *m, size_t other, plan
               .cache = m->cache};
     p.gradients = m->gradients + m->peak_gradients;
     size_t process = d.host_memory ? gr_memory_process() : 0;
-    p.scratch = m->peak_scratch + (d.host_memory ? other + process + code_bytes : 0);
+    p.scratch = m->peak_scratch + (d.host_memory ? other + process + GR_CODE_BYTES : 0);
     p.available = d.available > SIZE_MAX - process ? SIZE_MAX : d.available + process; /* this process goes away */
     *out = p;
     return GR_OK;
@@ -76,6 +74,8 @@ static gr_status print_json(const plan *p)
     gr_json_put_int(o, "step_flops", (int64_t)p->flops);
     gr_json_put_int(o, "step_bytes", (int64_t)p->moved);
     gr_json_put_int(o, "step_launches", p->calls);
+    if (p->chosen)
+        gr_json_put_text(o, "chosen", p->chosen);
     if (*p->advice)
         gr_json_put_text(o, "advice", p->advice);
     return gr_out_json(doc);
@@ -103,6 +103,8 @@ static gr_status print(const gr_args *args, const plan *p)
                fits(p) ? "fits" : "does not fit");
     gr_out("%-12s %8s FLOP: %s read and written, %s kernels\n", "a step", gr_human_count(p->flops).s,
            gr_human_bytes(p->moved).s, gr_human_integer(p->calls).s);
+    if (p->chosen)
+        gr_out("%s\n", p->chosen);
     if (*p->advice)
         gr_out("%s\n", p->advice);
     return GR_OK;
@@ -178,7 +180,9 @@ static gr_status run_train(gr_args *args)
     gr_tell_precision((gr_precision)f->precision);
     if (s == GR_OK)
         s = plan_options(job.on.model, &job.run, &p);
-    if (s == GR_OK && !fits(&p))
+    if (s == GR_OK && *job.budget)
+        p.chosen = job.budget;
+    else if (s == GR_OK && !fits(&p))
         s = advise_training(job.on.model, &job.run, &p);
     if (s == GR_OK)
         s = print(args, &p);

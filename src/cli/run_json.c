@@ -21,8 +21,8 @@ bool gr_run_json_is_there(const gr_args *args)
 /* Flags that may differ when a run goes on. */
 static bool is_of_session(const char *name)
 {
-    static const char *const list[] = {"out",     "resume", "data-changed", "device", "threads",
-                                       "profile", "json",   "quiet",        "help"};
+    static const char *const list[] = {"out",  "resume", "data-changed", "device", "threads", "profile",
+                                       "json", "quiet",  "help",         "memory", "allow"};
     for (size_t i = 0; i < sizeof list / sizeof *list; i++)
         if (strcmp(list[i], name) == 0)
             return true;

@@ -91,6 +91,8 @@ static gr_status train(gr_args *args, gr_train_job *job, gr_run_lock *lock, cons
     gr_note("%s with %s parameters, %s tokens of data, %lld steps of %lld x %lld x %lld tokens", i->arch,
             gr_human_count((double)i->parameters).s, gr_human_count((double)gr_data_describe(job->data)->tokens).s,
             (long long)job->run.train.steps, (long long)f->accumulate, (long long)f->batch, (long long)f->context);
+    if (*job->budget)
+        gr_note("%s", job->budget);
     job->run.lock = lock;
     job->run.event = on_event;
     job->run.user = &s;

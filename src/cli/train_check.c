@@ -60,6 +60,11 @@ gr_status gr_check_train_flags(gr_args *args)
         s = check_optimizer(args);
     if (s == GR_OK && f->schedule == GR_CONSTANT)
         s = refuse_given(args, of_fall, 1, "with --schedule constant the learning rate does not fall", "Leave it out.");
+    if (s == GR_OK && f->allow && f->memory == 0)
+        s = gr_args_fail(args, "--allow: there is no --memory that it could serve\nGive --memory, or leave it out.");
+    if (s == GR_OK && gr_args_given(args, "recompute-blocks") &&
+        (f->recompute == 0 || f->recompute == GR_CHOSEN_RECOMPUTE))
+        s = gr_args_fail(args, "--recompute-blocks: nothing is recomputed\nGive --recompute attention or block, too.");
     if (s == GR_OK && f->clip_last && f->clip == 0)
         s = gr_args_fail(args, "--clip-last: --clip is 0, so that nothing is clipped\nLeave one of them out.");
     if (s == GR_OK && gr_args_given(args, "min-lr") && f->min_lr > f->lr)
@@ -199,6 +204,21 @@ gr_status gr_set_head_rows(gr_args *args, gr_train_options *t)
             "bit of a gradient is another.",
             given);
     return GR_OK;
+}
+
+gr_status gr_check_passes(gr_args *args, gr_device *device)
+{
+    gr_compile_options o = GR_INIT(gr_compile_options);
+    o.passes = ((const gr_train_flags *)args->options)->passes;
+    if (!o.passes)
+        return GR_OK;
+    gr_graph *g = gr_graph_new();
+    gr_tensor *x = gr_fill(g, GR_F32, 0, NULL, 0);
+    gr_program *p = gr_compile(g, &x, 1, device, &o);
+    gr_status s = p ? GR_OK : gr_error_status();
+    gr_program_free(p);
+    gr_graph_free(g);
+    return s == GR_ERR_ARGUMENT ? gr_args_fail(args, "--passes: %.900s", gr_error()) : s;
 }
 
 gr_status gr_check_train_options(gr_args *args, const gr_train_options *t)

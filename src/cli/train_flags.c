@@ -94,10 +94,17 @@ const gr_flag gr_loop_flag_table[] = {
      .help = "of activations and their gradients; weights and moments stay f32"},
     {"loss-scale", TEXT(loss_scale), .value = "dynamic|N", .shown = "dynamic",
      .help = "with fp16: found while training, or fixed; up to 16777216"},
-    {"recompute", CHOICE(recompute), .value = "none|attention|block", .initial = "none",
-     .help = "what is not kept for the backward pass, but computed again: less memory, more time"},
+    {"recompute", CHOICE(recompute), .value = "none|attention|block|auto", .initial = "none",
+     .help =
+         "what is not kept for the backward pass, but computed again: less memory, more time; auto: as much as has to"},
+    {"recompute-blocks", INT(recompute_blocks), .value = "N", .max = 1 << 14, .min = 1, .shown = "all",
+     .help = "in the last so many blocks"},
     {"head-rows", TEXT(head_rows), .value = "N|auto", .shown = "all at once",
      .help = "tokens that logits, loss and their gradient are computed for at a time: less memory, the same numbers"},
+    {"memory", INT(memory), .value = "SIZE", .max = INT64_MAX, .min = 1, .unit = "bytes", .shown = "what is free",
+     .help = "most that may be used: what is not given is chosen so that it is the cheapest that fits"},
+    {"allow", GR_SET(gr_train_flags, allow), .value = "adamw8bit", .shown = "nothing",
+     .help = "what --memory may choose, too, though results are others"},
     {"passes", TEXT(passes), .value = "LIST", .shown = "all",
      .help = "which changes compiling makes, or with - in front which not; docs/architecture.md"},
     {GR_HEADING("Evaluation and checkpoints")},
@@ -466,7 +473,8 @@ static gr_status set_options(gr_args *args, gr_train_job *job)
     t->passes = f->passes;
     t->dropout = f->dropout;
     t->precision = (gr_precision)f->precision;
-    t->recompute = (gr_recompute)f->recompute;
+    t->recompute = f->recompute == GR_CHOSEN_RECOMPUTE ? GR_RECOMPUTE_NONE : (gr_recompute)f->recompute;
+    t->recompute_blocks = f->recompute_blocks;
     job->run.dir = f->out;
     job->run.eval_every = f->eval_every;
     job->run.eval_tokens = f->eval_tokens;
@@ -477,6 +485,8 @@ static gr_status set_options(gr_args *args, gr_train_job *job)
         s = gr_set_loss_scale(args, t);
     if (s == GR_OK)
         s = gr_set_head_rows(args, t);
+    if (s == GR_OK)
+        s = gr_check_passes(args, job->on.device);
     return s == GR_OK ? gr_check_train_options(args, t) : s;
 }
 
@@ -503,6 +513,8 @@ gr_status gr_train_job_open(gr_args *args, const char **data, size_t n_data, boo
         s = gr_check_train_data(args, job->data);
     if (s == GR_OK)
         s = set_options(args, job);
+    if (s == GR_OK)
+        s = gr_fit_memory(args, job, initialize);
     if (s != GR_OK)
         return s;
     gr_kind_of(args)->put_files(job);

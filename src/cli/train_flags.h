@@ -15,6 +15,8 @@ typedef struct gr_train_flags {
     const char *head_rows;  /* NULL: all at once */
     const char *passes;     /* NULL: all */
     bool clip_last;
+    int64_t recompute_blocks, memory; /* memory 0: what is free */
+    unsigned allow;                   /* bit 0: adamw8bit */
     int schedule, optimizer, moments, muon_adjust, precision, recompute, order, documents;
     double eval_fraction;
     int64_t eval_every, eval_tokens, save_every, keep;
@@ -57,6 +59,8 @@ typedef struct gr_train_job {
     char base[PATH_MAX];     /* of run.base */
     const char *files[3][2]; /* of run.files */
     char generation[256];    /* one of them */
+    char chosen[6][24];      /* values of flags that gr_fit_memory has chosen */
+    char budget[240];        /* and in a line what they are; "": there was nothing to choose */
 } gr_train_job;
 
 /* Reads the data and makes the model and all options, as the flags say, into a job that is zero but for its record.
@@ -80,8 +84,19 @@ gr_status gr_check_train_data(gr_args *args, const gr_data *data);
 gr_status gr_set_loss_scale(gr_args *args, gr_train_options *options);
 /* Tokens of a piece of the head: 0, a number, or GR_AUTO. */
 gr_status gr_set_head_rows(gr_args *args, gr_train_options *options);
+/* Names of passes that there are none of. */
+gr_status gr_check_passes(gr_args *args, gr_device *device);
 /* What only the data's size tells: numbers that overflow, a warmup longer than the run. */
 gr_status gr_check_train_options(gr_args *args, const gr_train_options *options);
+
+/* train_fit.c: with --memory or --recompute auto, flags that were not given become the cheapest that fit, and the line that
+ * says so is told. is_loaded: the weights are in memory already. */
+enum { GR_CHOSEN_RECOMPUTE = 3 }; /* --recompute auto */
+gr_status gr_fit_memory(gr_args *args, gr_train_job *job, bool is_loaded);
+/* Program code that a run touches and planning does not: kernels, and a BLAS (measured: 0.8 to 1.8 MB). */
+enum { GR_CODE_BYTES = 1 << 20 };
+/* Bytes that a run takes besides what the trainer plans: batches, and on the host the process itself. */
+gr_status gr_run_overhead(const gr_train_job *job, bool is_loaded, size_t *bytes);
 
 /* Trains: what the verbs train and finetune do. */
 gr_status gr_train_verb_run(gr_args *args);

@@ -240,22 +240,31 @@ static gr_status check_options(const gr_model *m, const gr_train_options *o)
     return gr_scaling_check_options(o);
 }
 
+/* Programs share one arena, which is as large as the largest needs. */
+static void share_arena(gr_plan *p, const gr_program *other)
+{
+    const gr_plan *o = gr_program_plan(other);
+    if (o->arena <= p->arena)
+        return;
+    p->peak_activations = o->peak_activations;
+    p->peak_gradients = o->peak_gradients;
+    p->peak_scratch = o->peak_scratch;
+    p->arena = o->arena;
+}
+
 static void make_plan(gr_trainer *t)
 {
     gr_plan *p = &t->plan;
     *p = *gr_program_plan(t->step);
-    if (!t->update)
-        return;
-    const gr_plan *u = gr_program_plan(t->update);
+    share_arena(p, t->eval);
+    if (t->update)
+        share_arena(p, t->update);
+    const gr_plan *u = t->update ? gr_program_plan(t->update) : p;
     p->optimizer = u->optimizer;
-    if (u->arena > p->arena) { /* the two share one arena */
-        p->peak_activations = u->peak_activations;
-        p->peak_gradients = u->peak_gradients;
-        p->peak_scratch = u->peak_scratch;
-        p->arena = u->arena;
-    }
     p->total =
         p->weights + p->gradients + p->optimizer + p->cache + p->peak_activations + p->peak_gradients + p->peak_scratch;
+    if (!t->update)
+        return;
     p->flops = p->flops * (double)t->options.accumulate + u->flops;
     p->moved = p->moved * (double)t->options.accumulate + u->moved;
     p->calls = p->calls * t->options.accumulate + u->calls;
@@ -277,8 +286,10 @@ static gr_status build(gr_trainer *t)
         s = build_whole(t, nodes, nodes + t->n_params);
     gr_free(nodes);
     if (s == GR_OK)
+        s = build_eval(t);
+    if (s == GR_OK)
         make_plan(t);
-    return s == GR_OK ? build_eval(t) : s;
+    return s;
 }
 
 gr_trainer *gr_trainer_new(gr_model *model, const gr_train_options *options)
