@@ -124,7 +124,8 @@ static gr_status look_at_step(gr_program *p, int i, const char **name)
     }
     if (s == GR_OK)
         s = gr_program_step(p, i);
-    for (int k = 0; s == GR_OK && finite && k < c->n_out; k++)
+    int looked_at = c->n_in > 0 ? c->n_out : 0; /* an infinity that the graph says is meant */
+    for (int k = 0; s == GR_OK && finite && k < looked_at; k++)
         if (c->out[k].address && gr_dtype_get(c->out[k].dtype)->is_float)
             s = look_at(p, &c->out[k], &finite);
     if (!finite)
