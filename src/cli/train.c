@@ -97,7 +97,6 @@ static gr_status train(gr_args *args, gr_train_job *job, gr_run_lock *lock, cons
     job->run.event = on_event;
     job->run.user = &s;
     gr_interrupt_watch();
-    gr_broken_pipe_watch();
     st = gr_train_run(job->on.model, job->data, job->eval, &job->run);
     gr_progress_end();
     if (st == GR_OK)
@@ -165,6 +164,7 @@ gr_status gr_train_verb_run(gr_args *args)
     if (s == GR_OK && !f->resume)
         s = check_data(data, n_data);
     if (s == GR_OK) {
+        gr_broken_pipe_watch();
         gr_interrupt_hold(); /* reading data and drawing weights may take long */
         s = take_run(args, n_data, &lock);
     }
