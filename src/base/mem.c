@@ -201,6 +201,12 @@ char *gr_strdup(const char *s)
     return copy ? memcpy(copy, s, size) : NULL;
 }
 
+bool gr_ends_with(const char *text, const char *end)
+{
+    size_t n = strlen(text), m = strlen(end);
+    return n >= m && strcmp(text + n - m, end) == 0;
+}
+
 char *gr_format(void *(*room)(void *of, size_t size), void *of, size_t before, const char *fmt, va_list args)
 {
     va_list again;

@@ -15,6 +15,7 @@ void *gr_alloc_zero(size_t count, size_t size); /* count * size checked for over
 gr_status gr_grow(void *p, size_t *cap, size_t need, size_t elem_size);
 
 char *gr_strdup(const char *s);
+bool gr_ends_with(const char *text, const char *end);
 char *gr_strfmt(const char *fmt, ...) GR_PRINTF(1, 2); /* caller frees */
 
 /* The same in what room(of, size) gives, behind `before` bytes that are left to the caller; NULL: it gave nothing. */

@@ -1,6 +1,7 @@
 /* Opening the template of a model, or another one. */
 #include <string.h>
 #include "base/file.h"
+#include "base/mem.h"
 #include "base/json.h"
 #include "cli/chat.h"
 
@@ -36,9 +37,7 @@ static gr_template *open_template(const gr_chat_flags *flags, const char *model)
         gr_fail(GR_ERR_FILE, "%s: is a directory\n--chat-template takes the file of a template.", flags->file);
         return NULL;
     }
-    size_t n = strlen(model);
-    bool is_gguf = n > 5 && strcmp(model + n - 5, ".gguf") == 0;
-    if (!flags->file && !is_gguf && !gr_path_is_dir(model)) {
+    if (!flags->file && !gr_ends_with(model, ".gguf") && !gr_path_is_dir(model)) {
         gr_fail(GR_ERR_UNSUPPORTED, "%s: a tokenizer alone has no chat template\nGive one with --chat-template FILE.",
                 model);
         return NULL;

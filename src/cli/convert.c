@@ -112,8 +112,7 @@ static gr_status check_format(gr_args *args, const options *f)
         return gr_args_fail(args, "--shard-size: a GGUF file is written in one\nLeave it out.");
     if (!f->write.gguf)
         return gr_check_output_folder(args, "out", f->write.out);
-    size_t n = strlen(f->write.out);
-    if (n <= 5 || strcmp(f->write.out + n - 5, ".gguf") != 0)
+    if (strlen(f->write.out) <= 5 || !gr_ends_with(f->write.out, ".gguf"))
         return gr_args_fail(args, "--out: the name of a GGUF file must end in .gguf\nGive such a name.");
     if (gr_path_is_file(f->write.out) || gr_path_is_dir(f->write.out))
         return gr_args_fail(args, "--out: %s is there already\nName another file, or remove it.", f->write.out);

@@ -59,12 +59,6 @@ typedef struct show {
 
 /* ---- opening ------------------------------------------------------------------------------------------------ */
 
-static bool is_gguf(const char *path)
-{
-    size_t n = strlen(path);
-    return n > 5 && strcmp(path + n - 5, ".gguf") == 0;
-}
-
 /* Of a model its config.json is enough; a tokenizer alone has none. */
 static gr_status open_model(show *s)
 {
@@ -78,7 +72,7 @@ static gr_status open_model(show *s)
     char *config = s->on.tokenizer ? gr_path_join(s->on.path, "config.json") : NULL;
     if (!config)
         return gr_error_status();
-    bool is_model = gr_path_is_file(config) || is_gguf(s->on.path);
+    bool is_model = gr_path_is_file(config) || gr_ends_with(s->on.path, ".gguf");
     gr_free(config);
     if (!is_model)
         return GR_OK;

@@ -25,13 +25,13 @@ void gr_tell_adapter(const gr_args *args, const gr_opened *o);
 gr_status gr_open_model(const gr_args *args, const char *model, const gr_load_options *options, gr_opened *o);
 /* The tokenizer of --tokenizer, else the one that was found, if one was. */
 gr_status gr_open_tokenizer(const gr_args *args, gr_opened *o);
-/* Fails when the model has no tokenizer. */
 /* A note that activations are int8, if the model has weights that this is about. */
 void gr_tell_int8(gr_model *model);
 /* Of --activations int8|f32, as every verb that runs a model has it. */
 gr_activations gr_activations_chosen(int choice);
 /* A note on how 16-bit activations are computed with; nothing of f32. */
 void gr_tell_precision(gr_precision precision);
+/* Fails when the model has no tokenizer. */
 gr_status gr_need_tokenizer(const gr_opened *o);
 /* --profile: begins with the device, which has just been opened; ends when the work has come to `status`, which is returned
  * unless telling fails. */

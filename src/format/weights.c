@@ -25,12 +25,6 @@ struct gr_weights {
 
 /* ---- reading ------------------------------------------------------------------------------------------------ */
 
-static bool ends_with(const char *text, const char *end)
-{
-    size_t n = strlen(text), m = strlen(end);
-    return n >= m && strcmp(text + n - m, end) == 0;
-}
-
 /* The formats, by how their files' names end. */
 typedef gr_status (*opener)(const char *path, gr_source *out);
 
@@ -47,7 +41,7 @@ static opener opener_of(const char *name)
         {".gguf", gr_gguf_source},
     };
     for (size_t i = 0; i < sizeof formats / sizeof *formats; i++)
-        if (ends_with(name, formats[i].end))
+        if (gr_ends_with(name, formats[i].end))
             return formats[i].open;
     return NULL;
 }
@@ -237,7 +231,7 @@ static void fail_without_weights(const char *dir)
         return;
     for (size_t k = 0; !shown[0] && k < sizeof others / sizeof *others; k++)
         for (size_t i = 0; !shown[0] && i < n; i++)
-            if (ends_with(names[i], others[k]))
+            if (gr_ends_with(names[i], others[k]))
                 gr_printable(names[i], strlen(names[i]), shown, sizeof shown);
     gr_names_free(names, n);
     gr_fail(GR_ERR_FILE,
@@ -278,7 +272,7 @@ bool gr_weights_have_name(const char *name)
 {
     bool ours = strncmp(name, "model", 5) == 0 || strncmp(name, "pytorch_model", 13) == 0;
     return ours &&
-           (opener_of(name) || ends_with(name, ".safetensors.index.json") || ends_with(name, ".bin.index.json"));
+           (opener_of(name) || gr_ends_with(name, ".safetensors.index.json") || gr_ends_with(name, ".bin.index.json"));
 }
 
 bool gr_weights_are_in(const char *dir)
@@ -296,7 +290,7 @@ static gr_weights *open_file(char *path)
     gr_weights *w = path ? gr_alloc_zero(1, sizeof *w) : NULL;
     gr_status s = w ? GR_OK : gr_error_status();
     if (s == GR_OK) {
-        if (ends_with(path, ".json"))
+        if (gr_ends_with(path, ".json"))
             s = open_index(w, path);
         else if (gr_gguf_is_name(path))
             s = open_gguf(w, path);

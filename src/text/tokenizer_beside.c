@@ -240,76 +240,20 @@ static gr_status set_post(gr_tokenizer *t, const gr_told_token *before, const gr
     return GR_OK;
 }
 
-static gr_status add_special(gr_bytes *json, const gr_bytes *name, int type)
-{
-    char tail[32];
-    snprintf(tail, sizeof tail, ", \"type_id\": %d}}", type);
-    gr_status s = gr_bytes_add_string(json, "{\"SpecialToken\": {\"id\": ");
-    if (s == GR_OK)
-        s = gr_bytes_add(json, name->data, name->size);
-    return s == GR_OK ? gr_bytes_add_string(json, tail) : s;
-}
-
-/* One text of a template: "<s>" A "</s>"; type 1: the second of two. */
-static gr_status add_text(gr_bytes *json, const gr_bytes *before, const gr_bytes *after, int type)
-{
-    gr_status s = before->size ? add_special(json, before, type) : GR_OK;
-    if (s == GR_OK && before->size)
-        s = gr_bytes_add_string(json, ", ");
-    if (s == GR_OK)
-        s = gr_bytes_add_string(json, type ? "{\"Sequence\": {\"id\": \"B\", \"type_id\": 1}}"
-                                           : "{\"Sequence\": {\"id\": \"A\", \"type_id\": 0}}");
-    if (s == GR_OK && after->size)
-        s = gr_bytes_add_string(json, ", ");
-    return s != GR_OK || !after->size ? s : add_special(json, after, type);
-}
-
-static gr_status add_ids(gr_bytes *json, const gr_bytes *name, int32_t id, const char *separator)
-{
-    char number[64];
-    snprintf(number, sizeof number, ", \"ids\": [%d], \"tokens\": [", id);
-    gr_status s = gr_bytes_add_string(json, separator);
-    if (s == GR_OK)
-        s = gr_bytes_add(json, name->data, name->size);
-    if (s == GR_OK)
-        s = gr_bytes_add_string(json, ": {\"id\": ");
-    if (s == GR_OK)
-        s = gr_bytes_add(json, name->data, name->size);
-    if (s == GR_OK)
-        s = gr_bytes_add_string(json, number);
-    if (s == GR_OK)
-        s = gr_bytes_add(json, name->data, name->size);
-    return s == GR_OK ? gr_bytes_add_string(json, "]}") : s;
-}
-
 static gr_status add_template(const gr_tokenizer *t, const gr_told_token *before, const gr_told_token *after,
                               gr_bytes *json)
 {
     gr_bytes first = {0}, last = {0};
     gr_status s = before ? gr_json_add_text(&first, before->content, before->size) : GR_OK;
-    bool same = before && after && gr_told_same_text(before, after->content, after->size);
     if (s == GR_OK && after)
         s = gr_json_add_text(&last, after->content, after->size);
+    gr_token one = before ? gr_tokenizer_find(t, before->content, before->size) : 0;
+    gr_token other = after ? gr_tokenizer_find(t, after->content, after->size) : 0;
     if (s == GR_OK)
-        s = gr_bytes_add_string(json, "{\"type\": \"TemplateProcessing\", \"single\": [");
-    if (s == GR_OK)
-        s = add_text(json, &first, &last, 0);
-    if (s == GR_OK)
-        s = gr_bytes_add_string(json, "], \"pair\": [");
-    for (int type = 0; type < 2 && s == GR_OK; type++) {
-        s = type ? gr_bytes_add_string(json, ", ") : GR_OK;
-        if (s == GR_OK)
-            s = add_text(json, &first, &last, type);
-    }
-    if (s == GR_OK)
-        s = gr_bytes_add_string(json, "], \"special_tokens\": {");
-    if (s == GR_OK && before)
-        s = add_ids(json, &first, (int32_t)gr_tokenizer_find(t, before->content, before->size), "");
-    if (s == GR_OK && after && !same)
-        s = add_ids(json, &last, (int32_t)gr_tokenizer_find(t, after->content, after->size), before ? ", " : "");
+        s = gr_json_add_template(json, &first, one, &last, other);
     gr_bytes_free(&first);
     gr_bytes_free(&last);
-    return s == GR_OK ? gr_bytes_add_string(json, "}}") : s;
+    return s;
 }
 
 /* RoBERTa's and BERT's, which differ for two texts. */

@@ -6,15 +6,10 @@
 #include "text/files/told_stages.h"
 #include "text/tokenizer.h"
 #include "base/error.h"
+#include "base/mem.h"
 #include "base/file.h"
 
 enum { JSON, VOCAB, MERGES, MODEL, TIKTOKEN, TEKKEN, WORDS, FILES }; /* of a directory */
-
-static bool ends_with(const char *text, const char *end)
-{
-    size_t n = strlen(text), m = strlen(end);
-    return n >= m && strcmp(text + n - m, end) == 0;
-}
 
 /* tokenizer.json does not say which tokens begin and end a text; these names do, in this order. */
 void gr_tokenizer_guess_ends(gr_tokenizer *t)
@@ -244,9 +239,9 @@ static gr_tokenizer *load(const char *path)
         return load_dir(path);
     if (gr_gguf_is_name(path))
         return load_gguf(path);
-    if (ends_with(path, ".model") || ends_with(path, ".tiktoken"))
+    if (gr_ends_with(path, ".model") || gr_ends_with(path, ".tiktoken"))
         return load_as(path, convert_model_alone, (asked){0});
-    if (ends_with(path, "tekken.json"))
+    if (gr_ends_with(path, "tekken.json"))
         return load_as(path, convert_tekken, (asked){.with_bos = true});
     return load_file(path);
 }

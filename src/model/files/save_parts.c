@@ -80,12 +80,6 @@ static bool starts_with(const char *name, const char *start)
     return strncmp(name, start, strlen(start)) == 0;
 }
 
-static bool ends_with(const char *name, const char *end)
-{
-    size_t n = strlen(name), m = strlen(end);
-    return n >= m && strcmp(name + n - m, end) == 0;
-}
-
 /* "LICENSE", "license.md", "Notice-of-x.txt" */
 static bool is_licence(const char *name)
 {
@@ -122,7 +116,7 @@ bool gr_is_carried(const char *name)
         if (strcmp(name, names[i]) == 0)
             return true;
     /* tokenizer.model and its versions, as tokenizer.model.v3 */
-    return starts_with(name, "tokenizer.model") || ends_with(name, ".tiktoken") || ends_with(name, ".jinja") ||
+    return starts_with(name, "tokenizer.model") || gr_ends_with(name, ".tiktoken") || gr_ends_with(name, ".jinja") ||
            is_licence(name);
 }
 
@@ -155,7 +149,7 @@ static gr_status carry_templates(gr_carried *c, const char *dir)
     size_t n = 0;
     gr_status s = folder ? gr_dir_list(folder, &names, &n) : GR_ERR_MEMORY;
     for (size_t i = 0; s == GR_OK && i < n; i++)
-        if (ends_with(names[i], ".jinja") && names[i][0] != '.')
+        if (gr_ends_with(names[i], ".jinja") && names[i][0] != '.')
             s = carry(c, dir, gr_path_join(GR_CHAT_TEMPLATES, names[i]));
     gr_names_free(names, n);
     gr_free(folder);

@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include "text/files/beside.h"
 #include "base/file.h"
+#include "base/mem.h"
 
 static const char *const standard[GR_NAMED_COUNT] = {"bos_token", "eos_token", "unk_token", "sep_token",
                                                      "pad_token", "cls_token", "mask_token"};
@@ -14,12 +15,6 @@ int gr_named_of(const char *key)
         if (strcmp(key, standard[i]) == 0)
             return i;
     return -1;
-}
-
-static bool ends_with(const char *text, const char *end)
-{
-    size_t n = strlen(text), m = strlen(end);
-    return n >= m && strcmp(text + n - m, end) == 0;
 }
 
 /* ---- tokens and lists of them ------------------------------------------------------------------------------- */
@@ -280,9 +275,9 @@ static gr_status read_names(gr_beside *b, gr_json root)
         gr_json_type type = gr_json_type_of(it.value);
         if (which >= 0)
             s = read_named(b, which, it.value, false);
-        else if (ends_with(it.key, "_token") && type == GR_JSON_TEXT)
+        else if (gr_ends_with(it.key, "_token") && type == GR_JSON_TEXT)
             s = put_value(&b->own, it.key, it.value, false);
-        else if (ends_with(it.key, "_token") && gr_json_is(gr_json_get(it.value, "__type")))
+        else if (gr_ends_with(it.key, "_token") && gr_json_is(gr_json_get(it.value, "__type")))
             s = put_value(&b->own_first, it.key, it.value, false);
     }
     return s;
@@ -412,7 +407,7 @@ static gr_status read_special_map(gr_beside *b, gr_json root)
             s = read_extra(b, it.value, true);
         else if (strcmp(it.key, "additional_special_tokens") == 0)
             s = read_list(&b->additional, it.value, false);
-        else if (ends_with(it.key, "_token") && (type == GR_JSON_TEXT || type == GR_JSON_OBJECT))
+        else if (gr_ends_with(it.key, "_token") && (type == GR_JSON_TEXT || type == GR_JSON_OBJECT))
             s = put_value(&b->own_first, it.key, it.value, true);
     }
     return s;

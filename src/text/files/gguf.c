@@ -159,47 +159,6 @@ static gr_status add_format(gr_bytes *json, const char *fmt, ...)
     return gr_bytes_add_string(json, text);
 }
 
-/* One end of the template; kind: which of two texts. */
-static gr_status add_end(gr_bytes *json, const gr_bytes *name, int kind)
-{
-    gr_status s = gr_bytes_add_string(json, "{\"SpecialToken\": {\"id\": ");
-    if (s == GR_OK)
-        s = gr_bytes_add(json, name->data, name->size);
-    return s == GR_OK ? add_format(json, ", \"type_id\": %d}}", kind) : s;
-}
-
-static gr_status add_sides(gr_bytes *json, const gr_bytes *bos, const gr_bytes *eos, const char *which, int kind)
-{
-    gr_status s = GR_OK;
-    if (bos->size) {
-        s = add_end(json, bos, kind);
-        s = s == GR_OK ? gr_bytes_add_string(json, ", ") : s;
-    }
-    if (s == GR_OK)
-        s = add_format(json, "{\"Sequence\": {\"id\": \"%s\", \"type_id\": %d}}", which, kind);
-    if (s == GR_OK && eos->size) {
-        s = gr_bytes_add_string(json, ", ");
-        s = s == GR_OK ? add_end(json, eos, kind) : s;
-    }
-    return s;
-}
-
-static gr_status add_meaning(gr_bytes *json, const gr_bytes *name, gr_token id, const char *separator)
-{
-    gr_status s = gr_bytes_add_string(json, separator);
-    if (s == GR_OK)
-        s = gr_bytes_add(json, name->data, name->size);
-    if (s == GR_OK)
-        s = gr_bytes_add_string(json, ": {\"id\": ");
-    if (s == GR_OK)
-        s = gr_bytes_add(json, name->data, name->size);
-    if (s == GR_OK)
-        s = add_format(json, ", \"ids\": [%d], \"tokens\": [", (int)id);
-    if (s == GR_OK)
-        s = gr_bytes_add(json, name->data, name->size);
-    return s == GR_OK ? gr_bytes_add_string(json, "]}") : s;
-}
-
 /* The value of "post_processor". */
 static gr_status add_post(const tokens *t, bool bos, bool eos, gr_bytes *json)
 {
@@ -213,26 +172,10 @@ static gr_status add_post(const tokens *t, bool bos, bool eos, gr_bytes *json)
     if (s == GR_OK && eos)
         s = token_text(t, last, &behind);
     if (s == GR_OK)
-        s = gr_bytes_add_string(json, "{\"type\": \"TemplateProcessing\", \"single\": [");
-    if (s == GR_OK)
-        s = add_sides(json, &before, &behind, "A", 0);
-    if (s == GR_OK)
-        s = gr_bytes_add_string(json, "], \"pair\": [");
-    if (s == GR_OK)
-        s = add_sides(json, &before, &behind, "A", 0);
-    if (s == GR_OK)
-        s = gr_bytes_add_string(json, ", ");
-    if (s == GR_OK)
-        s = add_sides(json, &before, &behind, "B", 1);
-    if (s == GR_OK)
-        s = gr_bytes_add_string(json, "], \"special_tokens\": {");
-    if (s == GR_OK && bos)
-        s = add_meaning(json, &before, first, "");
-    if (s == GR_OK && eos && !(bos && first == last))
-        s = add_meaning(json, &behind, last, bos ? ", " : "");
+        s = gr_json_add_template(json, &before, first, &behind, last);
     gr_bytes_free(&before);
     gr_bytes_free(&behind);
-    return s == GR_OK ? gr_bytes_add_string(json, "}}") : s;
+    return s;
 }
 
 /* ---- byte-level BPE ----------------------------------------------------------------------------------------- */

@@ -1,5 +1,6 @@
 /* Added tokens as JSON; members of a JSON text, copied or replaced where they stand. */
 #include <stdio.h>
+#include <string.h>
 #include "text/files/json_text.h"
 #include "base/error.h"
 #include "base/json_pull.h"
@@ -24,6 +25,75 @@ gr_status gr_json_add_added_token(gr_bytes *out, int64_t id, const char *content
 {
     return gr_json_add_flagged_token(out, id, content, size, &(gr_added_token){.special = special});
 }
+
+/* ---- what stands around a text ------------------------------------------------------------------------------ */
+
+static gr_status add_special(gr_bytes *json, const gr_bytes *name, int type)
+{
+    char tail[32];
+    snprintf(tail, sizeof tail, ", \"type_id\": %d}}", type);
+    gr_status s = gr_bytes_add_string(json, "{\"SpecialToken\": {\"id\": ");
+    if (s == GR_OK)
+        s = gr_bytes_add(json, name->data, name->size);
+    return s == GR_OK ? gr_bytes_add_string(json, tail) : s;
+}
+
+/* One text of a template: "<s>" A "</s>"; type 1: the second of two. */
+static gr_status add_text(gr_bytes *json, const gr_bytes *before, const gr_bytes *after, int type)
+{
+    gr_status s = before->size ? add_special(json, before, type) : GR_OK;
+    if (s == GR_OK && before->size)
+        s = gr_bytes_add_string(json, ", ");
+    if (s == GR_OK)
+        s = gr_bytes_add_string(json, type ? "{\"Sequence\": {\"id\": \"B\", \"type_id\": 1}}"
+                                           : "{\"Sequence\": {\"id\": \"A\", \"type_id\": 0}}");
+    if (s == GR_OK && after->size)
+        s = gr_bytes_add_string(json, ", ");
+    return s != GR_OK || !after->size ? s : add_special(json, after, type);
+}
+
+static gr_status add_ids(gr_bytes *json, const gr_bytes *name, gr_token id, const char *separator)
+{
+    char number[64];
+    snprintf(number, sizeof number, ", \"ids\": [%d], \"tokens\": [", (int)id);
+    gr_status s = gr_bytes_add_string(json, separator);
+    if (s == GR_OK)
+        s = gr_bytes_add(json, name->data, name->size);
+    if (s == GR_OK)
+        s = gr_bytes_add_string(json, ": {\"id\": ");
+    if (s == GR_OK)
+        s = gr_bytes_add(json, name->data, name->size);
+    if (s == GR_OK)
+        s = gr_bytes_add_string(json, number);
+    if (s == GR_OK)
+        s = gr_bytes_add(json, name->data, name->size);
+    return s == GR_OK ? gr_bytes_add_string(json, "]}") : s;
+}
+
+gr_status gr_json_add_template(gr_bytes *json, const gr_bytes *before, gr_token first, const gr_bytes *after,
+                               gr_token last)
+{
+    bool same = before->size == after->size && before->size && memcmp(before->data, after->data, after->size) == 0;
+    gr_status s = gr_bytes_add_string(json, "{\"type\": \"TemplateProcessing\", \"single\": [");
+    if (s == GR_OK)
+        s = add_text(json, before, after, 0);
+    if (s == GR_OK)
+        s = gr_bytes_add_string(json, "], \"pair\": [");
+    for (int type = 0; type < 2 && s == GR_OK; type++) {
+        s = type ? gr_bytes_add_string(json, ", ") : GR_OK;
+        if (s == GR_OK)
+            s = add_text(json, before, after, type);
+    }
+    if (s == GR_OK)
+        s = gr_bytes_add_string(json, "], \"special_tokens\": {");
+    if (s == GR_OK && before->size)
+        s = add_ids(json, before, first, "");
+    if (s == GR_OK && after->size && !same)
+        s = add_ids(json, after, last, before->size ? ", " : "");
+    return s == GR_OK ? gr_bytes_add_string(json, "}}") : s;
+}
+
+/* ---- members of a text -------------------------------------------------------------------------------------- */
 
 /* The last value of a key counts; *start is NULL where there is none. False: not an object. */
 static bool find_member(const char *json, size_t size, const char *key, const char **start, const char **stop)
