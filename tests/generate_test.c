@@ -2,7 +2,10 @@
 #include "tiny.h"
 
 #include "base/mem.h"
+#include "program/run.h"
 #include "text/tokenizer.h"
+
+#include <math.h>
 
 /* Spells its ids: token i is the character 'A' + i. */
 static gr_tokenizer *letters(void)
@@ -379,6 +382,90 @@ TEST(windows_score_each_token_once)
     gr_device_close(d);
 }
 
+/* Logits [n, V] of one window. */
+static void logits_of(gr_model *m, const int32_t *ids, int64_t n, float *out)
+{
+    gr_graph *g = gr_graph_new();
+    gr_forward f = GR_INIT(gr_forward);
+    f.tokens = gr_input(g, "tokens", GR_I32, 2, (int64_t[]){1, n});
+    gr_tensor *logits = gr_model_forward(m, &f);
+    gr_program *p = gr_compile(g, &logits, 1, gr_model_describe(m)->device, NULL);
+    CHECK_MADE(p);
+    CHECK_OK(gr_program_run(p, (const void *[]){ids}, (void *[]){out}));
+    gr_program_free(p);
+    gr_graph_free(g);
+}
+
+/* The probabilities of a row, in f64. */
+static void probabilities(const float *logits, double *p)
+{
+    double sum = 0;
+    for (int i = 0; i < TINY_VOCAB; i++)
+        sum += p[i] = exp((double)logits[i]);
+    for (int i = 0; i < TINY_VOCAB; i++)
+        p[i] /= sum;
+}
+
+static int most_likely(const double *p)
+{
+    int best = 0;
+    for (int i = 1; i < TINY_VOCAB; i++)
+        best = p[i] > p[best] ? i : best;
+    return best;
+}
+
+/* Against sums in f64, of logits that are made another way. */
+TEST(two_models_are_compared_token_by_token)
+{
+    enum { N = 12 };
+    int32_t ids[N + 1];
+    tiny_ids(ids, N + 1);
+    gr_device *d = gr_device_open("cpu", 1);
+    gr_model_info info = tiny_info("llama", false);
+    gr_model *m = tiny_model_of(&info, d, 1), *other = tiny_model_of(&info, d, 2);
+    float x[N * TINY_VOCAB], y[N * TINY_VOCAB];
+    double p[TINY_VOCAB], q[TINY_VOCAB], kl = 0, most = 0, loss = 0, against = 0, squares = 0, mean;
+    int same = 0;
+    logits_of(m, ids, N, x);
+    logits_of(other, ids, N, y);
+    for (int t = 0; t < N; t++) {
+        double here = 0;
+        probabilities(x + t * TINY_VOCAB, q);
+        probabilities(y + t * TINY_VOCAB, p);
+        for (int i = 0; i < TINY_VOCAB; i++)
+            here += p[i] * log(p[i] / q[i]);
+        kl += here / N;
+        most = here > most ? here : most;
+        loss -= log(q[ids[t + 1]]) / N;
+        against -= log(p[ids[t + 1]]) / N;
+        squares += log(q[ids[t + 1]]) * log(q[ids[t + 1]]) / N;
+        same += most_likely(p) == most_likely(q);
+    }
+    gr_distance far = GR_INIT(gr_distance);
+    gr_evaluate_options o = {.size = sizeof o, .context = N, .against = other, .distance = &far};
+    CHECK_OK(gr_evaluate(m, ids, N + 1, &o, &mean));
+    CHECK(kl > 0.01);
+    CHECK_NEAR(far.kl, kl, 1e-6);
+    CHECK_NEAR(far.kl_most, most, 1e-5);
+    CHECK_NEAR(far.kl_99, most, 1e-5);
+    CHECK_NEAR(far.loss, loss, 1e-5);
+    CHECK_NEAR(mean, loss, 1e-5);
+    CHECK_NEAR(far.against, against, 1e-5);
+    CHECK_NEAR(far.loss_error, sqrt((squares - loss * loss) / (N - 1)), 1e-5);
+    CHECK_NEAR(far.same, (double)same / N, 1e-9);
+    o.against = m;
+    CHECK_OK(gr_evaluate(m, ids, N + 1, &o, &mean));
+    CHECK(fabs(far.kl) < 1e-7 && far.same >= 1);
+    info.vocab++;
+    gr_model *wider = tiny_model_of(&info, d, 1);
+    o.against = wider;
+    CHECK_STATUS(gr_evaluate(m, ids, N + 1, &o, &mean), GR_ERR_ARGUMENT);
+    gr_model_free(wider);
+    gr_model_free(other);
+    gr_model_free(m);
+    gr_device_close(d);
+}
+
 TEST(refusals)
 {
     int32_t ids[] = {1, 2, TINY_VOCAB};
@@ -445,6 +532,19 @@ static gr_status evaluate_all(void *ctx)
                        &(gr_evaluate_options){.size = sizeof(gr_evaluate_options), .context = 8, .stride = 4}, &loss);
 }
 
+static gr_status compare_all(void *ctx)
+{
+    setup *s = ctx;
+    int32_t ids[20];
+    double loss;
+    gr_distance far = GR_INIT(gr_distance);
+    tiny_ids(ids, 20);
+    return gr_evaluate(s->model, ids, 20,
+                       &(gr_evaluate_options){
+                           .size = sizeof(gr_evaluate_options), .context = 8, .against = s->model, .distance = &far},
+                       &loss);
+}
+
 TEST(failing_allocations)
 {
     setup s;
@@ -453,5 +553,6 @@ TEST(failing_allocations)
     CHECK(SWEEP_ALLOCATIONS(generate_all, &s) > 20);
     CHECK(SWEEP_ALLOCATIONS(generate_two, &s) > 20);
     CHECK(SWEEP_ALLOCATIONS(evaluate_all, &s) > 20);
+    CHECK(SWEEP_ALLOCATIONS(compare_all, &s) > 20);
     close_setup(&s);
 }

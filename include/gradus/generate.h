@@ -90,6 +90,16 @@ typedef struct gr_generated {
 GR_API gr_status gr_generate(gr_generator *generator, gr_tokenizer *tokenizer, const gr_generate_options *options,
                              int64_t n, const gr_generated **out);
 
+/* How far one model's predictions are from another's over the same tokens. */
+typedef struct gr_distance {
+    size_t size;
+    double loss, loss_error; /* of the model: mean, and standard error of the mean (tokens taken as independent) */
+    double against, against_error; /* the same of the other one */
+    double kl, kl_error;   /* mean of sum p log(p / q) over the vocabulary, p the other one's probabilities, q the
+                                      model's; and its standard error */
+    double kl_99, kl_most; /* 99 of 100 tokens have at most this; the largest */
+    double same;           /* share of tokens where both find the same one most likely */
+} gr_distance;
 /* How well a model predicts tokens it has not made. */
 typedef struct gr_evaluate_options {
     size_t size;
@@ -98,6 +108,9 @@ typedef struct gr_evaluate_options {
     /* Told how many of the n - 1 tokens are done, and their mean loss; false: stop. May be NULL. */
     bool (*progress)(void *user, int64_t done, int64_t total, double loss);
     void *user;
+    gr_model
+        *against; /* another model of the same vocabulary on the same device, compared token by token; NULL: none */
+    gr_distance *distance; /* begins as GR_INIT(gr_distance); filled in where there is one */
 } gr_evaluate_options;
 /* Mean loss of predicting each of tokens[1..n) once, from at least context - stride tokens before it in its window (as
  * many as there are, near the start; one at least). options NULL: all zero. */

@@ -10,7 +10,7 @@
 #include "cli/verbs.h"
 
 typedef struct options {
-    const char *data;
+    const char *data, *against;
     int64_t context, stride;
     int precision, activations;
 } options;
@@ -18,6 +18,8 @@ typedef struct options {
 static const gr_flag flags[] = {
     {"data", GR_TEXT(options, data), .value = "DATA",
      .help = "a text file, a .jsonl file, a directory, or - for stdin"},
+    {"against", GR_TEXT(options, against), .value = "MODEL2",
+     .help = "a model of the same vocabulary that MODEL is compared with, token by token"},
     {"context", GR_INT(options, context), .value = "N", .shown = "the model's", .min = 2, .max = 1 << 24,
      .unit = "tokens", .help = "of a window"},
     {"stride", GR_INT(options, stride), .value = "N", .shown = "as --context", .min = 1, .max = 1 << 24,
@@ -30,7 +32,8 @@ static const gr_flag flags[] = {
 };
 
 typedef struct work {
-    gr_opened on;
+    gr_opened on, other; /* that of --against */
+    gr_distance distance;
     gr_data *data;
     gr_token *ids; /* [n] */
     int64_t n, bytes;
@@ -47,17 +50,21 @@ static gr_status begins_with_bos(gr_tokenizer *t, bool *out)
     return s;
 }
 
-static gr_status read_data(const gr_args *args, work *w)
+static gr_status tokenize(const gr_args *args, gr_tokenizer *t, gr_data **out)
 {
     const options *f = args->options;
+    const gr_data_options o = {
+        .size = sizeof o, .paths = &f->data, .n_paths = 1, .tokenizer = t, .threads = (int)args->common.threads};
+    *out = gr_data_new(&o);
+    return *out ? GR_OK : gr_error_status();
+}
+
+static gr_status read_data(const gr_args *args, work *w)
+{
     bool bos = false;
-    const gr_data_options o = {.size = sizeof o,
-                               .paths = &f->data,
-                               .n_paths = 1,
-                               .tokenizer = w->on.tokenizer,
-                               .threads = (int)args->common.threads};
-    w->data = gr_data_new(&o);
-    gr_status s = w->data ? begins_with_bos(w->on.tokenizer, &bos) : gr_error_status();
+    gr_status s = tokenize(args, w->on.tokenizer, &w->data);
+    if (s == GR_OK)
+        s = begins_with_bos(w->on.tokenizer, &bos);
     if (s != GR_OK)
         return s;
     const gr_data_info *data = gr_data_describe(w->data);
@@ -70,6 +77,28 @@ static gr_status read_data(const gr_args *args, work *w)
     w->ids[0] = gr_tokenizer_describe(w->on.tokenizer)->bos;
     memcpy(w->ids + bos, data->ids, (size_t)n * sizeof *w->ids);
     return GR_OK;
+}
+
+/* Models are compared token by token: both tokenizers must make the same of the text. stdin can be read once. */
+static gr_status check_same_ids(gr_args *args, const work *w)
+{
+    const options *f = args->options;
+    if (!w->other.tokenizer || strcmp(f->data, "-") == 0)
+        return GR_OK;
+    gr_data *data;
+    gr_status s = tokenize(args, w->other.tokenizer, &data);
+    if (s != GR_OK)
+        return gr_fail_in("--against %s", f->against);
+    const gr_data_info *a = gr_data_describe(w->data), *b = gr_data_describe(data);
+    bool same = a->tokens == b->tokens && memcmp(a->ids, b->ids, (size_t)a->tokens * sizeof *a->ids) == 0;
+    gr_data_free(data);
+    if (same)
+        return GR_OK;
+    return gr_args_fail(
+        args,
+        "--against: its tokenizer makes other tokens of %s than that of MODEL\nModels are compared token "
+        "by token: name one with the same tokenizer.",
+        f->data);
 }
 
 static bool on_progress(void *user, int64_t done, int64_t total, double loss)
@@ -92,15 +121,46 @@ static void put_real(gr_json into, const char *key, double x)
         gr_json_put_null(into, key);
 }
 
+static void print_distance(const gr_distance *d)
+{
+    gr_out("against        loss %.6f, perplexity %.6g +- %.2g\n", d->against, exp(d->against),
+           exp(d->against) * d->against_error);
+    gr_out("KL             %.6g +- %.2g mean, %.6g 99 %%, %.6g most\n", d->kl, d->kl_error, d->kl_99, d->kl_most);
+    gr_out("same first     %.4f %%\n", 100 * d->same);
+}
+
+static void put_distance(gr_json root, const options *f, const gr_distance *d)
+{
+    gr_json_put_real(root, "loss_error", d->loss_error);
+    put_real(root, "perplexity_error", exp(d->loss) * d->loss_error);
+    gr_json against = gr_json_put_object(root, "against");
+    gr_json_put_path(against, "path", f->against);
+    gr_json_put_real(against, "loss", d->against);
+    gr_json_put_real(against, "loss_error", d->against_error);
+    put_real(against, "perplexity", exp(d->against));
+    put_real(against, "perplexity_error", exp(d->against) * d->against_error);
+    put_real(root, "kl_mean", d->kl);
+    put_real(root, "kl_error", d->kl_error);
+    put_real(root, "kl_99", d->kl_99);
+    put_real(root, "kl_most", d->kl_most);
+    gr_json_put_real(root, "same_first", d->same);
+}
+
 static gr_status print(const gr_args *args, const work *w, const gr_evaluate_options *o, double loss)
 {
+    const options *f = args->options;
     double seconds = gr_seconds() - w->began, count = (double)(w->n - 1);
     double bits = loss * count / log(2) / (double)w->bytes;
     if (!args->common.json) {
         gr_out("tokens         %s\n", gr_human_integer(w->n - 1).s);
         gr_out("loss           %.6f\n", loss);
-        gr_out("perplexity     %.6g\n", exp(loss));
+        if (f->against)
+            gr_out("perplexity     %.6g +- %.2g\n", exp(loss), exp(loss) * w->distance.loss_error);
+        else
+            gr_out("perplexity     %.6g\n", exp(loss));
         gr_out("bits per byte  %.6f\n", bits);
+        if (f->against)
+            print_distance(&w->distance);
         gr_note("%s tokens/s, %s", gr_human_count(count / seconds).s, gr_human_time(seconds).s);
         return GR_OK;
     }
@@ -113,6 +173,8 @@ static gr_status print(const gr_args *args, const work *w, const gr_evaluate_opt
     put_real(root, "perplexity", exp(loss));
     gr_json_put_real(root, "bits_per_byte", bits);
     gr_json_put_int(root, "bytes", w->bytes);
+    if (f->against)
+        put_distance(root, f, &w->distance);
     gr_json_put_int(root, "context", o->context);
     gr_json_put_int(root, "stride", o->stride);
     gr_json_put_real(root, "seconds", seconds);
@@ -149,12 +211,18 @@ static gr_status work_on(gr_args *args, work *w)
                                   .activations = gr_activations_chosen(f->activations)};
     gr_tell_precision(load.precision);
     gr_status s = gr_open_model(args, args->positional[0], &load, &w->on);
+    if (s == GR_OK && f->against && (s = gr_open_other(f->against, &load, &w->on, &w->other)) != GR_OK)
+        return gr_fail_in("--against");
+    o.against = w->other.model;
+    o.distance = &w->distance;
     if (s == GR_OK)
         s = gr_need_tokenizer(&w->on);
     if (s == GR_OK)
         s = set_options(args, w, &o);
     if (s == GR_OK)
         s = read_data(args, w);
+    if (s == GR_OK)
+        s = check_same_ids(args, w);
     if (s != GR_OK)
         return s;
     gr_interrupt_watch();
@@ -167,11 +235,12 @@ static gr_status work_on(gr_args *args, work *w)
 
 static gr_status run(gr_args *args)
 {
-    work w = {0};
+    work w = {.distance = GR_INIT(gr_distance)};
     gr_status s = work_on(args, &w);
     s = gr_end_profile(args, &w.on, s);
     gr_data_free(w.data);
     gr_free(w.ids);
+    gr_close_opened(&w.other);
     gr_close_opened(&w.on);
     return s;
 }
@@ -184,13 +253,19 @@ const gr_verb gr_verb_eval = {
         "Prints the number of tokens predicted, the mean loss over them (natural logarithm), perplexity (its "
         "exponential), and bits per byte of text, which models with different tokenizers can be compared by. Every "
         "token but the first is scored once, with at least context - stride tokens before it; a tokenizer that "
-        "begins texts with a token of its own does so here, and then every token of the text is scored.",
+        "begins texts with a token of its own does so here, and then every token of the text is scored.\n\n"
+        "With --against every token is predicted by both models, and their probabilities are compared: perplexity of "
+        "both "
+        "with its standard error; the Kullback-Leibler divergence of MODEL's probabilities from those of MODEL2 (in "
+        "nats; "
+        "mean, what 99 of 100 tokens stay within, and the largest); and how often both find the same token most "
+        "likely. "
+        "So it is measured what quantizing or merging has changed.",
     .flags = flags,
     .needs = {"data"},
     .common = GR_WITH_ADAPTER | GR_WITH_TOKENIZER | GR_WITH_DEVICE | GR_WITH_PROFILE | GR_WITH_JSON,
     .examples = {{"the loss on a text that was not trained on", "gradus eval run --data other.txt"},
-                 {"perplexity as it is often reported",
-                  "gradus eval model --data wiki.txt --context 1024 --stride 512"}},
+                 {"what quantizing has changed", "gradus eval model-q4_k_m.gguf --against model --data wiki.txt"}},
     .options_size = sizeof(options),
     .run = run,
 };

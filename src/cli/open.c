@@ -78,6 +78,24 @@ gr_status gr_open_model(const gr_args *args, const char *model, const gr_load_op
     return gr_open_tokenizer(args, o);
 }
 
+gr_status gr_open_other(const char *model, const gr_load_options *options, const gr_opened *first, gr_opened *o)
+{
+    o->found = GR_INIT(gr_found);
+    gr_status s = gr_find(model, NULL, &o->found);
+    o->path = o->found.model;
+    o->adapter = o->found.adapter;
+    o->model = s == GR_OK ? gr_model_load(o->path, options, first->device) : NULL;
+    if (s == GR_OK)
+        s = o->model ? GR_OK : gr_error_status();
+    if (s == GR_OK && o->adapter)
+        s = gr_model_load_adapter(o->model, o->adapter);
+    if (s == GR_OK && o->found.tokenizer) {
+        o->tokenizer = gr_tokenizer_load(o->found.tokenizer);
+        s = o->tokenizer ? GR_OK : gr_error_status();
+    }
+    return s;
+}
+
 gr_activations gr_activations_chosen(int choice)
 {
     return choice == 0 ? GR_ACTIVATIONS_INT8 : GR_ACTIVATIONS_F32;

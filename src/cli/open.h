@@ -23,6 +23,9 @@ void gr_tell_adapter(const gr_args *args, const gr_opened *o);
 /* The device and MODEL on it with its adapter, and the tokenizer of either if there is one. options as gr_model_load has
  * them. Close in any case. */
 gr_status gr_open_model(const gr_args *args, const char *model, const gr_load_options *options, gr_opened *o);
+/* Another model on the device of `first`, which closes it: what `model` stands for, with an adapter that lies there, and its
+ * own tokenizer. */
+gr_status gr_open_other(const char *model, const gr_load_options *options, const gr_opened *first, gr_opened *o);
 /* The tokenizer of --tokenizer, else the one that was found, if one was. */
 gr_status gr_open_tokenizer(const gr_args *args, gr_opened *o);
 /* A note that activations are int8, if the model has weights that this is about. */

@@ -4,12 +4,13 @@
 #include "base/error.h"
 #include "base/mem.h"
 #include "base/sized.h"
+#include "infer/distance.h"
 #include "model/layers/model.h"
 #include "program/run.h"
 
 #include <math.h>
 
-enum { IGNORED = -100, FULL_BATCH = 1024 /* tokens of a run that keep a machine busy */ };
+enum { FULL_BATCH = 1024 /* tokens of a run that keep a machine busy */ };
 
 typedef struct scoring {
     gr_model *model;
@@ -20,8 +21,10 @@ typedef struct scoring {
     int64_t begin, scored;      /* of the next window; tokens before `scored` have their loss */
     gr_token *tokens, *targets; /* [batch, length] */
     int64_t *lengths;           /* [batch] of each window, without what fills up the last one */
-    float *rows;                /* [batch, length] losses */
+    float *rows; /* [measures, batch, length]: losses, and what else is measured where there is another model */
+    int measures;
     gr_program *program;
+    gr_distance_sums sums;
     double sum;
 } scoring;
 
@@ -41,6 +44,13 @@ static gr_status check(const scoring *s)
     if (s->stride < 1 || s->stride > s->context)
         return gr_fail(GR_ERR_ARGUMENT, "evaluation: a stride of %lld in windows of %lld would leave tokens out",
                        (long long)s->stride, (long long)s->context);
+    int64_t other = s->o->against ? gr_model_describe(s->o->against)->vocab : vocab;
+    if (other != vocab)
+        return gr_fail(
+            GR_ERR_ARGUMENT,
+            "evaluation: vocabularies of %lld and %lld tokens\nmodels are compared token by token: both must "
+            "have the same",
+            (long long)vocab, (long long)other);
     for (int64_t i = 0; i < s->n; i++)
         if (s->ids[i] < 0 || s->ids[i] >= vocab)
             return gr_fail(GR_ERR_ARGUMENT, "evaluation: token id %d, the vocabulary has %lld", (int)s->ids[i],
@@ -56,7 +66,7 @@ static gr_status open(scoring *s)
     size_t count = (size_t)(s->batch * s->length);
     s->tokens = gr_alloc(count * sizeof *s->tokens);
     s->targets = gr_alloc(count * sizeof *s->targets);
-    s->rows = gr_alloc(count * sizeof *s->rows);
+    s->rows = gr_alloc(count * (size_t)s->measures * sizeof *s->rows);
     s->lengths = gr_alloc((size_t)s->batch * sizeof *s->lengths);
     gr_graph *g = s->tokens && s->targets && s->rows && s->lengths ? gr_graph_new() : NULL;
     if (!g)
@@ -65,8 +75,12 @@ static gr_status open(scoring *s)
     gr_forward f = {.size = sizeof f, .tokens = gr_input(g, "tokens", GR_I32, 2, shape)};
     gr_tensor *targets = gr_input(g, "targets", GR_I32, 2, shape);
     f.length = gr_input(g, "length", GR_I64, 1, &s->batch);
-    gr_tensor *rows = gr_cross_entropy_rows(gr_model_forward(s->model, &f), targets, IGNORED);
-    s->program = rows ? gr_model_compile(s->model, g, &rows, 1) : NULL;
+    gr_tensor *rows[GR_ROW_MEASURES];
+    if (s->o->against)
+        gr_distance_rows(s->model, s->o->against, &f, targets, rows);
+    else
+        rows[0] = gr_cross_entropy_rows(gr_model_forward(s->model, &f), targets, GR_ROW_IGNORED);
+    s->program = gr_graph_check(g) == GR_OK && rows[0] ? gr_model_compile(s->model, g, rows, s->measures) : NULL;
     gr_graph_free(g);
     return s->program ? GR_OK : gr_error_status();
 }
@@ -83,7 +97,7 @@ static void lay_out(scoring *s, int64_t r)
         int64_t at = s->begin + i, k = r * s->length + i;
         bool scores = at + 1 >= s->scored && at + 1 < end;
         s->tokens[k] = at < end ? s->ids[at] : 0;
-        s->targets[k] = scores ? s->ids[at + 1] : IGNORED;
+        s->targets[k] = scores ? s->ids[at + 1] : GR_ROW_IGNORED;
     }
     s->begin += s->stride;
     s->scored = end > s->scored ? end : s->scored;
@@ -93,9 +107,19 @@ static gr_status score_batch(scoring *s)
 {
     for (int64_t r = 0; r < s->batch; r++)
         lay_out(s, r);
-    gr_status st = gr_program_run(s->program, (const void *[]){s->tokens, s->targets, s->lengths}, (void *[]){s->rows});
-    for (int64_t i = 0; st == GR_OK && i < s->batch * s->length; i++)
+    int64_t n = s->batch * s->length;
+    void *out[GR_ROW_MEASURES];
+    for (int k = 0; k < s->measures; k++)
+        out[k] = s->rows + k * n;
+    gr_status st = gr_program_run(s->program, (const void *[]){s->tokens, s->targets, s->lengths}, out);
+    for (int64_t i = 0; st == GR_OK && i < n; i++) {
         s->sum += (double)s->rows[i]; /* 0 where nothing is scored */
+        float row[GR_ROW_MEASURES];
+        for (int k = 0; k < s->measures; k++)
+            row[k] = s->rows[k * n + i];
+        if (s->o->against && s->targets[i] != GR_ROW_IGNORED)
+            st = gr_distance_add(&s->sums, row);
+    }
     return st;
 }
 
@@ -129,7 +153,7 @@ gr_status gr_evaluate(gr_model *model, const gr_token *tokens, int64_t n, const 
     gr_status st = gr_take_sized(&o, sizeof o, options, "gr_evaluate: options");
     if (st != GR_OK)
         return st;
-    scoring s = {.model = model, .o = &o, .ids = tokens, .n = n};
+    scoring s = {.model = model, .o = &o, .ids = tokens, .n = n, .measures = o.against ? GR_ROW_MEASURES : 1};
     s.context = o.context ? o.context : gr_model_describe(model)->context;
     s.stride = o.stride ? o.stride : s.context;
     st = check(&s);
@@ -139,6 +163,12 @@ gr_status gr_evaluate(gr_model *model, const gr_token *tokens, int64_t n, const 
         st = score_all(&s);
     if (st == GR_OK)
         *loss = s.sum / (double)(n - 1);
+    gr_distance far = GR_INIT(gr_distance);
+    if (st == GR_OK && o.against && o.distance) {
+        gr_distance_tell(&s.sums, &far);
+        st = gr_give_sized(o.distance, &far, sizeof far, "gr_evaluate: options.distance");
+    }
+    gr_free(s.sums.kl);
     gr_program_free(s.program);
     gr_free(s.tokens);
     gr_free(s.targets);

@@ -246,6 +246,12 @@ static gr_tensor *forward(gr_model *m, const gr_forward *f)
     return f->hidden ? x : gr_name(m->arch->head(&b, x), "logits");
 }
 
+gr_tensor *gr_model_logits(gr_model *m, const gr_forward *f, gr_tensor *hidden)
+{
+    gr_build b = {.model = m, .h = &m->h, .g = f->tokens->graph, .forward = f, .positions = f->positions};
+    return hidden ? m->arch->head(&b, hidden) : NULL;
+}
+
 gr_tensor *gr_model_forward(gr_model *m, const gr_forward *given)
 {
     gr_forward f;

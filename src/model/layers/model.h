@@ -124,6 +124,8 @@ struct gr_model {
     gr_activations activations;        /* the same */
 };
 
+/* The head alone: logits [.., V] of the normalized states [.., C] that gr_model_forward gives as `hidden`. */
+gr_tensor *gr_model_logits(gr_model *m, const gr_forward *f, gr_tensor *hidden);
 /* gr_compile for the model's device, in its precision. */
 gr_program *gr_model_compile(const gr_model *m, gr_graph *g, gr_tensor *const *outputs, int n);
 /* What activations of this precision are stored in. */
