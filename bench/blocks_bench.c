@@ -2,9 +2,10 @@
  * with int8 activations, beside f32 weights. GFLOP/s, and bytes of weights a second with their share of what the machine
  * reads.
  *
- *     build/bench/blocks_bench [threads] [dtype ...] */
+ *     build/bench/blocks_bench [level of instructions, as avx2] [threads] [dtype ...] */
 #include "gradus.h"
 
+#include "backend/cpu/isa.h"
 #include "base/dtype.h"
 #include "program/run.h"
 
@@ -103,13 +104,20 @@ static void measure(gr_dtype d, gr_store *store, int count, int64_t rows, gr_act
 int main(int argc, char **argv)
 {
     static char *usual[] = {"f32", "bf16", "q8_0", "q4_0", "q4_1", "q5_0", "q4_k", "q5_k", "q6_k", "iq4_xs"};
+    for (int level = 0; argc > 1 && level < GR_ISA_COUNT; level++)
+        if (strcmp(argv[1], gr_isa_name((gr_isa)level)) == 0) {
+            gr_isa_limit((gr_isa)level);
+            argc--;
+            argv++;
+            break;
+        }
     char **names = argc > 2 ? argv + 2 : usual;
     int n = argc > 2 ? argc - 2 : (int)(sizeof usual / sizeof *usual);
     device = gr_device_open("cpu", argc > 1 ? atoi(argv[1]) : 0);
     check(device != NULL);
     gr_device_measure(device, &limits);
-    printf("%.1f GFLOP/s, %.1f GB/s read\n%-8s %5s  %-5s %8s %8s %9s\n", limits.flops * 1e-9, limits.read * 1e-9,
-           "weights", "rows", "", "GFLOP/s", "GB/s", "of read");
+    printf("%s: %.1f GFLOP/s, %.1f GB/s read\n%-8s %5s  %-5s %8s %8s %9s\n", gr_isa_name(gr_isa_detect()),
+           limits.flops * 1e-9, limits.read * 1e-9, "weights", "rows", "", "GFLOP/s", "GB/s", "of read");
     for (int i = 0; i < n; i++) {
         gr_dtype d;
         int count;

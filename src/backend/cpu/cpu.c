@@ -11,7 +11,8 @@ static gr_status open_device(gr_device *d, int index, int threads)
 {
     (void)index, (void)threads; /* the device has its threads already */
     d->host_visible = true;
-    static const char *const levels[GR_ISA_COUNT] = {"no vector extensions known", "AVX2", "AVX-512"};
+    static const char *const levels[GR_ISA_COUNT] = {"no vector extensions known", "AVX2", "AVX-512",
+                                                     "AVX-512 with VNNI"};
     gr_isa level = gr_isa_detect();
     snprintf(d->description, sizeof d->description, "%s, %d threads%s%s", levels[level], gr_pool_threads(d->pool),
              level == GR_ISA_GENERIC ? ", " : "", level == GR_ISA_GENERIC ? gr_blas_name() : "");

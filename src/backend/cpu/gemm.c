@@ -175,7 +175,7 @@ static bool is_narrow(const gr_gemm *g)
 static plan make_plan(const gr_gemm *g, gr_isa level)
 {
     plan p = {.way = BY_TILES, .rows = g->m, .a_rows = g->m};
-    int64_t few = g->trans_b && g->k >= LONG_ROW && level == GR_ISA_AVX512 ? FEW_LONG_ROWS : FEW_ROWS;
+    int64_t few = g->trans_b && g->k >= LONG_ROW && level >= GR_ISA_AVX512 ? FEW_LONG_ROWS : FEW_ROWS;
     if (g->m <= few && !g->trans_a)
         plan_few_rows(g, &p);
     else

@@ -12,8 +12,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Ordered: a machine that has a level has every lower one. The compiler flags of each are in cmake/library.cmake. */
-typedef enum gr_isa { GR_ISA_GENERIC, GR_ISA_AVX2, GR_ISA_AVX512, GR_ISA_COUNT } gr_isa;
+/* Ordered: a machine that has a level has every lower one. The compiler flags of each are in cmake/library.cmake. Only the
+ * kernels that gain by it are compiled for AVX512_VNNI, products of integers; others are those of AVX512. */
+typedef enum gr_isa { GR_ISA_GENERIC, GR_ISA_AVX2, GR_ISA_AVX512, GR_ISA_AVX512_VNNI, GR_ISA_COUNT } gr_isa;
 
 /* The best level that this machine, its operating system, this build and gr_isa_limit allow. Cheap, thread-safe. */
 gr_isa gr_isa_detect(void);
@@ -29,10 +30,17 @@ const char *gr_isa_name(gr_isa level); /* "avx512" */
     type name##_avx2 parameters;                                                                                       \
     type name##_avx512 parameters
 #define GR_ISA_PICK_AT(level, name)                                                                                    \
-    ((level) == GR_ISA_AVX512 ? name##_avx512 : (level) == GR_ISA_AVX2 ? name##_avx2 : name##_generic)
+    ((level) >= GR_ISA_AVX512 ? name##_avx512 : (level) == GR_ISA_AVX2 ? name##_avx2 : name##_generic)
+#define GR_ISA_DECLARE_VNNI(type, name, parameters)                                                                    \
+    GR_ISA_DECLARE(type, name, parameters);                                                                            \
+    type name##_avx512_vnni parameters
+#define GR_ISA_PICK_VNNI_AT(level, name)                                                                               \
+    ((level) >= GR_ISA_AVX512_VNNI ? name##_avx512_vnni : GR_ISA_PICK_AT(level, name))
 #else
 #define GR_ISA_DECLARE(type, name, parameters) type name##_generic parameters
 #define GR_ISA_PICK_AT(level, name) ((void)(level), name##_generic)
+#define GR_ISA_DECLARE_VNNI(type, name, parameters) GR_ISA_DECLARE(type, name, parameters)
+#define GR_ISA_PICK_VNNI_AT(level, name) GR_ISA_PICK_AT(level, name)
 #endif
 #define GR_ISA_PICK(name) GR_ISA_PICK_AT(gr_isa_detect(), name)
 

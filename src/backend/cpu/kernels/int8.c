@@ -1,39 +1,35 @@
 /* Products of integers: rows of int8 activations times weights in blocks, whose codes lie 4 places of 16 rows side by side:
  *
  *     one step of a panel, 64 bytes:   w0[k..k+3] w1[k..k+3] .. w7[k..k+3] | w8[k..k+3] .. w15[k..k+3]
- *     four places of one of four rows of a, everywhere:   a[k..k+3] a[k..k+3] ..
+ *     four places of one row of a, everywhere:   a[k..k+3] a[k..k+3] ..
  *
- * Bytes are multiplied and neighbours added (vpmaddubsw: u8 times s8 to 16 bits), then pairs of those (vpmaddwd): a lane of
- * 32 bits is one column. 16 bits are enough for `period` steps, which the largest code tells, so nothing saturates. Codes
- * above 127 take 16 bits, 2 places a step, and vpmaddwd alone. */
+ * A lane of 32 bits is one column. With VNNI bytes are multiplied and four neighbours added to the lane at once (vpdpbusd);
+ * the limit is two such vectors of 256 bits a cycle, of which scaling a group's sums takes a fifth. Without it bytes are
+ * multiplied and neighbours added to 16 bits (vpmaddubsw: u8 times s8), which is enough for `period` steps, and then pairs of
+ * those (vpmaddwd). Codes of 8 bits would overflow: they are int8, whose sizes are multiplied by a with their signs, and
+ * each step is made 32 bits, at half the speed. */
 #include "backend/cpu/kernels/isa_suffix.h"
 
-#include "backend/cpu/block_kernels.h"
-#include "backend/cpu/gemm_kernels.h"
 #include "backend/cpu/int8_kernels.h"
+#include "backend/cpu/kernels/vec.h"
 
 #include <string.h>
-#if defined(__AVX2__)
-#include <immintrin.h>
-#endif
 
-#define GR_INLINE static inline __attribute__((always_inline))
-
-/* ---- operands ----------------------------------------------------------------------------------------------- */
+/* ---- rows of activations ------------------------------------------------------------------------------------ */
 
 /* The sums of 32 codes, by group. */
 GR_INLINE void sum_codes(const gr_int8_form *f, const int8_t *codes, float scale, int64_t b, int r,
                          const gr_int8_rows *out)
 {
-    const int zero = f->period ? f->dtype->codes.zero : 0, groups = 32 / f->group;
+    const int groups = 32 / f->group;
     for (int g = 0; g < groups; g++) {
         int32_t sum = 0;
         for (int i = 0; i < 16; i++)
             sum += codes[16 * g + i];
         for (int i = 16; i < f->group; i++)
             sum += codes[i];
-        out->starts[(b * groups + g) * GR_INT8_ROWS + r] = -zero * sum;
-        out->sums[(b * groups + g) * GR_INT8_ROWS + r] = scale * (float)sum;
+        out->starts[(b * groups + g) * f->together + r] = -f->zero * sum;
+        out->sums[(b * groups + g) * f->together + r] = scale * (float)sum;
     }
 }
 
@@ -45,61 +41,107 @@ void GR_ISA_FN(gr_int8_row_read)(const gr_int8_form *f, const void *a8, int r, c
         const int8_t *codes = (const int8_t *)block + 4;
         float scale;
         memcpy(&scale, block, sizeof scale);
-        out->scales[b * GR_INT8_ROWS + r] = scale;
+        out->scales[b * f->together + r] = scale;
         sum_codes(f, codes, scale, b, r, out);
-        for (int i = 0; f->period && i < 8; i++, to += 16)
+        for (int i = 0; i < 8; i++, to += 4 * f->together)
             memcpy(to, codes + 4 * i, 4);
-        for (int i = 0; !f->period && i < 16; i++, to += 16)
-            memcpy(to, (const int16_t[]){codes[2 * i], codes[2 * i + 1]}, 4);
-    }
-}
-
-GR_INLINE void widen_codes(const uint8_t *restrict codes, int zero, int16_t *restrict wide, int64_t n)
-{
-    for (int64_t i = 0; i < n; i++)
-        wide[i] = (int16_t)(codes[i] - zero);
-}
-
-/* Rows ahead that are asked for: of each only a part is read at a time, which the hardware does not guess. */
-enum { ROWS_AHEAD = 3 };
-
-GR_INLINE void ask(const char *from, size_t ahead, size_t bytes)
-{
-    for (size_t l = 0; l < bytes; l += 64)
-        __builtin_prefetch((const void *)((uintptr_t)from + ahead + l));
-}
-
-/* Codes, and behind them scales and offsets, of `rows` rows of n places from `src` on: what pack moves into the panel. */
-void GR_ISA_FN(gr_int8_pack)(const gr_int8_form *f, const void *src, size_t row_bytes, int64_t rows,
-                             const gr_int8_panel *out, void *room)
-{
-    enum { COLS = GR_INT8_COLS, PART = GR_INT8_PART, GROUPS = PART / 16 };
-    const gr_codes *c = &f->dtype->codes;
-    float scales[COLS * GROUPS], offsets[COLS * GROUPS];
-    uint8_t *codes = room;
-    int16_t *wide = (int16_t *)(void *)(codes + COLS * PART);
-    const int64_t places = f->period ? 4 : 2;
-    for (int64_t at = 0; at < f->k; at += PART) {
-        const int64_t n = f->k - at < PART ? f->k - at : PART, groups = n / f->group;
-        const char *from = (const char *)src + (size_t)(at / f->dtype->block) * (size_t)f->dtype->block_bytes;
-        for (int64_t r = 0; r < rows; r++, from += row_bytes) {
-            ask(from, ROWS_AHEAD * row_bytes, (size_t)(n / f->dtype->block) * (size_t)f->dtype->block_bytes);
-            GR_ISA_FN(gr_blocks_codes)(f->dtype, from, codes + r * n, scales + r * groups, offsets + r * groups, n);
-            if (!f->period)
-                widen_codes(codes + r * n, c->zero, wide + r * n, n);
-        }
-        /* Codes are moved four bytes at a time, as floats are. */
-        const float *moved = f->period ? (const float *)(const void *)codes : (const float *)(const void *)wide;
-        const int64_t first = at / f->group * COLS;
-        GR_ISA_FN(gr_gemm_pack_transpose)
-        (out->codes + at / places * COLS, 0, COLS, moved, n / places, n / places, rows);
-        GR_ISA_FN(gr_gemm_pack_transpose)(out->scales + first, 0, COLS, scales, groups, groups, rows);
-        if (c->offsets)
-            GR_ISA_FN(gr_gemm_pack_transpose)(out->offsets + first, 0, COLS, offsets, groups, groups, rows);
     }
 }
 
 /* ---- the tile ----------------------------------------------------------------------------------------------- */
+
+/* Where a group's operands are. */
+typedef struct place {
+    const char *a, *b;
+    const float *scale, *sum, *of_b, *offset; /* offset: NULL where there are none */
+    const int32_t *start;
+} place;
+
+GR_INLINE place place_of(const gr_int8_tile *t, int64_t g)
+{
+    const int64_t at = g * t->form->group, together = t->form->together;
+    return (place){t->a.codes + at * together,       t->b.codes + at * GR_INT8_COLS,
+                   t->a.scales + at / 32 * together, t->a.sums + g * together,
+                   t->b.scales + g * GR_INT8_COLS,   t->b.offsets ? t->b.offsets + g * GR_INT8_COLS : NULL,
+                   t->a.starts + g * together};
+}
+
+#if defined(__AVX2__)
+GR_INLINE int32_t four_at(const char *a)
+{
+    int32_t four;
+    memcpy(&four, a, sizeof four);
+    return four;
+}
+#endif
+
+#if defined(__AVX512VNNI__)
+
+/* c += acc times both scales, plus offsets times sums. */
+GR_INLINE void add_scaled(const place *p, const int rows, const __m512i *acc, __m512 *c)
+{
+    __m512 w = _mm512_loadu_ps(p->of_b);
+    for (int r = 0; r < rows; r++)
+        c[r] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(acc[r]), _mm512_mul_ps(w, _mm512_set1_ps(p->scale[r])), c[r]);
+    if (!p->offset)
+        return;
+    w = _mm512_loadu_ps(p->offset);
+    for (int r = 0; r < rows; r++)
+        c[r] = _mm512_fmadd_ps(w, _mm512_set1_ps(p->sum[r]), c[r]);
+}
+
+/* Rows and steps of a group are constant at the calls. */
+GR_INLINE void multiply(const gr_int8_tile *t, const int rows, const int steps, int64_t cols)
+{
+    const __mmask16 there = (__mmask16)((1u << cols) - 1);
+    const int64_t a_step = 4 * t->form->together;
+    __m512 c[GR_INT8_ROWS];
+    for (int r = 0; r < rows; r++)
+        c[r] = t->add ? _mm512_maskz_loadu_ps(there, t->c + r * t->ldc) : _mm512_setzero_ps();
+    for (int64_t g = 0; g < t->n / (4 * steps); g++) {
+        const place p = place_of(t, g);
+        __m512i acc[GR_INT8_ROWS];
+        for (int r = 0; r < rows; r++)
+            acc[r] = _mm512_set1_epi32(p.start[r]);
+        for (int u = 0; u < steps; u++) {
+            const __m512i w = _mm512_loadu_si512(p.b + 64 * u);
+            for (int r = 0; r < rows; r++)
+                acc[r] = _mm512_dpbusd_epi32(acc[r], w, _mm512_set1_epi32(four_at(p.a + u * a_step + 4 * r)));
+        }
+        add_scaled(&p, rows, acc, c);
+    }
+    for (int r = 0; r < rows; r++)
+        _mm512_mask_storeu_ps(t->c + r * t->ldc, there, c[r]);
+}
+
+#define GR_CASE(rows)                                                                                                  \
+    case rows:                                                                                                         \
+        if (t->form->group == 32)                                                                                      \
+            multiply(t, rows, 8, cols);                                                                                \
+        else                                                                                                           \
+            multiply(t, rows, 4, cols);                                                                                \
+        break;
+
+void GR_ISA_FN(gr_int8_multiply)(const gr_int8_tile *t, int64_t rows, int64_t cols)
+{
+    switch (rows) {
+        GR_CASE(1)
+        GR_CASE(2)
+        GR_CASE(3)
+        GR_CASE(4)
+        GR_CASE(5)
+        GR_CASE(6)
+        GR_CASE(7)
+        GR_CASE(8)
+    default:
+        break;
+    }
+}
+
+#else
+
+/* Rows at a time: of each two vectors of sums, in 16 and in 32 bits. */
+enum { ROWS = 4, COLS = GR_INT8_COLS };
 
 #if defined(__AVX2__)
 
@@ -117,23 +159,16 @@ GR_INLINE step step_at(const char *b)
                    _mm256_loadu_si256((const __m256i *)(const void *)(b + 32))}};
 }
 
-GR_INLINE __m256i everywhere(const char *four)
-{
-    int32_t a;
-    memcpy(&a, four, sizeof a);
-    return _mm256_set1_epi32(a);
-}
-
 /* Sums of one group, added to acc: acc[r][h] are columns 8 h to 8 h + 7 of row r. Loops over steps stay loops: unrolled, they
  * would hold more than there are registers. */
-GR_INLINE void add_narrow(const char *a, const char *b, int steps, int period, const int rows, __m256i acc[][2])
+GR_INLINE void add_bytes(const char *a, const char *b, const gr_int8_form *f, const int rows, __m256i acc[][2])
 {
-    for (int at = 0; at < steps; at += period) {
-        __m256i part[GR_INT8_ROWS][2] = {{{0}}};
-        for (int u = 0; u < period; u++, a += 16, b += 64) {
+    for (int at = 0; at < f->group / 4; at += f->period) {
+        __m256i part[ROWS][2] = {{{0}}};
+        for (int u = 0; u < f->period; u++, a += 4 * f->together, b += 64) {
             step s = step_at(b);
             for (int r = 0; r < rows; r++) {
-                __m256i four = everywhere(a + 4 * r);
+                __m256i four = _mm256_set1_epi32(four_at(a + 4 * r));
                 part[r][0] = _mm256_add_epi16(part[r][0], _mm256_maddubs_epi16(s.w[0], four));
                 part[r][1] = _mm256_add_epi16(part[r][1], _mm256_maddubs_epi16(s.w[1], four));
                 KEEP(part[r][0]);
@@ -146,88 +181,84 @@ GR_INLINE void add_narrow(const char *a, const char *b, int steps, int period, c
     }
 }
 
-GR_INLINE void add_wide(const char *a, const char *b, int steps, const int rows, __m256i acc[][2])
+GR_INLINE void add_signed(const char *a, const char *b, const gr_int8_form *f, const int rows, __m256i acc[][2])
 {
-    for (int u = 0; u < steps; u++, a += 16, b += 64) {
-        step s = step_at(b);
+    const __m256i one = _mm256_set1_epi16(1);
+    for (int u = 0; u < f->group / 4; u++, a += 4 * f->together, b += 64) {
+        const step s = step_at(b), size = {{_mm256_abs_epi8(s.w[0]), _mm256_abs_epi8(s.w[1])}};
         for (int r = 0; r < rows; r++) {
-            __m256i two = everywhere(a + 4 * r);
-            acc[r][0] = _mm256_add_epi32(acc[r][0], _mm256_madd_epi16(s.w[0], two));
-            acc[r][1] = _mm256_add_epi32(acc[r][1], _mm256_madd_epi16(s.w[1], two));
-            KEEP(acc[r][0]);
-            KEEP(acc[r][1]);
+            const __m256i four = _mm256_set1_epi32(four_at(a + 4 * r));
+            for (int h = 0; h < 2; h++) {
+                __m256i two = _mm256_maddubs_epi16(size.w[h], _mm256_sign_epi8(four, s.w[h]));
+                acc[r][h] = _mm256_add_epi32(acc[r][h], _mm256_madd_epi16(two, one));
+                KEEP(acc[r][h]);
+            }
         }
     }
 }
 
 /* c += acc times both scales, plus offsets times sums. */
-GR_INLINE void add_scaled(const gr_int8_tile *t, int64_t g, const int rows, __m256i acc[][2], __m256 c[][2])
+GR_INLINE void add_scaled(const place *p, const int rows, __m256i acc[][2], __m256 c[][2])
 {
-    const float *scale = t->a.scales + g * t->form->group / 32 * GR_INT8_ROWS, *sum = t->a.sums + g * GR_INT8_ROWS;
-    const float *of_b = t->b.scales + g * GR_INT8_COLS, *offset = t->b.offsets + g * GR_INT8_COLS;
-    const bool offsets = t->form->dtype->codes.offsets;
     for (int h = 0; h < 2; h++) {
-        __m256 w = _mm256_loadu_ps(of_b + 8 * h);
+        __m256 w = _mm256_loadu_ps(p->of_b + 8 * h);
         for (int r = 0; r < rows; r++)
             c[r][h] =
-                _mm256_fmadd_ps(_mm256_cvtepi32_ps(acc[r][h]), _mm256_mul_ps(w, _mm256_set1_ps(scale[r])), c[r][h]);
-        if (!offsets)
+                _mm256_fmadd_ps(_mm256_cvtepi32_ps(acc[r][h]), _mm256_mul_ps(w, _mm256_set1_ps(p->scale[r])), c[r][h]);
+        if (!p->offset)
             continue;
-        w = _mm256_loadu_ps(offset + 8 * h);
+        w = _mm256_loadu_ps(p->offset + 8 * h);
         for (int r = 0; r < rows; r++)
-            c[r][h] = _mm256_fmadd_ps(w, _mm256_set1_ps(sum[r]), c[r][h]);
+            c[r][h] = _mm256_fmadd_ps(w, _mm256_set1_ps(p->sum[r]), c[r][h]);
     }
 }
 
-GR_INLINE void multiply(const gr_int8_tile *t, float *out, const int rows, const bool wide)
+/* To `out`, rows of 16; `first` is the tile's first row. */
+GR_INLINE void multiply(const gr_int8_tile *t, float *out, const int rows, int first, const bool is_signed)
 {
-    const int group = t->form->group, steps = wide ? group / 2 : group / 4;
-    const char *b = (const char *)t->b.codes, *a = t->a.codes;
-    __m256 c[GR_INT8_ROWS][2];
+    __m256 c[ROWS][2];
     for (int r = 0; r < rows; r++)
-        c[r][0] = c[r][1] = _mm256_setzero_ps();
-    for (int64_t g = 0; g < t->form->k / group; g++, a += 16 * steps, b += 64 * steps) {
-        __m256i acc[GR_INT8_ROWS][2];
+        for (int h = 0; h < 2; h++)
+            c[r][h] = _mm256_loadu_ps(out + r * COLS + 8 * h);
+    for (int64_t g = 0; g < t->n / t->form->group; g++) {
+        place p = place_of(t, g);
+        __m256i acc[ROWS][2];
+        p.scale += first;
+        p.sum += first;
         for (int r = 0; r < rows; r++)
-            acc[r][0] = acc[r][1] = _mm256_set1_epi32(t->a.starts[g * GR_INT8_ROWS + r]);
-        if (wide)
-            add_wide(a, b, steps, rows, acc);
+            acc[r][0] = acc[r][1] = _mm256_set1_epi32(p.start[first + r]);
+        if (is_signed)
+            add_signed(p.a + 4 * first, p.b, t->form, rows, acc);
         else
-            add_narrow(a, b, steps, t->form->period, rows, acc);
-        add_scaled(t, g, rows, acc, c);
+            add_bytes(p.a + 4 * first, p.b, t->form, rows, acc);
+        add_scaled(&p, rows, acc, c);
     }
     for (int r = 0; r < rows; r++)
         for (int h = 0; h < 2; h++)
-            _mm256_storeu_ps(out + r * GR_INT8_COLS + 8 * h, c[r][h]);
+            _mm256_storeu_ps(out + r * COLS + 8 * h, c[r][h]);
 }
 
 #else
 
-GR_INLINE void multiply(const gr_int8_tile *t, float *out, const int rows, const bool wide)
+GR_INLINE void multiply(const gr_int8_tile *t, float *out, const int rows, int first, const bool is_signed)
 {
-    enum { ROWS = GR_INT8_ROWS, COLS = GR_INT8_COLS };
-    const int group = t->form->group, places = wide ? 2 : 4;
-    memset(out, 0, (size_t)(rows * COLS) * sizeof *out);
-    for (int64_t g = 0; g < t->form->k / group; g++)
-        for (int r = 0; r < rows; r++) {
+    for (int64_t g = 0; g < t->n / t->form->group; g++)
+        for (int r = first; r < first + rows; r++) {
+            const place p = place_of(t, g);
+            float *c = out + (r - first) * COLS;
             int32_t acc[COLS];
             for (int j = 0; j < COLS; j++)
-                acc[j] = t->a.starts[g * ROWS + r];
-            for (int64_t k = g * group; k < (g + 1) * group; k++) {
-                const int64_t of_a = k / places * ROWS * places + r * places + k % places;
-                const int64_t of_b = k / places * COLS * places + k % places;
-                const int16_t *words = (const int16_t *)(const void *)t->b.codes + of_b;
-                const uint8_t *bytes = (const uint8_t *)t->b.codes + of_b;
-                int32_t a =
-                    wide ? ((const int16_t *)(const void *)t->a.codes)[of_a] : ((const int8_t *)t->a.codes)[of_a];
+                acc[j] = p.start[r];
+            for (int k = 0; k < t->form->group; k++) {
+                const int8_t *b = (const int8_t *)p.b + k / 4 * 4 * COLS + k % 4;
+                const int a = (int8_t)p.a[(k / 4 * t->form->together + r) * 4 + k % 4];
                 for (int j = 0; j < COLS; j++)
-                    acc[j] += a * (wide ? words[j * places] : bytes[j * places]);
+                    acc[j] += a * (is_signed ? b[4 * j] : (uint8_t)b[4 * j]);
             }
-            float scale = t->a.scales[g * group / 32 * ROWS + r], sum = t->a.sums[g * ROWS + r];
             for (int j = 0; j < COLS; j++) {
-                out[r * COLS + j] += (float)acc[j] * (t->b.scales[g * COLS + j] * scale);
-                if (t->form->dtype->codes.offsets)
-                    out[r * COLS + j] += t->b.offsets[g * COLS + j] * sum;
+                c[j] += (float)acc[j] * (p.of_b[j] * p.scale[r]);
+                if (p.offset)
+                    c[j] += p.offset[j] * p.sum[r];
             }
         }
 }
@@ -235,25 +266,32 @@ GR_INLINE void multiply(const gr_int8_tile *t, float *out, const int rows, const
 #endif
 
 /* The number of rows is constant in the loops above. */
-GR_INLINE void multiply_rows(const gr_int8_tile *t, float *out, int64_t rows, const bool wide)
+GR_INLINE void multiply_rows(const gr_int8_tile *t, float *out, int64_t rows, int first, const bool is_signed)
 {
     if (rows == 1)
-        multiply(t, out, 1, wide);
+        multiply(t, out, 1, first, is_signed);
     else if (rows == 2)
-        multiply(t, out, 2, wide);
+        multiply(t, out, 2, first, is_signed);
     else if (rows == 3)
-        multiply(t, out, 3, wide);
+        multiply(t, out, 3, first, is_signed);
     else
-        multiply(t, out, GR_INT8_ROWS, wide);
+        multiply(t, out, ROWS, first, is_signed);
 }
 
 void GR_ISA_FN(gr_int8_multiply)(const gr_int8_tile *t, int64_t rows, int64_t cols)
 {
-    float out[GR_INT8_ROWS * GR_INT8_COLS];
-    if (t->form->period)
-        multiply_rows(t, out, rows, false);
-    else
-        multiply_rows(t, out, rows, true);
-    for (int64_t r = 0; r < rows; r++)
-        memcpy(t->c + r * t->ldc, out + r * GR_INT8_COLS, (size_t)cols * sizeof(float));
+    for (int first = 0; first < rows; first += ROWS) {
+        float out[ROWS * COLS] = {0};
+        const int64_t some = rows - first < ROWS ? rows - first : ROWS;
+        for (int64_t r = 0; t->add && r < some; r++)
+            memcpy(out + r * COLS, t->c + (first + r) * t->ldc, (size_t)cols * sizeof(float));
+        if (t->form->is_signed)
+            multiply_rows(t, out, some, first, true);
+        else
+            multiply_rows(t, out, some, first, false);
+        for (int64_t r = 0; r < some; r++)
+            memcpy(t->c + (first + r) * t->ldc, out + r * COLS, (size_t)cols * sizeof(float));
+    }
 }
+
+#endif
