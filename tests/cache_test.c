@@ -97,6 +97,49 @@ TEST(rings)
             check_rings(kind, test_device(d));
 }
 
+/* Another text, which has `common` tokens with the 700 that were read at its beginning: what is kept of these, and that
+ * the next logits are its own. */
+static void check_rewind(int kind, const char *name, int64_t common, int64_t kept)
+{
+    enum { READ = 700, NEW = 720 };
+    gr_token tokens[LONG];
+    float whole[TINY_VOCAB], after[TINY_VOCAB];
+    NOTE("model %d on %s, %d tokens in common", kind, name, (int)common);
+    long_ids(tokens, LONG);
+    gr_device *device = gr_device_open(name, 0);
+    gr_model *m = model_of(kind, device);
+    gr_generator *g = gr_generator_new(m, 1, 0);
+    CHECK_MADE(g);
+    feed(g, tokens, READ, LONG, after);
+    for (int64_t i = common; i < NEW; i++)
+        tokens[i] = (tokens[i] + 1) % TINY_VOCAB;
+    CHECK_OK(gr_generator_rewind(g, 0, tokens, NEW, NEW - 1));
+    CHECK_EQ_INT(gr_generator_length(g, 0), kept);
+    feed(g, tokens, NEW, LONG, after);
+    forward(m, tokens, NEW, whole);
+    for (int i = 0; i < TINY_VOCAB; i++)
+        CHECK_NEAR(after[i], whole[i], 2e-5);
+    CHECK_OK(gr_generator_rewind(g, 0, tokens, NEW, NEW - 3)); /* not more than was wanted */
+    CHECK_EQ_INT(gr_generator_length(g, 0), NEW - 3);
+    feed(g, tokens, NEW, LONG, after);
+    for (int i = 0; i < TINY_VOCAB; i++)
+        CHECK_NEAR(after[i], whole[i], 2e-5);
+    gr_generator_free(g);
+    gr_model_free(m);
+    gr_device_close(device);
+}
+
+/* A ring of 256 rows and a window of 20 bear to lose 237 tokens. */
+TEST(rewinding)
+{
+    for (int kind = 0; kind < N_KINDS; kind++)
+        for (int d = 0; test_device(d); d++) {
+            check_rewind(kind, test_device(d), 690, 690);
+            check_rewind(kind, test_device(d), 700 - RING + WINDOW - 1, 700 - RING + WINDOW - 1);
+            check_rewind(kind, test_device(d), 400, ring_layers[kind] ? 0 : 400);
+        }
+}
+
 TEST(rings_are_small)
 {
     gr_device *device = gr_device_open("ref", 1);

@@ -191,6 +191,18 @@ TEST(goes_on)
     CHECK_OK(make(&s, NULL));
     CHECK_EQ_INT(s.out.prefilled, 8);
     CHECK(memcmp(whole, s.out.ids, sizeof whole) == 0);
+    /* Another second turn: of the cache the first stays, or as much of it as is asked for. */
+    tokens[7] = 11;
+    for (int64_t keep = 1; keep <= 8; keep++) {
+        s.o.keep = keep;
+        CHECK_OK(make(&s, NULL));
+        CHECK_EQ_INT(s.out.prefilled, 8 - (keep < 7 ? keep : 7));
+        if (keep > 1)
+            CHECK(memcmp(whole, s.out.ids, sizeof whole) == 0);
+        memcpy(whole, s.out.ids, sizeof whole);
+    }
+    s.o.keep = 0; /* then the prompt must go on from what was read */
+    CHECK_STATUS(make(&s, NULL), GR_ERR_ARGUMENT);
     close_setup(&s);
 }
 

@@ -70,6 +70,10 @@ typedef struct gr_generate_options {
      * called with id -1 and no text. false: all texts of the call end here. May be NULL. */
     bool (*token)(void *user, gr_token id, const char *text, size_t size);
     void *user;
+    /* 0: the prompt begins with what the sequence has read. Else it may have read something else: of that stays what the
+     * prompt begins with, too, `keep` tokens at most, and the rest is read. Nothing stays where a part cannot: a sliding
+     * window has gone on by more than 128 tokens, or rotary frequencies go by a text's length. */
+    int64_t keep;
 } gr_generate_options;
 typedef struct gr_generated {
     size_t size;

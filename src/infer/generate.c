@@ -23,6 +23,7 @@ struct gr_generator {
     gr_store *cache;                      /* of all sequences */
     int64_t batch, capacity, ring, vocab; /* ring: 0 where no layer has one */
     int64_t *length;                      /* [batch] tokens read */
+    gr_token *seen;                       /* [batch, capacity] which */
     /* Compiled when first needed. all: one token of each sequence; the others read one sequence, a full chunk, one token,
      * or what is left at the end of a prompt. */
     forward_program all, chunk, one, rest;
@@ -43,13 +44,14 @@ static gr_status allocate(gr_generator *g)
 {
     size_t tokens = (size_t)(g->batch > CHUNK ? g->batch : CHUNK);
     g->length = gr_alloc_zero((size_t)g->batch, sizeof *g->length);
+    g->seen = gr_alloc((size_t)(g->batch * g->capacity) * sizeof *g->seen);
     g->rows = gr_alloc_zero((size_t)g->batch, sizeof *g->rows);
     g->lengths = gr_alloc_zero((size_t)g->batch, sizeof *g->lengths);
     g->coming = gr_alloc_zero((size_t)g->batch, sizeof *g->coming);
     g->tokens = gr_alloc(tokens * sizeof *g->tokens);
     g->positions = gr_alloc(3 * tokens * sizeof *g->positions);
     g->logits = gr_alloc((size_t)(g->batch * g->vocab) * sizeof *g->logits);
-    if (!g->length || !g->rows || !g->lengths || !g->coming || !g->tokens || !g->positions || !g->logits)
+    if (!g->length || !g->seen || !g->rows || !g->lengths || !g->coming || !g->tokens || !g->positions || !g->logits)
         return GR_ERR_MEMORY;
     g->slots = g->positions + tokens;
     g->ring_slots = g->slots + tokens;
@@ -101,6 +103,7 @@ void gr_generator_free(gr_generator *g)
     gr_program_free(g->rest.program);
     gr_store_free(g->cache);
     gr_free(g->length);
+    gr_free(g->seen);
     gr_free(g->tokens);
     gr_free(g->positions);
     gr_free(g->rows);
@@ -256,6 +259,8 @@ static void place(gr_generator *g, int64_t i, int64_t b, int64_t ahead, gr_token
     g->positions[i] = id < 0 ? 0 : at;
     g->slots[i] = id < 0 ? -1 : at;
     g->ring_slots[i] = id < 0 || !g->ring ? -1 : at % g->ring;
+    if (id >= 0)
+        g->seen[b * g->capacity + at] = id;
 }
 
 static gr_status run(gr_generator *g, const forward_program *f, float *logits)
@@ -358,7 +363,64 @@ gr_status gr_generator_fork(gr_generator *g, int64_t from, int64_t to)
         if (s == GR_OK)
             s = gr_store_copy(g->cache, i, (size_t)from * sequence, (size_t)to * sequence, used);
     }
-    if (s == GR_OK)
+    if (s == GR_OK) {
         g->length[to] = g->length[from];
+        memcpy(g->seen + to * g->capacity, g->seen + from * g->capacity, (size_t)g->length[from] * sizeof *g->seen);
+    }
     return s;
+}
+
+/* ---- forgetting --------------------------------------------------------------------------------------------- */
+
+/* Whether a text of n tokens has other rotary frequencies than a shorter one. */
+static bool depends_on_length(const gr_generator *g, int64_t n)
+{
+    const gr_rope_settings *rope = g->model->h.rope;
+    return (rope[0].limit > 0 && n > rope[0].limit) || (rope[1].limit > 0 && n > rope[1].limit);
+}
+
+/* Whether the rings still hold all that is seen from token `kept` on: tokens behind it were written over older ones. */
+static bool rings_hold(const gr_generator *g, int64_t read, int64_t kept)
+{
+    int64_t widest = 0;
+    for (int i = 0; i < g->model->h.layers; i++) {
+        int64_t window = gr_model_window(g->model, i);
+        widest = window < g->capacity && window > widest ? window : widest;
+    }
+    return read <= g->ring || !g->ring || read - g->ring <= kept - widest + 1;
+}
+
+/* Rows of what is read no more hold nothing, as before. */
+static gr_status mark_rows(gr_generator *g, const char *name, int64_t rows, int64_t b, int64_t kept)
+{
+    size_t bytes = (size_t)(g->batch * rows) * sizeof(int64_t);
+    int64_t *position = rows ? gr_alloc(bytes) : NULL;
+    if (!position)
+        return rows ? GR_ERR_MEMORY : GR_OK;
+    gr_status s = gr_store_read(g->cache, name, position, bytes);
+    for (int64_t i = b * rows; s == GR_OK && i < (b + 1) * rows; i++)
+        if (position[i] >= kept)
+            position[i] = -1;
+    if (s == GR_OK)
+        s = gr_store_write(g->cache, name, position, bytes);
+    gr_free(position);
+    return s;
+}
+
+gr_status gr_generator_rewind(gr_generator *g, int64_t b, const gr_token *tokens, int64_t n, int64_t most)
+{
+    int64_t read = g->length[b], kept = 0;
+    const gr_token *seen = g->seen + b * g->capacity;
+    while (kept < read && kept < n && kept < most && seen[kept] == tokens[kept])
+        kept++;
+    if (depends_on_length(g, read > n ? read : n) || !rings_hold(g, read, kept))
+        kept = 0;
+    gr_status s = kept < read ? mark_rows(g, "cache.position", g->capacity, b, kept) : GR_OK;
+    if (s == GR_OK && kept < read)
+        s = mark_rows(g, "cache.ring_position", g->ring, b, kept);
+    if (s != GR_OK)
+        return s;
+    g->length[b] = kept;
+    g->coming[b] = 0;
+    return GR_OK;
 }

@@ -12,6 +12,11 @@ int64_t gr_generator_vocab(const gr_generator *generator);
 void gr_generator_announce(gr_generator *generator, int64_t sequence, int64_t length);
 /* Sequence `to`, which is empty, becomes as if it had read what `from` has. */
 gr_status gr_generator_fork(gr_generator *generator, int64_t from, int64_t to);
+/* A sequence forgets all but what it has in common with tokens [n] at their beginning, `most` tokens of that at most. It
+ * forgets everything where a part cannot be kept: a ring holds too little of what was before, or rotary frequencies go by
+ * the text's length. */
+gr_status gr_generator_rewind(gr_generator *generator, int64_t sequence, const gr_token *tokens, int64_t n,
+                              int64_t most);
 
 /* Settings as they were given, all of them in range, with 1 where 0 is as good; NULL: the most likely token. */
 gr_status gr_sampling_take(gr_sampling *own, const gr_sampling *given, const char *what);

@@ -204,9 +204,18 @@ static gr_status check(const writing *w)
     return check_stops(&w->o);
 }
 
+/* The last token of a prompt is read in any case: what follows it is wanted. */
+static gr_status rewind_to(const writing *w)
+{
+    int64_t most = w->o.keep < w->prompt - 1 ? w->o.keep : w->prompt - 1;
+    return w->o.keep > 0 ? gr_generator_rewind(w->generator, w->sequence, w->o.prompt, w->prompt, most) : GR_OK;
+}
+
 static gr_status begin(writing *w, gr_tokenizer *tokenizer)
 {
-    gr_status s = check(w);
+    gr_status s = rewind_to(w);
+    if (s == GR_OK)
+        s = check(w);
     if (s == GR_OK)
         s = gr_grow(&w->tokens, &w->capacity, (size_t)w->prompt, sizeof *w->tokens);
     if (s != GR_OK)
