@@ -1,5 +1,4 @@
 /* gradus generate. */
-#include <float.h>
 #include <string.h>
 #include <unistd.h>
 #include "base/json.h"
@@ -125,15 +124,7 @@ static void set_options(work *w)
     w->o.stop = f->stop.items;
     w->o.n_stop = (int)f->stop.count;
     w->o.ignore_eos = f->ignore_eos;
-    w->sampling = (gr_sampling){.size = sizeof w->sampling,
-                                .repeat_penalty = f->repeat_penalty,
-                                .frequency_penalty = f->frequency_penalty,
-                                .presence_penalty = f->presence_penalty,
-                                .temperature = f->temperature,
-                                .top_k = f->top_k,
-                                .top_p = f->top_p > 0 ? f->top_p : DBL_MIN, /* 0: the most likely alone */
-                                .min_p = f->min_p,
-                                .typical_p = f->typical_p};
+    w->sampling = gr_sampling_of(&f->samplers);
 }
 
 /* A cache for what is wanted, not for all that the model could. */

@@ -2,14 +2,15 @@
 #ifndef GR_CLI_GENERATE_H
 #define GR_CLI_GENERATE_H
 
-#include "cli/chat.h"
+#include "cli/chat_template.h"
 #include "cli/open.h"
+#include "cli/samplers.h"
 
 typedef struct gr_generate_flags {
     gr_texts prompts, prompt_files;
     gr_id_rows ids;
-    int64_t tokens, top_k, samples;
-    double temperature, top_p, min_p, typical_p, repeat_penalty, frequency_penalty, presence_penalty;
+    int64_t tokens, samples;
+    gr_sampler_flags samplers;
     gr_texts stop;
     bool ignore_eos, chat;
     gr_chat_flags template;

@@ -8,7 +8,6 @@
 #include "cli/generate.h"
 
 #define INT(field) GR_INT(gr_generate_flags, field)
-#define FLOAT(field) GR_FLOAT(gr_generate_flags, field)
 #define LIST(field) GR_LIST(gr_generate_flags, field)
 
 const gr_flag gr_generate_flag_table[] = {
@@ -19,7 +18,7 @@ const gr_flag gr_generate_flag_table[] = {
      .help = "token ids to continue: 1,2,3; of several prompts 1,2,3;4,5,6"},
     {"chat", GR_SWITCH(gr_generate_flags, chat),
      .help = "the prompt is a user's message, and what is made the answer, as the model's chat template has it"},
-    GR_CHAT_FLAGS(gr_generate_flags, template),
+    GR_CHAT_FLAGS(gr_generate_flags, template, "of --chat: "),
     {"tokens", INT(tokens), .letter = 'n', .value = "N", .initial = "128", .min = 1, .max = 1e15, .unit = "tokens",
      .help = "new ones at most"},
     {"samples", INT(samples), .value = "N", .initial = "1", .min = 1, .max = 1 << 20,
@@ -28,22 +27,7 @@ const gr_flag gr_generate_flag_table[] = {
      .help = "of activations and of the cache"},
     {"activations", GR_CHOICE(gr_generate_flags, activations), .value = "int8|f32", .initial = "int8",
      .help = "how rows of these meet quantized weights: rounded to 8 bits, a scale for 32 values; or as they are"},
-    {GR_HEADING("How tokens are drawn, in this order")},
-    {"repeat-penalty", FLOAT(repeat_penalty), .value = "X", .initial = "1", .min = 1e-3, .max = 1e30,
-     .help = "makes tokens that were there before less likely; 1: off"},
-    {"frequency-penalty", FLOAT(frequency_penalty), .value = "X", .initial = "0", .min = -2, .max = 2,
-     .help = "taken off a new token's logit for each time it was made; 0: off"},
-    {"presence-penalty", FLOAT(presence_penalty), .value = "X", .initial = "0", .min = -2, .max = 2,
-     .help = "taken off once, if it was made at all; 0: off"},
-    {"temperature", FLOAT(temperature), .value = "X", .initial = "0.8", .max = 1e30,
-     .help = "1: as the model says; lower is safer; 0: always the most likely token"},
-    {"top-k", INT(top_k), .value = "N", .initial = "0", .unit = "tokens", .help = "only the N most likely; 0: all"},
-    {"top-p", FLOAT(top_p), .value = "X", .initial = "0.95", .max = 1,
-     .help = "only the most likely that together have this probability; 1: all"},
-    {"min-p", FLOAT(min_p), .value = "X", .initial = "0", .max = 1,
-     .help = "only those at least this fraction as likely as the most likely one; 0: all"},
-    {"typical-p", FLOAT(typical_p), .value = "X", .initial = "0", .max = 1,
-     .help = "only the most typical that together have this probability; 0 or 1: all"},
+    GR_SAMPLER_FLAGS(gr_generate_flags, samplers),
     {GR_HEADING("Where a text ends")},
     {"stop", LIST(stop), .value = "TEXT", .help = "before this text"},
     {"ignore-eos", GR_SWITCH(gr_generate_flags, ignore_eos), .help = "not at the model's end-of-text token"},

@@ -335,6 +335,8 @@ void gr_print_error(const char *message, const char *default_hint)
 /* ---- signals ------------------------------------------------------------------------------------------------ */
 
 static atomic_int is_asked;       /* somebody wants this to end */
+static atomic_bool is_last;       /* and not by Ctrl-C: the process is to end */
+static atomic_bool is_silent;     /* who asked is told elsewhere */
 static atomic_llong first_ctrl_c; /* when it came, in milliseconds and not 0; 0: it did not */
 enum { SAME_CTRL_C = 100 };       /* milliseconds: wrappers pass on what the terminal sends as well */
 
@@ -354,7 +356,9 @@ static void on_signal(int number)
         _exit(130);
     /* What is sent a second time without a hand on the keyboard asks for the same: timeout sends to the process and to
      * its group, a shell that hangs up after the terminal did. */
-    if (atomic_exchange(&is_asked, 1) == 0 && number != SIGPIPE)
+    if (number != SIGINT)
+        atomic_store(&is_last, true);
+    if (atomic_exchange(&is_asked, 1) == 0 && number != SIGPIPE && !atomic_load(&is_silent))
         say_stopping();
 }
 
@@ -467,4 +471,27 @@ bool gr_interrupted(void *unused)
 {
     (void)unused;
     return atomic_load(&is_asked) > 0;
+}
+
+bool gr_interrupt_forget(void)
+{
+    atomic_store(&is_silent, true);
+    if (atomic_load(&is_last))
+        return false;
+    atomic_store(&first_ctrl_c, 0);
+    atomic_store(&is_asked, 0);
+    return true;
+}
+
+void gr_out_safely(const char *text, size_t size)
+{
+    for (size_t i = 0, from = 0; i <= size; i++) {
+        unsigned char c = i < size ? (unsigned char)text[i] : 0;
+        if (i < size && ((c >= 0x20 && c != 0x7F) || c == '\t' || c == '\n'))
+            continue;
+        gr_out_bytes(text + from, i - from);
+        if (i < size)
+            gr_out("\\x%02x", c);
+        from = i + 1;
+    }
 }

@@ -27,6 +27,8 @@ void gr_warn(const char *fmt, ...) GR_PRINTF(1, 2);
 /* Results to stdout, as printf; the bar makes room. */
 void gr_out(const char *fmt, ...) GR_PRINTF(1, 2);
 void gr_out_bytes(const void *data, size_t size);
+/* Text of a stranger for a terminal: control characters but for tabs and line ends are shown, not obeyed. */
+void gr_out_safely(const char *text, size_t size);
 /* A document as one line, flushed: whoever reads need not wait for what is still to be closed. Frees it; NULL is a failure
  * told before. */
 gr_status gr_out_json(gr_json_doc *doc);
@@ -58,5 +60,8 @@ void gr_interrupt_keep(void);
 void gr_broken_pipe_watch(void);
 /* To give to engines as their `stop` callback. */
 bool gr_interrupted(void *unused);
+/* For work that Ctrl-C ends a part of: what was asked for is done, the next Ctrl-C is a first one, and nothing is said when it
+ * comes. false: something else asks for the end of the process, which is not forgotten. */
+bool gr_interrupt_forget(void);
 
 #endif

@@ -29,7 +29,7 @@ static const gr_flag flags[] = {
     {"count", GR_SWITCH(options, count), .help = "of --data: how many tokens there are, instead of the ids"},
     {"chat", GR_TEXT(options, chat), .value = "FILE", .group = 'd',
      .help = "a conversation, {\"messages\": [...], \"tools\": [...]}, as the model's chat template writes it"},
-    GR_CHAT_FLAGS(options, conversation),
+    GR_CHAT_FLAGS(options, conversation, "of --chat: "),
     {"skip-special", GR_SWITCH(options, skip_special), .help = "leave control tokens out of decoded text"},
     {0},
 };

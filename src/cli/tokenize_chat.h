@@ -2,7 +2,7 @@
 #ifndef GR_CLI_TOKENIZE_CHAT_H
 #define GR_CLI_TOKENIZE_CHAT_H
 
-#include "cli/chat.h"
+#include "cli/chat_template.h"
 
 /* file: the conversation; model: what MODEL stands for. */
 gr_status gr_tokenize_chat(gr_args *args, const char *file, const gr_chat_flags *flags, const char *model,

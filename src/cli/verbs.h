@@ -10,6 +10,7 @@
     X(train) \
     X(finetune) \
     X(generate) \
+    X(chat) \
     X(convert) \
     X(merge) \
     X(eval) \

@@ -1,5 +1,6 @@
 /* gradus --version. */
 #include <string.h>
+#include "cli/line.h"
 #include "cli/term.h"
 #include "cli/version.h"
 
@@ -10,6 +11,7 @@ void gr_version_print(void)
     gr_out("build: %s, %s\n", GR_BUILD_TYPE, build->compiler);
     gr_out("loops: %s\n", build->isa);
     gr_out("libraries: %s\n", build->libraries);
+    gr_out("lines: %s\n", gr_lines_editor());
     for (int i = 0; gr_device_list(i) != NULL; i++) {
         gr_device *device = gr_device_open(gr_device_list(i), 0);
         gr_device_info info = GR_INIT(gr_device_info);

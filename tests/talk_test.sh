@@ -1,0 +1,83 @@
+#!/bin/sh
+# gradus chat without a terminal: a message a line, an answer a line; samplers of the model's files; reasoning.
+. "$GRADUS_SOURCE/tests/shell/harness.sh"
+field() { sed -n "$2s/.*\"$1\": \"\{0,1\}\([^],\"}]*\).*/\1/p" out; }
+talk() { # CODE MESSAGES WORDS...
+    code=$1 messages=$2
+    shift 2
+    printf '%b' "$messages" | "$g" chat "$@" >out 2>err
+    got=$?
+    [ $got = "$code" ] || fail "gradus chat $*: exit code $got, expected $code: $(cat err)"
+}
+
+i=0
+while [ $i -lt 40 ]; do echo 'the quick brown fox jumps over the lazy dog; <think> née Ödön </think>[THINK]/'; i=$((i + 1)); done >text.txt
+"$g" train text.txt --tokenizer char --arch llama --steps 120 --layers 1 --embed 32 --heads 2 --context 64 --batch 4 \
+    --lr 1e-2 --warmup 5 --out run --quiet 2>err || fail "train: $(cat err)"
+cp -rL run/latest model
+printf '{%% for m in messages %%}{{ m.content }}{%% endfor %%}' >model/chat_template.jinja
+
+# ---- lines ----
+talk 0 'the quick\n the lazy\n' model --temperature 0 -n 10
+[ "$(wc -l <out)" = 2 ] && [ "$(head -1 out)" = ' brown fox' ] || fail "two answers: $(cat out)"
+cp out plain
+talk 0 'the quick\n the lazy\n' model --temperature 0 -n 10 --json
+[ "$(field content 1)" = "$(head -1 plain)" ] && says "\"content\": \"$(tail -1 plain)\"" out
+talk 0 'the quick' model --temperature 0 -n 80 --context 200 # an answer of several lines is one line
+[ "$(wc -l <out)" = 1 ] && grep -qF '[THINK]/\nthe quick' out || fail "an answer is a line: $(cat out)"
+talk 0 '' model
+[ ! -s out ] || fail "nothing was asked: $(cat out)"
+talk 0 'the quick\n the lazy\n' model --temperature 0 -n 10 --json --system 'fox; '
+[ "$(field role 1)$(field content 1)$(field stop 1)" = "assistant$(field content 1)length" ] || fail "--json: $(cat out)"
+[ "$(field prompt_tokens 1) $(field cached_tokens 1) $(field tokens 1)" = '14 0 10' ] || fail "--json: $(cat out)"
+[ "$(field prompt_tokens 2) $(field cached_tokens 2)" = '33 23' ] || fail "the second turn reads more than what is new: $(cat out)"
+
+# ---- no room ----
+talk 1 'the quick brown fox jumps\n' model --context 20
+says 'the conversation has 25 tokens with this message, and the context 20' err
+says '--context N gives more; the model was made for 64' err
+talk 0 'the quick\n' model --context 20 --temperature 0
+says 'the answer was cut: the context of 20 tokens is full' err
+talk 0 'the quick\n' model -n 3 --temperature 0
+says 'the answer was cut after --tokens 3' err
+
+# ---- samplers of the model ----
+printf '{"do_sample": true, "temperature": 0.001, "top_p": 0.5}' >model/generation_config.json
+talk 0 'the quick\n' model -n 10
+says 'from generation_config.json: repeat-penalty 1, temperature 0.001, top-k 50, top-p 0.5' err
+[ "$(cat out)" = ' brown fox' ] || fail "drawn with temperature 0.001: $(cat out)"
+talk 0 'the quick\n' model -n 10 --temperature 0.5 --top-k 3
+says 'from generation_config.json: repeat-penalty 1, top-p 0.5' err
+printf '{"do_sample": false, "repetition_penalty": 1.5}' >model/generation_config.json
+talk 0 'the quick\n' model -n 1
+says 'from generation_config.json: repeat-penalty 1.5, temperature 0' err
+printf '{"temperature": -1}' >model/generation_config.json
+talk 3 'the quick\n' model
+says 'temperature -1 is out of its range' err
+# It ends where generation_config.json says, too.
+id=$("$g" tokenize model x --json | sed 's/.*"ids": \[\([0-9]*\).*/\1/')
+printf '{"eos_token_id": [0, %s], "do_sample": false}' "$id" >model/generation_config.json
+talk 0 'the quick\n' model --json
+[ "$(field content 1)$(field stop 1)" = ' brown foeos' ] || fail "two tokens end an answer: $(cat out)"
+rm model/generation_config.json
+
+# ---- reasoning ----
+talk 0 ' dog; \n' model --temperature 0 -n 36 --json
+says '"content": "[THINK]/\nth", "reasoning_content": "née Ödön", ' out
+talk 0 ' dog; \n' model --temperature 0 -n 36
+[ "$(cat out)" = '[THINK]/\nth' ] || fail "reasoning is no part of the answer: $(cat out)"
+talk 0 ' dog; <think>\n' model --temperature 0 -n 36 --json # the prompt ends with the mark
+[ "$(field reasoning_content 1)" = 'née Ödön' ] || fail "reasoning that the template opens: $(cat out)"
+talk 2 'x\n' model --no-thinking
+says 'does not know enable_thinking' err
+printf '{%% for m in messages %%}{{ m.content }}{%% endfor %%}{%% if enable_thinking is defined and not enable_thinking %%} the lazy{%% endif %%}' >thinks.jinja
+talk 0 'fox;' model --chat-template thinks.jinja --no-thinking -n 5 --temperature 0
+[ "$(cat out)" = ' dog;' ] || fail "--no-thinking: $(cat out)"
+
+# ---- what is refused ----
+rm model/chat_template.jinja
+talk 1 'x\n' model
+says 'no chat template here' err
+talk 3 'x\n' nowhere
+run 2 chat
+[ $failures = 0 ] || exit 1
