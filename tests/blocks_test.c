@@ -8,6 +8,7 @@
 #include "op/attr.h"
 #include "op/op.h"
 #include "program/program.h"
+#include "program/run.h"
 
 enum { ROOM = 4 * GR_DTYPE_BLOCK_MOST };
 
@@ -273,6 +274,33 @@ TEST(int8_products_keep_nan)
     }
     rows_free(&b);
     free(a);
+    gr_device_close(device);
+}
+
+/* Every level rounds activations to the bits of the dtype's record. */
+TEST(rows_are_rounded_as_the_record_says)
+{
+    enum { VALUES = 4096 };
+    gr_device *device = gr_device_open("cpu", 1);
+    float *x = wave(VALUES);
+    unsigned char expected[VALUES / 32 * 36], got[sizeof expected];
+    for (int i = 0; i < VALUES; i++)
+        x[i] *= ldexpf(1, i / 32 - 64);
+    memcpy(x + 500, (const float[]){NAN, INFINITY, -INFINITY, 0, -0.0f, 3e38f, 1e-45f}, 7 * sizeof *x);
+    gr_dtype_get(GR_A8)->from_f32(x, expected, VALUES);
+    for (int level = 0; level <= (int)gr_isa_detect(); level++) {
+        gr_isa_limit((gr_isa)level);
+        gr_graph *g = gr_graph_new();
+        gr_tensor *y = gr_cast(gr_input(g, "x", GR_F32, 1, (int64_t[]){VALUES}), GR_A8);
+        gr_program *p = gr_compile(g, &y, 1, device, NULL);
+        CHECK_MADE(p);
+        CHECK_OK(gr_program_run(p, (const void *[]){x}, (void *[]){got}));
+        CHECK(memcmp(got, expected, sizeof got) == 0);
+        gr_program_free(p);
+        gr_graph_free(g);
+        gr_isa_limit(GR_ISA_COUNT);
+    }
+    free(x);
     gr_device_close(device);
 }
 

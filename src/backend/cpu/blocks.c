@@ -1,5 +1,6 @@
 /* Casts between f32 and dtypes whose values share blocks, by the dtype's own rows, a run of blocks a piece. */
 #include "backend/cpu/cpu.h"
+#include "backend/cpu/int8_kernels.h"
 
 #include "base/dtype.h"
 #include "op/op.h"
@@ -14,7 +15,9 @@ static void cast_values(void *ctx, int64_t piece, int worker)
     const void *from = (const char *)x->data + gr_dtype_size(x->dtype, at);
     void *to = (char *)y->data + gr_dtype_size(y->dtype, at);
     (void)worker;
-    if (x->dtype == GR_F32)
+    if (gr_dtype_get(y->dtype) == &gr_dtype_a8)
+        GR_ISA_PICK_VNNI_AT(gr_isa_detect(), gr_int8_round)(from, to, n);
+    else if (x->dtype == GR_F32)
         gr_dtype_get(y->dtype)->from_f32(from, to, n);
     else
         gr_dtype_get(x->dtype)->to_f32(from, to, n);

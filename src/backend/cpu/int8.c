@@ -9,7 +9,7 @@
 
 enum {
     ALIGN = 64,
-    ROWS_OF_PIECE = 256,
+    ROWS_OF_PIECE = 512,
     FEW_ROWS = 8,             /* up to here reading the weights is what takes time: a part of a panel is used at once */
     PIECES_OF_FEW = 16,       /* then, or more */
     COLS_OF_FEW = 256,        /* at most of such a piece */

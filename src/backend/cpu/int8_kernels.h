@@ -51,6 +51,8 @@ typedef struct gr_int8_tile {
 /* Room for reading what no loop of the level reads: GR_INT8_COLS rows of a part of k. */
 enum { GR_INT8_PART = 512, GR_INT8_ROOM_BYTES = GR_INT8_COLS * GR_INT8_PART };
 
+/* n values to a8, to the bit as its record does. */
+GR_ISA_DECLARE_VNNI(void, gr_int8_round, (const float *x, void *a8, int64_t n));
 /* Row r of those side by side from its values as a8. */
 GR_ISA_DECLARE_VNNI(void, gr_int8_row_read, (const gr_int8_form *form, const void *a8, int r, const gr_int8_rows *out));
 /* c = sums over all groups, in their order, of the exact sum of a group's products times both scales: each element's bits are

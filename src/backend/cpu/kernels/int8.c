@@ -12,10 +12,16 @@
 
 #include "backend/cpu/int8_kernels.h"
 #include "backend/cpu/kernels/vec.h"
+#include "base/a8.h"
 
 #include <string.h>
 
 /* ---- rows of activations ------------------------------------------------------------------------------------ */
+
+void GR_ISA_FN(gr_int8_round)(const float *x, void *a8, int64_t n)
+{
+    gr_a8_round(x, a8, n);
+}
 
 /* The sums of 32 codes, by group. */
 GR_INLINE void sum_codes(const gr_int8_form *f, const int8_t *codes, float scale, int64_t b, int r,
