@@ -643,6 +643,12 @@ TEST(generation)
     FAILS(gr_evaluate(t.model, NULL, 5, NULL, &loss));
     FAILS(gr_evaluate(t.model, ids, 5, NULL, NULL));
     CHECK_OK(gr_evaluate(t.model, ids, 5, NULL, &loss)); /* the model's context */
+    const gr_quantize_options q = {.size = sizeof q, .type = "q8_0"};
+    CHECK(gr_quantize_list(0));
+    CHECK(!gr_quantize_list(-1));
+    FAILS(gr_quantize(NULL, "m.gguf", &q, NULL));
+    FAILS(gr_quantize(t.model, NULL, &q, NULL));
+    FAILS(gr_quantize(t.model, "m.gguf", NULL, NULL));
     close_things(&t);
 }
 

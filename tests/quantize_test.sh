@@ -36,4 +36,39 @@ run 0 train mice.txt --arch llama --heads 2 --embed 16 --quiet --layers 1 --cont
 run 2 eval base --against mice --data book.txt
 says '--against: its tokenizer' err
 
+# ---- quantize ----
+# refused FLAG WORDS...: exit code 2, the flag is named, nothing is left.
+refused() {
+    flag=$1
+    shift
+    run 2 quantize "$@"
+    says "$flag" err
+    [ ! -e x.gguf ] && [ ! -e x.gguf.json ] && [ ! -e x.gguf.quantizing ] || fail "gradus quantize $*: something is left"
+}
+refused '"q4"' base --to q4 --out x.gguf
+refused '--out' base --to q4_0 --out x.bin
+refused '--tensor' base --to q4_0 --tensor ffn_down --out x.gguf
+refused '"blk.7.*"' base --to q4_0 --tensor 'blk.7.*=q6_k' --out x.gguf
+refused '--max-loss' base --to q4_0 --max-loss 1 --out x.gguf
+run 1 quantize base --to q8_0 --eval book.txt --max-loss 1e-9 --out x.gguf
+says '--max-loss' err
+[ ! -e x.gguf ] && [ ! -e x.gguf.json ] && [ ! -e x.gguf.quantizing ] || fail '--max-loss: something is left'
+
+run 0 quantize base --to q8_0 --eval book.txt --max-loss 0.1 --json --out q8.gguf
+says '"to": "q8_0"' out
+says '"measured": true' out
+below "$(number kl_mean out)" 0.01
+kl=$(number kl_mean out)
+run 0 eval q8.gguf --against base --data book.txt --activations f32 --json
+[ "$(number kl_mean out)" = "$kl" ] || fail "eval --against says $(number kl_mean out), quantize said $kl"
+says '"kl_mean"' q8.gguf.json
+run 0 quantize base --to q4_k_m --tensor '*q_proj=q8_0' --out q4.gguf
+says 'not measured' out
+says 'q5_0' out # rows of 64 are no blocks of 256
+says 'q8_0' out
+run 0 generate q4.gguf -p 'line 7 of' -n 4 --temperature 0
+refused '--requantize' q8.gguf --to q4_0 --out x.gguf
+run 0 quantize q8.gguf --to q4_0 --requantize --json --out x.gguf
+says '"model_was_quantized": true' out
+
 [ $failures = 0 ] || exit 1

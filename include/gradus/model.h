@@ -150,6 +150,8 @@ typedef struct gr_save_options {
     void *user;
     bool gguf;       /* a GGUF file, whose name is given as `dir`: matrices in `dtype` or as they are, vectors in f32 */
     const char *pre; /* what such a file calls the tokenizer's pre-tokenizer; NULL: found by what it does */
+    /* Asked of the saved model, loaded again, before it gets its name; a failure is gr_model_save's. May be NULL. */
+    gr_status (*check)(void *user, gr_model *saved);
 } gr_save_options;
 /* What was written, and how it was compared. */
 typedef struct gr_saved {

@@ -3,8 +3,8 @@
 #include <string.h>
 #include "base/json.h"
 #include "base/machine.h"
-#include "base/mem.h"
 #include "cli/human.h"
+#include "cli/measure.h"
 #include "cli/open.h"
 #include "cli/term.h"
 #include "cli/verbs.h"
@@ -34,50 +34,9 @@ static const gr_flag flags[] = {
 typedef struct work {
     gr_opened on, other; /* that of --against */
     gr_distance distance;
-    gr_data *data;
-    gr_token *ids; /* [n] */
-    int64_t n, bytes;
+    gr_measured_text text;
     double began;
 } work;
-
-/* Does this tokenizer put its BOS before a text? Then the model expects it there. */
-static gr_status begins_with_bos(gr_tokenizer *t, bool *out)
-{
-    const gr_token *ids;
-    size_t n;
-    gr_status s = gr_tokenizer_encode(t, "", 0, GR_ADD_SPECIAL, &ids, &n);
-    *out = s == GR_OK && n > 0 && gr_tokenizer_describe(t)->bos >= 0 && ids[0] == gr_tokenizer_describe(t)->bos;
-    return s;
-}
-
-static gr_status tokenize(const gr_args *args, gr_tokenizer *t, gr_data **out)
-{
-    const options *f = args->options;
-    const gr_data_options o = {
-        .size = sizeof o, .paths = &f->data, .n_paths = 1, .tokenizer = t, .threads = (int)args->common.threads};
-    *out = gr_data_new(&o);
-    return *out ? GR_OK : gr_error_status();
-}
-
-static gr_status read_data(const gr_args *args, work *w)
-{
-    bool bos = false;
-    gr_status s = tokenize(args, w->on.tokenizer, &w->data);
-    if (s == GR_OK)
-        s = begins_with_bos(w->on.tokenizer, &bos);
-    if (s != GR_OK)
-        return s;
-    const gr_data_info *data = gr_data_describe(w->data);
-    w->bytes = data->bytes;
-    int64_t n = data->tokens;
-    w->n = n + bos;
-    w->ids = gr_alloc((size_t)w->n * sizeof *w->ids);
-    if (!w->ids)
-        return GR_ERR_MEMORY;
-    w->ids[0] = gr_tokenizer_describe(w->on.tokenizer)->bos;
-    memcpy(w->ids + bos, data->ids, (size_t)n * sizeof *w->ids);
-    return GR_OK;
-}
 
 /* Models are compared token by token: both tokenizers must make the same of the text. stdin can be read once. */
 static gr_status check_same_ids(gr_args *args, const work *w)
@@ -85,13 +44,11 @@ static gr_status check_same_ids(gr_args *args, const work *w)
     const options *f = args->options;
     if (!w->other.tokenizer || strcmp(f->data, "-") == 0)
         return GR_OK;
-    gr_data *data;
-    gr_status s = tokenize(args, w->other.tokenizer, &data);
-    if (s != GR_OK)
+    gr_measured_text other = {0};
+    if (gr_measured_read(args, f->data, w->other.tokenizer, &other) != GR_OK)
         return gr_fail_in("--against %s", f->against);
-    const gr_data_info *a = gr_data_describe(w->data), *b = gr_data_describe(data);
-    bool same = a->tokens == b->tokens && memcmp(a->ids, b->ids, (size_t)a->tokens * sizeof *a->ids) == 0;
-    gr_data_free(data);
+    bool same = other.n == w->text.n && memcmp(other.ids, w->text.ids, (size_t)other.n * sizeof *other.ids) == 0;
+    gr_measured_free(&other);
     if (same)
         return GR_OK;
     return gr_args_fail(
@@ -112,55 +69,19 @@ static bool on_progress(void *user, int64_t done, int64_t total, double loss)
 
 /* ---- printing ----------------------------------------------------------------------------------------------- */
 
-/* A perplexity can be too large for a number. */
-static void put_real(gr_json into, const char *key, double x)
-{
-    if (isfinite(x))
-        gr_json_put_real(into, key, x);
-    else
-        gr_json_put_null(into, key);
-}
-
-static void print_distance(const gr_distance *d)
-{
-    gr_out("against        loss %.6f, perplexity %.6g +- %.2g\n", d->against, exp(d->against),
-           exp(d->against) * d->against_error);
-    gr_out("KL             %.6g +- %.2g mean, %.6g 99 %%, %.6g most\n", d->kl, d->kl_error, d->kl_99, d->kl_most);
-    gr_out("same first     %.4f %%\n", 100 * d->same);
-}
-
-static void put_distance(gr_json root, const options *f, const gr_distance *d)
-{
-    gr_json_put_real(root, "loss_error", d->loss_error);
-    put_real(root, "perplexity_error", exp(d->loss) * d->loss_error);
-    gr_json against = gr_json_put_object(root, "against");
-    gr_json_put_path(against, "path", f->against);
-    gr_json_put_real(against, "loss", d->against);
-    gr_json_put_real(against, "loss_error", d->against_error);
-    put_real(against, "perplexity", exp(d->against));
-    put_real(against, "perplexity_error", exp(d->against) * d->against_error);
-    put_real(root, "kl_mean", d->kl);
-    put_real(root, "kl_error", d->kl_error);
-    put_real(root, "kl_99", d->kl_99);
-    put_real(root, "kl_most", d->kl_most);
-    gr_json_put_real(root, "same_first", d->same);
-}
-
 static gr_status print(const gr_args *args, const work *w, const gr_evaluate_options *o, double loss)
 {
     const options *f = args->options;
-    double seconds = gr_seconds() - w->began, count = (double)(w->n - 1);
-    double bits = loss * count / log(2) / (double)w->bytes;
+    double seconds = gr_seconds() - w->began, count = (double)(w->text.n - 1);
+    double bits = loss * count / log(2) / (double)w->text.bytes;
     if (!args->common.json) {
-        gr_out("tokens         %s\n", gr_human_integer(w->n - 1).s);
+        gr_out("tokens         %s\n", gr_human_integer(w->text.n - 1).s);
         gr_out("loss           %.6f\n", loss);
-        if (f->against)
-            gr_out("perplexity     %.6g +- %.2g\n", exp(loss), exp(loss) * w->distance.loss_error);
-        else
+        if (!f->against)
             gr_out("perplexity     %.6g\n", exp(loss));
         gr_out("bits per byte  %.6f\n", bits);
         if (f->against)
-            print_distance(&w->distance);
+            gr_print_distance(&w->distance);
         gr_note("%s tokens/s, %s", gr_human_count(count / seconds).s, gr_human_time(seconds).s);
         return GR_OK;
     }
@@ -168,13 +89,14 @@ static gr_status print(const gr_args *args, const work *w, const gr_evaluate_opt
     if (!doc)
         return gr_error_status();
     gr_json root = gr_json_root(doc);
-    gr_json_put_int(root, "tokens", w->n - 1);
+    gr_json_put_int(root, "tokens", w->text.n - 1);
     gr_json_put_real(root, "loss", loss);
-    put_real(root, "perplexity", exp(loss));
-    gr_json_put_real(root, "bits_per_byte", bits);
-    gr_json_put_int(root, "bytes", w->bytes);
     if (f->against)
-        put_distance(root, f, &w->distance);
+        gr_put_distance(root, f->against, &w->distance);
+    else
+        gr_put_perhaps(root, "perplexity", exp(loss));
+    gr_json_put_real(root, "bits_per_byte", bits);
+    gr_json_put_int(root, "bytes", w->text.bytes);
     gr_json_put_int(root, "context", o->context);
     gr_json_put_int(root, "stride", o->stride);
     gr_json_put_real(root, "seconds", seconds);
@@ -220,15 +142,15 @@ static gr_status work_on(gr_args *args, work *w)
     if (s == GR_OK)
         s = set_options(args, w, &o);
     if (s == GR_OK)
-        s = read_data(args, w);
+        s = gr_measured_read(args, f->data, w->on.tokenizer, &w->text);
     if (s == GR_OK)
         s = check_same_ids(args, w);
     if (s != GR_OK)
         return s;
     gr_interrupt_watch();
     w->began = gr_seconds();
-    gr_progress_start("eval", 0, (double)(w->n - 1));
-    s = gr_evaluate(w->on.model, w->ids, w->n, &o, &loss);
+    gr_progress_start("eval", 0, (double)(w->text.n - 1));
+    s = gr_evaluate(w->on.model, w->text.ids, w->text.n, &o, &loss);
     gr_progress_end();
     return s == GR_OK ? print(args, w, &o, loss) : s;
 }
@@ -238,8 +160,7 @@ static gr_status run(gr_args *args)
     work w = {.distance = GR_INIT(gr_distance)};
     gr_status s = work_on(args, &w);
     s = gr_end_profile(args, &w.on, s);
-    gr_data_free(w.data);
-    gr_free(w.ids);
+    gr_measured_free(&w.text);
     gr_close_opened(&w.other);
     gr_close_opened(&w.on);
     return s;

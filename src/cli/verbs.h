@@ -11,6 +11,7 @@
     X(finetune) \
     X(generate) \
     X(chat) \
+    X(quantize) \
     X(convert) \
     X(merge) \
     X(eval) \

@@ -233,6 +233,8 @@ static gr_status check_saved(saving *w, const char *path)
         s = gr_model_compare(w->m, is, w->as, true, &w->saved);
     if (s == GR_OK && t)
         s = gr_compare_tokenizers(w->tokenizer, t, &w->saved);
+    if (s == GR_OK && w->o->check)
+        s = w->o->check(w->o->user, is);
     gr_tokenizer_free(t);
     gr_model_free(is);
     return s;
@@ -260,6 +262,15 @@ static gr_status check_options(const char *path, const gr_model *m)
     return GR_OK;
 }
 
+/* The error stays what it is. */
+static void remove_quietly(const char *path)
+{
+    gr_kept_error kept;
+    gr_error_keep(&kept);
+    gr_dir_remove(path);
+    gr_error_put_back(&kept);
+}
+
 static gr_status save(saving *w, const char *path)
 {
     char *hidden = gr_strfmt("%s.new.gguf", path);
@@ -269,15 +280,15 @@ static gr_status save(saving *w, const char *path)
     if (s == GR_OK)
         s = gr_gguf_tensors_open(&w->tensors, w->m, w->as);
     gr_gguf_spec spec = {&w->keys, w->tensors.list, w->tensors.count, fetch, w};
-    if (s == GR_OK)
-        s = gr_gguf_write(hidden, &spec);
     if (s == GR_OK) {
         w->saved.bytes = (int64_t)w->tensors.store.bytes;
-        s = check_saved(w, hidden);
+        s = gr_gguf_write(hidden, &spec);
+        if (s == GR_OK)
+            s = check_saved(w, hidden);
         if (s == GR_OK)
             s = gr_path_move(hidden, path);
-        else
-            gr_dir_remove(hidden);
+        if (s != GR_OK)
+            remove_quietly(hidden);
     }
     gr_free(hidden);
     return s;

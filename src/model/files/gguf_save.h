@@ -12,6 +12,9 @@ gr_status gr_gguf_put_config(const gr_model *m, gr_gguf_keys *keys);
 /* Factors for sequences of any length, which need no settings beside them: a longrope with one list twice. */
 bool gr_gguf_is_one_table(const gr_rope_settings *r);
 
+/* What such a file calls a tensor, and how it lies there; caller frees. NULL: it has no name there, or no memory. */
+char *gr_gguf_name_of(const gr_arch *arch, const char *name, gr_gguf_change *change);
+
 /* The tensors as such a file has them: names, order of rows, dtypes (vectors in f32), rotary factors behind them. */
 typedef struct gr_gguf_out {
     const gr_model *m;

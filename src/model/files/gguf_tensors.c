@@ -33,8 +33,7 @@ static bool fits(const char *name, const char *form, const char **layer, int *di
            (strcmp(*end, ".weight") == 0 || strcmp(*end, ".bias") == 0);
 }
 
-/* Name and change of tensor i; caller frees the name. */
-static char *name_of(const gr_arch *arch, const char *name, gr_gguf_change *change)
+char *gr_gguf_name_of(const gr_arch *arch, const char *name, gr_gguf_change *change)
 {
     const gr_gguf_arch *a = arch->gguf;
     const char *layer, *end;
@@ -125,7 +124,7 @@ static gr_status add_tensor(gr_gguf_out *t, int i, const gr_dtype *as)
 {
     const gr_weight *w = &t->store.tensors[i];
     set_dtype(t, i, as);
-    t->names[t->count] = name_of(t->m->arch, w->name, &t->change[t->count]);
+    t->names[t->count] = gr_gguf_name_of(t->m->arch, w->name, &t->change[t->count]);
     if (!t->names[t->count])
         return gr_error_status();
     if (t->change[t->count] == GR_GGUF_TURNED) {

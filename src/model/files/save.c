@@ -244,9 +244,11 @@ static gr_status check_saved(void *user, const char *dir)
     gr_remarks_resume();
     if (s == GR_OK)
         s = saved ? gr_model_compare(w->m, saved, w->as, false, &w->saved) : gr_error_status();
-    gr_model_free(saved);
     if (s == GR_OK)
         s = compare_tokenizers(w, dir);
+    if (s == GR_OK && w->o->check)
+        s = w->o->check(w->o->user, saved);
+    gr_model_free(saved);
     return s == GR_OK && w->o->source ? gr_tell_left_out(w->m, w->o->source, w->dir) : s;
 }
 

@@ -1,0 +1,82 @@
+/* What eval and quantize share. */
+#include <math.h>
+#include <string.h>
+#include "base/mem.h"
+#include "cli/measure.h"
+#include "cli/term.h"
+
+/* ---- the text ----------------------------------------------------------------------------------------------- */
+
+/* Does this tokenizer put its BOS before a text? Then the model expects it there. */
+static gr_status begins_with_bos(gr_tokenizer *t, bool *out)
+{
+    const gr_token *ids;
+    size_t n;
+    gr_status s = gr_tokenizer_encode(t, "", 0, GR_ADD_SPECIAL, &ids, &n);
+    *out = s == GR_OK && n > 0 && gr_tokenizer_describe(t)->bos >= 0 && ids[0] == gr_tokenizer_describe(t)->bos;
+    return s;
+}
+
+gr_status gr_measured_read(const gr_args *args, const char *path, gr_tokenizer *tokenizer, gr_measured_text *out)
+{
+    bool bos = false;
+    const gr_data_options o = {
+        .size = sizeof o, .paths = &path, .n_paths = 1, .tokenizer = tokenizer, .threads = (int)args->common.threads};
+    gr_data *data = gr_data_new(&o);
+    gr_status s = data ? begins_with_bos(tokenizer, &bos) : gr_error_status();
+    if (s == GR_OK) {
+        const gr_data_info *info = gr_data_describe(data);
+        *out = (gr_measured_text){.n = info->tokens + bos, .bytes = info->bytes};
+        out->ids = gr_alloc((size_t)out->n * sizeof *out->ids);
+        s = out->ids ? GR_OK : GR_ERR_MEMORY;
+        if (s == GR_OK) {
+            if (bos)
+                out->ids[0] = gr_tokenizer_describe(tokenizer)->bos;
+            memcpy(out->ids + bos, info->ids, (size_t)info->tokens * sizeof *out->ids);
+        }
+    }
+    gr_data_free(data);
+    return s;
+}
+
+void gr_measured_free(gr_measured_text *text)
+{
+    gr_free(text->ids);
+    *text = (gr_measured_text){0};
+}
+
+/* ---- distances ---------------------------------------------------------------------------------------------- */
+
+void gr_put_perhaps(gr_json into, const char *key, double x)
+{
+    if (isfinite(x))
+        gr_json_put_real(into, key, x);
+    else
+        gr_json_put_null(into, key);
+}
+
+void gr_print_distance(const gr_distance *d)
+{
+    gr_out("perplexity     %.6g +- %.2g\n", exp(d->loss), exp(d->loss) * d->loss_error);
+    gr_out("against        %.6g +- %.2g, loss %.6f\n", exp(d->against), exp(d->against) * d->against_error, d->against);
+    gr_out("KL             %.6g +- %.2g mean, %.6g 99 %%, %.6g most\n", d->kl, d->kl_error, d->kl_99, d->kl_most);
+    gr_out("same first     %.4f %%\n", 100 * d->same);
+}
+
+void gr_put_distance(gr_json root, const char *name, const gr_distance *d)
+{
+    gr_put_perhaps(root, "perplexity", exp(d->loss));
+    gr_put_perhaps(root, "perplexity_error", exp(d->loss) * d->loss_error);
+    gr_put_perhaps(root, "loss_error", d->loss_error);
+    gr_json against = gr_json_put_object(root, "against");
+    gr_json_put_path(against, "path", name);
+    gr_json_put_real(against, "loss", d->against);
+    gr_put_perhaps(against, "loss_error", d->against_error);
+    gr_put_perhaps(against, "perplexity", exp(d->against));
+    gr_put_perhaps(against, "perplexity_error", exp(d->against) * d->against_error);
+    gr_put_perhaps(root, "kl_mean", d->kl);
+    gr_put_perhaps(root, "kl_error", d->kl_error);
+    gr_put_perhaps(root, "kl_99", d->kl_99);
+    gr_put_perhaps(root, "kl_most", d->kl_most);
+    gr_json_put_real(root, "same_first", d->same);
+}

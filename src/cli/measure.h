@@ -1,0 +1,22 @@
+/* Measuring models by a text: its tokens, and how the distance of two models is told. */
+#ifndef GR_CLI_MEASURE_H
+#define GR_CLI_MEASURE_H
+
+#include "base/json.h"
+#include "cli/args.h"
+
+/* A text as a model reads it: behind the token that its tokenizer begins texts with, where it does. Zeroed is empty. */
+typedef struct gr_measured_text {
+    gr_token *ids; /* [n] */
+    int64_t n, bytes;
+} gr_measured_text;
+gr_status gr_measured_read(const gr_args *args, const char *path, gr_tokenizer *tokenizer, gr_measured_text *out);
+void gr_measured_free(gr_measured_text *text);
+
+/* Lines of a table, and keys of a record, both beginning with what the model itself is. `name`: what it is measured against. */
+void gr_print_distance(const gr_distance *d);
+void gr_put_distance(gr_json root, const char *name, const gr_distance *d);
+/* A perplexity can be too large for a number; it is null then. */
+void gr_put_perhaps(gr_json into, const char *key, double x);
+
+#endif

@@ -1,0 +1,391 @@
+/* gradus quantize. */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include "base/file.h"
+#include "base/json.h"
+#include "base/machine.h"
+#include "base/mem.h"
+#include "cli/human.h"
+#include "cli/measure.h"
+#include "cli/open.h"
+#include "cli/output.h"
+#include "cli/table.h"
+#include "cli/term.h"
+#include "cli/verbs.h"
+
+typedef struct options {
+    const char *to, *out, *eval, *pre;
+    int64_t context;
+    double max_loss;
+    gr_texts tensors;
+    bool pure, requantize;
+} options;
+
+static const gr_flag flags[] = {
+    {"to", GR_TEXT(options, to), .value = "TYPE", .list = gr_quantize_list, .help = "*"},
+    {"out", GR_TEXT(options, out), .value = "FILE", .help = "the .gguf file to write, which must not exist"},
+    {"tensor", GR_LIST(options, tensors), .value = "PATTERN=TYPE",
+     .help =
+         "what matrices of this name get, of Hugging Face's or GGUF's names; * in it stands for any text; the first "
+         "that fits decides"},
+    {"pure", GR_SWITCH(options, pure), .help = "every matrix in TYPE's main dtype, also embedding and head"},
+    {"requantize", GR_SWITCH(options, requantize),
+     .help = "MODEL may be quantized already; what is lost is then measured against that"},
+    {"pre", GR_TEXT(options, pre), .value = "NAME", .shown = "found by what it does",
+     .help = "what the file calls the tokenizer's pre-tokenizer"},
+    {GR_HEADING("What is lost")},
+    {"eval", GR_TEXT(options, eval), .value = "DATA", .help = "a text to measure by, that MODEL was not trained on"},
+    {"context", GR_INT(options, context), .value = "N", .shown = "the model's", .min = 2, .max = 1 << 24,
+     .unit = "tokens", .help = "of a window of it"},
+    {"max-loss", GR_FLOAT(options, max_loss), .value = "X", .unit = "nats", .positive = true,
+     .help = "mean KL divergence from MODEL that is allowed; more is an error, and nothing is written"},
+    {0},
+};
+
+typedef struct work {
+    gr_args *args;
+    gr_opened on;
+    gr_measured_text text;
+    gr_distance distance;
+    gr_quantized made;
+    gr_saved saved;
+    double began, seconds; /* until it was written */
+} work;
+
+/* ---- at work ------------------------------------------------------------------------------------------------ */
+
+static bool on_progress(void *user, const char *what, double done)
+{
+    (void)user;
+    gr_progress_update(done, "%s", what);
+    return !gr_interrupted(NULL);
+}
+
+static bool on_measure(void *user, int64_t done, int64_t total, double loss)
+{
+    (void)user;
+    gr_progress_update(1, "measuring %.0f %%, loss %.4f", 100 * (double)done / (double)total, loss);
+    return !gr_interrupted(NULL);
+}
+
+/* The file is there, under a hidden name. */
+static gr_status measure(void *user, gr_model *quantized)
+{
+    work *w = user;
+    const options *f = w->args->options;
+    gr_evaluate_options o = {.size = sizeof o,
+                             .context = f->context,
+                             .progress = on_measure,
+                             .against = w->on.model,
+                             .distance = &w->distance};
+    double loss;
+    gr_status s = gr_evaluate(quantized, w->text.ids, w->text.n, &o, &loss);
+    if (s == GR_OK && gr_args_given(w->args, "max-loss") && !(w->distance.kl <= f->max_loss))
+        return gr_fail(
+            GR_ERR_NUMBER,
+            "the mean KL divergence from MODEL is %.6g, --max-loss allows %.6g\nnothing was written: take a type "
+            "with more bits, or allow more",
+            w->distance.kl, f->max_loss);
+    return s;
+}
+
+/* ---- the report --------------------------------------------------------------------------------------------- */
+
+enum { WORST = 5 };
+
+/* What is of a dtype. */
+typedef struct of_type {
+    int tensors;
+    int64_t values;
+    double before, after;
+} of_type;
+
+static of_type count(const gr_quantized *q, gr_dtype dtype)
+{
+    of_type c = {0};
+    for (int i = 0; i < q->n; i++) {
+        const gr_quantized_tensor *t = &q->tensors[i];
+        if (dtype != GR_DTYPE_NONE && t->to != dtype)
+            continue;
+        c.tensors++;
+        c.values += t->values;
+        c.before += (double)t->before;
+        c.after += (double)t->after;
+    }
+    return c;
+}
+
+static double bits(const of_type *c)
+{
+    return 8 * c->after / (double)c->values;
+}
+
+/* Tensors by falling error, as many as there are: the next one behind `last`, -1 for the first; -1 past the last. */
+static int next_worst(const gr_quantized *q, int last)
+{
+    int best = -1;
+    for (int i = 0; i < q->n; i++) {
+        double e = q->tensors[i].error, before = last < 0 ? INFINITY : q->tensors[last].error;
+        bool behind = e < before || (e <= before && i > last);
+        if (e > 0 && behind && (best < 0 || e > q->tensors[best].error))
+            best = i;
+    }
+    return best;
+}
+
+static gr_status print_text(const work *w)
+{
+    const options *f = w->args->options;
+    const gr_quantized *q = &w->made;
+    gr_table *t = gr_table_new("type|>tensors|>weights|>bits a weight|>before|>after");
+    for (int d = 0; gr_dtype_name((gr_dtype)d); d++) {
+        of_type c = count(q, (gr_dtype)d);
+        if (!c.tensors)
+            continue;
+        gr_table_cell(t, "%s", gr_dtype_name((gr_dtype)d));
+        gr_table_cell(t, "%d", c.tensors);
+        gr_table_cell(t, "%s", gr_human_integer(c.values).s);
+        gr_table_cell(t, "%.3g", bits(&c));
+        gr_table_cell(t, "%s", gr_human_bytes(c.before).s);
+        gr_table_cell(t, "%s", gr_human_bytes(c.after).s);
+    }
+    if (gr_table_print(t) != GR_OK)
+        return gr_error_status();
+    of_type all = count(q, GR_DTYPE_NONE);
+    gr_out("\nall            %s to %s, %.3f bits a weight\n", gr_human_bytes(all.before).s, gr_human_bytes(all.after).s,
+           bits(&all));
+    for (int i = next_worst(q, -1), k = 0; i >= 0 && k < WORST; i = next_worst(q, i), k++)
+        gr_out("%s%.4f %% off, %s (%s)\n", k ? "               " : "worst          ", 100 * q->tensors[i].error,
+               q->tensors[i].name, gr_dtype_name(q->tensors[i].to));
+    if (w->text.n)
+        gr_print_distance(&w->distance);
+    else
+        gr_out("quality        not measured: no text was given (--eval DATA)\n");
+    gr_out("wrote          %s in %s: read again, all tensors equal, logits %.3g apart at most\n", f->out,
+           gr_human_time(w->seconds).s, w->saved.difference);
+    return GR_OK;
+}
+
+static void put_type(gr_json into, const of_type *c)
+{
+    gr_json_put_int(into, "tensors", c->tensors);
+    gr_json_put_int(into, "weights", c->values);
+    gr_json_put_real(into, "bits_per_weight", bits(c));
+    gr_json_put_int(into, "bytes_before", (int64_t)c->before);
+    gr_json_put_int(into, "bytes_after", (int64_t)c->after);
+}
+
+static void put_tensors(gr_json root, const gr_quantized *q)
+{
+    gr_json types = gr_json_put_object(root, "types");
+    for (int d = 0; gr_dtype_name((gr_dtype)d); d++) {
+        of_type c = count(q, (gr_dtype)d);
+        if (c.tensors)
+            put_type(gr_json_put_object(types, gr_dtype_name((gr_dtype)d)), &c);
+    }
+    gr_json worst = gr_json_put_array(root, "worst");
+    for (int i = next_worst(q, -1), k = 0; i >= 0 && k < WORST; i = next_worst(q, i), k++) {
+        gr_json one = gr_json_put_object(worst, NULL);
+        gr_json_put_text(one, "tensor", q->tensors[i].name);
+        gr_json_put_text(one, "type", gr_dtype_name(q->tensors[i].to));
+        gr_json_put_real(one, "relative_error", q->tensors[i].error);
+    }
+}
+
+static gr_json_doc *report_of(const work *w)
+{
+    const options *f = w->args->options;
+    gr_json_doc *doc = gr_json_new("the report");
+    if (!doc)
+        return NULL;
+    gr_json root = gr_json_root(doc);
+    of_type all = count(&w->made, GR_DTYPE_NONE);
+    gr_json_put_path(root, "path", f->out);
+    gr_json_put_path(root, "model", w->args->positional[0]);
+    gr_json_put_bool(root, "model_was_quantized", w->made.was_quantized);
+    gr_json_put_text(root, "to", f->to);
+    gr_json_put_text(root, "method", "round");
+    put_type(root, &all);
+    put_tensors(root, &w->made);
+    gr_json_put_bool(root, "measured", w->text.n > 0);
+    if (w->text.n) {
+        gr_json_put_path(root, "eval", f->eval);
+        gr_json_put_int(root, "tokens", w->text.n - 1);
+        gr_json_put_text(root, "activations", "f32");
+        gr_json_put_real(root, "loss", w->distance.loss);
+        gr_put_distance(root, w->args->positional[0], &w->distance);
+    }
+    gr_json_put_real(root, "logit_difference", w->saved.difference);
+    gr_json_put_real(root, "seconds", w->seconds);
+    return doc;
+}
+
+/* Beside the model, and to stdout. */
+static gr_status tell(const work *w)
+{
+    const options *f = w->args->options;
+    gr_json_doc *doc = report_of(w);
+    char *text = doc ? gr_json_format(doc, true, NULL) : NULL;
+    char *path = text ? gr_strfmt("%s.json", f->out) : NULL;
+    gr_status s = path ? gr_file_write(path, text, strlen(text)) : gr_error_status();
+    gr_free(path);
+    gr_free(text);
+    if (w->args->common.json && doc)
+        return s == GR_OK ? gr_out_json(doc) : (gr_json_free(doc), s);
+    gr_json_free(doc);
+    return s == GR_OK ? print_text(w) : s;
+}
+
+/* ---- the verb ----------------------------------------------------------------------------------------------- */
+
+/* "PATTERN=TYPE" in two, in memory that the caller frees. */
+static gr_status split_tensors(gr_args *args, const gr_texts *given, char **text, const char *const (**pairs)[2])
+{
+    const char *(*out)[2] = gr_alloc_zero(given->count + 1, sizeof *out);
+    size_t size = 1;
+    for (size_t i = 0; i < given->count; i++)
+        size += strlen(given->items[i]) + 1;
+    *text = gr_alloc(size);
+    *pairs = (const char *const(*)[2])out;
+    if (!out || !*text)
+        return GR_ERR_MEMORY;
+    char *at = *text;
+    for (size_t i = 0; i < given->count; i++) {
+        char *equals = strrchr(strcpy(at, given->items[i]), '=');
+        if (!equals || equals == at)
+            return gr_args_fail(args, "--tensor: %s is no PATTERN=TYPE\nGive one such as 'blk.*.ffn_down=q6_k'.",
+                                given->items[i]);
+        out[i][0] = at;
+        out[i][1] = equals + 1;
+        at += strlen(at) + 1;
+        *equals = '\0';
+    }
+    return GR_OK;
+}
+
+static gr_status quantize(work *w, const char *const (*pairs)[2])
+{
+    const options *f = w->args->options;
+    gr_quantize_options o = {.size = sizeof o,
+                             .type = f->to,
+                             .pure = f->pure,
+                             .tensors = pairs,
+                             .n_tensors = (int)f->tensors.count,
+                             .requantize = f->requantize,
+                             .source = w->on.path,
+                             .pre = f->pre,
+                             .progress = on_progress,
+                             .check = w->text.n ? measure : NULL,
+                             .user = w,
+                             .saved = &w->saved};
+    gr_interrupt_watch();
+    gr_broken_pipe_watch();
+    w->began = gr_seconds();
+    gr_progress_start("quantize", 0, 1);
+    gr_status s = gr_quantize(w->on.model, f->out, &o, &w->made);
+    gr_progress_end();
+    w->seconds = gr_seconds() - w->began;
+    return gr_args_blame(w->args, s);
+}
+
+static bool is_report(const char *head, size_t size)
+{
+    return size > 11 && memcmp(head, "{\n  \"path\"", 11) == 0;
+}
+
+/* The report goes beside the file. */
+static gr_status check_report(gr_args *args, const char *out)
+{
+    char *path = gr_strfmt("%s.json", out);
+    gr_status s = path ? gr_check_output_file(args, "out", path, NULL, 0, is_report) : GR_ERR_MEMORY;
+    gr_free(path);
+    return s;
+}
+
+static gr_status check_flags(gr_args *args)
+{
+    const options *f = args->options;
+    if (strlen(f->out) <= 5 || !gr_ends_with(f->out, ".gguf"))
+        return gr_args_fail(args, "--out: the name of a GGUF file must end in .gguf\nGive such a name.");
+    if (gr_path_is_file(f->out) || gr_path_is_dir(f->out))
+        return gr_args_fail(args, "--out: %s is there already\nName another file, or remove it.", f->out);
+    if (!f->eval && (gr_args_given(args, "max-loss") || gr_args_given(args, "context")))
+        return gr_args_fail(args,
+                            "--%s: is of what --eval measures, and that is not given\nGive a text, or leave it out.",
+                            gr_args_given(args, "max-loss") ? "max-loss" : "context");
+    return check_report(args, f->out);
+}
+
+static gr_status open_all(work *w)
+{
+    gr_args *args = w->args;
+    const options *f = args->options;
+    gr_status s = gr_open_device(args, &w->on);
+    if (s == GR_OK)
+        s = gr_find_model(args, args->positional[0], &w->on);
+    if (s == GR_OK && w->on.adapter)
+        s = gr_fail(GR_ERR_ARGUMENT, "%s: has an adapter\ngradus merge folds it in, --adapter none leaves it out",
+                    w->on.adapter);
+    w->on.model = s == GR_OK ? gr_model_load(w->on.path, NULL, w->on.device) : NULL;
+    if (s != GR_OK || !w->on.model)
+        return gr_error_status();
+    if (!f->eval)
+        return GR_OK;
+    s = gr_open_tokenizer(args, &w->on);
+    if (s == GR_OK)
+        s = gr_need_tokenizer(&w->on);
+    return s == GR_OK ? gr_measured_read(args, f->eval, w->on.tokenizer, &w->text) : s;
+}
+
+static gr_status run(gr_args *args)
+{
+    work w = {
+        .args = args, .distance = GR_INIT(gr_distance), .made = GR_INIT(gr_quantized), .saved = GR_INIT(gr_saved)};
+    const options *f = args->options;
+    const char *const(*pairs)[2] = NULL;
+    char *text = NULL;
+    gr_status s = check_flags(args);
+    if (s == GR_OK)
+        s = split_tensors(args, &f->tensors, &text, &pairs);
+    if (s == GR_OK)
+        s = open_all(&w);
+    if (s == GR_OK)
+        s = quantize(&w, pairs);
+    if (s == GR_OK)
+        s = tell(&w);
+    s = gr_end_profile(args, &w.on, s);
+    gr_free(pairs);
+    gr_free(text);
+    gr_free(w.made.tensors);
+    gr_measured_free(&w.text);
+    gr_close_opened(&w.on);
+    return s;
+}
+
+const gr_verb gr_verb_quantize = {
+    .name = "quantize",
+    .summary = "writes a model in fewer bits, and tells what that has cost",
+    .positional = "MODEL",
+    .about = "FILE is a GGUF file with the matrices of MODEL in TYPE: one of its dtypes, or one of llama.cpp's "
+             "mixtures (q4_k_m), "
+             "which give some kinds of matrices more bits. The head is q6_k or q8_0, vectors are f32. Rows that are no "
+             "whole blocks "
+             "of a dtype get another one, which is told. FILE is read again and compared before it gets its name; what "
+             "fails or is "
+             "interrupted leaves nothing behind.\n\n"
+             "The report, on stdout and in FILE.json, has bytes and bits a weight of each type, the matrices that "
+             "rounding has "
+             "changed most, and with --eval what is lost: perplexity of both models, the divergence of their "
+             "probabilities, and how "
+             "often they find the same token most likely, as gradus eval --against prints it, with f32 activations.",
+    .flags = flags,
+    .needs = {"to", "out"},
+    .common = GR_WITH_ADAPTER | GR_WITH_TOKENIZER | GR_WITH_DEVICE | GR_WITH_PROFILE | GR_WITH_JSON,
+    .examples = {{"a quarter of the size, for llama.cpp or gradus",
+                  "gradus quantize model --to q4_k_m --eval held-out.txt --out model-q4_k_m.gguf"},
+                 {"refused when too much is lost",
+                  "gradus quantize model --to q3_k_m --eval text.txt --max-loss 0.05 --out small.gguf"}},
+    .options_size = sizeof(options),
+    .run = run,
+};
