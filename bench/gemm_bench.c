@@ -67,6 +67,19 @@ static const shape shapes[] = {
     {"rows 24 [N,K]", 24, 3072, 768, false, true, GR_F32},
     {"rows 32 [N,K]", 32, 3072, 768, false, true, GR_F32},
     {"rows 64 [N,K]", 64, 3072, 768, false, true, GR_F32},
+    {"as bf16 qkv [N,K]", 1024, 2304, 768, false, true, GR_F32},
+    {"as bf16 mlp down [N,K]", 1024, 768, 3072, false, true, GR_F32},
+    {"as bf16 qkv [K,N]", 1024, 2304, 768, false, false, GR_F32},
+    {"as bf16 mlp down [K,N]", 1024, 768, 3072, false, false, GR_F32},
+    {"as bf16 logits", 1024, 50257, 768, false, true, GR_F32},
+    {"as bf16 logits dx", 1024, 768, 50257, false, false, GR_F32},
+    {"as bf16 qkv dw", 768, 2304, 1024, true, false, GR_BF16},
+    {"as bf16 mlp up dw", 768, 3072, 1024, true, false, GR_BF16},
+    {"as bf16 logits dw", 50257, 768, 1024, true, false, GR_BF16},
+    {"as bf16 small up", 768, 512, 128, false, true, GR_F32},
+    {"as bf16 small down", 768, 128, 512, false, true, GR_F32},
+    {"as bf16 small up dw", 512, 128, 768, true, false, GR_BF16},
+    {"as bf16 512 llama", 512, 5632, 2048, false, true, GR_BF16},
     {"bf16 1 llama", 1, 5632, 2048, false, true, GR_BF16},
     {"bf16 1 llama down", 1, 2048, 5632, false, true, GR_BF16},
     {"bf16 1 logits", 1, 32000, 2048, false, true, GR_BF16},
@@ -79,6 +92,12 @@ static const shape shapes[] = {
     {"f16 1 llama", 1, 5632, 2048, false, true, GR_F16},
     {"f16 512 llama", 512, 5632, 2048, false, true, GR_F16},
 };
+
+/* Of these a is bf16, and both are multiplied as such. */
+static bool rounds(const shape *s)
+{
+    return strncmp(s->name, "as bf16", 7) == 0;
+}
 
 static double now(void)
 {
@@ -120,6 +139,11 @@ static double time_shape(const shape *s, const buffers *m, gr_pool *pool, bool b
 {
     gr_gemm g = {
         .m = s->m, .n = s->n, .k = s->k, .a = m->a, .a_dtype = GR_F32, .b_dtype = s->weights, .c = m->c, .batch = 1};
+    g.rounds = rounds(s);
+    if (g.rounds) {
+        g.a = m->b16;
+        g.a_dtype = GR_BF16;
+    }
     g.trans_a = s->trans_a, g.trans_b = s->trans_b;
     g.lda = s->trans_a ? s->m : s->k, g.ldb = s->trans_b ? s->k : s->n, g.ldc = s->n;
     if (gr_gemm_scratch(&g, gr_pool_threads(pool)) > m->scratch_size)
@@ -144,10 +168,10 @@ static double time_shape(const shape *s, const buffers *m, gr_pool *pool, bool b
 static void show(const shape *s, const buffers *m, gr_pool **pools, const double *peaks)
 {
     double flops = 2.0 * (double)s->m * (double)s->n * (double)s->k * 1e-9;
-    printf("%-20s %5d %5d %5d", s->name, (int)s->m, (int)s->n, (int)s->k);
+    printf("%-22s %5d %5d %5d", s->name, (int)s->m, (int)s->n, (int)s->k);
     for (int t = 0; t < 2; t++) {
         double seconds = time_shape(s, m, pools[t], false);
-        printf("  %6.1f %3.0f%%", flops / seconds, 100 * flops / seconds / peaks[t]);
+        printf("  %6.1f %3.0f%%", flops / seconds, 100 * flops / seconds / peaks[2 * rounds(s) + t]);
         if (s->m <= 64)
             printf(" %5.1f GB/s", (double)gr_dtype_size(s->weights, s->n * s->k) * 1e-9 / seconds);
     }
@@ -173,11 +197,14 @@ int main(int argc, char **argv)
     for (int64_t i = 0; i < REGION; i++)
         m.a[i] = m.b[i] = (float)(i % 13) * 0.125f - 0.75f;
     memset(m.b16, 0x2c, region); /* 0x2c2c: a small number in both */
-    double peaks[2] = {1e-9 * gr_cpu_measure_flops(pools[0]), 1e-9 * gr_cpu_measure_flops(pools[1])};
+    double peaks[4] = {1e-9 * gr_cpu_measure_flops(pools[0]), 1e-9 * gr_cpu_measure_flops(pools[1]),
+                       1e-9 * gr_cpu_measure_bf16(pools[0]), 1e-9 * gr_cpu_measure_bf16(pools[1])};
     printf("isa %s: peak %.0f GFLOP/s with 1 thread, %.0f with 2; beside: %s\n", gr_isa_name(gr_isa_detect()), peaks[0],
            peaks[1], gr_blas_name());
+    if (gr_gemm_rounds())
+        printf("in bf16: %.0f with 1 thread, %.0f with 2\n", peaks[2], peaks[3]);
     for (size_t i = 0; i < sizeof shapes / sizeof shapes[0]; i++)
-        if (argc < 3 || strstr(shapes[i].name, argv[2]))
+        if ((argc < 3 || strstr(shapes[i].name, argv[2])) && (!rounds(&shapes[i]) || gr_gemm_rounds()))
             show(&shapes[i], &m, pools, peaks);
     gr_pool_free(pools[0]);
     gr_pool_free(pools[1]);

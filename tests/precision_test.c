@@ -301,7 +301,10 @@ TEST(gradients_of_a_llama_under_autocast)
         apart = fmax(apart, off_by(r.grad[i], amp, r.count[i]));
     }
     printf("bf16 from f32: %.4f here, %.4f in PyTorch; from each other: %.4f\n", ours, theirs, apart);
-    CHECK(ours <= theirs);
+    /* Where products are of bf16, weights and the loss's gradient are rounded as PyTorch's are; else they are exact. */
+    gr_device_info d = GR_INIT(gr_device_info);
+    CHECK_OK(gr_device_describe(s.device, &d));
+    CHECK(ours <= theirs * (d.multiplies_bf16 ? 1.1 : 0.6));
     CHECK(apart <= 2 * theirs);
     free_numbers(&r);
     gr_safetensors_close(g.amp);
@@ -360,7 +363,7 @@ TEST(any_number_of_threads)
 
 /* Every dtype of both operands and of the result, shapes for each way of the kernel. */
 static void check_product(const char *device, gr_dtype a, gr_dtype b, gr_dtype y, int64_t m, int64_t n, int64_t k,
-                          int flip)
+                          int flip, bool rounds)
 {
     gr_device *on[] = {gr_device_open("ref", 1), gr_device_open(device, 2)};
     float *out[2], *in = malloc((size_t)(m * k + k * n) * sizeof *in);
@@ -371,7 +374,7 @@ static void check_product(const char *device, gr_dtype a, gr_dtype b, gr_dtype y
         bool ta = flip & 1, tb = flip & 2;
         gr_tensor *x[] = {gr_cast(gr_input(g, "a", GR_F32, 2, (int64_t[]){ta ? k : m, ta ? m : k}), a),
                           gr_cast(gr_input(g, "b", GR_F32, 2, (int64_t[]){tb ? n : k, tb ? k : n}), b)};
-        gr_matmul_attr t = {.transpose_a = ta, .transpose_b = tb, .says = true, .result = y};
+        gr_matmul_attr t = {.transpose_a = ta, .transpose_b = tb, .says = true, .result = y, .rounds = rounds};
         gr_tensor *r = gr_node(g, &gr_op_matmul, x, 2, &t);
         CHECK_MADE(r);
         CHECK_EQ_INT(r->spec.dtype, y);
@@ -403,7 +406,24 @@ TEST(products_of_several_dtypes)
                 gr_dtype a = dtypes[i % 3], b = dtypes[i / 3 % 3], y = dtypes[i / 9];
                 NOTE("%s by %s gives %s, shape %d, flip %d", gr_dtype_name(a), gr_dtype_name(b), gr_dtype_name(y), s,
                      flip);
-                check_product("cpu", a, b, y, shapes[s][0], shapes[s][1], shapes[s][2], flip);
+                check_product("cpu", a, b, y, shapes[s][0], shapes[s][1], shapes[s][2], flip, false);
+            }
+}
+
+/* Of operands that are rounded to bf16 the sums are those of the rounded numbers, but for the order and rounding of sums in
+ * f32: with instructions for bf16, and by `ref` without. */
+TEST(products_that_round)
+{
+    static const gr_dtype dtypes[] = {GR_F32, GR_BF16};
+    static const int64_t shapes[][3] = {{1, 70, 33},    {5, 100, 300}, {130, 60, 41}, {13, 97, 130},
+                                        {100, 50, 801}, {0, 4, 3},     {3, 7, 0},     {9, 200, 1000}};
+    for (int i = 0; i < 8; i++)
+        for (int s = 0; s < 8; s++)
+            for (int flip = 0; flip < 4; flip++) {
+                gr_dtype a = dtypes[i % 2], b = dtypes[i / 2 % 2], y = dtypes[i / 4];
+                NOTE("%s by %s gives %s, shape %d, flip %d", gr_dtype_name(a), gr_dtype_name(b), gr_dtype_name(y), s,
+                     flip);
+                check_product("cpu", a, b, y, shapes[s][0], shapes[s][1], shapes[s][2], flip, true);
             }
 }
 

@@ -124,6 +124,8 @@ typedef struct gr_device_info {
     size_t available,
         total;        /* bytes that can be had there now, and that there are; SIZE_MAX: the system does not say */
     bool host_memory; /* they are the host's own */
+    bool
+        multiplies_bf16; /* it has instructions for that; else 16 bits are storage, and what is computed is computed in f32 */
 } gr_device_info;
 /* out begins as GR_INIT(gr_device_info). */
 GR_API gr_status gr_device_describe(gr_device *device, gr_device_info *out);

@@ -100,6 +100,7 @@ struct gr_device {
     char name[32];         /* "cpu", "opencl:1" */
     char description[128]; /* what it runs on */
     bool host_visible;     /* an address is a host pointer: tensors are read, and files mapped, where they are */
+    bool multiplies_bf16;  /* by instructions of its own, twice as fast as f32 and faster: products of bf16 are such */
     size_t largest;        /* bytes of the largest block; a multiple of GR_ADDRESS_ALIGN */
     gr_pool *pool;         /* the host's threads: for kernels of host backends, and for work around any device */
     void *own;             /* what the backend keeps for this device */

@@ -59,6 +59,7 @@ gr_status gr_device_describe(gr_device *d, gr_device_info *out)
         return GR_ERR_ARGUMENT;
     gr_device_info i = {.size = sizeof i, .name = d->name, .description = d->description};
     i.host_memory = d->host_visible;
+    i.multiplies_bf16 = d->multiplies_bf16;
     gr_device_lock(d);
     gr_status s = d->backend->memory(d, &i.available, &i.total);
     gr_device_unlock(d);

@@ -212,9 +212,10 @@ static gr_status work_on(gr_talk *t)
         s = gr_grow(&o->template.args.items, &o->template.args.cap, o->template.args.count + 1, sizeof(char *));
     if (s == GR_OK && o->no_thinking)
         o->template.args.items[o->template.args.count++] = off;
-    gr_tell_precision((gr_precision)o->precision);
     if (s == GR_OK)
         s = gr_partner_open(t->args, &t->with);
+    if (s == GR_OK)
+        gr_tell_precision(t->with.on.device, (gr_precision)o->precision);
     if (s == GR_OK)
         s = gr_samplers_of_model(t->args, &t->with.on);
     if (s == GR_OK && o->system)

@@ -131,8 +131,9 @@ static gr_status work_on(gr_args *args, work *w)
     const gr_load_options load = {.size = sizeof load,
                                   .precision = (gr_precision)f->precision,
                                   .activations = gr_activations_chosen(f->activations)};
-    gr_tell_precision(load.precision);
     gr_status s = gr_open_model(args, args->positional[0], &load, &w->on);
+    if (s == GR_OK)
+        gr_tell_precision(w->on.device, load.precision);
     if (s == GR_OK && f->against && (s = gr_open_other(f->against, &load, &w->on, &w->other)) != GR_OK)
         return gr_fail_in("--against");
     o.against = w->other.model;

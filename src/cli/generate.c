@@ -204,8 +204,9 @@ static gr_status work_on(gr_args *args, work *w)
     const gr_load_options load = {.size = sizeof load,
                                   .precision = (gr_precision)w->f->precision,
                                   .activations = gr_activations_chosen(w->f->activations)};
-    gr_tell_precision(load.precision);
     gr_status s = gr_open_model(args, args->positional[0], &load, &w->on);
+    if (s == GR_OK)
+        gr_tell_precision(w->on.device, load.precision);
     if (s == GR_OK && w->f->stop.count > 0)
         s = gr_need_tokenizer(&w->on);
     for (size_t i = 0; s == GR_OK && i < w->f->stop.count; i++)

@@ -101,12 +101,17 @@ gr_activations gr_activations_chosen(int choice)
     return choice == 0 ? GR_ACTIVATIONS_INT8 : GR_ACTIVATIONS_F32;
 }
 
-/* No kernel multiplies 16-bit numbers as they are. */
-void gr_tell_precision(gr_precision precision)
+/* No kernel multiplies fp16 as it is. */
+void gr_tell_precision(gr_device *device, gr_precision precision)
 {
-    if (precision != GR_PRECISION_F32)
-        gr_note("precision %s: storage only, what is computed is computed in f32",
-                precision == GR_PRECISION_BF16 ? "bf16" : "fp16");
+    gr_device_info d = GR_INIT(gr_device_info);
+    bool described = precision != GR_PRECISION_F32 && gr_device_describe(device, &d) == GR_OK;
+    if (described && precision == GR_PRECISION_BF16 && d.multiplies_bf16)
+        gr_note("precision bf16: products are of bf16, by instructions that %s has", d.name);
+    else if (described && precision == GR_PRECISION_BF16)
+        gr_note("precision bf16: storage only, %s has no bf16 arithmetic; what is computed is computed in f32", d.name);
+    else if (described)
+        gr_note("precision fp16: storage only, what is computed is computed in f32");
 }
 
 gr_status gr_need_tokenizer(const gr_opened *o)

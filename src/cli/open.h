@@ -33,7 +33,7 @@ void gr_tell_int8(gr_model *model);
 /* Of --activations int8|f32, as every verb that runs a model has it. */
 gr_activations gr_activations_chosen(int choice);
 /* A note on how 16-bit activations are computed with; nothing of f32. */
-void gr_tell_precision(gr_precision precision);
+void gr_tell_precision(gr_device *device, gr_precision precision);
 /* Fails when the model has no tokenizer. */
 gr_status gr_need_tokenizer(const gr_opened *o);
 /* --profile: begins with the device, which has just been opened; ends when the work has come to `status`, which is returned

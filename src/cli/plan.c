@@ -177,7 +177,8 @@ static gr_status run_train(gr_args *args)
     size_t model = gr_kind_of(args)->takes_model;
     f->model = model ? args->positional[0] : NULL;
     gr_status s = gr_train_job_open(args, args->positional + model, args->count - model, false, &job);
-    gr_tell_precision((gr_precision)f->precision);
+    if (s == GR_OK)
+        gr_tell_precision(job.on.device, (gr_precision)f->precision);
     if (s == GR_OK)
         s = plan_options(job.on.model, &job.run, &p);
     if (s == GR_OK && *job.budget)
@@ -248,7 +249,7 @@ static gr_status describe_model(const gr_args *args, gr_opened *on)
                                   .declare_only = true,
                                   .precision = (gr_precision)f->precision,
                                   .activations = gr_activations_chosen(f->activations)};
-    gr_tell_precision(load.precision);
+    gr_tell_precision(on->device, load.precision);
     on->model = gr_model_load(on->path, &load, on->device);
     if (on->model && on->adapter && (s = gr_model_load_adapter(on->model, on->adapter)) != GR_OK)
         return s;

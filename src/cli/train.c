@@ -87,7 +87,7 @@ static gr_status train(gr_args *args, gr_train_job *job, gr_run_lock *lock, cons
     if (st != GR_OK)
         return st;
     const gr_model_info *i = gr_model_describe(job->on.model);
-    gr_tell_precision(job->run.train.precision);
+    gr_tell_precision(job->on.device, job->run.train.precision);
     gr_note("%s with %s parameters, %s tokens of data, %lld steps of %lld x %lld x %lld tokens", i->arch,
             gr_human_count((double)i->parameters).s, gr_human_count((double)gr_data_describe(job->data)->tokens).s,
             (long long)job->run.train.steps, (long long)f->accumulate, (long long)f->batch, (long long)f->context);

@@ -72,6 +72,7 @@ typedef struct gr_matmul_attr {
     bool transpose_a, transpose_b;
     bool says;       /* the result's dtype, which may then be f32 or 16 bits whatever the inputs are of these */
     gr_dtype result; /* f32: the sums as they are */
+    bool rounds;     /* f32 operands are rounded to bf16 before they are multiplied; sums are f32 */
 } gr_matmul_attr;
 
 typedef struct gr_ignore_attr {

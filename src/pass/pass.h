@@ -43,6 +43,7 @@ typedef struct gr_target {
     int64_t recompute_blocks; /* of how many, counted from the last; 0: of all */
     int64_t head_rows;        /* logits and loss for so many rows at a time; 0: all */
     gr_precision precision;   /* what f32 graphs are to run in */
+    bool multiplies_bf16;     /* then products of bf16 round what is f32 of them */
     gr_activations activations;
 } gr_target;
 

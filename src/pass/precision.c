@@ -18,6 +18,7 @@ enum { WANTED_WIDE = 1, WANTED_LOW = 2 };
 typedef struct caster {
     gr_rewrite r;
     gr_dtype low;
+    bool rounds;                   /* products what is f32 of them */
     unsigned char *wanted;         /* by id: by whom */
     gr_tensor **as_low, **as_wide; /* by id: what stands for the tensor in another dtype than what it is mapped to */
 } caster;
@@ -171,11 +172,14 @@ static gr_dtype input_dtype(caster *c, const gr_tensor *t, int k)
 static gr_tensor *append_product(caster *c, const gr_tensor *t, gr_tensor *const *in)
 {
     bool is_low = c->wanted[t->id] & WANTED_LOW;
+    gr_matmul_attr a = *(const gr_matmul_attr *)t->attr;
+    a.rounds = c->rounds;
     if (t->op == &gr_op_addmm) { /* rounded once, when the last part is there */
-        gr_tensor *sums = gr_rewrite_with(&c->r, t, in);
+        c->r.to->backward = t->backward;
+        gr_tensor *sums = gr_node(c->r.to, t->op, in, t->n_in, &a);
+        gr_rewrite_map(&c->r, t, 0, sums);
         return is_low ? c->r.map[t->id] = cast(sums, c->low) : sums;
     }
-    gr_matmul_attr a = *(const gr_matmul_attr *)t->attr;
     a.says = true;
     a.result = is_low ? c->low : GR_F32;
     c->r.to->backward = t->backward;
@@ -225,6 +229,7 @@ static void walk(caster *c, gr_tensor **roots, int n_roots)
 gr_graph *gr_pass_precision(const gr_graph *g, gr_tensor **roots, int n_roots, const gr_target *target)
 {
     caster c = {.low = target->precision == GR_PRECISION_FP16 ? GR_F16 : GR_BF16};
+    c.rounds = c.low == GR_BF16 && target->multiplies_bf16;
     if (gr_rewrite_open(&c.r, g, roots, n_roots) != GR_OK)
         return NULL;
     c.wanted = gr_alloc_zero(g->n, sizeof *c.wanted);

@@ -461,6 +461,7 @@ static gr_status transform(compiler *c, const gr_graph *g)
                         .recompute_blocks = c->options.recompute_blocks,
                         .head_rows = c->options.head_rows,
                         .precision = c->options.precision,
+                        .multiplies_bf16 = d->multiplies_bf16,
                         .activations = c->options.activations};
     const gr_graph *to;
     gr_status s = gr_passes_run(g, c->roots, c->n_roots, &target, c->options.passes, &to);

@@ -359,8 +359,10 @@ static gr_status put_all(gr_json o, const char *dir, const record *r, const gr_r
         gr_json_put_path(o, "model", start->model);
     if (start->trains) {
         gr_device_info device = GR_INIT(gr_device_info);
-        if (gr_device_describe(gr_model_describe(start->trains)->device, &device) == GR_OK)
+        if (gr_device_describe(gr_model_describe(start->trains)->device, &device) == GR_OK) {
             gr_json_put_text(o, "device", device.description);
+            gr_json_put_bool(o, "multiplies_bf16", device.multiplies_bf16);
+        }
         gr_json_put_int(o, "parameters", gr_model_describe(start->trains)->parameters);
     }
     if (data->data)

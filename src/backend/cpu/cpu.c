@@ -12,8 +12,9 @@ static gr_status open_device(gr_device *d, int index, int threads)
     (void)index, (void)threads; /* the device has its threads already */
     d->host_visible = true;
     static const char *const levels[GR_ISA_COUNT] = {"no vector extensions known", "AVX2", "AVX-512",
-                                                     "AVX-512 with VNNI"};
+                                                     "AVX-512 with VNNI", "AVX-512 with VNNI and BF16"};
     gr_isa level = gr_isa_detect();
+    d->multiplies_bf16 = level >= GR_ISA_AVX512_BF16;
     snprintf(d->description, sizeof d->description, "%s, %d threads%s%s", levels[level], gr_pool_threads(d->pool),
              level == GR_ISA_GENERIC ? ", " : "", level == GR_ISA_GENERIC ? gr_blas_name() : "");
     return GR_OK;

@@ -42,6 +42,7 @@ typedef struct plan {
     int64_t k_block, a_rows;
     bool cols_outside; /* a panel of b, in the first-level cache, meets all a_rows; else mr rows of a meet all of b */
     bool b_direct;     /* b is read where it lies */
+    bool pairs;        /* operands are bf16 when they are multiplied, two places of k a step */
     bool ask;          /* and comes from memory, so the next block is asked for ahead */
     int64_t c_rows;    /* rows of 16-bit c that are summed in scratch before they are rounded; 0: c is f32 */
     size_t b_floats, a_floats, c_floats; /* a worker's scratch */
@@ -53,6 +54,7 @@ typedef struct call {
     const gr_gemm *g;
     plan plan;
     const gr_gemm_kernels *kernels;
+    const gr_gemm_pair_kernels *pairs; /* instead, of what they have; NULL: the plan has none */
     gr_gemm_kind a_kind, b_kind;
     gr_from_f32 *narrow;       /* of the sums; NULL: c is f32 */
     gr_blocks_widen_fn *widen; /* rows of b; NULL: its values do not share blocks */
@@ -145,9 +147,15 @@ static void plan_few_rows(const gr_gemm *g, plan *p)
         p->a_floats = (size_t)(g->m * (g->trans_b ? g->k : STRIP_K));
 }
 
+/* Rows of a are read where they lie. */
+static bool reads_a(const gr_gemm *g, bool pairs)
+{
+    return !g->trans_a && (pairs ? g->a_dtype == GR_BF16 && g->k % 2 == 0 && g->lda % 2 == 0 : g->a_dtype == GR_F32);
+}
+
 static void plan_tiles(const gr_gemm *g, plan *p)
 {
-    bool a_plain = g->a_dtype == GR_F32, b_plain = g->b_dtype == GR_F32;
+    bool b_plain = g->b_dtype == GR_F32 && !p->pairs;
     /* Equal blocks of k: no short one at the end. But sums over rows, as weights' gradients are, may be made of parts
      * (addmm): they are cut at places that the number of rows does not move, so that the bits are the same. */
     int64_t unit = max64(gr_dtype_get(g->b_dtype)->block, 8), blocks = ceil_div(g->k, K_BLOCK);
@@ -160,7 +168,7 @@ static void plan_tiles(const gr_gemm *g, plan *p)
     p->b_floats = (size_t)(p->k_block * (p->b_direct ? GR_GEMM_COLS : round_up(p->cols, GR_GEMM_COLS)));
     if (gr_dtype_is_block(g->b_dtype))
         p->wide_floats = (size_t)(p->k_block * GR_GEMM_COLS);
-    if (g->trans_a || !a_plain)
+    if (!reads_a(g, p->pairs))
         p->a_floats = (size_t)(p->k_block * (p->a_rows + GR_GEMM_ROWS));
     else if (!p->cols_outside)
         p->a_rows = p->rows;
@@ -176,10 +184,15 @@ static plan make_plan(const gr_gemm *g, gr_isa level)
 {
     plan p = {.way = BY_TILES, .rows = g->m, .a_rows = g->m};
     int64_t few = g->trans_b && g->k >= LONG_ROW && level >= GR_ISA_AVX512 ? FEW_LONG_ROWS : FEW_ROWS;
-    if (g->m <= few && !g->trans_a)
+    p.pairs = g->rounds && level >= GR_ISA_AVX512_BF16;
+    /* Few rows wait for memory; of operands that are 16 bits already nothing is rounded, and f32 has their products exactly. */
+    bool is_exact = g->a_dtype == GR_BF16 && g->b_dtype == GR_BF16;
+    if (g->m <= few && !g->trans_a && (!p.pairs || is_exact)) {
+        p.pairs = false;
         plan_few_rows(g, &p);
-    else
+    } else {
         plan_tiles(g, &p);
+    }
     if (is_narrow(g)) {
         p.a_rows = min64(p.a_rows, A_ROWS);
         p.c_rows =
@@ -206,9 +219,19 @@ size_t gr_gemm_scratch(const gr_gemm *g, int threads)
 {
     if (g->m <= 0 || g->n <= 0)
         return 0;
-    plan p = make_plan(g, GR_ISA_GENERIC), q = make_plan(g, GR_ISA_AVX512); /* others plan as the first does */
-    size_t floats = worker_floats(&p) > worker_floats(&q) ? worker_floats(&p) : worker_floats(&q);
+    static const gr_isa levels[] = {GR_ISA_GENERIC, GR_ISA_AVX512,
+                                    GR_ISA_AVX512_BF16}; /* others plan as one of these */
+    size_t floats = 0;
+    for (int i = 0; i < (g->rounds ? 3 : 2); i++) {
+        plan p = make_plan(g, levels[i]);
+        floats = worker_floats(&p) > floats ? worker_floats(&p) : floats;
+    }
     return floats * sizeof(float) * (size_t)threads + LINE_BYTES;
+}
+
+bool gr_gemm_rounds(void)
+{
+    return gr_isa_detect() >= GR_ISA_AVX512_BF16;
 }
 
 static gr_gemm_kind kind_of(gr_dtype d)
@@ -231,12 +254,24 @@ static void widen_rows(const call *f, const piece *w, int64_t j, int64_t rows, i
         f->widen(gr_dtype_get(g->b_dtype), element(w->b, g->b_dtype, (w->j + j + r) * g->ldb + p0), w->wide + r * k, k);
 }
 
+/* Of k places, those of the tile's loop. */
+static int64_t steps_of(const call *f, int64_t k)
+{
+    return f->pairs ? ceil_div(k, 2) : k;
+}
+
 /* Rows p0 to p0 + k of b, the piece's columns, into panels of nr. Of a direct b only the columns that fill no panel:
  * the tile reads whole vectors. */
 static void pack_b(const call *f, const piece *w, int64_t p0, int64_t k)
 {
     const gr_gemm *g = f->g;
     const int64_t nr = f->kernels->nr;
+    if (f->pairs) {
+        const gr_gemm_pack_fn pack = (g->trans_b ? f->pairs->transpose : f->pairs->copy)[f->b_kind];
+        const int64_t at = g->trans_b ? w->j * g->ldb + p0 : p0 * g->ldb + w->j;
+        pack(w->b_packed, steps_of(f, k) * nr, nr, element(w->b, g->b_dtype, at), g->ldb, k, w->cols);
+        return;
+    }
     if (!g->trans_b) {
         int64_t skip = f->plan.b_direct ? w->cols - w->cols % nr : 0;
         if (skip < w->cols)
@@ -258,24 +293,24 @@ static void pack_b(const call *f, const piece *w, int64_t p0, int64_t k)
 static int64_t block_a(const call *f, const piece *w, int64_t i, int64_t rows, int64_t p0, int64_t k, gr_gemm_tile *t)
 {
     const gr_gemm *g = f->g;
-    const int64_t mr = f->kernels->mr;
+    const int64_t mr = f->kernels->mr, steps = steps_of(f, k);
     if (g->trans_a) {
-        f->kernels->copy[f->a_kind](w->a_packed, k * mr, mr, element(w->a, g->a_dtype, p0 * g->lda + i), g->lda, k,
-                                    rows);
+        const gr_gemm_pack_fn copy = (f->pairs ? f->pairs->copy : f->kernels->copy)[f->a_kind];
+        copy(w->a_packed, steps * mr, mr, element(w->a, g->a_dtype, p0 * g->lda + i), g->lda, k, rows);
         t->a = w->a_packed;
         t->a_row = 1;
         t->a_col = mr;
-        return k * mr;
+        return steps * mr;
     }
     const void *src = element(w->a, g->a_dtype, i * g->lda + p0);
     t->a_col = 1;
-    if (g->a_dtype == GR_F32) {
+    if (reads_a(g, f->pairs)) {
         t->a = src;
-        t->a_row = g->lda;
+        t->a_row = f->pairs ? g->lda / 2 : g->lda;
     } else {
-        f->kernels->widen[f->a_kind](w->a_packed, src, g->lda, rows, k);
+        (f->pairs ? f->pairs->round : f->kernels->widen)[f->a_kind](w->a_packed, src, g->lda, rows, k);
         t->a = w->a_packed;
-        t->a_row = k;
+        t->a_row = steps;
     }
     return mr * t->a_row;
 }
@@ -332,13 +367,13 @@ static void ask_next(const call *f, const piece *w, int64_t i, int64_t p0, int64
 /* All tiles of `rows` rows at i in the block of k at p0. What the inner loop reads again and again lies in the second-level
  * cache: b, a panel after the other, of which mr rows of a in the first-level cache make 10 bytes a cycle; or, where k is
  * long, a_rows rows of a, of which a panel of b in the first-level cache makes 4. */
-static void do_tiles(const call *f, const piece *w, int64_t i, int64_t rows, int64_t p0, int64_t a_step,
+static void do_tiles(const call *f, const piece *w, int64_t i, int64_t rows, int64_t p0, int64_t k, int64_t a_step,
                      const gr_gemm_tile *block)
 {
     const int64_t mr = f->kernels->mr, nr = f->kernels->nr;
     const int64_t row_tiles = ceil_div(rows, mr), col_tiles = ceil_div(w->cols, nr), parts = row_tiles * col_tiles;
     const bool last = i + rows >= w->i + w->rows, cols_outside = f->plan.cols_outside;
-    const int64_t next_i = last ? w->i : i + rows, next_p = last ? p0 + block->k : p0;
+    const int64_t next_i = last ? w->i : i + rows, next_p = last ? p0 + k : p0;
     const int64_t outer = cols_outside ? col_tiles : row_tiles, inner = cols_outside ? row_tiles : col_tiles;
     gr_gemm_tile t = *block;
     for (int64_t x = 0; x < outer; x++)
@@ -349,7 +384,7 @@ static void do_tiles(const call *f, const piece *w, int64_t i, int64_t rows, int
             t.a = block->a + row * a_step;
             t.c = w->sums + (i + r - w->sums_i) * t.ldc + j;
             t.bias = block->bias ? block->bias + w->j + j : NULL;
-            f->kernels->tile[kind](&t, min64(mr, rows - r), min64(nr, w->cols - j));
+            (f->pairs ? f->pairs->tile : f->kernels->tile[kind])(&t, min64(mr, rows - r), min64(nr, w->cols - j));
         }
 }
 
@@ -366,19 +401,20 @@ static void by_tiles(const call *f, piece *w)
     const gr_gemm *g = f->g;
     int64_t p0 = 0;
     do { /* once even if k is 0: beta and bias still count */
-        gr_gemm_tile t = {.k = min64(f->plan.k_block, g->k - p0)};
+        const int64_t k = min64(f->plan.k_block, g->k - p0);
+        gr_gemm_tile t = {.k = steps_of(f, k)};
         set_output(g, w, p0, &t);
-        pack_b(f, w, p0, t.k);
+        pack_b(f, w, p0, k);
         for (int64_t i = w->i; i < w->i + w->rows; i += f->plan.a_rows) {
             int64_t rows = min64(f->plan.a_rows, w->i + w->rows - i);
-            int64_t a_step = block_a(f, w, i, rows, p0, t.k, &t);
+            int64_t a_step = block_a(f, w, i, rows, p0, k, &t);
             if (f->plan.c_rows && f->plan.c_rows < w->rows)
                 w->sums_i = i;
-            do_tiles(f, w, i, rows, p0, a_step, &t);
-            if (p0 + t.k >= g->k)
+            do_tiles(f, w, i, rows, p0, k, a_step, &t);
+            if (p0 + k >= g->k)
                 give(f, w, i, rows);
         }
-        p0 += t.k;
+        p0 += k;
     } while (p0 < g->k);
 }
 
@@ -475,6 +511,9 @@ void gr_gemm_run(gr_pool *pool, const gr_gemm *g, void *scratch)
     f.a_kind = kind_of(g->a_dtype);
     f.b_kind = kind_of(g->b_dtype);
     f.widen = gr_dtype_is_block(g->b_dtype) ? GR_ISA_PICK_AT(level, gr_blocks_widen) : NULL;
+#if GR_HAVE_ISA_AVX512
+    f.pairs = f.plan.pairs ? &gr_gemm_pairs_avx512_bf16 : NULL;
+#endif
     f.narrow = is_narrow(g) ? gr_cpu_from_f32(g->c_dtype) : NULL;
     f.scratch = (float *)(((uintptr_t)scratch + LINE_BYTES - 1) / LINE_BYTES * LINE_BYTES);
     if (blas_is_better(g, &f.plan, level))

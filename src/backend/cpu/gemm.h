@@ -23,10 +23,14 @@ typedef struct gr_gemm {
     void *c;          /* [m, n] */
     gr_dtype c_dtype; /* f16 or bf16: the sums are rounded to it when they are whole; any other: f32 */
     int64_t ldc;
+    bool rounds;       /* f32 and bf16 operands are multiplied as bf16, if gr_gemm_rounds */
     float beta;        /* 0: c is only written; 1: added to; 0 where c is 16 bits */
     const float *bias; /* [n], added to each row; NULL: none */
     int64_t batch, stride_a, stride_b, stride_c;
 } gr_gemm;
+
+/* Whether this machine multiplies bf16. */
+bool gr_gemm_rounds(void);
 
 /* Bytes that gr_gemm_run needs at `scratch` (any alignment) with a pool of at most `threads`: about 1 MiB a thread.
  * Pointers are not looked at, so it can be planned ahead. */

@@ -4,8 +4,8 @@
 
 #include "backend/cpu/isa.h"
 
-/* What an operand is made of. */
-typedef enum gr_gemm_kind { GR_GEMM_F32, GR_GEMM_F16, GR_GEMM_BF16, GR_GEMM_KINDS } gr_gemm_kind;
+/* What an operand is made of; PAIRS only when it is packed, two bf16 of places k and k + 1 in the place of a float. */
+typedef enum gr_gemm_kind { GR_GEMM_F32, GR_GEMM_F16, GR_GEMM_BF16, GR_GEMM_KINDS, GR_GEMM_PAIRS } gr_gemm_kind;
 
 /* c[i][j] (+)= sum over p of a[i * a_row + p * a_col] * b[p * b_row + j], plus bias[j]. The sum runs in the order of p,
  * one multiply-add a step, whatever the number of rows and columns: how C is cut into tiles never shows in a bit. */
@@ -38,6 +38,20 @@ typedef struct gr_gemm_kernels {
     gr_gemm_pack_fn copy[GR_GEMM_KINDS], transpose[GR_GEMM_KINDS];
     gr_gemm_widen_fn widen[GR_GEMM_KINDS];
 } gr_gemm_kernels;
+
+/* The same where products of bf16 have instructions: steps of k are pairs, of an odd k the last one with a zero, and tile's b is
+ * GR_GEMM_PAIRS, as its a is. copy, transpose and widen give pairs, of k values each, and round f32. No dots. */
+typedef struct gr_gemm_pair_kernels {
+    gr_gemm_tile_fn tile;
+    gr_gemm_pack_fn copy[GR_GEMM_KINDS], transpose[GR_GEMM_KINDS]; /* NULL for f16 */
+    gr_gemm_widen_fn round[GR_GEMM_KINDS];
+} gr_gemm_pair_kernels;
+
+#if GR_HAVE_ISA_AVX512
+extern const gr_gemm_pair_kernels gr_gemm_pairs_avx512_bf16;
+/* So many steps of multiply-adds of pairs in registers; *flops: how much work that was. */
+float gr_limit_pairs_avx512_bf16(int64_t steps, double *flops);
+#endif
 
 /* Room is planned for these, so that it is enough whichever level runs. */
 enum { GR_GEMM_ROWS = 8, GR_GEMM_COLS = 48 };

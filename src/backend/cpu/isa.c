@@ -18,7 +18,9 @@ static gr_isa look(void)
     if (!__builtin_cpu_supports("avx512f") || !__builtin_cpu_supports("avx512bw") ||
         !__builtin_cpu_supports("avx512vl") || !__builtin_cpu_supports("avx512dq"))
         return GR_ISA_AVX2;
-    return __builtin_cpu_supports("avx512vnni") ? GR_ISA_AVX512_VNNI : GR_ISA_AVX512;
+    if (!__builtin_cpu_supports("avx512vnni"))
+        return GR_ISA_AVX512;
+    return __builtin_cpu_supports("avx512bf16") ? GR_ISA_AVX512_BF16 : GR_ISA_AVX512_VNNI;
 #else
     return GR_ISA_GENERIC;
 #endif
@@ -42,6 +44,6 @@ void gr_isa_limit(gr_isa highest)
 
 const char *gr_isa_name(gr_isa level)
 {
-    static const char *const names[GR_ISA_COUNT] = {"generic", "avx2", "avx512", "avx512_vnni"};
+    static const char *const names[GR_ISA_COUNT] = {"generic", "avx2", "avx512", "avx512_vnni", "avx512_bf16"};
     return (unsigned)level < GR_ISA_COUNT ? names[level] : "unknown";
 }

@@ -2,6 +2,8 @@
 #include "backend/cpu/limits.h"
 
 #include "base/mem.h"
+#include "backend/cpu/gemm.h"
+#include "backend/cpu/gemm_kernels.h"
 #include "backend/cpu/reduce_kernels.h"
 
 enum { TRIES = 5, STEPS = 2000000 };
@@ -9,6 +11,7 @@ enum { TRIES = 5, STEPS = 2000000 };
 /* ---- arithmetic --------------------------------------------------------------------------------------------- */
 
 typedef struct loops {
+    bool bf16;
     double flops; /* of a piece */
     volatile float sink;
 } loops;
@@ -18,25 +21,40 @@ static void loop_piece(void *ctx, int64_t piece, int worker)
     (void)worker;
     loops *l = ctx;
     double flops;
+#if GR_HAVE_ISA_AVX512
+    float value =
+        l->bf16 ? gr_limit_pairs_avx512_bf16(STEPS, &flops) : GR_ISA_PICK(gr_limit_multiply_adds)(STEPS, &flops);
+#else
     float value = GR_ISA_PICK(gr_limit_multiply_adds)(STEPS, &flops);
+#endif
     if (piece == 0) {
         l->flops = flops;
         l->sink = value;
     }
 }
 
-double gr_cpu_measure_flops(gr_pool *pool)
+static double measure_flops(gr_pool *pool, bool bf16)
 {
     double best = 0;
     int64_t pieces = gr_pool_threads(pool);
     for (int i = 0; i < TRIES; i++) {
-        loops l = {0};
+        loops l = {.bf16 = bf16};
         double start = gr_seconds();
         gr_parallel(pool, pieces, loop_piece, &l);
         double rate = (double)pieces * l.flops / (gr_seconds() - start);
         best = rate > best ? rate : best;
     }
     return best;
+}
+
+double gr_cpu_measure_flops(gr_pool *pool)
+{
+    return measure_flops(pool, false);
+}
+
+double gr_cpu_measure_bf16(gr_pool *pool)
+{
+    return gr_gemm_rounds() ? measure_flops(pool, true) : 0;
 }
 
 /* ---- reading ------------------------------------------------------------------------------------------------ */

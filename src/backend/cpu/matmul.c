@@ -105,6 +105,7 @@ static product take_apart(const gr_call *call)
     g->a_dtype = a.dtype;
     g->b_dtype = b.dtype;
     g->c_dtype = c->dtype;
+    g->rounds = t->rounds;
     g->trans_a = t->transpose_a != flip_a;
     g->trans_b = t->transpose_b != flip_b;
     g->ldc = g->n;
@@ -194,20 +195,30 @@ static gr_status run_added(const gr_call *call)
     return multiply(&p, 1);
 }
 
+/* Operands that are to be rounded are multiplied as bf16, or not here. */
+static bool rounds_as_asked(const gr_tensor *node)
+{
+    bool fits = true;
+    for (int i = node->n_in - 2; i < node->n_in; i++)
+        fits = fits && (node->in[i]->spec.dtype == GR_F32 || node->in[i]->spec.dtype == GR_BF16);
+    return !((const gr_matmul_attr *)node->attr)->rounds || (fits && gr_gemm_rounds());
+}
+
 static bool supports_added(const gr_device *d, const gr_tensor *node)
 {
     (void)d;
     bool all = node->spec.dtype == GR_F32;
     for (int i = 1; i < 3; i++)
         all = all && gr_dtype_get(node->in[i]->spec.dtype)->is_activation;
-    return all;
+    return all && rounds_as_asked(node);
 }
 
 static bool supports(const gr_device *d, const gr_tensor *node)
 {
     (void)d;
     const gr_dtype_info *a = gr_dtype_get(node->in[0]->spec.dtype), *b = gr_dtype_get(node->in[1]->spec.dtype);
-    return gr_dtype_get(node->spec.dtype)->is_activation && a->is_activation && b->is_activation;
+    return gr_dtype_get(node->spec.dtype)->is_activation && a->is_activation && b->is_activation &&
+           rounds_as_asked(node);
 }
 
 /* Rows of blocks, which lie one after the other. */

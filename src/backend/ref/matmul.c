@@ -1,6 +1,7 @@
 /* Matrix multiplication: one sum for each output element. */
 #include "backend/ref/ref.h"
 
+#include "base/dtype.h"
 #include "op/attr.h"
 
 /* A matrix within an operand: where it begins, and the strides of its rows and columns as the product sees them. */
@@ -17,12 +18,24 @@ static matrix matrix_of(const gr_operand *x, bool transpose, int batch, const in
     return (matrix){gr_ref_at(&leading, batch, index), s[transpose], s[!transpose]};
 }
 
+static double load(const gr_operand *x, int64_t at, bool rounds)
+{
+    double value = gr_ref_load(x, at);
+    if (rounds) {
+        uint16_t low;
+        float wide = (float)value;
+        gr_dtype_get(GR_BF16)->from_f32(&wide, &low, 1);
+        value = gr_dtype_load(GR_BF16, &low, 0);
+    }
+    return value;
+}
+
 static double dot(const gr_operand *a, const gr_operand *b, int64_t at_a, int64_t step_a, int64_t at_b, int64_t step_b,
-                  int64_t n)
+                  int64_t n, bool rounds)
 {
     double sum = 0;
     for (int64_t k = 0; k < n; k++)
-        sum += gr_ref_load(a, at_a + k * step_a) * gr_ref_load(b, at_b + k * step_b);
+        sum += load(a, at_a + k * step_a, rounds) * load(b, at_b + k * step_b, rounds);
     return sum;
 }
 
@@ -37,7 +50,8 @@ static void set_column(const gr_call *call, const matrix *a, const matrix *b, in
 {
     const gr_operand *y = &call->out[0], *x = &call->in[1];
     int64_t rows = y->shape[y->ndim - 2], columns = y->shape[y->ndim - 1];
-    int64_t inner = call->in[0].shape[call->in[0].ndim - (((const gr_matmul_attr *)call->attr)->transpose_a ? 2 : 1)];
+    const gr_matmul_attr *t = call->attr;
+    int64_t inner = call->in[0].shape[call->in[0].ndim - (t->transpose_a ? 2 : 1)];
     gr_operand wide = {.data = call->scratch, .dtype = GR_F32};
     int64_t at = b->at + c * b->column, step = b->row;
     if (gr_dtype_is_block(x->dtype)) {
@@ -47,7 +61,8 @@ static void set_column(const gr_call *call, const matrix *a, const matrix *b, in
         step = 1;
     }
     for (int64_t r = 0; r < rows; r++)
-        gr_ref_store(y, out + r * columns + c, dot(&call->in[0], x, a->at + r * a->row, a->column, at, step, inner));
+        gr_ref_store(y, out + r * columns + c,
+                     dot(&call->in[0], x, a->at + r * a->row, a->column, at, step, inner, t->rounds));
 }
 
 gr_status gr_ref_matmul(const gr_call *call)

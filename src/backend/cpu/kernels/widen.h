@@ -15,7 +15,7 @@ typedef uint16_t gr_vec_half __attribute__((vector_size(GR_LANES * sizeof(uint16
 
 GR_INLINE int64_t gr_kind_bytes(const gr_gemm_kind kind)
 {
-    return kind == GR_GEMM_F32 ? 4 : 2;
+    return kind == GR_GEMM_F32 || kind == GR_GEMM_PAIRS ? 4 : 2;
 }
 
 /* 1 sign, 5 exponent (bias 15), 10 mantissa bits; subnormals count units of 2^-24. */
@@ -48,7 +48,7 @@ GR_INLINE gr_vec gr_widen_bf16(const void *p)
 
 GR_INLINE gr_vec gr_widen(const void *p, const gr_gemm_kind kind)
 {
-    return kind == GR_GEMM_F32 ? gr_vec_load(p) : kind == GR_GEMM_F16 ? gr_widen_f16(p) : gr_widen_bf16(p);
+    return gr_kind_bytes(kind) == 4 ? gr_vec_load(p) : kind == GR_GEMM_F16 ? gr_widen_f16(p) : gr_widen_bf16(p);
 }
 
 GR_INLINE float gr_widen_one(const void *p, const gr_gemm_kind kind)
