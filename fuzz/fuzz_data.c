@@ -79,7 +79,8 @@ static void pack(const uint8_t *data, size_t size)
         ids[i] = i;
     for (size_t i = 1; i + 1 < size && d.n_documents < DOCUMENTS; i += 2) {
         int64_t length = 2 + data[i] % 250;
-        documents[d.n_documents++] = (gr_document){d.n, d.n + length, (int32_t)(1 + data[i + 1] % (length - 1)), 0, 0};
+        documents[d.n_documents++] =
+            (gr_document){d.n, d.n + length, (int32_t)(1 + data[i + 1] % (length - 1)), 0, 0, 0};
         d.n += length;
     }
     for (int shuffle = 0; d.n_documents && shuffle < 2; shuffle++) {

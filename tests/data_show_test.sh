@@ -90,7 +90,58 @@ run 3 data show alone chats.jsonl half.jsonl
 says 'half.jsonl: line 1: top level: has a "prompt" without a "completion"' err
 printf '{"messages": [{"role": "user", "content": "hi"}]}\n' >messages.jsonl
 run 3 data show alone messages.jsonl
-says 'messages.jsonl: line 1: key "messages": chat templates are not applied here' err
+says 'messages.jsonl: line 1: is a conversation, and the model has no chat template' err
+
+# ---- conversations ----
+printf '{%% for m in messages %%}<{{ m.role }}>{{ m.content }};{%% endfor %%}{%% if add_generation_prompt %%}<assistant>{%% endif %%}' >turn.jinja
+cat >talk.jsonl <<'END'
+{"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b <|end|>"}, {"role": "user", "content": "c"}, {"role": "assistant", "content": "d"}], "id": 7}
+{"conversations": [{"from": "human", "value": "a"}, {"from": "gpt", "value": "b"}]}
+{"prompt": "e", "completion": "f"}
+END
+cat >expected <<'END'
+step 1, row 0, epoch 1
+  talk.jsonl: line 1
+    given   "<user>a;<assistant>"
+    learned "b <|end|>;"
+    given   "<user>c;<assistant>"
+    learned "d;"
+  talk.jsonl: line 2
+    given   "<user>a;<assistant>"
+    learned "b;"
+  talk.jsonl: line 3
+    given   <s> "e"
+    learned "f" <|end|>
+END
+run 0 data show alone talk.jsonl --context 100 --order sequential --rows 1 --chat-template turn.jinja
+sed '/padding/,$d' out >found
+is found
+says '"id"' err
+run 0 data show alone talk.jsonl --context 100 --order sequential --rows 1 --chat-template turn.jinja --loss last
+says 'given   "<user>a;<assistant>b <|end|>;<user>c;<assistant>"' out
+run 0 data show alone talk.jsonl --context 100 --order sequential --rows 1 --chat-template turn.jinja --loss all
+says 'learned "user>a;' out
+run 0 data show alone talk.jsonl --context 22 --rows 0 --chat-template turn.jinja
+grep -q '^left out  *[0-9]* tokens at the end of 1 conversations, longer than a row' out || fail "a long conversation: $(cat out)"
+run 0 data show alone talk.jsonl --context 22 --rows 0 --chat-template turn.jinja --too-long drop --json
+says '"dropped": 1' out
+sed 's/, "id": 7//' talk.jsonl >known.jsonl
+run 3 data show alone known.jsonl --context 22 --rows 0 --chat-template turn.jinja --too-long error
+says 'known.jsonl: line 1: has ' err
+run 1 data show alone known.jsonl --chat-template chatml
+says 'needs the added token <|im_start|>' err
+run 2 data show alone known.jsonl --chat-template chatlm
+says 'the names are chatml, llama3, mistral and gemma' err
+# Training: the template goes along, and another is remarked on.
+run 0 train talk.jsonl --tokenizer byte --documents apart --chat-template turn.jinja --layers 1 --embed 8 --heads 2 --context 64 --steps 2 --out talked
+cmp turn.jinja talked/latest/chat_template.jinja || fail 'the template is not in the checkpoint'
+run 0 generate talked --chat -p a -n 1
+sed 's/</[/' turn.jinja >other.jinja
+run 0 generate talked --chat -p a -n 1 --chat-template other.jinja
+says 'is not that of' err
+run 0 train --resume --out talked --steps 2
+run 3 train known.jsonl --tokenizer char --chat-template turn.jinja --documents apart --out none
+says 'known.jsonl: line 1' err
 
 # ---- records under other names, and what is no text ----
 run 0 data show alone chats.jsonl --context 32 --order sequential --rows 1

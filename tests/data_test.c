@@ -382,13 +382,13 @@ TEST(lines_that_cannot_be_read_are_named)
         const char *line, *message;
     } bad[] = {
         {"{\"text\": 5}", "a.jsonl: line 2: key \"text\": expected a string, found an integer"},
-        {"{\"prompt\": [\"a\"], \"completion\": \"b\"}", "line 2: key \"prompt\": expected a string, found an array"},
         {"{\"prompt\": \"a\", \"completion\": {}}", "line 2: key \"completion\": expected a string, found an object"},
         {"{\"prompt\": \"a\"}", "line 2: top level: has a \"prompt\" without a \"completion\""},
         {"{\"prompt\": \"a\", \"completion\": null}", "has a \"prompt\" without a \"completion\""},
         {"{\"completion\": \"a\"}", "has a \"completion\" without a \"prompt\""},
         {"{\"text\": \"a\", \"completion\": \"a\"}", "has \"text\" and \"completion\""},
-        {"{\"messages\": []}", "line 2: key \"messages\": chat templates are not applied here"},
+        {"{\"messages\": [], \"text\": \"a\"}", "line 2: top level: has messages, and a \"text\" beside them"},
+        {"{\"messages\": [], \"prompt\": \"a\"}", "line 2: top level: has messages, and a \"prompt\" beside them"},
         {"{\"instruction\": \"a\"}", "has neither \"text\" nor \"prompt\" and \"completion\""},
         {"{\"text\": null}", "has neither \"text\" nor \"prompt\""},
         {"{}", "has neither \"text\" nor \"prompt\""},
@@ -612,7 +612,8 @@ static gr_data *numbered(gr_document *documents, int64_t n, int longest, uint32_
         int64_t length = 2 + (seed >> 8) % (uint32_t)(seed >> 28 ? (longest + 3) / 4 : longest);
         seed = seed * 1664525u + 1013904223u;
         bool has_prompt = seed >> 31;
-        documents[i] = (gr_document){at, at + length, has_prompt ? 1 + (int32_t)((seed >> 8) % (length - 1)) : 1, 0, 0};
+        documents[i] =
+            (gr_document){at, at + length, has_prompt ? 1 + (int32_t)((seed >> 8) % (length - 1)) : 1, 0, 0, 0};
         d->n = at += length;
     }
     d->documents = gr_alloc((size_t)n * sizeof *documents);
@@ -725,13 +726,13 @@ TEST(rows_are_full_and_shuffled)
 /* A prompt of 30 tokens, a completion of 5, rows of 16: the end of the prompt is what stays. */
 TEST(a_prompt_too_long_loses_its_beginning)
 {
-    gr_document document = {0, 35, 30, 0, 0};
+    gr_document document = {0, 35, 30, 0, 0, 0};
     gr_data *d = numbered(&document, 1, 1, 1);
     gr_free(d->ids);
     d->ids = gr_alloc(35 * sizeof *d->ids);
     for (int i = 0; i < 35; i++)
         d->ids[i] = i;
-    d->documents[0] = (gr_document){0, d->n = 35, 30, 0, 0};
+    d->documents[0] = (gr_document){0, d->n = 35, 30, 0, 0, 0};
     gr_rows *r = gr_rows_new(d, 16, true, 0);
     gr_rows_info info = *gr_rows_describe(r);
     CHECK_EQ_INT(info.rows, 1);

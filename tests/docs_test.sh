@@ -71,17 +71,19 @@ mkdir "$work/way"
 cat >"$work/way/commands" <<'END'
 set -eu
 gradus() { "$GRADUS_BIN" "$@"; }
-MODEL=base/best TEXT=notes.txt CHATS=chats.jsonl
+MODEL=small TEXT=notes.txt CHATS=chats.jsonl
 for i in 1 2 3 4 5 6 7 8 9; do
     echo "The moon is a rock, and it goes round the earth $i times." >>notes.txt
-    echo "{\"prompt\": \"What is $i and 1?\", \"completion\": \" It is $((i + 1)).\"}" >>chats.jsonl
+    echo "{\"messages\": [{\"role\": \"user\", \"content\": \"$i and 1?\"}, {\"role\": \"assistant\", \"content\": \"$((i + 1)).\"}]}" >>chats.jsonl
 done
 gradus train notes.txt --tokenizer bpe:300 --layers 1 --heads 2 --embed 16 --context 64 --steps 2 --eval-fraction 0.3 --out base
+cp -rL base/best small && echo '{% for m in messages %}{{ m.role[0] }}{{ m.content }}
+{% endfor %}{% if add_generation_prompt %}a{% endif %}' >small/chat_template.jinja
 END
 awk '/^<!-- runs with a small model -->$/ { take = 1; next } /^```sh$/ && take { inside = 1; next }
     /^```$/ { take = inside = 0 } inside && !/^MODEL=/' README.md >>"$work/way/commands"
 [ "$(grep -c '^gradus ' "$work/way/commands")" -gt 10 ] || fail "README's commands were not found"
-(cd "$work/way" && sh commands) >"$work/way/log" 2>&1 || { cat "$work/way/log" >&2; fail "README's commands fail"; }
+(cd "$work/way" && echo 'Who are you?' | sh commands) >"$work/way/log" 2>&1 || { cat "$work/way/log" >&2; fail "README's commands fail"; }
 
 if [ "$GRADUS_KIND" = plain ]; then
     # Unquoted on purpose: a compiler may be several words.

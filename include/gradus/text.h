@@ -126,12 +126,22 @@ typedef struct gr_template_source {
     const char *path; /* a model's directory: chat_template.jinja with additional_chat_templates/, else the
                          `chat_template` of tokenizer_config.json, a text or a list of {name, template}; a .gguf file; or the file of a
                          template */
-    const char *name; /* of `text`, for messages; else which of several: NULL: "tool_use", where there is one, for
-                         conversations with tools, else "default" */
+    const char *name; /* of `text`, for messages; of `path`, which of several: NULL: "tool_use", where there is one, for
+                         conversations with tools, else "default"; without either one of ours: "chatml", "llama3", "mistral",
+                         "gemma" */
 } gr_template_source;
 /* NULL: gr_error(); GR_ERR_UNSUPPORTED when the directory has no template. */
 GR_API gr_template *gr_template_open(const gr_template_source *source);
 GR_API void gr_template_free(gr_template *chat); /* NULL is fine */
+typedef struct gr_template_info {
+    size_t size;
+    const char *name; /* where it is from */
+    const char *text; /* [text_size] of several that for conversations without tools; NULL: there is none */
+    size_t text_size;
+    uint64_t digest; /* of the text, by which two can be told apart */
+} gr_template_info;
+/* Lives as long as the template; NULL of NULL. */
+GR_API const gr_template_info *gr_template_describe(const gr_template *chat);
 
 typedef struct gr_conversation {
     size_t size;

@@ -33,6 +33,11 @@ GR_API bool gr_corpus_is_one_text(const char *const *paths, int n);
 
 /* Training data: one stream of token ids, or documents kept apart. */
 typedef struct gr_data gr_data;
+/* What is learned of a conversation: what the assistant says, its last turn alone, or everything. */
+typedef enum gr_chat_loss { GR_LOSS_ASSISTANT, GR_LOSS_LAST, GR_LOSS_ALL } gr_chat_loss;
+/* A conversation that is longer than a row loses its end (other documents become several pieces); or is left out; or is an
+ * error. The latter two are for all documents. */
+typedef enum gr_too_long { GR_TOO_LONG_CUT, GR_TOO_LONG_DROP, GR_TOO_LONG_ERROR } gr_too_long;
 /* What it is made of: ids, or the texts of one of paths and corpus, by a tokenizer. */
 typedef struct gr_data_options {
     size_t size;
@@ -49,6 +54,14 @@ typedef struct gr_data_options {
     bool apart;
     const gr_token *eos; /* NULL: nor is there one */
     int threads;         /* that encode; 0: one per core */
+    /* Kept apart, documents may be conversations: what the template makes of them, nothing before or behind it. */
+    const gr_template *chat; /* NULL: a conversation is an error */
+    const char *variables;   /* [variables_size] an object for the template, as gr_conversation has it */
+    size_t variables_size;
+    gr_chat_loss loss;
+    bool ambiguous_last; /* where it cannot be told which tokens are the assistant's, as the template rewrites earlier
+                            turns, the last turn is learned; else the conversation is left out */
+    gr_too_long too_long;
 } gr_data_options;
 GR_API gr_data *gr_data_new(const gr_data_options *options);
 static inline gr_data *gr_data_from_ids(const gr_token *ids, int64_t n) /* a stream of these, copied */
@@ -86,6 +99,8 @@ typedef struct gr_rows_info {
     int64_t filled;                /* places of the rows that hold a token; the rest is padding */
     int64_t cut, pieces;           /* documents longer than a row; parts that all documents make */
     int64_t cut_prompts, left_out; /* prompts too long for their row, and tokens left out at their beginnings */
+    int64_t cut_chats, cut_tokens; /* conversations too long for a row, and tokens left out at their ends */
+    int64_t dropped;               /* documents left out, as too_long says */
 } gr_rows_info;
 GR_API const gr_rows_info *gr_rows_describe(const gr_rows *rows); /* lives as long as they */
 /* Row k as a part of a gr_batch: arrays [context]. segments may be NULL for a stream. */

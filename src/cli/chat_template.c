@@ -4,24 +4,33 @@
 #include "base/mem.h"
 #include "base/json.h"
 #include "cli/chat_template.h"
+#include "cli/term.h"
 
-/* {"KEY": JSON, ...} */
+/* One KEY=JSON. */
+static gr_status add_variable(gr_args *args, const char *given, size_t size, gr_bytes *out)
+{
+    const char *equals = memchr(given, '=', size);
+    if (!equals || equals == given)
+        return gr_args_fail(args, "--template-arg: '%.*s' is not KEY=JSON\nWrite it as enable_thinking=false.",
+                            (int)(size < 60 ? size : 60), given);
+    gr_status s = gr_bytes_add_string(out, out->size > 1 ? ", " : "");
+    if (s == GR_OK)
+        s = gr_json_add_text(out, given, (size_t)(equals - given));
+    if (s == GR_OK)
+        s = gr_bytes_add_string(out, ": ");
+    return s == GR_OK ? gr_bytes_add(out, equals + 1, size - (size_t)(equals + 1 - given)) : s;
+}
+
+/* {"KEY": JSON, ...}. A run's record has several as lines. */
 static gr_status read_variables(gr_args *args, const gr_texts *given, gr_bytes *out)
 {
     gr_status s = gr_bytes_add_string(out, "{");
-    for (size_t i = 0; i < given->count && s == GR_OK; i++) {
-        const char *equals = strchr(given->items[i], '=');
-        if (!equals || equals == given->items[i])
-            return gr_args_fail(args, "--template-arg: '%.60s' is not KEY=JSON\nWrite it as enable_thinking=false.",
-                                given->items[i]);
-        s = gr_bytes_add_string(out, i ? ", " : "");
-        if (s == GR_OK)
-            s = gr_json_add_text(out, given->items[i], (size_t)(equals - given->items[i]));
-        if (s == GR_OK)
-            s = gr_bytes_add_string(out, ": ");
-        if (s == GR_OK)
-            s = gr_bytes_add_string(out, equals + 1);
-    }
+    for (size_t i = 0; i < given->count && s == GR_OK; i++)
+        for (const char *at = given->items[i]; at && s == GR_OK;) {
+            size_t size = strcspn(at, "\n");
+            s = add_variable(args, at, size, out);
+            at = at[size] ? at + size + 1 : NULL;
+        }
     if (s == GR_OK)
         s = gr_bytes_add_string(out, "}");
     gr_json_doc *doc = s == GR_OK ? gr_json_parse("--template-arg", out->data, out->size) : NULL;
@@ -29,20 +38,50 @@ static gr_status read_variables(gr_args *args, const gr_texts *given, gr_bytes *
     return doc || s != GR_OK ? s : gr_args_fail(args, "%.900s", gr_error());
 }
 
+/* The name of one of ours: no path, and no file. */
+static bool is_name(const char *given)
+{
+    return !strpbrk(given, "./") && !gr_path_is_file(given) && !gr_path_is_dir(given);
+}
+
 static gr_template *open_template(const gr_chat_flags *flags, const char *model)
 {
     gr_template_source source = GR_INIT(gr_template_source);
+    if (flags->file && is_name(flags->file)) {
+        source.name = flags->file;
+        return gr_template_open(&source);
+    }
     source.path = flags->file ? flags->file : model;
     if (flags->file && gr_path_is_dir(flags->file)) {
         gr_fail(GR_ERR_FILE, "%s: is a directory\n--chat-template takes the file of a template.", flags->file);
         return NULL;
     }
-    if (!flags->file && !gr_ends_with(model, ".gguf") && !gr_path_is_dir(model)) {
-        gr_fail(GR_ERR_UNSUPPORTED, "%s: a tokenizer alone has no chat template\nGive one with --chat-template FILE.",
-                model);
+    if (!flags->file && (!model || (!gr_ends_with(model, ".gguf") && !gr_path_is_dir(model)))) {
+        gr_fail(GR_ERR_UNSUPPORTED, "%s: a tokenizer alone has no chat template\nGive one with --chat-template.",
+                model ? model : "the model");
         return NULL;
     }
     return gr_template_open(&source);
+}
+
+/* A model knows the template that it was trained with: another one is worth a word. */
+static gr_status compare_with_own(const gr_chat *chat, const char *model)
+{
+    gr_template_source source = GR_INIT(gr_template_source);
+    if (!model || (!gr_ends_with(model, ".gguf") && !gr_path_is_dir(model)))
+        return GR_OK;
+    source.path = model;
+    gr_template *own = gr_template_open(&source);
+    const gr_template_info *given = gr_template_describe(chat->template),
+                           *other = own ? gr_template_describe(own) : NULL;
+    if (other && other->text && given->text && other->digest != given->digest)
+        gr_warn("the chat template %s (%016llx) is not that of %s (%016llx)", given->name,
+                (unsigned long long)given->digest, other->name, (unsigned long long)other->digest);
+    gr_template_free(own);
+    if (!own && gr_error_status() == GR_ERR_MEMORY)
+        return GR_ERR_MEMORY;
+    gr_error_clear();
+    return GR_OK;
 }
 
 gr_status gr_chat_open(gr_args *args, const gr_chat_flags *flags, const char *model, gr_chat *chat)
@@ -50,8 +89,8 @@ gr_status gr_chat_open(gr_args *args, const gr_chat_flags *flags, const char *mo
     *chat = (gr_chat){0};
     gr_status s = read_variables(args, &flags->args, &chat->variables);
     if (s == GR_OK && !(chat->template = open_template(flags, model)))
-        s = gr_error_status();
-    return s;
+        s = gr_args_blame(args, gr_error_status());
+    return s == GR_OK && flags->file ? compare_with_own(chat, model) : s;
 }
 
 void gr_chat_close(gr_chat *chat)
@@ -72,4 +111,25 @@ gr_status gr_chat_render(const gr_chat *chat, const gr_tokenizer *tokenizer, con
     c.variables_size = chat->variables.size;
     c.tokenizer = tokenizer;
     return gr_template_render(chat->template, &c, out);
+}
+
+/* ---- data --------------------------------------------------------------------------------------------------- */
+
+gr_status gr_chat_open_for_data(gr_args *args, const gr_chat_data_flags *flags, const char *model, gr_chat *chat)
+{
+    gr_status s = gr_chat_open(args, &flags->template, model, chat);
+    if (s != GR_ERR_UNSUPPORTED || flags->template.file)
+        return s;
+    gr_error_clear(); /* data may have no conversations */
+    return GR_OK;
+}
+
+void gr_chat_set_data(const gr_chat *chat, const gr_chat_data_flags *flags, gr_data_options *o)
+{
+    o->chat = chat->template;
+    o->variables = chat->variables.data;
+    o->variables_size = chat->variables.size;
+    o->loss = (gr_chat_loss)flags->loss;
+    o->too_long = (gr_too_long)flags->too_long;
+    o->ambiguous_last = flags->on_ambiguous == 1;
 }

@@ -12,7 +12,8 @@ typedef struct gr_chat_flags {
 
 /* For tables of flags: {"chat-template", GR_TEXT(options, chat.file), ...}. of: what the help says first. */
 #define GR_CHAT_FLAGS(T, field, of)                                                                                    \
-    {"chat-template", GR_TEXT(T, field.file), .value = "FILE", .help = of "this template instead of the model's"},     \
+    {"chat-template", GR_TEXT(T, field.file), .value = "NAME|FILE",                                                    \
+     .help = of "this template instead of the model's: a file, or chatml, llama3, mistral or gemma"},                  \
     {                                                                                                                  \
         "template-arg", GR_LIST(T, field.args),                                                                        \
             .value = "KEY=JSON",                                                                                       \
@@ -30,5 +31,29 @@ void gr_chat_close(gr_chat *chat);
 /* Renders a conversation, which `name` is called in messages. *out is freed by gr_free. */
 gr_status gr_chat_render(const gr_chat *chat, const gr_tokenizer *tokenizer, const char *name, const char *json,
                          size_t size, const gr_rendered **out);
+
+/* ---- conversations as data ---------------------------------------------------------------------------------- */
+
+typedef struct gr_chat_data_flags {
+    gr_chat_flags template;
+    int loss, too_long, on_ambiguous; /* a gr_chat_loss, a gr_too_long; 1: last */
+} gr_chat_data_flags;
+
+/* clang-format off */
+#define GR_CHAT_DATA_FLAGS(T, field)                                                                                   \
+    {GR_HEADING("Conversations")},                                                                                     \
+    GR_CHAT_FLAGS(T, field.template, ""),                                                                              \
+    {"loss", GR_CHOICE(T, field.loss), .value = "assistant|last|all", .initial = "assistant",                          \
+     .help = "what of a conversation is learned: what the assistant says, its last turn, or everything"},              \
+    {"too-long", GR_CHOICE(T, field.too_long), .value = "cut|drop|error", .initial = "cut",                            \
+     .help = "a document longer than a row: of a conversation the end is left out, others become pieces; or it is left "  \
+             "out; or it is an error"},                                                                                \
+    {"on-ambiguous", GR_CHOICE(T, field.on_ambiguous), .value = "refuse|last", .initial = "refuse",                    \
+     .help = "a conversation whose earlier turns the template rewrites: left out, or its last turn is learned"}
+/* clang-format on */
+
+/* As gr_chat_open; a model without a template is fine, until a conversation comes. */
+gr_status gr_chat_open_for_data(gr_args *args, const gr_chat_data_flags *flags, const char *model, gr_chat *chat);
+void gr_chat_set_data(const gr_chat *chat, const gr_chat_data_flags *flags, gr_data_options *o);
 
 #endif

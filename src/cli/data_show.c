@@ -15,6 +15,7 @@ typedef struct options {
     int order, documents;
     double eval_fraction, epochs;
     bool borders;
+    gr_chat_data_flags chats;
 } options;
 
 static const gr_flag flags[] = {
@@ -29,6 +30,8 @@ static const gr_flag flags[] = {
     {"documents", GR_CHOICE(options, documents), .value = "joined|apart", .initial = "apart",
      .shown = "apart; one text file: joined",
      .help = "one stream of text, as train has it, or documents that never see each other, as finetune has them"},
+    GR_CHAT_DATA_FLAGS(options, chats),
+    {GR_HEADING("Which rows")},
     {"eval-fraction", GR_FLOAT(options, eval_fraction), .value = "X", .max = 0.9, .shown = "0",
      .help = "leave out this last part of the data, as training would"},
     {"epochs", GR_FLOAT(options, epochs), .value = "X", .positive = true, .shown = "no end",
@@ -47,6 +50,7 @@ typedef struct show {
     const gr_args *args;
     const options *o;
     gr_opened on;
+    gr_chat chat;
     gr_data *data, *eval;
     gr_rows *rows;
     gr_text_stream *stream; /* makes text of tokens, one by one */
@@ -92,6 +96,9 @@ static gr_status open_data(show *s)
     o.apart = s->o->documents == 1 && !joined;
     o.eos = eos >= 0 ? &eos : NULL;
     o.threads = (int)s->args->common.threads;
+    if (gr_chat_open_for_data((gr_args *)s->args, &s->o->chats, s->on.path, &s->chat) != GR_OK)
+        return gr_error_status();
+    gr_chat_set_data(&s->chat, &s->o->chats, &o);
     s->data = gr_data_new(&o);
     if (!s->data)
         return gr_error_status();
@@ -227,6 +234,7 @@ static gr_status add_rest(show *s, line *l)
     return status == GR_OK ? gr_bytes_add(&l->run, text, size) : status;
 }
 
+/* And begins the next one. */
 static gr_status print_line(line *l, const char *what, gr_style style)
 {
     gr_status status = flush(l);
@@ -234,29 +242,32 @@ static gr_status print_line(line *l, const char *what, gr_style style)
         status = gr_bytes_add(&l->done, "", 1);
     if (status == GR_OK && l->done.size > 1)
         gr_out("    %-7s%s%s%s\n", what, gr_style_on(stdout, style), l->done.data, gr_style_on(stdout, GR_PLAIN));
+    l->done.size = 0;
     return status;
 }
 
-/* What is given and then what is learned; the token behind the last place is learned, too. */
+/* Lines of what is given and what is learned, in turn; the token behind the last place may be learned, too. */
 static gr_status print_text(show *s, const part *p)
 {
-    line given = {0}, learned = {0};
+    line l = {0};
     bool learns = false;
-    gr_status status = add_token(s, &given, s->tokens[p->from]);
+    gr_status status = add_token(s, &l, s->tokens[p->from]);
     for (int64_t i = p->from; i < p->to && status == GR_OK; i++) {
-        learns = learns || s->targets[i] >= 0;
-        status = add_token(s, learns ? &learned : &given, i + 1 < p->to ? s->tokens[i + 1] : s->targets[i]);
+        bool is_learned = s->targets[i] >= 0;
+        if (!is_learned && i + 1 == p->to) /* what stands behind the last place is not in the row */
+            break;
+        if (is_learned != learns)
+            status = print_line(&l, learns ? "learned" : "given", learns ? GR_GREEN : GR_DIM);
+        learns = is_learned;
+        if (status == GR_OK)
+            status = add_token(s, &l, i + 1 < p->to ? s->tokens[i + 1] : s->targets[i]);
     }
     if (status == GR_OK)
-        status = add_rest(s, &learned);
+        status = add_rest(s, &l);
     if (status == GR_OK)
-        status = print_line(&given, "given", GR_DIM);
-    if (status == GR_OK)
-        status = print_line(&learned, "learned", GR_GREEN);
-    gr_bytes_free(&given.done);
-    gr_bytes_free(&given.run);
-    gr_bytes_free(&learned.done);
-    gr_bytes_free(&learned.run);
+        status = print_line(&l, learns ? "learned" : "given", learns ? GR_GREEN : GR_DIM);
+    gr_bytes_free(&l.done);
+    gr_bytes_free(&l.run);
     return status;
 }
 
@@ -397,6 +408,9 @@ static gr_status print_summary_json(const show *s, const gr_rows_info *i)
     gr_json_put_int(o, "cut_documents", i->cut);
     gr_json_put_int(o, "cut_prompts", i->cut_prompts);
     gr_json_put_int(o, "left_out", i->left_out);
+    gr_json_put_int(o, "cut_chats", i->cut_chats);
+    gr_json_put_int(o, "cut_tokens", i->cut_tokens);
+    gr_json_put_int(o, "dropped", i->dropped);
     return gr_out_json(doc);
 }
 
@@ -414,6 +428,11 @@ static void print_summary(const show *s, const gr_rows_info *i)
     if (i->cut_prompts > 0)
         gr_out("left out       %s tokens at the beginning of %s prompts\n", gr_human_integer(i->left_out).s,
                gr_human_integer(i->cut_prompts).s);
+    if (i->cut_chats > 0)
+        gr_out("left out       %s tokens at the end of %s conversations, longer than a row\n",
+               gr_human_integer(i->cut_tokens).s, gr_human_integer(i->cut_chats).s);
+    if (i->dropped > 0)
+        gr_out("dropped        %s, of which nothing that fits a row is learned\n", gr_human_integer(i->dropped).s);
 }
 
 /* ---- the verb ----------------------------------------------------------------------------------------------- */
@@ -457,6 +476,7 @@ static gr_status run(gr_args *args)
     gr_rows_free(s.rows);
     gr_data_free(s.eval);
     gr_data_free(s.data);
+    gr_chat_close(&s.chat);
     gr_text_stream_free(s.stream);
     gr_free(s.tokens);
     gr_free(s.segments);

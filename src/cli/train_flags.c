@@ -59,6 +59,7 @@ const gr_flag gr_loop_flag_table[] = {
      .help = "rows in random order, or one after the other"},
     {"documents", CHOICE(documents), .value = "joined|apart", .initial = "joined",
      .help = "one stream of text, or documents that never see each other; prompts need the latter"},
+    GR_CHAT_DATA_FLAGS(gr_train_flags, chats),
     {GR_HEADING("Optimizer")},
     {"optimizer", CHOICE(optimizer), .value = "adamw|sgd|lion|adafactor|muon|adamw8bit", .initial = "adamw",
      .help = "what moves the weights; docs/training.md"},
@@ -351,7 +352,7 @@ static void put_new_files(gr_train_job *job)
                                                                      "  \"eos_token\": \"<|endoftext|>\"\n}\n"
                                                                    : "{\n  \"tokenizer_class\": "
                                                                      "\"PreTrainedTokenizerFast\"\n}\n"}};
-    memcpy(job->files, files, sizeof files);
+    memcpy(job->files, files, sizeof files); /* there is room for one more */
     job->run.files = (const char *const(*)[2])job->files;
     job->run.n_files = 3;
 }
@@ -383,6 +384,7 @@ static gr_data *read_data(const gr_args *args, const gr_train_job *job, const gr
     o.apart = is_apart(args->options);
     o.eos = eos >= 0 ? &eos : NULL;
     o.threads = (int)args->common.threads;
+    gr_chat_set_data(&job->chat, &((const gr_train_flags *)args->options)->chats, &o);
     return gr_data_new(&o);
 }
 
@@ -396,6 +398,9 @@ static gr_status split(gr_args *args, gr_train_job *job)
 static gr_status open_data(gr_args *args, const char **data, size_t n_data, gr_train_job *job)
 {
     const gr_train_flags *f = args->options;
+    gr_status s = gr_chat_open_for_data(args, &f->chats, job->on.found.tokenizer, &job->chat);
+    if (s != GR_OK)
+        return s;
     job->data = read_data(args, job, job->corpus, data, (int)n_data);
     if (!job->data)
         return gr_error_status();
@@ -490,6 +495,17 @@ static gr_status set_options(gr_args *args, gr_train_job *job)
     return s == GR_OK ? gr_check_train_options(args, t) : s;
 }
 
+/* A template that was given goes into the checkpoints, which are to be used with it; the model's own does in any case. */
+static void put_template(const gr_train_flags *f, gr_train_job *job)
+{
+    const gr_template_info *t = job->chat.template ? gr_template_describe(job->chat.template) : NULL;
+    if (!t || !t->text || !f->chats.template.file)
+        return;
+    job->files[job->run.n_files][0] = "chat_template.jinja";
+    job->files[job->run.n_files++][1] = t->text;
+    job->run.files = (const char *const(*)[2])job->files;
+}
+
 gr_status gr_train_job_open(gr_args *args, const char **data, size_t n_data, bool initialize, gr_train_job *job)
 {
     gr_train_flags *f = args->options;
@@ -518,6 +534,7 @@ gr_status gr_train_job_open(gr_args *args, const char **data, size_t n_data, boo
     if (s != GR_OK)
         return s;
     gr_kind_of(args)->put_files(job);
+    put_template(f, job);
     gr_corpus_free(job->corpus); /* its ids are what is needed from here on */
     job->corpus = NULL;
     return GR_OK;
@@ -527,6 +544,7 @@ void gr_train_job_close(gr_train_job *job)
 {
     gr_data_free(job->eval);
     gr_data_free(job->data);
+    gr_chat_close(&job->chat);
     gr_corpus_free(job->corpus);
     gr_run_record_free(job->record);
     gr_free(job->vocabulary);

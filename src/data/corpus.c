@@ -53,7 +53,7 @@ gr_corpus *gr_corpus_load(const char *const *paths, int n)
     gr_corpus *c = gr_alloc_zero(1, sizeof *c);
     if (!c)
         return NULL;
-    gr_reader r = {.take = pass, .count = pass_record, .keep = &c->kept};
+    gr_reader r = {.take = pass, .count = pass_record, .keep = &c->kept, .chats = true};
     gr_status s = keep_paths(c, paths, n);
     if (s == GR_OK)
         s = gr_read_documents(&r, paths, n);

@@ -1,5 +1,5 @@
-/* Records: a document a line of a .jsonl file, or an item of an array, {"text": ...} or {"prompt": ..., "completion": ...}.
- * A part of the file is parsed by all threads; what they find is given on in its order. */
+/* Records: a document a line of a .jsonl file, or an item of an array, {"text": ...} or {"prompt": ..., "completion": ...};
+ * or a conversation, {"messages": ...} and its like, which is given on as it is. A part of the file is parsed by all threads; what they find is given on in its order. */
 #include "data/reader.h"
 
 #include "base/first_error.h"
@@ -11,7 +11,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { TEXT = 1, PROMPT = 2, COMPLETION = 4 };
+enum { TEXT = 1, PROMPT = 2, COMPLETION = 4, CHAT = 8, MESSAGES = 16 };
 enum { PART = 1 << 18 }; /* bytes that a thread takes at a time */
 
 /* Some of the records of a block, and what came of them. */
@@ -46,31 +46,55 @@ static void note_key(gr_unread_keys keys, const char *name)
     }
 }
 
-static gr_status refuse_messages(gr_json at)
-{
-    return gr_json_fail(at, "chat templates are not applied here\nwrite each answer as {\"prompt\": ..., "
-                            "\"completion\": ...}, with the marks of the template in the text");
-}
+static const struct known_key {
+    const char *name;
+    unsigned bit;
+} known_keys[] = {{"text", TEXT},
+                  {"prompt", PROMPT},
+                  {"completion", COMPLETION},
+                  {"messages", CHAT | MESSAGES},
+                  {"conversations", CHAT | MESSAGES},
+                  {"tools", 0},
+                  {"documents", 0}};
+enum { KNOWN_KEYS = sizeof known_keys / sizeof *known_keys };
 
-/* Which of the keys that mean something are there; null is as good as absent. */
+/* Which of the keys that mean something are there; null is as good as absent. A list is one of messages. */
 static unsigned kind_of(part *p, gr_json object)
 {
     unsigned there = 0;
+    bool is_chat = false;
+    char other[sizeof p->keys[0]];
     for (gr_json_iter it = gr_json_first(object); it.key; gr_json_next(&it)) {
-        unsigned bit = gr_json_named(&it, "text")         ? TEXT
-                       : gr_json_named(&it, "prompt")     ? PROMPT
-                       : gr_json_named(&it, "completion") ? COMPLETION
-                                                          : 0;
-        char name[sizeof p->keys[0]];
+        int i = 0;
+        while (i < KNOWN_KEYS && !gr_json_named(&it, known_keys[i].name))
+            i++;
         if (!gr_json_is(it.value))
             continue;
-        there |= bit;
-        if (gr_json_named(&it, "messages"))
-            refuse_messages(it.value);
-        else if (!bit)
-            note_key(p->keys, gr_printable(it.key, strlen(it.key), name, sizeof name));
+        if (i == KNOWN_KEYS)
+            note_key(p->keys, gr_printable(it.key, strlen(it.key), other, sizeof other));
+        else
+            there |= known_keys[i].bit;
+        is_chat |= i < KNOWN_KEYS && known_keys[i].bit && gr_json_type_of(it.value) == GR_JSON_ARRAY;
     }
-    return there;
+    return is_chat ? there | CHAT : there;
+}
+
+/* The whole record: what is in it is the template's business. */
+static gr_status add_chat(const gr_reader *r, part *p, gr_json object, const gr_record *record, unsigned there,
+                          gr_document_text *d)
+{
+    if (there & TEXT || (there & MESSAGES && there & (PROMPT | COMPLETION)))
+        return gr_json_fail(object, "has messages, and a \"%s\" beside them\na line is one or the other",
+                            there & TEXT     ? "text"
+                            : there & PROMPT ? "prompt"
+                                             : "completion");
+    if (!r->chats)
+        return gr_json_fail(object,
+                            "is a conversation, and here only texts are of use\ntrain and finetune take it, and "
+                            "data show shows it");
+    d->is_chat = true;
+    d->size = record->size;
+    return gr_bytes_add(&p->text, record->text, record->size);
 }
 
 static void refuse_kind(gr_json object, unsigned there)
@@ -82,7 +106,9 @@ static void refuse_kind(gr_json object, unsigned there)
         gr_json_fail(object, "has a \"%s\" without a \"%s\"\na line is a text, or has both of these",
                      there & PROMPT ? "prompt" : "completion", there & PROMPT ? "completion" : "prompt");
     else
-        gr_json_fail(object, "has neither \"text\" nor \"prompt\" and \"completion\"\nrename its keys to these");
+        gr_json_fail(object,
+                     "has neither \"text\" nor \"prompt\" and \"completion\", nor \"messages\"\nrename its keys to "
+                     "these");
 }
 
 /* The text, or prompt and completion one behind the other, at the end of p->text. */
@@ -133,7 +159,9 @@ static gr_status read_record(const gr_reader *r, part *p, int worker, const gr_r
     gr_json object = gr_json_as_object(gr_json_root(doc));
     unsigned there = kind_of(p, object);
     gr_status s = gr_json_check(doc);
-    if (s == GR_OK && (there == (PROMPT | COMPLETION) || there == TEXT))
+    if (s == GR_OK && there & CHAT)
+        s = add_chat(r, p, object, record, there, &d);
+    else if (s == GR_OK && (there == (PROMPT | COMPLETION) || there == TEXT))
         s = add_texts(p, object, there, &d);
     else if (s == GR_OK)
         refuse_kind(object, there);

@@ -14,6 +14,7 @@ typedef struct gr_document_text {
     size_t prompt; /* bytes at its beginning that are given, not learned; 0: none */
     size_t file;   /* index in gr_reader.files */
     int64_t line;  /* of a .jsonl file; -n: record n of an array; 0: the document is the whole file */
+    bool is_chat;  /* the text is a record, as JSON, that holds a conversation */
     bool more;     /* it goes on behind these bytes; then */
     size_t used;   /* is set by whoever takes it: bytes that are done. The others come again, with more behind them */
 } gr_document_text;
@@ -46,6 +47,7 @@ typedef struct gr_reader {
     int threads;                /* that parse records; 0: one per core */
     gr_pool *pool;              /* NULL: of its own */
     bool quiet;                 /* no remarks: they have been made */
+    bool chats;                 /* conversations are taken, too; else they are an error */
     gr_kept_pipes *keep, *kept; /* NULL, or where pipes are kept; where they are read from */
     size_t pipes;               /* read so far */
     char **files; /* [n_files] the names of the files read so far; the owner's to free with gr_files_free */

@@ -45,7 +45,7 @@ bool gr_is_table_name(const char *path)
 
 /* ---- one object --------------------------------------------------------------------------------------------- */
 
-static const char *const keys[] = {"text", "prompt", "completion", "messages"};
+static const char *const keys[] = {"text", "prompt", "completion", "messages", "conversations"};
 enum { N_KEYS = sizeof keys / sizeof *keys };
 
 /* {"text": and so on, whatever follows. */

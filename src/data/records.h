@@ -9,7 +9,7 @@ typedef enum gr_records {
     GR_RECORDS_LINES, /* an object a line: a .jsonl file */
     GR_RECORDS_ARRAY, /* an array of objects */
 } gr_records;
-/* The first record must have a key of training data (text, prompt, completion, messages); a broken first line that begins
+/* The first record must have a key of training data (text, prompt, completion, messages, conversations); a broken first line that begins
  * with one counts, too: it must not pass for text. Leaves no error. */
 gr_records gr_records_of(const char *text, size_t size);
 /* Is more of the text than this needed to know that: does it begin with a record that does not end here? */

@@ -1,7 +1,9 @@
 /* Chat templates for callers: finding them, rendering, and the ids of what was rendered. */
 #include <string.h>
 #include "text/template/jinja.h"
+#include "text/template/known.h"
 #include "text/tokenizer.h"
+#include "base/checksum.h"
 #include "base/file.h"
 #include "base/sized.h"
 #include "base/utf8.h"
@@ -10,6 +12,8 @@
 /* One of those that a model has. What cannot be run is an error when it is wanted. */
 typedef struct named_template {
     char *name;
+    char *text; /* [size] */
+    size_t size;
     gr_jinja *jinja; /* NULL: see error */
     char *error;
     gr_status status;
@@ -18,7 +22,10 @@ typedef struct named_template {
 struct gr_template {
     named_template *at;
     size_t n, cap;
-    char *wanted; /* the name that was asked for; NULL: what transformers takes */
+    char *wanted;                   /* the name that was asked for; NULL: what transformers takes */
+    char *place;                    /* where they are from */
+    const gr_known_template *known; /* ours; NULL: a model's, or a file */
+    gr_template_info info;
 };
 
 /* ---- finding ------------------------------------------------------------------------------------------------ */
@@ -38,10 +45,13 @@ static gr_status add(gr_template *t, const char *name, const char *place, const 
     if (s != GR_OK)
         return s;
     named_template *made = &t->at[t->n];
-    *made = (named_template){.name = gr_strdup(name)};
-    if (!made->name)
-        return GR_ERR_MEMORY;
+    *made = (named_template){.name = gr_strdup(name), .text = gr_alloc(size + 1), .size = size};
     t->n++;
+    if (!made->name || !made->text)
+        return GR_ERR_MEMORY;
+    if (size)
+        memcpy(made->text, text, size);
+    made->text[size] = '\0';
     if ((made->jinja = gr_jinja_compile(place, text, size)))
         return GR_OK;
     made->status = gr_error_status();
@@ -167,8 +177,15 @@ static gr_status add_gguf(gr_template *t, const char *path)
 
 static gr_status fill(gr_template *t, const gr_template_source *o)
 {
+    const char *place = o->path ? o->path : o->name ? o->name : "chat template";
+    if (!(t->place = gr_strdup(place)))
+        return GR_ERR_MEMORY;
     if (o->text)
-        return add(t, "default", o->name ? o->name : "chat template", o->text, o->text_size);
+        return add(t, "default", place, o->text, o->text_size);
+    if (!o->path) {
+        t->known = gr_known_template_find(o->name);
+        return t->known ? add(t, "default", o->name, t->known->text, strlen(t->known->text)) : gr_error_status();
+    }
     if (o->name && !(t->wanted = gr_strdup(o->name)))
         return GR_ERR_MEMORY;
     if (gr_path_is_dir(o->path))
@@ -190,23 +207,54 @@ static gr_status fail_none(const gr_template *t, const char *name)
                    names);
 }
 
+static const named_template *chosen(const gr_template *t, bool has_tools)
+{
+    const named_template *one = !t->wanted && has_tools ? find(t, "tool_use") : NULL;
+    return one ? one : find(t, t->wanted ? t->wanted : "default");
+}
+
 static gr_status choose(const gr_template *t, bool has_tools, const gr_jinja **out)
 {
-    const named_template *one = NULL;
+    const named_template *one = chosen(t, has_tools);
     *out = NULL;
-    if (t->wanted)
-        one = find(t, t->wanted);
-    else if (t->n == 1 && strcmp(t->at[0].name, "default") == 0)
-        one = &t->at[0];
-    else if (!(one = has_tools ? find(t, "tool_use") : NULL))
-        one = find(t, "default");
     if (!one)
         return fail_none(t, t->wanted ? t->wanted : "default");
     *out = one->jinja;
     return one->jinja ? GR_OK : gr_fail(one->status, "%s", one->error);
 }
 
+/* What it is, for callers: of several the one for conversations without tools. */
+static void note(gr_template *t)
+{
+    const named_template *one = chosen(t, false);
+    t->info = (gr_template_info){.size = sizeof t->info, .name = t->place};
+    if (one) {
+        t->info.text = one->text;
+        t->info.text_size = one->size;
+        t->info.digest = gr_checksum(one->text, one->size);
+    }
+}
+
+/* A mark that is no token would be learned as letters. */
+static gr_status check_needs(const gr_template *t, const gr_tokenizer *tokenizer)
+{
+    for (int i = 0; t->known && tokenizer && t->known->needs[i]; i++) {
+        int64_t id = gr_tokenizer_id(tokenizer, t->known->needs[i]);
+        if (id < 0 || gr_tokenizer_kind(tokenizer, (gr_token)id) == GR_TOKEN_OF_MODEL)
+            return gr_fail(GR_ERR_UNSUPPORTED,
+                           "chat template %s: needs the added token %s, which this tokenizer does not have\n"
+                           "take a template whose tokens it has",
+                           t->known->name, t->known->needs[i]);
+    }
+    return GR_OK;
+}
+
 /* ---- public ------------------------------------------------------------------------------------------------- */
+
+const gr_template_info *gr_template_describe(const gr_template *t)
+{
+    return gr_lacks(t, "gr_template_describe: chat") ? NULL : &t->info;
+}
 
 gr_template *gr_template_open(const gr_template_source *source)
 {
@@ -214,14 +262,16 @@ gr_template *gr_template_open(const gr_template_source *source)
     const gr_jinja *jinja;
     if (gr_lacks(source, "gr_template_open: source") ||
         gr_take_sized(&o, sizeof o, source, "gr_template_open") != GR_OK ||
-        (!o.text && gr_lacks(o.path, "gr_template_open: text or path")))
+        (!o.text && !o.path && gr_lacks(o.name, "gr_template_open: text, path or name")))
         return NULL;
     gr_template *t = gr_alloc_zero(1, sizeof *t);
     gr_status s = t ? fill(t, &o) : GR_ERR_MEMORY;
     if (s == GR_OK && (t->n == 1 || t->wanted))
         s = choose(t, false, &jinja);
-    if (s == GR_OK)
+    if (s == GR_OK) {
+        note(t);
         return t;
+    }
     gr_template_free(t);
     return NULL;
 }
@@ -230,12 +280,14 @@ void gr_template_free(gr_template *t)
 {
     for (size_t i = 0; t && i < t->n; i++) {
         gr_free(t->at[i].name);
+        gr_free(t->at[i].text);
         gr_free(t->at[i].error);
         gr_jinja_free(t->at[i].jinja);
     }
     if (t) {
         gr_free(t->at);
         gr_free(t->wanted);
+        gr_free(t->place);
     }
     gr_free(t);
 }
@@ -349,6 +401,8 @@ gr_status gr_template_render(const gr_template *t, const gr_conversation *conver
         return s;
     if (gr_lacks(c.json, "gr_template_render: json"))
         return GR_ERR_ARGUMENT;
+    if ((s = check_needs(t, c.tokenizer)) != GR_OK)
+        return s;
     gr_json_doc *docs[3] = {gr_json_parse(c.name ? c.name : "conversation", c.json, c.json_size)};
     if (docs[0])
         docs[1] = special_tokens(c.tokenizer);

@@ -8,6 +8,7 @@ static void free_what_it_has(gr_data *d)
 {
     gr_free(d->ids);
     gr_free(d->documents);
+    gr_bytes_free(&d->learned);
     gr_files_free(d->files, d->n_files);
     gr_inputs_free(&d->inputs);
 }

@@ -8,11 +8,12 @@
 
 /* ---- ids ---------------------------------------------------------------------------------------------------- */
 
-/* Tokens [begin, end) of the data. Those from begin + given on are trained on: predicted from what is before them. */
+/* Tokens [begin, end) of the data. Those from begin + given on are trained on: predicted from what is before them; of a
+ * conversation only some of these. */
 typedef struct gr_document {
     int64_t begin, end;
     int32_t given; /* 1 at least: nothing is before the first */
-    int32_t file;
+    uint32_t file : 31, is_chat : 1;
     int64_t line;
 } gr_document;
 
@@ -22,12 +23,19 @@ struct gr_data {
     int64_t bytes;          /* of text; 0: unknown */
     gr_document *documents; /* [n_documents] kept apart; NULL: ids are one stream */
     int64_t n_documents;
+    gr_bytes learned; /* of conversations: a bit for each of the ids, as far as it goes */
+    gr_too_long too_long;
     char **files; /* [n_files] that documents name */
     size_t n_files;
     gr_inputs inputs;     /* none: of ids */
     gr_data_info info;    /* for callers */
     const gr_data *whole; /* of a part: whose all these are */
 };
+
+static inline bool gr_is_learned(const gr_data *d, const gr_document *document, int64_t i)
+{
+    return i >= document->begin + document->given && (!document->is_chat || (d->learned.data[i / 8] >> i % 8 & 1) != 0);
+}
 
 /* What gr_data_new does with each of its sources. */
 gr_data *gr_data_of_ids(const gr_token *ids, int64_t n);
@@ -73,6 +81,8 @@ gr_status gr_pack(gr_rows *r);
 /* Rows of the data that a step with room for so many takes: of a run that has an end (gr_run_options.rows) at most those of
  * an epoch, so that no row is in a step twice and each epoch has a step. */
 int64_t gr_rows_of_step(const gr_rows *r, int64_t room, int64_t rows);
+/* The end of what a row may hold of a document: that of one which is cut is before its own; its beginning: it is left out. */
+int64_t gr_rows_end(const gr_rows *r, const gr_document *document);
 /* Which of the rows of an epoch row k is. */
 int64_t gr_rows_index(const gr_rows *r, int64_t k);
 

@@ -1,10 +1,11 @@
 /* Documents kept apart, as token ids: what the tokenizer puts before a text, its ids, what it puts behind, and the token
- * that ends a text, if that is not there yet. */
+ * that ends a text, if that is not there yet. Of conversations, what a chat template makes of them. */
 #include "train/data.h"
 
 #include "base/log.h"
 #include "base/mem.h"
 #include "data/corpus.h"
+#include "train/chats.h"
 #include "train/encoder.h"
 #include "text/tokenizer.h"
 
@@ -22,6 +23,10 @@ typedef struct builder {
     size_t documents_cap;
     gr_left_out untrained; /* documents with nothing to learn in them */
     int64_t joined;        /* prompts whose last token would have run into the completion */
+    gr_chats chats;
+    gr_chat_row row;     /* the conversation at hand */
+    gr_left_out refused; /* conversations */
+    char *why;           /* the first */
 } builder;
 
 /* ---- what stands around a text ------------------------------------------------------------------------------ */
@@ -129,7 +134,7 @@ static gr_status add_ids(builder *b, const gr_document_text *d, gr_id_span whole
     gr_status s = GR_OK;
     if (!b->in_parts) {
         size_t given = prompt.n + b->front.size;
-        *out = (gr_document){.file = (int32_t)d->file, .line = d->line, .begin = (int64_t)b->ids.size};
+        *out = (gr_document){.file = (uint32_t)d->file & INT32_MAX, .line = d->line, .begin = (int64_t)b->ids.size};
         out->given = given > 1 ? (int32_t)given : 1;
         s = add(&b->ids, b->front.data, b->front.size);
     }
@@ -145,25 +150,97 @@ static gr_status add_ids(builder *b, const gr_document_text *d, gr_id_span whole
     return s;
 }
 
-static gr_status put(void *user, const gr_document_text *t, gr_id_span whole, gr_id_span prompt)
+/* The document at hand is whole. */
+static gr_status keep(builder *b, const gr_document_text *t)
 {
-    builder *b = user;
     gr_data *d = b->data;
-    char place[GR_PLACE_SIZE];
-    gr_status s = add_ids(b, t, whole, prompt);
-    if (s != GR_OK)
-        return gr_fail_in("%s", gr_place(b->reader.files, t->file, t->line, place, sizeof place));
-    if (t->more)
-        return GR_OK;
     if (b->document.end - b->document.begin <= b->document.given) { /* nothing in it is predicted from something */
         b->ids.size = (size_t)b->document.begin;
         gr_leave_out(&b->untrained, t->file, t->line);
         return GR_OK;
     }
-    s = gr_grow(&d->documents, &b->documents_cap, (size_t)d->n_documents + 1, sizeof *d->documents);
+    gr_status s = gr_grow(&d->documents, &b->documents_cap, (size_t)d->n_documents + 1, sizeof *d->documents);
     if (s == GR_OK)
         d->documents[d->n_documents++] = b->document;
     return s;
+}
+
+static gr_status put(void *user, const gr_document_text *t, gr_id_span whole, gr_id_span prompt)
+{
+    builder *b = user;
+    char place[GR_PLACE_SIZE];
+    gr_status s = add_ids(b, t, whole, prompt);
+    if (s != GR_OK)
+        return gr_fail_in("%s", gr_place(b->reader.files, t->file, t->line, place, sizeof place));
+    return t->more ? GR_OK : keep(b, t);
+}
+
+/* ---- conversations ------------------------------------------------------------------------------------------ */
+
+/* Sets the bits of what is learned; the first token never is. */
+static gr_status mark_learned(builder *b, const gr_bytes *learned)
+{
+    gr_bytes *bits = &b->data->learned;
+    size_t begin = (size_t)b->document.begin, bytes = (b->ids.size + 7) / 8;
+    b->document.given = (int32_t)learned->size;
+    gr_status s = bytes > bits->size ? gr_bytes_reserve(bits, bytes - bits->size) : GR_OK;
+    if (s == GR_OK && bytes > bits->size) {
+        memset(bits->data + bits->size, 0, bytes - bits->size);
+        bits->size = bytes;
+    }
+    for (size_t i = learned->size; s == GR_OK && i-- > 1;)
+        if (learned->data[i]) {
+            bits->data[(begin + i) / 8] = (char)(bits->data[(begin + i) / 8] | 1 << (begin + i) % 8);
+            b->document.given = (int32_t)i;
+        }
+    return s;
+}
+
+static gr_status refuse_row(builder *b, const gr_document_text *t)
+{
+    gr_leave_out(&b->refused, t->file, t->line);
+    if (!b->why && !(b->why = gr_strdup(b->row.refused)))
+        return GR_ERR_MEMORY;
+    return GR_OK;
+}
+
+static gr_status add_row(builder *b, const gr_document_text *t)
+{
+    const gr_chat_row *row = &b->row;
+    if (*row->refused)
+        return refuse_row(b, t);
+    if (row->ids.size > INT32_MAX)
+        return gr_fail(GR_ERR_FILE, "a conversation of %zu tokens, the most is %d\ncut it into several", row->ids.size,
+                       INT32_MAX);
+    b->document = (gr_document){.is_chat = 1, .line = t->line, .begin = (int64_t)b->ids.size};
+    b->document.file = (uint32_t)t->file & INT32_MAX;
+    gr_status s = add(&b->ids, row->ids.data, row->ids.size);
+    b->document.end = (int64_t)b->ids.size;
+    if (s == GR_OK)
+        s = mark_learned(b, &row->learned);
+    return s == GR_OK ? keep(b, t) : s;
+}
+
+static gr_status add_chat(builder *b, const gr_document_text *t)
+{
+    char place[GR_PLACE_SIZE];
+    gr_status s = gr_encoder_finish(&b->encoder); /* what is before it */
+    if (s != GR_OK)
+        return s;
+    if (!b->chats.template)
+        s = gr_fail(GR_ERR_FILE,
+                    "is a conversation, and the model has no chat template\ngive one with --chat-template");
+    else
+        s = gr_chat_row_make(&b->chats, t->text, t->size, &b->row);
+    if (s == GR_OK)
+        s = add_row(b, t);
+    return s == GR_OK ? s : gr_fail_in("%s", gr_place(b->reader.files, t->file, t->line, place, sizeof place));
+}
+
+static gr_status take(void *user, gr_document_text *d)
+{
+    builder *b = user;
+    return d->is_chat ? add_chat(b, d) : gr_encoder_take(&b->encoder, d);
 }
 
 /* ---- all of them -------------------------------------------------------------------------------------------- */
@@ -172,7 +249,14 @@ static gr_status finish(builder *b)
 {
     gr_data *d = b->data;
     char place[GR_PLACE_SIZE];
-    const gr_left_out *none = &b->untrained;
+    const gr_left_out *none = &b->untrained, *refused = &b->refused;
+    if (d->n_documents == 0 && refused->count > 0)
+        return gr_fail(GR_ERR_FILE, "%s: %s\nall conversations are refused; --chat-template gives another template",
+                       gr_place(b->reader.files, refused->file, refused->line, place, sizeof place), b->why);
+    if (refused->count > 0)
+        gr_remark(GR_LOG_WARN, "%s: refused, as %lld of %lld documents; they are left out: %s",
+                  gr_place(b->reader.files, refused->file, refused->line, place, sizeof place),
+                  (long long)refused->count, (long long)b->reader.documents, b->why);
     if (d->n_documents == 0)
         return gr_fail(GR_ERR_FILE,
                        "%s: there is nothing to train on: a token is learned from those before it\n"
@@ -195,8 +279,16 @@ gr_data *gr_data_read_documents(const gr_data_options *from)
     builder b = {.eos = own >= 0 ? own : from->eos ? *from->eos : -1, .data = gr_alloc_zero(1, sizeof *b.data)};
     b.encoder = (gr_encoder){
         .tokenizer = from->tokenizer, .threads = from->threads, .reader = &b.reader, .put = put, .user = &b};
-    b.reader = (gr_reader){.take = gr_encoder_take, .user = &b.encoder, .threads = from->threads};
+    b.reader = (gr_reader){.take = take, .user = &b, .threads = from->threads, .chats = true};
+    b.chats = (gr_chats){.template = from->chat,
+                         .tokenizer = from->tokenizer,
+                         .variables = from->variables,
+                         .variables_size = from->variables_size,
+                         .loss = from->loss,
+                         .ambiguous_last = from->ambiguous_last};
     gr_status s = b.data ? read_post(&b) : GR_ERR_MEMORY;
+    if (b.data)
+        b.data->too_long = from->too_long;
     if (s == GR_OK)
         s = from->corpus ? gr_corpus_read(from->corpus, &b.reader)
                          : gr_read_documents(&b.reader, from->paths, from->n_paths);
@@ -205,6 +297,8 @@ gr_data *gr_data_read_documents(const gr_data_options *from)
     if (s == GR_OK)
         s = finish(&b);
     gr_encoder_free(&b.encoder);
+    gr_chat_row_free(&b.row);
+    gr_free(b.why);
     gr_ids_free(&b.front);
     gr_ids_free(&b.back);
     return gr_data_close(b.data, &b.ids, &b.reader, s);

@@ -9,19 +9,42 @@
 
 /* ---- pieces ------------------------------------------------------------------------------------------------- */
 
+static int64_t count_learned(const gr_data *d, const gr_document *document, int64_t end)
+{
+    int64_t n = 0;
+    if (!document->is_chat)
+        return end - document->begin - document->given;
+    for (int64_t i = document->begin + document->given; i < end; i++)
+        n += gr_is_learned(d, document, i);
+    return n;
+}
+
+int64_t gr_rows_end(const gr_rows *r, const gr_document *document)
+{
+    int64_t most = document->begin + r->context + 1;
+    if (document->end <= most)
+        return document->end;
+    if (r->data->too_long == GR_TOO_LONG_DROP)
+        return document->begin;
+    if (!document->is_chat)
+        return document->end;
+    return count_learned(r->data, document, most) ? most : document->begin;
+}
+
 /* Tokens of a document, all but the last, that take places in rows: first in the document and how many. What is learned
  * is cut into as few pieces as possible. When the rest of the first piece cannot hold the whole prompt, what is left out
  * is its beginning: the end is what the completion follows. */
-static int64_t first_place(const gr_document *d, int64_t context)
+static int64_t first_place(const gr_rows *r, const gr_document *d)
 {
-    int64_t places = d->end - d->begin - 1, learned = d->end - d->begin - d->given;
+    int64_t context = r->context, places = d->end - d->begin - 1, learned = d->end - d->begin - d->given;
     int64_t pieces = (learned + context - 1) / context;
-    return places > pieces * context ? places - pieces * context : 0;
+    return !d->is_chat && places > pieces * context ? places - pieces * context : 0;
 }
 
-static int64_t pieces_of(const gr_document *d, int64_t context)
+static int64_t places_of(const gr_rows *r, const gr_document *d)
 {
-    return (d->end - d->begin - 1 - first_place(d, context) + context - 1) / context;
+    int64_t end = gr_rows_end(r, d);
+    return end > d->begin ? end - d->begin - 1 - first_place(r, d) : 0;
 }
 
 static int64_t count_pieces(gr_rows *r)
@@ -30,13 +53,17 @@ static int64_t count_pieces(gr_rows *r)
     int64_t total = 0;
     for (int64_t i = 0; i < d->n_documents; i++) {
         const gr_document *document = &d->documents[i];
-        int64_t n = pieces_of(document, r->context), skipped = first_place(document, r->context);
+        int64_t places = places_of(r, document), skipped = places ? first_place(r, document) : 0;
+        int64_t n = (places + r->context - 1) / r->context, end = gr_rows_end(r, document);
         total += n;
-        r->info.trained += document->end - document->begin - document->given;
-        r->info.filled += document->end - document->begin - 1 - skipped;
+        r->info.trained += places ? count_learned(d, document, end) : 0;
+        r->info.filled += places;
         r->info.cut += n > 1;
         r->info.cut_prompts += skipped > 0;
         r->info.left_out += skipped;
+        r->info.dropped += !places;
+        r->info.cut_chats += places && end < document->end;
+        r->info.cut_tokens += places ? document->end - end : 0;
     }
     r->info.documents = d->n_documents;
     r->info.pieces = total;
@@ -48,10 +75,34 @@ static void cut(const gr_rows *r, gr_row_piece *out)
     const gr_data *d = r->data;
     for (int64_t i = 0; i < d->n_documents; i++) {
         const gr_document *document = &d->documents[i];
-        int64_t last = document->end - 1;
-        for (int64_t at = document->begin + first_place(document, r->context); at < last; at += r->context)
-            *out++ = (gr_row_piece){at, i, last - at < r->context ? last - at : r->context};
+        int64_t places = places_of(r, document), at = document->begin + (places ? first_place(r, document) : 0);
+        for (int64_t n; places > 0; at += n, places -= n) {
+            n = places < r->context ? places : r->context;
+            *out++ = (gr_row_piece){at, i, n};
+        }
     }
+}
+
+/* --too-long error, or everything is too long. */
+static gr_status check_lengths(const gr_rows *r, int64_t pieces)
+{
+    const gr_data *d = r->data;
+    char place[GR_PLACE_SIZE];
+    for (int64_t i = 0; d->too_long == GR_TOO_LONG_ERROR && i < d->n_documents; i++) {
+        const gr_document *document = &d->documents[i];
+        if (document->end - document->begin - 1 > r->context)
+            return gr_fail(GR_ERR_FILE,
+                           "%s: has %lld tokens, a row of %lld takes %lld\ngive a longer context, or let what is "
+                           "too long be cut or dropped",
+                           gr_place(d->files, document->file, document->line, place, sizeof place),
+                           (long long)(document->end - document->begin), (long long)r->context,
+                           (long long)r->context + 1);
+    }
+    if (pieces > 0)
+        return GR_OK;
+    return gr_fail(GR_ERR_ARGUMENT,
+                   "rows: none of %lld documents has anything to learn in its first %lld tokens\ngive a longer context",
+                   (long long)d->n_documents, (long long)r->context + 1);
 }
 
 /* ---- the fullest row with room ------------------------------------------------------------------------------ */
@@ -195,11 +246,14 @@ static gr_status arrange(gr_rows *r, const gr_row_piece *pieces, int64_t n, cons
 gr_status gr_pack(gr_rows *r)
 {
     int64_t n = count_pieces(r), keys = r->context > n ? r->context : n;
+    gr_status status = check_lengths(r, n);
+    if (status != GR_OK)
+        return status;
     gr_row_piece *pieces = gr_alloc((size_t)n * sizeof *pieces);
     int64_t *row = gr_alloc((size_t)n * sizeof *row), *order = gr_alloc((size_t)n * sizeof *order);
     int64_t *start = gr_alloc(((size_t)keys + 1) * sizeof *start);
     shelf s = {0};
-    gr_status status = pieces && row && order && start ? GR_OK : GR_ERR_MEMORY;
+    status = pieces && row && order && start ? GR_OK : GR_ERR_MEMORY;
     if (status == GR_OK && r->shuffle)
         status = open_shelf(&s, r->context, n);
     if (status == GR_OK) {

@@ -91,10 +91,9 @@ static void fill_from_documents(const gr_rows *r, int64_t k, gr_token *tokens, g
     for (int64_t p = r->first[row]; p < r->first[row + 1]; p++, segment++) {
         const gr_row_piece *piece = &r->pieces[p];
         const gr_document *document = &d->documents[piece->document];
-        int64_t learned = document->begin + document->given;
         for (int64_t i = piece->at; i < piece->at + piece->n; i++, at++) {
             tokens[at] = d->ids[i];
-            targets[at] = i + 1 >= learned ? d->ids[i + 1] : IGNORED;
+            targets[at] = gr_is_learned(d, document, i + 1) ? d->ids[i + 1] : IGNORED;
             segments[at] = segment;
         }
     }

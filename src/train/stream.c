@@ -32,9 +32,10 @@ static gr_status refuse_prompt(const gr_reader *r, const gr_document_text *d)
 {
     char place[GR_PLACE_SIZE];
     return gr_fail(GR_ERR_FILE,
-                   "%s: has a prompt and a completion, but here all documents become one text to train on\n"
+                   "%s: %s, but here all documents become one text to train on\n"
                    "train and finetune keep them apart with --documents apart",
-                   gr_place(r->files, d->file, d->line, place, sizeof place));
+                   gr_place(r->files, d->file, d->line, place, sizeof place),
+                   d->is_chat ? "is a conversation" : "has a prompt and a completion");
 }
 
 typedef struct joiner {
@@ -48,7 +49,7 @@ typedef struct joiner {
 static gr_status take(void *user, gr_document_text *d)
 {
     joiner *j = user;
-    return d->prompt ? refuse_prompt(&j->reader, d) : gr_encoder_take(&j->encoder, d);
+    return d->prompt || d->is_chat ? refuse_prompt(&j->reader, d) : gr_encoder_take(&j->encoder, d);
 }
 
 /* Ids, with the end of text between documents. */
@@ -74,7 +75,7 @@ gr_data *gr_data_read_stream(const gr_data_options *from)
     joiner j = {0};
     j.encoder = (gr_encoder){
         .tokenizer = from->tokenizer, .threads = from->threads, .reader = &j.reader, .put = put, .user = &j};
-    j.reader = (gr_reader){.take = take, .user = &j, .threads = from->threads};
+    j.reader = (gr_reader){.take = take, .user = &j, .threads = from->threads, .chats = true};
     gr_data *d = gr_alloc_zero(1, sizeof *d);
     gr_status s = d ? GR_OK : GR_ERR_MEMORY;
     if (s == GR_OK)
