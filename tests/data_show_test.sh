@@ -126,6 +126,14 @@ grep -q '^left out  *[0-9]* tokens at the end of 1 conversations, longer than a 
 run 0 data show alone talk.jsonl --context 22 --rows 0 --chat-template turn.jinja --too-long drop --json
 says '"dropped": 1' out
 sed 's/, "id": 7//' talk.jsonl >known.jsonl
+printf '{%% for m in messages %%}{%% if m.content == "d" %%}{{ raise_exception("no d") }}{%% endif %%}<{{ m.role }}>{{ m.content }};{%% endfor %%}{%% if add_generation_prompt %%}<assistant>{%% endif %%}' >picky.jinja
+run 0 data show alone known.jsonl chats.jsonl --context 22 --rows 0 --chat-template picky.jinja
+says 'known.jsonl: line 1: refused, as 1 of 5 documents; they are left out: picky.jinja: line 1' err
+says 'known.jsonl: 2 documents, ' out
+says ', 1 refused (line 1: picky.jinja: line 1' out
+grep -q '^chats.jsonl: 2 documents, 25 tokens, 19 learned$' out || fail "by file: $(cat out)"
+run 0 data show alone known.jsonl chats.jsonl --context 22 --rows 0 --chat-template picky.jinja --json
+says '"refused": 1, "refused_line": 1, "why": "picky.jinja: line 1' out
 run 3 data show alone known.jsonl --context 22 --rows 0 --chat-template turn.jinja --too-long error
 says 'known.jsonl: line 1: has ' err
 run 1 data show alone known.jsonl --chat-template chatml

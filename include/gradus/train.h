@@ -91,6 +91,16 @@ GR_API const gr_data_info *gr_data_describe(const gr_data *data);
 typedef struct gr_rows gr_rows;
 GR_API gr_rows *gr_rows_new(const gr_data *data, int64_t context, bool shuffle, uint64_t seed);
 GR_API void gr_rows_free(gr_rows *rows); /* NULL is fine */
+/* What an epoch has of a file, of documents kept apart. */
+typedef struct gr_rows_file {
+    size_t size;
+    const char *name;
+    int64_t documents, tokens, trained; /* as below */
+    int64_t cut, dropped;               /* documents longer than a row; those left out */
+    int64_t refused;                    /* conversations; the first in this line, and why */
+    int64_t refused_line;
+    const char *why; /* NULL: none */
+} gr_rows_file;
 /* What an epoch is; of a stream only rows and tokens. */
 typedef struct gr_rows_info {
     size_t size;
@@ -101,6 +111,8 @@ typedef struct gr_rows_info {
     int64_t cut_prompts, left_out; /* prompts too long for their row, and tokens left out at their beginnings */
     int64_t cut_chats, cut_tokens; /* conversations too long for a row, and tokens left out at their ends */
     int64_t dropped;               /* documents left out, as too_long says */
+    const gr_rows_file *files;     /* [n_files] in the order of reading; each is as long as its size */
+    int64_t n_files;
 } gr_rows_info;
 GR_API const gr_rows_info *gr_rows_describe(const gr_rows *rows); /* lives as long as they */
 /* Row k as a part of a gr_batch: arrays [context]. segments may be NULL for a stream. */

@@ -394,6 +394,51 @@ static double padding_of(const show *s, const gr_rows_info *i)
     return i->documents ? 1 - (double)i->filled / (double)(i->rows * s->context) : 0;
 }
 
+static const gr_rows_file *file_at(const gr_rows_info *i, int64_t which)
+{
+    return (const gr_rows_file *)(const void *)((const char *)i->files + (size_t)which * i->files->size);
+}
+
+static void put_files(gr_json into, const gr_rows_info *i)
+{
+    gr_json list = gr_json_put_array(into, "files");
+    for (int64_t k = 0; k < i->n_files; k++) {
+        const gr_rows_file *f = file_at(i, k);
+        gr_json o = gr_json_put_object(list, NULL);
+        gr_json_put_path(o, "file", f->name);
+        gr_json_put_int(o, "documents", f->documents);
+        gr_json_put_int(o, "tokens", f->tokens);
+        gr_json_put_int(o, "trained", f->trained);
+        gr_json_put_int(o, "cut", f->cut);
+        gr_json_put_int(o, "dropped", f->dropped);
+        gr_json_put_int(o, "refused", f->refused);
+        if (f->why) {
+            gr_json_put_int(o, "refused_line", llabs(f->refused_line));
+            gr_json_put_text(o, "why", f->why);
+        }
+    }
+}
+
+/* Only what there is more of than none. */
+static void print_count(const char *what, int64_t n)
+{
+    if (n > 0)
+        gr_out(", %s %s", gr_human_integer(n).s, what);
+}
+
+static void print_file(const gr_rows_file *f)
+{
+    gr_out("%s: %s documents", f->name, gr_human_integer(f->documents).s);
+    print_count("tokens", f->tokens);
+    print_count("learned", f->trained);
+    print_count("cut", f->cut);
+    print_count("dropped", f->dropped);
+    print_count("refused", f->refused);
+    if (f->why)
+        gr_out(" (%s %lld: %s)", f->refused_line > 0 ? "line" : "record", llabs(f->refused_line), f->why);
+    gr_out("\n");
+}
+
 static gr_status print_summary_json(const show *s, const gr_rows_info *i)
 {
     gr_json_doc *doc = gr_json_new("the summary");
@@ -411,6 +456,7 @@ static gr_status print_summary_json(const show *s, const gr_rows_info *i)
     gr_json_put_int(o, "cut_chats", i->cut_chats);
     gr_json_put_int(o, "cut_tokens", i->cut_tokens);
     gr_json_put_int(o, "dropped", i->dropped);
+    put_files(o, i);
     return gr_out_json(doc);
 }
 
@@ -433,6 +479,11 @@ static void print_summary(const show *s, const gr_rows_info *i)
                gr_human_integer(i->cut_tokens).s, gr_human_integer(i->cut_chats).s);
     if (i->dropped > 0)
         gr_out("dropped        %s, of which nothing that fits a row is learned\n", gr_human_integer(i->dropped).s);
+    bool tells = i->n_files > 1;
+    for (int64_t k = 0; k < i->n_files; k++)
+        tells |= file_at(i, k)->refused > 0;
+    for (int64_t k = 0; tells && k < i->n_files; k++)
+        print_file(file_at(i, k));
 }
 
 /* ---- the verb ----------------------------------------------------------------------------------------------- */

@@ -9,6 +9,9 @@ static void free_what_it_has(gr_data *d)
     gr_free(d->ids);
     gr_free(d->documents);
     gr_bytes_free(&d->learned);
+    for (size_t i = 0; i < d->n_refused; i++)
+        gr_free(d->refused[i].why);
+    gr_free(d->refused);
     gr_files_free(d->files, d->n_files);
     gr_inputs_free(&d->inputs);
 }

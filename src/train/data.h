@@ -17,6 +17,12 @@ typedef struct gr_document {
     int64_t line;
 } gr_document;
 
+/* Conversations of a file that are left out: how many, and the first. */
+typedef struct gr_refused {
+    int64_t count, line;
+    char *why;
+} gr_refused;
+
 struct gr_data {
     gr_token *ids;
     int64_t n;
@@ -25,6 +31,8 @@ struct gr_data {
     int64_t n_documents;
     gr_bytes learned; /* of conversations: a bit for each of the ids, as far as it goes */
     gr_too_long too_long;
+    gr_refused *refused; /* [n_refused] by file, as far as there are any */
+    size_t n_refused, refused_cap;
     char **files; /* [n_files] that documents name */
     size_t n_files;
     gr_inputs inputs;     /* none: of ids */
@@ -71,6 +79,7 @@ struct gr_rows {
     int64_t count;        /* of an epoch */
     gr_row_piece *pieces; /* of documents: row after row */
     int64_t *first;       /* [count + 1] of each row's pieces */
+    gr_rows_file *files;  /* of info */
     gr_rows_info info;    /* count and context included */
 };
 

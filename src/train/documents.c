@@ -26,7 +26,6 @@ typedef struct builder {
     gr_chats chats;
     gr_chat_row row;     /* the conversation at hand */
     gr_left_out refused; /* conversations */
-    char *why;           /* the first */
 } builder;
 
 /* ---- what stands around a text ------------------------------------------------------------------------------ */
@@ -198,10 +197,16 @@ static gr_status mark_learned(builder *b, const gr_bytes *learned)
 
 static gr_status refuse_row(builder *b, const gr_document_text *t)
 {
+    gr_data *d = b->data;
     gr_leave_out(&b->refused, t->file, t->line);
-    if (!b->why && !(b->why = gr_strdup(b->row.refused)))
-        return GR_ERR_MEMORY;
-    return GR_OK;
+    gr_status s = gr_grow(&d->refused, &d->refused_cap, t->file + 1, sizeof *d->refused);
+    while (s == GR_OK && d->n_refused <= t->file)
+        d->refused[d->n_refused++] = (gr_refused){0};
+    if (s != GR_OK || d->refused[t->file].count++ > 0)
+        return s;
+    d->refused[t->file].line = t->line;
+    d->refused[t->file].why = gr_strdup(b->row.refused);
+    return d->refused[t->file].why ? GR_OK : GR_ERR_MEMORY;
 }
 
 static gr_status add_row(builder *b, const gr_document_text *t)
@@ -252,11 +257,12 @@ static gr_status finish(builder *b)
     const gr_left_out *none = &b->untrained, *refused = &b->refused;
     if (d->n_documents == 0 && refused->count > 0)
         return gr_fail(GR_ERR_FILE, "%s: %s\nall conversations are refused; --chat-template gives another template",
-                       gr_place(b->reader.files, refused->file, refused->line, place, sizeof place), b->why);
+                       gr_place(b->reader.files, refused->file, refused->line, place, sizeof place),
+                       d->refused[refused->file].why);
     if (refused->count > 0)
         gr_remark(GR_LOG_WARN, "%s: refused, as %lld of %lld documents; they are left out: %s",
                   gr_place(b->reader.files, refused->file, refused->line, place, sizeof place),
-                  (long long)refused->count, (long long)b->reader.documents, b->why);
+                  (long long)refused->count, (long long)b->reader.documents, d->refused[refused->file].why);
     if (d->n_documents == 0)
         return gr_fail(GR_ERR_FILE,
                        "%s: there is nothing to train on: a token is learned from those before it\n"
@@ -298,7 +304,6 @@ gr_data *gr_data_read_documents(const gr_data_options *from)
         s = finish(&b);
     gr_encoder_free(&b.encoder);
     gr_chat_row_free(&b.row);
-    gr_free(b.why);
     gr_ids_free(&b.front);
     gr_ids_free(&b.back);
     return gr_data_close(b.data, &b.ids, &b.reader, s);

@@ -83,6 +83,34 @@ static void cut(const gr_rows *r, gr_row_piece *out)
     }
 }
 
+/* The same by file. */
+static gr_status count_files(gr_rows *r)
+{
+    const gr_data *d = r->data;
+    r->files = d->files ? gr_alloc_zero(d->n_files + 1, sizeof *r->files) : NULL;
+    if (!r->files)
+        return d->files ? GR_ERR_MEMORY : GR_OK;
+    for (size_t i = 0; i < d->n_files; i++) {
+        const gr_refused *none = i < d->n_refused ? &d->refused[i] : &(gr_refused){0};
+        r->files[i] = (gr_rows_file){.size = sizeof *r->files, .name = d->files[i], .refused = none->count};
+        r->files[i].refused_line = none->line;
+        r->files[i].why = none->why;
+    }
+    for (int64_t i = 0; i < d->n_documents; i++) {
+        const gr_document *document = &d->documents[i];
+        gr_rows_file *f = &r->files[document->file];
+        int64_t end = gr_rows_end(r, document), length = document->end - document->begin;
+        f->documents++;
+        f->tokens += length;
+        f->trained += end > document->begin ? count_learned(d, document, end) : 0;
+        f->cut += end > document->begin && length > r->context + 1;
+        f->dropped += end == document->begin;
+    }
+    r->info.files = r->files;
+    r->info.n_files = (int64_t)d->n_files;
+    return GR_OK;
+}
+
 /* --too-long error, or everything is too long. */
 static gr_status check_lengths(const gr_rows *r, int64_t pieces)
 {
@@ -247,6 +275,8 @@ gr_status gr_pack(gr_rows *r)
 {
     int64_t n = count_pieces(r), keys = r->context > n ? r->context : n;
     gr_status status = check_lengths(r, n);
+    if (status == GR_OK)
+        status = count_files(r);
     if (status != GR_OK)
         return status;
     gr_row_piece *pieces = gr_alloc((size_t)n * sizeof *pieces);

@@ -153,6 +153,7 @@ void gr_rows_free(gr_rows *r)
         return;
     gr_free(r->pieces);
     gr_free(r->first);
+    gr_free(r->files);
     gr_free(r);
 }
 
