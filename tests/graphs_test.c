@@ -111,7 +111,8 @@ static void check_generating(gr_model *m, gr_device *device)
         gr_graph *g = gr_graph_new();
         gr_store *cache = gr_store_new(device);
         int64_t shape[] = {BATCH, t};
-        CHECK_OK(gr_model_add_cache(m, cache, GR_F32, BATCH + 1, 12, LENGTH));
+        gr_cache_options kept = {sizeof kept, GR_F32, GR_F32, BATCH + 1, 12, LENGTH};
+        CHECK_OK(gr_model_add_cache(m, cache, &kept));
         gr_forward f = {.size = sizeof f, .tokens = gr_input(g, "tokens", GR_I64, 2, shape), .cache = cache};
         f.positions = gr_input(g, "positions", GR_I64, 2, shape);
         f.slot = gr_input(g, "slot", GR_I64, 2, shape);

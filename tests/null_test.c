@@ -394,6 +394,7 @@ TEST(tokenizers)
     FAILS(gr_template_encode(k, NULL, &ids, &n));
     FAILS(gr_template_encode(k, &(gr_rendered){.size = sizeof(gr_rendered)}, NULL, &n));
     FAILS(gr_template_encode(k, &(gr_rendered){.size = sizeof(gr_rendered)}, &ids, NULL));
+    REFUSES(gr_template_describe(NULL));
     gr_template_free(NULL);
     gr_template_free(chat);
     FAILS(gr_tokenizer_decode(NULL, three, 3, 0, &text, &n));
@@ -450,8 +451,11 @@ TEST(models)
     REFUSES(gr_model_forward(NULL, &f));
     REFUSES(gr_model_forward(m, NULL));
     REFUSES(gr_model_forward(m, &none));
-    FAILS(gr_model_add_cache(NULL, t.store, GR_F32, 1, 4, 4));
-    FAILS(gr_model_add_cache(m, NULL, GR_F32, 1, 4, 4));
+    gr_cache_options kept = {
+        .size = sizeof kept, .keys = GR_F32, .values = GR_F32, .batch = 1, .capacity = 4, .chunk = 4};
+    FAILS(gr_model_add_cache(NULL, t.store, &kept));
+    FAILS(gr_model_add_cache(m, NULL, &kept));
+    FAILS(gr_model_add_cache(m, t.store, NULL));
     gr_found found = GR_INIT(gr_found);
     FAILS(gr_find(NULL, NULL, &found));
     FAILS(gr_find(dir, NULL, NULL));

@@ -47,6 +47,8 @@ typedef struct gr_load_options {
     gr_precision
         precision; /* what generating and evaluating have activations in; fp16 refuses weights that it cannot hold */
     gr_activations activations; /* how these meet weights in blocks there */
+    const gr_dtype *keys,
+        *values; /* what they are kept in there, as gr_cache_options has it; NULL: what activations are */
 } gr_load_options;
 /* Loads a directory in Hugging Face layout: config.json, model.safetensors or its shards. Weights keep the dtype they
  * have there, f32, f16 or bf16; activations are f32 all the same. Where the device can ("cpu", "ref") they are not
@@ -124,16 +126,24 @@ typedef struct gr_forward {
                              go by. NULL = its largest position + 1 */
     double dropout;       /* of embeddings and residuals */
     gr_tensor *seed;      /* i64 []: for dropout; given, the adapter's dropout is applied too */
-    bool hidden; /* the last layer's normalized states [B, T, C], or [N, C], in place of logits: for embeddings */
+    bool hidden;  /* the last layer's normalized states [B, T, C], or [N, C], in place of logits: for embeddings */
+    bool as_kept; /* without a cache: keys and values are rounded as gr_load_options.keys and values have them */
 } gr_forward;
 /* The graph of the model: logits [B, T, V], or [N, V] with rows. */
 GR_API gr_tensor *gr_model_forward(gr_model *model, const gr_forward *forward);
-/* Declares in `cache` what gr_forward.cache needs for B sequences of at most `capacity` tokens, read at most `chunk` at
- * once: "cache.position" i64 [B, capacity], and per layer keys and values of `dtype` [B, capacity, G, D]: GR_F32, or
- * GR_F16 or GR_BF16, which halve its memory and change the numbers. Where layers have a sliding window that is smaller,
- * they are rings [B, R, G, D] with a "cache.ring_position" i64 [B, R]. Set the positions to -1 everywhere before use. */
-GR_API gr_status gr_model_add_cache(gr_model *model, gr_store *cache, gr_dtype dtype, int64_t batch, int64_t capacity,
-                                    int64_t chunk);
+/* What a KV cache is for and of. Keys and values may be narrower than the activations, which halves their memory or
+ * better, and changes the numbers: GR_F16, GR_BF16, or blocks that heads are whole numbers of, as GR_Q8_0 and GR_Q4_0
+ * (llama.cpp's cache types). */
+typedef struct gr_cache_options {
+    size_t size;
+    gr_dtype keys, values;          /* GR_F32 is exact */
+    int64_t batch, capacity, chunk; /* sequences, tokens of each, and of those as many as are read at once, at most */
+} gr_cache_options;
+/* Declares in `cache` what gr_forward.cache needs: "cache.position" i64 [B, capacity], and per layer keys and values
+ * [B, capacity, G, D]. Where layers have a sliding window that is smaller, they are rings [B, R, G, D] with a
+ * "cache.ring_position" i64 [B, R]. Set the positions to -1 everywhere before use. GR_ERR_UNSUPPORTED: blocks that do not
+ * fit the heads' width. */
+GR_API gr_status gr_model_add_cache(gr_model *model, gr_store *cache, const gr_cache_options *options);
 
 /* How a model is saved. GR_INIT(gr_save_options): weights as they are, in one file, and no other files. */
 typedef struct gr_save_options {

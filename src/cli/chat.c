@@ -58,9 +58,9 @@ static gr_status check_thinking(gr_args *args, gr_partner *p)
 gr_status gr_partner_open(gr_args *args, gr_partner *p)
 {
     const gr_chat_options *o = args->options;
-    const gr_load_options load = {.size = sizeof load,
-                                  .precision = (gr_precision)o->precision,
-                                  .activations = gr_activations_chosen(o->activations)};
+    gr_load_options load = GR_INIT(gr_load_options);
+    gr_dtype cache[2];
+    gr_set_running(args, &o->running, cache, &load);
     gr_status s = gr_open_model(args, args->positional[0], &load, &p->on);
     if (s == GR_OK)
         s = gr_need_tokenizer(&p->on);
@@ -215,7 +215,7 @@ static gr_status work_on(gr_talk *t)
     if (s == GR_OK)
         s = gr_partner_open(t->args, &t->with);
     if (s == GR_OK)
-        gr_tell_precision(t->with.on.device, (gr_precision)o->precision);
+        gr_tell_precision(t->with.on.device, (gr_precision)o->running.precision);
     if (s == GR_OK)
         s = gr_samplers_of_model(t->args, &t->with.on);
     if (s == GR_OK && o->system)
@@ -248,10 +248,7 @@ static const gr_flag chat_flags[] = {
      .max = 1e15, .unit = "tokens", .help = "that a conversation may have"},
     {"tokens", GR_INT(gr_chat_options, tokens), .letter = 'n', .value = "N", .shown = "what the context has room for",
      .min = 1, .max = 1e15, .unit = "tokens", .help = "of an answer at most"},
-    {"precision", GR_CHOICE(gr_chat_options, precision), .value = "f32|bf16|fp16", .initial = "f32",
-     .help = "of activations and of the cache"},
-    {"activations", GR_CHOICE(gr_chat_options, activations), .value = "int8|f32", .initial = "int8",
-     .help = "how rows of these meet quantized weights: rounded to 8 bits, a scale for 32 values; or as they are"},
+    GR_RUNNING_FLAGS(gr_chat_options, running),
     GR_SAMPLER_FLAGS(gr_chat_options, samplers),
     {GR_HEADING("Where an answer ends")},
     {"stop", GR_LIST(gr_chat_options, stop), .value = "TEXT", .help = "before this text"},

@@ -6,6 +6,7 @@
 #include "cli/line.h"
 #include "cli/messages.h"
 #include "cli/open.h"
+#include "cli/running.h"
 #include "cli/samplers.h"
 
 typedef struct gr_chat_options {
@@ -13,7 +14,7 @@ typedef struct gr_chat_options {
     gr_chat_flags template;
     bool no_thinking;
     int64_t tokens, context;
-    int precision, activations;
+    gr_running_flags running;
     gr_sampler_flags samplers;
     gr_texts stop;
 } gr_chat_options;

@@ -6,13 +6,14 @@
 #include "cli/human.h"
 #include "cli/measure.h"
 #include "cli/open.h"
+#include "cli/running.h"
 #include "cli/term.h"
 #include "cli/verbs.h"
 
 typedef struct options {
     const char *data, *against;
     int64_t context, stride;
-    int precision, activations;
+    gr_running_flags running;
 } options;
 
 static const gr_flag flags[] = {
@@ -25,9 +26,7 @@ static const gr_flag flags[] = {
     {"stride", GR_INT(options, stride), .value = "N", .shown = "as --context", .min = 1, .max = 1 << 24,
      .unit = "tokens",
      .help = "from window to window; less than --context gives every token more to go by, and takes longer"},
-    {"precision", GR_CHOICE(options, precision), .value = "f32|bf16|fp16", .initial = "f32", .help = "of activations"},
-    {"activations", GR_CHOICE(options, activations), .value = "int8|f32", .initial = "int8",
-     .help = "how rows of these meet quantized weights: rounded to 8 bits, a scale for 32 values; or as they are"},
+    GR_RUNNING_FLAGS(options, running),
     {0},
 };
 
@@ -128,13 +127,15 @@ static gr_status work_on(gr_args *args, work *w)
     gr_evaluate_options o = {.size = sizeof o, .progress = on_progress, .user = w};
     double loss;
     const options *f = args->options;
-    const gr_load_options load = {.size = sizeof load,
-                                  .precision = (gr_precision)f->precision,
-                                  .activations = gr_activations_chosen(f->activations)};
+    gr_load_options load = GR_INIT(gr_load_options);
+    gr_dtype cache[2];
+    gr_set_running(args, &f->running, cache, &load);
+    gr_load_options exact = load; /* what is measured against keeps keys and values as they are */
+    exact.keys = exact.values = NULL;
     gr_status s = gr_open_model(args, args->positional[0], &load, &w->on);
     if (s == GR_OK)
         gr_tell_precision(w->on.device, load.precision);
-    if (s == GR_OK && f->against && (s = gr_open_other(f->against, &load, &w->on, &w->other)) != GR_OK)
+    if (s == GR_OK && f->against && (s = gr_open_other(f->against, &exact, &w->on, &w->other)) != GR_OK)
         return gr_fail_in("--against");
     o.against = w->other.model;
     o.distance = &w->distance;

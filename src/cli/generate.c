@@ -201,9 +201,9 @@ static gr_status make_texts(work *w, int64_t first, int64_t n)
 
 static gr_status work_on(gr_args *args, work *w)
 {
-    const gr_load_options load = {.size = sizeof load,
-                                  .precision = (gr_precision)w->f->precision,
-                                  .activations = gr_activations_chosen(w->f->activations)};
+    gr_load_options load = GR_INIT(gr_load_options);
+    gr_dtype cache[2];
+    gr_set_running(args, &w->f->running, cache, &load);
     gr_status s = gr_open_model(args, args->positional[0], &load, &w->on);
     if (s == GR_OK)
         gr_tell_precision(w->on.device, load.precision);

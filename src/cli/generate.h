@@ -4,6 +4,7 @@
 
 #include "cli/chat_template.h"
 #include "cli/open.h"
+#include "cli/running.h"
 #include "cli/samplers.h"
 
 typedef struct gr_generate_flags {
@@ -14,7 +15,7 @@ typedef struct gr_generate_flags {
     gr_texts stop;
     bool ignore_eos, chat;
     gr_chat_flags template;
-    int precision, activations;
+    gr_running_flags running;
 } gr_generate_flags;
 
 extern const gr_flag gr_generate_flag_table[];

@@ -96,11 +96,6 @@ gr_status gr_open_other(const char *model, const gr_load_options *options, const
     return s;
 }
 
-gr_activations gr_activations_chosen(int choice)
-{
-    return choice == 0 ? GR_ACTIVATIONS_INT8 : GR_ACTIVATIONS_F32;
-}
-
 /* No kernel multiplies fp16 as it is. */
 void gr_tell_precision(gr_device *device, gr_precision precision)
 {

@@ -30,8 +30,6 @@ gr_status gr_open_other(const char *model, const gr_load_options *options, const
 gr_status gr_open_tokenizer(const gr_args *args, gr_opened *o);
 /* A note that activations are int8, if the model has weights that this is about. */
 void gr_tell_int8(gr_model *model);
-/* Of --activations int8|f32, as every verb that runs a model has it. */
-gr_activations gr_activations_chosen(int choice);
 /* A note on how 16-bit activations are computed with; nothing of f32. */
 void gr_tell_precision(gr_device *device, gr_precision precision);
 /* Fails when the model has no tokenizer. */

@@ -245,10 +245,9 @@ static gr_status describe_model(const gr_args *args, gr_opened *on)
         return s;
     gr_tell_adapter(args, on);
     const gr_generate_flags *f = args->options;
-    const gr_load_options load = {.size = sizeof load,
-                                  .declare_only = true,
-                                  .precision = (gr_precision)f->precision,
-                                  .activations = gr_activations_chosen(f->activations)};
+    gr_load_options load = {.size = sizeof load, .declare_only = true};
+    gr_dtype cache[2];
+    gr_set_running(args, &f->running, cache, &load);
     gr_tell_precision(on->device, load.precision);
     on->model = gr_model_load(on->path, &load, on->device);
     if (on->model && on->adapter && (s = gr_model_load_adapter(on->model, on->adapter)) != GR_OK)

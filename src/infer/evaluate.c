@@ -75,6 +75,7 @@ static gr_status open(scoring *s)
     gr_forward f = {.size = sizeof f, .tokens = gr_input(g, "tokens", GR_I32, 2, shape)};
     gr_tensor *targets = gr_input(g, "targets", GR_I32, 2, shape);
     f.length = gr_input(g, "length", GR_I64, 1, &s->batch);
+    f.as_kept = true;
     gr_tensor *rows[GR_ROW_MEASURES];
     if (s->o->against)
         gr_distance_rows(s->model, s->o->against, &f, targets, rows);

@@ -58,8 +58,11 @@ static gr_status allocate(gr_generator *g)
     g->cache = gr_store_new(gr_model_describe(g->model)->device);
     if (!g->cache)
         return GR_ERR_MEMORY;
-    gr_status s =
-        gr_model_add_cache(g->model, g->cache, gr_precision_dtype(g->model->precision), g->batch, g->capacity, CHUNK);
+    gr_cache_options o = {.size = sizeof o, .keys = g->model->keys, .values = g->model->values};
+    o.batch = g->batch;
+    o.capacity = g->capacity;
+    o.chunk = CHUNK;
+    gr_status s = gr_model_add_cache(g->model, g->cache, &o);
     int ring = gr_store_find(g->cache, "cache.ring_position");
     gr_entry e = GR_INIT(gr_entry);
     if (s == GR_OK && ring >= 0)

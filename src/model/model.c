@@ -43,6 +43,7 @@ gr_model *gr_model_undeclared(const char *name, const char *text, size_t size, g
     if (!m)
         return NULL;
     m->device = device;
+    m->keys = m->values = GR_F32;
     m->store = gr_store_new(device);
     m->config = gr_alloc(size + 1);
     gr_status s = m->store && m->config ? GR_OK : GR_ERR_MEMORY;

@@ -12,15 +12,25 @@
 enum { Q, K, V, Q_POS, K_POS, SEGMENT, N_BOTH };
 enum { SEQUENCE = N_BOTH, N_FORWARD, OUT = N_BOTH, LSE, D_OUT, N_BACKWARD };
 
-/* k and v are what q is, or narrower, as caches are. */
+/* k and v are each what q is, or narrower, as caches are: of 16 bits, or of values that share blocks. */
+static gr_status check_keys(const gr_tensor *node, int i)
+{
+    gr_dtype q = gr_in(node, Q)->dtype, d = gr_in(node, i)->dtype;
+    if (gr_dtype_is_block(d))
+        return GR_OK;
+    if (gr_expect_float(node, i) != GR_OK)
+        return GR_ERR_ARGUMENT;
+    if (d != q && gr_dtype_width(d) >= gr_dtype_width(q))
+        return gr_op_fail(node, "%s of %s is not narrower than q of %s", i == K ? "k" : "v", gr_dtype_name(d),
+                          gr_dtype_name(q));
+    return GR_OK;
+}
+
 static gr_status check_dtypes(const gr_tensor *node)
 {
-    gr_dtype q = gr_in(node, Q)->dtype, k = gr_in(node, K)->dtype;
-    if (gr_expect_float(node, Q) != GR_OK || gr_expect_float(node, K) != GR_OK)
-        return GR_ERR_ARGUMENT;
-    if (k != q && gr_dtype_width(k) >= gr_dtype_width(q))
-        return gr_op_fail(node, "k of %s is not narrower than q of %s", gr_dtype_name(k), gr_dtype_name(q));
-    return gr_expect_dtype(node, V, k);
+    gr_status s = gr_expect_float(node, Q);
+    s = s == GR_OK ? check_keys(node, K) : s;
+    return s == GR_OK ? check_keys(node, V) : s;
 }
 
 static gr_status check_attention(const gr_tensor *node, const gr_spec *sequence)
@@ -77,6 +87,7 @@ static gr_status infer_attention_grad(const gr_tensor *node, gr_spec *out)
 {
     const gr_spec *q = gr_in(node, Q);
     gr_status s = check_attention(node, NULL);
+    s = s == GR_OK ? gr_expect_dtype(node, V, gr_in(node, K)->dtype) : s;
     if (s != GR_OK)
         return s;
     gr_spec lse = lse_spec(q);
@@ -283,10 +294,30 @@ static void sample_both(const struct call *c, int64_t sequences, gr_sample *s)
 
 enum { CALLS = sizeof calls / sizeof calls[0] };
 
+/* Keys in blocks of each dtype, values in the same or as they are; one query and several. */
+static bool sample_blocks(int i, gr_sample *s)
+{
+    gr_sample b = {0};
+    if (!gr_sample_blocks(&b, i / 4, 2, 11 * 2, 32))
+        return false;
+    int64_t d = b.in[0].spec.shape[1];
+    *(gr_attention_attr *)(void *)s->attr.bytes = (gr_attention_attr){.scale = 0.1f, .causal = true};
+    gr_sample_f32(s, -1, 1, GR_DIMS(1, i % 2 ? 1 : 5, 4, d));
+    b.in[0].spec = gr_spec_make(b.in[0].spec.dtype, GR_DIMS(1, 11, 2, d));
+    s->in[s->n_in++] = b.in[0];
+    if (i % 4 < 2)
+        s->in[s->n_in++] = b.in[0];
+    else
+        gr_sample_f32(s, -1, 1, GR_DIMS(1, 11, 2, d));
+    for (int k = Q_POS; k < N_FORWARD; k++)
+        gr_sample_absent(s);
+    return true;
+}
+
 static bool sample_attention(int i, gr_sample *s)
 {
     if (i >= CALLS)
-        return false;
+        return sample_blocks(i - CALLS, s);
     sample_both(&calls[i], calls[i].sequences ? calls[i].sequences : calls[i].b, s);
     if (calls[i].sequences)
         gr_sample_index(s, 0, calls[i].sequences, 1, &calls[i].b);
@@ -340,12 +371,14 @@ static void cost_attention_grad(const gr_tensor *node, double *flops, double *by
 
 const gr_op gr_op_attention = {
     .name = "attention",
-    .doc = "q [B,T,H,D], k and v [N,S,G,D] of q's dtype or a narrower one, q_pos [B,T], k_pos [N,S], segment [B,T], "
+    .doc = "q [B,T,H,D], k and v [N,S,G,D], each of q's dtype, a narrower one or one of blocks, q_pos [B,T], k_pos "
+           "[N,S], segment [B,T], "
            "sequence i64 [B], which of N each b reads (left out: its own): softmax(scale q k^T + mask) v, [B,T,H,D]; "
            "saves the log-sum-exp of every row [B,H,T], 0 where nothing is visible (Dao et al. 2022)",
     .inputs = N_FORWARD,
     .optional = 1u << Q_POS | 1u << K_POS | 1u << SEGMENT | 1u << SEQUENCE,
     .outputs = 2,
+    .flags = GR_OP_BLOCKS,
     .attr_size = sizeof(gr_attention_attr),
     .precision = GR_LOW,
     .infer = infer_attention,

@@ -198,6 +198,8 @@ static void append(caster *c, const gr_tensor *t)
     for (int k = 0; k < t->n_in; k++)
         if (is_f32(t->in[k]) && !is_uncast(t, k) && !(t->op->writes >> k & 1) && t->op != &gr_op_cast)
             in[k] = as(c, t->in[k], input_dtype(c, t, k));
+    if (t->op == &gr_op_cast && gr_dtype_is_block(t->spec.dtype)) /* which is made of f32 alone */
+        in[0] = as(c, t->in[0], t->in[0]->spec.dtype);
     if (t->op == &gr_op_cast && in[0] && in[0]->spec.dtype == t->spec.dtype)
         gr_rewrite_map(&c->r, t, 0, in[0]);
     else if (is_mixed_product(t))

@@ -5,6 +5,7 @@
  * results are then joined. Backward, it is a group, or where there are few groups a part of its tiles; parts add up
  * dk and dv on their own, and these are then added in order. */
 #include "backend/cpu/attention_kernels.h"
+#include "backend/cpu/block_kernels.h"
 #include "backend/cpu/convert.h"
 #include "backend/cpu/gemm_kernels.h"
 #include "backend/cpu/rows.h"
@@ -37,6 +38,7 @@ typedef struct attention {
     step_fn step;
     const gr_gemm_kernels *gemm;
     gr_from_f32 *narrow[3]; /* of outputs; NULL: f32, or not wanted */
+    gr_blocks_widen_fn *widen_blocks;
     void (*transpose)(float *, int64_t, int64_t, const float *, int64_t, int64_t, int64_t);
     void (*scale)(float *, const float *, float, int64_t);
     void (*dots)(float *, const float *, int64_t, const float *, int64_t, int64_t, int64_t);
@@ -47,7 +49,7 @@ typedef struct attention {
 static bool supports(const gr_device *d, const gr_tensor *node)
 {
     (void)d;
-    return gr_row_dtype(node->spec.dtype) && gr_row_dtype(gr_in(node, K)->dtype);
+    return gr_row_dtype(node->spec.dtype) && gr_is_kept(gr_in(node, K)->dtype) && gr_is_kept(gr_in(node, V)->dtype);
 }
 
 static int64_t up(int64_t n, int64_t step)
@@ -83,6 +85,7 @@ static void pick(attention *a)
         const gr_operand *out = &a->call->out[i];
         a->narrow[i] = out->data && out->dtype != GR_F32 ? gr_cpu_from_f32(out->dtype) : NULL;
     }
+    a->widen_blocks = GR_ISA_PICK(gr_blocks_widen);
     a->gemm = GR_ISA_PICK(gr_gemm_kernels_get)();
     a->transpose = GR_ISA_PICK(gr_gemm_pack_transpose);
     a->scale = GR_ISA_PICK(gr_row_scale);
@@ -128,6 +131,12 @@ static int64_t position_of(const attention *a, const gr_operand *x, walk w, int6
 /* n rows of x from element `position` on, `step` apart, as f32 in `buffer`, a->row apart. */
 static void gather(const attention *a, const gr_operand *x, int64_t position, int64_t step, int64_t n, float *buffer)
 {
+    const gr_dtype_info *dtype = gr_dtype_get(x->dtype);
+    if (dtype->block > 1) { /* heads are whole blocks, one after the other */
+        for (int64_t i = 0; i < n; i++, buffer += a->row)
+            a->widen_blocks(dtype, (const char *)x->data + gr_dtype_size(x->dtype, position + i * step), buffer, a->d);
+        return;
+    }
     if (x->dtype != GR_F32 && x->stride[3] == 1 && a->d == a->row) { /* all at once */
         gr_gemm_kind kind = x->dtype == GR_F16 ? GR_GEMM_F16 : GR_GEMM_BF16;
         a->gemm->widen[kind](buffer, (const char *)x->data + 2 * position, step, n, a->d);

@@ -3,6 +3,7 @@
 #ifndef GR_BACKEND_CPU_ATTENTION_KERNELS_H
 #define GR_BACKEND_CPU_ATTENTION_KERNELS_H
 
+#include "backend/cpu/block_kernels.h"
 #include "backend/cpu/gemm_kernels.h"
 
 /* Queries of a tile, a multiple of every level's vector and gemm's widest tile; keys of a block. */
@@ -63,6 +64,14 @@ GR_ISA_DECLARE(void, gr_attention_dots,
                (float *to, const float *x, int64_t x_row, const float *y, int64_t y_row, int64_t d, int64_t n));
 /* [LANES] to = largest + log sum; 0 where sum is. */
 GR_ISA_DECLARE(void, gr_attention_log_sums, (float *to, const float *largest, const float *sum));
+/* Rows of keys or of values, those of all heads in one. */
+typedef struct gr_attention_rows {
+    gr_gemm_kind kind;           /* what they are, unless they are */
+    const gr_dtype_info *blocks; /* of this dtype, which is widened a row at a time; else NULL */
+    const void *at;
+    int64_t values, bytes; /* of a row */
+} gr_attention_rows;
+
 /* One query token, all its heads, against some keys. */
 typedef struct gr_attention_one {
     int64_t heads, d;        /* query heads, head width */
@@ -70,9 +79,8 @@ typedef struct gr_attention_one {
     int64_t lanes;           /* heads rounded up to vectors */
     const int64_t *key_head; /* [heads] where in a key's row the values of its head begin */
     const float *q;          /* [heads][row], times scale */
-    gr_gemm_kind kind;       /* what keys and values are */
-    const void *k, *v;       /* rows of key s at s k_row and s v_row, counted in elements */
-    int64_t k_row, v_row;
+    gr_attention_rows k, v;
+    float *wide;                   /* two rows, scratch, where there are blocks */
     int64_t n;                     /* keys that are seen, 1 at least */
     int32_t at[GR_ATTENTION_KEYS]; /* [n] which */
     float *scores;                 /* [KEYS][lanes], scratch; finite */

@@ -19,6 +19,7 @@ typedef struct one {
     const gr_call *call;
     int64_t b, h, d, s, g;
     int64_t row, lanes, blocks;
+    int64_t wide;              /* floats of two rows of keys, where they are widened */
     int64_t worker, partial;   /* floats of a worker's scratch; of a block's result: out, largest, sum */
     float *workers, *partials; /* both in the call's scratch */
     void (*forward)(const gr_attention_one *);
@@ -28,8 +29,8 @@ typedef struct one {
 static bool supports(const gr_device *d, const gr_tensor *node)
 {
     (void)d;
-    return node->spec.dtype == GR_F32 && gr_row_dtype(gr_in(node, K)->dtype) && node->spec.shape[1] == 1 &&
-           gr_in(node, K)->shape[1] > 0 && !gr_in(node, SEGMENT);
+    return node->spec.dtype == GR_F32 && gr_is_kept(gr_in(node, K)->dtype) && gr_is_kept(gr_in(node, V)->dtype) &&
+           node->spec.shape[1] == 1 && gr_in(node, K)->shape[1] > 0 && !gr_in(node, SEGMENT);
 }
 
 static one one_of(const gr_call *c)
@@ -39,7 +40,8 @@ static one one_of(const gr_call *c)
     a.row = (a.d + VECTOR - 1) / VECTOR * VECTOR;
     a.blocks = (a.s + KEYS - 1) / KEYS;
     a.lanes = (a.h + VECTOR - 1) / VECTOR * VECTOR;
-    a.worker = 2 * a.lanes + a.h * a.row + KEYS * a.lanes; /* where heads begin, queries, scores */
+    a.wide = gr_dtype_is_block(c->in[K].dtype) || gr_dtype_is_block(c->in[V].dtype) ? 2 * a.g * a.d : 0;
+    a.worker = 2 * a.lanes + a.h * a.row + KEYS * a.lanes + a.wide; /* where heads begin, queries, scores, rows */
     a.partial = a.h * a.row + 2 * a.lanes;
     return a;
 }
@@ -91,15 +93,22 @@ static void load_heads(const one *a, int64_t b, float *queries, int64_t *key_hea
     }
 }
 
-static const void *row_at(const gr_operand *x, int64_t sequence, int64_t row)
+/* Rows of x from number `first` of a sequence on. */
+static gr_attention_rows rows_at(const gr_operand *x, int64_t sequence, int64_t first)
 {
-    return (const char *)x->data + gr_dtype_size(x->dtype, sequence * x->stride[0] + row * x->stride[1]);
+    return (gr_attention_rows){.kind = x->dtype == GR_F16    ? GR_GEMM_F16
+                                       : x->dtype == GR_BF16 ? GR_GEMM_BF16
+                                                             : GR_GEMM_F32,
+                               .blocks = gr_dtype_is_block(x->dtype) ? gr_dtype_get(x->dtype) : NULL,
+                               .at = (const char *)x->data +
+                                     gr_dtype_size(x->dtype, sequence * x->stride[0] + first * x->stride[1]),
+                               .values = x->stride[1],
+                               .bytes = (int64_t)gr_dtype_size(x->dtype, x->stride[1])};
 }
 
 static void forward_block(void *ctx, int64_t piece, int worker)
 {
     const one *a = ctx;
-    const gr_operand *k = &a->call->in[K], *v = &a->call->in[V];
     int64_t b = piece / a->blocks, first = piece % a->blocks * KEYS;
     float *scratch = a->workers + worker * a->worker;
     gr_attention_one o = {.heads = a->h, .d = a->d, .row = a->row, .lanes = a->lanes};
@@ -118,11 +127,9 @@ static void forward_block(void *ctx, int64_t piece, int worker)
     load_heads(a, b, scratch + 2 * a->lanes, key_head);
     if (a->h < a->lanes)
         memset(o.scores, 0, (size_t)(KEYS * a->lanes) * sizeof *o.scores); /* lanes that are no heads */
-    o.k_row = k->stride[1];
-    o.v_row = v->stride[1];
-    o.k = row_at(k, sequence_of(a, b), first);
-    o.v = row_at(v, sequence_of(a, b), first);
-    o.kind = k->dtype == GR_F32 ? GR_GEMM_F32 : k->dtype == GR_F16 ? GR_GEMM_F16 : GR_GEMM_BF16;
+    o.wide = o.scores + KEYS * a->lanes;
+    o.k = rows_at(&a->call->in[K], sequence_of(a, b), first);
+    o.v = rows_at(&a->call->in[V], sequence_of(a, b), first);
     a->forward(&o);
 }
 

@@ -45,6 +45,11 @@ bool gr_row_dtype(gr_dtype d)
     return gr_dtype_get(d)->is_activation;
 }
 
+bool gr_is_kept(gr_dtype d)
+{
+    return gr_row_dtype(d) || gr_dtype_is_block(d);
+}
+
 static void *row_at(const gr_operand *o, int64_t row, int64_t n)
 {
     return (char *)o->data + gr_dtype_size(o->dtype, row * n);

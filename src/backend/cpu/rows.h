@@ -24,6 +24,8 @@ gr_status gr_row_run(const gr_row_job *job);
 size_t gr_row_scratch(const gr_call *call, int buffers);
 /* What rows are read and written in: f32, f16, bf16. */
 bool gr_row_dtype(gr_dtype d);
+/* And those that attention reads keys and values in: such, and blocks. */
+bool gr_is_kept(gr_dtype d);
 
 /* Row `row` as f32: where it lies, or converted into `buffer`. */
 const float *gr_row_read(const gr_operand *o, int64_t row, int64_t n, float *buffer);

@@ -51,6 +51,12 @@ static gr_status run_attention(const gr_call *call)
     return gr_launch_groups(&l, gr_gpu_rows(y));
 }
 
+/* Kernels are built for one dtype of keys and values. */
+static bool supports(const gr_device *d, const gr_tensor *node)
+{
+    return gr_gpu_any(d, node) && gr_in(node, K)->dtype == gr_in(node, V)->dtype;
+}
+
 static size_t grad_scratch(const gr_call *call)
 {
     return (size_t)gr_gpu_rows(&call->in[Q]) * sizeof(float);
@@ -90,7 +96,7 @@ static gr_status run_grad(const gr_call *call)
 }
 
 const gr_kernel gr_gpu_attention_kernels[] = {
-    {.op = &gr_op_attention, .supports = gr_gpu_any, .strided = 7, .run = run_attention},
+    {.op = &gr_op_attention, .supports = supports, .strided = 7, .run = run_attention},
     {.op = &gr_op_attention_grad, .supports = gr_gpu_any, .strided = 7, .scratch = grad_scratch, .run = run_grad},
     {0},
 };

@@ -324,6 +324,18 @@ static gr_status keep_generation(gr_model *m, const char *dir)
     return path && (m->generation || !is_there) ? GR_OK : gr_error_status();
 }
 
+/* How it runs when it is not trained. */
+static gr_status set_running(gr_model *m, const gr_load_options *o)
+{
+    gr_dtype usual = gr_precision_dtype(o->precision);
+    m->precision = o->precision;
+    m->activations = o->activations;
+    m->keys = o->keys ? *o->keys : usual;
+    m->values = o->values ? *o->values : usual;
+    gr_status s = o->keys ? gr_model_check_cache(m, m->keys) : GR_OK;
+    return s == GR_OK && o->values ? gr_model_check_cache(m, m->values) : s;
+}
+
 /* Of a GGUF file its keys say what a directory's files would. */
 static gr_model *load_gguf(const char *path, const gr_load_options *o, gr_device *device)
 {
@@ -337,10 +349,10 @@ static gr_model *load_gguf(const char *path, const gr_load_options *o, gr_device
     gr_status s = m ? GR_OK : gr_error_status();
     if (m) {
         m->files = w;
-        m->precision = o->precision, m->activations = o->activations;
         m->generation = gr_gguf_generation(file, &s);
         w = NULL;
     }
+    s = s == GR_OK ? set_running(m, o) : s;
     if (s == GR_OK && (s = load_named(m, &names, path, o)) != GR_OK)
         gr_fail_in("%s", path);
     gr_names_close(&names);
@@ -370,9 +382,8 @@ gr_model *gr_model_load(const char *dir, const gr_load_options *options, gr_devi
     gr_free(text);
     gr_free(config);
     bool is_bare = m && o->declare_only && !gr_weights_are_in(dir);
-    if (m)
-        m->precision = o->precision, m->activations = o->activations;
-    if (m && keep_generation(m, dir) == GR_OK && (is_bare ? gr_model_declare(m) : load_weights(m, dir, o)) == GR_OK &&
+    if (m && set_running(m, o) == GR_OK && keep_generation(m, dir) == GR_OK &&
+        (is_bare ? gr_model_declare(m) : load_weights(m, dir, o)) == GR_OK &&
         gr_model_check_range(m, o->precision) == GR_OK)
         return m;
     gr_model_free(m);

@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "base/dtype.h"
+#include "base/sized.h"
 #include "op/op.h"
 
 #include <stdio.h>
@@ -21,25 +22,42 @@ static int64_t rows_of(const gr_model *m, int layer, int64_t capacity, int64_t c
     return ring < capacity ? ring : capacity;
 }
 
-gr_status gr_model_add_cache(gr_model *m, gr_store *cache, gr_dtype dtype, int64_t batch, int64_t capacity,
-                             int64_t chunk)
+gr_status gr_model_check_cache(const gr_model *m, gr_dtype dtype)
 {
-    if (gr_lacks(m, "gr_model_add_cache: model") || gr_lacks(cache, "gr_model_add_cache: cache"))
+    const gr_dtype_info *d = gr_dtype_exists(dtype) ? gr_dtype_get(dtype) : NULL;
+    if (!d || !(d->is_activation || (d->block > 1 && d->is_weight && d->from_f32)))
+        return gr_fail(GR_ERR_ARGUMENT,
+                       "a cache of %s\nkeys and values are kept in f32, f16, bf16, q8_0, q4_0 or other blocks that are "
+                       "written",
+                       d ? d->name : "a dtype that there is not");
+    if (m->h.head_dim % d->block != 0)
+        return gr_fail(GR_ERR_UNSUPPORTED,
+                       "a cache of %s: its blocks have %d values, and this model's heads are %lld wide, which is no "
+                       "multiple\nkeep keys and values in f32, f16 or bf16",
+                       d->name, d->block, (long long)m->h.head_dim);
+    return GR_OK;
+}
+
+gr_status gr_model_add_cache(gr_model *m, gr_store *cache, const gr_cache_options *options)
+{
+    gr_cache_options o;
+    if (gr_lacks(m, "gr_model_add_cache: model") || gr_lacks(cache, "gr_model_add_cache: cache") ||
+        gr_lacks(options, "gr_model_add_cache: options") ||
+        gr_take_sized(&o, sizeof o, options, "gr_cache_options") != GR_OK)
         return GR_ERR_ARGUMENT;
-    if (!gr_dtype_exists(dtype) || !gr_dtype_get(dtype)->is_activation)
-        return gr_fail(GR_ERR_ARGUMENT, "gr_model_add_cache: keys and values are f32, f16 or bf16, not %s",
-                       gr_dtype_exists(dtype) ? gr_dtype_name(dtype) : "a dtype that there is not");
+    if (gr_model_check_cache(m, o.keys) != GR_OK || gr_model_check_cache(m, o.values) != GR_OK)
+        return gr_error_status();
     const gr_hparams *h = &m->h;
-    int64_t shape[] = {batch, capacity, h->kv_heads, h->head_dim};
+    int64_t shape[] = {o.batch, o.capacity, h->kv_heads, h->head_dim};
     gr_status s = gr_store_add(cache, "cache.position", GR_CACHE, GR_I64, 2, shape);
     char name[64];
     for (int i = 0; s == GR_OK && i < 2 * h->layers; i++) {
-        shape[1] = rows_of(m, i / 2, capacity, chunk);
-        if (shape[1] < capacity && gr_store_find(cache, "cache.ring_position") < 0)
+        shape[1] = rows_of(m, i / 2, o.capacity, o.chunk);
+        if (shape[1] < o.capacity && gr_store_find(cache, "cache.ring_position") < 0)
             s = gr_store_add(cache, "cache.ring_position", GR_CACHE, GR_I64, 2, shape);
         snprintf(name, sizeof name, "cache.%d.%s", i / 2, i % 2 ? "v" : "k");
         if (s == GR_OK)
-            s = gr_store_add(cache, name, GR_CACHE, dtype, 4, shape);
+            s = gr_store_add(cache, name, GR_CACHE, i % 2 ? o.values : o.keys, 4, shape);
     }
     return s;
 }
@@ -73,6 +91,11 @@ static bool is_ring(gr_build *b, const gr_tensor *all)
     return in_order && all->spec.shape[1] < in_order->spec.shape[1];
 }
 
+gr_tensor *gr_nn_kept(gr_tensor *x, gr_dtype dtype)
+{
+    return !x || x->spec.dtype == dtype ? x : gr_cast(x, dtype);
+}
+
 gr_tensor *gr_nn_cached(gr_build *b, gr_tensor *x, const char *which)
 {
     char name[64];
@@ -86,9 +109,8 @@ gr_tensor *gr_nn_cached(gr_build *b, gr_tensor *x, const char *which)
                 (long long)x->spec.shape[1]);
         return gr_graph_fail(b->g);
     }
-    x = x->spec.dtype == all->spec.dtype ? x : gr_cast(x, all->spec.dtype);
     gr_tensor *slot = ring ? b->forward->ring_slot : b->forward->slot;
-    return gr_write_rows(all, x, slot, b->forward->sequence);
+    return gr_write_rows(all, gr_nn_kept(x, all->spec.dtype), slot, b->forward->sequence);
 }
 
 gr_tensor *gr_nn_cached_positions(gr_build *b, const gr_tensor *all)

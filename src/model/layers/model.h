@@ -122,6 +122,7 @@ struct gr_model {
     const gr_layer_observer *observer; /* NULL: nobody */
     gr_precision precision;            /* of what runs it without training */
     gr_activations activations;        /* the same */
+    gr_dtype keys, values;             /* what a cache has them in */
 };
 
 /* The head alone: logits [.., V] of the normalized states [.., C] that gr_model_forward gives as `hidden`. */
@@ -130,6 +131,8 @@ gr_tensor *gr_model_logits(gr_model *m, const gr_forward *f, gr_tensor *hidden);
 gr_program *gr_model_compile(const gr_model *m, gr_graph *g, gr_tensor *const *outputs, int n);
 /* What activations of this precision are stored in. */
 gr_dtype gr_precision_dtype(gr_precision p);
+/* Fails unless keys or values can be kept in this dtype (cache.c). */
+gr_status gr_model_check_cache(const gr_model *m, gr_dtype dtype);
 /* Fails unless the precision can hold all weights: names the first that it cannot, and its value. */
 gr_status gr_model_check_range(gr_model *m, gr_precision precision);
 

@@ -245,6 +245,9 @@ gr_tensor *gr_nn_attention(gr_build *b, gr_tensor *q, gr_tensor *k, gr_tensor *v
         o.q_pos = b->positions;
         o.k_pos = gr_nn_cached_positions(b, k);
         o.sequence = b->forward->sequence;
+    } else if (b->forward->as_kept) {
+        k = gr_nn_kept(k, b->model->keys);
+        v = gr_nn_kept(v, b->model->values);
     }
     gr_tensor *y = gr_attention(q, k, v, &o);
     const int64_t *s = q->spec.shape;

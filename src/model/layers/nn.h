@@ -52,6 +52,8 @@ gr_tensor *gr_nn_heads(gr_tensor *x, int64_t n);
 
 /* Notes the positions of the new tokens, once for all layers; false on failure. */
 bool gr_nn_open_cache(gr_build *b);
+/* Keys or values as a cache of this dtype keeps them. */
+gr_tensor *gr_nn_kept(gr_tensor *x, gr_dtype dtype);
 /* Writes the rows x [B, T, G, D] of the current layer's "k" or "v" and gives all that are kept, [B, S, G, D]. */
 gr_tensor *gr_nn_cached(gr_build *b, gr_tensor *x, const char *which);
 /* Their positions [B, S], -1 where no token is. */

@@ -71,20 +71,23 @@ GR_INLINE void four_dots(const gr_attention_one *o, int64_t h, const char *key, 
             to[i] += q[i][at] * gr_widen_one(k[i] + at * size, kind);
 }
 
-/* Asks for what lies AHEAD of a row: memory's own guesses come late. */
-GR_INLINE void ask(const char *row, int64_t bytes)
+/* Row s as `kind`: where it lies, or widened into `wide`. Asks for what lies AHEAD of it: memory's own guesses come late. */
+GR_INLINE const char *row_of(const gr_attention_rows *x, int64_t s, float *wide)
 {
-    for (int64_t at = 0; at < bytes; at += LINE)
+    const char *row = (const char *)x->at + s * x->bytes;
+    for (int64_t at = 0; at < x->bytes; at += LINE)
         __builtin_prefetch(row + at + AHEAD, 0, 2); /* not the first level: its few misses are for loads */
+    if (!x->blocks)
+        return row;
+    GR_ISA_FN(gr_blocks_widen)(x->blocks, row, wide, x->values);
+    return (const char *)wide;
 }
 
 GR_INLINE void score(const gr_attention_one *o, const gr_gemm_kind kind)
 {
-    const int64_t bytes = o->k_row * gr_kind_bytes(kind);
     for (int64_t i = 0; i < o->n; i++) {
-        const char *key = (const char *)o->k + o->at[i] * bytes;
+        const char *key = row_of(&o->k, o->at[i], o->wide);
         float *to = o->scores + i * o->lanes;
-        ask(key, bytes);
         for (int64_t h = 0; h < o->heads; h += FOUR)
             four_dots(o, h, key, to + h, kind);
     }
@@ -110,14 +113,12 @@ static void soften(const gr_attention_one *o, int64_t h)
 GR_INLINE void weigh(const gr_attention_one *o, const gr_gemm_kind kind)
 {
     const int64_t heads = o->heads, d = o->d, row = o->row, *key_head = o->key_head; /* not read again behind stores */
-    const int64_t size = gr_kind_bytes(kind), bytes = o->v_row * size;
+    const int64_t size = gr_kind_bytes(kind);
     for (int64_t i = 0; i < o->n; i += 2) {
         bool two = i + 1 < o->n;
-        const char *v0 = (const char *)o->v + o->at[i] * bytes,
-                   *v1 = two ? (const char *)o->v + o->at[i + 1] * bytes : v0;
+        const char *v0 = row_of(&o->v, o->at[i], o->wide);
+        const char *v1 = two ? row_of(&o->v, o->at[i + 1], o->wide + o->v.values) : v0;
         const float *p = o->scores + i * o->lanes;
-        ask(v0, bytes);
-        ask(v1, bytes);
         float *out = o->out;
         for (int64_t h = 0; h < heads; h++, out += row) {
             const char *a = v0 + key_head[h] * size, *b = v1 + key_head[h] * size;
@@ -132,25 +133,17 @@ GR_INLINE void weigh(const gr_attention_one *o, const gr_gemm_kind kind)
     }
 }
 
-GR_INLINE void forward(const gr_attention_one *o, const gr_gemm_kind kind)
-{
-    memset(o->out, 0, (size_t)(o->heads * o->row) * sizeof *o->out);
-    score(o, kind);
-    for (int64_t h = 0; h < o->heads; h += GR_LANES)
-        soften(o, h);
-    weigh(o, kind);
-}
+/* One of three for each kind. */
+#define OF_KIND(f, rows)                                                                                               \
+    ((rows).kind == GR_GEMM_F32   ? f(o, GR_GEMM_F32)                                                                  \
+     : (rows).kind == GR_GEMM_F16 ? f(o, GR_GEMM_F16)                                                                  \
+                                  : f(o, GR_GEMM_BF16))
 
 void GR_ISA_FN(gr_attention_one_forward)(const gr_attention_one *o)
 {
-    switch (o->kind) {
-    case GR_GEMM_F32:
-        forward(o, GR_GEMM_F32);
-        break;
-    case GR_GEMM_F16:
-        forward(o, GR_GEMM_F16);
-        break;
-    default:
-        forward(o, GR_GEMM_BF16);
-    }
+    memset(o->out, 0, (size_t)(o->heads * o->row) * sizeof *o->out);
+    OF_KIND(score, o->k);
+    for (int64_t h = 0; h < o->heads; h += GR_LANES)
+        soften(o, h);
+    OF_KIND(weigh, o->v);
 }
