@@ -320,3 +320,48 @@ TEST(what_cannot_be_done)
     type(t, "\x04");
     CHECK_EQ_INT(finish(t), 0);
 }
+
+/* Another adapter, another model of the same base; and a message that an editor makes. */
+TEST(adapters_and_an_editor)
+{
+    make_model();
+    char command[700], many[40 * 24] = "";
+    for (int i = 0; i < 40; i++)
+        strcat(many, "the quick dog née fox;\n");
+    test_file("other.txt", many, strlen(many));
+    snprintf(command, sizeof command,
+             "'%s' finetune run other.txt --steps 40 --context 32 --lr 2e-2 --lora-rank 4 --lora-targets all-linear "
+             "--out tuned "
+             "--quiet 2>log",
+             executable());
+    CHECK_EQ_INT(system(command), 0);
+    terminal *t = start("run", WITH("-n", "20", "--temperature", "0"));
+    expect(t, "> ");
+    enter(t, "the quick", "\n");
+    enter(t, "/save base.json", "saved");
+    enter(t, "/adapter tuned", "[adapter tuned]");
+    enter(t, "/retry", "\n");
+    enter(t, "/save tuned.json", "saved");
+    enter(t, "/adapter off", "[adapter off]");
+    enter(t, "/retry", "\n");
+    enter(t, "/save off.json", "saved");
+    type(t, "\x04");
+    CHECK_EQ_INT(finish(t), 0);
+    static const char editor[] = "#!/bin/sh\nsed 's/lazy/quick/' \"$1\" >made && cp made \"$1\"\n";
+    test_file("editor", editor, sizeof editor - 1);
+    CHECK_EQ_INT(system("chmod +x editor"), 0);
+    setenv("EDITOR", "./editor", 1);
+    t = start("run", WITH("-n", "20", "--temperature", "0", "--adapter", "tuned"));
+    expect(t, "> ");
+    enter(t, "the lazy", "\n");
+    enter(t, "/edit", "\n");
+    enter(t, "/save given.json", "2 messages saved");
+    type(t, "\x04");
+    CHECK_EQ_INT(finish(t), 0);
+    check_same("base.json", "off.json");
+    check_same("tuned.json", "given.json");
+    char *base = content("base.json"), *tuned = content("tuned.json");
+    CHECK(strcmp(base, tuned) != 0);
+    gr_free(base);
+    gr_free(tuned);
+}

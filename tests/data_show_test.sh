@@ -141,13 +141,16 @@ says 'needs the added token <|im_start|>' err
 run 2 data show alone known.jsonl --chat-template chatlm
 says 'the names are chatml, llama3, mistral and gemma' err
 # Training: the template goes along, and another is remarked on.
-run 0 train talk.jsonl --tokenizer byte --documents apart --chat-template turn.jinja --layers 1 --embed 8 --heads 2 --context 64 --steps 2 --out talked
-cmp turn.jinja talked/latest/chat_template.jinja || fail 'the template is not in the checkpoint'
+run 0 train talk.jsonl --tokenizer byte --documents apart --chat-template turn.jinja --layers 1 --embed 8 --heads 2 --context 64 --steps 4 --save-every 2 --out talked
+rm -r talked/checkpoints/step-4
+cmp turn.jinja talked/checkpoints/step-2/chat_template.jinja || fail 'the template is not in the checkpoint'
 run 0 generate talked --chat -p a -n 1
 sed 's/</[/' turn.jinja >other.jinja
 run 0 generate talked --chat -p a -n 1 --chat-template other.jinja
 says 'is not that of' err
-run 0 train --resume --out talked --steps 2
+cp turn.jinja was.jinja && echo '{{ 1 / 0 }}' >turn.jinja # a run goes on with what it began with
+run 0 train --resume --out talked
+mv was.jinja turn.jinja
 run 3 train known.jsonl --tokenizer char --chat-template turn.jinja --documents apart --out none
 says 'known.jsonl: line 1' err
 

@@ -395,10 +395,33 @@ static gr_status split(gr_args *args, gr_train_job *job)
     return s == GR_ERR_ARGUMENT ? gr_args_fail(args, "--eval-fraction: %.900s", gr_error()) : s;
 }
 
+/* A run that goes on takes a template that was given from its newest checkpoint: the file may have changed, or be gone. */
+static gr_status open_template(gr_args *args, gr_train_job *job)
+{
+    const gr_train_flags *f = args->options;
+    gr_chat_data_flags chats = f->chats;
+    gr_find_options how = GR_INIT(gr_find_options);
+    gr_found found = GR_INIT(gr_found);
+    char *kept = NULL;
+    gr_status s = GR_OK;
+    how.newest = how.path_only = true;
+    if (f->resume && chats.template.file)
+        s = gr_find(f->out, &how, &found);
+    if (s == GR_OK && found.path && !(kept = gr_path_join(found.path, "chat_template.jinja")))
+        s = GR_ERR_MEMORY;
+    if (kept && gr_path_is_file(kept))
+        chats.template.file = kept;
+    if (s == GR_OK)
+        s = gr_chat_open_for_data(args, &chats, kept ? NULL : job->on.found.tokenizer, &job->chat);
+    gr_free(kept);
+    gr_found_free(&found);
+    return s;
+}
+
 static gr_status open_data(gr_args *args, const char **data, size_t n_data, gr_train_job *job)
 {
     const gr_train_flags *f = args->options;
-    gr_status s = gr_chat_open_for_data(args, &f->chats, job->on.found.tokenizer, &job->chat);
+    gr_status s = open_template(args, job);
     if (s != GR_OK)
         return s;
     job->data = read_data(args, job, job->corpus, data, (int)n_data);
