@@ -113,6 +113,11 @@ static int finish(terminal *t)
     int status = 0;
     while (hear(t)) {
     }
+    if (waitpid(t->pid, &status, WNOHANG) == 0) {
+        struct timespec second = {1, 0};
+        nanosleep(&second, NULL);
+        kill(t->pid, SIGKILL); /* nothing to do if it has ended by now */
+    }
     waitpid(t->pid, &status, 0);
     close(t->fd);
     free(t);

@@ -74,6 +74,25 @@ printf '{%% for m in messages %%}{{ m.content }}{%% endfor %%}{%% if enable_thin
 talk 0 'fox;' model --chat-template thinks.jinja --no-thinking -n 5 --temperature 0
 [ "$(cat out)" = ' dog;' ] || fail "--no-thinking: $(cat out)"
 
+# ---- what ends a turn: the template's token, though no file calls it the end of a text ----
+printf '{"text": "a"}\n{"text": "b"}\n' >two.jsonl
+"$g" train two.jsonl --documents apart --tokenizer char --arch llama --steps 1 --layers 1 --embed 8 --heads 2 --context 16 --out ends --quiet 2>err ||
+    fail "train: $(cat err)"
+cp -rL ends/latest ends-there && printf '{"eos_token_id": 0, "do_sample": false}' >ends-there/generation_config.json
+sed 's/"eos_token_id": [0-9]*/"eos_token_id": 0/' ends/latest/config.json >ends-there/config.json
+printf '{%% for m in messages %%}{{ m.content }}<|endoftext|>{%% endfor %%}' >ends-there/chat_template.jinja
+seed=1 ended=no # "a" ends a text, too: one of them comes first
+while [ $seed -le 30 ] && [ $ended = no ]; do
+    talk 0 'b\n' ends-there --json --temperature 100 --top-p 1 --seed $seed
+    grep -q '"ids": \[[1, ]*2\].*"stop": "eos"' out && ended=yes
+    seed=$((seed + 1))
+done
+[ $ended = yes ] || fail "the template's token ends no turn: $(cat out err)"
+run 0 generate ends-there --chat -p b --temperature 100 --top-p 1 --json --seed $((seed - 1))
+says '"stop": "stop"' out
+run 0 generate ends-there --chat -p b --temperature 100 --top-p 1 --json --seed $((seed - 1)) --ignore-eos
+says '"stop": "length"' out
+
 # ---- what is refused ----
 rm model/chat_template.jinja
 talk 1 'x\n' model

@@ -45,6 +45,14 @@ static bool on_token(void *user, gr_token id, const char *text, size_t size)
     return gr_reasoning_feed(&a->reasoning, text, size) == GR_OK && !gr_interrupted(NULL);
 }
 
+/* Whether it ended where the template ends the assistant's turns. */
+static bool is_ended(const answer *a)
+{
+    const char *end = a->talk->with.chat.end;
+    return end && a->made->stop == GR_STOP_TEXT && a->made->n > 0 &&
+           gr_tokenizer_id(a->talk->with.on.tokenizer, end) == a->made->ids[a->made->n - 1];
+}
+
 static gr_status print_json(const answer *a)
 {
     static const char *const stops[] = {"length", "eos", "stop", "interrupted"};
@@ -63,7 +71,7 @@ static gr_status print_json(const answer *a)
     gr_json_put_int(o, "tokens", a->made->n);
     gr_json_put_int(o, "prompt_tokens", (int64_t)a->prompt.size);
     gr_json_put_int(o, "cached_tokens", (int64_t)a->prompt.size - a->made->prefilled);
-    gr_json_put_text(o, "stop", stops[a->made->stop]);
+    gr_json_put_text(o, "stop", is_ended(a) ? "eos" : stops[a->made->stop]);
     gr_json_put_int(o, "seed", (int64_t)a->seed);
     gr_json_put_real(o, "first_token_s", a->made->first_s);
     return gr_out_json(doc);
@@ -142,18 +150,25 @@ static gr_status generate(answer *a)
 {
     gr_talk *t = a->talk;
     const gr_chat_options *o = t->o;
+    gr_texts stop = {0};
+    gr_status s = gr_chat_stops(&t->with.chat, &o->stop, &stop);
+    if (s != GR_OK)
+        return s;
     gr_sampling sampling = gr_sampling_of(&o->samplers);
     sampling.seed = a->seed = (uint64_t)(t->args->common.seed + t->retries);
     gr_generate_options g = {.size = sizeof g, .prompt = a->prompt.data, .n_prompt = (int64_t)a->prompt.size};
     g.max_tokens = o->tokens ? o->tokens : t->with.capacity;
     g.sampling = &sampling;
-    g.stop = o->stop.items;
-    g.n_stop = (int)o->stop.count;
+    g.stop = stop.items;
+    g.n_stop = (int)stop.count;
     g.token = on_token;
     g.user = a;
     g.keep = t->keep;
-    gr_status s = t->keep > 0 ? GR_OK : gr_generator_reset(t->with.generator);
-    return s == GR_OK ? gr_generate(t->with.generator, t->with.on.tokenizer, &g, 1, &a->made) : s;
+    s = t->keep > 0 ? GR_OK : gr_generator_reset(t->with.generator);
+    if (s == GR_OK)
+        s = gr_generate(t->with.generator, t->with.on.tokenizer, &g, 1, &a->made);
+    gr_free(stop.items);
+    return s;
 }
 
 static gr_status keep_answer(answer *a)

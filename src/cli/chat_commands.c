@@ -216,7 +216,10 @@ static gr_status set(gr_talk *t, const char *rest)
                        "repeat-penalty, frequency-penalty, presence-penalty, tokens, seed.");
     const gr_slot *slot = gr_args_slot(t->args, names[i]);
     gr_status s = gr_value_parse(slot->flag, value, slot->field);
-    return s == GR_OK ? s : gr_fail_in("/set %s", names[i]);
+    if (s != GR_OK)
+        return gr_fail_in("/set %s", names[i]);
+    gr_note("[%s %s]", names[i], value);
+    return GR_OK;
 }
 
 /* ---- the list ----------------------------------------------------------------------------------------------- */

@@ -93,11 +93,52 @@ gr_status gr_chat_open(gr_args *args, const gr_chat_flags *flags, const char *mo
     return s == GR_OK && flags->file ? compare_with_own(chat, model) : s;
 }
 
+/* The first token behind what the assistant says, if it is a control token. */
+static gr_status take_end(gr_chat *chat, gr_tokenizer *tokenizer, const gr_rendered *r)
+{
+    const gr_token *ids;
+    size_t n, size, from = r->n_untrusted ? r->untrusted[r->n_untrusted - 1].to : r->text_size;
+    gr_token_kind kind;
+    gr_status s = gr_tokenizer_encode(tokenizer, r->text + from, r->text_size - from, GR_PARSE_SPECIAL, &ids, &n);
+    const char *name = s == GR_OK && n > 0 ? gr_tokenizer_token(tokenizer, ids[0], &size, &kind) : NULL;
+    if (!name || kind != GR_TOKEN_CONTROL)
+        return s;
+    chat->end = gr_strfmt("%.*s", (int)size, name);
+    return chat->end ? GR_OK : GR_ERR_MEMORY;
+}
+
+gr_status gr_chat_find_end(gr_chat *chat, gr_tokenizer *tokenizer)
+{
+    static const char probe[] = "{\"messages\": [{\"role\": \"user\", \"content\": \"x\"}, {\"role\": \"assistant\", "
+                                "\"content\": \"y\"}], \"add_generation_prompt\": false}";
+    const gr_rendered *r;
+    gr_status s = gr_chat_render(chat, tokenizer, "a probe", probe, sizeof probe - 1, &r);
+    if (s == GR_OK)
+        s = take_end(chat, tokenizer, r);
+    gr_free(r);
+    if (s == GR_ERR_MEMORY)
+        return s;
+    gr_error_clear(); /* what is wrong with the template is told with a message of somebody */
+    return GR_OK;
+}
+
+gr_status gr_chat_stops(const gr_chat *chat, const gr_texts *given, gr_texts *out)
+{
+    *out = (gr_texts){0};
+    gr_status s = gr_grow(&out->items, &out->cap, given->count + 1, sizeof *out->items);
+    for (size_t i = 0; s == GR_OK && i < given->count; i++)
+        out->items[out->count++] = given->items[i];
+    if (s == GR_OK && chat->end)
+        out->items[out->count++] = chat->end;
+    return s;
+}
+
 void gr_chat_close(gr_chat *chat)
 {
+    gr_free(chat->end);
     gr_template_free(chat->template);
     gr_bytes_free(&chat->variables);
-    chat->template = NULL;
+    *chat = (gr_chat){0};
 }
 
 gr_status gr_chat_render(const gr_chat *chat, const gr_tokenizer *tokenizer, const char *name, const char *json,

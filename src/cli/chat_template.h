@@ -23,11 +23,16 @@ typedef struct gr_chat_flags {
 typedef struct gr_chat {
     gr_template *template;
     gr_bytes variables; /* of --template-arg, an object */
+    char *end;          /* the control token that ends the assistant's turns; NULL: none was found */
 } gr_chat;
 
 /* model: the directory that has the template, or a tokenizer alone. Close in any case. */
 gr_status gr_chat_open(gr_args *args, const gr_chat_flags *flags, const char *model, gr_chat *chat);
 void gr_chat_close(gr_chat *chat);
+/* Finds chat->end, so that an answer ends there, whatever the model's files call the end of a text. */
+gr_status gr_chat_find_end(gr_chat *chat, gr_tokenizer *tokenizer);
+/* The texts that end an answer: those that were given, and chat->end. out->items is freed by the caller. */
+gr_status gr_chat_stops(const gr_chat *chat, const gr_texts *given, gr_texts *out);
 /* Renders a conversation, which `name` is called in messages. *out is freed by gr_free. */
 gr_status gr_chat_render(const gr_chat *chat, const gr_tokenizer *tokenizer, const char *name, const char *json,
                          size_t size, const gr_rendered **out);

@@ -121,8 +121,8 @@ static void set_options(work *w)
 {
     const gr_generate_flags *f = w->f;
     w->o = (gr_generate_options){.size = sizeof w->o, .max_tokens = f->tokens, .token = on_token};
-    w->o.stop = f->stop.items;
-    w->o.n_stop = (int)f->stop.count;
+    w->o.stop = w->prompts.stops.items;
+    w->o.n_stop = (int)w->prompts.stops.count;
     w->o.ignore_eos = f->ignore_eos;
     w->sampling = gr_sampling_of(&f->samplers);
 }

@@ -25,6 +25,8 @@ typedef struct gr_prompts {
     int64_t *n;
     size_t count;
     int64_t longest;
+    gr_texts stops; /* texts that end an answer: those of --stop, and */
+    char *end;      /* with --chat, what ends the assistant's turns; NULL: none */
 } gr_prompts;
 
 /* The ids of all prompts; an empty one becomes the token that begins a text. Free in any case. */

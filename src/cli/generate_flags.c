@@ -169,7 +169,9 @@ static gr_status open_chat(gr_args *args, const gr_opened *on, gr_chat *chat)
     if (f->chat && f->ids.count > 0)
         return gr_args_fail(args, "--chat: is for text, and --ids gives ids\nGive the message with -p.");
     gr_status s = f->chat ? gr_need_tokenizer(on) : GR_OK;
-    return s == GR_OK && f->chat ? gr_chat_open(args, &f->template, on->found.tokenizer, chat) : s;
+    if (s == GR_OK && f->chat)
+        s = gr_chat_open(args, &f->template, on->found.tokenizer, chat);
+    return s == GR_OK && f->chat && !f->ignore_eos ? gr_chat_find_end(chat, on->tokenizer) : s;
 }
 
 gr_status gr_read_prompts(gr_args *args, const gr_opened *on, gr_prompts *out)
@@ -188,6 +190,10 @@ gr_status gr_read_prompts(gr_args *args, const gr_opened *on, gr_prompts *out)
         if (s == GR_OK)
             s = check_ids(args, on, out->ids[i], out->n[i]);
     }
+    if (s == GR_OK)
+        s = gr_chat_stops(&chat, &f->stop, &out->stops);
+    out->end = chat.end;
+    chat.end = NULL;
     gr_chat_close(&chat);
     return s;
 }
@@ -198,6 +204,8 @@ void gr_free_prompts(gr_prompts *p)
         gr_free(p->ids[i]);
     gr_free(p->ids);
     gr_free(p->n);
+    gr_free(p->stops.items);
+    gr_free(p->end);
 }
 
 int64_t gr_texts_at_once(const gr_generate_flags *f, size_t prompts)

@@ -130,6 +130,7 @@ gr_line_end gr_lines_read(gr_lines *l, const char *prompt, gr_bytes *out)
     int n = 0;
     l->prompt = prompt;
     l->cancelled = false;
+    el_set(l->edit, EL_PREP_TERM, 1); /* before there is a prompt: what is typed from then on are keys */
     const char *line = el_gets(l->edit, &n);
     if (gr_interrupted(NULL)) /* before the terminal was told to send no signals */
         return gr_interrupt_forget() ? GR_LINE_CANCELLED : GR_LINE_OVER;

@@ -75,7 +75,9 @@ gr_status gr_samplers_of_model(gr_args *args, const gr_opened *on)
         gr_json_doc *doc = gr_json_read(path, GR_JSON_LIMIT);
         s = doc ? take(args, path, gr_json_as_object(gr_json_root(doc))) : gr_error_status();
         gr_json_free(doc);
-    }
+    } else if (!gr_args_given(args, "temperature"))
+        gr_note("the model says nothing of samplers: temperature %s, top-p %s",
+                gr_args_slot(args, "temperature")->initial, gr_args_slot(args, "top-p")->initial);
     gr_free(path);
     return s;
 }
