@@ -77,6 +77,10 @@ for flag in --beta1 --beta2 --eps; do
     refused $flag train book.txt --optimizer adafactor $flag 0.9 --out x
 done
 refused --moments train book.txt --optimizer sgd --moments bf16 --out x
+for other in '--optimizer lion' '--precision fp16'; do
+    # shellcheck disable=SC2086
+    refused --weights train book.txt --weights bf16 $other --out x
+done
 refused --clip-last train book.txt --clip-last --clip 0 --out x
 # shellcheck disable=SC2086
 run 2 train book.txt $tiny --layers 1 --context 16 --steps 2 --passes nosuch --out x

@@ -346,7 +346,7 @@ static void check_adamw8bit(const golden *c)
     gr_store *store = gr_store_new(c->device);
     float lr = (float)number(c, "lr"), scale = (float)number(c, "grad_scale");
     gr_adamw8bit_attr a = {(float)number(c, "beta1"), (float)number(c, "beta2"), (float)number(c, "eps"),
-                           (float)number(c, "weight_decay")};
+                           (float)number(c, "weight_decay"), 0};
     CHECK_OK(gr_store_add(store, "out", GR_WEIGHT, GR_F32, start->ndim, start->shape));
     CHECK_OK(gr_store_write(store, "out", start->data, start->bytes));
     gr_tensor *p = gr_param(c->graph, store, "out");

@@ -228,7 +228,8 @@ TEST(a_run_leaves_everything)
 TEST(stopping_changes_nothing)
 {
     const char *archs[] = {"gpt2", "llama"};
-    const gr_optimizer optimizers[] = {GR_ADAMW, GR_ADAMW, GR_SGD, GR_SGD, GR_LION, GR_ADAFACTOR, GR_MUON, GR_ADAMW};
+    const gr_optimizer optimizers[] = {GR_ADAMW,     GR_ADAMW, GR_SGD,   GR_SGD,   GR_LION,
+                                       GR_ADAFACTOR, GR_MUON,  GR_ADAMW, GR_ADAMW, GR_ADAMW8BIT};
     for (int a = 0; a < (int)(sizeof optimizers / sizeof *optimizers); a++) {
         char dir[300];
         snprintf(dir, sizeof dir, "%s/%d", test_dir(), a);
@@ -238,6 +239,7 @@ TEST(stopping_changes_nothing)
         whole.train.optimizer = parts.train.optimizer = optimizers[a];
         whole.train.accumulate = parts.train.accumulate = a < 2 ? 1 : 2;
         whole.train.bf16_moments = parts.train.bf16_moments = a == 7;
+        whole.train.bf16_weights = parts.train.bf16_weights = a >= 8;
         CHECK_OK(session(&whole, false));
         uint32_t random = 99 + (uint32_t)a;
         int sessions = 0;
@@ -330,6 +332,10 @@ TEST(a_checkpoint_of_another_run_is_refused)
     other.train.bf16_moments = true;
     CHECK_STATUS(session(&other, true), GR_ERR_FILE);
     CHECK_ERROR(GR_ERR_FILE, "is f32 in the checkpoint, the run's is bf16");
+    other = t;
+    other.train.bf16_weights = true;
+    CHECK_STATUS(session(&other, true), GR_ERR_FILE);
+    CHECK_ERROR(GR_ERR_FILE, "bf16");
     other = t;
     other.arch = "llama";
     CHECK_STATUS(session(&other, true), GR_ERR_FILE);

@@ -84,10 +84,13 @@ TEST(threads_do_not_change_a_bit)
     o.context = 13;
     o.dropout = 0.1;
     const char *archs[] = {"gpt2", "llama"};
-    for (int a = 0; a < 6; a++) {
+    static const gr_optimizer optimizers[] = {GR_ADAMW, GR_ADAMW, GR_LION,  GR_ADAFACTOR,
+                                              GR_MUON,  GR_ADAMW, GR_ADAMW, GR_ADAMW8BIT};
+    for (int a = 0; a < 8; a++) {
         setup one, more;
-        o.optimizer = (gr_optimizer[]){GR_ADAMW, GR_ADAMW, GR_LION, GR_ADAFACTOR, GR_MUON, GR_ADAMW}[a];
-        o.bf16_moments = a == 5;
+        o.optimizer = optimizers[a];
+        o.bf16_moments = a == 5 || a == 6;
+        o.bf16_weights = a >= 6;
         open_setup(&one, archs[a % 2], "cpu", 1, &o);
         for (int i = 0; i < 50; i++)
             CHECK(!next_step(&one).skipped);
@@ -273,6 +276,84 @@ TEST(moments_of_bf16_do_not_stand_still)
         gr_store_free(store);
         gr_device_close(device);
     }
+}
+
+/* So do weights, with moments of either dtype: a step of a thousandth of what lies between two numbers is taken by a
+ * thousandth of them. */
+TEST(weights_of_bf16_do_not_stand_still)
+{
+    enum { N = 20000, STEPS = 200 };
+    static uint16_t p[N];
+    static float grad[N];
+    for (int d = 0; test_device(d); d++)
+        for (int low = 0; low < 2; low++) {
+            NOTE("%s, moments of %s", test_device(d), low ? "bf16" : "f32");
+            gr_device *device = gr_device_open(test_device(d), 0);
+            gr_store *store = gr_store_new(device);
+            gr_graph *g = gr_graph_new();
+            gr_tensor *state[3];
+            for (int k = 0; k < 3; k++) {
+                const char *name = (const char *[]){"p", "m", "v"}[k];
+                CHECK_OK(gr_store_add(store, name, GR_WEIGHT, k && !low ? GR_F32 : GR_BF16, 1, (int64_t[]){N}));
+                state[k] = gr_param(g, store, name);
+            }
+            for (int i = 0; i < N; i++) {
+                grad[i] = i % 2 ? 0.5f : -0.5f;
+                p[i] = 0x3F81; /* 1 + 2^-7, between numbers of that distance */
+            }
+            CHECK_OK(gr_store_write(store, "p", p, sizeof p));
+            gr_adamw_options o = {.size = sizeof o, .beta1 = 0.9f, .beta2 = 0.999f, .eps = 1e-8f, .stream = 3};
+            gr_tensor *flow = gr_input(g, "grad", GR_F32, 1, (int64_t[]){N}),
+                      *step = gr_input(g, "step", GR_I64, 0, NULL);
+            gr_adamw(state[0], flow, state[1], state[2], gr_fill(g, GR_F32, 0, NULL, 8e-6), step, NULL, &o);
+            gr_program *program = gr_compile(g, NULL, 0, device, NULL);
+            CHECK_MADE(program);
+            for (int64_t s = 1; s <= STEPS; s++)
+                CHECK_OK(gr_program_run(program, (const void *[]){grad, &s}, NULL));
+            CHECK_OK(gr_store_read(store, "p", p, sizeof p));
+            double mean[2] = {0};
+            for (int i = 0; i < N; i++) {
+                uint32_t word = (uint32_t)p[i] << 16;
+                float value;
+                memcpy(&value, &word, sizeof value);
+                mean[i % 2] += (double)value / (N / 2);
+            }
+            CHECK_NEAR(mean[0], 1 + 0x1p-7 + 8e-6 * STEPS, 2e-4); /* Adam's step is the learning rate */
+            CHECK_NEAR(mean[1], 1 + 0x1p-7 - 8e-6 * STEPS, 2e-4);
+            gr_program_free(program);
+            gr_graph_free(g);
+            gr_store_free(store);
+            gr_device_close(device);
+        }
+}
+
+TEST(weights_of_bf16_take_half)
+{
+    gr_train_options o = tiny_options();
+    setup wide, low;
+    open_setup(&wide, "llama", "cpu", 1, &o);
+    o.bf16_weights = true;
+    open_setup(&low, "llama", "cpu", 1, &o);
+    CHECK(2 * gr_trainer_plan(low.trainer)->weights == gr_trainer_plan(wide.trainer)->weights);
+    CHECK(gr_trainer_plan(low.trainer)->optimizer == gr_trainer_plan(wide.trainer)->optimizer);
+    gr_entry e = GR_INIT(gr_entry);
+    for (int i = 0; i < gr_store_count(gr_model_store(low.model)); i++) {
+        CHECK_OK(gr_store_entry(gr_model_store(low.model), i, &e));
+        CHECK_EQ_INT(e.dtype, GR_BF16);
+    }
+    o.bf16_weights = false;
+    CHECK(!gr_trainer_new(low.model, &o));
+    CHECK_ERROR(GR_ERR_ARGUMENT, "is bf16, what is trained must be f32");
+    o.bf16_weights = true;
+    o.precision = GR_PRECISION_FP16;
+    CHECK(!gr_trainer_new(wide.model, &o));
+    CHECK_ERROR(GR_ERR_ARGUMENT, "fp16 cannot hold all of their values");
+    o.precision = GR_PRECISION_F32;
+    o.optimizer = GR_MUON;
+    CHECK(!gr_trainer_new(wide.model, &o));
+    CHECK_ERROR(GR_ERR_ARGUMENT, "muon needs f32");
+    close_setup(&wide);
+    close_setup(&low);
 }
 
 static int count_named(gr_store *store, const char *prefix)

@@ -212,10 +212,10 @@ GR_API gr_tensor *gr_sgd(gr_tensor *param, gr_tensor *grad, gr_tensor *velocity,
 typedef struct gr_adamw_options {
     size_t size;
     float beta1, beta2, eps, weight_decay;
-    uint32_t stream; /* with moments of bf16: another number for each parameter */
+    uint32_t stream; /* with moments, or a parameter, of bf16: another number below 2^30 for each parameter */
 } gr_adamw_options;
 /* torch.optim.AdamW (Loshchilov & Hutter 2019), moments m and v f32 like param, or both bf16, then rounded at random by
- * (step, stream, element); lr f32 []; step i64 []: 1, 2, … Outputs 1 and 2 are the moments' new versions. */
+ * (step, stream, element), as param is where it is bf16, whose moments are f32 or bf16; lr f32 []; step i64 []: 1, 2, … Outputs 1 and 2 are the moments' new versions. */
 GR_API gr_tensor *gr_adamw(gr_tensor *param, gr_tensor *grad, gr_tensor *m, gr_tensor *v, gr_tensor *lr,
                            gr_tensor *step, gr_tensor *grad_scale, const gr_adamw_options *options);
 /* min(1, max_norm / (norm + 1e-6)): the factor of torch.nn.utils.clip_grad_norm_, f32 []; NaN if norm is not finite. */

@@ -250,6 +250,7 @@ enum {
     GR_OP_BOUND = 8,       /* has no kernel: the program binds it to memory (input, param, constant) */
     GR_OP_STATE = 16,      /* a store's tensor as a run finds it (param) */
     GR_OP_BLOCKS = 32,     /* takes and makes dtypes whose values share blocks; other ops refuse them */
+    GR_OP_ROUNDS = 64,     /* rounds what it makes in bf16 up or down at random: by up to twice as much as to nearest */
 };
 
 /* Appends a node. in[] may hold NULL only at optional inputs. Returns output 0. */

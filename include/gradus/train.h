@@ -155,7 +155,7 @@ typedef struct gr_train_options {
     double dropout;
     bool segments; /* batches may have them: rows of several documents */
     uint64_t seed;
-    gr_precision precision;   /* of activations and their gradients; weights and moments are f32 */
+    gr_precision precision;   /* of activations and their gradients */
     double loss_scale;        /* with fp16: what the loss is multiplied by for its gradients; 0: found while training */
     gr_recompute recompute;   /* for less memory at the price of time: at most a forward pass more */
     int64_t recompute_blocks; /* of so many blocks, the last ones; 0: of all */
@@ -165,7 +165,9 @@ typedef struct gr_train_options {
         clip_last; /* by the norm of the step before, which is part of the state: then weights are moved as soon as their
                        gradients are there, as with clip 0, unless fp16 or accumulation need all of them first */
     const char *passes; /* of compiling, as gr_compile_options has them; NULL: all. Must live as long as the trainer */
-    uint64_t reserved[12]; /* zeros: room to grow, since gr_run_options holds one of these */
+    bool bf16_weights; /* the model's f32 weights become bf16, and a step rounds them up or down at random; AdamW's, and
+                          with 8 bits */
+    uint64_t reserved[11]; /* zeros: room to grow, since gr_run_options holds one of these */
 } gr_train_options;
 /* Fills them in: AdamW with lr 1e-3 to 1e-4 (0.9, 0.95, 1e-8), decay 0.1, clip 1, cosine with 100 steps of warmup, batch
  * 12 x 64, 2000 steps, Muon's momentum 0.95, seed 0. out begins as GR_INIT(gr_train_options); a field of a later version is zero, as is usual. */

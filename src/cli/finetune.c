@@ -180,6 +180,8 @@ static gr_status tell_widened(const char *path)
 /* Says what is trained. */
 static gr_status tell(const gr_train_flags *f, const gr_train_job *job)
 {
+    if (f->full && f->weights == 1)
+        return GR_OK;
     if (f->full)
         return tell_widened(job->on.path);
     gr_note("LoRA: %s of %s parameters are trained",

@@ -48,6 +48,25 @@ static gr_status check_optimizer(gr_args *args)
     return s;
 }
 
+/* What is not trained in bf16. */
+static gr_status check_weights(gr_args *args)
+{
+    const gr_train_flags *f = args->options;
+    if (f->weights == 0)
+        return GR_OK;
+    if (gr_kind_of(args)->takes_model && !f->full)
+        return gr_args_fail(args, "--weights bf16: an adapter is trained in f32\nLeave it out, or train all weights: "
+                                  "--full.");
+    if (f->optimizer != GR_ADAMW && f->optimizer != GR_ADAMW8BIT)
+        return gr_args_fail(args,
+                            "--weights bf16: the --optimizer moves f32 weights\nTake adamw or adamw8bit, or leave "
+                            "it out.");
+    if (f->precision == GR_PRECISION_FP16)
+        return gr_args_fail(args, "--weights bf16: --precision fp16 cannot hold all of their values\nTake another "
+                                  "--precision, or leave it out.");
+    return GR_OK;
+}
+
 gr_status gr_check_train_flags(gr_args *args)
 {
     static const char *const of_fall[] = {"min-lr"};
@@ -58,6 +77,8 @@ gr_status gr_check_train_flags(gr_args *args)
         s = refuse_given(args, of_new, 1, "is of a new model, and --init gives one", "Leave one of them out.");
     if (s == GR_OK)
         s = check_optimizer(args);
+    if (s == GR_OK)
+        s = check_weights(args);
     if (s == GR_OK && f->schedule == GR_CONSTANT)
         s = refuse_given(args, of_fall, 1, "with --schedule constant the learning rate does not fall", "Leave it out.");
     if (s == GR_OK && f->allow && f->memory == 0)

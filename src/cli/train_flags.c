@@ -65,6 +65,8 @@ const gr_flag gr_loop_flag_table[] = {
      .help = "what moves the weights; docs/training.md"},
     {"moments", CHOICE(moments), .value = "f32|bf16", .initial = "f32",
      .help = "what adamw keeps its moments in; bf16 halves them, rounded up or down at random"},
+    {"weights", CHOICE(weights), .value = "f32|bf16", .initial = "f32",
+     .help = "what is trained, and saved; bf16 halves it, with adamw and adamw8bit, rounded up or down at random"},
     {"lr", FLOAT(lr), .value = "X", .max = GR_LARGEST, .initial = "1e-3", .help = "highest learning rate"},
     {"min-lr", FLOAT(min_lr), .value = "X", .max = GR_LARGEST, .shown = "a tenth of --lr",
      .help = "learning rate at the end"},
@@ -92,7 +94,7 @@ const gr_flag gr_loop_flag_table[] = {
     {"dropout", FLOAT(dropout), .value = "X", .initial = "0", .max = 0.99,
      .help = "of embeddings and of what each block adds"},
     {"precision", CHOICE(precision), .value = "f32|bf16|fp16", .initial = "f32",
-     .help = "of activations and their gradients; weights and moments stay f32"},
+     .help = "of activations and their gradients; weights and moments are as --weights and --moments say"},
     {"loss-scale", TEXT(loss_scale), .value = "dynamic|N", .shown = "dynamic",
      .help = "with fp16: found while training, or fixed; up to 16777216"},
     {"recompute", CHOICE(recompute), .value = "none|attention|block|auto", .initial = "none",
@@ -491,6 +493,7 @@ static gr_status set_options(gr_args *args, gr_train_job *job)
     t->beta1 = f->beta1;
     t->beta2 = t->optimizer == GR_LION && !gr_args_given(args, "beta2") ? 0.99 : f->beta2;
     t->bf16_moments = f->moments == 1;
+    t->bf16_weights = f->weights == 1;
     t->muon_lr = f->muon_lr;
     t->muon_momentum = f->muon_momentum;
     t->muon_adjust = (gr_lr_adjustment)f->muon_adjust;

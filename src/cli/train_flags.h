@@ -18,7 +18,7 @@ typedef struct gr_train_flags {
     bool clip_last;
     int64_t recompute_blocks, memory; /* memory 0: what is free */
     unsigned allow;                   /* bit 0: adamw8bit */
-    int schedule, optimizer, moments, muon_adjust, precision, recompute, order, documents;
+    int schedule, optimizer, moments, weights, muon_adjust, precision, recompute, order, documents;
     double eval_fraction;
     int64_t eval_every, eval_tokens, save_every, keep;
     bool resume, data_changed;

@@ -114,6 +114,7 @@ typedef struct gr_lion_attr {
 
 typedef struct gr_adamw8bit_attr {
     float beta1, beta2, eps, weight_decay;
+    uint32_t stream; /* with a parameter of bf16: as gr_adamw_options has it */
 } gr_adamw8bit_attr;
 
 typedef struct gr_adafactor_attr {

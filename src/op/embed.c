@@ -38,10 +38,13 @@ static gr_status infer_scatter_add(const gr_tensor *node, gr_spec *out)
     return s;
 }
 
+/* A row that is looked up often is a long sum: it is rounded once. */
 static gr_status grad_gather(gr_grad_args *a)
 {
-    gr_tensor *zeros = gr_fill_like(a->node->in[0], 0);
-    a->d_in[0] = gr_scatter_add(zeros, a->node->in[1], a->d_out[0]);
+    const gr_tensor *x = a->node->in[0];
+    gr_dtype wide = gr_accumulator(x->spec.dtype);
+    gr_tensor *zeros = gr_fill(x->graph, wide, x->spec.ndim, x->spec.shape, 0);
+    a->d_in[0] = gr_cast(gr_scatter_add(zeros, a->node->in[1], gr_cast(a->d_out[0], wide)), x->spec.dtype);
     return gr_built(a->node, a->d_in[0]);
 }
 

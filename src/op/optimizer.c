@@ -424,7 +424,9 @@ static gr_status compose_adamw8bit(const gr_tensor *node, gr_tensor *const *in, 
     gr_tensor *root = gr_sqrt(gr_div(v, gr_bias_correction(step, a->beta2)));
     gr_tensor *way = gr_div(gr_div(m, gr_bias_correction(step, a->beta1)), gr_offset(root, a->eps));
     gr_tensor *decayed = gr_sub(p0, gr_mul(p0, gr_scale(lr, a->weight_decay)));
-    gr_tensor *p1 = gr_cast(gr_sub(decayed, gr_mul(lr, from_blocks(way, &p->spec))), p->spec.dtype);
+    gr_tensor *p1 = gr_sub(decayed, gr_mul(lr, from_blocks(way, &p->spec)));
+    p1 = p->spec.dtype == GR_BF16 ? gr_rounded_at_random(p1, in[A8_STEP], GR_PARAM_STREAM | a->stream)
+                                  : gr_cast(p1, p->spec.dtype);
     out[0] = gr_assign(p, gr_unless_skipped(taken, p1, p));
     keep8(in, CODES1, m, taken, out);
     keep8(in, CODES2, v, taken, out);
@@ -437,7 +439,7 @@ static bool sample_adamw8bit(int i, gr_sample *s)
     if (i >= (int)(sizeof shapes / sizeof shapes[0]))
         return false;
     int64_t blocks = (shapes[i][0] * shapes[i][1] + GR_DYNAMIC8_BLOCK - 1) / GR_DYNAMIC8_BLOCK;
-    *(gr_adamw8bit_attr *)(void *)s->attr.bytes = (gr_adamw8bit_attr){0.9f, 0.95f, 1e-4f, 0.1f};
+    *(gr_adamw8bit_attr *)(void *)s->attr.bytes = (gr_adamw8bit_attr){0.9f, 0.95f, 1e-4f, 0.1f, (uint32_t)i};
     gr_sample_state(s, -1, 1, 2, shapes[i]);
     gr_sample_float(s, -1, 1, 2, shapes[i]);
     for (int k = 0; k < 2; k++) {
@@ -466,12 +468,13 @@ const gr_op gr_op_adamw8bit = {
         "in 8 "
         "bits: of every 256 values in a row the largest as it is, and each as the nearest of 256 numbers times that, "
         "which lie closer the smaller they are, signed for m (Dettmers et al. 2022, block-wise dynamic quantization as "
-        "bitsandbytes has it); the step is computed with the moments before they are rounded",
+        "bitsandbytes has it); a param of bf16 is rounded as adamw's; the step is computed with the moments before "
+        "they are rounded",
     .inputs = N_A8,
     .optional = 1u << A8_SCALE,
     .outputs = 5,
     .attr_size = sizeof(gr_adamw8bit_attr),
-    .flags = GR_OP_EFFECT,
+    .flags = GR_OP_EFFECT | GR_OP_ROUNDS,
     .writes = 1u << PARAM | 1u << CODES1 | 1u << ABSMAX1 | 1u << CODES2 | 1u << ABSMAX2,
     .uncast = 1u << GRAD,
     .infer = infer_adamw8bit,

@@ -5,7 +5,12 @@
 #include "op/attr.h"
 #include "op/op.h"
 
-/* param, grad and the moments given have one dtype and shape, but a grad may be 16 bits beside any; the n_scalars from input `scalar` on are f32 []. */
+/* x in bf16, up or down at random so that its mean is x, by (step, stream, element). */
+gr_tensor *gr_rounded_at_random(gr_tensor *x, gr_tensor *step, uint32_t stream);
+/* What marks the stream by which a parameter of bf16 is rounded; its moments have twice the number, and one more. */
+#define GR_PARAM_STREAM 0x80000000u
+
+/* param, grad and the moments given have one dtype and shape, but a grad may be 16 bits beside any, and f32 beside bf16; the n_scalars from input `scalar` on are f32 []. */
 gr_status gr_check_step(const gr_tensor *node, int moments, int scalar, int n_scalars);
 /* A new value, or the old one where the step is skipped; taken NULL: it never is. */
 gr_tensor *gr_unless_skipped(gr_tensor *taken, gr_tensor *value, gr_tensor *old);

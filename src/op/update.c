@@ -141,7 +141,7 @@ gr_status gr_check_step(const gr_tensor *node, int moments, int scalar, int n_sc
     gr_status s = gr_expect_float(node, 0);
     for (int i = 1; s == GR_OK && i < 2 + moments; i++) {
         gr_dtype d = gr_in(node, 1)->dtype;
-        bool is_low_grad = i == 1 && (d == GR_F16 || d == GR_BF16);
+        bool is_low_grad = i == 1 && (d == GR_F16 || d == GR_BF16 || (d == GR_F32 && p->dtype == GR_BF16));
         s = is_low_grad ? GR_OK : gr_expect_dtype(node, i, p->dtype);
         if (s == GR_OK)
             s = gr_expect_shape(node, i, p->ndim, p->shape);
@@ -256,19 +256,22 @@ gr_tensor *gr_sgd(gr_tensor *param, gr_tensor *grad, gr_tensor *velocity, gr_ten
 
 enum { M = 2, SECOND, LR, STEP, SCALE, N_ADAMW };
 
+/* Moments of bf16, which are rounded at random, as a parameter of bf16 is. */
 static bool is_narrow(const gr_tensor *node)
 {
-    return gr_in(node, M)->dtype == GR_BF16 && gr_in(node, SECOND)->dtype == GR_BF16 &&
-           gr_in(node, PARAM)->dtype != GR_BF16;
+    return gr_in(node, M)->dtype == GR_BF16 && gr_in(node, SECOND)->dtype == GR_BF16;
 }
 
 static gr_status infer_adamw(const gr_tensor *node, gr_spec *out)
 {
     const gr_spec *p = gr_in(node, PARAM);
-    bool narrow = is_narrow(node);
-    gr_status s = gr_check_step(node, narrow ? 0 : 2, LR, 1);
-    for (int i = M; s == GR_OK && i <= SECOND; i++)
+    bool narrow = is_narrow(node), is_low = gr_in(node, PARAM)->dtype == GR_BF16;
+    gr_status s = gr_check_step(node, narrow || is_low ? 0 : 2, LR, 1);
+    for (int i = M; s == GR_OK && i <= SECOND; i++) {
         s = gr_expect_shape(node, i, p->ndim, p->shape);
+        if (s == GR_OK && is_low && !narrow)
+            s = gr_expect_dtype(node, i, GR_F32);
+    }
     if (s == GR_OK)
         s = gr_expect_dtype(node, STEP, GR_I64);
     if (s == GR_OK)
@@ -285,17 +288,23 @@ gr_tensor *gr_bias_correction(gr_tensor *step, float beta)
     return gr_sub(gr_scalar_like(step, 1), beta > 0 ? power : gr_scalar_like(step, 0));
 }
 
-/* x in bf16, up or down at random so that its mean is x: x + (u - 1/2) ulp, rounded to nearest. The ulp is the way to the next
- * number that bf16 has: three quarters to one and a half of it, rounded. */
-static gr_tensor *rounded_at_random(gr_tensor *x, gr_tensor *step, uint32_t stream)
+/* x by a factor near 1, in bf16: so that it is the next number, which is 1/256 to 1/128 away. */
+static gr_tensor *neighbour(gr_tensor *x, double factor)
+{
+    return gr_cast(gr_cast(gr_scale(x, factor), GR_BF16), x->spec.dtype);
+}
+
+/* Between x's neighbours `low`, nearer to 0, and `high`: high as often as x is near it, by how far u of the way reaches
+ * beyond it. */
+gr_tensor *gr_rounded_at_random(gr_tensor *x, gr_tensor *step, uint32_t stream)
 {
     if (!x)
         return NULL;
-    gr_dtype dtype = x->spec.dtype;
-    gr_tensor *near = gr_cast(gr_cast(x, GR_BF16), dtype),
-              *u = gr_uniform(step, stream, dtype, x->spec.ndim, x->spec.shape);
-    gr_tensor *ulp = gr_sub(gr_cast(gr_cast(gr_scale(near, 1 + 0.75 / 128), GR_BF16), dtype), near);
-    return gr_cast(gr_add(x, gr_mul(gr_offset(u, -0.5), ulp)), GR_BF16);
+    gr_tensor *near = neighbour(x, 1), *u = gr_uniform(step, stream, x->spec.dtype, x->spec.ndim, x->spec.shape);
+    gr_tensor *low = gr_select(gr_lt(gr_abs(x), gr_abs(near)), neighbour(near, 1 - 1.1 / 256), near);
+    gr_tensor *high = neighbour(low, 1 + 0.75 / 128), *way = gr_abs(gr_sub(high, low));
+    gr_tensor *reached = gr_add(gr_abs(gr_sub(x, low)), gr_mul(u, way));
+    return gr_cast(gr_select(gr_lt(reached, way), low, high), GR_BF16);
 }
 
 static gr_status compose_adamw(const gr_tensor *node, gr_tensor *const *in, gr_tensor **out)
@@ -303,7 +312,8 @@ static gr_status compose_adamw(const gr_tensor *node, gr_tensor *const *in, gr_t
     const gr_adamw_options *o = node->attr;
     gr_tensor *p = in[PARAM], *m = in[M], *v = in[SECOND], *scale = node->n_in > SCALE ? in[SCALE] : NULL;
     bool narrow = is_narrow(node);
-    gr_dtype dtype = narrow ? gr_accumulator(p->spec.dtype) : p->spec.dtype;
+    bool is_low = p->spec.dtype == GR_BF16;
+    gr_dtype dtype = narrow || is_low ? gr_accumulator(p->spec.dtype) : p->spec.dtype;
     gr_tensor *taken = scale ? gr_is_finite(scale) : NULL, *p0 = gr_cast(p, dtype);
     gr_tensor *g = gr_scaled_grad(in[GRAD], dtype, scale);
     gr_tensor *lr = gr_cast(in[LR], dtype), *step = gr_cast(in[STEP], dtype);
@@ -312,9 +322,10 @@ static gr_status compose_adamw(const gr_tensor *node, gr_tensor *const *in, gr_t
     gr_tensor *root = gr_sqrt(gr_div(v1, gr_bias_correction(step, o->beta2)));
     gr_tensor *update = gr_div(gr_div(m1, gr_bias_correction(step, o->beta1)), gr_offset(root, o->eps));
     gr_tensor *decayed = gr_sub(p0, gr_mul(p0, gr_scale(lr, o->weight_decay)));
-    gr_tensor *p1 = gr_cast(gr_sub(decayed, gr_mul(lr, update)), p->spec.dtype);
-    m1 = narrow ? rounded_at_random(m1, in[STEP], 2 * o->stream) : m1;
-    v1 = narrow ? rounded_at_random(v1, in[STEP], 2 * o->stream + 1) : v1;
+    gr_tensor *p1 = gr_sub(decayed, gr_mul(lr, update));
+    p1 = is_low ? gr_rounded_at_random(p1, in[STEP], GR_PARAM_STREAM | o->stream) : gr_cast(p1, p->spec.dtype);
+    m1 = narrow ? gr_rounded_at_random(m1, in[STEP], 2 * o->stream) : m1;
+    v1 = narrow ? gr_rounded_at_random(v1, in[STEP], 2 * o->stream + 1) : v1;
     out[0] = gr_assign(p, gr_unless_skipped(taken, p1, p));
     out[1] = gr_assign(m, gr_unless_skipped(taken, m1, m));
     out[2] = gr_assign(v, gr_unless_skipped(taken, v1, v));
@@ -353,13 +364,13 @@ const gr_op gr_op_adamw = {
     .doc = "param, grad, m, v, lr, step, grad_scale: g = grad grad_scale; m = b1 m + (1-b1) g; v = b2 v + (1-b2) g^2; "
            "param -= lr weight_decay param + lr (m / (1-b1^step)) / (sqrt(v / (1-b2^step)) + eps) (Loshchilov & Hutter "
            "2019, torch.optim.AdamW); m and v as param, or bf16 rounded up or down at random, so that their mean is "
-           "right, by "
+           "right, as a param of bf16 is, whose m and v are f32 or bf16, by "
            "Philox's streams of step, `stream` and element; a grad_scale that is not finite skips the step",
     .inputs = N_ADAMW,
     .optional = 1u << SCALE,
     .outputs = 3,
     .attr_size = sizeof(gr_adamw_options),
-    .flags = GR_OP_EFFECT,
+    .flags = GR_OP_EFFECT | GR_OP_ROUNDS,
     .writes = 1u << PARAM | 1u << M | 1u << SECOND,
     .precision = GR_HIGH,
     .uncast = 1u << GRAD,

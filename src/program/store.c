@@ -264,6 +264,48 @@ gr_status gr_store_read(const gr_store *s, const char *name, void *data, size_t 
     return GR_OK;
 }
 
+/* ---- other dtypes ------------------------------------------------------------------------------------------- */
+
+/* In memory of its own, the old of which is given back at once. */
+static gr_status round_entry(gr_store *s, entry *e)
+{
+    const size_t count = e->e.bytes / sizeof(float), size = count * sizeof(uint16_t);
+    float *wide = gr_alloc(e->e.bytes);
+    uint16_t *low = gr_alloc(size);
+    gr_status st = wide && low ? gr_device_read(s->device, wide, e->data, e->e.bytes) : GR_ERR_MEMORY;
+    gr_address to = st == GR_OK ? gr_device_alloc(s->device, size) : 0;
+    if (st == GR_OK && !to)
+        st = gr_fail_in("%s", e->e.name);
+    if (to) {
+        gr_dtype_get(GR_BF16)->from_f32(wide, low, (int64_t)count);
+        st = gr_device_write(s->device, to, low, size);
+        if (!e->is_mapped)
+            gr_device_free(s->device, e->data, e->e.bytes);
+        e->data = to;
+        e->is_mapped = false;
+    }
+    gr_free(wide);
+    gr_free(low);
+    return st;
+}
+
+gr_status gr_store_round(gr_store *s)
+{
+    gr_status st = GR_OK;
+    for (size_t i = 0; st == GR_OK && i < s->n; i++) {
+        entry *e = &s->entries[i];
+        if (e->e.role != GR_WEIGHT || e->e.dtype != GR_F32)
+            continue;
+        if (e->data)
+            st = round_entry(s, e);
+        if (st == GR_OK) {
+            e->e.dtype = GR_BF16;
+            e->e.bytes /= 2;
+        }
+    }
+    return st;
+}
+
 /* ---- gr_param ----------------------------------------------------------------------------------------------- */
 
 static gr_tensor *newest(gr_tensor *version)

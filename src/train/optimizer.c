@@ -1,6 +1,7 @@
 /* A record for each optimizer: its name, what it keeps for a weight, and the op that moves one. */
 #include "train/optimizer.h"
 
+#include "base/checksum.h"
 #include "base/dynamic8.h"
 #include "base/mem.h"
 #include "graph/graph.h"
@@ -27,7 +28,7 @@ static gr_status add_state(gr_store *state, const char *kind, const gr_entry *e,
 /* A moment like the weight. */
 static gr_status add_moment(gr_store *state, const char *kind, const gr_entry *e)
 {
-    return add_state(state, kind, e, e->dtype, e->shape);
+    return add_state(state, kind, e, GR_F32, e->shape);
 }
 
 /* What is kept under the name, as a node beside the parameter. */
@@ -43,11 +44,19 @@ static float decay_of(const gr_update *u, const gr_tensor *param)
     return param->spec.ndim >= 2 ? (float)u->options->weight_decay : 0;
 }
 
+/* By which it is rounded: the weight's number, or with weights that are rounded a number of its name and the run's seed. */
+static uint32_t stream_of(const gr_update *u, const gr_tensor *param)
+{
+    enum { BELOW = 1 << 30 };
+    uint64_t words[] = {u->options->seed, gr_checksum(param->name, strlen(param->name))};
+    return u->options->bf16_weights ? (uint32_t)(gr_checksum_words(words, 2) % BELOW) : (uint32_t)u->index;
+}
+
 /* ---- adamw -------------------------------------------------------------------------------------------------- */
 
 static gr_status declare_adamw(const gr_train_options *o, gr_store *state, const gr_entry *e)
 {
-    gr_dtype dtype = o->bf16_moments ? GR_BF16 : e->dtype;
+    gr_dtype dtype = o->bf16_moments ? GR_BF16 : GR_F32;
     gr_status s = add_state(state, "exp_avg", e, dtype, e->shape);
     return s == GR_OK ? add_state(state, "exp_avg_sq", e, dtype, e->shape) : s;
 }
@@ -60,7 +69,7 @@ static void update_adamw(const gr_update *u, gr_tensor *param, gr_tensor *grad)
                           .beta2 = (float)o->beta2,
                           .eps = (float)o->eps,
                           .weight_decay = decay_of(u, param),
-                          .stream = (uint32_t)u->index};
+                          .stream = stream_of(u, param)};
     gr_adamw(param, grad, kept(u, "exp_avg", param), kept(u, "exp_avg_sq", param), u->lr, u->step, u->factor, &a);
 }
 
@@ -104,8 +113,8 @@ static gr_status declare_adafactor(const gr_train_options *o, gr_store *state, c
     memcpy(row, e->shape, sizeof row);
     memcpy(column, e->shape, sizeof column);
     row[e->ndim - 1] = column[e->ndim - 2] = 1;
-    gr_status s = add_state(state, "row_var", e, e->dtype, row);
-    return s == GR_OK ? add_state(state, "col_var", e, e->dtype, column) : s;
+    gr_status s = add_state(state, "row_var", e, GR_F32, row);
+    return s == GR_OK ? add_state(state, "col_var", e, GR_F32, column) : s;
 }
 
 static void update_adafactor(const gr_update *u, gr_tensor *param, gr_tensor *grad)
@@ -184,7 +193,7 @@ static void update_adamw8bit(const gr_update *u, gr_tensor *param, gr_tensor *gr
     }
     gr_moments8 m = {kept(u, "state1", param), kept(u, "absmax1", param), kept(u, "state2", param),
                      kept(u, "absmax2", param)};
-    gr_adamw8bit_attr a = {(float)o->beta1, (float)o->beta2, (float)o->eps, decay_of(u, param)};
+    gr_adamw8bit_attr a = {(float)o->beta1, (float)o->beta2, (float)o->eps, decay_of(u, param), stream_of(u, param)};
     gr_adamw8bit(param, grad, &m, u->lr, u->step, u->factor, &a);
 }
 

@@ -82,6 +82,7 @@ static gr_json_doc *state_json(const run *r)
     gr_json_put_int(o, "seed", (int64_t)r->train.seed);
     gr_json_put_text(o, "optimizer", gr_optimizer_name(r->train.optimizer));
     gr_json_put_text(o, "precision", precision_name(r));
+    gr_json_put_text(o, "weights", r->train.bf16_weights ? "bf16" : "f32");
     gr_json_put_real(o, "seconds", r->seconds);
     gr_json_put_int(o, "skipped", r->skipped);
     if (isfinite(r->best)) {
@@ -117,6 +118,12 @@ static gr_status read_state(run *r, gr_json_doc *doc)
                      "the checkpoint was trained in \"%s\", this is to be %s\ngo on with that, or start a new run with "
                      "it as the model",
                      precision, precision_name(r));
+    const char *weights = gr_json_text(o, "weights", "f32"), *wanted = r->train.bf16_weights ? "bf16" : "f32";
+    if (strcmp(weights, wanted) != 0)
+        gr_json_fail(gr_json_get(o, "weights"),
+                     "the checkpoint's weights were trained in \"%s\", these are to be %s\ngo on with that, or start a "
+                     "new run with it as the model",
+                     weights, wanted);
     gr_trainer_set_steps(r->trainer, step);
     return gr_json_check(doc);
 }

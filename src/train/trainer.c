@@ -7,6 +7,7 @@
 #include "base/sized.h"
 #include "base/philox.h"
 #include "program/program.h"
+#include "program/store.h"
 #include "graph/graph.h"
 #include "model/adapter/adapter.h"
 #include "train/optimizer.h"
@@ -27,9 +28,9 @@ static gr_status declare_state(gr_trainer *t)
     gr_entry e = GR_INIT(gr_entry);
     for (int i = 0; s == GR_OK && i < t->n_params; i++) {
         s = gr_store_entry(t->trained, i, &e);
-        if (s == GR_OK && e.dtype != GR_F32)
-            s = gr_fail(GR_ERR_ARGUMENT, "training: \"%s\" is %s, what is trained must be f32\nload the model widened",
-                        e.name, gr_dtype_name(e.dtype));
+        if (s == GR_OK && e.dtype != (t->options.bf16_weights ? GR_BF16 : GR_F32))
+            s = gr_fail(GR_ERR_ARGUMENT, "training: \"%s\" is %s, what is trained must be %s\nload the model widened",
+                        e.name, gr_dtype_name(e.dtype), t->options.bf16_weights ? "bf16 here" : "f32");
         if (s == GR_OK)
             s = gr_optimizer_declare(&t->options, t->state, &e);
     }
@@ -45,7 +46,7 @@ static gr_status declare_gradients(gr_trainer *t)
     for (int i = 0; s == GR_OK && i < t->n_params; i++) {
         s = gr_store_entry(t->trained, i, &e);
         if (s == GR_OK)
-            s = gr_store_add(t->gradients, e.name, GR_GRADIENT, e.dtype, e.ndim, e.shape);
+            s = gr_store_add(t->gradients, e.name, GR_GRADIENT, GR_F32, e.ndim, e.shape);
     }
     return s;
 }
@@ -187,7 +188,7 @@ static gr_status build_accumulating(gr_trainer *t, gr_tensor **params, gr_tensor
         weight_nodes(t, g, t->trained, params);
         if (gr_grad(gr_scaling_of(t, g, loss), params, grads, t->n_params) == GR_OK)
             for (int i = 0; i < t->n_params; i++)
-                gr_assign_add(gr_param(g, t->gradients, params[i]->name), grads[i]);
+                gr_assign_add(gr_param(g, t->gradients, params[i]->name), gr_cast(grads[i], GR_F32));
     }
     t->step = compile(t, g, &loss, 1);
     g = t->step ? gr_graph_new() : NULL;
@@ -211,6 +212,22 @@ static gr_status build_eval(gr_trainer *t)
 }
 
 /* ---- a trainer ---------------------------------------------------------------------------------------------- */
+
+/* What has no step that rounds at random, and what fp16 would do with numbers that it cannot hold. */
+static gr_status check_bf16_weights(const gr_model *m, const gr_train_options *o)
+{
+    if (gr_model_describe(m)->adapter_config)
+        return gr_fail(GR_ERR_ARGUMENT, "training: bf16_weights are a model's own, an adapter is trained in f32\n"
+                                        "leave them out");
+    if (o->optimizer != GR_ADAMW && o->optimizer != GR_ADAMW8BIT)
+        return gr_fail(GR_ERR_ARGUMENT,
+                       "training: bf16_weights are moved by adamw and adamw8bit, %s needs f32\nleave them out",
+                       gr_optimizer_name(o->optimizer));
+    if (o->precision == GR_PRECISION_FP16)
+        return gr_fail(GR_ERR_ARGUMENT, "training: bf16_weights go with f32 and bf16, fp16 cannot hold all of their "
+                                        "values\ngive another precision");
+    return gr_scaling_check_options(o);
+}
 
 static gr_status check_options(const gr_model *m, const gr_train_options *o)
 {
@@ -237,7 +254,7 @@ static gr_status check_options(const gr_model *m, const gr_train_options *o)
         return gr_fail(GR_ERR_ARGUMENT, "training: clip_last is about clip, which is 0\nleave it out");
     if (o->head_rows < GR_AUTO || o->recompute_blocks < 0)
         return gr_fail(GR_ERR_ARGUMENT, "training: head_rows and recompute_blocks must not be negative");
-    return gr_scaling_check_options(o);
+    return o->bf16_weights ? check_bf16_weights(m, o) : gr_scaling_check_options(o);
 }
 
 /* Programs share one arena, which is as large as the largest needs. */
@@ -273,6 +290,8 @@ static void make_plan(gr_trainer *t)
 static gr_status build(gr_trainer *t)
 {
     gr_status s = check_options(t->model, &t->options);
+    if (s == GR_OK && t->options.bf16_weights)
+        s = gr_store_round(t->trained);
     if (s == GR_OK)
         s = gr_adapter_check_training(t->model);
     if (s == GR_OK)

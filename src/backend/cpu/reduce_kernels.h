@@ -56,6 +56,9 @@ typedef struct gr_update_kernels {
                     int64_t n);
     /* the same with moments of 8 bits; g[0] begins a block, of which each has an absmax */
     void (*adamw8)(float *p, const float *g, const gr_moments8_at *moments, const gr_adamw_step *s, int64_t n);
+    /* bf16 to f32 and, up or down at random by (seed, stream, element), back; x[0] is element `first`, a multiple of 256 */
+    void (*widen)(float *y, const uint16_t *x, int64_t n);
+    void (*narrow)(uint16_t *y, const float *x, uint64_t seed, uint64_t stream, int64_t first, int64_t n);
     void (*sgd)(float *p, const float *g, float *velocity, const gr_sgd_step *s, int64_t n); /* velocity may be NULL */
     void (*lion)(float *p, const float *g, float *m, const gr_lion_step *s, int64_t n);
 } gr_update_kernels;

@@ -4,15 +4,14 @@
 #include "backend/cpu/convert.h"
 #include "backend/cpu/reduce_kernels.h"
 #include "base/dynamic8.h"
-#include "op/attr.h"
-#include "op/op.h"
+#include "op/optimizer.h"
 
 #include <math.h>
 #include <string.h>
 
 enum {
     PIECE = 16384,
-    WIDENED = 1024, /* values of a 16-bit gradient at a time: they stay in the first-level cache */
+    WIDENED = 1024, /* values of a 16-bit gradient or parameter at a time: they stay in the first-level cache */
 };
 
 /* The operands of gr_adamw, gr_sgd and gr_lion in their order. */
@@ -24,13 +23,15 @@ typedef struct step step;
 struct step {
     const gr_update_kernels *kernels;
     /* n elements from `at` on: a multiple of GR_DYNAMIC8_BLOCK, and of the runs of random numbers */
-    void (*run)(const step *s, int64_t at, const float *grad, int64_t n);
+    void (*run)(const step *s, int64_t at, float *p, const float *grad, int64_t n);
     float *p, *m, *v;
+    uint16_t *p16;       /* a parameter of bf16, rounded at random; p is NULL */
     uint16_t *m16, *v16; /* moments of bf16 */
     gr_moments8_at m8;
     const void *grad;
     gr_to_f32 *widen; /* of a gradient of 16 bits; NULL: it is f32 */
     int64_t count;
+    uint64_t param_stream; /* with p16 */
     gr_adamw_step adamw;
     gr_sgd_step sgd;
     gr_lion_step lion;
@@ -41,34 +42,34 @@ static float scalar(const gr_call *call, int i, float otherwise)
     return i < call->n_in && call->in[i].data ? *(const float *)call->in[i].data : otherwise;
 }
 
-static void adamw(const step *s, int64_t at, const float *grad, int64_t n)
+static void adamw(const step *s, int64_t at, float *p, const float *grad, int64_t n)
 {
-    s->kernels->adamw(s->p + at, grad, s->m + at, s->v + at, &s->adamw, n);
+    s->kernels->adamw(p, grad, s->m + at, s->v + at, &s->adamw, n);
 }
 
-static void adamw16(const step *s, int64_t at, const float *grad, int64_t n)
+static void adamw16(const step *s, int64_t at, float *p, const float *grad, int64_t n)
 {
-    s->kernels->adamw16(s->p + at, grad, s->m16 + at, s->v16 + at, &s->adamw, at, n);
+    s->kernels->adamw16(p, grad, s->m16 + at, s->v16 + at, &s->adamw, at, n);
 }
 
-static void adamw8(const step *s, int64_t at, const float *grad, int64_t n)
+static void adamw8(const step *s, int64_t at, float *p, const float *grad, int64_t n)
 {
     gr_moments8_at m = s->m8;
     for (int k = 0; k < 2; k++) {
         m.codes[k] += at;
         m.absmax[k] += at / GR_DYNAMIC8_BLOCK;
     }
-    s->kernels->adamw8(s->p + at, grad, &m, &s->adamw, n);
+    s->kernels->adamw8(p, grad, &m, &s->adamw, n);
 }
 
-static void sgd(const step *s, int64_t at, const float *grad, int64_t n)
+static void sgd(const step *s, int64_t at, float *p, const float *grad, int64_t n)
 {
-    s->kernels->sgd(s->p + at, grad, s->v ? s->v + at : NULL, &s->sgd, n);
+    s->kernels->sgd(p, grad, s->v ? s->v + at : NULL, &s->sgd, n);
 }
 
-static void lion(const step *s, int64_t at, const float *grad, int64_t n)
+static void lion(const step *s, int64_t at, float *p, const float *grad, int64_t n)
 {
-    s->kernels->lion(s->p + at, grad, s->m + at, &s->lion, n);
+    s->kernels->lion(p, grad, s->m + at, &s->lion, n);
 }
 
 static void do_piece(void *ctx, int64_t piece, int worker)
@@ -76,29 +77,37 @@ static void do_piece(void *ctx, int64_t piece, int worker)
     (void)worker;
     const step *s = ctx;
     int64_t at = piece * PIECE, end = at + PIECE < s->count ? at + PIECE : s->count;
-    if (!s->widen) {
-        s->run(s, at, (const float *)s->grad + at, end - at);
+    if (!s->widen && !s->p16) {
+        s->run(s, at, s->p + at, (const float *)s->grad + at, end - at);
         return;
     }
     for (; at < end; at += WIDENED) {
-        float grad[WIDENED];
+        float wide[WIDENED], grad[WIDENED], *p = s->p16 ? wide : s->p + at;
         int64_t n = end - at < WIDENED ? end - at : WIDENED;
-        s->widen((const uint16_t *)s->grad + at, grad, n);
-        s->run(s, at, grad, n);
+        if (s->widen)
+            s->widen((const uint16_t *)s->grad + at, grad, n);
+        if (s->p16)
+            s->kernels->widen(p, s->p16 + at, n);
+        s->run(s, at, p, s->widen ? grad : (const float *)s->grad + at, n);
+        if (s->p16)
+            s->kernels->narrow(s->p16 + at, p, s->adamw.seed, s->param_stream, at, n);
     }
 }
 
 static step start(const gr_call *call)
 {
     gr_dtype grad = call->in[GRAD].dtype;
+    bool is_low = call->in[PARAM].dtype == GR_BF16;
     return (step){.kernels = GR_ISA_PICK(gr_update_kernels_get)(),
-                  .p = call->in[PARAM].data,
+                  .p = is_low ? NULL : call->in[PARAM].data,
+                  .p16 = is_low ? call->in[PARAM].data : NULL,
                   .grad = call->in[GRAD].data,
                   .widen = grad == GR_F32 ? NULL : gr_cpu_to_f32(grad),
                   .count = gr_operand_count(&call->in[PARAM])};
 }
 
-static gr_status finish(const gr_call *call, step *s, void (*run)(const step *, int64_t, const float *, int64_t))
+static gr_status finish(const gr_call *call, step *s,
+                        void (*run)(const step *, int64_t, float *, const float *, int64_t))
 {
     s->run = run;
     gr_parallel(call->device->pool, (s->count + PIECE - 1) / PIECE, do_piece, s);
@@ -135,6 +144,7 @@ static gr_status run_adamw(const gr_call *call)
     s.m16 = is_narrow ? call->in[M].data : NULL;
     s.v16 = is_narrow ? call->in[V].data : NULL;
     s.adamw = adamw_step(call->attr, scalar(call, ADAMW_LR, 0), *(const int64_t *)call->in[STEP].data, scale);
+    s.param_stream = GR_PARAM_STREAM | ((const gr_adamw_options *)call->attr)->stream;
     return finish(call, &s, is_narrow ? adamw16 : adamw);
 }
 
@@ -167,6 +177,7 @@ static gr_status run_adamw8bit(const gr_call *call)
         {call->in[CODES1].data, call->in[CODES2].data}, {call->in[ABSMAX1].data, call->in[ABSMAX2].data}, table};
     const gr_adamw_options o = {.beta1 = a->beta1, .beta2 = a->beta2, .eps = a->eps, .weight_decay = a->weight_decay};
     s.adamw = adamw_step(&o, scalar(call, LR, 0), *(const int64_t *)call->in[AT_STEP].data, scale);
+    s.param_stream = GR_PARAM_STREAM | a->stream;
     return finish(call, &s, adamw8);
 }
 
@@ -200,7 +211,15 @@ static gr_status run_lion(const gr_call *call)
     return finish(call, &s, lion);
 }
 
-/* Of 16-bit parameters the composition takes care. */
+/* AdamW's parameter may be bf16, its moments then f32 or bf16. */
+static bool supports_adamw(const gr_device *d, const gr_tensor *node)
+{
+    (void)d;
+    gr_dtype p = node->in[PARAM]->spec.dtype;
+    return p == GR_F32 || p == GR_BF16;
+}
+
+/* Of other 16-bit parameters the composition takes care. */
 static bool supports(const gr_device *d, const gr_tensor *node)
 {
     (void)d;
@@ -208,8 +227,8 @@ static bool supports(const gr_device *d, const gr_tensor *node)
 }
 
 const gr_kernel gr_cpu_update_kernels[] = {
-    {.op = &gr_op_adamw, .supports = supports, .run = run_adamw},
-    {.op = &gr_op_adamw8bit, .supports = supports, .run = run_adamw8bit},
+    {.op = &gr_op_adamw, .supports = supports_adamw, .run = run_adamw},
+    {.op = &gr_op_adamw8bit, .supports = supports_adamw, .run = run_adamw8bit},
     {.op = &gr_op_sgd, .supports = supports, .run = run_sgd},
     {.op = &gr_op_lion, .supports = supports, .run = run_lion},
     {0},

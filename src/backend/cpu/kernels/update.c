@@ -29,14 +29,17 @@ static void widen(float *y, const uint16_t *x, int64_t n)
 }
 
 /* Up with the probability that lies in the bits cut off, so that the mean is what it was. NaN stays NaN. */
-static void narrow(uint16_t *y, const float *x, const gr_adamw_step *s, int which, int64_t first, int64_t n)
+static void narrow(uint16_t *y, const float *x, uint64_t seed, uint64_t stream, int64_t first, int64_t n)
 {
-    uint32_t words[TILE];
-    gr_philox_run(words, s->seed, s->stream + (uint64_t)which, (uint64_t)first / 4);
-    VECTOR_LOOP
-    for (int64_t i = 0; i < n; i++) {
-        uint32_t u = gr_vword(x[i]);
-        y[i] = (uint16_t)(x[i] == x[i] ? (u + (words[i] >> 16)) >> 16 : u >> 16 | 0x40u);
+    for (int64_t at = 0; at < n; at += TILE) {
+        uint32_t words[TILE];
+        const int64_t some = n - at < TILE ? n - at : TILE;
+        gr_philox_run(words, seed, stream, (uint64_t)(first + at) / 4);
+        VECTOR_LOOP
+        for (int64_t i = 0; i < some; i++) {
+            uint32_t u = gr_vword(x[at + i]);
+            y[at + i] = (uint16_t)(x[at + i] == x[at + i] ? (u + (words[i] >> 16)) >> 16 : u >> 16 | 0x40u);
+        }
     }
 }
 
@@ -49,8 +52,8 @@ static void adamw16(float *restrict p, const float *restrict g, uint16_t *restri
         widen(wide_m, m + at, some);
         widen(wide_v, v + at, some);
         adamw(p + at, g + at, wide_m, wide_v, step, some);
-        narrow(m + at, wide_m, step, 0, first + at, some);
-        narrow(v + at, wide_v, step, 1, first + at, some);
+        narrow(m + at, wide_m, step->seed, step->stream, first + at, some);
+        narrow(v + at, wide_v, step->seed, step->stream + 1, first + at, some);
     }
 }
 
@@ -131,6 +134,6 @@ static void lion(float *restrict p, const float *restrict g, float *restrict m, 
 
 const gr_update_kernels *GR_ISA_FN(gr_update_kernels_get)(void)
 {
-    static const gr_update_kernels kernels = {adamw, adamw16, adamw8, sgd, lion};
+    static const gr_update_kernels kernels = {adamw, adamw16, adamw8, widen, narrow, sgd, lion};
     return &kernels;
 }
