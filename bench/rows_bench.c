@@ -28,6 +28,7 @@ typedef struct bench {
     void *block[2 * MOST];
     size_t size[2 * MOST];
     int n_in, n_out, blocks;
+    const gr_kernel *kernel; /* NULL: that of the op */
 } bench;
 
 static double now(void)
@@ -94,14 +95,21 @@ static void fill(const gr_operand *o)
     int64_t last = 0;
     for (int i = 0; i < o->ndim; i++)
         last += (o->shape[i] - 1) * o->stride[i];
-    for (int64_t i = 0; o->data && o->dtype == GR_F32 && i <= last; i++)
-        ((float *)o->data)[i] = (float)((uint32_t)i * 2654435761u >> 16) / 32768.0f - 1;
+    const gr_dtype_info *dtype = gr_dtype_get(o->dtype);
+    if (!o->data || (dtype->block == 1 && !dtype->is_float)) /* an index is all zeros */
+        return;
+    for (int64_t i = 0; i <= last; i += dtype->block) {
+        float values[GR_DTYPE_BLOCK_MOST];
+        for (int k = 0; k < dtype->block; k++)
+            values[k] = (float)((uint32_t)(i + k) * 2654435761u >> 16) / 32768.0f - 1;
+        dtype->from_f32(values, (char *)o->data + gr_dtype_size(o->dtype, i), dtype->block);
+    }
 }
 
 /* RUNS timings, each long enough for the clock; work in billions of `unit`. Frees the operands. */
 static void measure(bench *b, const char *name, const gr_op *op, const void *attr, double work, const char *unit)
 {
-    const gr_kernel *k = kernel_of(op);
+    const gr_kernel *k = b->kernel ? b->kernel : kernel_of(op);
     gr_device device = {.pool = pool};
     gr_call c = {.op = op, .attr = attr, .n_in = b->n_in, .n_out = b->n_out, .in = b->in, .out = b->out};
     c.device = &device;
@@ -138,11 +146,21 @@ static void measure(bench *b, const char *name, const gr_op *op, const void *att
 static const struct shape {
     const char *name;
     int64_t b, t, h, g, d, s;
+    gr_dtype keys; /* and values; of many queries f32. Caches of one query are more than a processor's own */
 } shapes[] = {
-    {"gpt2 124m B4 T256 H12 D64", 4, 256, 12, 12, 64, 256}, {"small B12 T64 H4 D32", 12, 64, 4, 4, 32, 64},
-    {"grouped B1 T512 H32 G4 D64", 1, 512, 32, 4, 64, 512}, {"long B1 T1024 H12 D64", 1, 1024, 12, 12, 64, 1024},
-    {"wide B1 T512 H16 D128", 1, 512, 16, 16, 128, 512},    {"decode S2000 H12 D64", 1, 1, 12, 12, 64, 2000},
-    {"decode S2000 H32 G4 D64", 1, 1, 32, 4, 64, 2000},
+    {"gpt2 124m B4 T256 H12 D64", 4, 256, 12, 12, 64, 256, GR_F32},
+    {"small B12 T64 H4 D32", 12, 64, 4, 4, 32, 64, GR_F32},
+    {"grouped B1 T512 H32 G4 D64", 1, 512, 32, 4, 64, 512, GR_F32},
+    {"long B1 T1024 H12 D64", 1, 1024, 12, 12, 64, 1024, GR_F32},
+    {"wide B1 T512 H16 D128", 1, 512, 16, 16, 128, 512, GR_F32},
+    {"decode B16 S2000 H12 D64 f32", 16, 1, 12, 12, 64, 2000, GR_F32},
+    {"decode B16 S2000 H12 D64 f16", 16, 1, 12, 12, 64, 2000, GR_F16},
+    {"decode B16 S2000 H12 D64 q8_0", 16, 1, 12, 12, 64, 2000, GR_Q8_0},
+    {"decode B16 S2000 H12 D64 q4_0", 16, 1, 12, 12, 64, 2000, GR_Q4_0},
+    {"decode B16 S2000 H32 G4 D64 f32", 16, 1, 32, 4, 64, 2000, GR_F32},
+    {"decode B16 S2000 H32 G4 D64 f16", 16, 1, 32, 4, 64, 2000, GR_F16},
+    {"decode B16 S2000 H32 G4 D64 q8_0", 16, 1, 32, 4, 64, 2000, GR_Q8_0},
+    {"decode B16 S2000 H32 G4 D64 q4_0", 16, 1, 32, 4, 64, 2000, GR_Q4_0},
 };
 
 /* q, k and v are parts of one [B, T, (H + 2 G) D], or of a query and a cache when T is not S. */
@@ -150,8 +168,9 @@ static void attention_inputs(bench *b, const struct shape *s)
 {
     if (s->t != s->s) {
         in(b, GR_F32, DIMS(s->b, s->t, s->h, s->d));
-        in(b, GR_F32, DIMS(s->b, s->s, s->g, s->d));
-        in(b, GR_F32, DIMS(s->b, s->s, s->g, s->d));
+        in(b, s->keys, DIMS(s->b, s->s, s->g, s->d));
+        in(b, s->keys, DIMS(s->b, s->s, s->g, s->d));
+        b->kernel = gr_cpu_attention_one_kernels;
     } else {
         gr_operand packed = make(b, GR_F32, DIMS(s->b, s->t, s->h + 2 * s->g, s->d));
         for (int i = 0; i < 3; i++) {
@@ -176,7 +195,8 @@ static void bench_attention(const struct shape *s)
     out(&b, DIMS(s->b, s->h, s->t));
     snprintf(name, sizeof name, "attention %s", s->name);
     if (s->t == 1)
-        measure(&b, name, &gr_op_attention, &attr, 8e-9 * (double)(s->b * s->s * s->g * s->d), "GB/s");
+        measure(&b, name, &gr_op_attention, &attr, 2e-9 * (double)gr_dtype_size(s->keys, s->b * s->s * s->g * s->d),
+                "GB/s");
     else
         measure(&b, name, &gr_op_attention, &attr, flops, "GFLOP/s");
     if (s->t == 1)

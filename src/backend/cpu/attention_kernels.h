@@ -75,12 +75,13 @@ typedef struct gr_attention_rows {
 /* One query token, all its heads, against some keys. */
 typedef struct gr_attention_one {
     int64_t heads, d;        /* query heads, head width */
+    int64_t shared;          /* query heads of a key head, which lie side by side */
     int64_t row;             /* floats from head to head in q and out: d rounded up to vectors */
     int64_t lanes;           /* heads rounded up to vectors */
     const int64_t *key_head; /* [heads] where in a key's row the values of its head begin */
     const float *q;          /* [heads][row], times scale */
     gr_attention_rows k, v;
-    float *wide;                   /* two rows, scratch, where there are blocks */
+    float *wide;                   /* four rows, scratch, where there are blocks */
     int64_t n;                     /* keys that are seen, 1 at least */
     int32_t at[GR_ATTENTION_KEYS]; /* [n] which */
     float *scores;                 /* [KEYS][lanes], scratch; finite */

@@ -19,7 +19,7 @@ typedef struct one {
     const gr_call *call;
     int64_t b, h, d, s, g;
     int64_t row, lanes, blocks;
-    int64_t wide;              /* floats of two rows of keys, where they are widened */
+    int64_t wide;              /* floats of four rows of keys, where they are widened */
     int64_t worker, partial;   /* floats of a worker's scratch; of a block's result: out, largest, sum */
     float *workers, *partials; /* both in the call's scratch */
     void (*forward)(const gr_attention_one *);
@@ -40,7 +40,7 @@ static one one_of(const gr_call *c)
     a.row = (a.d + VECTOR - 1) / VECTOR * VECTOR;
     a.blocks = (a.s + KEYS - 1) / KEYS;
     a.lanes = (a.h + VECTOR - 1) / VECTOR * VECTOR;
-    a.wide = gr_dtype_is_block(c->in[K].dtype) || gr_dtype_is_block(c->in[V].dtype) ? 2 * a.g * a.d : 0;
+    a.wide = gr_dtype_is_block(c->in[K].dtype) || gr_dtype_is_block(c->in[V].dtype) ? 4 * a.g * a.d : 0;
     a.worker = 2 * a.lanes + a.h * a.row + KEYS * a.lanes + a.wide; /* where heads begin, queries, scores, rows */
     a.partial = a.h * a.row + 2 * a.lanes;
     return a;
@@ -111,7 +111,7 @@ static void forward_block(void *ctx, int64_t piece, int worker)
     const one *a = ctx;
     int64_t b = piece / a->blocks, first = piece % a->blocks * KEYS;
     float *scratch = a->workers + worker * a->worker;
-    gr_attention_one o = {.heads = a->h, .d = a->d, .row = a->row, .lanes = a->lanes};
+    gr_attention_one o = {.heads = a->h, .d = a->d, .shared = a->h / a->g, .row = a->row, .lanes = a->lanes};
     o.out = a->partials + piece * a->partial;
     o.largest = o.out + a->h * a->row;
     o.sum = o.largest + a->lanes;

@@ -8,6 +8,7 @@
 #include <string.h>
 
 enum { FOUR = 4, LINE = 64, AHEAD = 12288 /* bytes */ };
+enum { SHARED = GR_LANES == 16 ? 4 : 2 }; /* heads whose weights for four keys fit into the registers */
 
 /* Two shuffles for any four sums: element by element a0 b0 a2 b2 .. and a1 b1 a3 b3 .., pair by pair the same. */
 #if defined(__clang__)
@@ -83,13 +84,54 @@ GR_INLINE const char *row_of(const gr_attention_rows *x, int64_t s, float *wide)
     return (const char *)wide;
 }
 
+/* Heads h to h + 3 where they share a key head: two keys at a time, so that six loads serve eight multiply-adds. The same
+ * sums, to the bit. */
+GR_INLINE void shared_dots(const gr_attention_one *o, int64_t h, const char *const key[2], float *const to[2],
+                           const gr_gemm_kind kind)
+{
+    const int64_t size = gr_kind_bytes(kind), row = o->row, first = o->key_head[h] * size;
+    const float *q = o->q + h * row;
+    const char *a = key[0] + first, *b = key[1] + first;
+    gr_vec sum[2][FOUR] = {{{0}}};
+    int64_t at = 0;
+    for (; at + GR_LANES <= o->d; at += GR_LANES) {
+        const gr_vec x = gr_widen(a + at * size, kind), y = gr_widen(b + at * size, kind);
+        for (int i = 0; i < FOUR; i++) {
+            const gr_vec head = gr_vec_load(q + i * row + at);
+            sum[0][i] += head * x;
+            sum[1][i] += head * y;
+        }
+    }
+    *(quad_mem *)(to[0] + h) = four_sums(sum[0]);
+    *(quad_mem *)(to[1] + h) = four_sums(sum[1]);
+    for (; at < o->d; at++)
+        for (int i = 0; i < FOUR; i++) {
+            to[0][h + i] += q[i * row + at] * gr_widen_one(a + at * size, kind);
+            to[1][h + i] += q[i * row + at] * gr_widen_one(b + at * size, kind);
+        }
+}
+
+GR_INLINE void score_shared(const gr_attention_one *o, const gr_gemm_kind kind)
+{
+    for (int64_t i = 0; i < o->n; i += 2) {
+        const int64_t next = i + 1 < o->n ? i + 1 : i;
+        const char *const key[] = {row_of(&o->k, o->at[i], o->wide), row_of(&o->k, o->at[next], o->wide + o->k.values)};
+        float *const to[] = {o->scores + i * o->lanes, o->scores + next * o->lanes};
+        for (int64_t h = 0; h < o->heads; h += FOUR)
+            shared_dots(o, h, key, to, kind);
+    }
+}
+
 GR_INLINE void score(const gr_attention_one *o, const gr_gemm_kind kind)
 {
+    if (o->shared % FOUR == 0) {
+        score_shared(o, kind);
+        return;
+    }
     for (int64_t i = 0; i < o->n; i++) {
         const char *key = row_of(&o->k, o->at[i], o->wide);
-        float *to = o->scores + i * o->lanes;
         for (int64_t h = 0; h < o->heads; h += FOUR)
-            four_dots(o, h, key, to + h, kind);
+            four_dots(o, h, key, o->scores + i * o->lanes + h, kind);
     }
 }
 
@@ -109,28 +151,58 @@ static void soften(const gr_attention_one *o, int64_t h)
     gr_vec_store(o->sum + h, sum);
 }
 
-/* Two keys at a time: half the traffic of out, which stays in the first-level cache. */
-GR_INLINE void weigh(const gr_attention_one *o, const gr_gemm_kind kind)
+/* n heads from h on, which read the same part of `keys` rows, added to out: which is read and written once for the keys,
+ * and the values once for the heads. Key j counts p[j] for head h. */
+GR_INLINE void add_values(const gr_attention_one *o, int64_t h, const char *const *v, const float *const *p,
+                          const gr_gemm_kind kind, const int keys, const int n)
 {
-    const int64_t heads = o->heads, d = o->d, row = o->row, *key_head = o->key_head; /* not read again behind stores */
-    const int64_t size = gr_kind_bytes(kind);
-    for (int64_t i = 0; i < o->n; i += 2) {
-        bool two = i + 1 < o->n;
-        const char *v0 = row_of(&o->v, o->at[i], o->wide);
-        const char *v1 = two ? row_of(&o->v, o->at[i + 1], o->wide + o->v.values) : v0;
-        const float *p = o->scores + i * o->lanes;
-        float *out = o->out;
-        for (int64_t h = 0; h < heads; h++, out += row) {
-            const char *a = v0 + key_head[h] * size, *b = v1 + key_head[h] * size;
-            const float pa = p[h], pb = two ? p[o->lanes + h] : 0;
-            int64_t at = 0;
-            for (; at + GR_LANES <= d; at += GR_LANES)
-                gr_vec_store(out + at, gr_vec_load(out + at) + pa * gr_widen(a + at * size, kind) +
-                                           pb * gr_widen(b + at * size, kind));
-            for (; at < d; at++)
-                out[at] += pa * gr_widen_one(a + at * size, kind) + pb * gr_widen_one(b + at * size, kind);
+    const int64_t size = gr_kind_bytes(kind), d = o->d, row = o->row, first = o->key_head[h] * size;
+    float *out = o->out + h * row, weight[SHARED][FOUR];
+    for (int i = 0; i < n; i++)
+        for (int j = 0; j < keys; j++)
+            weight[i][j] = p[j] ? p[j][h + i] : 0;
+    int64_t at = 0;
+    for (; at + GR_LANES <= d; at += GR_LANES) {
+        gr_vec x[FOUR];
+        for (int j = 0; j < keys; j++)
+            x[j] = gr_widen(v[j] + first + at * size, kind);
+        for (int i = 0; i < n; i++) {
+            gr_vec y = gr_vec_load(out + i * row + at);
+            for (int j = 0; j < keys; j++)
+                y += weight[i][j] * x[j];
+            gr_vec_store(out + i * row + at, y);
         }
     }
+    for (; at < d; at++)
+        for (int i = 0; i < n; i++)
+            for (int j = 0; j < keys; j++)
+                out[i * row + at] += weight[i][j] * gr_widen_one(v[j] + first + at * size, kind);
+}
+
+/* So many keys at a time, and heads. */
+GR_INLINE void weigh_by(const gr_attention_one *o, const gr_gemm_kind kind, const int keys, const int n)
+{
+    const int64_t heads = o->heads;
+    for (int64_t i = 0; i < o->n; i += keys) {
+        const char *v[FOUR];
+        const float *p[FOUR];
+        for (int64_t j = 0; j < keys; j++) { /* past the last key it is the first again, and counts nothing */
+            bool there = i + j < o->n;
+            v[j] = there ? row_of(&o->v, o->at[i + j], o->wide + j * o->v.values) : v[0];
+            p[j] = there ? o->scores + (i + j) * o->lanes : NULL;
+        }
+        for (int64_t h = 0; h < heads; h += n)
+            add_values(o, h, v, p, kind, keys, n);
+    }
+}
+
+/* Heads with keys of their own read memory faster the fewer rows at a time. */
+GR_INLINE void weigh(const gr_attention_one *o, const gr_gemm_kind kind)
+{
+    if (o->shared % SHARED == 0)
+        weigh_by(o, kind, FOUR, SHARED);
+    else
+        weigh_by(o, kind, 2, 1);
 }
 
 /* One of three for each kind. */

@@ -3,6 +3,7 @@
 #include "backend/cpu/kernels/isa_suffix.h"
 
 #include "backend/cpu/block_kernels.h"
+#include "backend/cpu/kernels/vec.h"
 #include "base/half.h"
 
 #include <string.h>
@@ -199,16 +200,54 @@ static inline void widen(const uint8_t *restrict codes, const float *scales, con
             y[g * group + i] = scales[g] * (float)((int)codes[g * group + i] - zero) + (offsets ? offsets[g] : 0);
 }
 
+/* 32 signed bytes times a scale. */
+static inline void widen_bytes(const void *bytes, float scale, float *restrict y)
+{
+    for (int i = 0; i < 32; i += GR_LANES) {
+        const char *p = (const char *)bytes + i;
+#if defined(__AVX512F__)
+        gr_vec_store(y + i, scale * (gr_vec)_mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128((const void *)p))));
+#elif defined(__AVX2__)
+        gr_vec_store(y + i, scale * (gr_vec)_mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64((const void *)p))));
+#else
+        for (int k = 0; k < GR_LANES; k++)
+            y[i + k] = scale * (float)((const int8_t *)p)[k];
+#endif
+    }
+}
+
+/* The formats of caches, which are widened again for every token that is made: without codes in between. */
+static void widen_q8_0(const uint8_t *b, float *y, int64_t n)
+{
+    for (; n > 0; n -= 32, b += 34, y += 32)
+        widen_bytes(b + 2, half_at(b), y);
+}
+
+static void widen_q4_0(const uint8_t *b, float *y, int64_t n)
+{
+    for (; n > 0; n -= 32, b += 18, y += 32) {
+        uint8_t codes[32];
+        bytes16 v = LOAD(bytes16, b + 2);
+        STORE(bytes16, codes, (v & 15) - 8);
+        STORE(bytes16, codes + 16, (v >> 4) - 8);
+        widen_bytes(codes, half_at(b), y);
+    }
+}
+
 void GR_ISA_FN(gr_blocks_widen)(const gr_dtype_info *dtype, const void *src, float *dst, int64_t n)
 {
     enum { CHUNK = GR_DTYPE_BLOCK_MOST };
     const gr_codes *c = &dtype->codes;
     uint8_t codes[CHUNK];
     float scales[CHUNK / 16], offsets[CHUNK / 16];
-    if (c->group == 0) {
+    if (c->group == 0)
         dtype->to_f32(src, dst, n);
+    else if (dtype == &gr_dtype_q8_0)
+        widen_q8_0(src, dst, n);
+    else if (dtype == &gr_dtype_q4_0)
+        widen_q4_0(src, dst, n);
+    if (c->group == 0 || dtype == &gr_dtype_q8_0 || dtype == &gr_dtype_q4_0)
         return;
-    }
     for (int64_t at = 0; at < n; at += CHUNK) {
         int64_t m = n - at < CHUNK ? n - at : CHUNK;
         const char *from = (const char *)src + at / dtype->block * dtype->block_bytes;
