@@ -330,7 +330,7 @@ TEST(what_cannot_be_done)
 TEST(adapters_and_an_editor)
 {
     make_model();
-    char command[700], many[40 * 24] = "";
+    char command[700], many[41 * 24] = "";
     for (int i = 0; i < 40; i++)
         strcat(many, "the quick dog née fox;\n");
     test_file("other.txt", many, strlen(many));

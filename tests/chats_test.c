@@ -183,7 +183,7 @@ TEST(rows)
         CHECK_MADE(r);
         gr_rows_info info = *gr_rows_describe(r);
         gr_token tokens[200], targets[200];
-        int64_t segments[200], seen[256] = {0}, all = 0;
+        int64_t segments[200], seen[300] = {0}, all = 0;
         for (int64_t k = 0; k < info.rows; k++) {
             gr_rows_fill(r, k, tokens, targets, segments);
             for (int64_t i = 0; i < context; i++)
