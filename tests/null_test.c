@@ -384,6 +384,7 @@ TEST(tokenizers)
     const gr_rendered *rendered;
     gr_template *chat = gr_template_open(&source);
     CHECK_MADE(chat);
+    REFUSES(gr_template_describe(NULL));
     REFUSES(gr_template_open(NULL));
     REFUSES(gr_template_open(&(gr_template_source){.size = sizeof source}));
     FAILS(gr_template_render(NULL, &none, &rendered));

@@ -233,7 +233,6 @@ static gr_status run(gr_args *args)
 {
     gr_talk t = {.args = args, .o = args->options};
     gr_status s = work_on(&t);
-    s = gr_end_profile(args, &t.with.on, s);
     gr_lines_close(t.lines);
     gr_messages_free(&t.said);
     gr_partner_close(&t.with);
@@ -274,7 +273,7 @@ const gr_verb gr_verb_chat = {
         "length "
         "or stop), seed, first_token_s.",
     .flags = chat_flags,
-    .common = GR_WITH_ADAPTER | GR_WITH_TOKENIZER | GR_WITH_DEVICE | GR_WITH_PROFILE | GR_WITH_SEED | GR_WITH_JSON,
+    .common = GR_WITH_ADAPTER | GR_WITH_TOKENIZER | GR_WITH_DEVICE | GR_WITH_SEED | GR_WITH_JSON,
     .examples = {{"a conversation", "gradus chat model --system 'Answer in one sentence.'"},
                  {"two questions of a script, with a fine-tuned adapter",
                   "printf 'Who are you?\\nWhy?\\n' | gradus chat model --adapter run"}},

@@ -125,6 +125,8 @@ static gr_status read_prompt(answer *a)
         a->prompt.size = n;
     }
     if (s == GR_OK)
+        s = gr_check_made_ids(&with->on, a->prompt.data, (int64_t)a->prompt.size);
+    if (s == GR_OK)
         gr_reasoning_start(&a->reasoning, rendered->text, rendered->text_size);
     gr_free(rendered);
     gr_bytes_free(&json);

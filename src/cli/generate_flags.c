@@ -146,17 +146,11 @@ static gr_status check_ids(gr_args *args, const gr_opened *on, const gr_token *i
 {
     const gr_generate_flags *f = args->options;
     int64_t vocab = gr_model_describe(on->model)->vocab;
-    for (int64_t i = 0; i < n; i++)
+    for (int64_t i = 0; f->ids.count && i < n; i++)
         if (ids[i] >= vocab)
-            return f->ids.count
-                       ? gr_args_fail(args, "--ids: token id %lld is not in the vocabulary of %lld\nIds begin with 0.",
-                                      (long long)ids[i], (long long)vocab)
-                       : gr_fail(GR_ERR_FILE,
-                                 "%s: its tokenizer made the id %lld, its model knows %lld\n"
-                                 "the tokenizer and config.json do not belong together, or tokens were added "
-                                 "to the tokenizer alone",
-                                 on->path, (long long)ids[i], (long long)vocab);
-    return GR_OK;
+            return gr_args_fail(args, "--ids: token id %lld is not in the vocabulary of %lld\nIds begin with 0.",
+                                (long long)ids[i], (long long)vocab);
+    return gr_check_made_ids(on, ids, n);
 }
 
 /* The template of --chat, which lies where the tokenizer does. */

@@ -183,7 +183,7 @@ static gr_status read_more(gr_messages *m, gr_json root)
     gr_bytes more = {0};
     gr_status s = GR_OK;
     for (gr_json_iter it = gr_json_first(root); s == GR_OK && it.key; gr_json_next(&it)) {
-        if (gr_json_named(&it, "messages"))
+        if (gr_json_named(&it, "messages") || gr_json_named(&it, "add_generation_prompt")) /* an answer is wanted */
             continue;
         char *value = text_of(it.value);
         s = value ? gr_json_add_text(&more, it.key, it.key_size) : gr_error_status();

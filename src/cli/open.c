@@ -117,6 +117,19 @@ gr_status gr_need_tokenizer(const gr_opened *o)
                    "%s: has no tokenizer, so text cannot be read\nPut the tokenizer.json of its model there.", o->path);
 }
 
+gr_status gr_check_made_ids(const gr_opened *on, const gr_token *ids, int64_t n)
+{
+    int64_t vocab = gr_model_describe(on->model)->vocab;
+    for (int64_t i = 0; i < n; i++)
+        if (ids[i] >= vocab)
+            return gr_fail(GR_ERR_FILE,
+                           "%s: its tokenizer made the id %lld, its model knows %lld\n"
+                           "the tokenizer and config.json do not belong together, or tokens were added "
+                           "to the tokenizer alone",
+                           on->path, (long long)ids[i], (long long)vocab);
+    return GR_OK;
+}
+
 void gr_close_opened(gr_opened *o)
 {
     gr_tokenizer_free(o->tokenizer);

@@ -34,6 +34,8 @@ void gr_tell_int8(gr_model *model);
 void gr_tell_precision(gr_device *device, gr_precision precision);
 /* Fails when the model has no tokenizer. */
 gr_status gr_need_tokenizer(const gr_opened *o);
+/* Fails when the tokenizer made an id that the model does not know. */
+gr_status gr_check_made_ids(const gr_opened *on, const gr_token *ids, int64_t n);
 /* --profile: begins with the device, which has just been opened; ends when the work has come to `status`, which is returned
  * unless telling fails. */
 gr_status gr_begin_profile(gr_args *args, gr_opened *o);

@@ -483,15 +483,25 @@ bool gr_interrupt_forget(void)
     return true;
 }
 
+/* Bytes of the control character at text[i]; 0: it is none. Those above ASCII are two bytes of UTF-8. */
+static size_t control_at(const char *text, size_t size, size_t i)
+{
+    unsigned char c = (unsigned char)text[i], next = i + 1 < size ? (unsigned char)text[i + 1] : 0;
+    if (c == 0xC2 && next >= 0x80 && next < 0xA0)
+        return 2;
+    return (c < 0x20 && c != '\t' && c != '\n') || c == 0x7F;
+}
+
 void gr_out_safely(const char *text, size_t size)
 {
-    for (size_t i = 0, from = 0; i <= size; i++) {
-        unsigned char c = i < size ? (unsigned char)text[i] : 0;
-        if (i < size && ((c >= 0x20 && c != 0x7F) || c == '\t' || c == '\n'))
+    size_t from = 0;
+    for (size_t i = 0, n; i < size; i += n ? n : 1) {
+        n = control_at(text, size, i);
+        if (n == 0)
             continue;
         gr_out_bytes(text + from, i - from);
-        if (i < size)
-            gr_out("\\x%02x", c);
-        from = i + 1;
+        gr_out("\\x%02x", (unsigned char)text[i + n - 1]);
+        from = i + n;
     }
+    gr_out_bytes(text + from, size - from);
 }
