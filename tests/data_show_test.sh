@@ -154,6 +154,45 @@ mv was.jinja turn.jinja
 run 3 train known.jsonl --tokenizer char --chat-template turn.jinja --documents apart --out none
 says 'known.jsonl: line 1' err
 
+# ---- tokens that a template needs ----
+run 0 data show alone known.jsonl --context 100 --order sequential --rows 1 --chat-template chatml --add-tokens
+says 'learned "b <|end|>" <|im_end|>' out
+says 'tokens added: <|im_start|>, <|im_end|>' err
+run 2 data show alone known.jsonl --chat-template turn.jinja --add-tokens
+says 'is for --chat-template chatml' err
+small='--layers 1 --embed 8 --heads 2 --context 64'
+# shellcheck disable=SC2086
+run 0 train known.jsonl --tokenizer byte --documents apart --chat-template chatml --add-tokens $small --steps 2 --out fresh
+says '"vocab_size": 259' fresh/latest/config.json
+run 0 tokenize fresh '<|im_start|>' --json
+run 0 generate fresh --chat -p a -n 2
+# Of a model that is there: rows that nobody uses, the mean of the others; else an error.
+printf 'abc' >abc.txt
+for tied in true false; do
+    rm -rf "base-$tied" "added-$tied" "whole-$tied"
+    sed 's/"vocab_size": 259/"vocab_size": 270/; s/"tie_word_embeddings": true/"tie_word_embeddings": '$tied'/' fresh/latest/config.json >config.json
+    run 0 train abc.txt --config config.json --context 2 --tokenizer byte --steps 1 --out base-$tied
+done
+refuses() { # CODE WORDS...: the two lines, behind notes
+    code=$1
+    shift
+    "$g" "$@" >out 2>err </dev/null
+    got=$?
+    [ $got = "$code" ] && [ ! -e none ] || fail "gradus $*: exit code $got, expected $code: $(cat err)"
+}
+refuses 1 finetune fresh known.jsonl --chat-template gemma --add-tokens --context 64 --out none
+says 'the template needs 2 tokens more, and of the model' err
+run 0 finetune base-true known.jsonl --chat-template chatml --add-tokens --context 64 --steps 1 --lr 0 --min-lr 0 --out added-true
+says 'trainable_token_indices' added-true/latest/adapter_config.json
+grep -q '<|im_end|>' added-true/latest/tokenizer.json || fail 'the tokenizer of the adapter has no new tokens'
+run 0 generate added-true --chat -p a -n 2
+run 0 finetune --resume --out added-true
+refuses 2 finetune base-false known.jsonl --chat-template chatml --add-tokens --context 64 --out none
+says 'Give --modules-to-save lm_head' err
+run 0 finetune base-false known.jsonl --chat-template chatml --add-tokens --context 64 --steps 1 --modules-to-save lm_head --out added-false
+run 0 finetune base-false known.jsonl --full --chat-template chatml --add-tokens --context 64 --steps 1 --lr 0 --min-lr 0 --out whole-false
+run 0 generate whole-false --chat -p a -n 2
+
 # ---- records under other names, and what is no text ----
 run 0 data show alone chats.jsonl --context 32 --order sequential --rows 1
 sed 's/chats.jsonl: line/X: Y/' out >expected

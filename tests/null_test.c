@@ -362,6 +362,8 @@ TEST(tokenizers)
     REFUSES(gr_tokenizer_from_json(NULL, 0));
     REFUSES(gr_tokenizer_from_json(NULL, 5));
     REFUSES(gr_tokenizer_describe(NULL));
+    REFUSES(gr_tokenizer_extend(NULL, (const char *[]){"x", NULL}));
+    REFUSES(gr_tokenizer_extend(k, NULL));
     IS(gr_tokenizer_id(NULL, "a"), -1);
     IS(gr_tokenizer_id(k, NULL), -1);
     REFUSES(gr_tokenizer_token(NULL, 1, &n, NULL));

@@ -19,6 +19,8 @@ typedef int32_t gr_token;
  * added_tokens.json, config.json's model_type), as for AutoTokenizer of transformers: docs/tokenizers.md. */
 GR_API gr_tokenizer *gr_tokenizer_load(const char *path);
 GR_API gr_tokenizer *gr_tokenizer_from_json(const char *json, size_t size);
+/* The same with control tokens added behind its others: tokens, until NULL; those that it has stay as they are. */
+GR_API gr_tokenizer *gr_tokenizer_extend(const gr_tokenizer *tokenizer, const char *const *tokens);
 GR_API void gr_tokenizer_free(gr_tokenizer *tokenizer); /* NULL is fine */
 /* What a tokenizer is; lives as long. NULL of NULL. */
 typedef struct gr_tokenizer_info {
@@ -138,7 +140,8 @@ typedef struct gr_template_info {
     const char *name; /* where it is from */
     const char *text; /* [text_size] of several that for conversations without tools; NULL: there is none */
     size_t text_size;
-    uint64_t digest; /* of the text, by which two can be told apart */
+    uint64_t digest;          /* of the text, by which two can be told apart */
+    const char *const *needs; /* of one of ours: the added tokens that it cannot do without, until NULL; else NULL */
 } gr_template_info;
 /* Lives as long as the template; NULL of NULL. */
 GR_API const gr_template_info *gr_template_describe(const gr_template *chat);

@@ -38,16 +38,15 @@ static gr_status read_variables(gr_args *args, const gr_texts *given, gr_bytes *
     return doc || s != GR_OK ? s : gr_args_fail(args, "%.900s", gr_error());
 }
 
-/* The name of one of ours: no path, and no file. */
-static bool is_name(const char *given)
+bool gr_chat_is_name(const char *given)
 {
-    return !strpbrk(given, "./") && !gr_path_is_file(given) && !gr_path_is_dir(given);
+    return given && !strpbrk(given, "./") && !gr_path_is_file(given) && !gr_path_is_dir(given);
 }
 
 static gr_template *open_template(const gr_chat_flags *flags, const char *model)
 {
     gr_template_source source = GR_INIT(gr_template_source);
-    if (flags->file && is_name(flags->file)) {
+    if (gr_chat_is_name(flags->file)) {
         source.name = flags->file;
         return gr_template_open(&source);
     }

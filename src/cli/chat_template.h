@@ -27,6 +27,8 @@ typedef struct gr_chat {
 } gr_chat;
 
 /* model: the directory that has the template, or a tokenizer alone. Close in any case. */
+/* Is it the name of one of our templates, and no file? NULL is none. */
+bool gr_chat_is_name(const char *given);
 gr_status gr_chat_open(gr_args *args, const gr_chat_flags *flags, const char *model, gr_chat *chat);
 void gr_chat_close(gr_chat *chat);
 /* Finds chat->end, so that an answer ends there, whatever the model's files call the end of a text. */
@@ -42,6 +44,7 @@ gr_status gr_chat_render(const gr_chat *chat, const gr_tokenizer *tokenizer, con
 typedef struct gr_chat_data_flags {
     gr_chat_flags template;
     int loss, too_long, on_ambiguous; /* a gr_chat_loss, a gr_too_long; 1: last */
+    bool add_tokens;
 } gr_chat_data_flags;
 
 /* clang-format off */
@@ -54,7 +57,10 @@ typedef struct gr_chat_data_flags {
      .help = "a document longer than a row: of a conversation the end is left out, others become pieces; or it is left "  \
              "out; or it is an error"},                                                                                \
     {"on-ambiguous", GR_CHOICE(T, field.on_ambiguous), .value = "refuse|last", .initial = "refuse",                    \
-     .help = "a conversation whose earlier turns the template rewrites: left out, or its last turn is learned"}
+     .help = "a conversation whose earlier turns the template rewrites: left out, or its last turn is learned"},       \
+    {"add-tokens", GR_SWITCH(T, field.add_tokens),                                                                     \
+     .help = "tokens that chatml, llama3 or gemma needs and the tokenizer lacks are added to it; a model that is there "   \
+             "must have unused rows for them, which begin as the mean of the others and are trained"}
 /* clang-format on */
 
 /* As gr_chat_open; a model without a template is fine, until a conversation comes. */

@@ -96,6 +96,10 @@ static gr_status open_data(show *s)
     o.apart = s->o->documents == 1 && !joined;
     o.eos = eos >= 0 ? &eos : NULL;
     o.threads = (int)s->args->common.threads;
+    gr_added_tokens added;
+    if (gr_add_tokens((gr_args *)s->args, &s->o->chats, &s->on.tokenizer, &added) != GR_OK)
+        return gr_error_status();
+    o.tokenizer = s->on.tokenizer;
     if (gr_chat_open_for_data((gr_args *)s->args, &s->o->chats, s->on.path, &s->chat) != GR_OK)
         return gr_error_status();
     gr_chat_set_data(&s->chat, &s->o->chats, &o);

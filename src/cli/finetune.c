@@ -112,7 +112,7 @@ static gr_status add_adapter(gr_args *args, gr_train_job *job)
 {
     const gr_train_flags *f = args->options;
     words targets, saved = {0}, tokens = {0};
-    gr_token ids[MOST_WORDS];
+    gr_token ids[MOST_WORDS + GR_MOST_ADDED];
     gr_lora_options o = {.size = sizeof o,
                          .rank = f->lora_rank,
                          .alpha = f->lora_alpha,
@@ -130,12 +130,14 @@ static gr_status add_adapter(gr_args *args, gr_train_job *job)
         s = split(args, "train-tokens", f->train_tokens, &tokens);
     if (s == GR_OK)
         s = find_tokens(args, job->on.tokenizer, &tokens, ids);
+    for (int i = 0; s == GR_OK && i < job->added.n; i++)
+        ids[tokens.n + i] = job->added.ids[i];
     o.targets = targets.list;
     o.n_targets = targets.n;
     o.modules_to_save = saved.list;
     o.n_modules_to_save = saved.n;
     o.tokens = ids;
-    o.n_tokens = tokens.n;
+    o.n_tokens = tokens.n + job->added.n;
     if (s == GR_OK)
         s = gr_args_blame(args, name_flags(args, gr_model_add_adapter(job->on.model, &o)));
     gr_free(targets.text);
@@ -213,6 +215,18 @@ static gr_status settle(gr_args *args, const gr_opened *on)
     return GR_OK;
 }
 
+/* A new token must come out of the head, too, and an adapter's rows are those of the embedding. */
+static gr_status check_head(gr_args *args, const gr_train_job *job)
+{
+    const gr_train_flags *f = args->options;
+    bool is_saved = f->modules_to_save && strstr(f->modules_to_save, "lm_head");
+    if (job->added.n == 0 || f->full || gr_model_describe(job->on.model)->tied || is_saved)
+        return GR_OK;
+    return gr_args_fail(args,
+                        "--add-tokens: this model's head is a matrix of its own, which must learn the tokens, too\n"
+                        "Give --modules-to-save lm_head, or --full.");
+}
+
 static gr_status open_finetune(gr_args *args, bool initialize, gr_train_job *job)
 {
     const gr_train_flags *f = args->options;
@@ -223,9 +237,17 @@ static gr_status open_finetune(gr_args *args, bool initialize, gr_train_job *job
     if (s == GR_OK)
         s = settle(args, &job->on);
     if (s == GR_OK)
+        s = gr_add_tokens(args, &f->chats, &job->on.tokenizer, &job->added);
+    if (s == GR_OK)
+        s = gr_check_added_rows(args, &job->on, &job->added);
+    if (s == GR_OK)
+        s = check_head(args, job);
+    if (s == GR_OK)
         job->run.base = whole_path(job->on.path, job->base);
     if (s == GR_OK && !job->on.adapter && !f->full)
         s = add_adapter(args, job);
+    if (s == GR_OK && initialize)
+        s = gr_set_added_rows(job->on.model, &job->added);
     return s == GR_OK && initialize ? tell(f, job) : s;
 }
 
@@ -233,6 +255,12 @@ static gr_status open_finetune(gr_args *args, bool initialize, gr_train_job *job
 static void put_own_files(gr_train_job *job)
 {
     job->run.source = job->on.path;
+    if (job->added.n == 0)
+        return;
+    job->files[0][0] = "tokenizer.json";
+    job->files[0][1] = gr_tokenizer_describe(job->on.tokenizer)->json;
+    job->run.n_files = 1;
+    job->run.files = (const char *const(*)[2])job->files;
 }
 
 const gr_train_kind gr_kind_finetune = {

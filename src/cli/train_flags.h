@@ -3,6 +3,7 @@
 #define GR_CLI_TRAIN_FLAGS_H
 
 #include <limits.h>
+#include "cli/add_tokens.h"
 #include "cli/chat_template.h"
 #include "cli/open.h"
 
@@ -56,11 +57,12 @@ typedef struct gr_train_job {
     gr_corpus *corpus; /* as long as it is needed, or after a failure */
     gr_data *data, *eval;
     gr_chat chat;
+    gr_added_tokens added;
     const gr_run_record *record; /* of the run that is gone on with; NULL: a new one */
     char *vocabulary;            /* of gr_train_flags.vocabulary */
     gr_run_options run;
     char base[PATH_MAX];     /* of run.base */
-    const char *files[4][2]; /* of run.files */
+    const char *files[5][2]; /* of run.files */
     char generation[256];    /* one of them */
     char chosen[6][24];      /* values of flags that gr_fit_memory has chosen */
     char budget[240];        /* and in a line what they are; "": there was nothing to choose */

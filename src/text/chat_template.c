@@ -227,7 +227,7 @@ static gr_status choose(const gr_template *t, bool has_tools, const gr_jinja **o
 static void note(gr_template *t)
 {
     const named_template *one = chosen(t, false);
-    t->info = (gr_template_info){.size = sizeof t->info, .name = t->place};
+    t->info = (gr_template_info){.size = sizeof t->info, .name = t->place, .needs = t->known ? t->known->needs : NULL};
     if (one) {
         t->info.text = one->text;
         t->info.text_size = one->size;
