@@ -15,9 +15,8 @@ typedef struct gr_chat_flags {
     {"chat-template", GR_TEXT(T, field.file), .value = "NAME|FILE",                                                    \
      .help = of "this template instead of the model's: a file, or chatml, llama3, mistral or gemma"},                  \
     {                                                                                                                  \
-        "template-arg", GR_LIST(T, field.args),                                                                        \
-            .value = "KEY=JSON",                                                                                       \
-            .help = of "a variable of the template, as enable_thinking=false; may be given several times"              \
+        "template-arg", GR_LIST(T, field.args), .value = "KEY=JSON",                                                   \
+                                                .help = of "a variable of the template, as enable_thinking=false"      \
     }
 
 typedef struct gr_chat {

@@ -272,8 +272,9 @@ const gr_verb gr_verb_finetune = {
     .positional = "[MODEL] [DATA...]",
     .about =
         "MODEL is a model directory or a .gguf file; f32, bf16 and f16 weights stay as they are. DATA is what train "
-        "takes; documents "
-        "are kept apart, but one text file is read as a stream. The run's "
+        "takes, conversations ({\"messages\": [...]} a line) included; documents are kept apart, but one text file is "
+        "read "
+        "as a stream. The run's "
         "checkpoints hold an adapter in peft's files, which generate, eval and merge take, as do peft and vLLM; with "
         "--full they are models as train makes them. With --adapter, or when MODEL is an adapter, that one is trained "
         "further. A run that was stopped goes on with --resume.",

@@ -189,9 +189,10 @@ const gr_verb gr_verb_train = {
     .positional = "[DATA...]",
     .about =
         "DATA is text files, .jsonl files with {\"text\": ...} lines or an array of such records, directories of both, "
-        "or - for stdin. Lines with {\"prompt\": ..., \"completion\": ...} need --documents apart; gradus data show "
-        "prints "
-        "what is learned. The run's directory holds checkpoints that transformers loads, metrics.jsonl, loss.svg and "
+        "or - for stdin. Lines with {\"prompt\": ..., \"completion\": ...} or {\"messages\": [...]} need --documents "
+        "apart; "
+        "gradus data show prints what is learned. The run's directory holds checkpoints that transformers loads, "
+        "metrics.jsonl, loss.svg and "
         "run.json. A run that was stopped, by Ctrl-C or by a power cut, goes on with --resume as if it had not been.",
     .flags = gr_train_flag_table,
     .more_flags = gr_loop_flag_table,
