@@ -275,3 +275,376 @@ TEST(failing_allocations_and_writes)
     gr_model_free(m);
     gr_device_close(d);
 }
+
+/* ---- GPTQ --------------------------------------------------------------------------------------------------- */
+
+enum { K = 64, ROWS_OF = 24 };
+
+/* Of inputs that hang together: moments [K, K]. */
+static void moments_of_inputs(float *h)
+{
+    static double x[200][K];
+    uint32_t noise = 1;
+    for (int n = 0; n < 200; n++)
+        for (int i = 0; i < K; i++) {
+            noise = noise * 1664525u + 1013904223u;
+            double own = (double)(noise >> 8) / (1 << 24) - 0.5;
+            x[n][i] = own * (1 + i % 7) + (i ? 0.7 * x[n][i - 1] : 0);
+        }
+    for (int i = 0; i < K; i++)
+        for (int j = 0; j < K; j++) {
+            double sum = 0;
+            for (int n = 0; n < 200; n++)
+                sum += x[n][i] * x[n][j] / 200;
+            h[i * K + j] = (float)sum;
+        }
+}
+
+/* H^-1 by Gauss and Jordan, of H with its diagonal raised. */
+static void invert(const float *h, double damp, double (*inv)[K])
+{
+    static double a[K][2 * K];
+    for (int i = 0; i < K; i++)
+        for (int j = 0; j < K; j++) {
+            a[i][j] = (double)h[i * K + j] + (i == j ? damp : 0);
+            a[i][K + j] = i == j;
+        }
+    for (int p = 0; p < K; p++) {
+        double pivot = a[p][p];
+        for (int j = 0; j < 2 * K; j++)
+            a[p][j] /= pivot;
+        for (int i = 0; i < K; i++) {
+            double factor = i == p ? 0 : a[i][p];
+            for (int j = 0; j < 2 * K; j++)
+                a[i][j] -= factor * a[p][j];
+        }
+    }
+    for (int i = 0; i < K; i++)
+        memcpy(inv[i], a[i] + K, K * sizeof(double));
+}
+
+/* One row as the paper of OBQ has it: the column with the largest moment is rounded, the others take up what it has lost by H^-1,
+ * from which its row and column are then eliminated. */
+static void brain_surgeon(const float *h, double damp, const float *row, const float *scales, int zero, uint8_t *codes)
+{
+    static double inv[K][K];
+    double w[K];
+    bool done[K] = {false};
+    invert(h, damp, inv);
+    for (int i = 0; i < K; i++)
+        w[i] = (double)row[i];
+    for (int n = 0; n < K; n++) {
+        int c = -1;
+        for (int i = 0; i < K; i++)
+            if (!done[i] && (c < 0 || h[i * K + i] > h[c * K + c]))
+                c = i;
+        double scale = (double)scales[c / 32], code = nearbyint(w[c] / scale + zero);
+        code = code < 0 ? 0 : code > 2 * zero - 1 ? 2 * zero - 1 : code;
+        double error = (w[c] - scale * (code - zero)) / inv[c][c];
+        codes[c] = (uint8_t)code;
+        done[c] = true;
+        double pivot = inv[c][c], of_column[K], of_row[K];
+        for (int i = 0; i < K; i++) {
+            of_column[i] = inv[i][c];
+            of_row[i] = inv[c][i];
+        }
+        for (int i = 0; i < K; i++) {
+            if (!done[i])
+                w[i] -= error * of_row[i];
+            for (int j = 0; j < K; j++)
+                inv[i][j] -= of_column[i] * of_row[j] / pivot;
+        }
+    }
+}
+
+/* trace(E H E^T): what the products with the inputs have lost. */
+static double lost_of(const float *h, const float *x, const float *back)
+{
+    double lost = 0;
+    for (int r = 0; r < ROWS_OF; r++)
+        for (int i = 0; i < K; i++)
+            for (int j = 0; j < K; j++)
+                lost += (double)(x[r * K + i] - back[r * K + i]) * (double)h[i * K + j] *
+                        (double)(x[r * K + j] - back[r * K + j]);
+    return lost;
+}
+
+TEST(gptq_is_the_brain_surgeon)
+{
+    static const gr_dtype types[] = {GR_Q4_0, GR_Q8_0, GR_Q5_0};
+    static float h[K * K], x[ROWS_OF * K], back[ROWS_OF * K];
+    static char rounded[ROWS_OF * K * 4], is[ROWS_OF * K * 4];
+    gr_device *d = gr_device_open("cpu", 2);
+    uint32_t noise = 7;
+    for (int i = 0; i < ROWS_OF * K; i++) {
+        noise = noise * 1664525u + 1013904223u;
+        x[i] = (float)(noise >> 8) / (1 << 24) - 0.5f;
+    }
+    moments_of_inputs(h);
+    double mean = 0;
+    for (int i = 0; i < K; i++)
+        mean += (double)h[i * K + i] / K;
+    gr_gptq g = {0};
+    CHECK_OK(gr_gptq_open(&g, d, h, K));
+    CHECK_NEAR(g.damping, 0.01, 1e-12);
+    const gr_rows rows = {.dtype = GR_F32, .data = (const char *)x, .rows = ROWS_OF, .width = K};
+    for (int t = 0; t < 3; t++) {
+        const gr_dtype_info *info = gr_dtype_get(types[t]);
+        int differ = 0;
+        CHECK_OK(gr_rows_round(d, &rows, types[t], g.weight, rounded));
+        CHECK_OK(gr_gptq_round(&g, d, &rows, types[t], is));
+        for (int r = 0; r < ROWS_OF; r++) {
+            uint8_t codes[K], must[K];
+            float scales[K / 32], of_rounded[K / 32];
+            info->codes.read(rounded + gr_dtype_size(types[t], r * K), codes, of_rounded, NULL, K);
+            info->codes.read(is + gr_dtype_size(types[t], r * K), codes, scales, NULL, K);
+            CHECK_EQ_INT(memcmp(scales, of_rounded, sizeof scales), 0); /* they are chosen first */
+            brain_surgeon(h, 0.01 * mean, x + r * K, scales, info->codes.zero, must);
+            for (int i = 0; i < K; i++)
+                differ += codes[i] != must[i];
+        }
+        CHECK_EQ_INT(differ, 0);
+        info->to_f32(rounded, back, ROWS_OF * K);
+        double of_rounding = lost_of(h, x, back);
+        info->to_f32(is, back, ROWS_OF * K);
+        NOTE("%s: %g of %g", info->name, lost_of(h, x, back), of_rounding);
+        CHECK(lost_of(h, x, back) < 0.5 * of_rounding);
+    }
+    gr_gptq_close(&g);
+    gr_device_close(d);
+}
+
+/* Every format that is written takes codes as it gives them, and weights make the errors that they count smaller. */
+TEST(codes_and_weights_of_every_format)
+{
+    enum { N = 1024 };
+    static float x[N], w[N], even[N], weighed[N], plain[N];
+    static uint8_t codes[N], again[N];
+    static float scales[N], offsets[N];
+    static char a[N * 4], b[N * 4];
+    uint32_t noise = 3;
+    for (int i = 0; i < N; i++) {
+        noise = noise * 1664525u + 1013904223u;
+        x[i] = (float)(noise >> 8) / (1 << 24) - 0.4f;
+        w[i] = i % 5 == 0 ? 50.0f : 1.0f;
+        even[i] = 1;
+    }
+    for (int t = 0; gr_dtype_name((gr_dtype)t); t++) {
+        const gr_dtype_info *d = gr_dtype_get((gr_dtype)t);
+        if (d->block == 1 || !d->ggml || !d->from_f32)
+            continue;
+        NOTE("%s", d->name);
+        d->from_f32(x, a, N);
+        memcpy(b, a, sizeof b);
+        d->codes.read(a, codes, scales, offsets, N);
+        d->codes.pack(codes, b, N);
+        CHECK_EQ_INT(memcmp(a, b, gr_dtype_size((gr_dtype)t, N)), 0);
+        for (int i = 0; i < N; i++) /* the other way round, as far as there are such codes */
+            codes[i] = d->codes.levels ? d->codes.levels[i % 15] : (uint8_t)(d->codes.most - codes[i]);
+        d->codes.pack(codes, b, N);
+        d->codes.read(b, again, scales, offsets, N);
+        CHECK_EQ_INT(memcmp(codes, again, N), 0);
+        if (!d->from_weighed)
+            continue;
+        double with = 0, without = 0;
+        d->from_weighed(x, w, a, N);
+        d->from_weighed(x, even, b, N);
+        d->to_f32(a, weighed, N);
+        d->to_f32(b, plain, N);
+        for (int i = 0; i < N; i++) {
+            with += (double)w[i] * pow((double)weighed[i] - (double)x[i], 2);
+            without += (double)w[i] * pow((double)plain[i] - (double)x[i], 2);
+        }
+        CHECK(with < without);
+    }
+}
+
+/* A matrix that is no sum of squares gets damping until it is one; activations that are no numbers are an error. */
+TEST(moments_that_are_no_moments)
+{
+    static float h[K * K];
+    gr_device *d = gr_device_open("cpu", 1);
+    gr_gptq g = {0};
+    for (int i = 0; i < K * K; i++)
+        h[i] = i / K == i % K ? 1.0f : i % 2 ? -0.9f : 0.9f;
+    CHECK_OK(gr_gptq_open(&g, d, h, K));
+    CHECK(g.damping > 0.5);
+    gr_gptq_close(&g);
+    memset(h, 0, sizeof h);
+    CHECK_OK(gr_gptq_open(&g, d, h, K));
+    gr_gptq_close(&g);
+    h[5 * K + 5] = NAN;
+    CHECK_STATUS(gr_gptq_open(&g, d, h, K), GR_ERR_NUMBER);
+    gr_gptq_close(&g);
+    gr_device_close(d);
+}
+
+/* ---- calibration -------------------------------------------------------------------------------------------- */
+
+typedef struct calibrated {
+    gr_model *m;
+    gr_token ids[200];
+    int stop_at, told; /* stop when told so often; 0: never */
+} calibrated;
+
+static bool on_progress(void *user, const char *what, double done)
+{
+    calibrated *c = user;
+    CHECK(what && done >= 0 && done <= 1);
+    return ++c->told != c->stop_at;
+}
+
+static void open_calibrated(calibrated *c, const char *arch, gr_device *d)
+{
+    *c = (calibrated){.m = small_model(arch, d)};
+    tiny_ids(c->ids, 200);
+}
+
+static gr_quantize_options options_of(calibrated *c, gr_quantize_method method)
+{
+    gr_quantize_options o = {.size = sizeof o, .type = "q4_0", .method = method, .calibration = c->ids};
+    o.n_calibration = 200;
+    o.progress = on_progress;
+    o.user = c;
+    return o;
+}
+
+static double distance(gr_model *m, const char *path, const gr_token *ids)
+{
+    gr_model *is = gr_model_load(path, NULL, gr_model_describe(m)->device);
+    gr_distance far = GR_INIT(gr_distance);
+    double loss;
+    CHECK_MADE(is);
+    CHECK_OK(gr_evaluate(is, ids, 200,
+                         &(gr_evaluate_options){.size = sizeof(gr_evaluate_options), .against = m, .distance = &far},
+                         &loss));
+    gr_model_free(is);
+    return far.kl;
+}
+
+/* For every architecture's own layers: turned matrices, shared heads, heads of their own. What the text has shown is written, and
+ * read again gives the same file. */
+TEST(calibrated_models)
+{
+    static const char *const archs[] = {"llama", "gpt2", "qwen3", "gemma3_text", "phi3"};
+    gr_device *d = gr_device_open("cpu", 2);
+    for (size_t i = 0; i < sizeof archs / sizeof *archs; i++) {
+        calibrated c;
+        char path[4][1024];
+        for (int k = 0; k < 4; k++)
+            snprintf(path[k], sizeof path[k], "%s/%s-%d.gguf", test_dir(), archs[i], k);
+        NOTE("%s", archs[i]);
+        open_calibrated(&c, archs[i], d);
+        gr_quantize_options o = options_of(&c, GR_QUANTIZE_ROUND);
+        o.save_imatrix = path[3];
+        CHECK_OK(gr_quantize(c.m, path[0], &o, NULL));
+        o = options_of(&c, GR_QUANTIZE_GPTQ);
+        gr_quantized made = GR_INIT(gr_quantized);
+        CHECK_OK(gr_quantize(c.m, path[1], &o, &made));
+        gr_free(made.tensors);
+        o = (gr_quantize_options){.size = sizeof o, .type = "q4_0", .imatrix = path[3]};
+        CHECK_OK(gr_quantize(c.m, path[2], &o, NULL));
+        double kl[3];
+        for (int k = 0; k < 3; k++)
+            kl[k] = distance(c.m, path[k], c.ids);
+        NOTE("%s: round %g, gptq %g, imatrix %g", archs[i], kl[0], kl[1], kl[2]);
+        CHECK(kl[1] < kl[0]);
+        CHECK_NEAR(kl[2], kl[0], 0.02 * kl[0]); /* a mean of f32 that was multiplied out again */
+        gr_model_free(c.m);
+    }
+    gr_device_close(d);
+}
+
+/* Stopped at any place and gone on with, GPTQ writes the same bytes; what is of another text is not gone on with. */
+TEST(interrupted_gptq_goes_on)
+{
+    gr_device *d = gr_device_open("cpu", 2);
+    calibrated c;
+    char whole[1024], path[1024];
+    size_t n, m;
+    snprintf(whole, sizeof whole, "%s/whole.gguf", test_dir());
+    snprintf(path, sizeof path, "%s/m.gguf", test_dir());
+    open_calibrated(&c, "llama", d);
+    gr_quantize_options o = options_of(&c, GR_QUANTIZE_GPTQ);
+    CHECK_OK(gr_quantize(c.m, whole, &o, NULL));
+    for (int stop = 3; stop < 40; stop += 9) {
+        NOTE("stopped at %d", stop);
+        c.told = 0;
+        c.stop_at = stop;
+        CHECK_STATUS(gr_quantize(c.m, path, &o, NULL), GR_ERR_INTERRUPTED);
+        c.stop_at = 0;
+        o.resume = true;
+        o.calibration = c.ids + 1;
+        o.n_calibration = 199;
+        CHECK_STATUS(gr_quantize(c.m, path, &o, NULL), GR_ERR_ARGUMENT);
+        o.calibration = c.ids;
+        o.n_calibration = 200;
+        CHECK_OK(gr_quantize(c.m, path, &o, NULL));
+        o.resume = false;
+        char *a = gr_file_read(whole, 1 << 24, &n), *b = gr_file_read(path, 1 << 24, &m);
+        CHECK(n == m && memcmp(a, b, n) == 0);
+        gr_free(a);
+        gr_free(b);
+        CHECK_OK(gr_dir_remove(path));
+        CHECK_EQ_INT(entries_of(test_dir()), 1);
+    }
+    gr_model_free(c.m);
+    gr_device_close(d);
+}
+
+static gr_status gptq_all(void *ctx)
+{
+    calibrated *c = ctx;
+    char path[1024];
+    gr_quantize_options o = options_of(c, GR_QUANTIZE_GPTQ);
+    snprintf(path, sizeof path, "%s", test_join(test_dir(), "m.gguf"));
+    gr_status s = gr_quantize(c->m, path, &o, NULL);
+    gr_kept_error kept;
+    gr_error_keep(&kept);
+    CHECK_OK(gr_dir_remove(path));
+    CHECK_OK(gr_dir_remove(test_join(test_dir(), "m.gguf.quantizing")));
+    gr_error_put_back(&kept);
+    return s;
+}
+
+TEST(failing_allocations_of_gptq)
+{
+    gr_device *d = gr_device_open("cpu", 2);
+    calibrated c;
+    open_calibrated(&c, "llama", d);
+    CHECK_OK(gptq_all(&c));
+    CHECK(SWEEP_ALLOCATIONS(gptq_all, &c) > 200);
+    gr_model_free(c.m);
+    gr_device_close(d);
+}
+
+TEST(refused_calibration)
+{
+    gr_device *d = gr_device_open("cpu", 1);
+    calibrated c;
+    open_calibrated(&c, "llama", d);
+    char path[1024], imatrix[1024];
+    snprintf(path, sizeof path, "%s/m.gguf", test_dir());
+    snprintf(imatrix, sizeof imatrix, "%s/i.gguf", test_dir());
+    gr_quantize_options o = {.size = sizeof o, .type = "q4_0", .method = GR_QUANTIZE_GPTQ};
+    CHECK_STATUS(gr_quantize(c.m, path, &o, NULL), GR_ERR_ARGUMENT);
+    o = options_of(&c, GR_QUANTIZE_ROUND);
+    o.imatrix = imatrix;
+    CHECK_STATUS(gr_quantize(c.m, path, &o, NULL), GR_ERR_ARGUMENT);
+    o.imatrix = NULL;
+    o.resume = true;
+    CHECK_STATUS(gr_quantize(c.m, path, &o, NULL), GR_ERR_ARGUMENT);
+    o.resume = false;
+    c.ids[100] = TINY_VOCAB;
+    CHECK_STATUS(gr_quantize(c.m, path, &o, NULL), GR_ERR_ARGUMENT);
+    c.ids[100] = 1;
+    o.save_imatrix = imatrix;
+    CHECK_OK(gr_quantize(c.m, path, &o, NULL));
+    CHECK_OK(gr_dir_remove(path));
+    gr_model *other = small_model("gpt2", d); /* one with matrices of other names, and of other widths */
+    o = (gr_quantize_options){.size = sizeof o, .type = "q4_0", .imatrix = path};
+    CHECK_STATUS(gr_quantize(other, test_join(test_dir(), "n.gguf"), &o, NULL), GR_ERR_FILE);
+    gr_model_free(other);
+    gr_model_free(c.m);
+    gr_device_close(d);
+}

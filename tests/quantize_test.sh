@@ -43,7 +43,9 @@ refused() {
     shift
     run 2 quantize "$@"
     says "$flag" err
-    [ ! -e x.gguf ] && [ ! -e x.gguf.json ] && [ ! -e x.gguf.quantizing ] || fail "gradus quantize $*: something is left"
+    for left in x.gguf x2.gguf x.gguf.json x2.gguf.json x2.gguf.quantizing; do
+        [ ! -e $left ] || fail "gradus quantize $*: $left is left"
+    done
 }
 refused '"q4"' base --to q4 --out x.gguf
 refused '--out' base --to q4_0 --out x.bin
@@ -68,7 +70,22 @@ says 'q5_0' out # rows of 64 are no blocks of 256
 says 'q8_0' out
 run 0 generate q4.gguf -p 'line 7 of' -n 4 --temperature 0
 refused '--requantize' q8.gguf --to q4_0 --out x.gguf
-run 0 quantize q8.gguf --to q4_0 --requantize --json --out x.gguf
+run 0 quantize q8.gguf --to q4_0 --requantize --json --out again.gguf
 says '"model_was_quantized": true' out
+
+# ---- calibration ----
+refused '--method' base --to q4_0 --method gptq --out x2.gguf
+refused '--imatrix' base --to q4_0 --imatrix i.gguf --calibrate book.txt --out x2.gguf
+refused '--resume' base --to q4_0 --resume --out x2.gguf
+refused '--save-imatrix' base --to q4_0 --save-imatrix i.gguf --out x2.gguf
+run 0 quantize base --to q4_0 --out plain.gguf --eval book.txt --json
+plain=$(number kl_mean out)
+run 0 quantize base --to q4_0 --calibrate book.txt --save-imatrix i.gguf --out rounded.gguf --json
+says '"measured": true' out # by the tenth that is held back
+run 0 quantize base --to q4_0 --imatrix i.gguf --out read.gguf
+cmp -s rounded.gguf read.gguf || fail 'an imatrix that was written and read gives another file'
+run 0 quantize base --to q4_0 --method gptq --calibrate book.txt --calibration-tokens 2048 --eval book.txt --out gptq.gguf --json
+says '"method": "gptq"' out
+below "$(number kl_mean out)" "$plain"
 
 [ $failures = 0 ] || exit 1

@@ -11,20 +11,30 @@ extern "C" {
 /* What gr_quantize makes, by name ("q8_0", "q4_k_m"): i = 0, 1, … until NULL. Static text; any thread. */
 GR_API const char *gr_quantize_list(int i);
 
+/* How a matrix is rounded. */
+typedef enum gr_quantize_method {
+    GR_QUANTIZE_ROUND, /* each value by itself; where activations are known scales are those that change products least */
+    GR_QUANTIZE_GPTQ, /* column after column, what one has lost is carried on to the others; layer after layer, as those before have
+                          become (Frantar et al. 2022). Needs calibration */
+} gr_quantize_method;
 /* GR_INIT(gr_quantize_options), then a type. */
 typedef struct gr_quantize_options {
     size_t size;
     const char *type; /* one of gr_quantize_list: a dtype, or one of llama.cpp's mixtures of several */
     bool pure;        /* every matrix is of the mixture's main dtype, embedding and head too */
-    const char *const (
-        *tensors)[2]; /* [n_tensors] a name and a dtype ("q6_k", "f16") that it gets, whatever `type` says. A
-                                        name is a tensor's in Hugging Face or GGUF files, its ".weight" left out or not; *
-                                        stands for any text in it. The first that fits decides */
+    /* [n_tensors] a name and a dtype ("q6_k", "f16") that it gets, whatever `type` says. A name is a tensor's in Hugging Face
+     * or GGUF files, its ".weight" left out or not; * stands for any text in it. The first that fits decides. */
+    const char *const (*tensors)[2];
     int n_tensors;
     bool requantize; /* weights may be quantized already; else that is GR_ERR_ARGUMENT */
-    const char *
-        source; /* a directory or a GGUF file whose tokenizer, chat template and settings are carried over; NULL: none */
-    const char *pre; /* what the file calls the tokenizer's pre-tokenizer; NULL: found by what it does */
+    gr_quantize_method method;
+    const gr_token *calibration; /* [n_calibration] a text by which activations are known; NULL: they are not */
+    int64_t n_calibration;       /* windows of 512 tokens are read, or of the model's context; the rest is not */
+    const char *imatrix;      /* squares of activations in place of a text, as llama.cpp's files have it; NULL: none */
+    const char *save_imatrix; /* what the text has given is written as such a file; NULL: no */
+    bool resume;              /* GPTQ: goes on with what an interrupted call has left in "PATH.quantizing" */
+    const char *source;       /* whose tokenizer, chat template and settings are carried over; NULL: none */
+    const char *pre;          /* what the file calls the tokenizer's pre-tokenizer; NULL: found by what it does */
     /* Told what is at work, and which part of all of it is done, in [0, 1]; false: stop. May be NULL. */
     bool (*progress)(void *user, const char *what, double done);
     /* Asked of what was written, loaded again, before it gets its name; a failure is gr_quantize's. May be NULL. */
@@ -39,20 +49,21 @@ typedef struct gr_quantized_tensor {
     gr_dtype from, to;
     int64_t values;
     size_t before, after; /* bytes */
+    bool calibrated;      /* activations were known */
     double error;         /* sqrt(sum (x - q)^2 / sum x^2); 0 where nothing was rounded */
 } gr_quantized_tensor;
 typedef struct gr_quantized {
     size_t size;
-    const gr_quantized_tensor
-        *tensors; /* [n] all of the model, in its order; the caller frees with gr_free, names too */
+    /* [n] all of the model, in its order; the caller frees with gr_free, names too. */
+    const gr_quantized_tensor *tensors;
     int n;
     bool was_quantized; /* the model had weights in blocks before */
 } gr_quantized;
-/* Writes a GGUF file of the model with its matrices in fewer bits, each row rounded to the nearest of its type: embedding, linear
+/* Writes a GGUF file of the model with its matrices in fewer bits, embedding, linear
  * layers and head; vectors are f32, positions that are learned stay as they are. Rows that are no whole blocks get another type, with a remark. Like
  * gr_model_save it is read again and compared before it gets its name, and after a failure there is nothing. Weights that
  * are no numbers are GR_ERR_NUMBER. A tensor at a time is in memory, what is written lies beside `path` meanwhile, in
- * "PATH.quantizing". out begins as GR_INIT(gr_quantized), or is NULL. */
+ * "PATH.quantizing"; an interrupted GPTQ leaves that. out begins as GR_INIT(gr_quantized), or is NULL. */
 GR_API gr_status gr_quantize(gr_model *model, const char *path, const gr_quantize_options *options, gr_quantized *out);
 
 #ifdef __cplusplus

@@ -13,10 +13,13 @@ enum { GR_DTYPE_BLOCK_MOST = 256 };
 /* How kernels that multiply integers read a dtype of blocks: groups of values share a scale, and each value is
  * scale * (code - zero) + offset, which to the bit is what to_f32 gives. */
 typedef struct gr_codes {
-    int group;      /* values a scale, 16 or 32; 0: it cannot be read so */
-    int zero, most; /* codes are in [0, most], and zero is within */
-    bool offsets;   /* false: there are none, and nothing is written to them */
+    int group;             /* values a scale, 16 or 32; 0: it cannot be read so */
+    int zero, most;        /* codes are in [0, most], and zero is within */
+    bool offsets;          /* false: there are none, and nothing is written to them */
+    const uint8_t *levels; /* [16] the only codes that there are, rising; NULL: all */
     void (*read)(const void *src, uint8_t *codes, float *scales, float *offsets, int64_t n);
+    /* Other codes for blocks that are there; scales and offsets stay. NULL where it can be read only. */
+    void (*pack)(const uint8_t *codes, void *dst, int64_t n);
 } gr_codes;
 
 typedef struct gr_dtype_info {
@@ -36,6 +39,8 @@ typedef struct gr_dtype_info {
     void (*to_f32)(const void *src, float *dst, int64_t n); /* n: whole blocks, here and below */
     void (*from_f32)(const float *src, void *dst,
                      int64_t n); /* round to nearest even; integers truncate and saturate; NULL: it can be read only */
+    /* The same of blocks, where the error of a value counts as many times as its weight says; NULL: as from_f32 */
+    void (*from_weighed)(const float *src, const float *weights, void *dst, int64_t n);
     gr_codes codes;
     /* Of plain dtypes one value, exact where f64 can hold it. */
     double (*load)(const void *src, int64_t i);

@@ -15,11 +15,12 @@
 #include "cli/verbs.h"
 
 typedef struct options {
-    const char *to, *out, *eval, *pre;
-    int64_t context;
+    const char *to, *out, *eval, *pre, *calibrate, *imatrix, *save_imatrix;
+    int64_t context, calibration_tokens;
+    int method;
     double max_loss;
     gr_texts tensors;
-    bool pure, requantize;
+    bool pure, requantize, resume;
 } options;
 
 static const gr_flag flags[] = {
@@ -34,8 +35,22 @@ static const gr_flag flags[] = {
      .help = "MODEL may be quantized already; what is lost is then measured against that"},
     {"pre", GR_TEXT(options, pre), .value = "NAME", .shown = "found by what it does",
      .help = "what the file calls the tokenizer's pre-tokenizer"},
+    {GR_HEADING("How it is rounded")},
+    {"method", GR_CHOICE(options, method), .value = "round|gptq", .initial = "round",
+     .help =
+         "each value by itself; or column after column, where the others take up what one has lost, layer after layer"},
+    {"calibrate", GR_TEXT(options, calibrate), .value = "DATA",
+     .help = "a text that shows what matrices are multiplied by, so that errors count where they matter"},
+    {"calibration-tokens", GR_INT(options, calibration_tokens), .value = "N", .initial = "16384", .positive = true,
+     .unit = "tokens", .help = "of it at most, from all over it"},
+    {"imatrix", GR_TEXT(options, imatrix), .value = "FILE",
+     .help = "what such a text has shown, as llama.cpp's GGUF files or --save-imatrix have it; with --method round"},
+    {"save-imatrix", GR_TEXT(options, save_imatrix), .value = "FILE", .help = "where to write it, besides"},
+    {"resume", GR_SWITCH(options, resume),
+     .help = "goes on with what an interrupted --method gptq to the same FILE has left"},
     {GR_HEADING("What is lost")},
-    {"eval", GR_TEXT(options, eval), .value = "DATA", .help = "a text to measure by, that MODEL was not trained on"},
+    {"eval", GR_TEXT(options, eval), .value = "DATA", .shown = "the last tenth of --calibrate, which is held back",
+     .help = "a text to measure by, that MODEL was not trained on"},
     {"context", GR_INT(options, context), .value = "N", .shown = "the model's", .min = 2, .max = 1 << 24,
      .unit = "tokens", .help = "of a window of it"},
     {"max-loss", GR_FLOAT(options, max_loss), .value = "X", .unit = "nats", .positive = true,
@@ -46,7 +61,7 @@ static const gr_flag flags[] = {
 typedef struct work {
     gr_args *args;
     gr_opened on;
-    gr_measured_text text;
+    gr_measured_text text, calibration; /* that the measure is by; that shows activations */
     gr_distance distance;
     gr_quantized made;
     gr_saved saved;
@@ -161,7 +176,7 @@ static gr_status print_text(const work *w)
     if (w->text.n)
         gr_print_distance(&w->distance);
     else
-        gr_out("quality        not measured: no text was given (--eval DATA)\n");
+        gr_out("quality        not measured: no text was given (--eval, --calibrate)\n");
     gr_out("wrote          %s in %s: read again, all tensors equal, logits %.3g apart at most\n", f->out,
            gr_human_time(w->seconds).s, w->saved.difference);
     return GR_OK;
@@ -205,12 +220,13 @@ static gr_json_doc *report_of(const work *w)
     gr_json_put_path(root, "model", w->args->positional[0]);
     gr_json_put_bool(root, "model_was_quantized", w->made.was_quantized);
     gr_json_put_text(root, "to", f->to);
-    gr_json_put_text(root, "method", "round");
+    gr_json_put_text(root, "method", f->method == GR_QUANTIZE_GPTQ ? "gptq" : "round");
+    gr_json_put_int(root, "calibration_tokens", w->calibration.n);
     put_type(root, &all);
     put_tensors(root, &w->made);
     gr_json_put_bool(root, "measured", w->text.n > 0);
     if (w->text.n) {
-        gr_json_put_path(root, "eval", f->eval);
+        gr_json_put_path(root, "eval", f->eval ? f->eval : f->calibrate);
         gr_json_put_int(root, "tokens", w->text.n - 1);
         gr_json_put_text(root, "activations", "f32");
         gr_json_put_real(root, "loss", w->distance.loss);
@@ -273,6 +289,12 @@ static gr_status quantize(work *w, const char *const (*pairs)[2])
                              .tensors = pairs,
                              .n_tensors = (int)f->tensors.count,
                              .requantize = f->requantize,
+                             .method = (gr_quantize_method)f->method,
+                             .calibration = w->calibration.ids,
+                             .n_calibration = w->calibration.n,
+                             .imatrix = f->imatrix,
+                             .save_imatrix = f->save_imatrix,
+                             .resume = f->resume,
                              .source = w->on.path,
                              .pre = f->pre,
                              .progress = on_progress,
@@ -310,17 +332,75 @@ static gr_status check_flags(gr_args *args)
         return gr_args_fail(args, "--out: the name of a GGUF file must end in .gguf\nGive such a name.");
     if (gr_path_is_file(f->out) || gr_path_is_dir(f->out))
         return gr_args_fail(args, "--out: %s is there already\nName another file, or remove it.", f->out);
-    if (!f->eval && (gr_args_given(args, "max-loss") || gr_args_given(args, "context")))
+    if (!f->eval && !f->calibrate && (gr_args_given(args, "max-loss") || gr_args_given(args, "context")))
         return gr_args_fail(args,
                             "--%s: is of what --eval measures, and that is not given\nGive a text, or leave it out.",
                             gr_args_given(args, "max-loss") ? "max-loss" : "context");
+    if (f->method == GR_QUANTIZE_GPTQ && !f->calibrate)
+        return gr_args_fail(args, "--method: gptq needs a text that shows activations\nGive one with --calibrate.");
+    if (f->imatrix && (f->calibrate || f->method == GR_QUANTIZE_GPTQ))
+        return gr_args_fail(
+            args, "--imatrix: stands in place of --calibrate, and is of --method round\nLeave one of them out.");
+    if (f->resume && f->method != GR_QUANTIZE_GPTQ)
+        return gr_args_fail(args, "--resume: is of --method gptq; rounding begins anew\nLeave it out.");
+    if (!f->calibrate && (f->save_imatrix || gr_args_given(args, "calibration-tokens")))
+        return gr_args_fail(args, "--%s: is of --calibrate, which is not given\nGive a text, or leave it out.",
+                            f->save_imatrix ? "save-imatrix" : "calibration-tokens");
     return check_report(args, f->out);
+}
+
+enum { CALIBRATION_WINDOW = 512, HELD_BACK = 10 /* one part of so many */ };
+
+/* Windows from all over the text, up to so many tokens. */
+static void choose_windows(gr_measured_text *t, int64_t most)
+{
+    int64_t windows = t->n / CALIBRATION_WINDOW, wanted = most / CALIBRATION_WINDOW;
+    if (wanted < 1 || windows <= wanted) {
+        t->n = t->n < most ? t->n : most;
+        return;
+    }
+    for (int64_t i = 0; i < wanted; i++)
+        memmove(t->ids + i * CALIBRATION_WINDOW, t->ids + i * windows / wanted * CALIBRATION_WINDOW,
+                CALIBRATION_WINDOW * sizeof *t->ids);
+    t->n = wanted * CALIBRATION_WINDOW;
+}
+
+/* The text for calibration; without one to measure by its last tenth is that. */
+static gr_status read_calibration(work *w)
+{
+    const options *f = w->args->options;
+    gr_measured_text *c = &w->calibration;
+    gr_status s = gr_measured_read(w->args, f->calibrate, w->on.tokenizer, c);
+    if (s != GR_OK)
+        return gr_fail_in("--calibrate");
+    int64_t held = f->eval ? 0 : c->n / HELD_BACK;
+    if (held > 1) {
+        w->text = (gr_measured_text){.n = held, .ids = gr_alloc((size_t)held * sizeof *c->ids)};
+        if (!w->text.ids)
+            return GR_ERR_MEMORY;
+        memcpy(w->text.ids, c->ids + c->n - held, (size_t)held * sizeof *c->ids);
+        c->n -= held;
+    }
+    choose_windows(c, f->calibration_tokens);
+    return GR_OK;
+}
+
+static gr_status read_texts(work *w)
+{
+    const options *f = w->args->options;
+    if (!f->eval && !f->calibrate)
+        return GR_OK;
+    gr_status s = gr_open_tokenizer(w->args, &w->on);
+    if (s == GR_OK)
+        s = gr_need_tokenizer(&w->on);
+    if (s == GR_OK && f->eval)
+        s = gr_measured_read(w->args, f->eval, w->on.tokenizer, &w->text);
+    return s == GR_OK && f->calibrate ? read_calibration(w) : s;
 }
 
 static gr_status open_all(work *w)
 {
     gr_args *args = w->args;
-    const options *f = args->options;
     gr_status s = gr_open_device(args, &w->on);
     if (s == GR_OK)
         s = gr_find_model(args, args->positional[0], &w->on);
@@ -328,14 +408,7 @@ static gr_status open_all(work *w)
         s = gr_fail(GR_ERR_ARGUMENT, "%s: has an adapter\ngradus merge folds it in, --adapter none leaves it out",
                     w->on.adapter);
     w->on.model = s == GR_OK ? gr_model_load(w->on.path, NULL, w->on.device) : NULL;
-    if (s != GR_OK || !w->on.model)
-        return gr_error_status();
-    if (!f->eval)
-        return GR_OK;
-    s = gr_open_tokenizer(args, &w->on);
-    if (s == GR_OK)
-        s = gr_need_tokenizer(&w->on);
-    return s == GR_OK ? gr_measured_read(args, f->eval, w->on.tokenizer, &w->text) : s;
+    return w->on.model ? read_texts(w) : gr_error_status();
 }
 
 static gr_status run(gr_args *args)
@@ -359,6 +432,7 @@ static gr_status run(gr_args *args)
     gr_free(text);
     gr_free(w.made.tensors);
     gr_measured_free(&w.text);
+    gr_measured_free(&w.calibration);
     gr_close_opened(&w.on);
     return s;
 }
@@ -378,7 +452,12 @@ const gr_verb gr_verb_quantize = {
              "rounding has "
              "changed most, and with --eval what is lost: perplexity of both models, the divergence of their "
              "probabilities, and how "
-             "often they find the same token most likely, as gradus eval --against prints it, with f32 activations.",
+             "often they find the same token most likely, as gradus eval --against prints it, with f32 activations.\n\n"
+             "With --calibrate a text shows what matrices are multiplied by. Rounding then finds scales that make "
+             "errors small where "
+             "activations are large. GPTQ goes further: columns are rounded one after the other, the others take up "
+             "what one has lost, "
+             "and each layer is given what the layers before it give as they have become.",
     .flags = flags,
     .needs = {"to", "out"},
     .common = GR_WITH_ADAPTER | GR_WITH_TOKENIZER | GR_WITH_DEVICE | GR_WITH_PROFILE | GR_WITH_JSON,

@@ -27,8 +27,7 @@ static gr_status declare(gr_quant *w, gr_model *made)
 gr_status gr_quant_make(gr_quant *w)
 {
     const gr_model *m = w->m;
-    w->files = gr_alloc_zero((size_t)w->parts, sizeof(gr_safetensors *));
-    w->made = w->files ? gr_model_undeclared("config.json", m->config, strlen(m->config), m->device) : NULL;
+    w->made = gr_model_undeclared("config.json", m->config, strlen(m->config), m->device);
     if (!w->made)
         return gr_error_status();
     w->made->prefix = m->prefix;
@@ -39,92 +38,44 @@ gr_status gr_quant_make(gr_quant *w)
 void gr_quant_close(gr_quant *w)
 {
     gr_model_free(w->made);
-    for (int i = 0; w->files && i < w->parts; i++)
+    for (size_t i = 0; i < w->n_files; i++)
         gr_safetensors_close(w->files[i]);
     gr_free(w->files);
-    for (int i = 0; w->tensors && i < w->n; i++)
+    gr_free(w->hidden);
+    for (int i = 0; w->tensors && i < w->n; i++) {
         gr_free(w->tensors[i].gguf);
+        gr_free(w->tensors[i].moments);
+    }
     gr_free(w->tensors);
     gr_free(w->dir);
 }
 
 /* ---- a part ------------------------------------------------------------------------------------------------- */
 
-/* What is written of a part: its tensors whose dtype changes. */
-typedef struct part {
-    gr_quant *w;
-    gr_weight *list; /* [count] */
-    int *index;      /* [count] in w->tensors */
-    int count;
-    void *buffer;
-    size_t largest;
-} part;
-
 static bool changes(const gr_quant_tensor *t)
 {
     return t->to != t->entry.dtype || t->turns;
 }
 
-static gr_status open_part(part *p, int number)
+int gr_quant_left(const gr_quant *w, int part, int *index)
 {
-    gr_quant *w = p->w;
-    p->list = gr_alloc_zero((size_t)w->n, sizeof *p->list);
-    p->index = gr_alloc_zero((size_t)w->n, sizeof *p->index);
-    if (!p->list || !p->index)
-        return GR_ERR_MEMORY;
-    for (int i = 0; i < w->n; i++) {
-        const gr_quant_tensor *t = &w->tensors[i];
-        if (t->part != number || !changes(t))
-            continue;
-        gr_weight *to = &p->list[p->count];
-        *to = (gr_weight){.name = t->entry.name, .dtype = t->to, .ndim = 2, .shape = {t->rows, t->width}};
-        if (!gr_dtype_is_block(t->to))
-            memcpy(to->shape, t->entry.shape, sizeof to->shape);
-        to->bytes = gr_dtype_size(t->to, t->rows * t->width);
-        p->largest = to->bytes > p->largest ? to->bytes : p->largest;
-        p->index[p->count++] = i;
-    }
-    return GR_OK;
+    int n = 0;
+    for (int i = 0; i < w->n; i++)
+        if (w->tensors[i].part == part && changes(&w->tensors[i]) && !gr_store_has_data(w->made->store, i))
+            index[n++] = i;
+    return n;
 }
 
-static void close_part(part *p)
-{
-    gr_free(p->list);
-    gr_free(p->index);
-    gr_free(p->buffer);
-}
-
-static gr_status fetch(void *user, int index, const void **data)
-{
-    part *p = user;
-    gr_quant *w = p->w;
-    gr_quant_tensor *t = &w->tensors[p->index[index]];
-    gr_rows rows = {0};
-    if (!p->buffer)
-        p->buffer = gr_alloc(p->largest);
-    gr_status s =
-        p->buffer ? gr_rows_open(&rows, w->m->store, p->index[index], t->rows, t->width, t->turns) : GR_ERR_MEMORY;
-    if (s == GR_OK)
-        s = gr_rows_round(w->m->device, &rows, t->to, p->buffer, &t->lost, &t->sum);
-    gr_rows_close(&rows);
-    w->done += (double)(t->rows * t->width);
-    *data = p->buffer;
-    return s == GR_OK ? gr_quant_tell(w, t->gguf, w->done / w->total) : s;
-}
-
-/* The file's tensors, and those that stay as they are. */
-static gr_status take_part(gr_quant *w, int number)
+gr_status gr_quant_keep(gr_quant *w, int part)
 {
     gr_status s = GR_OK;
     for (int i = 0; s == GR_OK && i < w->n; i++) {
         const gr_quant_tensor *t = &w->tensors[i];
-        if (t->part != number)
-            continue;
         gr_rows whole = {0};
-        const gr_weight *is = changes(t) ? gr_safetensors_find(w->files[number], t->entry.name) : NULL;
-        if (is)
-            s = gr_store_map(w->made->store, i, is->data);
-        else if ((s = gr_rows_open(&whole, w->m->store, i, 1, 1, false)) == GR_OK)
+        if (t->part != part || changes(t))
+            continue;
+        s = gr_rows_open(&whole, w->m->store, i, 1, 1, false);
+        if (s == GR_OK)
             s = whole.own ? gr_store_write(w->made->store, t->entry.name, whole.data, t->entry.bytes)
                           : gr_store_map(w->made->store, i, whole.data);
         gr_rows_close(&whole);
@@ -132,20 +83,119 @@ static gr_status take_part(gr_quant *w, int number)
     return s;
 }
 
-gr_status gr_quant_part(gr_quant *w, int number)
+/* ---- a step ------------------------------------------------------------------------------------------------- */
+
+typedef struct stepping {
+    gr_quant *w;
+    const gr_quant_step *step;
+    gr_weight *list; /* [count] */
+    void *buffer;
+    size_t largest;
+} stepping;
+
+static void list_tensors(stepping *p)
 {
-    part p = {.w = w};
-    char *path = gr_strfmt("%s/part-%05d.safetensors", w->dir, number);
-    gr_status s = path ? open_part(&p, number) : GR_ERR_MEMORY;
-    gr_safetensors_spec spec = {.tensors = p.list, .count = p.count, .fetch = fetch, .user = &p};
-    if (s == GR_OK && p.count) {
-        s = gr_safetensors_write(path, &spec);
-        w->files[number] = s == GR_OK ? gr_safetensors_open(path) : NULL;
-        s = w->files[number] ? GR_OK : gr_error_status();
+    for (int k = 0; k < p->step->count; k++) {
+        const gr_quant_tensor *t = &p->w->tensors[p->step->index[k]];
+        gr_weight *to = &p->list[k];
+        *to = (gr_weight){.name = t->entry.name, .dtype = t->to, .ndim = 2, .shape = {t->rows, t->width}};
+        if (!gr_dtype_is_block(t->to))
+            memcpy(to->shape, t->entry.shape, sizeof to->shape);
+        to->bytes = gr_dtype_size(t->to, t->rows * t->width);
+        p->largest = to->bytes > p->largest ? to->bytes : p->largest;
+    }
+}
+
+static gr_status fetch(void *user, int index, const void **data)
+{
+    stepping *p = user;
+    gr_quant *w = p->w;
+    int i = p->step->index[index];
+    gr_quant_tensor *t = &w->tensors[i];
+    gr_device *d = w->m->device;
+    gr_rows rows = {0};
+    gr_status s = gr_rows_open(&rows, w->m->store, i, t->rows, t->width, t->turns);
+    if (s == GR_OK && p->step->gptq && gr_dtype_is_block(t->to))
+        s = gr_gptq_round(p->step->gptq, d, &rows, t->to, p->buffer);
+    else if (s == GR_OK)
+        s = gr_rows_round(d, &rows, t->to, t->moments, p->buffer);
+    if (s == GR_OK)
+        s = gr_rows_compare(d, &rows, t->to, p->buffer, &t->lost, &t->sum);
+    gr_rows_close(&rows);
+    w->done += (double)(t->rows * t->width);
+    *data = p->buffer;
+    return s == GR_OK ? gr_quant_tell(w, t->gguf, w->done / w->total) : s;
+}
+
+/* Is the file what this step would make? One that is of something else is not ours to use. */
+static bool is_of(const stepping *p, const gr_safetensors *file)
+{
+    bool same = gr_safetensors_count(file) == p->step->count;
+    for (int k = 0; same && k < p->step->count; k++) {
+        const gr_weight *must = &p->list[k], *is = gr_safetensors_find(file, must->name);
+        same = is && is->dtype == must->dtype && is->bytes == must->bytes;
+    }
+    return same;
+}
+
+/* The second model reads them where they lie. */
+static gr_status take_file(stepping *p, const char *path, bool was_there)
+{
+    gr_quant *w = p->w;
+    gr_status s = gr_grow(&w->files, &w->files_capacity, w->n_files + 1, sizeof *w->files);
+    gr_safetensors *file = s == GR_OK ? gr_safetensors_open(path) : NULL;
+    if (!file)
+        return gr_error_status();
+    w->files[w->n_files++] = file;
+    if (!is_of(p, file))
+        return gr_fail(GR_ERR_FILE, "%s: is of something else\nremove its folder, and begin anew", path);
+    for (int k = 0; s == GR_OK && k < p->step->count; k++) {
+        int i = p->step->index[k];
+        gr_quant_tensor *t = &w->tensors[i];
+        const gr_weight *is = gr_safetensors_find(file, t->entry.name);
+        gr_rows rows = {0};
+        s = gr_store_map(w->made->store, i, is->data);
+        if (s == GR_OK && was_there && (s = gr_rows_open(&rows, w->m->store, i, t->rows, t->width, t->turns)) == GR_OK)
+            s = gr_rows_compare(w->m->device, &rows, t->to, is->data, &t->lost, &t->sum);
+        gr_rows_close(&rows);
+        w->done += was_there ? (double)(t->rows * t->width) : 0;
+    }
+    return s;
+}
+
+static char *path_of(const gr_quant *w, int part, int number)
+{
+    return gr_strfmt("%s/part-%05d-%d.safetensors", w->dir, part, number);
+}
+
+gr_status gr_quant_look(const gr_quant *w, int part, int number, bool *done)
+{
+    char *path = path_of(w, part, number);
+    *done = path && gr_path_is_file(path);
+    gr_free(path);
+    return path ? GR_OK : GR_ERR_MEMORY;
+}
+
+gr_status gr_quant_take(gr_quant *w, const gr_quant_step *step)
+{
+    stepping p = {.w = w, .step = step};
+    if (step->count == 0)
+        return GR_OK;
+    char *path = path_of(w, step->part, step->number);
+    p.list = path ? gr_alloc_zero((size_t)step->count, sizeof *p.list) : NULL;
+    gr_status s = p.list ? GR_OK : GR_ERR_MEMORY;
+    bool was_there = s == GR_OK && gr_path_is_file(path);
+    if (s == GR_OK)
+        list_tensors(&p);
+    if (s == GR_OK && !was_there) {
+        const gr_safetensors_spec spec = {.tensors = p.list, .count = step->count, .fetch = fetch, .user = &p};
+        p.buffer = gr_alloc(p.largest);
+        s = p.buffer ? gr_safetensors_write(path, &spec) : GR_ERR_MEMORY;
     }
     if (s == GR_OK)
-        s = take_part(w, number);
-    close_part(&p);
+        s = take_file(&p, path, was_there);
+    gr_free(p.buffer);
+    gr_free(p.list);
     gr_free(path);
     return s;
 }

@@ -1,12 +1,13 @@
 /* Quantizing inside. A second model is made of the first, with other dtypes and its weights in files beside what is to be written:
  * part by part, a layer a part, so that no more than one is in memory. It is then saved as any model is.
  *
- * mix.c (which dtype) · tensors.c (the list of tensors) · rows.c (a matrix as rows, rounding them) · made.c (the second
- * model) · quantize.c (all of it) */
+ * mix.c (which dtype) · tensors.c (the list of tensors) · rows.c, gptq.c (a matrix as rows, and rounding them) · made.c (the
+ * second model) · calibrate.c (what its layers are given) · imatrix.c (files of that) · quantize.c (all of it) */
 #ifndef GR_QUANT_QUANT_H
 #define GR_QUANT_QUANT_H
 
 #include "model/layers/model.h"
+#include "quant/gptq.h"
 #include "quant/mix.h"
 
 /* A tensor of the model, and what it is to be. */
@@ -19,6 +20,7 @@ typedef struct gr_quant_tensor {
     bool turns; /* the model has it [in, out], and blocks lie along `in` */
     gr_dtype to;
     int64_t rows, width; /* as it is rounded */
+    float *moments;      /* [width] means of the squares that its columns are multiplied by; NULL: not known */
     double lost, sum;    /* sums of squares: of what rounding changed, and of the values */
 } gr_quant_tensor;
 
@@ -30,9 +32,12 @@ typedef struct gr_quant {
     int n, parts;
     char *dir; /* of the parts' files */
     gr_model *made;
-    gr_safetensors **files; /* [parts] what its weights lie in; NULL: not yet, or nothing is in this part */
-    double done, total;     /* values rounded */
-    bool stopped;
+    gr_safetensors **files; /* [n_files] what its weights lie in */
+    size_t n_files, files_capacity;
+    double done, total; /* values rounded */
+    float *hidden;      /* [windows, length, C] calibration: what the next layer is given */
+    int64_t windows, length, batch;
+    int64_t calibrated; /* tokens that moments are of */
 } gr_quant;
 
 /* ---- tensors.c ---------------------------------------------------------------------------------------------- */
@@ -42,29 +47,41 @@ gr_status gr_quant_list(gr_quant *w);
 /* Does a name fit, in which * stands for any text? */
 bool gr_quant_fits(const char *pattern, const char *name);
 
-/* ---- rows.c ------------------------------------------------------------------------------------------------- */
-
-/* A matrix of a store as rows that lie one behind the other. Zeroed is closed. */
-typedef struct gr_rows {
-    gr_dtype dtype;
-    const char *data;
-    int64_t rows, width;
-    void *own;
-} gr_rows;
-/* turned: the store has it [width, rows]. */
-gr_status gr_rows_open(gr_rows *r, const gr_store *s, int index, int64_t rows, int64_t width, bool turned);
-void gr_rows_close(gr_rows *r);
-/* All of them to `dtype`, on the device's threads; adds to *lost and *sum. False: a value is no number. */
-gr_status gr_rows_round(gr_device *d, const gr_rows *r, gr_dtype dtype, void *to, double *lost, double *sum);
-
 /* ---- made.c ------------------------------------------------------------------------------------------------- */
 
 /* The second model, w->made, with nothing in it. */
 gr_status gr_quant_make(gr_quant *w);
-/* A part's matrices are rounded into a file, and the second model has the part from then on. */
-gr_status gr_quant_part(gr_quant *w, int part);
+/* Matrices that are rounded together: a file. */
+typedef struct gr_quant_step {
+    int part, number; /* of the file's name */
+    const int *index; /* [count] in w->tensors */
+    int count;
+    const gr_gptq *gptq; /* of what they are given; NULL: each value is rounded by itself */
+} gr_quant_step;
+/* Rounds them, and the second model has them from then on. A file that an earlier call has finished is taken as it is. */
+gr_status gr_quant_take(gr_quant *w, const gr_quant_step *step);
+/* Has an earlier call done this step? */
+gr_status gr_quant_look(const gr_quant *w, int part, int number, bool *done);
+/* Which of a part's tensors change and are not there yet; index has room for w->n. */
+int gr_quant_left(const gr_quant *w, int part, int *index);
+/* The part's tensors that stay as they are become the second model's. */
+gr_status gr_quant_keep(gr_quant *w, int part);
 void gr_quant_close(gr_quant *w);
 /* Tells how far it is; fails when the caller stops. */
 gr_status gr_quant_tell(gr_quant *w, const char *what, double done);
+
+/* ---- calibrate.c -------------------------------------------------------------------------------------------- */
+
+/* Cuts the tokens into windows. */
+gr_status gr_quant_calibrate(gr_quant *w);
+/* Means of squares for every matrix that activations meet, from the model as it is. */
+gr_status gr_quant_moments(gr_quant *w);
+/* A part of the second model by GPTQ; its inputs then become the next part's. In the order of the parts. */
+gr_status gr_quant_gptq_part(gr_quant *w, int part);
+
+/* ---- imatrix.c: llama.cpp's files of moments ---------------------------------------------------------------- */
+
+gr_status gr_imatrix_read(gr_quant *w, const char *path);
+gr_status gr_imatrix_write(const gr_quant *w, const char *path);
 
 #endif

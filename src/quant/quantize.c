@@ -4,12 +4,15 @@
 #include <math.h>
 #include <string.h>
 
+#include "base/checksum.h"
 #include "base/dtype.h"
 #include "base/error.h"
 #include "base/file.h"
+#include "base/json.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/sized.h"
+#include "program/store.h"
 #include "quant/quant.h"
 
 const char *gr_quantize_list(int i)
@@ -24,7 +27,9 @@ gr_status gr_quant_tell(gr_quant *w, const char *what, double done)
 {
     if (!w->o->progress || w->o->progress(w->o->user, what, rounding_share * done))
         return GR_OK;
-    return gr_fail(GR_ERR_INTERRUPTED, "quantizing: stopped, and nothing is left of it");
+    return gr_fail(GR_ERR_INTERRUPTED, w->o->method == GR_QUANTIZE_GPTQ
+                                           ? "quantizing: stopped; what is done is kept\ngo on with --resume"
+                                           : "quantizing: stopped, and nothing is left of it");
 }
 
 static bool on_saving(void *user, double done, double total)
@@ -67,13 +72,15 @@ static gr_status tell(const gr_quant *w, gr_quantized *out)
         const gr_quant_tensor *t = &w->tensors[i];
         int64_t values = gr_dtype_values(t->entry.dtype, t->entry.bytes);
         gr_dtype to = t->entry.ndim < 2 ? GR_F32 : t->to; /* vectors are, in such files */
-        list[i] = (gr_quantized_tensor){strcpy(text, t->entry.name),
-                                        t->entry.dtype,
-                                        to,
-                                        values,
-                                        t->entry.bytes,
-                                        gr_dtype_size(to, values),
-                                        t->sum > 0 ? sqrt(t->lost / t->sum) : 0};
+        bool known = t->moments || (w->o->method == GR_QUANTIZE_GPTQ && t->part > 0);
+        list[i] = (gr_quantized_tensor){.name = strcpy(text, t->entry.name),
+                                        .from = t->entry.dtype,
+                                        .to = to,
+                                        .values = values,
+                                        .before = t->entry.bytes,
+                                        .after = gr_dtype_size(to, values),
+                                        .calibrated = t->is_matrix && known,
+                                        .error = t->sum > 0 ? sqrt(t->lost / t->sum) : 0};
         text += strlen(text) + 1;
         own.was_quantized |= gr_dtype_is_block(t->entry.dtype);
     }
@@ -97,21 +104,113 @@ static gr_status check(gr_quant *w, const char *path)
     return w->mix ? GR_OK : gr_error_status();
 }
 
-/* What an earlier call that was killed has left is removed; a folder with anything else in it is not ours. */
-static gr_status begin_folder(const char *dir)
+/* ---- the folder --------------------------------------------------------------------------------------------- */
+
+static const char state_name[] = "quantize.json";
+
+/* What decides about the parts: to go on with those of another call would mix two models. */
+static char *state_of(const gr_quant *w)
+{
+    gr_checksum_parts sum = {0};
+    gr_checksum_add(&sum, w->m->config, strlen(w->m->config));
+    for (int i = 0; i < w->n; i++) {
+        const gr_quant_tensor *t = &w->tensors[i];
+        enum { LOOK = 4096 };
+        const void *data = gr_store_view(w->m->store, i);
+        gr_checksum_add(&sum, &t->to, sizeof t->to);
+        if (data)
+            gr_checksum_add(&sum, data, t->entry.bytes < LOOK ? t->entry.bytes : LOOK);
+    }
+    gr_checksum_add(&sum, w->o->calibration, (size_t)w->o->n_calibration * sizeof *w->o->calibration);
+    return gr_strfmt("{\"method\": %d, \"of\": \"%016llx\"}\n", (int)w->o->method,
+                     (unsigned long long)gr_checksum_end(&sum));
+}
+
+/* Is it the state of this very call? */
+static bool is_same_state(const char *path, const char *state)
+{
+    size_t size = 0;
+    char *is = gr_path_is_file(path) ? gr_file_read(path, GR_JSON_LIMIT, &size) : NULL;
+    bool same = is && strcmp(is, state) == 0;
+    gr_free(is);
+    return same;
+}
+
+/* What an earlier call has left is removed, or gone on with; a folder with anything else in it is not ours. */
+static gr_status check_folder(const char *dir)
 {
     char **names;
     size_t n = 0, others = 0;
     gr_status s = gr_path_is_dir(dir) ? gr_dir_list(dir, &names, &n) : GR_OK;
     for (size_t i = 0; s == GR_OK && i < n; i++)
-        others += strncmp(names[i], "part-", 5) != 0 && names[i][0] != '.';
+        others += strncmp(names[i], "part-", 5) != 0 && strcmp(names[i], state_name) != 0 && names[i][0] != '.';
     if (n)
         gr_names_free(names, n);
     if (s == GR_OK && others)
         return gr_fail(GR_ERR_FILE, "%s: this folder holds something else\nremove it, or choose another name", dir);
+    return s;
+}
+
+/* *began: what is in it is ours from here on. */
+static gr_status begin_folder(const gr_quant *w, bool *began)
+{
+    char *state = state_of(w), *path = gr_path_join(w->dir, state_name);
+    gr_status s = state && path ? check_folder(w->dir) : GR_ERR_MEMORY;
+    bool same = s == GR_OK && is_same_state(path, state);
+    if (s == GR_OK && w->o->resume && gr_path_is_file(path) && !same)
+        s = gr_fail(GR_ERR_ARGUMENT,
+                    "%s: was begun with another model, type or text\nremove it, or begin anew without resuming",
+                    w->dir);
+    *began = s == GR_OK;
+    if (s == GR_OK && !(w->o->resume && same)) {
+        s = gr_dir_remove(w->dir);
+        if (s == GR_OK)
+            s = gr_dir_make(w->dir);
+        if (s == GR_OK)
+            s = gr_file_write(path, state, strlen(state));
+    }
+    gr_free(state);
+    gr_free(path);
+    return s;
+}
+
+/* ---- all of it ---------------------------------------------------------------------------------------------- */
+
+static gr_status check_method(const gr_quantize_options *o)
+{
+    bool has_text = o->calibration && o->n_calibration > 0;
+    if (o->method == GR_QUANTIZE_GPTQ && !has_text)
+        return gr_fail(GR_ERR_ARGUMENT, "GPTQ needs a text for calibration\ngive one, or round");
+    if (o->save_imatrix && !has_text)
+        return gr_fail(GR_ERR_ARGUMENT, "an imatrix is made of a text for calibration\ngive one");
+    if (o->imatrix && has_text)
+        return gr_fail(GR_ERR_ARGUMENT, "an imatrix stands in place of a text for calibration\ngive one of them");
+    if (o->resume && o->method != GR_QUANTIZE_GPTQ)
+        return gr_fail(GR_ERR_ARGUMENT, "only GPTQ can be gone on with: rounding begins anew");
+    return GR_OK;
+}
+
+/* What is known of activations. */
+static gr_status calibrate(gr_quant *w)
+{
+    const gr_quantize_options *o = w->o;
+    gr_status s = o->n_calibration ? gr_quant_calibrate(w) : GR_OK;
+    if (s == GR_OK && o->imatrix)
+        s = gr_imatrix_read(w, o->imatrix);
+    bool squares = o->n_calibration && (o->method == GR_QUANTIZE_ROUND || o->save_imatrix);
+    if (s == GR_OK && squares)
+        s = gr_quant_moments(w);
+    return s == GR_OK && o->save_imatrix ? gr_imatrix_write(w, o->save_imatrix) : s;
+}
+
+static gr_status round_part(gr_quant *w, int part)
+{
+    int *index = gr_alloc_zero((size_t)w->n, sizeof *index);
+    gr_status s = index ? gr_quant_keep(w, part) : GR_ERR_MEMORY;
     if (s == GR_OK)
-        s = gr_dir_remove(dir);
-    return s == GR_OK ? gr_dir_make(dir) : s;
+        s = gr_quant_take(w, &(gr_quant_step){part, 0, index, gr_quant_left(w, part, index), NULL});
+    gr_free(index);
+    return s;
 }
 
 static gr_status work(gr_quant *w, const char *path, bool *began)
@@ -119,14 +218,17 @@ static gr_status work(gr_quant *w, const char *path, bool *began)
     w->dir = gr_strfmt("%s.quantizing", path);
     gr_status s = w->dir ? check(w, path) : GR_ERR_MEMORY;
     if (s == GR_OK)
+        s = check_method(w->o);
+    if (s == GR_OK)
         s = gr_quant_list(w);
     if (s == GR_OK)
         s = gr_quant_make(w);
     if (s == GR_OK)
-        s = begin_folder(w->dir);
-    *began = s == GR_OK;
+        s = calibrate(w);
+    if (s == GR_OK)
+        s = begin_folder(w, began);
     for (int i = 0; s == GR_OK && i < w->parts; i++)
-        s = gr_quant_part(w, i);
+        s = w->o->method == GR_QUANTIZE_GPTQ ? gr_quant_gptq_part(w, i) : round_part(w, i);
     return s == GR_OK ? save(w, path) : s;
 }
 
@@ -145,7 +247,8 @@ gr_status gr_quantize(gr_model *m, const char *path, const gr_quantize_options *
     s = work(&w, path, &began);
     gr_kept_error kept;
     gr_error_keep(&kept);
-    if (began && gr_dir_remove(w.dir) != GR_OK && s == GR_OK)
+    bool goes_on = s == GR_ERR_INTERRUPTED && o.method == GR_QUANTIZE_GPTQ;
+    if (began && !goes_on && gr_dir_remove(w.dir) != GR_OK && s == GR_OK)
         gr_remark(GR_LOG_WARN, "%s: could not be removed, and is not needed any more", w.dir);
     gr_error_put_back(&kept);
     if (s != GR_OK && s != GR_ERR_INTERRUPTED)

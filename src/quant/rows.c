@@ -7,7 +7,7 @@
 #include "base/mem.h"
 #include "format/store_tensors.h"
 #include "program/store.h"
-#include "quant/quant.h"
+#include "quant/rows.h"
 
 enum { PIECE = 1 << 15 /* values, but at least a row */ };
 
@@ -52,31 +52,49 @@ void gr_rows_close(gr_rows *r)
     *r = (gr_rows){0};
 }
 
+void gr_rows_read(const gr_rows *r, int64_t row, float *to)
+{
+    gr_dtype_get(r->dtype)->to_f32(r->data + gr_dtype_size(r->dtype, row * r->width), to, r->width);
+}
+
 /* ---- rounding ----------------------------------------------------------------------------------------------- */
 
 typedef struct rounding {
     const gr_rows *r;
     gr_dtype to;
+    const float *weights;
     char *out;
-    int64_t each;  /* rows a piece */
-    float *wide;   /* [pieces at work][2][width]: see `room` */
-    double *sums;  /* [pieces][2] */
-    int64_t width; /* of a row */
+    int64_t each; /* rows a piece */
+    float *wide;  /* [workers][2][width] */
+    double *sums; /* [pieces][2]: of comparing */
 } rounding;
 
 static void round_piece(void *ctx, int64_t piece, int worker)
 {
     rounding *c = ctx;
-    const gr_dtype_info *from = gr_dtype_get(c->r->dtype), *to = gr_dtype_get(c->to);
-    float *x = c->wide + (int64_t)worker * 2 * c->width, *back = x + c->width;
-    int64_t end = (piece + 1) * c->each < c->r->rows ? (piece + 1) * c->each : c->r->rows;
+    const gr_dtype_info *to = gr_dtype_get(c->to);
+    int64_t n = c->r->width, end = (piece + 1) * c->each < c->r->rows ? (piece + 1) * c->each : c->r->rows;
+    float *x = c->wide + worker * 2 * n;
+    for (int64_t row = piece * c->each; row < end; row++) {
+        char *at = c->out + gr_dtype_size(c->to, row * n);
+        gr_rows_read(c->r, row, x);
+        if (c->weights && to->from_weighed)
+            to->from_weighed(x, c->weights, at, n);
+        else
+            to->from_f32(x, at, n);
+    }
+}
+
+static void compare_piece(void *ctx, int64_t piece, int worker)
+{
+    rounding *c = ctx;
+    int64_t n = c->r->width, end = (piece + 1) * c->each < c->r->rows ? (piece + 1) * c->each : c->r->rows;
+    float *x = c->wide + worker * 2 * n, *back = x + n;
     double lost = 0, sum = 0;
     for (int64_t row = piece * c->each; row < end; row++) {
-        char *at = c->out + gr_dtype_size(c->to, row * c->width);
-        from->to_f32(c->r->data + gr_dtype_size(c->r->dtype, row * c->width), x, c->width);
-        to->from_f32(x, at, c->width);
-        to->to_f32(at, back, c->width);
-        for (int64_t i = 0; i < c->width; i++) {
+        gr_rows_read(c->r, row, x);
+        gr_dtype_get(c->to)->to_f32(c->out + gr_dtype_size(c->to, row * n), back, n);
+        for (int64_t i = 0; i < n; i++) {
             double off = (double)back[i] - (double)x[i];
             lost += off * off;
             sum += (double)x[i] * (double)x[i];
@@ -86,27 +104,47 @@ static void round_piece(void *ctx, int64_t piece, int worker)
     c->sums[2 * piece + 1] = sum;
 }
 
-gr_status gr_rows_round(gr_device *d, const gr_rows *r, gr_dtype dtype, void *out, double *lost, double *sum)
+/* Pieces of some rows; how many. */
+static int64_t cut(rounding *c)
 {
-    rounding c = {.r = r, .to = dtype, .out = out, .width = r->width};
-    c.each = r->width < PIECE ? PIECE / r->width : 1;
-    int64_t pieces = (r->rows + c.each - 1) / c.each;
-    c.sums = gr_alloc((size_t)pieces * 2 * sizeof *c.sums);
-    c.wide = gr_alloc((size_t)(gr_pool_threads(d->pool) * 2 * r->width) * sizeof *c.wide);
-    gr_status s = c.sums && c.wide ? GR_OK : GR_ERR_MEMORY;
-    double added[2] = {0, 0};
+    c->each = c->r->width < PIECE ? PIECE / c->r->width : 1;
+    return (c->r->rows + c->each - 1) / c->each;
+}
+
+static float *room(const gr_device *d, const gr_rows *r)
+{
+    return gr_alloc((size_t)(gr_pool_threads(d->pool) * 2 * r->width) * sizeof(float));
+}
+
+gr_status gr_rows_round(gr_device *d, const gr_rows *r, gr_dtype dtype, const float *weights, void *to)
+{
+    rounding c = {.r = r, .to = dtype, .weights = weights, .out = to, .wide = room(d, r)};
+    if (!c.wide)
+        return GR_ERR_MEMORY;
+    gr_device_parallel(d, cut(&c), round_piece, &c);
+    gr_free(c.wide);
+    return GR_OK;
+}
+
+gr_status gr_rows_compare(gr_device *d, const gr_rows *r, gr_dtype dtype, const void *is, double *lost, double *sum)
+{
+    rounding c = {.r = r, .to = dtype, .out = (char *)is, .wide = room(d, r)};
+    int64_t pieces = cut(&c);
+    c.sums = c.wide ? gr_alloc((size_t)pieces * 2 * sizeof *c.sums) : NULL;
+    gr_status s = c.sums ? GR_OK : GR_ERR_MEMORY;
+    *lost = *sum = 0;
     if (s == GR_OK)
-        gr_device_parallel(d, pieces, round_piece, &c);
-    for (int64_t i = 0; s == GR_OK && i < 2 * pieces; i++)
-        added[i % 2] += c.sums[i];
-    *lost += added[0];
-    *sum += added[1];
-    if (s == GR_OK && !(isfinite(added[0]) && isfinite(added[1])))
+        gr_device_parallel(d, pieces, compare_piece, &c);
+    for (int64_t i = 0; s == GR_OK && i < pieces; i++) {
+        *lost += c.sums[2 * i];
+        *sum += c.sums[2 * i + 1];
+    }
+    gr_free(c.sums);
+    gr_free(c.wide);
+    if (s == GR_OK && !(isfinite(*lost) && isfinite(*sum)))
         s = gr_fail(
             GR_ERR_NUMBER,
             "its values are not numbers, or too large for %s\ngradus verify tells whether the weights are whole",
             gr_dtype_name(dtype));
-    gr_free(c.sums);
-    gr_free(c.wide);
     return s;
 }

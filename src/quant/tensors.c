@@ -118,7 +118,8 @@ static void choose(gr_quant *w, gr_quant_tensor *t, int *fallbacks)
                            .layer = t->part - 1,
                            .layers = (int)h->layers,
                            .heads = h->heads,
-                           .kv_heads = h->kv_heads};
+                           .kv_heads = h->kv_heads,
+                           .calibrated = w->o->n_calibration || w->o->imatrix};
     gr_dtype want;
     if (!is_named(w, t, &want))
         want = gr_mix_dtype(w->mix, &about, w->o->pure);

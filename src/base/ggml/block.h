@@ -10,6 +10,9 @@
 
 enum { GR_BLOCK_GROUPS = 16 }; /* at most, of a block */
 
+/* For a block whose values count alike: as many ones as the largest has. */
+extern const float gr_block_even[GR_DTYPE_BLOCK_MOST];
+
 /* Of NAME_codes(const uint8_t *block, uint8_t *codes, float *scales, float *offsets), which fills in what gr_codes says:
  * rows of codes, and of values. */
 #define GR_BLOCKS_READ(name, values, bytes)                                                                            \
@@ -30,13 +33,28 @@ enum { GR_BLOCK_GROUPS = 16 }; /* at most, of a block */
             gr_codes_values(&gr_dtype_##name.codes, codes, scales, offsets, dst + at, values);                         \
         }                                                                                                              \
     }
-/* And NAME_from_f32 of NAME_write(const float *values, uint8_t *block). */
+/* NAME_from_f32 of NAME_write(const float *values, uint8_t *block); and of NAME_put(const uint8_t *codes, uint8_t *block), which
+ * gives a block that is there other codes, NAME_pack. */
 #define GR_BLOCKS_WRITE(name, values, bytes)                                                                           \
     static void name##_from_f32(const float *src, void *dst, int64_t n)                                                \
     {                                                                                                                  \
         uint8_t *block = dst;                                                                                          \
         for (int64_t at = 0; at < n; at += (values), block += (bytes))                                                 \
             name##_write(src + at, block);                                                                             \
+    }                                                                                                                  \
+    static void name##_pack(const uint8_t *codes, void *dst, int64_t n)                                                \
+    {                                                                                                                  \
+        uint8_t *block = dst;                                                                                          \
+        for (int64_t at = 0; at < n; at += (values), block += (bytes))                                                 \
+            name##_put(codes + at, block);                                                                             \
+    }
+/* Of NAME_choose(const float *values, const float *weights, uint8_t *block). */
+#define GR_BLOCKS_WEIGH(name, values, bytes)                                                                           \
+    static void name##_from_weighed(const float *src, const float *weights, void *dst, int64_t n)                      \
+    {                                                                                                                  \
+        uint8_t *block = dst;                                                                                          \
+        for (int64_t at = 0; at < n; at += (values), block += (bytes))                                                 \
+            name##_choose(src + at, weights + at, block);                                                              \
     }
 
 /* Fields of the record; NAME in capitals is the format's name in ggml, id its number there. */
@@ -45,12 +63,28 @@ enum { GR_BLOCK_GROUPS = 16 }; /* at most, of a block */
     .align = (alignment), .is_weight = true, .sums = GR_F32, .to_f32 = n##_to_f32,                                     \
     .codes = {__VA_ARGS__, .read = n##_read}
 
-/* A format that is read and written, and one that is only read; after the alignment, fields of its gr_codes. */
+/* A format that is read and written; one whose scales are found by least squares, with weights and without; and one that is
+ * only read. After the alignment, fields of its gr_codes. */
 #define GR_BLOCKS_BOTH(name, NAME, id, values, bytes, alignment, ...)                                                  \
     GR_BLOCKS_READ(name, values, bytes)                                                                                \
     GR_BLOCKS_WRITE(name, values, bytes)                                                                               \
-    const gr_dtype_info gr_dtype_##name = {GR_BLOCKS_RECORD(name, NAME, id, values, bytes, alignment, __VA_ARGS__),    \
-                                           .from_f32 = name##_from_f32};
+    const gr_dtype_info gr_dtype_##name = {                                                                            \
+        GR_BLOCKS_RECORD(name, NAME, id, values, bytes, alignment, __VA_ARGS__, .pack = name##_pack),                  \
+        .from_f32 = name##_from_f32};
+/* And one that is written without weights by another rule than with them. */
+#define GR_BLOCKS_WEIGHED(name, NAME, id, values, bytes, alignment, ...)                                               \
+    GR_BLOCKS_READ(name, values, bytes)                                                                                \
+    GR_BLOCKS_WRITE(name, values, bytes)                                                                               \
+    GR_BLOCKS_WEIGH(name, values, bytes)                                                                               \
+    const gr_dtype_info gr_dtype_##name = {                                                                            \
+        GR_BLOCKS_RECORD(name, NAME, id, values, bytes, alignment, __VA_ARGS__, .pack = name##_pack),                  \
+        .from_f32 = name##_from_f32, .from_weighed = name##_from_weighed};
+#define GR_BLOCKS_FITTED(name, NAME, id, values, bytes, alignment, ...)                                                \
+    static void name##_write(const float *x, uint8_t *block)                                                           \
+    {                                                                                                                  \
+        name##_choose(x, gr_block_even, block);                                                                        \
+    }                                                                                                                  \
+    GR_BLOCKS_WEIGHED(name, NAME, id, values, bytes, alignment, __VA_ARGS__)
 #define GR_BLOCKS_ONLY_READ(name, NAME, id, values, bytes, alignment, ...)                                             \
     GR_BLOCKS_READ(name, values, bytes)                                                                                \
     const gr_dtype_info gr_dtype_##name = {GR_BLOCKS_RECORD(name, NAME, id, values, bytes, alignment, __VA_ARGS__)};

@@ -15,6 +15,9 @@ static const int8_t e2m1[16] = {0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, 
 
 enum { E2M1_ZERO = 12, MXFP4_VALUES = 32, MXFP4_BYTES = 17, NVFP4_GROUP = 16, NVFP4_GROUPS = 4 };
 
+/* The codes that there are, rising; the last ones again, for 16 of them. */
+static const uint8_t e2m1_levels[] = {0, 4, 6, 8, 9, 10, 11, 12, 13, 14, 15, 16, 18, 20, 24, 24};
+
 /* Half of 2^(e - 127), since the table has twice the numbers. */
 static float half_power(uint8_t e)
 {
@@ -44,6 +47,21 @@ static uint8_t nearest_e2m1(float x, float d)
         }
     }
     return best;
+}
+
+/* Codes as they are read are twice the numbers, from the least on. */
+static uint8_t place_of(uint8_t code)
+{
+    uint8_t place = 0;
+    while (e2m1[place] + E2M1_ZERO != code && place < 15)
+        place++;
+    return place;
+}
+
+static void mxfp4_put(const uint8_t *codes, uint8_t *b)
+{
+    for (int i = 0; i < MXFP4_VALUES / 2; i++)
+        b[1 + i] = (uint8_t)(place_of(codes[i]) | place_of(codes[i + MXFP4_VALUES / 2]) << 4);
 }
 
 static void mxfp4_write(const float *x, uint8_t *b)
@@ -81,6 +99,9 @@ static void nvfp4_codes(const uint8_t *b, uint8_t *codes, float *scales, float *
 
 enum { T_VALUES = 256, T_GROUP = 32, TQ1_BYTES = 54, TQ2_BYTES = 66 };
 
+/* 3 can be read, and is never written. */
+static const uint8_t ternary[] = {0, 1, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2};
+
 /* Value i of a block is one of -1, 0, 1; d what they are multiplied by. */
 static float choose_ternary(const float *x, uint8_t *codes)
 {
@@ -117,10 +138,8 @@ static void tq1_0_codes(const uint8_t *b, uint8_t *codes, float *scales, float *
             }
 }
 
-static void tq1_0_write(const float *x, uint8_t *b)
+static void tq1_0_put(const uint8_t *codes, uint8_t *b)
 {
-    uint8_t codes[T_VALUES];
-    gr_block_put_half(b + TQ1_BYTES - 2, choose_ternary(x, codes));
     for (const struct run *r = runs; r < runs + 3; r++)
         for (int i = 0; i < r->bytes; i++) {
             int number = 0;
@@ -128,6 +147,13 @@ static void tq1_0_write(const float *x, uint8_t *b)
                 number = number * 3 + (k < r->digits ? codes[r->value + k * r->bytes + i] : 0);
             b[r->at + i] = (uint8_t)((number * 256 + 242) / 243); /* as a fraction, rounded up */
         }
+}
+
+static void tq1_0_write(const float *x, uint8_t *b)
+{
+    uint8_t codes[T_VALUES];
+    gr_block_put_half(b + TQ1_BYTES - 2, choose_ternary(x, codes));
+    tq1_0_put(codes, b);
 }
 
 /* Byte i of half h has values h * 128 + k * 32 + i, k the place of their 2 bits. */
@@ -139,13 +165,18 @@ static void tq2_0_codes(const uint8_t *b, uint8_t *codes, float *scales, float *
         codes[i] = b[i / 128 * 32 + i % 32] >> i / 32 % 4 * 2 & 3;
 }
 
+static void tq2_0_put(const uint8_t *codes, uint8_t *b)
+{
+    memset(b, 0, TQ2_BYTES - 2);
+    for (int i = 0; i < T_VALUES; i++)
+        b[i / 128 * 32 + i % 32] |= (uint8_t)(codes[i] << i / 32 % 4 * 2);
+}
+
 static void tq2_0_write(const float *x, uint8_t *b)
 {
     uint8_t codes[T_VALUES];
     gr_block_put_half(b + TQ2_BYTES - 2, choose_ternary(x, codes));
-    memset(b, 0, TQ2_BYTES - 2);
-    for (int i = 0; i < T_VALUES; i++)
-        b[i / 128 * 32 + i % 32] |= (uint8_t)(codes[i] << i / 32 % 4 * 2);
+    tq2_0_put(codes, b);
 }
 
 /* ---- signs -------------------------------------------------------------------------------------------------- */
@@ -161,9 +192,10 @@ static void q1_0_codes(const uint8_t *b, uint8_t *codes, float *scales, float *o
         codes[i] = (uint8_t)((b[2 + i / 8] >> i % 8 & 1) * 2);
 }
 
-GR_BLOCKS_BOTH(mxfp4, "MXFP4", 39, MXFP4_VALUES, MXFP4_BYTES, 1, .group = MXFP4_VALUES, .zero = E2M1_ZERO, .most = 24)
+GR_BLOCKS_BOTH(mxfp4, "MXFP4", 39, MXFP4_VALUES, MXFP4_BYTES, 1, .group = MXFP4_VALUES, .zero = E2M1_ZERO, .most = 24,
+               .levels = e2m1_levels)
 GR_BLOCKS_ONLY_READ(nvfp4, "NVFP4", 40, NVFP4_GROUPS *NVFP4_GROUP, 36, 1, .group = NVFP4_GROUP, .zero = E2M1_ZERO,
                     .most = 24)
 GR_BLOCKS_BOTH(tq1_0, "TQ1_0", 34, T_VALUES, TQ1_BYTES, 2, .group = T_GROUP, .zero = 1, .most = 2)
-GR_BLOCKS_BOTH(tq2_0, "TQ2_0", 35, T_VALUES, TQ2_BYTES, 2, .group = T_GROUP, .zero = 1, .most = 3)
+GR_BLOCKS_BOTH(tq2_0, "TQ2_0", 35, T_VALUES, TQ2_BYTES, 2, .group = T_GROUP, .zero = 1, .most = 3, .levels = ternary)
 GR_BLOCKS_ONLY_READ(q1_0, "Q1_0", 41, Q1_VALUES, 18, 2, .group = T_GROUP, .zero = 1, .most = 2)

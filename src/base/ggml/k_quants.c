@@ -80,15 +80,15 @@ static void affine_scales(const affine *a, float d, float dmin, float *scales, f
 }
 
 /* Codes of a group: the nearest of its scale and offset, and then their neighbours are tried. */
-static void affine_group(affine *a, int g, const float *x, float d, float dmin, int s, int m)
+static void affine_group(affine *a, int g, const float *x, const float *w, float d, float dmin, int s, int m)
 {
     uint8_t tried[VALUES], *q = a->q + g * a->group;
-    float least = gr_codes_affine(x, a->group, a->most, d * (float)s, dmin * (float)m, q);
+    float least = gr_codes_affine(x, w, a->group, a->most, d * (float)s, dmin * (float)m, q);
     a->s[g] = (uint8_t)s;
     a->m[g] = (uint8_t)m;
     for (int sk = s > 0 ? s - 1 : 0; sk <= s + 1 && sk <= a->most_scale; sk++)
         for (int mk = m > 0 ? m - 1 : 0; mk <= m + 1 && mk <= a->most_scale; mk++) {
-            float error = gr_codes_affine(x, a->group, a->most, d * (float)sk, dmin * (float)mk, tried);
+            float error = gr_codes_affine(x, w, a->group, a->most, d * (float)sk, dmin * (float)mk, tried);
             if (error < least) {
                 least = error;
                 a->s[g] = (uint8_t)sk;
@@ -99,17 +99,18 @@ static void affine_group(affine *a, int g, const float *x, float d, float dmin, 
 }
 
 /* d and dmin go to their places at once, since codes are chosen for what f16 makes of them. */
-static void affine_choose(affine *a, const float *x, uint8_t *d_at, uint8_t *dmin_at)
+static void affine_choose(affine *a, const float *x, const float *w, uint8_t *d_at, uint8_t *dmin_at)
 {
     float scales[GROUPS] = {0}, offsets[GROUPS] = {0};
     const int groups = VALUES / a->group;
     for (int g = 0; g < groups; g++)
-        scales[g] = gr_fit_affine(x + g * a->group, a->group, a->most, &offsets[g]);
+        scales[g] = gr_fit_affine(x + g * a->group, w + g * a->group, a->group, a->most, &offsets[g]);
     float most = (float)a->most_scale;
     float d = gr_block_put_half(d_at, gr_block_widest(scales, groups) / most);
     float dmin = gr_block_put_half(dmin_at, gr_block_widest(offsets, groups) / most);
     for (int g = 0; g < groups; g++)
-        affine_group(a, g, x + g * a->group, d, dmin, (int)gr_block_nearest(scales[g] * gr_block_inverse(d), 0, most),
+        affine_group(a, g, x + g * a->group, w + g * a->group, d, dmin,
+                     (int)gr_block_nearest(scales[g] * gr_block_inverse(d), 0, most),
                      (int)gr_block_nearest(offsets[g] * gr_block_inverse(dmin), 0, most));
 }
 
@@ -125,13 +126,18 @@ static void q2_k_codes(const uint8_t *b, uint8_t *codes, float *scales, float *o
     get_bits2(b + 16, 0, codes);
 }
 
-static void q2_k_write(const float *x, uint8_t *b)
+static void q2_k_put(const uint8_t *codes, uint8_t *b)
+{
+    put_bits2(codes, 0, b + 16);
+}
+
+static void q2_k_choose(const float *x, const float *w, uint8_t *b)
 {
     affine a = {.group = 16, .most = 3, .most_scale = 15};
-    affine_choose(&a, x, b + 80, b + 82);
+    affine_choose(&a, x, w, b + 80, b + 82);
     for (int g = 0; g < 16; g++)
         b[g] = (uint8_t)(a.s[g] | a.m[g] << 4);
-    put_bits2(a.q, 0, b + 16);
+    q2_k_put(a.q, b);
 }
 
 /* 16 codes of 6 bits in 12 bytes: of s and m the first four are in bytes 0 to 3 and 4 to 7, whose upper two bits are
@@ -163,12 +169,17 @@ static void q4_k_codes(const uint8_t *b, uint8_t *codes, float *scales, float *o
     get_bits4(b + 16, 32, codes);
 }
 
-static void q4_k_write(const float *x, uint8_t *b)
+static void q4_k_put(const uint8_t *codes, uint8_t *b)
+{
+    put_bits4(codes, 32, b + 16);
+}
+
+static void q4_k_choose(const float *x, const float *w, uint8_t *b)
 {
     affine a = {.group = 32, .most = 15, .most_scale = 63};
-    affine_choose(&a, x, b, b + 2);
+    affine_choose(&a, x, w, b, b + 2);
     put_scales(&a, b + 4);
-    put_bits4(a.q, 32, b + 16);
+    q4_k_put(a.q, b);
 }
 
 static void q5_k_codes(const uint8_t *b, uint8_t *codes, float *scales, float *offsets)
@@ -180,13 +191,18 @@ static void q5_k_codes(const uint8_t *b, uint8_t *codes, float *scales, float *o
     get_bits1(b + 16, 4, codes);
 }
 
-static void q5_k_write(const float *x, uint8_t *b)
+static void q5_k_put(const uint8_t *codes, uint8_t *b)
+{
+    put_bits1(codes, 4, b + 16);
+    put_bits4(codes, 32, b + 48);
+}
+
+static void q5_k_choose(const float *x, const float *w, uint8_t *b)
 {
     affine a = {.group = 32, .most = 31, .most_scale = 63};
-    affine_choose(&a, x, b, b + 2);
+    affine_choose(&a, x, w, b, b + 2);
     put_scales(&a, b + 4);
-    put_bits1(a.q, 4, b + 16);
-    put_bits4(a.q, 32, b + 48);
+    q5_k_put(a.q, b);
 }
 
 /* ---- groups with a scale: q3_k, q6_k ------------------------------------------------------------------------ */
@@ -194,22 +210,23 @@ static void q5_k_write(const float *x, uint8_t *b)
 enum { SIGNED_GROUP = 16 };
 
 /* Scales in [-half_scale, half_scale), codes in [0, 2 half) where half stands for 0. */
-static void signed_choose(const float *x, int half, int half_scale, int8_t *s, uint8_t *codes, uint8_t *d_at)
+static void signed_choose(const float *x, const float *w, int half, int half_scale, int8_t *s, uint8_t *codes,
+                          uint8_t *d_at)
 {
     float scales[GROUPS];
     for (int g = 0; g < GROUPS; g++)
-        scales[g] = gr_fit_signed(x + g * SIGNED_GROUP, SIGNED_GROUP, half);
+        scales[g] = gr_fit_signed(x + g * SIGNED_GROUP, w + g * SIGNED_GROUP, SIGNED_GROUP, half);
     float d = gr_block_put_half(d_at, gr_block_widest(scales, GROUPS) / (float)-half_scale);
     for (int g = 0; g < GROUPS; g++) {
-        const float *row = x + g * SIGNED_GROUP;
+        const float *row = x + g * SIGNED_GROUP, *weights = w + g * SIGNED_GROUP;
         int near = (int)gr_block_nearest(scales[g] * gr_block_inverse(d), (float)-half_scale, (float)(half_scale - 1));
         int8_t tried[SIGNED_GROUP], q[SIGNED_GROUP];
-        float least = gr_codes_signed(row, SIGNED_GROUP, half, d * (float)near, q);
+        float least = gr_codes_signed(row, weights, SIGNED_GROUP, half, d * (float)near, q);
         s[g] = (int8_t)near;
         for (int k = near - 1; k <= near + 1; k += 2) {
             if (k < -half_scale || k >= half_scale)
                 continue;
-            float error = gr_codes_signed(row, SIGNED_GROUP, half, d * (float)k, tried);
+            float error = gr_codes_signed(row, weights, SIGNED_GROUP, half, d * (float)k, tried);
             if (error < least) {
                 least = error;
                 s[g] = (int8_t)k;
@@ -234,18 +251,23 @@ static void q3_k_codes(const uint8_t *b, uint8_t *codes, float *scales, float *o
     get_bits2(b + 32, 0, codes);
 }
 
-static void q3_k_write(const float *x, uint8_t *b)
+static void q3_k_put(const uint8_t *codes, uint8_t *b)
+{
+    put_bits1(codes, 2, b);
+    put_bits2(codes, 0, b + 32);
+}
+
+static void q3_k_choose(const float *x, const float *w, uint8_t *b)
 {
     uint8_t codes[VALUES], *at = b + 96;
     int8_t s[GROUPS];
-    signed_choose(x, 4, 32, s, codes, b + 108);
+    signed_choose(x, w, 4, 32, s, codes, b + 108);
     memset(at, 0, 12);
     for (int g = 0; g < GROUPS; g++) {
         at[g % 8] |= (uint8_t)((s[g] + 32) % 16 << g / 8 * 4);
         at[8 + g % 4] |= (uint8_t)((s[g] + 32) / 16 << g / 4 * 2);
     }
-    put_bits1(codes, 2, b);
-    put_bits2(codes, 0, b + 32);
+    q3_k_put(codes, b);
 }
 
 static void q6_k_codes(const uint8_t *b, uint8_t *codes, float *scales, float *offsets)
@@ -258,16 +280,21 @@ static void q6_k_codes(const uint8_t *b, uint8_t *codes, float *scales, float *o
     get_bits2(b + 128, 4, codes);
 }
 
-static void q6_k_write(const float *x, uint8_t *b)
+static void q6_k_put(const uint8_t *codes, uint8_t *b)
 {
-    uint8_t codes[VALUES];
-    signed_choose(x, 32, 128, (int8_t *)b + 192, codes, b + 208);
     put_bits4(codes, 64, b);
     put_bits2(codes, 4, b + 128);
 }
 
-GR_BLOCKS_BOTH(q2_k, "Q2_K", 10, VALUES, Q2_BYTES, 2, .group = 16, .most = 3, .offsets = true)
-GR_BLOCKS_BOTH(q3_k, "Q3_K", 11, VALUES, Q3_BYTES, 2, .group = SIGNED_GROUP, .zero = 4, .most = 7)
-GR_BLOCKS_BOTH(q4_k, "Q4_K", 12, VALUES, Q4_BYTES, 2, .group = 32, .most = 15, .offsets = true)
-GR_BLOCKS_BOTH(q5_k, "Q5_K", 13, VALUES, Q5_BYTES, 2, .group = 32, .most = 31, .offsets = true)
-GR_BLOCKS_BOTH(q6_k, "Q6_K", 14, VALUES, Q6_BYTES, 2, .group = SIGNED_GROUP, .zero = 32, .most = 63)
+static void q6_k_choose(const float *x, const float *w, uint8_t *b)
+{
+    uint8_t codes[VALUES];
+    signed_choose(x, w, 32, 128, (int8_t *)b + 192, codes, b + 208);
+    q6_k_put(codes, b);
+}
+
+GR_BLOCKS_FITTED(q2_k, "Q2_K", 10, VALUES, Q2_BYTES, 2, .group = 16, .most = 3, .offsets = true)
+GR_BLOCKS_FITTED(q3_k, "Q3_K", 11, VALUES, Q3_BYTES, 2, .group = SIGNED_GROUP, .zero = 4, .most = 7)
+GR_BLOCKS_FITTED(q4_k, "Q4_K", 12, VALUES, Q4_BYTES, 2, .group = 32, .most = 15, .offsets = true)
+GR_BLOCKS_FITTED(q5_k, "Q5_K", 13, VALUES, Q5_BYTES, 2, .group = 32, .most = 31, .offsets = true)
+GR_BLOCKS_FITTED(q6_k, "Q6_K", 14, VALUES, Q6_BYTES, 2, .group = SIGNED_GROUP, .zero = 32, .most = 63)

@@ -7,8 +7,9 @@
  *     q8_0  d q            value = d q,         q an int8
  *
  * d and m are f16. Of 4 bits the low halves of 16 bytes are values 0 to 15, the high halves values 16 to 31. What is
- * written is to the bit what ggml's own tools write; tools/oracle/check_block_dtypes.py compares. */
-#include "base/ggml/block.h"
+ * written is to the bit what ggml's own tools write; tools/oracle/check_block_dtypes.py compares. With weights
+ * scales are found by least squares, in the same blocks. */
+#include "base/ggml/fit.h"
 
 enum { VALUES = 32, HALF = VALUES / 2 };
 
@@ -64,6 +65,29 @@ static float choose_between(const float *x, int most, uint8_t *codes, float *m)
     return d;
 }
 
+/* With weights: scales as f16, then the codes that are best for them. */
+static void weigh_signed(const float *x, const float *w, int zero, uint8_t *codes, uint8_t *d_at)
+{
+    int8_t q[VALUES];
+    float d = gr_block_put_half(d_at, gr_fit_signed(x, w, VALUES, zero));
+    gr_codes_signed(x, w, VALUES, zero, d, q);
+    for (int i = 0; i < VALUES; i++)
+        codes[i] = (uint8_t)(q[i] + zero);
+}
+
+/* The lowest value is stored as it is, so that it can be above 0. */
+static void weigh_between(const float *x, const float *w, int most, uint8_t *codes, uint8_t *d_at)
+{
+    float shifted[VALUES], low = x[0], offset;
+    for (int i = 1; i < VALUES; i++)
+        low = x[i] < low ? x[i] : low;
+    for (int i = 0; i < VALUES; i++)
+        shifted[i] = x[i] - low;
+    float d = gr_block_put_half(d_at, gr_fit_affine(shifted, w, VALUES, most, &offset));
+    float m = gr_block_put_half(d_at + 2, low - offset);
+    gr_codes_affine(x, w, VALUES, most, d, -m, codes);
+}
+
 static void q4_0_codes(const uint8_t *b, uint8_t *codes, float *scales, float *offsets)
 {
     (void)offsets;
@@ -71,11 +95,23 @@ static void q4_0_codes(const uint8_t *b, uint8_t *codes, float *scales, float *o
     get_low(b + 2, codes);
 }
 
+static void q4_0_put(const uint8_t *codes, uint8_t *b)
+{
+    put_low(codes, b + 2);
+}
+
 static void q4_0_write(const float *x, uint8_t *b)
 {
     uint8_t codes[VALUES];
     gr_block_put_half(b, choose_signed(x, 8, codes));
-    put_low(codes, b + 2);
+    q4_0_put(codes, b);
+}
+
+static void q4_0_choose(const float *x, const float *w, uint8_t *b)
+{
+    uint8_t codes[VALUES];
+    weigh_signed(x, w, 8, codes, b);
+    q4_0_put(codes, b);
 }
 
 static void q4_1_codes(const uint8_t *b, uint8_t *codes, float *scales, float *offsets)
@@ -85,13 +121,25 @@ static void q4_1_codes(const uint8_t *b, uint8_t *codes, float *scales, float *o
     get_low(b + 4, codes);
 }
 
+static void q4_1_put(const uint8_t *codes, uint8_t *b)
+{
+    put_low(codes, b + 4);
+}
+
+static void q4_1_choose(const float *x, const float *w, uint8_t *b)
+{
+    uint8_t codes[VALUES];
+    weigh_between(x, w, 15, codes, b);
+    q4_1_put(codes, b);
+}
+
 static void q4_1_write(const float *x, uint8_t *b)
 {
     uint8_t codes[VALUES];
     float m;
     gr_block_put_half(b, choose_between(x, 15, codes, &m));
     gr_block_put_half(b + 2, m);
-    put_low(codes, b + 4);
+    q4_1_put(codes, b);
 }
 
 static void q5_0_codes(const uint8_t *b, uint8_t *codes, float *scales, float *offsets)
@@ -102,12 +150,24 @@ static void q5_0_codes(const uint8_t *b, uint8_t *codes, float *scales, float *o
     add_fifth(b + 2, codes);
 }
 
+static void q5_0_put(const uint8_t *codes, uint8_t *b)
+{
+    put_fifth(codes, b + 2);
+    put_low(codes, b + 6);
+}
+
 static void q5_0_write(const float *x, uint8_t *b)
 {
     uint8_t codes[VALUES];
     gr_block_put_half(b, choose_signed(x, 16, codes));
-    put_fifth(codes, b + 2);
-    put_low(codes, b + 6);
+    q5_0_put(codes, b);
+}
+
+static void q5_0_choose(const float *x, const float *w, uint8_t *b)
+{
+    uint8_t codes[VALUES];
+    weigh_signed(x, w, 16, codes, b);
+    q5_0_put(codes, b);
 }
 
 static void q5_1_codes(const uint8_t *b, uint8_t *codes, float *scales, float *offsets)
@@ -118,14 +178,26 @@ static void q5_1_codes(const uint8_t *b, uint8_t *codes, float *scales, float *o
     add_fifth(b + 4, codes);
 }
 
+static void q5_1_put(const uint8_t *codes, uint8_t *b)
+{
+    put_fifth(codes, b + 4);
+    put_low(codes, b + 8);
+}
+
+static void q5_1_choose(const float *x, const float *w, uint8_t *b)
+{
+    uint8_t codes[VALUES];
+    weigh_between(x, w, 31, codes, b);
+    q5_1_put(codes, b);
+}
+
 static void q5_1_write(const float *x, uint8_t *b)
 {
     uint8_t codes[VALUES];
     float m;
     gr_block_put_half(b, choose_between(x, 31, codes, &m));
     gr_block_put_half(b + 2, m);
-    put_fifth(codes, b + 4);
-    put_low(codes, b + 8);
+    q5_1_put(codes, b);
 }
 
 static void q8_0_codes(const uint8_t *b, uint8_t *codes, float *scales, float *offsets)
@@ -134,6 +206,12 @@ static void q8_0_codes(const uint8_t *b, uint8_t *codes, float *scales, float *o
     *scales = gr_block_half(b);
     for (int i = 0; i < VALUES; i++)
         codes[i] = b[2 + i] ^ 128;
+}
+
+static void q8_0_put(const uint8_t *codes, uint8_t *b)
+{
+    for (int i = 0; i < VALUES; i++)
+        b[2 + i] = codes[i] ^ 128;
 }
 
 static void q8_0_write(const float *x, uint8_t *b)
@@ -146,8 +224,8 @@ static void q8_0_write(const float *x, uint8_t *b)
     }
 }
 
-GR_BLOCKS_BOTH(q4_0, "Q4_0", 2, VALUES, 18, 2, .group = VALUES, .zero = 8, .most = 15)
-GR_BLOCKS_BOTH(q4_1, "Q4_1", 3, VALUES, 20, 2, .group = VALUES, .most = 15, .offsets = true)
-GR_BLOCKS_BOTH(q5_0, "Q5_0", 6, VALUES, 22, 2, .group = VALUES, .zero = 16, .most = 31)
-GR_BLOCKS_BOTH(q5_1, "Q5_1", 7, VALUES, 24, 2, .group = VALUES, .most = 31, .offsets = true)
+GR_BLOCKS_WEIGHED(q4_0, "Q4_0", 2, VALUES, 18, 2, .group = VALUES, .zero = 8, .most = 15)
+GR_BLOCKS_WEIGHED(q4_1, "Q4_1", 3, VALUES, 20, 2, .group = VALUES, .most = 15, .offsets = true)
+GR_BLOCKS_WEIGHED(q5_0, "Q5_0", 6, VALUES, 22, 2, .group = VALUES, .zero = 16, .most = 31)
+GR_BLOCKS_WEIGHED(q5_1, "Q5_1", 7, VALUES, 24, 2, .group = VALUES, .most = 31, .offsets = true)
 GR_BLOCKS_BOTH(q8_0, "Q8_0", 8, VALUES, 34, 2, .group = VALUES, .zero = 128, .most = 255)

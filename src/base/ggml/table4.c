@@ -9,6 +9,9 @@ enum { GROUP = 32, GROUPS = 8, XS_BYTES = 136, ZERO = 127 };
 
 static const int8_t table[16] = {-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113};
 
+/* The codes that there are: the table, from its least on. */
+static const uint8_t levels[] = {0, 23, 44, 62, 78, 92, 105, 117, 128, 140, 152, 165, 180, 196, 216, 240};
+
 static void group_codes(const uint8_t *q, uint8_t *codes)
 {
     for (int i = 0; i < GROUP / 2; i++) {
@@ -30,11 +33,28 @@ static void iq4_nl_codes(const uint8_t *b, uint8_t *codes, float *scales, float 
     group_codes(b + 2, codes);
 }
 
-static void iq4_nl_write(const float *x, uint8_t *b)
+/* Codes as they are read become places in the table. */
+static void put_read(const uint8_t *codes, uint8_t *q)
+{
+    uint8_t places[GROUP];
+    for (int i = 0; i < GROUP; i++) {
+        places[i] = 0;
+        while (table[places[i]] + ZERO < codes[i])
+            places[i]++;
+    }
+    put_group(places, q);
+}
+
+static void iq4_nl_put(const uint8_t *codes, uint8_t *b)
+{
+    put_read(codes, b + 2);
+}
+
+static void iq4_nl_choose(const float *x, const float *w, uint8_t *b)
 {
     uint8_t codes[GROUP];
-    float d = gr_block_put_half(b, gr_fit_table(x, GROUP, table));
-    gr_codes_table(x, GROUP, table, d, codes);
+    float d = gr_block_put_half(b, gr_fit_table(x, w, GROUP, table));
+    gr_codes_table(x, w, GROUP, table, d, codes);
     put_group(codes, b + 2);
 }
 
@@ -50,13 +70,13 @@ static void iq4_xs_codes(const uint8_t *b, uint8_t *codes, float *scales, float 
 }
 
 /* The scale's code near `wanted` that has the least error, and its values' codes. */
-static int best_scale(const float *x, float d, float wanted, uint8_t *codes)
+static int best_scale(const float *x, const float *w, float d, float wanted, uint8_t *codes)
 {
     int near = (int)gr_block_nearest(wanted, -32, 31), first = near > -32 ? near - 1 : near, best = first;
     float least = INFINITY;
     uint8_t tried[GROUP];
     for (int s = first; s <= near + 1 && s < 32; s++) {
-        float error = gr_codes_table(x, GROUP, table, d * (float)s, tried);
+        float error = gr_codes_table(x, w, GROUP, table, d * (float)s, tried);
         if (s == first || error < least) {
             best = s;
             least = error;
@@ -66,21 +86,28 @@ static int best_scale(const float *x, float d, float wanted, uint8_t *codes)
     return best;
 }
 
-static void iq4_xs_write(const float *x, uint8_t *b)
+static void iq4_xs_put(const uint8_t *codes, uint8_t *b)
+{
+    for (int g = 0; g < GROUPS; g++)
+        put_read(codes + g * GROUP, b + 8 + g * (GROUP / 2));
+}
+
+static void iq4_xs_choose(const float *x, const float *w, uint8_t *b)
 {
     float scales[GROUPS];
     for (int g = 0; g < GROUPS; g++)
-        scales[g] = gr_fit_table(x + g * GROUP, GROUP, table);
+        scales[g] = gr_fit_table(x + g * GROUP, w + g * GROUP, GROUP, table);
     float d = gr_block_put_half(b, gr_block_widest(scales, GROUPS) / -32), inverse = gr_block_inverse(d);
     memset(b + 2, 0, 6);
     for (int g = 0; g < GROUPS; g++) {
         uint8_t codes[GROUP];
-        int s = best_scale(x + g * GROUP, d, scales[g] * inverse, codes) + 32;
+        int s = best_scale(x + g * GROUP, w + g * GROUP, d, scales[g] * inverse, codes) + 32;
         b[4 + g / 2] |= (uint8_t)((s & 15) << g % 2 * 4);
         b[2 + g / 4] |= (uint8_t)(s >> 4 << g % 4 * 2);
         put_group(codes, b + 8 + g * (GROUP / 2));
     }
 }
 
-GR_BLOCKS_BOTH(iq4_nl, "IQ4_NL", 20, GROUP, 18, 2, .group = GROUP, .zero = ZERO, .most = 240)
-GR_BLOCKS_BOTH(iq4_xs, "IQ4_XS", 23, GROUPS *GROUP, XS_BYTES, 2, .group = GROUP, .zero = ZERO, .most = 240)
+GR_BLOCKS_FITTED(iq4_nl, "IQ4_NL", 20, GROUP, 18, 2, .group = GROUP, .zero = ZERO, .most = 240, .levels = levels)
+GR_BLOCKS_FITTED(iq4_xs, "IQ4_XS", 23, GROUPS *GROUP, XS_BYTES, 2, .group = GROUP, .zero = ZERO, .most = 240,
+                 .levels = levels)

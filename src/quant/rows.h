@@ -1,0 +1,24 @@
+/* A matrix of a store as rows that lie one behind the other, to be rounded side by side. */
+#ifndef GR_QUANT_ROWS_H
+#define GR_QUANT_ROWS_H
+
+#include "gradus.h"
+
+/* Zeroed is closed. */
+typedef struct gr_rows {
+    gr_dtype dtype;
+    const char *data;
+    int64_t rows, width;
+    void *own;
+} gr_rows;
+/* turned: the store has it [width, rows]. */
+gr_status gr_rows_open(gr_rows *r, const gr_store *s, int index, int64_t rows, int64_t width, bool turned);
+void gr_rows_close(gr_rows *r);
+/* All of them to `dtype`, on the device's threads. weights: what the error of each column counts; NULL: all alike. */
+gr_status gr_rows_round(gr_device *d, const gr_rows *r, gr_dtype dtype, const float *weights, void *to);
+/* Adds up the squares of what rounding to `is` has changed, and of the values. GR_ERR_NUMBER where that is no number. */
+gr_status gr_rows_compare(gr_device *d, const gr_rows *r, gr_dtype dtype, const void *is, double *lost, double *sum);
+/* One row to f32. */
+void gr_rows_read(const gr_rows *r, int64_t row, float *to);
+
+#endif
