@@ -3,6 +3,7 @@
 #include "test.h"
 
 #include "backend/backend.h"
+#include "backend/cpu/convert.h"
 #include "backend/cpu/isa.h"
 #include "base/dtype.h"
 #include "base/philox.h"
@@ -195,6 +196,42 @@ static void many_dtypes(made *m)
 TEST(dtypes)
 {
     compare(many_dtypes, 0, 60, 0x1p-8);
+}
+
+/* Rows to and from 16 bits have the bits of the dtype's own at every level, whatever the values: every exponent, ties,
+ * subnormal numbers, infinities and NaN, at every place of a vector. */
+TEST(rows_of_16_bits_are_the_dtypes_own)
+{
+    enum { N = 4099 };
+    static const gr_dtype dtypes[] = {GR_BF16, GR_F16};
+    static const uint32_t odd[] = {0,          0x80000000, 1,          0x007FFFFF, 0x00800000, 0x7F7FFFFF, 0x7F800000,
+                                   0xFF800000, 0x7FC00000, 0x7F800001, 0x3F808000, 0x3F818000, 0x00008000, 0x80018000};
+    static float x[N], wide[2][N];
+    uint16_t low[2][N];
+    uint32_t word = 7;
+    for (int level = 0; level <= (int)gr_isa_detect(); level++)
+        for (int round = 0; round < 60; round++) {
+            for (int i = 0; i < N; i++) {
+                word = word * 1664525u + 1013904223u;
+                uint32_t bits = round < 30 ? word : (word & 0x807FFFFF) | 0x3F000000;
+                bits = word >> 24 == 7 ? odd[(word >> 8 & 0xFF) % 14] : bits;
+                memcpy(&x[i], &bits, sizeof bits);
+            }
+            for (int d = 0; d < 2; d++) {
+                const gr_dtype_info *own = gr_dtype_get(dtypes[d]);
+                gr_isa_limit((gr_isa)level);
+                gr_cpu_from_f32(dtypes[d])(x, low[0], N);
+                gr_cpu_to_f32(dtypes[d])(low[0], wide[0], N);
+                NOTE("%s, %s, round %d", own->name, gr_isa_name(gr_isa_detect()), round);
+                gr_isa_limit(GR_ISA_COUNT);
+                own->from_f32(x, low[1], N);
+                own->to_f32(low[1], wide[1], N);
+                for (int i = 0; i < N; i++)
+                    CHECK(low[0][i] == low[1][i] || (isnan(x[i]) && isnan(wide[0][i])));
+                for (int i = 0; i < N; i++)
+                    CHECK(memcmp(&wide[0][i], &wide[1][i], sizeof(float)) == 0 || isnan(x[i]));
+            }
+        }
 }
 
 TEST(dropout_draws_the_stream_of_philox)

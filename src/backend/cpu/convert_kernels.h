@@ -11,5 +11,8 @@ typedef struct gr_convert_kernels { /* NULL: the level has nothing better than t
 } gr_convert_kernels;
 
 GR_ISA_DECLARE(const gr_convert_kernels *, gr_convert_kernels_get, (void));
+#if GR_HAVE_ISA_AVX512
+gr_from_f32 gr_narrow_bf16_avx512_bf16; /* the same bits */
+#endif
 
 #endif
