@@ -42,3 +42,4 @@ endmacro()
 set(gradus_libraries "") # what gr_library_info says
 include(cmake/blas.cmake)
 include(cmake/text.cmake)
+include(cmake/hub.cmake)

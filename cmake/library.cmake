@@ -3,7 +3,7 @@
 file(GLOB_RECURSE sources CONFIGURE_DEPENDS src/*.c)
 list(FILTER sources EXCLUDE REGEX "/src/cli/")
 foreach(part ${gradus_parts})
-    list(FILTER sources EXCLUDE REGEX "/${part}_(absent|dynamic|pcre2|utf8proc)\\.c$")
+    list(FILTER sources EXCLUDE REGEX "/${part}_(absent|curl|dynamic|pcre2|utf8proc)\\.c$")
     file(GLOB_RECURSE chosen CONFIGURE_DEPENDS "src/${part}_${gradus_part_${part}}.c")
     list(APPEND sources ${chosen})
 endforeach()

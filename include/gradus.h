@@ -34,8 +34,8 @@
  *     }
  *
  * In reading order: gradus/core.h (errors, memory, dtypes, devices) · graph.h (ops, effects, gradients) · program.h (stores,
- * programs, profiles, own ops) · text.h (tokenizers) · model.h (models, files) · quantize.h (fewer bits) · train.h (data, steps,
- * runs) · generate.h (text, evaluation). Include this one.
+ * programs, profiles, own ops) · text.h (tokenizers) · hub.h (models by name) · model.h (models, files) · quantize.h (fewer
+ * bits) · train.h (data, steps, runs) · generate.h (text, evaluation). Include this one.
  *
  * Conventions. Shapes are row-major int64_t, 0 to 6 dims; a dim may be 0. Letters: B batch, T tokens, C channels,
  * H heads, G key/value heads, D head width, V vocabulary. Element-wise ops broadcast as NumPy does.
@@ -61,6 +61,7 @@
 #include "gradus/graph.h"
 #include "gradus/program.h"
 #include "gradus/text.h"
+#include "gradus/hub.h"
 #include "gradus/model.h"
 #include "gradus/quantize.h"
 #include "gradus/train.h"

@@ -659,6 +659,22 @@ TEST(generation)
     close_things(&t);
 }
 
+TEST(hub)
+{
+    gr_hub_options o = GR_INIT(gr_hub_options); /* without a cache */
+    REFUSES(gr_hub_find(NULL, &o));
+    REFUSES(gr_hub_find("org/name", NULL));
+    REFUSES(gr_hub_find("org/name", &o));
+    REFUSES(gr_hub_pull(NULL, &o));
+    REFUSES(gr_hub_pull("org/name", NULL));
+    REFUSES(gr_hub_pull("org/name", &o));
+    FAILS(gr_hub_walk(NULL, GR_HUB_LIST, NULL));
+    FAILS(gr_hub_walk("org/name", GR_HUB_REMOVE, &o));
+    o.cache = test_dir();
+    FAILS(gr_hub_walk(NULL, GR_HUB_REMOVE, &o));
+    CHECK_OK(gr_hub_walk(NULL, GR_HUB_LIST, &o)); /* all of an empty cache */
+}
+
 /* How many functions a header declares; each that `self` does not call is a failure. */
 static int check_header(const char *path, const char *self)
 {

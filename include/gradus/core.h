@@ -42,6 +42,7 @@ typedef enum gr_status {
     GR_ERR_MEMORY,      /* memory that cannot be had, planned or real */
     GR_ERR_NUMBER,      /* NaN or infinity where a number is needed */
     GR_ERR_INTERRUPTED, /* stopped because the caller asked */
+    GR_ERR_NETWORK,     /* a server that cannot be reached, or refuses */
 } gr_status;
 
 /* The calling thread's last failure: "what failed: why (where)", then after a newline what to do. "" if none. */

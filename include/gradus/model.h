@@ -3,6 +3,7 @@
 #define GRADUS_MODEL_H
 
 #include "gradus/program.h"
+#include "gradus/hub.h"
 #include "gradus/text.h"
 
 #ifdef __cplusplus
@@ -188,6 +189,7 @@ typedef struct gr_find_options {
                             the one that lies there */
     bool path_only;      /* fills in `path` and what is in it, and looks for nothing else */
     bool newest;         /* of a run its newest good checkpoint; path is NULL when it has none yet; path_only, too */
+    const gr_hub_options *hub; /* where names that are no paths, "org/name", are looked up; NULL: nowhere */
 } gr_find_options;
 typedef struct gr_found {
     size_t size;

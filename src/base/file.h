@@ -54,6 +54,11 @@ gr_status gr_file_write(const char *path, const void *data, size_t size); /* the
 /* All of it or nothing (as long as one process appends); durable when the system gets around to it. */
 gr_status gr_file_append(const char *path, const void *data, size_t size);
 
+/* For files that are written over days, under names of their own: all bytes to a descriptor, and what is there to the disk.
+ * `path` is for messages. */
+gr_status gr_fd_write(int fd, const char *path, const void *data, size_t size);
+gr_status gr_fd_sync(int fd, const char *path);
+
 /* Atomic durable directory: fill `gr_stage_path`, then commit makes all in it durable and renames it to its final name
  * (which must not exist). Directories above it are made; what killed processes left of the same one is removed. */
 typedef struct gr_stage gr_stage;

@@ -39,7 +39,7 @@ static bool refused(void)
 
 /* ---- the three system calls --------------------------------------------------------------------------------- */
 
-static gr_status write_all(int fd, const char *path, const void *data, size_t size)
+gr_status gr_fd_write(int fd, const char *path, const void *data, size_t size)
 {
     const uint8_t *p = data;
     while (size > 0) {
@@ -64,7 +64,7 @@ static int sync_once(int fd)
     return fsync(fd);
 }
 
-static gr_status sync_fd(int fd, const char *path)
+gr_status gr_fd_sync(int fd, const char *path)
 {
     int result;
     do
@@ -79,7 +79,7 @@ static gr_status sync_path(const char *path)
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0)
         return gr_fail_errno("writing to disk", path);
-    gr_status status = sync_fd(fd, path);
+    gr_status status = gr_fd_sync(fd, path);
     close(fd);
     return status;
 }
@@ -268,7 +268,7 @@ gr_writer *gr_writer_open(const char *path)
 static gr_status flush(gr_writer *w)
 {
     if (w->status == GR_OK && w->used > 0)
-        w->status = write_all(w->temp.fd, w->temp.final, w->buffer, w->used);
+        w->status = gr_fd_write(w->temp.fd, w->temp.final, w->buffer, w->used);
     w->used = 0;
     return w->status;
 }
@@ -279,7 +279,7 @@ gr_status gr_writer_write(gr_writer *w, const void *data, size_t size)
         return w->status;
     if (size > BUFFER) {
         if (w->status == GR_OK)
-            w->status = write_all(w->temp.fd, w->temp.final, data, size);
+            w->status = gr_fd_write(w->temp.fd, w->temp.final, data, size);
         return w->status;
     }
     if (size > 0)
@@ -293,7 +293,7 @@ gr_status gr_writer_commit(gr_writer *w)
     temp *t = &w->temp;
     gr_status status = flush(w);
     if (status == GR_OK)
-        status = sync_fd(t->fd, t->final);
+        status = gr_fd_sync(t->fd, t->final);
     if (status == GR_OK && t->path)
         status = temp_rename(t);
     if (status != GR_OK) {
@@ -332,7 +332,7 @@ gr_status gr_file_append(const char *path, const void *data, size_t size)
         return gr_fail_errno("opening", path);
     struct stat info;
     bool whole = fstat(fd, &info) == 0 && S_ISREG(info.st_mode);
-    gr_status status = write_all(fd, path, data, size);
+    gr_status status = gr_fd_write(fd, path, data, size);
     if (status != GR_OK && whole)
         (void)!ftruncate(fd, info.st_size);                  /* half a line would spoil what is read back */
     if (close(fd) != 0 && status == GR_OK && errno != EINTR) /* network file systems may tell only now */

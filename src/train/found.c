@@ -4,13 +4,15 @@
 #include "base/mem.h"
 #include "base/sized.h"
 #include "format/gguf.h"
+#include "hub/hub.h"
 #include "text/tokenizer.h"
 #include "train/run_dir.h"
 
 #include <string.h>
+#include <sys/stat.h>
 
 /* The model that an adapter was made for, as its config says; caller frees. */
-static char *base_of(const char *adapter)
+static char *base_of(const char *adapter, const gr_hub_options *hub)
 {
     char *path = gr_path_join(adapter, GR_ADAPTER_CONFIG), *base = NULL;
     gr_json_doc *doc = path ? gr_json_read(path, GR_JSON_LIMIT) : NULL;
@@ -19,6 +21,8 @@ static char *base_of(const char *adapter)
     if (doc && gr_json_check(doc) == GR_OK) {
         if (gr_path_is_dir(name) || (gr_gguf_is_name(name) && gr_path_is_file(name)))
             base = gr_checkpoint_resolve(name);
+        else if (hub && gr_hub_is_name(name))
+            base = gr_hub_find(name, hub);
         else if (*name)
             gr_fail(GR_ERR_FILE,
                     "%s: the model it was made for, \"%s\", is not here\nGive that model as MODEL, and "
@@ -47,8 +51,16 @@ static gr_status find_base(const char *path, const gr_find_options *o, gr_found 
 {
     if (o->adapter && *o->adapter)
         return gr_fail(GR_ERR_ARGUMENT, "%s is an adapter itself\nGive its base as MODEL.", path);
-    gr_status s = set(&f->model, base_of(f->path));
+    gr_status s = set(&f->model, base_of(f->path, o->hub));
     return s == GR_OK && !o->adapter ? set(&f->adapter, gr_strdup(f->path)) : s;
+}
+
+/* What is no path may be a name. */
+static char *resolve(const char *path, const gr_hub_options *hub)
+{
+    struct stat info;
+    return hub && gr_hub_is_name(path) && lstat(path, &info) != 0 ? gr_hub_find(path, hub)
+                                                                  : gr_checkpoint_resolve(path);
 }
 
 static gr_status find_adapter(const gr_find_options *o, gr_found *f)
@@ -62,7 +74,7 @@ static gr_status find_adapter(const gr_find_options *o, gr_found *f)
     f->is_beside = is_beside && !given;
     if (s != GR_OK || leave_out || (!given && !is_beside))
         return s;
-    return set(&f->adapter, given ? gr_checkpoint_resolve(given) : gr_strdup(f->path));
+    return set(&f->adapter, given ? resolve(given, o->hub) : gr_strdup(f->path));
 }
 
 static gr_status find_tokenizer(gr_found *f)
@@ -78,8 +90,7 @@ static gr_status find_tokenizer(gr_found *f)
 static gr_status find(const char *path, const gr_find_options *o, gr_found *f)
 {
     int64_t step;
-    gr_status s =
-        o->newest ? gr_checkpoint_newest_good(path, &f->path, &step) : set(&f->path, gr_checkpoint_resolve(path));
+    gr_status s = o->newest ? gr_checkpoint_newest_good(path, &f->path, &step) : set(&f->path, resolve(path, o->hub));
     if (s != GR_OK || !f->path)
         return s;
     f->is_adapter = gr_checkpoint_is_adapter(f->path);
