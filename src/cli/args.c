@@ -45,6 +45,12 @@ static const gr_flag seed_flags[] = {
     {"seed", GR_INT(gr_common, seed), .value = "N", .initial = "1", .help = "of all random numbers"},
     {0},
 };
+static const gr_flag pull_flags[] = {
+    {GR_HEADING("Names")},
+    {"pull", GR_SWITCH(gr_common, pull),
+     .help = "fetch MODEL and DATA that are names, org/name, and not in the cache yet"},
+    {0},
+};
 static const gr_flag output_heading[] = {{GR_HEADING("Output")}, {0}};
 static const gr_flag json_flags[] = {
     {"json", GR_SWITCH(gr_common, json), .help = "stdout is JSON, one object a line"},
@@ -55,6 +61,54 @@ static const gr_flag every_flags[] = {
     {"help", GR_SWITCH(gr_common, help), .letter = 'h', .help = "this text"},
     {0},
 };
+
+/* ---- names -------------------------------------------------------------------------------------------------- */
+
+static gr_names names_of_word(const char *word, size_t size)
+{
+    static const char model[] = "MODEL", data[] = "DATA", adapter[] = "ADAPTER";
+    while (size > 0 && (*word == '[' || *word == '.'))
+        word++, size--;
+    while (size > 0 && strchr("].2", word[size - 1])) /* MODEL2 */
+        size--;
+    if ((size == sizeof model - 1 && memcmp(word, model, size) == 0) ||
+        (size == sizeof adapter - 1 && memcmp(word, adapter, size) == 0))
+        return GR_NAMES_MODEL;
+    return size == sizeof data - 1 && memcmp(word, data, size) == 0 ? GR_NAMES_DATA : GR_NAMES_NOTHING;
+}
+
+gr_names gr_argument_names(const gr_verb *verb, size_t i)
+{
+    const char *word = verb->positional ? verb->positional : "";
+    for (; i > 0 && word[strcspn(word, " ")]; i--)
+        word += strcspn(word, " ") + 1;
+    return names_of_word(word, strcspn(word, " "));
+}
+
+gr_names gr_flag_names(const gr_flag *flag)
+{
+    if (flag->kind != GR_KIND_TEXT && flag->kind != GR_KIND_LIST)
+        return GR_NAMES_NOTHING;
+    return strcmp(flag->name, "adapter") == 0 ? GR_NAMES_MODEL
+           : flag->value                      ? names_of_word(flag->value, strlen(flag->value))
+                                              : GR_NAMES_NOTHING;
+}
+
+/* Asked while the list of all flags is put together: only the verb's own are looked at. */
+static bool takes_names(const gr_verb *verb)
+{
+    const gr_flag *tables[] = {verb->flags, verb->more_flags};
+    for (size_t i = 0; i < 2; i++)
+        if (gr_argument_names(verb, i) != GR_NAMES_NOTHING)
+            return true;
+    for (size_t t = 0; t < 2; t++)
+        for (const gr_flag *f = tables[t]; f && f->kind != GR_KIND_END; f++)
+            if (gr_flag_names(f) != GR_NAMES_NOTHING)
+                return true;
+    return false;
+}
+
+/* ---- all flags of a verb ------------------------------------------------------------------------------------ */
 
 enum { GR_COMPUTES = GR_WITH_DEVICE | GR_WITH_THREADS };
 
@@ -78,6 +132,7 @@ static const gr_flag *find_flag(const gr_verb *verb, int i, bool *is_common)
                                verb->common & GR_COMPUTES ? threads_flags : NULL,
                                verb->common & GR_WITH_PROFILE ? profile_flags : NULL,
                                verb->common & GR_WITH_SEED ? seed_flags : NULL,
+                               takes_names(verb) ? pull_flags : NULL,
                                output_heading,
                                verb->common & GR_WITH_JSON ? json_flags : NULL,
                                every_flags};
@@ -367,8 +422,21 @@ gr_status gr_args_parse(gr_args *args, const gr_verb *verb, int argc, char **arg
     return status == GR_OK ? check_device(args) : status;
 }
 
+gr_status gr_args_keep(gr_args *args, char *text)
+{
+    gr_status s = gr_grow(&args->kept, &args->kept_cap, args->n_kept + 1, sizeof *args->kept);
+    if (s == GR_OK)
+        args->kept[args->n_kept++] = text;
+    else
+        gr_free(text);
+    return s;
+}
+
 void gr_args_free(gr_args *args)
 {
+    for (size_t i = 0; i < args->n_kept; i++)
+        gr_free(args->kept[i]);
+    gr_free(args->kept);
     for (size_t i = 0; i < args->slot_count; i++)
         gr_value_free(args->slots[i].flag, args->slots[i].field);
     gr_free(args->slots);

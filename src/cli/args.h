@@ -62,11 +62,12 @@ typedef struct gr_flag {
 #define GR_IDS(T, field) GR_KIND_IDS, GR_FIELD(T, field, gr_id_rows)
 #define GR_HEADING(text) text, .kind = GR_KIND_HEADING
 
-/* Flags that mean the same everywhere are declared once (args.c); --quiet and --help are every verb's. */
+/* Flags that mean the same everywhere are declared once (args.c); --quiet and --help are every verb's, and --pull
+ * that of every verb that takes MODEL or DATA. */
 typedef struct gr_common {
     const char *device, *adapter, *tokenizer, *profile;
     int64_t threads, seed;
-    bool json, quiet, help;
+    bool json, quiet, help, pull;
 } gr_common;
 enum {
     GR_WITH_DEVICE = 1, /* --device, --threads */
@@ -118,6 +119,8 @@ struct gr_args {
     gr_slot *slots; /* every flag, headings left out */
     size_t slot_count;
     bool is_usage; /* the thread's error is about the command line: exit code 2 */
+    char **kept;   /* [n_kept] texts that values point to */
+    size_t n_kept, kept_cap;
 };
 
 /* Parses argv (what follows the verb). With --help among the flags nothing else is checked. Call gr_args_free always;
@@ -145,6 +148,15 @@ gr_status gr_args_restore(gr_args *args, const char *name, const char *value);
 
 /* Gives a flag a value as if the command line had. `value` must live as long as args. */
 gr_status gr_args_set(gr_args *args, const char *name, const char *value);
+
+/* What may be a name of the hub, by the words MODEL, ADAPTER and DATA in a verb's form and in a flag's value. */
+typedef enum gr_names { GR_NAMES_NOTHING, GR_NAMES_MODEL, GR_NAMES_DATA } gr_names;
+/* The i-th argument that is no flag; the last word of the form may be repeated. */
+gr_names gr_argument_names(const gr_verb *verb, size_t i);
+gr_names gr_flag_names(const gr_flag *flag);
+
+/* Takes a text over that a value points to; freed here when that fails. */
+gr_status gr_args_keep(gr_args *args, char *text);
 
 /* The flags of a verb, its own first, then the shared ones, headings included: i = 0, 1, … until NULL. */
 const gr_flag *gr_verb_flag(const gr_verb *verb, int i);

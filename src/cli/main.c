@@ -7,6 +7,7 @@
 #include "base/checksum.h"
 #include "cli/help.h"
 #include "cli/term.h"
+#include "cli/hub.h"
 #include "cli/verbs.h"
 #include "cli/version.h"
 
@@ -34,6 +35,8 @@ static const char *default_hint(gr_status status, bool is_usage)
         return "Use a smaller batch, a shorter context or a smaller model, or free memory.";
     case GR_ERR_UNSUPPORTED:
         return "This version cannot do it: leave out what is named, or give it in another form.";
+    case GR_ERR_NETWORK:
+        return "Check the network, and try again.";
     case GR_ERR_INTERRUPTED:
         return "Run the same command again to start anew.";
     default:
@@ -116,7 +119,7 @@ static int run_verb(const gr_verb *verb, int count, char **words)
     gr_term_start(args.common.quiet);
     if (status == GR_OK && args.common.help)
         gr_help_verb(stdout, verb);
-    else if (status == GR_OK)
+    else if (status == GR_OK && (status = gr_bring_names(&args)) == GR_OK)
         status = verb->run(&args);
     /* A result that could not be written is no result. */
     if (status == GR_OK)

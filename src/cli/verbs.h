@@ -9,6 +9,7 @@
 #define GR_VERBS(X) \
     X(train) \
     X(finetune) \
+    X(pull) \
     X(generate) \
     X(chat) \
     X(quantize) \
