@@ -66,6 +66,26 @@ static void sha1_blocks(uint32_t state[8], const uint8_t *p, size_t blocks)
 
 /* ---- SHA-256 ------------------------------------------------------------------------------------------------ */
 
+/* Eight rounds, in which the names of the state turn once; w: of these rounds. */
+static void sha256_rounds(uint32_t s[8], const uint32_t w[8], const uint32_t k[8])
+{
+    uint32_t a = s[0], b = s[1], c = s[2], d = s[3], e = s[4], f = s[5], g = s[6], h = s[7];
+#define ROUND(a, b, c, d, e, f, g, h, i)                                                                               \
+    h += (right(e, 6) ^ right(e, 11) ^ right(e, 25)) + (g ^ (e & (f ^ g))) + k[i] + w[i];                              \
+    d += h;                                                                                                            \
+    h += (right(a, 2) ^ right(a, 13) ^ right(a, 22)) + ((a & b) | (c & (a | b)));
+    ROUND(a, b, c, d, e, f, g, h, 0)
+    ROUND(h, a, b, c, d, e, f, g, 1)
+    ROUND(g, h, a, b, c, d, e, f, 2)
+    ROUND(f, g, h, a, b, c, d, e, 3)
+    ROUND(e, f, g, h, a, b, c, d, 4)
+    ROUND(d, e, f, g, h, a, b, c, 5)
+    ROUND(c, d, e, f, g, h, a, b, 6)
+    ROUND(b, c, d, e, f, g, h, a, 7)
+#undef ROUND
+    s[0] = a, s[1] = b, s[2] = c, s[3] = d, s[4] = e, s[5] = f, s[6] = g, s[7] = h;
+}
+
 static void sha256_block(uint32_t state[8], const uint8_t *p)
 {
     uint32_t w[64], s[8];
@@ -76,15 +96,8 @@ static void sha256_block(uint32_t state[8], const uint8_t *p)
         uint32_t x = w[i - 15], y = w[i - 2];
         w[i] = w[i - 16] + (right(x, 7) ^ right(x, 18) ^ x >> 3) + w[i - 7] + (right(y, 17) ^ right(y, 19) ^ y >> 10);
     }
-    for (int i = 0; i < 64; i++) {
-        uint32_t a = s[0], e = s[4];
-        uint32_t one =
-            s[7] + (right(e, 6) ^ right(e, 11) ^ right(e, 25)) + ((e & s[5]) ^ (~e & s[6])) + round_constants[i] + w[i];
-        uint32_t two = (right(a, 2) ^ right(a, 13) ^ right(a, 22)) + ((a & s[1]) ^ (a & s[2]) ^ (s[1] & s[2]));
-        memmove(s + 1, s, 7 * sizeof *s);
-        s[4] += one;
-        s[0] = one + two;
-    }
+    for (int i = 0; i < 64; i += 8)
+        sha256_rounds(s, w + i, round_constants + i);
     for (int i = 0; i < 8; i++)
         state[i] += s[i];
 }

@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
-"""Writes the seeds of the fuzz targets for safetensors, GGUF, torch's files, indexes of shards, config.json, checkpoints and training data:
+"""Writes the seeds of the fuzz targets for safetensors, GGUF, torch's files, indexes of shards, config.json, checkpoints, training data and what a hub says:
 fuzz/corpus/TARGET/KIND, one file for every kind of hostile input, and a few good ones. Plain Python; run from the repository's root."""
 import base64
+import hashlib
 import json
 import os
 import struct
@@ -478,6 +479,94 @@ def gguf():
         put("fuzz_gguf", kind, data)
 
 
+OID, SHA = "a9993e364706816aba3e25717850c26c9cd0d89d", "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+
+
+def hub_file(path, size=3, **more):
+    return {"type": "file", "path": path, "size": size, "oid": OID, **more}
+
+
+def hub_lfs(path, size=9):
+    return hub_file(path, size, lfs={"oid": SHA, "size": size, "pointerSize": 134}, xetHash=SHA)
+
+
+def hub_trees():
+    split = [hub_lfs(f"model-0000{i}-of-00002.safetensors") for i in (1, 2)]
+    small = [hub_file(p) for p in ("config.json", "tokenizer.json", "model.safetensors.index.json", "LICENSE", "additional_chat_templates/x.jinja")]
+    kinds = {
+        "commit": {"sha": OID, "siblings": []},
+        "model": [{"type": "directory", "path": "onnx"}, *split, *small, hub_lfs("pytorch_model.bin")],
+        "gguf-several": [hub_lfs(p) for p in ("m-Q4_K_M.gguf", "m-Q8_0.gguf", "BF16/m-00001-of-00002.gguf", "BF16/m-00002-of-00002.gguf")],
+        "data": [hub_file("data/train.jsonl"), hub_file("x.parquet")],
+        "case": [hub_file("Config.json"), hub_file("config.json")],
+        "file-and-directory": [hub_file("a"), hub_file("a/b")],
+        "size-negative": [hub_file("a", -1)],
+        "size-huge": [hub_file("a", 2**62)],
+        "no-oid": [{"type": "file", "path": "a", "size": 1}],
+        "lfs-null": [hub_file("a", lfs=None)],
+        "shard-numbers": [hub_lfs(p) for p in ("m-99999-of-99999.gguf", "m-00000-of-00000.gguf", "m--0001-of-00002.gguf")],
+    }
+    paths = {"parent": "../x", "absolute": "/etc/passwd", "inside": "a/../../x", "empty-part": "a//b", "backslash": "a\\..\\b",
+             "nul": "a\0b", "newline": "a\nb", "device": "CON", "git": ".git/hooks/x", "dot": "a/.", "long": "a" * 300,
+             "overlong-dots": "\u202e../x"}
+    for kind, path in paths.items():
+        kinds["path-" + kind] = [hub_file(path)]
+    for kind, value in kinds.items():
+        put("fuzz_hub_tree", kind, json.dumps(value).encode())
+    oid = OID.encode()
+    put("fuzz_hub_tree", "size-float", b'[{"type":"file","path":"a","size":1e300,"oid":"x"}]')
+    put("fuzz_hub_tree", "path-surrogate", b'[{"type":"file","path":"\\ud800","size":1,"oid":"' + oid + b'"}]')
+    put("fuzz_hub_tree", "path-not-utf8", b'[{"type":"file","path":"\xff/x","size":1,"oid":"' + oid + b'"}]')
+    put("fuzz_hub_tree", "deep", b"[" * 200)
+
+
+def hub_heads():
+    kinds = {
+        "file": f'HTTP/1.1 302 Found\r\nX-Repo-Commit: {OID}\r\nX-Linked-Etag: "{SHA}"\r\nX-Linked-Size: 10\r\nLocation: https://cdn/x?sig=1\r\n',
+        "range": "HTTP/1.1 206 Partial\r\nContent-Range: bytes 5-9/10\r\nContent-Length: 5\r\n",
+        "limits": 'HTTP/1.1 429 x\r\nRateLimit: "api";r=0;t=55\r\nRetry-After: Fri, 01 Jan 2100 00:00:00 GMT\r\n',
+        "limits-wrong": "HTTP/1.1 429 x\r\nRateLimit: r=0;t=99999999999999999999\r\nRetry-After: -5, 99 Zzz 99999 99:99:99 GMT\r\n",
+        "link": 'HTTP/1.1 200 x\r\nLink: <https://h/p>; rel="prev", <https://h/n?a,b>; rel="next"\r\n',
+        "link-open": 'HTTP/1.1 200 x\r\nLink: <https://h/p\r\nLink: >;rel="next"<\r\n',
+        "etags": f'HTTP/1.1 200 x\r\nETag: W/"{OID}"\r\nETag: "\r\nETag: W/\r\nX-Linked-Etag: {SHA}\r\n',
+        "error": f"HTTP/1.1 403 x\r\nX-Error-Code: GatedRepo\r\nX-Error-Message: \x1b[2J{'y' * 500}\r\n",
+        "no-status": "x: y\r\n:\r\n\r\nHTTP/\r\nHTTP/9 99999999999999999999 x\r\nHTTP/2 200",
+        "nul": "HTTP/1.1 200 x\r\nLocation: /a\0b\r\n",
+    }
+    ranges = ["bytes 9-5/10", "bytes 0-9/*", "bytes -1-9/10", "bytes 99999999999999999999-5/10",
+              "bytes 0-9223372036854775807/9223372036854775807", "bytes", "bytes 0-"]
+    for i, text in enumerate(ranges):
+        kinds[f"range-{i}"] = f"HTTP/1.1 206 x\r\nContent-Range: {text}\r\n"
+    locations = ["//evil/x", "http://hub/x", "HTTPS://HUB:443/", "https://a@hub/", "?q", "#f", "", "x y", "ftp://x", "https://hub:99999/",
+                 "http://[::1]:80/x", "../../x", "https://hub\\@evil/", "/\tx"]
+    for i, text in enumerate(locations):
+        kinds[f"location-{i}"] = f"HTTP/1.1 302 x\r\nLocation: {text}\r\n"
+    for kind, text in kinds.items():
+        put("fuzz_hub_head", kind, text.encode())
+
+
+def hub_parts():
+    data = bytes(i * 7 % 251 for i in range(3000))
+    line = lambda a, b: b"%d %d %s\n" % (a, b - a, hashlib.sha256(data[:b]).hexdigest()[:16].encode())
+    first = line(0, 1000)
+    kinds = {
+        "good": first + line(1000, 2500),
+        "gap": first + line(1500, 2000),
+        "overlap": first + line(500, 800),
+        "wrong-sum": b"0 1000 0123456789abcdef\n",
+        "past-end": first + b"1000 4000 0123456789abcdef\n",
+        "half-line": first + b"1000 10",
+        "negative": b"-1 5 0123456789abcdef\n",
+        "huge": b"0 99999999999999999999 0123456789abcdef\n",
+        "zero": b"0 0 e3b0c44298fc1c14\n" * 50,
+        "upper": first.upper(),
+        "nul": b"0\x001000 0\n",
+    }
+    for kind, lines in kinds.items():
+        put("fuzz_hub_part", kind, struct.pack("<H", len(lines)) + lines + data)
+    put("fuzz_hub_part", "empty", struct.pack("<H", 0))
+
+
 if __name__ == "__main__":
     gguf()
     charsmaps()
@@ -488,3 +577,6 @@ if __name__ == "__main__":
     index()
     config()
     checkpoint()
+    hub_trees()
+    hub_heads()
+    hub_parts()
