@@ -71,7 +71,7 @@ mkdir "$work/way"
 cat >"$work/way/commands" <<'END'
 set -eu
 gradus() { "$GRADUS_BIN" "$@"; }
-MODEL=small TEXT=notes.txt CHATS=chats.jsonl
+MODEL=acme/small TEXT=notes.txt CHATS=chats.jsonl
 for i in 1 2 3 4 5 6 7 8 9; do
     echo "The moon is a rock, and it goes round the earth $i times." >>notes.txt
     echo "{\"messages\": [{\"role\": \"user\", \"content\": \"$i and 1?\"}, {\"role\": \"assistant\", \"content\": \"$((i + 1)).\"}]}" >>chats.jsonl
@@ -79,9 +79,23 @@ done
 gradus train notes.txt --tokenizer bpe:300 --layers 1 --heads 2 --embed 16 --context 64 --steps 2 --eval-fraction 0.3 --out base
 cp -rL base/best small && echo '{% for m in messages %}{{ m.role[0] }}{{ m.content }}
 {% endfor %}{% if add_generation_prompt %}a{% endif %}' >small/chat_template.jinja
+mkdir -p hub/models/acme && mv small hub/models/acme
 END
+if command -v python3 >/dev/null 2>&1; then
+    cat >>"$work/way/commands" <<'END'
+python3 "$GRADUS_SOURCE/tests/shell/hub.py" hub & hub=$!
+trap 'kill $hub' EXIT
+while [ ! -e hub/port ]; do sleep 0.1; done
+read -r port other <hub/port
+export HF_ENDPOINT=http://127.0.0.1:$port HF_HOME=$PWD/cache no_proxy=127.0.0.1
+END
+else
+    echo "no python3, which plays the hub: README's models are directories"
+    echo 'MODEL=hub/models/acme/small' >>"$work/way/commands"
+fi
 awk '/^<!-- runs with a small model -->$/ { take = 1; next } /^```sh$/ && take { inside = 1; next }
-    /^```$/ { take = inside = 0 } inside && !/^MODEL=/' README.md >>"$work/way/commands"
+    /^```$/ { take = inside = 0 } inside && !/^MODEL=/' README.md |
+    if command -v python3 >/dev/null 2>&1; then cat; else grep -v '^gradus pull'; fi >>"$work/way/commands"
 [ "$(grep -c '^gradus ' "$work/way/commands")" -gt 10 ] || fail "README's commands were not found"
 (cd "$work/way" && echo 'Who are you?' | sh commands) >"$work/way/log" 2>&1 || { cat "$work/way/log" >&2; fail "README's commands fail"; }
 
