@@ -49,7 +49,7 @@ pulls() {
     [ "$code" = 0 ] || [ ! -s out ] || fail "gradus pull $*: failed, and yet wrote to stdout: $(cat out)"
     [ "$code" = 0 ] || [ "$(tail -2 err | head -1 | cut -c1-8)" = 'gradus: ' ] || fail "gradus pull $*: no error of two lines: $(cat err)"
 }
-# with VARIABLE=VALUE COMMAND...: for that command.
+# with VARIABLE=VALUE COMMAND...: for that command, which is no other `with`.
 with() {
     name=${1%%=*} value=${1#*=}
     eval "before=\${$name-} was=\${$name+set}"
@@ -169,7 +169,9 @@ with HF_TOKEN_PATH=$work/token pulls 0 acme/tiny
 grep -q 'signed/.* token' "$hub/log" || fail 'no token on a relative redirect'
 peace
 fresh
-with HF_TOKEN=secret with HF_HUB_DISABLE_IMPLICIT_TOKEN=1 pulls 0 acme/tiny
+export HF_HUB_DISABLE_IMPLICIT_TOKEN=1
+with HF_TOKEN=secret pulls 0 acme/tiny
+unset HF_HUB_DISABLE_IMPLICIT_TOKEN
 [ "$(grep -c ' token$' "$hub/log")" = 0 ] || fail 'HF_HUB_DISABLE_IMPLICIT_TOKEN: a token was sent'
 
 # ---- a commit that moves between two requests; revisions ----
@@ -284,6 +286,9 @@ if command -v strace >/dev/null 2>&1; then
 else
     echo 'skipped: no strace, which would see a connection'
 fi
+head -c 5000 /dev/zero >token # a file that is no token matters to who fetches
+with HF_TOKEN_PATH=$work/token run 0 info acme/good
+with HF_TOKEN_PATH=$work/token pulls 3 acme/good
 mkdir -p acme/good && run 3 info acme/good # what is there counts first
 rm -r acme
 run 3 info acme/goood && says 'is not in the cache' err

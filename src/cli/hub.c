@@ -98,25 +98,19 @@ static gr_status read_token(void)
     return GR_OK;
 }
 
-gr_status gr_hub_from_environment(gr_hub_options *o)
+void gr_hub_from_environment(gr_hub_options *o)
 {
-    if (!kept.is_read) {
+    if (!kept.is_read)
         read_places();
-        gr_status s = read_token();
-        if (s != GR_OK)
-            return s;
-        kept.is_read = true;
-    }
+    kept.is_read = true;
     *o = GR_INIT(gr_hub_options);
     o->cache = kept.cache;
     o->endpoint = value_of("HF_ENDPOINT");
-    o->token = *kept.token ? kept.token : NULL;
     o->certificates = value_of("SSL_CERT_FILE");
     o->offline = is_true("HF_HUB_OFFLINE") || is_true("TRANSFORMERS_OFFLINE");
     o->no_links = is_true("HF_HUB_DISABLE_SYMLINKS");
     o->answer_timeout = seconds_of("HF_HUB_ETAG_TIMEOUT");
     o->stall_timeout = seconds_of("HF_HUB_DOWNLOAD_TIMEOUT");
-    return GR_OK;
 }
 
 /* ---- what is shown while something is fetched --------------------------------------------------------------- */
@@ -183,6 +177,9 @@ static bool on_event(void *user, const gr_hub_event *e)
 char *gr_hub_fetch(const gr_args *args, const char *name, gr_hub_options *o)
 {
     screen s = {.args = args};
+    if (read_token() != GR_OK) /* who fetches nothing needs none, whatever is wrong with its file */
+        return NULL;
+    o->token = *kept.token ? kept.token : NULL;
     o->event = on_event;
     o->user = &s;
     gr_interrupt_watch();
@@ -213,9 +210,7 @@ static gr_status bring(gr_args *args, const char **text, gr_names k)
     gr_hub_options o;
     if (!*text || k == GR_NAMES_NOTHING || !is_name(*text))
         return GR_OK;
-    gr_status s = gr_hub_from_environment(&o);
-    if (s != GR_OK)
-        return s;
+    gr_hub_from_environment(&o);
     o.dataset = k == GR_NAMES_DATA;
     char *path = gr_hub_find(*text, &o);
     if (!path && gr_error_status() == GR_ERR_FILE && args->common.pull)
@@ -224,7 +219,7 @@ static gr_status bring(gr_args *args, const char **text, gr_names k)
         gr_fail_in("no such path; as a name");
     if (!path)
         return gr_args_blame(args, gr_error_status());
-    s = gr_args_keep(args, path);
+    gr_status s = gr_args_keep(args, path);
     if (s == GR_OK)
         *text = path;
     return s;

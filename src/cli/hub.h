@@ -5,8 +5,8 @@
 
 #include "cli/args.h"
 
-/* Puts what the environment says into options; --quiet and --json are of args. The strings live as long as the process. */
-gr_status gr_hub_from_environment(gr_hub_options *o);
+/* What the environment says, but for the token. The strings live as long as the process. */
+void gr_hub_from_environment(gr_hub_options *o);
 /* gr_hub_pull with a list of files, a progress bar and a last line on stderr. Caller frees the path. */
 char *gr_hub_fetch(const gr_args *args, const char *name, gr_hub_options *o);
 /* Gives MODELs and DATA that are no paths, but names, the paths that the cache has them under; with --pull they are fetched. */

@@ -24,12 +24,11 @@ gr_status gr_find_model(const gr_args *args, const char *model, gr_opened *o)
     gr_find_options how = GR_INIT(gr_find_options);
     const char *given = args->common.adapter;
     gr_hub_options hub; /* an adapter may say what it was made for by a name */
-    gr_status s = gr_hub_from_environment(&hub);
+    gr_hub_from_environment(&hub);
     how.adapter = given && strcmp(given, "none") == 0 ? "" : given;
     how.hub = &hub;
     o->found = GR_INIT(gr_found);
-    if (s == GR_OK)
-        s = gr_find(model, &how, &o->found);
+    gr_status s = gr_find(model, &how, &o->found);
     if (s == GR_ERR_ARGUMENT) /* MODEL is an adapter, too */
         return gr_args_blame((gr_args *)args, gr_fail_in("--adapter"));
     o->path = o->found.model;

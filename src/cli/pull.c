@@ -172,13 +172,10 @@ static gr_status run(gr_args *args)
                             : f->file          ? "file"
                             : f->include.count ? "include"
                                                : "exclude");
-    gr_status s = gr_hub_from_environment(&o);
+    gr_hub_from_environment(&o);
     o.dataset = f->dataset;
-    if (s == GR_OK && walks)
-        s = walk(args, f->list ? GR_HUB_LIST : f->verify ? GR_HUB_VERIFY : GR_HUB_REMOVE, &o);
-    else if (s == GR_OK)
-        s = fetch(args, &o);
-    return gr_args_blame(args, s);
+    gr_hub_work work = f->list ? GR_HUB_LIST : f->verify ? GR_HUB_VERIFY : GR_HUB_REMOVE;
+    return gr_args_blame(args, walks ? walk(args, work, &o) : fetch(args, &o));
 }
 
 const gr_verb gr_verb_pull = {

@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -166,42 +167,53 @@ static gr_status verify_file(walk *w, const repo *r, const char *commit, const c
 
 /* ---- removing ----------------------------------------------------------------------------------------------- */
 
-/* Do other snapshots lead to this blob? */
-static gr_status is_used(const repo *r, const char *hash, bool *used)
+static int by_name(const void *a, const void *b)
 {
-    char *all = gr_path_join(r->folder, "snapshots"), **files = NULL, target[4096];
-    size_t n = 0;
-    gr_status s = all ? gr_hub_list_files(all, &files, &n) : GR_ERR_MEMORY;
-    *used = false;
-    for (size_t i = 0; s == GR_OK && !*used && i < n; i++) {
-        char *path = gr_path_join(all, files[i]);
+    return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+/* What the links of all snapshots lead to, by name and sorted: in place of each path its hash. */
+static gr_status list_used(const repo *r, char ***used, size_t *n)
+{
+    char *all = gr_path_join(r->folder, "snapshots"), target[4096];
+    gr_status s = all ? gr_hub_list_files(all, used, n) : GR_ERR_MEMORY;
+    for (size_t i = 0; s == GR_OK && i < *n; i++) {
+        char *path = gr_path_join(all, (*used)[i]);
         ssize_t size = path ? readlink(path, target, sizeof target - 1) : -1;
         target[size > 0 ? size : 0] = '\0';
-        *used = gr_ends_with(target, hash);
-        s = path ? GR_OK : GR_ERR_MEMORY;
+        const char *slash = strrchr(target, '/');
+        char *hash = path ? gr_strdup(slash ? slash + 1 : target) : NULL;
+        s = hash ? GR_OK : GR_ERR_MEMORY;
         gr_free(path);
+        if (hash) {
+            gr_free((*used)[i]);
+            (*used)[i] = hash;
+        }
     }
-    gr_names_free(files, n);
+    if (s == GR_OK && *n > 1)
+        qsort(*used, *n, sizeof **used, by_name);
     gr_free(all);
     return s;
 }
 
+/* Those that nothing leads to any more. */
 static gr_status remove_blobs(const repo *r)
 {
-    char *blobs = gr_path_join(r->folder, "blobs"), **names = NULL;
-    size_t n = 0;
-    gr_status s = !blobs ? GR_ERR_MEMORY : gr_path_is_dir(blobs) ? gr_dir_list(blobs, &names, &n) : GR_OK;
+    char *blobs = gr_path_join(r->folder, "blobs"), **names = NULL, **used = NULL;
+    size_t n = 0, n_used = 0;
+    gr_status s = blobs ? list_used(r, &used, &n_used) : GR_ERR_MEMORY;
+    if (s == GR_OK && gr_path_is_dir(blobs))
+        s = gr_dir_list(blobs, &names, &n);
     for (size_t i = 0; s == GR_OK && i < n; i++) {
-        bool used = true;
-        if (strchr(names[i], '.')) /* a part: somebody may be at it */
+        bool is_part = strchr(names[i], '.') != NULL; /* somebody may be at it */
+        if (is_part || (n_used > 0 && bsearch(&names[i], used, n_used, sizeof *used, by_name)))
             continue;
-        s = is_used(r, names[i], &used);
-        char *path = s == GR_OK && !used ? gr_path_join(blobs, names[i]) : NULL;
-        if (path && unlink(path) != 0)
-            s = gr_fail_errno("removing", path);
+        char *path = gr_path_join(blobs, names[i]);
+        s = !path ? GR_ERR_MEMORY : unlink(path) != 0 ? gr_fail_errno("removing", path) : GR_OK;
         gr_free(path);
     }
     gr_names_free(names, n);
+    gr_names_free(used, n_used);
     gr_free(blobs);
     return s;
 }
