@@ -240,6 +240,9 @@ TEST(listings)
         CHECK_STATUS(gr_hub_tree_add(&t, "x", wrong[i], strlen(wrong[i])), GR_ERR_FILE);
     }
     gr_hub_tree_free(&t);
+    t.n = GR_MOST_FILES; /* as many as a listing may have */
+    CHECK_STATUS(gr_hub_tree_add(&t, "x", good, strlen(good)), GR_ERR_FILE);
+    CHECK_ERROR(GR_ERR_FILE, "lists more than 1000000 files");
     char commit[GR_COMMIT + 1];
     const char *sha = "{\"sha\": \"a9993e364706816aba3e25717850c26c9cd0d89d\"}", *none = "{\"sha\": \"main\"}";
     CHECK_OK(gr_hub_read_commit("x", sha, strlen(sha), commit));

@@ -138,6 +138,9 @@ broken 1 'redirects lead in a circle' 'loop - 99 /api/*'
 broken 1 'wants to be asked again in 100000 s' '429 100000 9 /api/*'
 broken 1 'no longer knows the address that it was given (403)' "expired - 99 $signed"
 broken 1 'is gated: its owner wants to be asked first: Access to this model is restricted.' 'gated - 9 /api/*'
+broken 1 'the list of files has no end' 'endless - 9 /api/*tree*'
+broken 3 'an answer of more than 64 MB' 'huge 68000000 9 /api/*'
+broken 3 'has no such model' 'talk 3000000 9 /api/*'
 broken 1 'the list of files goes on at another host' 'elsewhere - 9 /api/*tree*'
 for name in ../x %2Fetc%2Fx a/../../x a//b a%5Cb CON nul.txt .git/config 'x%00y' 'x%0Ay' a/. 'x.'; do
     broken 3 'cannot be written here' "name $name 9 /api/*tree*"

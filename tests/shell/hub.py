@@ -108,7 +108,7 @@ class Hub(BaseHTTPRequestHandler):
 
     def trouble(self):
         """Faults that need no more than the path."""
-        fault, arg = order(self.path, "status", "429", "429rate", "429bare", "416", "gated", "loop", "http")
+        fault, arg = order(self.path, "status", "429", "429rate", "429bare", "416", "gated", "loop", "http", "huge", "talk")
         if fault == "status":
             self.answer(int(arg))
         elif fault == "429":
@@ -119,6 +119,8 @@ class Hub(BaseHTTPRequestHandler):
             self.answer(429)
         elif fault == "416":
             self.answer(416)
+        elif fault in ("huge", "talk"):
+            self.answer(200 if fault == "huge" else 404, b" " * int(arg))
         elif fault == "gated":
             self.error(403, "GatedRepo", "Access to this model is restricted.")
         elif fault == "loop":
@@ -185,6 +187,8 @@ class Hub(BaseHTTPRequestHandler):
         fault, arg = order(self.path, "elsewhere")
         if fault:
             headers["Link"] = f'<http://127.0.0.1:{other.server_port}/more>; rel="next"'
+        if order(self.path, "endless")[0]:
+            headers["Link"] = f'<{self.path}>; rel="next"'
         self.answer(200, json.dumps(entries[at:at + n]).encode(), Content_Type="application/json", **headers)
 
     def resolve(self, kind, repo, rev, path):
