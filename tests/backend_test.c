@@ -142,6 +142,18 @@ TEST(integers_are_exact_and_wrap_around)
         expect_ints(device, gr_abs(ints(g, 2, (int64_t[]){-big, 4})), (int64_t[]){big, 4});
         expect_ints(device, gr_gt(a, gr_sub(a, b)), (int64_t[]){1, 1, 1});
         expect_ints(device, gr_eq(a, gr_add(a, gr_sub(b, b))), (int64_t[]){1, 1, 1});
+        gr_tensor *c = ints(g, 3, (int64_t[]){big - 1, INT64_MIN, 3}), *d = ints(g, 1, (int64_t[]){3});
+        for (int narrow = 0; narrow < 2; narrow++) { /* of i32: INT32_MAX, -1, 3 */
+            if (narrow)
+                c = gr_cast(ints(g, 3, (int64_t[]){INT32_MAX, -1, 3}), GR_I32), d = gr_cast(d, GR_I32);
+            expect_ints(device, gr_eq(c, d), (int64_t[]){0, 0, 1});
+            expect_ints(device, gr_ne(c, d), (int64_t[]){1, 1, 0});
+            expect_ints(device, gr_lt(c, d), (int64_t[]){0, 1, 0});
+            expect_ints(device, gr_le(c, d), (int64_t[]){0, 1, 1});
+            expect_ints(device, gr_gt(c, d), (int64_t[]){1, 0, 0});
+            expect_ints(device, gr_ge(c, d), (int64_t[]){1, 0, 1});
+        }
+        expect_ints(device, gr_lt(a, ints(g, 3, (int64_t[]){big + 1, INT64_MIN, -5})), (int64_t[]){1, 0, 0});
         expect_ints(device, gr_sum(ints(g, 3, (int64_t[]){big, -1, 2}), 0, false), (int64_t[]){big + 1});
         expect_ints(device, gr_reduce_max(ints(g, 3, (int64_t[]){big, big + 1, big - 1}), 0, false),
                     (int64_t[]){big + 1});

@@ -189,7 +189,7 @@ static void many_dtypes(made *m)
     out(m, gr_cast(i, GR_F32));
     out(m, gr_mul(gr_cast(u, GR_F32), gr_cast(i, GR_F32)));
     out(m, gr_cast(h, GR_BOOL));
-    out(m, gr_ne(i, gr_scalar_like(i, 3))); /* integers are left to the reference kernels */
+    out(m, gr_ne(i, gr_scalar_like(i, 3))); /* integers are in no chain */
     out(m, gr_cast(gr_cast(h, GR_F64), GR_BF16));
 }
 

@@ -1,14 +1,49 @@
-/* Arithmetic of integers, which chains leave out since their registers are f32: positions and counts, a few thousand at
+/* Arithmetic and comparisons of integers, which chains leave out since their registers are f32: positions and counts, a few thousand at
  * most, so not worth a thread. It wraps around, which C defines for unsigned numbers only. */
 #include "backend/cpu/cpu.h"
 #include "op/op.h"
 
-typedef enum what { ADD, SUB, MUL } what;
+typedef enum what { ADD, SUB, MUL, EQ, NE, LT, LE, GT, GE } what;
 
 static uint64_t read_at(const gr_operand *o, int64_t at)
 {
     return o->dtype == GR_I64 ? (uint64_t)((const int64_t *)o->data)[at]
                               : (uint64_t)(int64_t)((const int32_t *)o->data)[at];
+}
+
+static uint64_t apply(what op, uint64_t a, uint64_t b)
+{
+    int64_t x = (int64_t)a, y = (int64_t)b;
+    switch (op) {
+    case ADD:
+        return a + b;
+    case SUB:
+        return a - b;
+    case MUL:
+        return a * b;
+    case EQ:
+        return x == y;
+    case NE:
+        return x != y;
+    case LT:
+        return x < y;
+    case LE:
+        return x <= y;
+    case GT:
+        return x > y;
+    default:
+        return x >= y;
+    }
+}
+
+static void write_at(const gr_operand *o, int64_t at, uint64_t r)
+{
+    if (o->dtype == GR_I64)
+        ((int64_t *)o->data)[at] = (int64_t)r;
+    else if (o->dtype == GR_I32)
+        ((int32_t *)o->data)[at] = (int32_t)(uint32_t)r;
+    else
+        ((bool *)o->data)[at] = r != 0;
 }
 
 /* By how much operand o moves along dim d of the result: 0 where it is broadcast. */
@@ -23,11 +58,7 @@ static gr_status run(const gr_call *call, what op)
     const gr_operand *x = &call->in[0], *y = &call->in[1], *out = &call->out[0];
     int64_t index[GR_MAX_DIMS] = {0}, at_x = 0, at_y = 0;
     for (int64_t i = 0, n = gr_operand_count(out); i < n; i++) {
-        uint64_t a = read_at(x, at_x), b = read_at(y, at_y), r = op == ADD ? a + b : op == SUB ? a - b : a * b;
-        if (out->dtype == GR_I64)
-            ((int64_t *)out->data)[i] = (int64_t)r;
-        else
-            ((int32_t *)out->data)[i] = (int32_t)(uint32_t)r;
+        write_at(out, i, apply(op, read_at(x, at_x), read_at(y, at_y)));
         for (int d = out->ndim - 1; d >= 0; d--) {
             at_x += stride_along(x, out, d);
             at_y += stride_along(y, out, d);
@@ -41,31 +72,33 @@ static gr_status run(const gr_call *call, what op)
     return GR_OK;
 }
 
-static gr_status run_add(const gr_call *call)
-{
-    return run(call, ADD);
-}
-
-static gr_status run_sub(const gr_call *call)
-{
-    return run(call, SUB);
-}
-
-static gr_status run_mul(const gr_call *call)
-{
-    return run(call, MUL);
-}
+#define RUN(name, op)                                                                                                  \
+    static gr_status run_##name(const gr_call *call)                                                                   \
+    {                                                                                                                  \
+        return run(call, op);                                                                                          \
+    }
+RUN(add, ADD)
+RUN(sub, SUB)
+RUN(mul, MUL)
+RUN(eq, EQ)
+RUN(ne, NE)
+RUN(lt, LT)
+RUN(le, LE)
+RUN(gt, GT)
+RUN(ge, GE)
 
 static bool supports(const gr_device *d, const gr_tensor *node)
 {
     (void)d;
-    gr_dtype t = node->spec.dtype;
-    return (t == GR_I64 || t == GR_I32) && gr_in(node, 0)->dtype == t && gr_in(node, 1)->dtype == t;
+    gr_dtype t = gr_in(node, 0)->dtype, out = node->spec.dtype;
+    return (t == GR_I64 || t == GR_I32) && gr_in(node, 1)->dtype == t && (out == t || out == GR_BOOL);
 }
 
+#define KERNEL(name)                                                                                                   \
+    {                                                                                                                  \
+        .op = &gr_op_##name, .supports = supports, .strided = 3, .run = run_##name                                     \
+    }
+
 const gr_kernel gr_cpu_integer_kernels[] = {
-    {.op = &gr_op_add, .supports = supports, .strided = 3, .run = run_add},
-    {.op = &gr_op_sub, .supports = supports, .strided = 3, .run = run_sub},
-    {.op = &gr_op_mul, .supports = supports, .strided = 3, .run = run_mul},
-    {0},
+    KERNEL(add), KERNEL(sub), KERNEL(mul), KERNEL(eq), KERNEL(ne), KERNEL(lt), KERNEL(le), KERNEL(gt), KERNEL(ge), {0},
 };
