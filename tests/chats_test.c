@@ -307,6 +307,48 @@ TEST(named_templates)
     gr_tokenizer_free(t);
 }
 
+/* With them a template of ours has what it needs; what ends texts is as before, and a second time adds nothing. */
+TEST(added_tokens)
+{
+    static const char *const tokens[] = {"<|im_start|>", "<|im_end|>", NULL};
+    gr_tokenizer *t = gr_tokenizer_byte(), *more = gr_tokenizer_extend(t, tokens),
+                 *again = gr_tokenizer_extend(more, tokens);
+    CHECK_MADE(more);
+    CHECK_MADE(again);
+    int64_t n = gr_tokenizer_describe(t)->vocab_size;
+    CHECK_EQ_INT(gr_tokenizer_describe(more)->vocab_size, n + 2);
+    CHECK_EQ_STR(gr_tokenizer_describe(again)->json, gr_tokenizer_describe(more)->json);
+    CHECK_EQ_INT(gr_tokenizer_describe(more)->eos, gr_tokenizer_describe(t)->eos);
+    for (int i = 0; i < 2; i++) {
+        gr_token_kind kind;
+        CHECK_EQ_INT(gr_tokenizer_id(more, tokens[i]), n + i);
+        CHECK(gr_tokenizer_token(more, (gr_token)(n + i), NULL, &kind) && kind == GR_TOKEN_CONTROL);
+    }
+    gr_template_source source = GR_INIT(gr_template_source);
+    source.name = "chatml";
+    gr_chats c = {.template = gr_template_open(&source), .tokenizer = more};
+    gr_chat_row row = {0};
+    CHECK_OK(gr_chat_row_make(&c, two_turns, sizeof two_turns - 1, &row));
+    CHECK_EQ_INT(row.ids.data[0], n);
+    int64_t ends = 0;
+    for (size_t i = 0; i < row.ids.size; i++)
+        ends += row.learned.data[i] && row.ids.data[i] == n + 1;
+    CHECK_EQ_INT(ends, 2); /* of the assistant's turns */
+    gr_chat_row_free(&row);
+    gr_template_free((gr_template *)c.template);
+    gr_tokenizer_free(again);
+    gr_tokenizer_free(more);
+    bool made = false;
+    for (int64_t k = 1; !made; k++) {
+        gr_mem_fail_at(k);
+        more = gr_tokenizer_extend(t, tokens);
+        made = gr_mem_fail_at(0) > 0;
+        CHECK((more != NULL) == made);
+        gr_tokenizer_free(more);
+    }
+    gr_tokenizer_free(t);
+}
+
 /* ---- memory ------------------------------------------------------------------------------------------------- */
 
 /* The n-th allocation fails, for every n: an error, and nothing is left. */
