@@ -283,7 +283,7 @@ TEST(ctrl_c)
     expect(t, "> ");
     enter(t, "/save kept.json", "2 messages saved"); /* what was said until then */
     check_holds("kept.json", "brown");
-    enter(t, "/set tokens 5", "");
+    enter(t, "/set tokens 5", "[tokens 5]");
     enter(t, "fox", "\n");
     type(t, "half a line\x03");
     expect(t, "Ctrl-C again");

@@ -225,8 +225,11 @@ gr_status gr_talk_say(gr_talk *t, const char *text, size_t size)
     t->said.items[before].read = -1;
     t->retries = 0;
     s = gr_talk_answer(t);
-    if (t->said.n == before + 1) /* no answer came */
+    if (t->said.n == before + 1) { /* no answer came */
         gr_talk_undo(t);
+        if (s == GR_ERR_INTERRUPTED && t->lines)
+            gr_note("[stopped before the answer began; the message is taken back]");
+    }
     return s;
 }
 
