@@ -120,10 +120,16 @@ static void read_rows(void *ctx, int64_t piece, int worker)
     const gr_operand *a = &p->call->in[0];
     int64_t first = piece * TILES_READ * GR_INT8_ROWS, end = least(first + TILES_READ * GR_INT8_ROWS, p->m);
     (void)worker;
-    for (int64_t r = first; r < end; r++) {
+    const size_t row = gr_dtype_size(a->dtype, p->form.k);
+    for (int64_t r = first; r < end;) {
         gr_int8_rows rows = rows_at(p, r / GR_INT8_ROWS, 0);
-        const char *from = (const char *)a->data + gr_dtype_size(a->dtype, r * p->form.k);
-        GR_ISA_PICK_VNNI_AT(p->level, gr_int8_row_read)(&p->form, from, (int)(r % GR_INT8_ROWS), &rows);
+        const char *from = (const char *)a->data + (size_t)r * row;
+        if (r % GR_INT8_ROWS == 0 && r + GR_INT8_ROWS <= end) {
+            GR_ISA_PICK_VNNI_AT(p->level, gr_int8_rows_read)(&p->form, from, row, &rows);
+            r += GR_INT8_ROWS;
+        } else {
+            GR_ISA_PICK_VNNI_AT(p->level, gr_int8_row_read)(&p->form, from, (int)(r++ % GR_INT8_ROWS), &rows);
+        }
     }
 }
 

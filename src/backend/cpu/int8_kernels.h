@@ -55,6 +55,9 @@ enum { GR_INT8_PART = 512, GR_INT8_ROOM_BYTES = GR_INT8_COLS * GR_INT8_PART };
 GR_ISA_DECLARE_VNNI(void, gr_int8_round, (const float *x, void *a8, int64_t n));
 /* Row r of those side by side from its values as a8. */
 GR_ISA_DECLARE_VNNI(void, gr_int8_row_read, (const gr_int8_form *form, const void *a8, int r, const gr_int8_rows *out));
+/* GR_INT8_ROWS rows, so many bytes apart. */
+GR_ISA_DECLARE_VNNI(void, gr_int8_rows_read,
+                    (const gr_int8_form *form, const void *a8, size_t row, const gr_int8_rows *out));
 /* c = sums over all groups, in their order, of the exact sum of a group's products times both scales: each element's bits are
  * its own, whatever tile it is in, and wherever places are cut. */
 GR_ISA_DECLARE_VNNI(void, gr_int8_multiply, (const gr_int8_tile *t, int64_t rows, int64_t cols));

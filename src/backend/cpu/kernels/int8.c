@@ -54,6 +54,77 @@ void GR_ISA_FN(gr_int8_row_read)(const gr_int8_form *f, const void *a8, int r, c
     }
 }
 
+#if defined(__AVX2__)
+
+/* Eight rows of 32 codes, which lie `row` bytes apart, become steps of four bytes of each row. */
+GR_INLINE void turn_rows(const uint8_t *codes, size_t row, __m256i steps[8])
+{
+    __m256i r[8], t[8];
+    for (size_t i = 0; i < 8; i++)
+        r[i] = _mm256_loadu_si256((const __m256i *)(const void *)(codes + i * row));
+    for (int i = 0; i < 8; i += 4) { /* within halves: rows i to i + 3 of four places in a half */
+        __m256i a = _mm256_unpacklo_epi32(r[i], r[i + 1]), b = _mm256_unpackhi_epi32(r[i], r[i + 1]);
+        __m256i c = _mm256_unpacklo_epi32(r[i + 2], r[i + 3]), d = _mm256_unpackhi_epi32(r[i + 2], r[i + 3]);
+        t[i] = _mm256_unpacklo_epi64(a, c);
+        t[i + 1] = _mm256_unpackhi_epi64(a, c);
+        t[i + 2] = _mm256_unpacklo_epi64(b, d);
+        t[i + 3] = _mm256_unpackhi_epi64(b, d);
+    }
+    for (int i = 0; i < 4; i++) {
+        steps[i] = _mm256_permute2x128_si256(t[i], t[i + 4], 0x20);
+        steps[i + 4] = _mm256_permute2x128_si256(t[i], t[i + 4], 0x31);
+    }
+}
+
+/* The sum of each row's codes in four steps. */
+GR_INLINE __m256i sum_steps(const __m256i *steps)
+{
+    const __m256i one = _mm256_set1_epi8(1), ones = _mm256_set1_epi16(1);
+    __m256i pairs = _mm256_setzero_si256();
+    for (int i = 0; i < 4; i++)
+        pairs = _mm256_add_epi16(pairs, _mm256_maddubs_epi16(one, steps[i]));
+    return _mm256_madd_epi16(pairs, ones);
+}
+
+GR_INLINE void put_sums(const gr_int8_form *f, __m256i sum, __m256 scale, int64_t group, const gr_int8_rows *out)
+{
+    __m256i start = _mm256_mullo_epi32(sum, _mm256_set1_epi32(-f->zero));
+    _mm256_storeu_si256((__m256i *)(void *)(out->starts + group * GR_INT8_ROWS), start);
+    _mm256_storeu_ps(out->sums + group * GR_INT8_ROWS, _mm256_mul_ps(scale, _mm256_cvtepi32_ps(sum)));
+}
+
+void GR_ISA_FN(gr_int8_rows_read)(const gr_int8_form *f, const void *a8, size_t row, const gr_int8_rows *out)
+{
+    const uint8_t *block = a8;
+    for (int64_t b = 0; b < f->k / 32; b++, block += gr_dtype_a8.block_bytes) {
+        __m256i steps[8];
+        float *scales = out->scales + b * GR_INT8_ROWS;
+        for (size_t r = 0; r < GR_INT8_ROWS; r++)
+            memcpy(scales + r, block + r * row, sizeof *scales);
+        turn_rows(block + 4, row, steps);
+        for (int i = 0; i < 8; i++)
+            _mm256_storeu_si256((__m256i *)(void *)(out->codes + (8 * b + i) * 4 * GR_INT8_ROWS), steps[i]);
+        const __m256 scale = _mm256_loadu_ps(scales);
+        const __m256i first = sum_steps(steps), second = sum_steps(steps + 4);
+        if (f->group == 32) {
+            put_sums(f, _mm256_add_epi32(first, second), scale, b, out);
+            continue;
+        }
+        put_sums(f, first, scale, 2 * b, out);
+        put_sums(f, second, scale, 2 * b + 1, out);
+    }
+}
+
+#else
+
+void GR_ISA_FN(gr_int8_rows_read)(const gr_int8_form *f, const void *a8, size_t row, const gr_int8_rows *out)
+{
+    for (int r = 0; r < GR_INT8_ROWS; r++)
+        GR_ISA_FN(gr_int8_row_read)(f, (const char *)a8 + (size_t)r * row, r, out);
+}
+
+#endif
+
 /* ---- the tile ----------------------------------------------------------------------------------------------- */
 
 /* Where a group's operands are. */
