@@ -133,8 +133,7 @@ typedef struct gr_hub_part {
     int fd, ranges_fd;
     int64_t size;  /* of the whole file */
     int64_t at;    /* bytes so far */
-    int64_t noted; /* of which the side file tells; behind `at`, as is what follows */
-    int64_t synced;
+    int64_t noted; /* of which the side file tells; behind `at`, as the hash is */
     gr_sha hash;
     bool is_sha1;
     size_t fill; /* bytes of the piece that is not whole yet */

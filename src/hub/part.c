@@ -17,9 +17,8 @@
 #include <unistd.h>
 
 enum {
-    SYNC_EVERY = 64 << 20, /* bytes */
-    SMALL = 4 << 20,       /* a file that is not worth a thread */
-    SLOTS = 3,             /* pieces between the two threads */
+    SMALL = 4 << 20, /* a file that is not worth a thread */
+    SLOTS = 3,       /* pieces between the two threads */
 };
 
 /* What the two threads share. The receiver fills slot `filled`, the hasher empties slot `emptied`. */
@@ -116,7 +115,7 @@ static gr_status take_pieces(gr_hub_part *p, const char *lines, size_t size, siz
 /* Both files end where what is believed ends. */
 static gr_status cut(gr_hub_part *p, size_t noted)
 {
-    p->noted = p->synced = p->at;
+    p->noted = p->at;
     p->fill = 0;
     if (ftruncate(p->fd, (off_t)p->at) != 0 || lseek(p->fd, (off_t)p->at, SEEK_SET) < 0)
         return gr_fail_errno("writing", p->path);
@@ -127,14 +126,7 @@ static gr_status cut(gr_hub_part *p, size_t noted)
 
 /* ---- hashing and noting ------------------------------------------------------------------------------------- */
 
-static gr_status sync_both(gr_hub_part *p)
-{
-    p->synced = p->noted;
-    gr_status s = gr_fd_sync(p->fd, p->path);
-    return s == GR_OK ? gr_fd_sync(p->ranges_fd, p->ranges) : s;
-}
-
-/* A piece whose bytes are in the file. */
+/* A piece whose bytes are in the file; they are waited for on the disk when the file is whole. */
 static gr_status note(gr_hub_part *p, const uint8_t *bytes, size_t size)
 {
     char line[80];
@@ -142,7 +134,7 @@ static gr_status note(gr_hub_part *p, const uint8_t *bytes, size_t size)
     int n = snprintf(line, sizeof line, "%" PRId64 " %zu %016" PRIx64 "\n", p->noted, size, hash_so_far(p));
     gr_status s = gr_fd_write(p->ranges_fd, p->ranges, line, (size_t)n);
     p->noted += (int64_t)size;
-    return s == GR_OK && p->noted - p->synced >= SYNC_EVERY ? sync_both(p) : s;
+    return s;
 }
 
 static void *hash_beside(void *user)
