@@ -43,7 +43,7 @@ refused() {
     shift
     run 2 quantize "$@"
     says "$flag" err
-    for left in x.gguf x2.gguf x.gguf.json x2.gguf.json x2.gguf.quantizing; do
+    for left in x.gguf x2.gguf x2 x.gguf.json x2.gguf.json x2.json x2.gguf.quantizing; do
         [ ! -e $left ] || fail "gradus quantize $*: $left is left"
     done
 }
@@ -87,5 +87,24 @@ cmp -s rounded.gguf read.gguf || fail 'an imatrix that was written and read give
 run 0 quantize base --to q4_0 --method gptq --calibrate book.txt --calibration-tokens 2048 --eval book.txt --out gptq.gguf --json
 says '"method": "gptq"' out
 below "$(number kl_mean out)" "$plain"
+
+# ---- int4 and int8: directories ----
+refused '--out' base --to int4 --out x.gguf
+refused 'smaller group' base --to int4 --out x2 # rows of 64
+refused 'groups of 64' base --to int8 --group 64 --out x2
+run 0 quantize base --to int4 --group 64 --eval book.txt --json --out hub
+says '"type": "int4_64"' out
+says '"format": "pack-quantized"' hub/config.json
+kl=$(number kl_mean out)
+run 0 eval hub --against base --data book.txt --activations f32 --json
+[ "$(number kl_mean out)" = "$kl" ] || fail "eval --against says $(number kl_mean out), quantize said $kl"
+run 0 quantize base --to int8 --out hub8
+says '"format": "int-quantized"' hub8/config.json
+run 0 generate hub8 -p 'line 7 of' -n 4 --temperature 0
+run 0 convert hub --to hf --dtype bf16 --out plain_hub
+grep -q quantization_config plain_hub/config.json && fail 'bf16 weights are said to be quantized'
+refused '--requantize' hub --to q8_0 --out x.gguf
+run 0 finetune hub book.txt --steps 3 --context 32 --batch 2 --quiet --out tuned
+run 0 eval tuned --data book.txt
 
 [ $failures = 0 ] || exit 1

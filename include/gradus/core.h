@@ -93,7 +93,9 @@ GR_API void gr_free(const void *block);
     X(IQ1_S, iq1_s) X(IQ1_M, iq1_m) X(IQ2_XXS, iq2_xxs) X(IQ2_XS, iq2_xs) X(IQ2_S, iq2_s)                              \
     X(IQ3_XXS, iq3_xxs) X(IQ3_S, iq3_s) X(NVFP4, nvfp4) X(Q1_0, q1_0)                                                  \
     /* activations that meet them */                                                                                   \
-    X(A8, a8)
+    X(A8, a8)                                                                                                          \
+    /* weights of the hub's files: 4 bits with a scale for 32, 64 or 128 values, and 8 bits */                         \
+    X(INT4_32, int4_32) X(INT4_64, int4_64) X(INT4_128, int4_128) X(INT8, int8)
 /* clang-format on */
 
 #define GR_DTYPE_CONSTANT(constant, name) GR_##constant,

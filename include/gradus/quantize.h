@@ -21,6 +21,7 @@ typedef enum gr_quantize_method {
 typedef struct gr_quantize_options {
     size_t size;
     const char *type; /* one of gr_quantize_list: a dtype, or one of llama.cpp's mixtures of several */
+    int64_t group;    /* int4: values that share a scale, 32, 64 or 128; 0: 128 */
     bool pure;        /* every matrix is of the mixture's main dtype, embedding and head too */
     /* [n_tensors] a name and a dtype ("q6_k", "f16") that it gets, whatever `type` says. A name is a tensor's in Hugging Face
      * or GGUF files, its ".weight" left out or not; * stands for any text in it. The first that fits decides. */
@@ -59,7 +60,9 @@ typedef struct gr_quantized {
     int n;
     bool was_quantized; /* the model had weights in blocks before */
 } gr_quantized;
-/* Writes a GGUF file of the model with its matrices in fewer bits, embedding, linear
+/* Of int4 and int8 it writes a directory of the hub's files in the layouts of compressed-tensors: linear layers in 4 bits with a
+ * scale for a group, or in 8 bits with one for a row and activations of 8 bits; all else stays as it is. Of all others it
+ * writes a GGUF file of the model with its matrices in fewer bits, embedding, linear
  * layers and head; vectors are f32, positions that are learned stay as they are. Rows that are no whole blocks get another type, with a remark. Like
  * gr_model_save it is read again and compared before it gets its name, and after a failure there is nothing. Weights that
  * are no numbers are GR_ERR_NUMBER. A tensor at a time is in memory, what is written lies beside `path` meanwhile, in

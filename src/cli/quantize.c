@@ -16,7 +16,7 @@
 
 typedef struct options {
     const char *to, *out, *eval, *pre, *calibrate, *imatrix, *save_imatrix;
-    int64_t context, calibration_tokens;
+    int64_t context, calibration_tokens, group;
     int method;
     double max_loss;
     gr_texts tensors;
@@ -25,7 +25,10 @@ typedef struct options {
 
 static const gr_flag flags[] = {
     {"to", GR_TEXT(options, to), .value = "TYPE", .list = gr_quantize_list, .help = "*"},
-    {"out", GR_TEXT(options, out), .value = "FILE", .help = "the .gguf file to write, which must not exist"},
+    {"out", GR_TEXT(options, out), .value = "FILE",
+     .help = "the .gguf file to write, of int4 and int8 the directory; it must not exist"},
+    {"group", GR_INT(options, group), .value = "N", .shown = "128", .max = 128, .unit = "values",
+     .help = "that share a scale in int4: 32, 64 or 128"},
     {"tensor", GR_LIST(options, tensors), .value = "PATTERN=TYPE",
      .help =
          "what matrices of this name get, of Hugging Face's or GGUF's names; * in it stands for any text; the first "
@@ -285,6 +288,7 @@ static gr_status quantize(work *w, const char *const (*pairs)[2])
     const options *f = w->args->options;
     gr_quantize_options o = {.size = sizeof o,
                              .type = f->to,
+                             .group = f->group,
                              .pure = f->pure,
                              .tensors = pairs,
                              .n_tensors = (int)f->tensors.count,
@@ -328,8 +332,12 @@ static gr_status check_report(gr_args *args, const char *out)
 static gr_status check_flags(gr_args *args)
 {
     const options *f = args->options;
-    if (strlen(f->out) <= 5 || !gr_ends_with(f->out, ".gguf"))
+    bool hub = strcmp(f->to, "int4") == 0 || strcmp(f->to, "int8") == 0;
+    if (!hub && (strlen(f->out) <= 5 || !gr_ends_with(f->out, ".gguf")))
         return gr_args_fail(args, "--out: the name of a GGUF file must end in .gguf\nGive such a name.");
+    if (hub && gr_ends_with(f->out, ".gguf"))
+        return gr_args_fail(args,
+                            "--out: int4 and int8 make a directory, no GGUF file\nGive a name that does not end so.");
     if (gr_path_is_file(f->out) || gr_path_is_dir(f->out))
         return gr_args_fail(args, "--out: %s is there already\nName another file, or remove it.", f->out);
     if (!f->eval && !f->calibrate && (gr_args_given(args, "max-loss") || gr_args_given(args, "context")))
@@ -453,6 +461,10 @@ const gr_verb gr_verb_quantize = {
              "changed most, and with --eval what is lost: perplexity of both models, the divergence of their "
              "probabilities, and how "
              "often they find the same token most likely, as gradus eval --against prints it, with f32 activations.\n\n"
+             "int4 and int8 make a Hugging Face directory in the layouts of compressed-tensors, as transformers and "
+             "vLLM load it: linear "
+             "layers in 4 bits with a scale for a group of values, or in 8 bits with one for a row; all else stays as "
+             "it is.\n\n"
              "With --calibrate a text shows what matrices are multiplied by. Rounding then finds scales that make "
              "errors small where "
              "activations are large. GPTQ goes further: columns are rounded one after the other, the others take up "

@@ -383,7 +383,7 @@ static gr_json_doc *make_header(const char *path, const gr_safetensors_spec *spe
         if (gr_json_is(gr_json_get(root, t->name)) || strcmp(t->name, "__metadata__") == 0)
             gr_json_fail(gr_json_get(root, t->name), "two tensors of this name, or a name that is taken");
         gr_json entry = gr_json_put_object(root, t->name);
-        gr_json_put_text(entry, "dtype", gr_dtype_get(t->dtype)->safetensors);
+        gr_json_put_text(entry, "dtype", t->stored ? t->stored->name : gr_dtype_get(t->dtype)->safetensors);
         gr_json shape = gr_json_put_array(entry, "shape");
         for (int d = 0; d < t->ndim; d++)
             gr_json_put_int(shape, NULL, t->shape[d]);

@@ -35,7 +35,7 @@ const void *gr_safetensors_header(const gr_safetensors *st, size_t *size);
 /* What to write. Tensors come from `data`, or where that is NULL from `fetch`, one at a time: *data must stay valid
  * until the next call. fetch is called once for every tensor, in the order of the file. */
 typedef struct gr_safetensors_spec {
-    const gr_weight *tensors; /* `bytes` is ignored: dtype and shape say it */
+    const gr_weight *tensors; /* `bytes` is ignored: dtype and shape say it; `stored` is a name of as many bytes */
     int count;
     const char *const (*metadata)[2]; /* key, value */
     int metadata_count;

@@ -234,10 +234,7 @@ static void round_piece(void *ctx, int64_t piece, int worker)
         for (int64_t i = 0; i < n; i++)
             m->w[r * n + i] = (double)m->x[r * n + c->g->column[i]];
         char *at = out + gr_dtype_size(c->to, r * n);
-        if (to->from_weighed)
-            to->from_weighed(m->x + r * n, c->g->weight, at, n);
-        else
-            to->from_f32(m->x + r * n, at, n);
+        gr_rows_choose(c->to, m->x + r * n, c->g->weight, at, n);
     }
     to->codes.read(out, m->codes, m->scales, m->offsets, rows * n);
     round_columns(c, m, rows);

@@ -102,6 +102,8 @@ static const gr_mix mixes[] = {
     {"iq4_xs", GR_IQ4_XS, {{PART_VALUES, SHARED, GR_Q5_K}, {PART_DOWN, UNCALIBRATED, GR_Q5_K}}},
     {"tq1_0", GR_TQ1_0, {{PART_EMBEDDING, ALL, GR_Q4_K}}},
     {"tq2_0", GR_TQ2_0, {{PART_EMBEDDING, ALL, GR_Q4_K}}},
+    {"int4", GR_INT4_128, {{0}}}, /* of the hub: linear layers alone */
+    {"int8", GR_INT8, {{0}}},
 };
 /* clang-format on */
 enum { MIXES = sizeof mixes / sizeof *mixes, LAYERS_OF_70B = 80 };

@@ -28,6 +28,7 @@ typedef struct gr_quant {
     gr_model *m;
     const gr_quantize_options *o;
     const gr_mix *mix;
+    gr_dtype hub; /* of linear layers, in a directory of the hub's files; GR_DTYPE_NONE: it becomes a GGUF file */
     gr_quant_tensor *tensors; /* [n], in the store's order */
     int n, parts;
     char *dir; /* of the parts' files */

@@ -51,7 +51,7 @@ static gr_status save(gr_quant *w, const char *path)
                          .source = w->o->source,
                          .progress = on_saving,
                          .user = w,
-                         .gguf = true,
+                         .gguf = w->hub == GR_DTYPE_NONE,
                          .pre = w->o->pre,
                          .check = on_check};
     return gr_model_save(w->made, path, &o, w->o->saved);
@@ -71,7 +71,8 @@ static gr_status tell(const gr_quant *w, gr_quantized *out)
     for (int i = 0; i < w->n; i++) {
         const gr_quant_tensor *t = &w->tensors[i];
         int64_t values = gr_dtype_values(t->entry.dtype, t->entry.bytes);
-        gr_dtype to = t->entry.ndim < 2 ? GR_F32 : t->to; /* vectors are, in such files */
+        bool widens = t->entry.ndim < 2 && w->hub == GR_DTYPE_NONE; /* vectors are f32 in GGUF files */
+        gr_dtype to = widens ? GR_F32 : t->to;
         bool known = t->moments || (w->o->method == GR_QUANTIZE_GPTQ && t->part > 0);
         list[i] = (gr_quantized_tensor){.name = strcpy(text, t->entry.name),
                                         .from = t->entry.dtype,
@@ -90,18 +91,39 @@ static gr_status tell(const gr_quant *w, gr_quantized *out)
     return s;
 }
 
+/* int4 with groups of this size; 0: the usual one. */
+static gr_status find_group(gr_quant *w)
+{
+    gr_dtype d = gr_mix_main(w->mix);
+    int64_t group = w->o->group;
+    w->hub = gr_dtype_get(d)->ggml ? GR_DTYPE_NONE : d;
+    if (!group)
+        return GR_OK;
+    if (d != GR_INT4_128 || (group != 32 && group != 64 && group != 128))
+        return gr_fail(
+            GR_ERR_ARGUMENT,
+            "quantizing: groups of %lld in %s\nint4 has groups of 32, 64 and 128, and no other type has a choice",
+            (long long)group, w->o->type);
+    w->hub = group == 32 ? GR_INT4_32 : group == 64 ? GR_INT4_64 : GR_INT4_128;
+    return GR_OK;
+}
+
 static gr_status check(gr_quant *w, const char *path)
 {
     if (w->m->adapter)
         return gr_fail(GR_ERR_ARGUMENT, "the model has an adapter\nmerge it first");
     if (gr_path_is_file(path) || gr_path_is_dir(path))
         return gr_fail(GR_ERR_ARGUMENT, "it is there already\nchoose another name, or remove it");
-    if (!gr_gguf_is_name(path))
-        return gr_fail(GR_ERR_ARGUMENT, "the name of a GGUF file must end in .gguf");
     if (gr_lacks(w->o->type, "gr_quantize: options.type"))
         return GR_ERR_ARGUMENT;
     w->mix = gr_mix_find(w->o->type);
-    return w->mix ? GR_OK : gr_error_status();
+    if (!w->mix || find_group(w) != GR_OK)
+        return gr_error_status();
+    if (gr_gguf_is_name(path) != (w->hub == GR_DTYPE_NONE))
+        return gr_fail(GR_ERR_ARGUMENT, w->hub == GR_DTYPE_NONE
+                                            ? "the name of a GGUF file must end in .gguf"
+                                            : "int4 and int8 make a directory, whose name must not end in .gguf");
+    return GR_OK;
 }
 
 /* ---- the folder --------------------------------------------------------------------------------------------- */
@@ -242,7 +264,7 @@ gr_status gr_quantize(gr_model *m, const char *path, const gr_quantize_options *
         s = gr_give_sized(out, &(gr_quantized){0}, sizeof *out, "gr_quantize: out");
     if (s != GR_OK)
         return s;
-    gr_quant w = {.m = m, .o = &o};
+    gr_quant w = {.m = m, .o = &o, .hub = GR_DTYPE_NONE};
     bool began = false;
     s = work(&w, path, &began);
     gr_kept_error kept;

@@ -1,5 +1,6 @@
 /* Rows of a matrix, rounded side by side. */
 #include <math.h>
+#include <string.h>
 
 #include "backend/backend.h"
 #include "base/dtype.h"
@@ -57,6 +58,36 @@ void gr_rows_read(const gr_rows *r, int64_t row, float *to)
     gr_dtype_get(r->dtype)->to_f32(r->data + gr_dtype_size(r->dtype, row * r->width), to, r->width);
 }
 
+/* As the hub's 8 bits have it: the largest of the row is 127. */
+static void choose_int8(const float *x, void *to, int64_t n)
+{
+    const gr_dtype_info *d = gr_dtype_get(GR_INT8);
+    float largest[GR_DTYPE_BLOCK_MOST] = {0}, scale;
+    char first[GR_DTYPE_BLOCK_MOST * 2], *block = to;
+    for (int64_t i = 0; i < n; i++)
+        largest[0] = fabsf(x[i]) > largest[0] || isnan(x[i]) ? fabsf(x[i]) : largest[0];
+    d->from_f32(largest, first, d->block);
+    memcpy(&scale, first, sizeof scale);
+    for (int64_t at = 0; at < n; at += d->block, block += d->block_bytes) {
+        memcpy(block, &scale, sizeof scale);
+        for (int i = 0; i < d->block; i++) {
+            float q = scale > 0 ? nearbyintf(x[at + i] / scale) : 0;
+            block[sizeof scale + (size_t)i] = (char)(q < -127 ? -127 : q > 127 ? 127 : q);
+        }
+    }
+}
+
+void gr_rows_choose(gr_dtype dtype, const float *x, const float *weights, void *to, int64_t n)
+{
+    const gr_dtype_info *d = gr_dtype_get(dtype);
+    if (dtype == GR_INT8)
+        choose_int8(x, to, n);
+    else if (weights && d->from_weighed)
+        d->from_weighed(x, weights, to, n);
+    else
+        d->from_f32(x, to, n);
+}
+
 /* ---- rounding ----------------------------------------------------------------------------------------------- */
 
 typedef struct rounding {
@@ -72,16 +103,12 @@ typedef struct rounding {
 static void round_piece(void *ctx, int64_t piece, int worker)
 {
     rounding *c = ctx;
-    const gr_dtype_info *to = gr_dtype_get(c->to);
     int64_t n = c->r->width, end = (piece + 1) * c->each < c->r->rows ? (piece + 1) * c->each : c->r->rows;
     float *x = c->wide + worker * 2 * n;
     for (int64_t row = piece * c->each; row < end; row++) {
         char *at = c->out + gr_dtype_size(c->to, row * n);
         gr_rows_read(c->r, row, x);
-        if (c->weights && to->from_weighed)
-            to->from_weighed(x, c->weights, at, n);
-        else
-            to->from_f32(x, at, n);
+        gr_rows_choose(c->to, x, c->weights, at, n);
     }
 }
 

@@ -18,6 +18,8 @@ void gr_rows_close(gr_rows *r);
 gr_status gr_rows_round(gr_device *d, const gr_rows *r, gr_dtype dtype, const float *weights, void *to);
 /* Adds up the squares of what rounding to `is` has changed, and of the values. GR_ERR_NUMBER where that is no number. */
 gr_status gr_rows_compare(gr_device *d, const gr_rows *r, gr_dtype dtype, const void *is, double *lost, double *sum);
+/* A row of n values to `dtype`: its scales, and the codes that are nearest. Of int8 all blocks have one scale. */
+void gr_rows_choose(gr_dtype dtype, const float *x, const float *weights, void *to, int64_t n);
 /* One row to f32. */
 void gr_rows_read(const gr_rows *r, int64_t row, float *to);
 

@@ -130,6 +130,26 @@ static void choose(gr_quant *w, gr_quant_tensor *t, int *fallbacks)
             t->entry.name, (long long)t->width, gr_dtype_get(want)->block, gr_dtype_name(want), gr_dtype_name(t->to));
 }
 
+/* The hub's layouts are of linear layers in blocks: embedding and head stay as they are. */
+static gr_status choose_hub(gr_quant *w, gr_quant_tensor *t)
+{
+    gr_dtype named;
+    bool other = is_named(w, t, &named);
+    if (t->turns)
+        return gr_fail(GR_ERR_UNSUPPORTED,
+                       "\"%s\": a Conv1D, which is no Linear to compressed-tensors\nquantize to a type of GGUF files",
+                       t->entry.name);
+    if (other && named != w->hub && named != t->entry.dtype)
+        return gr_fail(GR_ERR_ARGUMENT, "\"%s\": %s in a directory of %s\na tensor can be left as it is, %s",
+                       t->entry.name, gr_dtype_name(named), gr_dtype_name(w->hub), gr_dtype_name(t->entry.dtype));
+    bool inside = t->part > 0 && t->part <= w->m->h.layers && !t->is_head;
+    t->to = inside && !other ? w->hub : t->entry.dtype;
+    if (t->to == w->hub && t->width % gr_dtype_get(w->hub)->block)
+        return gr_fail(GR_ERR_ARGUMENT, "\"%s\": rows of %lld are no whole groups of %d\ngive a smaller group",
+                       t->entry.name, (long long)t->width, gr_dtype_get(w->hub)->block);
+    return GR_OK;
+}
+
 static gr_status choose_all(gr_quant *w)
 {
     int fallbacks = 0;
@@ -144,7 +164,10 @@ static gr_status choose_all(gr_quant *w)
         t->turns &= !w->m->inits[i].turned; /* what is of blocks lies so already */
         t->rows = t->entry.shape[t->turns ? 1 : 0];
         t->width = t->entry.shape[t->turns ? 0 : 1];
-        choose(w, t, &fallbacks);
+        if (w->hub != GR_DTYPE_NONE && choose_hub(w, t) != GR_OK)
+            return gr_error_status();
+        if (w->hub == GR_DTYPE_NONE)
+            choose(w, t, &fallbacks);
         t->turns &= gr_dtype_is_block(t->to); /* other dtypes stay [in, out] */
         w->total += (double)(t->rows * t->width);
     }

@@ -57,7 +57,7 @@ static char *full_name(const gr_arch *arch, const gr_gguf_named *t, const parts 
     return gr_strfmt("%s%.*s%ld%s%s", arch->prefix, (int)(hole - t->name), t->name, p->layer, hole + 2, p->end);
 }
 
-static gr_status name_tensor(gr_named *item, const gr_arch *arch)
+static gr_status name_tensor(gr_named_tensor *item, const gr_arch *arch)
 {
     parts p;
     const gr_gguf_named *t = split(item->in_file, &p) ? find(arch->gguf, p.stem) : NULL;

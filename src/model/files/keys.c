@@ -2,6 +2,7 @@
  * number of a forward pass, or one that changes them whatever the architecture and must be at the value at which it does
  * not, or one of other architectures or unknown, and then a remark says so. tools/oracle/check_keys.py asks
  * transformers. */
+#include "model/files/packed.h"
 #include "model/layers/model.h"
 
 #include "base/log.h"
@@ -111,6 +112,8 @@ static void check_key(const gr_arch *arch, const char *file, const char *key, gr
     if (!known)
         gr_remark(GR_LOG_WARN, "%s: key \"%s\" is unknown to a %s model and not looked at", file, shown,
                   arch->model_type);
+    else if (strcmp(key, "quantization_config") == 0 && gr_packed_is_known(value))
+        return; /* and its weights say the rest */
     else if (heeded && !is_neutral(value, one))
         gr_json_fail(
             value,

@@ -134,7 +134,7 @@ static gr_status load_asked(gr_model *m, const gr_names *names, bool own, turned
     gr_status s = GR_OK;
     for (int i = 0; s == GR_OK && i < gr_store_count(m->store); i++) {
         s = gr_store_entry(m->store, i, &e);
-        const gr_named *item = s == GR_OK ? gr_names_item(names, e.name) : NULL;
+        const gr_named_tensor *item = s == GR_OK ? gr_names_item(names, e.name) : NULL;
         if (s != GR_OK)
             return s;
         if (!item)

@@ -1,5 +1,6 @@
 /* Loading one tensor: its bytes where they lie, or what the model has in their place. */
 #include "model/files/gguf.h"
+#include "model/files/packed.h"
 
 #include "base/dtype.h"
 #include "base/error.h"
@@ -50,12 +51,17 @@ static gr_status check_tensor(const gr_entry *e, const gr_weight *t)
 }
 
 /* In the store's dtype and as the architecture has it, in memory of its own. */
-static gr_status load_copy(gr_model *m, const gr_entry *e, const gr_named *item, gr_gguf_change change)
+static gr_status load_copy(gr_model *m, const gr_entry *e, const gr_named_tensor *item, gr_gguf_change change)
 {
     gr_weight t = item->tensor;
     bool widens = t.stored || t.dtype != e->dtype;
     void *wide = widens ? gr_alloc(e->bytes) : NULL, *own = change ? gr_alloc(e->bytes) : NULL;
-    gr_status s = (widens && !wide) || (change && !own) ? GR_ERR_MEMORY : GR_OK;
+    void *joined = item->is_packed ? gr_alloc(t.bytes) : NULL;
+    bool lacks = (widens && !wide) || (change && !own) || (item->is_packed && !joined);
+    gr_status s = lacks ? GR_ERR_MEMORY : GR_OK;
+    if (s == GR_OK && joined)
+        s = gr_packed_join(item, joined);
+    t.data = joined ? joined : t.data;
     if (s == GR_OK && widens) {
         gr_weight_to_f32(&t, wide);
         s = check_range(e->name, &t, wide);
@@ -68,12 +74,13 @@ static gr_status load_copy(gr_model *m, const gr_entry *e, const gr_named *item,
         s = gr_gguf_undo(&t, change, &m->h, own);
     if (s == GR_OK)
         s = gr_store_write(m->store, e->name, change ? own : t.data, t.bytes);
+    gr_free(joined);
     gr_free(wide);
     gr_free(own);
     return s;
 }
 
-gr_status gr_load_tensor(gr_model *m, int index, const gr_entry *e, const gr_named *item, bool own)
+gr_status gr_load_tensor(gr_model *m, int index, const gr_entry *e, const gr_named_tensor *item, bool own)
 {
     gr_weight t = item->tensor;
     gr_gguf_change change = item->change;
@@ -84,7 +91,7 @@ gr_status gr_load_tensor(gr_model *m, int index, const gr_entry *e, const gr_nam
         t.shape[1] = item->tensor.shape[0];
     }
     gr_status s = check_tensor(e, &t);
-    if (s == GR_OK && (own || change || t.stored || t.dtype != e->dtype))
+    if (s == GR_OK && (own || change || item->is_packed || t.stored || t.dtype != e->dtype))
         s = load_copy(m, e, item, change);
     else if (s == GR_OK)
         s = gr_store_map(m->store, index, t.data);

@@ -1,6 +1,7 @@
 /* Names in files: of compiled and wrapped modules, of models that were part of another one, with the body's prefix or
  * without. */
 #include "model/files/gguf.h"
+#include "model/files/packed.h"
 
 #include "base/error.h"
 #include "base/log.h"
@@ -12,7 +13,7 @@
 
 static int compare(const void *a, const void *b)
 {
-    const gr_named *x = a, *y = b;
+    const gr_named_tensor *x = a, *y = b;
     int by_name = strcmp(x->tensor.name, y->tensor.name);
     if (by_name != 0)
         return by_name;
@@ -46,7 +47,7 @@ static int find(const gr_names *n, const char *name)
     return find_length(n, name, strlen(name));
 }
 
-const gr_named *gr_names_item(const gr_names *n, const char *name)
+const gr_named_tensor *gr_names_item(const gr_names *n, const char *name)
 {
     int i = find(n, name);
     return i < 0 ? NULL : &n->items[i];
@@ -54,7 +55,7 @@ const gr_named *gr_names_item(const gr_names *n, const char *name)
 
 const gr_weight *gr_names_find(const gr_names *n, const char *name)
 {
-    const gr_named *item = gr_names_item(n, name);
+    const gr_named_tensor *item = gr_names_item(n, name);
     return item ? &item->tensor : NULL;
 }
 
@@ -63,7 +64,7 @@ bool gr_names_is_first(const gr_names *n, int i)
     return i == 0 || strcmp(n->items[i - 1].tensor.name, n->items[i].tensor.name) != 0;
 }
 
-static gr_status rename_to(gr_named *item, char *name)
+static gr_status rename_to(gr_named_tensor *item, char *name)
 {
     if (!name)
         return GR_ERR_MEMORY;
@@ -92,7 +93,7 @@ static size_t wrapper_at(const char *name)
     return 0;
 }
 
-static gr_status unwrap(gr_named *item)
+static gr_status unwrap(gr_named_tensor *item)
 {
     const char *from = item->in_file;
     bool wrapped = false, starts = true; /* a part of the name */
@@ -225,9 +226,10 @@ static gr_status find_body(gr_names *n, const gr_arch *arch)
 static void tell_renamed(const gr_names *n, const char *where, const gr_arch *arch)
 {
     char name[160], in_file[200];
-    const gr_named *example = NULL;
+    const gr_named_tensor *example = NULL;
     for (int i = 0; i < n->count; i++)
-        if (n->items[i].own && (!example || before(n->items[i].own, arch->embedding) != SIZE_MAX))
+        if (n->items[i].own && !n->items[i].is_packed &&
+            (!example || before(n->items[i].own, arch->embedding) != SIZE_MAX))
             example = &n->items[i];
     if (example)
         gr_remark(GR_LOG_WARN, "%s: tensors have other names than the architecture's: \"%s\" is read as \"%s\"", where,
@@ -242,7 +244,7 @@ gr_status gr_names_open(gr_names *n, const char *where, const gr_weights *w, con
     bool gguf = gr_weights_files(w) && strcmp(gr_weights_file(w, 0)->format, "gguf") == 0;
     gr_status s = n->items ? GR_OK : GR_ERR_MEMORY;
     for (int i = 0; s == GR_OK && i < count; i++) {
-        gr_named *item = &n->items[n->count++];
+        gr_named_tensor *item = &n->items[n->count++];
         item->tensor = *gr_weights_entry(w, i);
         item->in_file = item->tensor.name;
         s = gguf ? GR_OK : unwrap(item);
@@ -254,7 +256,10 @@ gr_status gr_names_open(gr_names *n, const char *where, const gr_weights *w, con
     sort(n);
     if (gguf)
         return GR_OK;
-    s = find_body(n, arch);
+    s = gr_packed_join_names(n);
+    sort(n);
+    if (s == GR_OK)
+        s = find_body(n, arch);
     if (s == GR_OK)
         tell_renamed(n, where, arch);
     return s;

@@ -5,15 +5,17 @@
 #include "model/layers/model.h"
 
 /* One tensor: its name in `tensor` is the architecture's where that could be told. */
-typedef struct gr_named {
+typedef struct gr_named_tensor {
     gr_weight tensor;
     const char *in_file;
     char *own;             /* tensor.name, where it is not in_file */
     gr_gguf_change change; /* of a GGUF file: how the bytes lie there */
-} gr_named;
+    bool is_packed;        /* its codes are `data`, and its scales these: packed.h */
+    gr_weight scale;
+} gr_named_tensor;
 
 typedef struct gr_names {
-    gr_named *items; /* [count], by name */
+    gr_named_tensor *items; /* [count], by name */
     int count;
     bool bare; /* the body goes without the architecture's prefix */
 } gr_names;
@@ -24,7 +26,7 @@ typedef struct gr_names {
 gr_status gr_names_open(gr_names *n, const char *where, const gr_weights *w, const gr_arch *arch);
 void gr_names_close(gr_names *n);
 const gr_weight *gr_names_find(const gr_names *n, const char *name); /* NULL: not there */
-const gr_named *gr_names_item(const gr_names *n, const char *name);
+const gr_named_tensor *gr_names_item(const gr_names *n, const char *name);
 /* Gives the tensor `from` the name `to` instead. */
 gr_status gr_names_change(gr_names *n, const char *from, const char *to);
 /* Is it the one that its name finds? Else there is another of the same name. */
@@ -34,6 +36,6 @@ bool gr_names_is_first(const gr_names *n, int i);
 bool gr_weight_is_kept(const gr_weight *t);
 /* Entry `index` of the model's store gets the tensor's values: where they lie in the file, or where they must be changed, or
  * `own`, in memory of its own. */
-gr_status gr_load_tensor(gr_model *m, int index, const gr_entry *e, const gr_named *item, bool own);
+gr_status gr_load_tensor(gr_model *m, int index, const gr_entry *e, const gr_named_tensor *item, bool own);
 
 #endif

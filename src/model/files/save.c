@@ -1,4 +1,5 @@
 /* Saving: a directory in Hugging Face layout that is read again and compared before it gets its name. */
+#include "model/files/packed.h"
 #include "model/files/save.h"
 
 #include "base/dtype.h"
@@ -17,6 +18,7 @@ typedef struct saving {
     const char *dir;    /* the name it gets */
     const gr_dtype *as; /* NULL: as they are */
     gr_store_tensors tensors;
+    gr_packed_out out; /* of them */
     gr_carried carried;
     gr_checkpoint_file *files; /* [n_files] all that are no weights */
     int n_files;
@@ -29,9 +31,9 @@ static gr_status fetch(void *user, int index, const void **data)
 {
     saving *w = user;
     const gr_save_options *o = w->o;
-    gr_status s = gr_store_tensors_fetch(&w->tensors, index, data);
-    w->done += (double)w->tensors.tensors[index].bytes;
-    if (s == GR_OK && o->progress && !o->progress(o->user, w->done, 2 * (double)w->tensors.bytes))
+    gr_status s = gr_packed_fetch(&w->out, index, data);
+    w->done += (double)w->out.list[index].bytes;
+    if (s == GR_OK && o->progress && !o->progress(o->user, w->done, 2 * (double)w->out.bytes))
         s = gr_fail(GR_ERR_INTERRUPTED, "saving: stopped, and nothing is left of it");
     return s;
 }
@@ -95,12 +97,12 @@ static gr_status compare_tensors(saving *w, const char *dir)
 {
     gr_weights *file = gr_weights_open(dir);
     gr_status s = file ? GR_OK : gr_error_status();
-    for (int i = 0; s == GR_OK && i < w->tensors.count; i++) {
-        const gr_weight *t = &w->tensors.tensors[i], *is = gr_weights_find(file, t->name);
+    for (int i = 0; s == GR_OK && i < w->out.count; i++) {
+        const gr_weight *t = &w->out.list[i], *is = gr_weights_find(file, t->name);
         const void *data;
         s = fetch(w, i, &data);
-        bool same = s == GR_OK && is && is->dtype == t->dtype && is->ndim == t->ndim && is->bytes == t->bytes &&
-                    memcmp(is->shape, t->shape, (size_t)t->ndim * sizeof *t->shape) == 0 &&
+        bool same = s == GR_OK && is && is->dtype == t->dtype && is->stored == t->stored && is->ndim == t->ndim &&
+                    is->bytes == t->bytes && memcmp(is->shape, t->shape, (size_t)t->ndim * sizeof *t->shape) == 0 &&
                     memcmp(is->data, data, t->bytes) == 0;
         if (s == GR_OK && !same)
             s = gr_fail(GR_ERR_FILE,
@@ -108,7 +110,7 @@ static gr_status compare_tensors(saving *w, const char *dir)
                         "memory is at fault: check them",
                         t->name);
     }
-    w->saved.tensors = w->tensors.count;
+    w->saved.tensors = w->out.count;
     w->saved.weight_files = file ? gr_weights_files(file) : 0;
     gr_weights_close(file);
     return s;
@@ -304,16 +306,20 @@ static gr_status save(saving *w, const char *dir)
     if (s == GR_OK)
         s = check_blocks(w);
     if (s == GR_OK)
+        s = gr_packed_open(&w->out, &w->tensors);
+    if (s == GR_OK)
         s = collect_files(w);
     if (s != GR_OK)
         return s;
     gr_checkpoint_spec spec = {.files = w->files, .file_count = w->n_files, .shard_bytes = w->o->shard_bytes};
     spec.model = gr_store_tensors_spec(&w->tensors);
+    spec.model.tensors = w->out.list;
+    spec.model.count = w->out.count;
     spec.model.fetch = fetch;
     spec.model.user = w;
     spec.check = check_saved;
     spec.user = w;
-    w->saved.bytes = (int64_t)w->tensors.bytes;
+    w->saved.bytes = (int64_t)w->out.bytes;
     w->saved.other_files = w->n_files;
     return gr_checkpoint_write_dir(dir, &spec);
 }
@@ -345,6 +351,7 @@ gr_status gr_model_save(gr_model *m, const char *dir, const gr_save_options *opt
         gr_fail_in("saving %s", dir);
     else
         s = gr_give_sized(out, &w.saved, sizeof w.saved, "gr_model_save: out");
+    gr_packed_close(&w.out);
     gr_store_tensors_close(&w.tensors);
     gr_carried_close(&w.carried);
     gr_free(w.files);

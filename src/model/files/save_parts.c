@@ -1,4 +1,5 @@
 /* What a saved model is made of: its weights' names, its config.json, and files that go along. */
+#include "model/files/packed.h"
 #include "model/files/save.h"
 
 #include "base/dtype.h"
@@ -58,8 +59,13 @@ char *gr_model_saved_config(const gr_model *m, const gr_dtype *as)
     gr_json_doc *doc = gr_json_parse("config.json", m->config, strlen(m->config));
     if (!doc)
         return NULL;
+    bool changed = false;
+    if (gr_packed_put_config(&doc, as ? NULL : m->store, &changed) != GR_OK) {
+        gr_json_free(doc);
+        return NULL;
+    }
     gr_json c = gr_json_root(doc);
-    bool changed = false, is_old = gr_json_is(gr_json_get(c, "torch_dtype"));
+    bool is_old = gr_json_is(gr_json_get(c, "torch_dtype"));
     if (is_old)
         changed |= change_text(c, "torch_dtype", dtype);
     if (!is_old || gr_json_is(gr_json_get(c, "dtype")))
