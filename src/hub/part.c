@@ -176,11 +176,13 @@ static gr_status wait_for(struct gr_hub_hasher *h, uint64_t most)
     return s;
 }
 
-/* The slot that is filled goes to the hasher, and there is room in the next. */
+/* The slot that is filled goes to the file and to the hasher, and there is room in the next. */
 static gr_status hand_over(gr_hub_part *p)
 {
     struct gr_hub_hasher *h = p->beside;
     size_t slot = h->filled % SLOTS, size = p->fill;
+    if (gr_fd_write(p->fd, p->path, h->slots[slot], size) != GR_OK)
+        return gr_error_status();
     p->fill = 0;
     if (!h->is_threaded)
         return note(p, h->slots[slot], size);
@@ -227,7 +229,7 @@ gr_status gr_hub_part_keep(gr_hub_part *p)
 gr_status gr_hub_part_add(gr_hub_part *p, const void *data, size_t size)
 {
     const uint8_t *from = data;
-    gr_status s = gr_fd_write(p->fd, p->path, data, size);
+    gr_status s = GR_OK;
     while (s == GR_OK && size > 0) {
         struct gr_hub_hasher *h = p->beside;
         size_t n = size < GR_PIECE - p->fill ? size : GR_PIECE - p->fill;
