@@ -270,6 +270,7 @@ static const struct call {
     {2, 3, 4, 8, 12, 2, {0.3f, true, 5}, true, false, false, 3}, /* of some of a cache's sequences */
     {3, 1, 6, 20, 140, 2, {0.3f, true, 0}, false, false, true, 2},
     {1, 1, 4, 16, 9, 4, {0.3f, true, 0}, false, false, true, 4},
+    {1, 1, 8, 20, 9, 2, {0.3f, true, 0}, false, false, true, 0}, /* heads that share keys, an odd number of them */
 };
 
 static void sample_both(const struct call *c, int64_t sequences, gr_sample *s)

@@ -104,11 +104,15 @@ GR_INLINE void shared_dots(const gr_attention_one *o, int64_t h, const char *con
     }
     *(quad_mem *)(to[0] + h) = four_sums(sum[0]);
     *(quad_mem *)(to[1] + h) = four_sums(sum[1]);
-    for (; at < o->d; at++)
-        for (int i = 0; i < FOUR; i++) {
-            to[0][h + i] += q[i * row + at] * gr_widen_one(a + at * size, kind);
-            to[1][h + i] += q[i * row + at] * gr_widen_one(b + at * size, kind);
+    for (int i = 0; i < FOUR; i++) { /* both keys may be the last one, and `to` one place */
+        float x = to[0][h + i], y = to[1][h + i];
+        for (int64_t rest = at; rest < o->d; rest++) {
+            x += q[i * row + rest] * gr_widen_one(a + rest * size, kind);
+            y += q[i * row + rest] * gr_widen_one(b + rest * size, kind);
         }
+        to[0][h + i] = x;
+        to[1][h + i] = y;
+    }
 }
 
 GR_INLINE void score_shared(const gr_attention_one *o, const gr_gemm_kind kind)
