@@ -107,4 +107,17 @@ refused '--requantize' hub --to q8_0 --out x.gguf
 run 0 finetune hub book.txt --steps 3 --context 32 --batch 2 --quiet --out tuned
 run 0 eval tuned --data book.txt
 
+# ---- an adapter on weights in blocks goes back into them ----
+run 0 finetune q8.gguf book.txt --steps 20 --lr 1e-2 --context 32 --batch 2 --quiet --out tuned8
+run 0 merge tuned8 --out merged8.gguf
+run 0 eval merged8.gguf --against q8.gguf --data book.txt --json --activations f32
+moved=$(number kl_mean out)
+run 0 eval tuned8 --data book.txt --json --activations f32
+tuned=$(number loss out)
+run 0 eval merged8.gguf --data book.txt --json --activations f32
+below "$(number loss out) - $tuned" 0.02
+below "$tuned - $(number loss out)" 0.02
+below 1e-4 "$moved"
+run 2 merge tuned8 --out merged8.gguf
+
 [ $failures = 0 ] || exit 1

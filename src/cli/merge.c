@@ -1,4 +1,5 @@
 /* gradus merge. */
+#include "base/file.h"
 #include "base/mem.h"
 #include "cli/convert.h"
 #include "cli/output.h"
@@ -22,13 +23,26 @@ static gr_status open_both(gr_args *args, const gr_load_options *load, gr_opened
     return on->model ? gr_model_load_adapter(on->model, on->adapter) : gr_error_status();
 }
 
+/* A name that ends so asks for a GGUF file: what a base of its blocks goes back to. */
+static gr_status check_out(gr_args *args, gr_write_flags *f)
+{
+    f->gguf = gr_ends_with(f->out, ".gguf");
+    if (!f->gguf)
+        return gr_check_output_folder(args, "out", f->out);
+    if (gr_args_given(args, "shard-size"))
+        return gr_args_fail(args, "--shard-size: a GGUF file is written in one\nLeave it out.");
+    if (gr_path_is_file(f->out) || gr_path_is_dir(f->out))
+        return gr_args_fail(args, "--out: %s is there already\nName another file, or remove it.", f->out);
+    return GR_OK;
+}
+
 static gr_status run(gr_args *args)
 {
-    const gr_write_flags *f = args->options;
+    gr_write_flags *f = args->options;
     const gr_load_options load = {.size = sizeof load,
                                   .widen = f->dtype != GR_WRITE_KEEP}; /* summed up before it is rounded */
     gr_opened on = {0};
-    gr_status s = gr_check_output_folder(args, "out", f->out);
+    gr_status s = check_out(args, f);
     if (s == GR_OK)
         s = open_both(args, &load, &on);
     if (s == GR_OK)
@@ -48,7 +62,9 @@ const gr_verb gr_verb_merge = {
         "ADAPTER is a directory in peft's files or a run of finetune; left out when MODEL is one, whose base is then "
         "found by its config. W + scale BA, with DoRA's lengths, is computed in f32 and rounded once, to the dtype of "
         "W or to --dtype. PATH "
-        "is a model directory with the other files of MODEL, which is read again and compared before it gets its name.",
+        "is a model directory with the other files of MODEL, or where it ends in .gguf such a file, with each weight "
+        "in the type that "
+        "MODEL has it in, blocks rounded anew. It is read again and compared before it gets its name.",
     .flags = gr_write_flag_table,
     .needs = {"out"},
     .common = GR_WITH_DEVICE | GR_WITH_PROFILE | GR_WITH_JSON,
