@@ -387,11 +387,11 @@ TEST(gptq_is_the_brain_surgeon)
     gr_gptq g = {0};
     CHECK_OK(gr_gptq_open(&g, d, h, K));
     CHECK_NEAR(g.damping, 0.01, 1e-12);
-    const gr_rows rows = {.dtype = GR_F32, .data = (const char *)x, .rows = ROWS_OF, .width = K};
+    const gr_matrix rows = {.dtype = GR_F32, .data = (const char *)x, .rows = ROWS_OF, .width = K};
     for (int t = 0; t < 3; t++) {
         const gr_dtype_info *info = gr_dtype_get(types[t]);
         int differ = 0;
-        CHECK_OK(gr_rows_round(d, &rows, types[t], g.weight, rounded));
+        CHECK_OK(gr_matrix_round(d, &rows, types[t], g.weight, rounded));
         CHECK_OK(gr_gptq_round(&g, d, &rows, types[t], is));
         for (int r = 0; r < ROWS_OF; r++) {
             uint8_t codes[K], must[K];

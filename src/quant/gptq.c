@@ -173,7 +173,7 @@ void gr_gptq_close(gr_gptq *g)
 
 typedef struct rounding {
     const gr_gptq *g;
-    const gr_rows *r;
+    const gr_matrix *r;
     gr_dtype to;
     char *out;
     struct room *rooms; /* one a worker */
@@ -230,7 +230,7 @@ static void round_piece(void *ctx, int64_t piece, int worker)
             rows = left < TOGETHER ? left : TOGETHER;
     char *out = c->out + gr_dtype_size(c->to, first * n);
     for (int64_t r = 0; r < rows; r++) {
-        gr_rows_read(c->r, first + r, m->x + r * n);
+        gr_matrix_read(c->r, first + r, m->x + r * n);
         for (int64_t i = 0; i < n; i++)
             m->w[r * n + i] = (double)m->x[r * n + c->g->column[i]];
         char *at = out + gr_dtype_size(c->to, r * n);
@@ -270,7 +270,7 @@ static void close_rooms(rounding *c, int workers)
     gr_free(c->rooms);
 }
 
-gr_status gr_gptq_round(const gr_gptq *g, gr_device *d, const gr_rows *r, gr_dtype dtype, void *to)
+gr_status gr_gptq_round(const gr_gptq *g, gr_device *d, const gr_matrix *r, gr_dtype dtype, void *to)
 {
     rounding c = {.g = g, .r = r, .to = dtype, .out = to};
     int workers = gr_pool_threads(d->pool);

@@ -71,14 +71,14 @@ gr_status gr_quant_keep(gr_quant *w, int part)
     gr_status s = GR_OK;
     for (int i = 0; s == GR_OK && i < w->n; i++) {
         const gr_quant_tensor *t = &w->tensors[i];
-        gr_rows whole = {0};
+        gr_matrix whole = {0};
         if (t->part != part || changes(t))
             continue;
-        s = gr_rows_open(&whole, w->m->store, i, 1, 1, false);
+        s = gr_matrix_open(&whole, w->m->store, i, 1, 1, false);
         if (s == GR_OK)
             s = whole.own ? gr_store_write(w->made->store, t->entry.name, whole.data, t->entry.bytes)
                           : gr_store_map(w->made->store, i, whole.data);
-        gr_rows_close(&whole);
+        gr_matrix_close(&whole);
     }
     return s;
 }
@@ -113,15 +113,15 @@ static gr_status fetch(void *user, int index, const void **data)
     int i = p->step->index[index];
     gr_quant_tensor *t = &w->tensors[i];
     gr_device *d = w->m->device;
-    gr_rows rows = {0};
-    gr_status s = gr_rows_open(&rows, w->m->store, i, t->rows, t->width, t->turns);
+    gr_matrix rows = {0};
+    gr_status s = gr_matrix_open(&rows, w->m->store, i, t->rows, t->width, t->turns);
     if (s == GR_OK && p->step->gptq && gr_dtype_is_block(t->to))
         s = gr_gptq_round(p->step->gptq, d, &rows, t->to, p->buffer);
     else if (s == GR_OK)
-        s = gr_rows_round(d, &rows, t->to, t->moments, p->buffer);
+        s = gr_matrix_round(d, &rows, t->to, t->moments, p->buffer);
     if (s == GR_OK)
-        s = gr_rows_compare(d, &rows, t->to, p->buffer, &t->lost, &t->sum);
-    gr_rows_close(&rows);
+        s = gr_matrix_compare(d, &rows, t->to, p->buffer, &t->lost, &t->sum);
+    gr_matrix_close(&rows);
     w->done += (double)(t->rows * t->width);
     *data = p->buffer;
     return s == GR_OK ? gr_quant_tell(w, t->gguf, w->done / w->total) : s;
@@ -153,11 +153,12 @@ static gr_status take_file(stepping *p, const char *path, bool was_there)
         int i = p->step->index[k];
         gr_quant_tensor *t = &w->tensors[i];
         const gr_weight *is = gr_safetensors_find(file, t->entry.name);
-        gr_rows rows = {0};
+        gr_matrix rows = {0};
         s = gr_store_map(w->made->store, i, is->data);
-        if (s == GR_OK && was_there && (s = gr_rows_open(&rows, w->m->store, i, t->rows, t->width, t->turns)) == GR_OK)
-            s = gr_rows_compare(w->m->device, &rows, t->to, is->data, &t->lost, &t->sum);
-        gr_rows_close(&rows);
+        if (s == GR_OK && was_there &&
+            (s = gr_matrix_open(&rows, w->m->store, i, t->rows, t->width, t->turns)) == GR_OK)
+            s = gr_matrix_compare(w->m->device, &rows, t->to, is->data, &t->lost, &t->sum);
+        gr_matrix_close(&rows);
         w->done += was_there ? (double)(t->rows * t->width) : 0;
     }
     return s;

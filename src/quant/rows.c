@@ -15,7 +15,7 @@ enum { PIECE = 1 << 15 /* values, but at least a row */ };
 /* ---- reading ------------------------------------------------------------------------------------------------ */
 
 /* [width, rows] as f32 [rows, width], in memory of its own. */
-static gr_status turn(gr_rows *r)
+static gr_status turn(gr_matrix *r)
 {
     size_t n = (size_t)(r->rows * r->width);
     float *wide = gr_alloc(n * sizeof *wide), *turned = gr_alloc(n * sizeof *turned);
@@ -34,11 +34,11 @@ static gr_status turn(gr_rows *r)
     return s;
 }
 
-gr_status gr_rows_open(gr_rows *r, const gr_store *store, int index, int64_t rows, int64_t width, bool turned)
+gr_status gr_matrix_open(gr_matrix *r, const gr_store *store, int index, int64_t rows, int64_t width, bool turned)
 {
     gr_entry e = GR_INIT(gr_entry);
     gr_status s = gr_store_entry(store, index, &e);
-    *r = (gr_rows){.dtype = e.dtype, .rows = rows, .width = width, .data = gr_store_view(store, index)};
+    *r = (gr_matrix){.dtype = e.dtype, .rows = rows, .width = width, .data = gr_store_view(store, index)};
     if (s == GR_OK && !r->data) {
         r->own = gr_alloc(e.bytes);
         r->data = r->own;
@@ -47,13 +47,13 @@ gr_status gr_rows_open(gr_rows *r, const gr_store *store, int index, int64_t row
     return s == GR_OK && turned ? turn(r) : s;
 }
 
-void gr_rows_close(gr_rows *r)
+void gr_matrix_close(gr_matrix *r)
 {
     gr_free(r->own);
-    *r = (gr_rows){0};
+    *r = (gr_matrix){0};
 }
 
-void gr_rows_read(const gr_rows *r, int64_t row, float *to)
+void gr_matrix_read(const gr_matrix *r, int64_t row, float *to)
 {
     gr_dtype_get(r->dtype)->to_f32(r->data + gr_dtype_size(r->dtype, row * r->width), to, r->width);
 }
@@ -91,7 +91,7 @@ void gr_rows_choose(gr_dtype dtype, const float *x, const float *weights, void *
 /* ---- rounding ----------------------------------------------------------------------------------------------- */
 
 typedef struct rounding {
-    const gr_rows *r;
+    const gr_matrix *r;
     gr_dtype to;
     const float *weights;
     char *out;
@@ -107,7 +107,7 @@ static void round_piece(void *ctx, int64_t piece, int worker)
     float *x = c->wide + worker * 2 * n;
     for (int64_t row = piece * c->each; row < end; row++) {
         char *at = c->out + gr_dtype_size(c->to, row * n);
-        gr_rows_read(c->r, row, x);
+        gr_matrix_read(c->r, row, x);
         gr_rows_choose(c->to, x, c->weights, at, n);
     }
 }
@@ -119,7 +119,7 @@ static void compare_piece(void *ctx, int64_t piece, int worker)
     float *x = c->wide + worker * 2 * n, *back = x + n;
     double lost = 0, sum = 0;
     for (int64_t row = piece * c->each; row < end; row++) {
-        gr_rows_read(c->r, row, x);
+        gr_matrix_read(c->r, row, x);
         gr_dtype_get(c->to)->to_f32(c->out + gr_dtype_size(c->to, row * n), back, n);
         for (int64_t i = 0; i < n; i++) {
             double off = (double)back[i] - (double)x[i];
@@ -138,12 +138,12 @@ static int64_t cut(rounding *c)
     return (c->r->rows + c->each - 1) / c->each;
 }
 
-static float *room(const gr_device *d, const gr_rows *r)
+static float *room(const gr_device *d, const gr_matrix *r)
 {
     return gr_alloc((size_t)(gr_pool_threads(d->pool) * 2 * r->width) * sizeof(float));
 }
 
-gr_status gr_rows_round(gr_device *d, const gr_rows *r, gr_dtype dtype, const float *weights, void *to)
+gr_status gr_matrix_round(gr_device *d, const gr_matrix *r, gr_dtype dtype, const float *weights, void *to)
 {
     rounding c = {.r = r, .to = dtype, .weights = weights, .out = to, .wide = room(d, r)};
     if (!c.wide)
@@ -153,7 +153,7 @@ gr_status gr_rows_round(gr_device *d, const gr_rows *r, gr_dtype dtype, const fl
     return GR_OK;
 }
 
-gr_status gr_rows_compare(gr_device *d, const gr_rows *r, gr_dtype dtype, const void *is, double *lost, double *sum)
+gr_status gr_matrix_compare(gr_device *d, const gr_matrix *r, gr_dtype dtype, const void *is, double *lost, double *sum)
 {
     rounding c = {.r = r, .to = dtype, .out = (char *)is, .wide = room(d, r)};
     int64_t pieces = cut(&c);
