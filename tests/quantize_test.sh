@@ -120,4 +120,13 @@ below "$tuned - $(number loss out)" 0.02
 below 1e-4 "$moved"
 run 2 merge tuned8 --out merged8.gguf
 
+# ---- what rows meet quantized weights as is said ----
+run 0 quantize base --to q8_0 --out said.gguf --json
+run 0 info said.gguf --json
+says '"activations": "int8"' out
+run 0 bench said.gguf --what decode --prompt 4 --tokens 2 --seconds 0.01 --json
+says '"activations": "int8"' out
+run 0 bench base --what decode --prompt 4 --tokens 2 --seconds 0.01 --json
+says '"activations": "f32"' out
+
 [ $failures = 0 ] || exit 1

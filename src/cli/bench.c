@@ -45,7 +45,7 @@ typedef struct bench {
 
 typedef struct row {
     const char *what;
-    const gr_model *model;
+    gr_model *model;
     int64_t batch, context; /* of a step, or 1 and what had been read */
     int64_t tokens;         /* of a round */
     double *times;          /* [MOST_ROUNDS] seconds of rounds */
@@ -76,6 +76,8 @@ static gr_status print_json(const bench *b, const row *r, double seconds)
     gr_json_put_int(o, "parameters", gr_model_describe(r->model)->parameters);
     gr_json_put_text(o, "device", d.name);
     gr_json_put_text(o, "description", d.description);
+    bool rounds = strcmp(r->what, "train") != 0 && gr_name_of_blocks(r->model);
+    gr_json_put_text(o, "activations", rounds ? "int8" : "f32");
     gr_json_put_int(o, "batch", r->batch);
     gr_json_put_int(o, "context", r->context);
     gr_json_put_int(o, "rounds", r->rounds);

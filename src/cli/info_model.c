@@ -1,10 +1,22 @@
 /* gradus info MODEL: what the library reports of its files. */
 #include <string.h>
+#include "base/dtype.h"
 #include "base/json.h"
 #include "cli/human.h"
 #include "cli/info.h"
 #include "cli/open.h"
 #include "cli/term.h"
+
+/* What running it has activations in, unless told otherwise; of weights in blocks alone it is a question. */
+static void tell_activations(gr_json weights, gr_json into)
+{
+    gr_dtype d;
+    for (gr_json_iter it = gr_json_first(weights); it.key; gr_json_next(&it))
+        if (gr_dtype_from_name(it.key, &d) && gr_dtype_is_block(d)) {
+            gr_json_put_text(into, "activations", "int8");
+            return;
+        }
+}
 
 static gr_status report(const gr_found *found, gr_json into)
 {
@@ -16,6 +28,7 @@ static gr_status report(const gr_found *found, gr_json into)
     gr_json_put_path(into, "path", found->path);
     for (gr_json_iter it = gr_json_first(gr_json_root(doc)); it.key; gr_json_next(&it))
         gr_json_put_copy(into, it.key, it.value);
+    tell_activations(gr_json_get(into, "weights"), into);
     gr_json_free(doc);
     return GR_OK;
 }

@@ -50,18 +50,23 @@ gr_status gr_open_tokenizer(const gr_args *args, gr_opened *o)
     return o->tokenizer || !path ? GR_OK : gr_error_status();
 }
 
-void gr_tell_int8(gr_model *model)
+const char *gr_name_of_blocks(gr_model *model)
 {
     gr_store *store = gr_model_store(model);
     gr_entry e = GR_INIT(gr_entry);
     for (int i = 0; i < gr_store_count(store); i++)
-        if (gr_store_entry(store, i, &e) == GR_OK && gr_dtype_is_block(e.dtype)) {
-            gr_note(
-                "activations int8: rows are rounded to 8 bits where they meet weights such as %s; --activations f32 "
+        if (gr_store_entry(store, i, &e) == GR_OK && gr_dtype_is_block(e.dtype))
+            return gr_dtype_name(e.dtype);
+    return NULL;
+}
+
+void gr_tell_int8(gr_model *model)
+{
+    const char *name = gr_name_of_blocks(model);
+    if (name)
+        gr_note("activations int8: rows are rounded to 8 bits where they meet weights such as %s; --activations f32 "
                 "leaves them",
-                gr_dtype_name(e.dtype));
-            return;
-        }
+                name);
 }
 
 gr_status gr_open_model(const gr_args *args, const char *model, const gr_load_options *options, gr_opened *o)

@@ -28,6 +28,8 @@ gr_status gr_open_model(const gr_args *args, const char *model, const gr_load_op
 gr_status gr_open_other(const char *model, const gr_load_options *options, const gr_opened *first, gr_opened *o);
 /* The tokenizer of --tokenizer, else the one that was found, if one was. */
 gr_status gr_open_tokenizer(const gr_args *args, gr_opened *o);
+/* A dtype of the model's weights whose values share blocks; NULL: none has one. */
+const char *gr_name_of_blocks(gr_model *model);
 /* A note that activations are int8, if the model has weights that this is about. */
 void gr_tell_int8(gr_model *model);
 /* A note on how 16-bit activations are computed with; nothing of f32. */
