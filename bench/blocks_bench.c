@@ -3,42 +3,22 @@
  * reads.
  *
  *     build/bench/blocks_bench [level of instructions, as avx2] [threads] [dtype ...] */
+#include "bench.h"
 #include "gradus.h"
 
 #include "backend/cpu/isa.h"
 #include "base/dtype.h"
+#include "base/machine.h"
 #include "program/run.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 enum { N = 5632, K = 2048, PROMPT = 512, ROUNDS = 7, MOST_WEIGHTS = 24, LEAST_BYTES = 96 << 20 };
 
 static gr_device *device;
 static gr_device_limits limits = GR_INIT(gr_device_limits);
-
-static double now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
-}
-
-static int by_value(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-    return x < y ? -1 : x > y;
-}
-
-static void check(bool fine)
-{
-    if (fine)
-        return;
-    fprintf(stderr, "blocks_bench: %s\n", gr_error());
-    exit(1);
-}
 
 /* As many weights as are larger than the caches. */
 static gr_store *weights_of(gr_dtype d, int *count)
@@ -55,8 +35,8 @@ static gr_store *weights_of(gr_dtype d, int *count)
         memcpy(all + (size_t)n * gr_dtype_size(d, K), all, gr_dtype_size(d, K));
     for (*count = 0; *count < MOST_WEIGHTS && (size_t)*count * bytes < LEAST_BYTES; ++*count) {
         snprintf(name, sizeof name, "w%d", *count);
-        check(gr_store_add(store, name, GR_WEIGHT, d, 2, (int64_t[]){N, K}) == GR_OK);
-        check(gr_store_write(store, name, all, bytes) == GR_OK);
+        bench_check(gr_store_add(store, name, GR_WEIGHT, d, 2, (int64_t[]){N, K}) == GR_OK);
+        bench_check(gr_store_write(store, name, all, bytes) == GR_OK);
     }
     free(row);
     free(all);
@@ -82,13 +62,13 @@ static void measure(gr_dtype d, gr_store *store, int count, int64_t rows, gr_act
     gr_compile_options o = GR_INIT(gr_compile_options);
     o.activations = activations;
     gr_program *p = gr_compile(g, y, count, device, &o);
-    check(p != NULL);
+    bench_check(p != NULL);
     for (int r = -1; r < ROUNDS; r++) {
-        double begun = now();
-        check(gr_program_run(p, (const void *[]){in}, out) == GR_OK);
-        times[r < 0 ? 0 : r] = now() - begun;
+        double begun = gr_seconds();
+        bench_check(gr_program_run(p, (const void *[]){in}, out) == GR_OK);
+        times[r < 0 ? 0 : r] = gr_seconds() - begun;
     }
-    qsort(times, ROUNDS, sizeof *times, by_value);
+    qsort(times, ROUNDS, sizeof *times, bench_by_value);
     double seconds = times[ROUNDS / 2], bytes = (double)gr_dtype_size(d, (int64_t)N * K) * count;
     printf("%-8s %5lld  %-5s %8.1f %8.2f %7.0f %%\n", gr_dtype_name(d), (long long)rows,
            activations == GR_ACTIVATIONS_INT8 ? "int8" : "f32", 2.0 * (double)rows * N * K * count / seconds * 1e-9,
@@ -114,7 +94,7 @@ int main(int argc, char **argv)
     char **names = argc > 2 ? argv + 2 : usual;
     int n = argc > 2 ? argc - 2 : (int)(sizeof usual / sizeof *usual);
     device = gr_device_open("cpu", argc > 1 ? atoi(argv[1]) : 0);
-    check(device != NULL);
+    bench_check(device != NULL);
     gr_device_measure(device, &limits);
     printf("%s: %.1f GFLOP/s, %.1f GB/s read\n%-8s %5s  %-5s %8s %8s %9s\n", gr_isa_name(gr_isa_detect()),
            limits.flops * 1e-9, limits.read * 1e-9, "weights", "rows", "", "GFLOP/s", "GB/s", "of read");

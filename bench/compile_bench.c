@@ -2,6 +2,7 @@
  * Takes no memory for tensors.
  *
  *     build/bench/compile_bench */
+#include "bench.h"
 #include "gradus.h"
 
 #include <stdio.h>
@@ -18,20 +19,6 @@ static double now(void)
     return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
 }
 
-static int by_value(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-    return x < y ? -1 : x > y;
-}
-
-static void check(bool fine)
-{
-    if (fine)
-        return;
-    fprintf(stderr, "compile_bench: %s\n", gr_error());
-    exit(1);
-}
-
 static void measure(const char *arch, int64_t layers)
 {
     gr_model_info info = {.size = sizeof info,
@@ -46,9 +33,9 @@ static void measure(const char *arch, int64_t layers)
     snprintf(info.arch, sizeof info.arch, "%s", arch);
     gr_device *device = gr_device_open("cpu", 1);
     char *config = gr_model_config_json(&info);
-    check(device && config);
+    bench_check(device && config);
     gr_model *m = gr_model_new("config.json", config, strlen(config), device);
-    check(m != NULL);
+    bench_check(m != NULL);
     gr_train_options o = GR_INIT(gr_train_options);
     gr_train_fill_defaults(&o);
     o.batch = 4;
@@ -60,11 +47,11 @@ static void measure(const char *arch, int64_t layers)
         double began = now();
         gr_trainer *t = gr_trainer_new(m, &o);
         times[i] = now() - began;
-        check(t != NULL);
+        bench_check(t != NULL);
         arena = gr_trainer_plan(t)->arena;
         gr_trainer_free(t);
     }
-    qsort(times, ROUNDS, sizeof *times, by_value);
+    qsort(times, ROUNDS, sizeof *times, bench_by_value);
     printf("%-5s %3lld layers: %7.1f ms (best %.1f), arena %.1f MB\n", arch, (long long)layers, times[ROUNDS / 2] * 1e3,
            times[0] * 1e3, (double)arena / 1e6);
     gr_free(config);

@@ -2,46 +2,20 @@
  * its own, by turns, so that a busy machine is as busy for all. Random weights, f32, unless a model is given.
  *
  *     build/bench/decode_bench [threads] [gpt2 | llama | DIRECTORY] */
+#include "bench.h"
 #include "gradus.h"
 
+#include "base/machine.h"
 #include "program/run.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 enum { ROUNDS = 31 };
 
 static const int64_t positions[] = {20, 500, 1000, 2000};
 enum { POSITIONS = sizeof positions / sizeof positions[0] };
-
-static double now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
-}
-
-static int by_value(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-    return x < y ? -1 : x > y;
-}
-
-static double median(double *times)
-{
-    qsort(times, ROUNDS, sizeof *times, by_value);
-    return times[ROUNDS / 2];
-}
-
-static void check(bool fine)
-{
-    if (fine)
-        return;
-    fprintf(stderr, "decode_bench: %s\n", gr_error());
-    exit(1);
-}
 
 /* 124M parameters in the shape of GPT-2, or as many in that of LLaMA. */
 static gr_model *open_model(const char *name, gr_device *device)
@@ -59,16 +33,16 @@ static gr_model *open_model(const char *name, gr_device *device)
     snprintf(info.arch, sizeof info.arch, "%s", name);
     info.tied = true;
     char *config = gr_model_config_json(&info);
-    check(config != NULL);
+    bench_check(config != NULL);
     gr_model *m = gr_model_new("config.json", config, strlen(config), device);
     gr_free(config);
-    check(m != NULL && gr_model_init(m, 1) == GR_OK);
+    bench_check(m != NULL && gr_model_init(m, 1) == GR_OK);
     return m;
 }
 
 static void feed(gr_generator *g, const gr_token *tokens, int64_t n, float *logits)
 {
-    check(gr_generator_feed(g, &tokens, &n, logits) == GR_OK);
+    bench_check(gr_generator_feed(g, &tokens, &n, logits) == GR_OK);
 }
 
 /* Seconds of a forward pass over n tokens that keeps nothing: what each token costs without a cache. */
@@ -80,12 +54,12 @@ static double without_cache(gr_model *m, const gr_token *tokens, int64_t n, floa
     f.rows = gr_constant(g, GR_I64, 1, &one, &last);
     gr_tensor *out = gr_model_forward(m, &f);
     gr_program *p = gr_compile(g, &out, 1, gr_model_describe(m)->device, NULL);
-    check(p != NULL);
+    bench_check(p != NULL);
     double best = 0;
     for (int i = 0; i < 2; i++) { /* the first one takes its memory */
-        double began = now();
-        check(gr_program_run(p, (const void *[]){tokens}, (void *[]){logits}) == GR_OK);
-        best = now() - began;
+        double began = gr_seconds();
+        bench_check(gr_program_run(p, (const void *[]){tokens}, (void *[]){logits}) == GR_OK);
+        best = gr_seconds() - began;
     }
     gr_program_free(p);
     gr_graph_free(g);
@@ -101,24 +75,24 @@ static void measure(gr_model *m)
     gr_token *tokens = malloc((size_t)most * sizeof *tokens);
     float *logits = malloc((size_t)info->vocab * sizeof *logits);
     int n = 0;
-    check(tokens && logits);
+    bench_check(tokens && logits);
     for (int64_t i = 0; i < most; i++)
         tokens[i] = i * 7919 % info->vocab;
     for (; n < POSITIONS && positions[n] + ROUNDS <= info->context; n++) {
-        check((g[n] = gr_generator_new(m, 1, 0)) != NULL);
-        double began = now();
+        bench_check((g[n] = gr_generator_new(m, 1, 0)) != NULL);
+        double began = gr_seconds();
         feed(g[n], tokens, positions[n], logits);
         printf("prompt of %5lld tokens: %8.1f tokens/s\n", (long long)positions[n],
-               (double)positions[n] / (now() - began));
+               (double)positions[n] / (gr_seconds() - began));
     }
     for (int round = 0; round < ROUNDS; round++)
         for (int i = 0; i < n; i++) {
-            double began = now();
+            double began = gr_seconds();
             feed(g[i], tokens + positions[i] + round, 1, logits);
-            times[i][round] = now() - began;
+            times[i][round] = gr_seconds() - began;
         }
     for (int i = 0; i < n; i++) {
-        double cached = median(times[i]), whole = without_cache(m, tokens, positions[i], logits);
+        double cached = bench_median(times[i], ROUNDS), whole = without_cache(m, tokens, positions[i], logits);
         printf("position %5lld: %7.2f ms a token, %.3f x position %lld; without cache %8.1f ms, %6.1f x\n",
                (long long)positions[i], cached * 1e3, cached / times[0][ROUNDS / 2], (long long)positions[0],
                whole * 1e3, whole / cached);
@@ -143,21 +117,21 @@ static void measure_draw(void)
         logits[i] = (float)(i * 7919LL % 65536) / 8192 + (float)(i % 97) / 50;
     for (int k = 0; k < 3; k++) {
         for (int i = 0; i < ROUNDS; i++) {
-            double began = now();
+            double began = gr_seconds();
             some[k].seed = (uint64_t)i;
-            check(gr_sample_token(&some[k], logits, V, NULL, 0, 0) >= 0);
-            times[i] = now() - began;
+            bench_check(gr_sample_token(&some[k], logits, V, NULL, 0, 0) >= 0);
+            times[i] = gr_seconds() - began;
         }
-        printf("drawing from %d, %s: %.2f ms\n", V, names[k], median(times) * 1e3);
+        printf("drawing from %d, %s: %.2f ms\n", V, names[k], bench_median(times, ROUNDS) * 1e3);
     }
 }
 
 int main(int argc, char **argv)
 {
     gr_device *device = gr_device_open("cpu", argc > 1 ? atoi(argv[1]) : 0);
-    check(device != NULL);
+    bench_check(device != NULL);
     gr_model *m = open_model(argc > 2 ? argv[2] : "gpt2", device);
-    check(m != NULL);
+    bench_check(m != NULL);
     gr_device_info info = GR_INIT(gr_device_info);
     gr_device_describe(device, &info);
     printf("%s, %s, %lld parameters\n", argc > 2 ? argv[2] : "gpt2", info.description,

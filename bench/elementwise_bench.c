@@ -3,6 +3,7 @@
  *
  *     build/bench/elementwise_bench [threads] [part of a name] */
 #include "backend/backend.h"
+#include "base/machine.h"
 #include "base/mem.h"
 #include "op/op.h"
 #include "program/program.h"
@@ -10,7 +11,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 enum { COLS = 1024, LARGE_ROWS = 16384, SMALL_ROWS = 64 };
 
@@ -120,24 +120,17 @@ static const row rows[] = {
     {"adamw", 7, adamw},
 };
 
-static double now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
 /* Seconds of one run: the best of several batches. */
 static double measure(gr_device *d, gr_program *p)
 {
     double best = 1e9, spent = 0;
     int repeat = 1;
     for (int batch = 0; batch < 50 && spent < 0.4; batch++) {
-        double start = now();
+        double start = gr_seconds();
         for (int i = 0; i < repeat; i++)
             if (d->backend->run(d, &p->code, 0, p->code.n) != GR_OK)
                 return -1;
-        double seconds = now() - start;
+        double seconds = gr_seconds() - start;
         spent += seconds;
         best = seconds / repeat < best ? seconds / repeat : best;
         if (seconds < 0.005)

@@ -3,17 +3,19 @@
  * Weights are taken from a region larger than the caches, as a model's are.
  *
  *     build/bench/gemm_bench [isa level: generic avx2 avx512] [part of a shape's name] */
+#include "bench.h"
+
 #include "backend/cpu/blas.h"
 #include "backend/cpu/gemm.h"
 #include "backend/cpu/isa.h"
 #include "backend/cpu/limits.h"
 #include "base/dtype.h"
+#include "base/machine.h"
 #include "base/mem.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 typedef struct shape {
     const char *name;
@@ -99,13 +101,6 @@ static bool rounds(const shape *s)
     return strncmp(s->name, "as bf16", 7) == 0;
 }
 
-static double now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
-}
-
 /* ---- one shape ---------------------------------------------------------------------------------------------- */
 
 enum { REGION = 80 << 20, REPEATS = 400 }; /* floats of weights to walk through; runs at most */
@@ -128,12 +123,6 @@ static void blas_piece(void *ctx, int64_t piece, int worker)
                       (const float *)g->b + j * (g->trans_b ? g->ldb : 1), g->ldb, 0, g->c + j, g->ldc);
 }
 
-static int by_value(const void *x, const void *y)
-{
-    double a = *(const double *)x, b = *(const double *)y;
-    return (a > b) - (a < b);
-}
-
 /* Median seconds of a run. */
 static double time_shape(const shape *s, const buffers *m, gr_pool *pool, bool blas)
 {
@@ -154,15 +143,14 @@ static double time_shape(const shape *s, const buffers *m, gr_pool *pool, bool b
             cut = gr_pool_threads(pool);
     while (count < 5 || (count < REPEATS && total < 0.15)) {
         g.b = (const char *)(s->weights == GR_F32 ? (void *)m->b : m->b16) + count % copies * size;
-        double t = now();
+        double t = gr_seconds();
         if (blas)
             gr_parallel(pool, cut, blas_piece, (void *[]){&g, &cut});
         else
             gr_gemm_run(pool, &g, m->scratch);
-        total += seconds[count++] = now() - t;
+        total += seconds[count++] = gr_seconds() - t;
     }
-    qsort(seconds, (size_t)count, sizeof *seconds, by_value);
-    return seconds[count / 2];
+    return bench_median(seconds, (size_t)count);
 }
 
 static void show(const shape *s, const buffers *m, gr_pool **pools, const double *peaks)

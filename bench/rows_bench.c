@@ -4,9 +4,12 @@
  * shapes with PyTorch.
  *
  *     build/bench/rows_bench [threads, 0: all] [isa level: generic avx2 avx512] [part of a line's name] */
+#include "bench.h"
+
 #include "backend/cpu/cpu.h"
 #include "backend/cpu/isa.h"
 #include "base/dtype.h"
+#include "base/machine.h"
 #include "base/mem.h"
 #include "op/attr.h"
 #include "op/op.h"
@@ -15,7 +18,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 enum { MOST = 16, RUNS = 9 };
 
@@ -30,13 +32,6 @@ typedef struct bench {
     int n_in, n_out, blocks;
     const gr_kernel *kernel; /* NULL: that of the op */
 } bench;
-
-static double now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
 
 static gr_operand make(bench *b, gr_dtype dtype, int ndim, const int64_t *shape)
 {
@@ -70,12 +65,6 @@ static void in(bench *b, gr_dtype dtype, int ndim, const int64_t *shape)
 static void out(bench *b, int ndim, const int64_t *shape)
 {
     b->out[b->n_out++] = make(b, GR_F32, ndim, shape);
-}
-
-static int by_value(const void *x, const void *y)
-{
-    double a = *(const double *)x, b = *(const double *)y;
-    return (a > b) - (a < b);
 }
 
 static const gr_kernel *kernel_of(const gr_op *op)
@@ -118,20 +107,20 @@ static void measure(bench *b, const char *name, const gr_op *op, const void *att
             fill(&b->in[i]);
         c.scratch_size = k->scratch ? k->scratch(&c) : 0;
         c.scratch = gr_alloc_pages(c.scratch_size + 64);
-        double times[RUNS], first = now();
+        double times[RUNS], first = gr_seconds();
         int calls = 1;
         if (k->run(&c) != GR_OK)
             printf("%s: %s\n", name, gr_error());
-        first = now() - first;
+        first = gr_seconds() - first;
         while (first * calls < 0.01)
             calls *= 2;
         for (int i = 0; i < RUNS; i++) {
-            double start = now();
+            double start = gr_seconds();
             for (int j = 0; j < calls; j++)
                 k->run(&c);
-            times[i] = (now() - start) / calls;
+            times[i] = (gr_seconds() - start) / calls;
         }
-        qsort(times, RUNS, sizeof times[0], by_value);
+        qsort(times, RUNS, sizeof times[0], bench_by_value);
         printf("%-34s %10.1f us  best %10.1f us %8.1f %s\n", name, times[RUNS / 2] * 1e6, times[0] * 1e6,
                work / times[0], unit);
         gr_free_pages(c.scratch, c.scratch_size + 64);

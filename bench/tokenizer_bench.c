@@ -5,20 +5,13 @@
  * Prints one JSON object: MiB of text a second, the first round and the best of all in SECONDS (default 2). */
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 #include "base/file.h"
+#include "base/machine.h"
 #include "base/mem.h"
-
-static double now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
-}
 
 int main(int argc, char **argv)
 {
-    double limit = argc > 3 ? atof(argv[3]) : 2, start = now(), load, first = 0, encode = 1e30, decode = 1e30;
+    double limit = argc > 3 ? atof(argv[3]) : 2, start = gr_seconds(), load, first = 0, encode = 1e30, decode = 1e30;
     size_t size, n = 0, back_size;
     const int32_t *ids;
     const char *back;
@@ -27,26 +20,26 @@ int main(int argc, char **argv)
         return 2;
     }
     gr_tokenizer *t = gr_tokenizer_load(argv[1]);
-    load = now() - start;
+    load = gr_seconds() - start;
     char *text = t ? gr_file_read(argv[2], SIZE_MAX / 2, &size) : NULL;
     if (!text) {
         fprintf(stderr, "%s\n", gr_error());
         return 1;
     }
-    for (double end = now() + limit; now() < end;) {
-        start = now();
+    for (double end = gr_seconds() + limit; gr_seconds() < end;) {
+        start = gr_seconds();
         if (gr_tokenizer_encode(t, text, size, 0, &ids, &n) != GR_OK) {
             fprintf(stderr, "%s\n", gr_error());
             return 1;
         }
-        encode = now() - start < encode ? now() - start : encode;
+        encode = gr_seconds() - start < encode ? gr_seconds() - start : encode;
         first = first ? first : encode;
     }
-    for (double end = now() + limit; now() < end;) {
-        start = now();
+    for (double end = gr_seconds() + limit; gr_seconds() < end;) {
+        start = gr_seconds();
         if (gr_tokenizer_decode(t, ids, n, 0, &back, &back_size) != GR_OK)
             return 1;
-        decode = now() - start < decode ? now() - start : decode;
+        decode = gr_seconds() - start < decode ? gr_seconds() - start : decode;
     }
     double mib = (double)size / (1 << 20);
     printf("{\"tokenizer\": \"%s\", \"text\": \"%s\", \"load_s\": %.4f, \"tokens\": %zu, \"first_mib_s\": %.1f, "
