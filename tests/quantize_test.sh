@@ -119,6 +119,10 @@ below "$(number loss out) - $tuned" 0.02
 below "$tuned - $(number loss out)" 0.02
 below 1e-4 "$moved"
 run 2 merge tuned8 --out merged8.gguf
+run 1 merge tuned8 --out merged8
+says '--dtype f32' err
+says '--out FILE.gguf' err
+run 0 merge tuned8 --dtype f32 --out merged8
 
 # ---- what rows meet quantized weights as is said ----
 run 0 quantize base --to q8_0 --out said.gguf --json

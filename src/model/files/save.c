@@ -291,11 +291,11 @@ static gr_status check_blocks(const saving *w)
     for (int i = 0; i < w->tensors.count; i++) {
         const gr_dtype_info *d = gr_dtype_get(w->tensors.tensors[i].dtype);
         if (d->block > 1 && d->ggml)
-            return gr_fail(
-                GR_ERR_UNSUPPORTED,
-                "tensor \"%s\" is of %s, which other programs do not read in safetensors\ngive a dtype to write: "
-                "f32, f16 or bf16",
-                w->tensors.tensors[i].name, d->name);
+            return gr_fail(GR_ERR_UNSUPPORTED,
+                           "tensor \"%s\" is of %s, which other programs do not read in safetensors\nGive --dtype f32 "
+                           "(or f16, bf16), "
+                           "or have a GGUF file: merge --out FILE.gguf, convert --to gguf.",
+                           w->tensors.tensors[i].name, d->name);
     }
     return GR_OK;
 }
