@@ -354,6 +354,19 @@ same models/acme/good "$(snapshot good)"
 [ -z "$(find "$HF_HOME" -type l)" ] || fail 'HF_HUB_DISABLE_SYMLINKS: links'
 run 0 info acme/good
 
+# ---- without HOME: the user's entry in passwd, and never a directory called ~ ----
+where=$(env -u HF_HOME -u HOME -u XDG_CACHE_HOME "$g" pull --list acme/nothing 2>&1)
+case $where in *'(/'*.cache/huggingface/hub\)*) ;; *) fail "without HOME: $where" ;; esac
+[ "$(HOME='' env -u HF_HOME -u XDG_CACHE_HOME "$g" pull --list acme/nothing 2>&1)" = "$where" ] || fail 'an empty HOME'
+if unshare -U --map-user=54321 true 2>/dev/null; then
+    env -u HF_HOME -u HOME -u XDG_CACHE_HOME unshare -U --map-user=54321 "$g" pull acme/good >out 2>err
+    [ $? = 3 ] || fail "without any home: $(cat err)"
+    says 'Set HF_HOME' err
+else
+    echo 'skipped: no user namespaces, in which a user has no entry'
+fi
+[ ! -e '~' ] || fail 'a directory called ~ was made'
+
 # ---- offline, read-only ----
 fresh
 with HF_HUB_OFFLINE=1 pulls 1 acme/good && says 'HF_HUB_OFFLINE forbids' err

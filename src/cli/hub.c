@@ -1,9 +1,11 @@
 /* The hub as the environment describes it; names become paths. */
+#include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 #include <sys/stat.h>
+#include <unistd.h>
 #include "base/file.h"
 #include "base/machine.h"
 #include "base/mem.h"
@@ -43,11 +45,21 @@ static struct {
     bool is_read;
 } kept;
 
-static void set_path(char *to, size_t cap, const char *path, const char *below)
+/* NULL: neither the environment nor the system knows it. */
+static const char *home_of_user(void)
 {
     const char *home = value_of("HOME");
-    bool is_home = path[0] == '~' && (path[1] == '/' || path[1] == '\0') && home;
-    snprintf(to, cap, "%s%s%s", is_home ? home : "", is_home ? path + 1 : path, below);
+    const struct passwd *user = home ? NULL : getpwuid(getuid());
+    return home ? home : user && user->pw_dir && *user->pw_dir ? user->pw_dir : NULL;
+}
+
+/* Leaves `to` empty where the path begins at a home that nobody knows. */
+static void set_path(char *to, size_t cap, const char *path, const char *below)
+{
+    bool is_home = path[0] == '~' && (path[1] == '/' || path[1] == '\0');
+    const char *home = is_home ? home_of_user() : "";
+    if (home)
+        snprintf(to, cap, "%s%s%s", home, is_home ? path + 1 : path, below);
 }
 
 static void read_places(void)
@@ -61,7 +73,7 @@ static void read_places(void)
         cache = value_of("HUGGINGFACE_HUB_CACHE");
     if (cache)
         set_path(kept.cache, sizeof kept.cache, cache, "");
-    else
+    else if (*kept.home)
         set_path(kept.cache, sizeof kept.cache, kept.home, "/hub");
 }
 
@@ -75,7 +87,7 @@ static void keep_token(const char *text)
 static gr_status read_token(void)
 {
     const char *token = value_of("HF_TOKEN"), *path = value_of("HF_TOKEN_PATH");
-    char file[2200];
+    char file[2200] = "";
     if (is_true("HF_HUB_DISABLE_IMPLICIT_TOKEN"))
         return GR_OK;
     if (!token)
@@ -86,7 +98,7 @@ static gr_status read_token(void)
     }
     if (path)
         set_path(file, sizeof file, path, "");
-    else
+    else if (*kept.home)
         set_path(file, sizeof file, kept.home, "/token");
     if (!gr_path_is_file(file))
         return GR_OK;
@@ -104,13 +116,21 @@ void gr_hub_from_environment(gr_hub_options *o)
         read_places();
     kept.is_read = true;
     *o = GR_INIT(gr_hub_options);
-    o->cache = kept.cache;
+    o->cache = *kept.cache ? kept.cache : NULL;
     o->endpoint = value_of("HF_ENDPOINT");
     o->certificates = value_of("SSL_CERT_FILE");
     o->offline = is_true("HF_HUB_OFFLINE") || is_true("TRANSFORMERS_OFFLINE");
     o->no_links = is_true("HF_HUB_DISABLE_SYMLINKS");
     o->answer_timeout = seconds_of("HF_HUB_ETAG_TIMEOUT");
     o->stall_timeout = seconds_of("HF_HUB_DOWNLOAD_TIMEOUT");
+}
+
+gr_status gr_hub_check_cache(const gr_hub_options *o)
+{
+    if (o->cache)
+        return GR_OK;
+    return gr_fail(GR_ERR_FILE, "the cache of models: there is no home directory that it could be in\nSet HF_HOME to a "
+                                "directory for it, or HOME.");
 }
 
 /* ---- what is shown while something is fetched --------------------------------------------------------------- */
@@ -212,6 +232,8 @@ static gr_status bring(gr_args *args, const char **text, gr_names k)
         return GR_OK;
     gr_hub_from_environment(&o);
     o.dataset = k == GR_NAMES_DATA;
+    if (gr_hub_check_cache(&o) != GR_OK)
+        return gr_args_blame(args, gr_fail_in("%s", *text));
     char *path = gr_hub_find(*text, &o);
     if (!path && gr_error_status() == GR_ERR_FILE && args->common.pull)
         path = gr_hub_fetch(args, *text, &o);

@@ -26,7 +26,7 @@ gr_status gr_find_model(const gr_args *args, const char *model, gr_opened *o)
     gr_hub_options hub; /* an adapter may say what it was made for by a name */
     gr_hub_from_environment(&hub);
     how.adapter = given && strcmp(given, "none") == 0 ? "" : given;
-    how.hub = &hub;
+    how.hub = hub.cache ? &hub : NULL;
     o->found = GR_INIT(gr_found);
     gr_status s = gr_find(model, &how, &o->found);
     if (s == GR_ERR_ARGUMENT) /* MODEL is an adapter, too */

@@ -174,6 +174,8 @@ static gr_status run(gr_args *args)
                                                : "exclude");
     gr_hub_from_environment(&o);
     o.dataset = f->dataset;
+    if (gr_hub_check_cache(&o) != GR_OK)
+        return gr_args_blame(args, gr_error_status());
     gr_hub_work work = f->list ? GR_HUB_LIST : f->verify ? GR_HUB_VERIFY : GR_HUB_REMOVE;
     return gr_args_blame(args, walks ? walk(args, work, &o) : fetch(args, &o));
 }
