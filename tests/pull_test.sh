@@ -307,7 +307,10 @@ cp "$hub/models/acme/kinds/m-Q8_0.gguf" "$hub/models/acme/kinds/m-Q4_K_M.gguf"
 cp "$hub/models/acme/kinds/m-Q8_0.gguf" "$hub/models/acme/kinds/BF16/m-00001-of-00002.gguf"
 cp "$hub/models/acme/kinds/m-Q8_0.gguf" "$hub/models/acme/kinds/BF16/m-00002-of-00002.gguf"
 pulls 2 acme/kinds && says 'm-Q4_K_M.gguf (' err && says 'acme/kinds:Q4_K_M' err
-pulls 2 acme/kinds:Q2_K && says 'has no GGUF file of that kind' err
+pulls 3 acme/kinds:Q2_K && says 'has no GGUF file of that kind, but: ' err
+says 'm-Q4_K_M.gguf (' err
+pulls 3 acme/good:Q4_K_M && says 'acme/good: has no GGUF files, so none of kind Q4_K_M; its weights: model.safetensors' err
+says 'Leave the kind out' err
 pulls 0 acme/kinds:q8_0
 [ "$(cat out)" = "$(snapshot kinds)/m-Q8_0.gguf" ] || fail "a kind: $(cat out)"
 run 0 info acme/kinds:Q8_0 && run 0 info acme/kinds

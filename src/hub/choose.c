@@ -98,7 +98,7 @@ static bool is_same_split(const char *a, const char *b)
 }
 
 /* "model-Q4_K_M.gguf 1.2 GB, …": what there is to choose from. */
-static gr_status say_choice(const gr_hub_tree *t, const gr_hub_name *name, const char *what)
+static gr_status say_choice(const gr_hub_tree *t, const gr_hub_name *name, gr_status status, const char *what)
 {
     char list[1200] = "", shown[200];
     size_t at = 0, more = 0;
@@ -116,8 +116,36 @@ static gr_status say_choice(const gr_hub_tree *t, const gr_hub_name *name, const
     }
     if (more)
         snprintf(list + at, sizeof list - at, " and %zu more", more);
-    return gr_fail(GR_ERR_ARGUMENT, "%s: %s: %s\nName one by --file, or its kind as in %s:Q4_K_M.", name->repo, what,
-                   list, name->repo);
+    return gr_fail(status, "%s: %s: %s\nName one by --file, or by what its name says of its kind, as in %s:%s.",
+                   name->repo, what, list, name->repo, strcasecmp(name->quant, "Q4_K_M") == 0 ? "Q8_0" : "Q4_K_M");
+}
+
+/* A kind is asked for where no file is GGUF: the weights that there are instead. */
+static gr_status say_other(gr_hub_tree *t, const gr_hub_name *name)
+{
+    char list[600] = "", shown[200];
+    size_t at = 0, n = 0;
+    if (!choose_safetensors(t))
+        choose_torch(t);
+    for (size_t i = 0; i < t->n; i++) {
+        if (!t->files[i].is_weights || n++ >= 2)
+            continue;
+        at += (size_t)snprintf(list + at, sizeof list - at, "%s%s", at ? ", " : "",
+                               gr_printable(t->files[i].path, strlen(t->files[i].path), shown, sizeof shown));
+    }
+    if (n > 2)
+        snprintf(list + at, sizeof list - at, " and %zu more", n - 2);
+    return gr_fail(GR_ERR_FILE, "%s: has no GGUF files, so none of kind %s; its weights: %s\n%s", name->repo,
+                   name->quant, n ? list : "none that are known",
+                   n ? "Leave the kind out: gradus quantize makes such a file of them." : "Name another repository.");
+}
+
+static bool has_gguf(const gr_hub_tree *t)
+{
+    for (size_t i = 0; i < t->n; i++)
+        if (gr_ends_with(t->files[i].path, ".gguf"))
+            return true;
+    return false;
 }
 
 static bool is_wanted(const gr_hub_name *name, const gr_hub_options *o, const char *path)
@@ -139,7 +167,8 @@ static gr_status choose_gguf(gr_hub_tree *t, const gr_hub_name *name, const gr_h
         if (!is_wanted(name, o, f->path))
             continue;
         if (first && !is_same_split(first->path, f->path))
-            return say_choice(t, name, *name->quant ? "several files are of that kind" : "holds several GGUF files");
+            return say_choice(t, name, GR_ERR_ARGUMENT,
+                              *name->quant ? "several files are of that kind" : "holds several GGUF files");
         first = first ? first : f;
     }
     for (size_t i = 0; first && i < t->n; i++)
@@ -164,7 +193,8 @@ static gr_status choose_model(gr_hub_tree *t, const gr_hub_name *name, const gr_
         return gr_fail(GR_ERR_FILE, "%s: has no file %s\nThe names of all are on the repository's page.", name->repo,
                        gr_printable(o->file, strlen(o->file), shown, sizeof shown));
     if (!found && *name->quant)
-        return say_choice(t, name, "has no GGUF file of that kind");
+        return has_gguf(t) ? say_choice(t, name, GR_ERR_FILE, "has no GGUF file of that kind, but")
+                           : say_other(t, name);
     if (!found && !named)
         choose_torch(t);
     for (size_t i = 0; i < t->n; i++)
