@@ -391,7 +391,15 @@ pulls 0 --verify acme/good
 
 # ---- the cache: list, verify, remove ----
 pulls 0 acme/tiny@next
+with HF_HUB_DOWNLOAD_TIMEOUT=abc pulls 0 acme/good
+says 'HF_HUB_DOWNLOAD_TIMEOUT=abc: is no number of seconds' err
+with HF_HUB_ETAG_TIMEOUT=5x pulls 0 acme/good && says 'HF_HUB_ETAG_TIMEOUT=5x' err
+pulls 0 --dataset acme/chats
+pulls 0 --list --dataset
+says 'acme/chats@main (dataset)' out
+! grep -q 'acme/good' out || fail "--list --dataset lists models: $(cat out)"
 pulls 0 --list
+says 'acme/chats@main (dataset)' out
 says 'acme/good@main' out
 says 'acme/tiny@next' out
 pulls 0 --list --json && says '"repo": "acme/tiny@next"' out

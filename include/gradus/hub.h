@@ -71,7 +71,7 @@ typedef enum gr_hub_work {
     GR_HUB_VERIFY, /* tells of every file whether its bytes are right; a bad one is GR_ERR_FILE at the end */
     GR_HUB_REMOVE, /* removes the revision, and what no other one uses */
 } gr_hub_work;
-/* What is in the cache: of a name, or with NULL of all (but for GR_HUB_REMOVE). Any thread. */
+/* What is in the cache: of a name, or with NULL (not for GR_HUB_REMOVE) of all, or of all datasets. Any thread. */
 GR_API gr_status gr_hub_walk(const char *name, gr_hub_work work, const gr_hub_options *options);
 
 #ifdef __cplusplus

@@ -31,12 +31,17 @@ static bool is_true(const char *name)
     return false;
 }
 
-/* Seconds, at least one; 0 where none are set. */
+/* Seconds, at least one; 0, which is the default, where none are set. */
 static double seconds_of(const char *name)
 {
     const char *value = value_of(name);
-    long n = value ? strtol(value, NULL, 10) : 0;
-    return n > 0 && n < 86400 ? (double)n : 0;
+    char *end = NULL, shown[60];
+    long n = value ? strtol(value, &end, 10) : 0;
+    if (!value || (!*end && n > 0 && n < 86400))
+        return (double)n;
+    gr_warn("%s=%s: is no number of seconds from 1 to 86399, and left out of account", name,
+            gr_printable(value, strlen(value), shown, sizeof shown));
+    return 0;
 }
 
 /* What is set is kept for the whole process: it is asked for once. */
@@ -121,8 +126,6 @@ void gr_hub_from_environment(gr_hub_options *o)
     o->certificates = value_of("SSL_CERT_FILE");
     o->offline = is_true("HF_HUB_OFFLINE") || is_true("TRANSFORMERS_OFFLINE");
     o->no_links = is_true("HF_HUB_DISABLE_SYMLINKS");
-    o->answer_timeout = seconds_of("HF_HUB_ETAG_TIMEOUT");
-    o->stall_timeout = seconds_of("HF_HUB_DOWNLOAD_TIMEOUT");
 }
 
 gr_status gr_hub_check_cache(const gr_hub_options *o)
@@ -200,6 +203,8 @@ char *gr_hub_fetch(const gr_args *args, const char *name, gr_hub_options *o)
     if (read_token() != GR_OK) /* who fetches nothing needs none, whatever is wrong with its file */
         return NULL;
     o->token = *kept.token ? kept.token : NULL;
+    o->answer_timeout = seconds_of("HF_HUB_ETAG_TIMEOUT");
+    o->stall_timeout = seconds_of("HF_HUB_DOWNLOAD_TIMEOUT");
     o->event = on_event;
     o->user = &s;
     gr_interrupt_watch();

@@ -5,7 +5,7 @@
 
 #include "cli/args.h"
 
-/* What the environment says, but for the token. The strings live as long as the process. cache NULL: no place is known. */
+/* What the environment says, but for what only fetching needs: the token, timeouts. The strings live as long as the process. cache NULL: no place is known. */
 void gr_hub_from_environment(gr_hub_options *o);
 /* GR_ERR_FILE with what to set, when there is none. */
 gr_status gr_hub_check_cache(const gr_hub_options *o);

@@ -21,7 +21,7 @@ static const gr_flag flags[] = {
     {"include", GR_LIST(options, include), .value = "PATTERN", .shown = "what a model needs",
      .help = "files to fetch instead, as '*.jsonl'; may be given several times"},
     {"exclude", GR_LIST(options, exclude), .value = "PATTERN", .help = "files to leave out"},
-    {"dataset", GR_SWITCH(options, dataset), .help = "REPO is a dataset; of it .jsonl and .txt files are taken"},
+    {"dataset", GR_SWITCH(options, dataset), .help = "REPO is a dataset; of it .jsonl and .txt files are taken; with --list: datasets alone"},
     {"to", GR_TEXT(options, to), .value = "DIR", .shown = "the cache", .help = "where the files go"},
     {"retries", GR_INT(options, retries), .value = "N", .initial = "5", .max = 1000,
      .help = "of a request that brings nothing, each after a longer wait; or after the wait that the hub asks for"},

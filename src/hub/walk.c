@@ -323,10 +323,11 @@ static gr_status walk_all(walk *w)
 {
     char **names = NULL, name[GR_NAME_SIZE];
     size_t n = 0;
+    bool only_data = w->o.dataset;
     gr_status s = gr_path_is_dir(w->o.cache) ? gr_dir_list(w->o.cache, &names, &n) : GR_OK;
     for (size_t i = 0; s == GR_OK && i < n; i++) {
         repo r = {0};
-        if (!read_folder(names[i], &w->o.dataset, name, sizeof name))
+        if (!read_folder(names[i], &w->o.dataset, name, sizeof name) || (only_data && !w->o.dataset))
             continue;
         char *folder = gr_path_join(w->o.cache, names[i]);
         s = folder ? open_repo(&r, folder, name) : GR_ERR_MEMORY;
