@@ -409,6 +409,17 @@ echo 'may not be used' >"$(readlink -f "$(snapshot tiny next)/LICENSE")"
 "$g" pull --verify >out 2>err
 [ $? = 3 ] || fail '--verify finds nothing'
 says 'bad       ' out
+blob=$(readlink -f "$(snapshot tiny next)/LICENSE")
+head -c "$(wc -c <"$hub/models/acme/tiny@next/LICENSE")" /dev/zero >"$blob" # of the right size: pull believes it, --verify does not
+pulls 0 acme/tiny@next && says '0 B to fetch' err
+"$g" pull --verify >out 2>err
+[ $? = 3 ] || fail "--verify: damage of the right size: $(cat err)"
+remove=$(sed -n 's/^Remove \(.*\) alone; gradus pull acme\/tiny@next fetches it again.$/\1/p' err)
+[ "$(readlink -f "$remove")" = "$blob" ] || fail "--verify names no file to remove: $(cat err)"
+rm "$remove"
+pulls 0 acme/tiny@next
+same models/acme/tiny@next "$(snapshot tiny next)"
+pulls 0 --verify
 rm "$(readlink -f "$(snapshot tiny next)/model.safetensors")"
 run 3 info acme/tiny@next && says 'is in the cache in part: model.safetensors not there' err
 pulls 0 acme/tiny@next

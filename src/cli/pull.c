@@ -21,7 +21,8 @@ static const gr_flag flags[] = {
     {"include", GR_LIST(options, include), .value = "PATTERN", .shown = "what a model needs",
      .help = "files to fetch instead, as '*.jsonl'; may be given several times"},
     {"exclude", GR_LIST(options, exclude), .value = "PATTERN", .help = "files to leave out"},
-    {"dataset", GR_SWITCH(options, dataset), .help = "REPO is a dataset; of it .jsonl and .txt files are taken; with --list: datasets alone"},
+    {"dataset", GR_SWITCH(options, dataset),
+     .help = "REPO is a dataset; of it .jsonl and .txt files are taken; with --list: datasets alone"},
     {"to", GR_TEXT(options, to), .value = "DIR", .shown = "the cache", .help = "where the files go"},
     {"retries", GR_INT(options, retries), .value = "N", .initial = "5", .max = 1000,
      .help = "of a request that brings nothing, each after a longer wait; or after the wait that the hub asks for"},
@@ -188,16 +189,17 @@ const gr_verb gr_verb_pull = {
         "REPO is org/name, org/name@REVISION (a branch, a tag or a commit), or org/name:Q4_K_M for the GGUF file of "
         "that kind. Files go to the cache that Hugging Face's tools have, too, where org/name can be given as MODEL; "
         "stdout is the path. Of a model are fetched: config, tokenizer, chat template, licence, and weights of one "
-        "kind, safetensors before GGUF before PyTorch's. Every file's hash is compared with the hub's, and a snapshot "
-        "shows its files when all are there. What was interrupted goes on where it was.\n\n"
+        "kind, safetensors before GGUF before PyTorch's. The hash of every file that is fetched is compared with the "
+        "hub's; a "
+        "file that the cache has already is believed by its size, and --verify compares it. A snapshot shows its files "
+        "when all are there. What was interrupted goes on where it was.\n\n"
         "The environment is that of Hugging Face's tools: HF_ENDPOINT, HF_TOKEN, HF_HOME, HF_HUB_CACHE, "
         "HF_HUB_OFFLINE, HF_HUB_DISABLE_SYMLINKS, HF_HUB_ETAG_TIMEOUT, HF_HUB_DOWNLOAD_TIMEOUT; https_proxy and "
         "SSL_CERT_FILE.",
     .flags = flags,
     .common = GR_WITH_JSON,
     .examples = {{"a model, and a conversation with it",
-                  "gradus pull HuggingFaceTB/SmolLM2-135M-Instruct && gradus generate "
-                  "HuggingFaceTB/SmolLM2-135M-Instruct --chat -p Hello"},
+                  "gradus pull HuggingFaceTB/SmolLM2-135M-Instruct && gradus chat HuggingFaceTB/SmolLM2-135M-Instruct"},
                  {"what fills the disk?", "gradus pull --list"}},
     .options_size = sizeof(options),
     .run = run,

@@ -18,7 +18,8 @@ typedef struct walk {
     gr_hub_name name;
     gr_hub hub; /* to tell by; it asks nobody */
     int64_t bad;
-    char first[GR_ERROR_SIZE / 2]; /* of the bad ones */
+    char first[GR_ERROR_SIZE / 4];  /* of the bad ones */
+    char remedy[GR_ERROR_SIZE / 2]; /* for that alone */
 } walk;
 
 /* ---- a repository ------------------------------------------------------------------------------------------- */
@@ -138,6 +139,27 @@ static gr_status hash_of(const repo *r, const char *commit, const char *file, co
     return s;
 }
 
+/* A blob that is gone is fetched by the next pull, which believes the size of one that is there. */
+static gr_status keep_first(walk *w, const repo *r, const char *commit, const char *path, const char *why,
+                            const char *wanted)
+{
+    const char *ref, *data = w->o.dataset ? "--dataset " : "";
+    char *blob = gr_strfmt("%s/blobs/%s", r->folder, wanted);
+    struct stat info, shown;
+    gr_status s = blob ? ref_of(w, r, commit, &ref) : GR_ERR_MEMORY;
+    snprintf(w->first, sizeof w->first, "%s: %s", path, why);
+    bool is_link = s == GR_OK && lstat(path, &info) == 0 && S_ISLNK(info.st_mode);
+    bool is_there = is_link && stat(path, &shown) == 0;
+    if (is_there && stat(blob, &info) == 0 && info.st_ino == shown.st_ino && info.st_dev == shown.st_dev)
+        snprintf(w->remedy, sizeof w->remedy, "Remove %s alone; gradus pull %s%s@%s fetches it again.", blob, data,
+                 r->name, ref ? ref : commit);
+    else if (is_link && !is_there)
+        snprintf(w->remedy, sizeof w->remedy, "gradus pull %s%s@%s fetches it again.", data, r->name,
+                 ref ? ref : commit);
+    gr_free(blob);
+    return s;
+}
+
 static gr_status verify_file(walk *w, const repo *r, const char *commit, const char *dir, const char *file)
 {
     char wanted[GR_HASH_SIZE], found[GR_HASH_SIZE], why[200] = "";
@@ -158,7 +180,7 @@ static gr_status verify_file(walk *w, const repo *r, const char *commit, const c
             snprintf(why, sizeof why, "the hash is %.12s, and should be %.12s", found, wanted);
     }
     if (s == GR_OK && e.kind == GR_HUB_BAD && w->bad++ == 0)
-        snprintf(w->first, sizeof w->first, "%s: %s", path, why);
+        s = keep_first(w, r, commit, path, why, wanted);
     if (s == GR_OK)
         s = tell(w, &e);
     gr_free(path);
@@ -352,7 +374,7 @@ gr_status gr_hub_walk(const char *name, gr_hub_work work, const gr_hub_options *
     w.hub = (gr_hub){.o = &w.o, .label = name ? name : "the cache"};
     s = name ? walk_name(&w, name) : walk_all(&w);
     if (s == GR_OK && w.bad > 0)
-        s = gr_fail(GR_ERR_FILE, "%s%s\nRemove it with gradus pull --remove, and fetch it again.", w.first,
-                    w.bad > 1 ? ", and others" : "");
+        s = gr_fail(GR_ERR_FILE, "%s%s\n%s", w.first, w.bad > 1 ? ", and others" : "",
+                    w.bad == 1 && *w.remedy ? w.remedy : "Remove it with gradus pull --remove, and fetch it again.");
     return s;
 }
