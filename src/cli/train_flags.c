@@ -104,7 +104,7 @@ const gr_flag gr_loop_flag_table[] = {
      .help = "in the last so many blocks"},
     {"head-rows", TEXT(head_rows), .value = "N|auto", .shown = "all at once",
      .help = "tokens that logits, loss and their gradient are computed for at a time: less memory, the same numbers"},
-    {"memory", INT(memory), .value = "SIZE", .max = INT64_MAX, .min = 1, .unit = "bytes", .shown = "what is free",
+    {"memory", INT(memory), .value = "SIZE", .max = 1e18, .min = 1, .unit = "bytes", .shown = "what is free",
      .help = "most that may be used: what is not given is chosen so that it is the cheapest that fits"},
     {"allow", GR_SET(gr_train_flags, allow), .value = "adamw8bit", .shown = "nothing",
      .help = "what --memory may choose, too, though results are others"},
