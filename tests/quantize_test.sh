@@ -88,6 +88,25 @@ run 0 quantize base --to q4_0 --method gptq --calibrate book.txt --calibration-t
 says '"method": "gptq"' out
 below "$(number kl_mean out)" "$plain"
 
+# Two at once to one name: one of them writes, the other is told who does, and nothing is mixed.
+for pause in 0 0.01 0.03; do
+    "$g" quantize base --to q4_0 --method gptq --calibrate book.txt --calibration-tokens 2048 --quiet --out two.gguf \
+        >first.out 2>first.err &
+    first=$!
+    sleep $pause
+    second_rc=0
+    "$g" quantize base --to q4_0 --method gptq --calibrate book.txt --calibration-tokens 2048 --quiet --out two.gguf \
+        >second.out 2>second.err || second_rc=$?
+    first_rc=0
+    wait $first || first_rc=$?
+    [ $((first_rc + second_rc)) = 2 ] || fail "two at once exit with $first_rc and $second_rc, not 0 and 2"
+    cat first.err second.err | grep -q 'another process writes it: process\|another process writes it: one\|there already' ||
+        fail "two at once: $(cat first.err second.err)"
+    cmp -s two.gguf gptq.gguf || fail 'two at once: another model is written'
+    [ ! -e two.gguf.quantizing ] && [ ! -e two.gguf.quantizing.lock ] || fail 'two at once: something is left'
+    rm -f two.gguf two.gguf.json
+done
+
 # ---- int4 and int8: directories ----
 refused '--out' base --to int4 --out x.gguf
 refused 'smaller group' base --to int4 --out x2 # rows of 64

@@ -47,6 +47,7 @@ void gr_quant_close(gr_quant *w)
         gr_free(w->tensors[i].moments);
     }
     gr_free(w->tensors);
+    gr_quant_unlock(w);
     gr_free(w->dir);
 }
 

@@ -108,12 +108,19 @@ static gr_status find_group(gr_quant *w)
     return GR_OK;
 }
 
+static gr_status check_free(const char *path)
+{
+    if (gr_path_is_file(path) || gr_path_is_dir(path))
+        return gr_fail(GR_ERR_ARGUMENT, "it is there already\nchoose another name, or remove it");
+    return GR_OK;
+}
+
 static gr_status check(gr_quant *w, const char *path)
 {
     if (w->m->adapter)
         return gr_fail(GR_ERR_ARGUMENT, "the model has an adapter\nmerge it first");
-    if (gr_path_is_file(path) || gr_path_is_dir(path))
-        return gr_fail(GR_ERR_ARGUMENT, "it is there already\nchoose another name, or remove it");
+    if (check_free(path) != GR_OK)
+        return gr_error_status();
     if (gr_lacks(w->o->type, "gr_quantize: options.type"))
         return GR_ERR_ARGUMENT;
     w->mix = gr_mix_find(w->o->type);
@@ -244,6 +251,10 @@ static gr_status work(gr_quant *w, const char *path, bool *began)
     if (s == GR_OK)
         s = gr_quant_list(w);
     if (s == GR_OK)
+        s = gr_quant_lock(w);
+    if (s == GR_OK) /* who had the lock until now has written it */
+        s = check_free(path);
+    if (s == GR_OK)
         s = gr_quant_make(w);
     if (s == GR_OK)
         s = calibrate(w);
@@ -264,7 +275,7 @@ gr_status gr_quantize(gr_model *m, const char *path, const gr_quantize_options *
         s = gr_give_sized(out, &(gr_quantized){0}, sizeof *out, "gr_quantize: out");
     if (s != GR_OK)
         return s;
-    gr_quant w = {.m = m, .o = &o, .hub = GR_DTYPE_NONE};
+    gr_quant w = {.m = m, .o = &o, .hub = GR_DTYPE_NONE, .lock_fd = -1};
     bool began = false;
     s = work(&w, path, &began);
     gr_kept_error kept;
