@@ -84,6 +84,20 @@ run 0 quantize base --to q4_0 --calibrate book.txt --save-imatrix i.gguf --out r
 says '"measured": true' out # by the tenth that is held back
 run 0 quantize base --to q4_0 --imatrix i.gguf --out read.gguf
 cmp -s rounded.gguf read.gguf || fail 'an imatrix that was written and read gives another file'
+cp i.gguf kept.gguf
+refused '--save-imatrix' base --to q4_0 --calibrate book.txt --save-imatrix i.gguf --out x.gguf
+cmp -s i.gguf kept.gguf || fail '--save-imatrix has written over a file'
+refused '--save-imatrix' base --to q4_0 --calibrate book.txt --save-imatrix x.gguf --out x.gguf
+refused '--save-imatrix' base --to q4_0 --calibrate book.txt --save-imatrix x.gguf.json --out x.gguf
+run 3 quantize base --to q4_0 --calibrate book.txt --save-imatrix nowhere/i.gguf --out x.gguf
+says 'nowhere/i.gguf' err
+[ ! -e x.gguf ] || fail '--save-imatrix into no directory: a model is written'
+printf 'line 1' >short.txt
+refused '--max-loss' base --to q4_0 --calibrate short.txt --max-loss 1e-7 --out x.gguf
+says '--eval' err
+run 0 quantize base --to q4_0 --calibrate short.txt --out short.gguf
+says 'not measured: the text of --calibrate is too short' out
+says 'tokens show little' err
 run 0 quantize base --to q4_0 --method gptq --calibrate book.txt --calibration-tokens 2048 --eval book.txt --out gptq.gguf --json
 says '"method": "gptq"' out
 below "$(number kl_mean out)" "$plain"

@@ -179,7 +179,9 @@ static gr_status print_text(const work *w)
     if (w->text.n)
         gr_print_distance(&w->distance);
     else
-        gr_out("quality        not measured: no text was given (--eval, --calibrate)\n");
+        gr_out("quality        not measured: %s\n", f->calibrate
+                                                         ? "the text of --calibrate is too short to hold some back (--eval)"
+                                                         : "no text was given (--eval, --calibrate)");
     gr_out("wrote          %s in %s: read again, all tensors equal, logits %.3g apart at most\n", f->out,
            gr_human_time(w->seconds).s, w->saved.difference);
     return GR_OK;
@@ -329,6 +331,25 @@ static gr_status check_report(gr_args *args, const char *out)
     return s;
 }
 
+static bool is_never(const char *head, size_t size)
+{
+    (void)head, (void)size;
+    return false;
+}
+
+/* What is there is not written over, as with --out. */
+static gr_status check_imatrix(gr_args *args)
+{
+    const options *f = args->options;
+    const char *save = f->save_imatrix, *out = f->out;
+    size_t n = strlen(out);
+    if (strncmp(save, out, n) == 0 && (save[n] == '\0' || strcmp(save + n, ".json") == 0))
+        return gr_args_fail(args, "--save-imatrix: %s is what is written for --out\nName another file.", save);
+    if (gr_path_is_file(save) || gr_path_is_dir(save))
+        return gr_args_fail(args, "--save-imatrix: %s is there already\nName another file, or remove it.", save);
+    return gr_check_output_file(args, "save-imatrix", save, NULL, 0, is_never);
+}
+
 static gr_status check_flags(gr_args *args)
 {
     const options *f = args->options;
@@ -354,6 +375,8 @@ static gr_status check_flags(gr_args *args)
     if (!f->calibrate && (f->save_imatrix || gr_args_given(args, "calibration-tokens")))
         return gr_args_fail(args, "--%s: is of --calibrate, which is not given\nGive a text, or leave it out.",
                             f->save_imatrix ? "save-imatrix" : "calibration-tokens");
+    if (f->save_imatrix && check_imatrix(args) != GR_OK)
+        return gr_error_status();
     return check_report(args, f->out);
 }
 
@@ -389,7 +412,15 @@ static gr_status read_calibration(work *w)
         memcpy(w->text.ids, c->ids + c->n - held, (size_t)held * sizeof *c->ids);
         c->n -= held;
     }
+    if (held <= 1 && !f->eval && gr_args_given(w->args, "max-loss"))
+        return gr_args_fail(w->args,
+                            "--max-loss: the text of --calibrate has %lld tokens, too few to hold some back and measure "
+                            "by them\nGive a text with --eval, or a longer one.",
+                            (long long)c->n);
     choose_windows(c, f->calibration_tokens);
+    if (c->n < CALIBRATION_WINDOW)
+        gr_warn("--calibrate: %lld tokens show little of what matrices are multiplied by; give %d or more", (long long)c->n,
+                CALIBRATION_WINDOW);
     return GR_OK;
 }
 
