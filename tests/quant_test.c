@@ -556,6 +556,32 @@ TEST(calibrated_models)
 }
 
 /* Stopped at any place and gone on with, GPTQ writes the same bytes; what is of another text is not gone on with. */
+/* A file that an earlier call has finished; NULL: none. */
+static char *first_part(const char *dir)
+{
+    char **names, *out = NULL;
+    size_t n = 0;
+    if (!gr_path_is_dir(dir))
+        return NULL;
+    CHECK_OK(gr_dir_list(dir, &names, &n));
+    for (size_t i = 0; i < n && !out; i++)
+        if (strstr(names[i], ".safetensors"))
+            out = gr_path_join(dir, names[i]);
+    gr_names_free(names, n);
+    return out;
+}
+
+/* One byte of the weights is another. */
+static void flip_last(const char *path)
+{
+    size_t n;
+    char *data = gr_file_read(path, 1 << 24, &n);
+    CHECK_MADE(data);
+    data[n - 1] ^= 1;
+    CHECK_OK(gr_file_write(path, data, n));
+    gr_free(data);
+}
+
 TEST(interrupted_gptq_goes_on)
 {
     gr_device *d = gr_device_open("cpu", 2);
@@ -567,6 +593,7 @@ TEST(interrupted_gptq_goes_on)
     open_calibrated(&c, "llama", d);
     gr_quantize_options o = options_of(&c, GR_QUANTIZE_GPTQ);
     CHECK_OK(gr_quantize(c.m, whole, &o, NULL));
+    int damaged = 0;
     for (int stop = 3; stop < 40; stop += 9) {
         NOTE("stopped at %d", stop);
         c.told = 0;
@@ -579,6 +606,19 @@ TEST(interrupted_gptq_goes_on)
         CHECK_STATUS(gr_quantize(c.m, path, &o, NULL), GR_ERR_ARGUMENT);
         o.calibration = c.ids;
         o.n_calibration = 200;
+        char *first = first_part(test_join(test_dir(), "m.gguf.quantizing"));
+        if (first) { /* hours of work are not thrown away, and not gone on with when they are damaged */
+            o.resume = false;
+            CHECK_STATUS(gr_quantize(c.m, path, &o, NULL), GR_ERR_ARGUMENT);
+            CHECK(strstr(gr_error(), "--resume"));
+            o.resume = true;
+            flip_last(first);
+            CHECK_STATUS(gr_quantize(c.m, path, &o, NULL), GR_ERR_FILE);
+            CHECK(strstr(gr_error(), "checksum"));
+            CHECK_OK(gr_dir_remove(first));
+        }
+        damaged += first != NULL;
+        gr_free(first);
         CHECK_OK(gr_quantize(c.m, path, &o, NULL));
         o.resume = false;
         char *a = gr_file_read(whole, 1 << 24, &n), *b = gr_file_read(path, 1 << 24, &m);
@@ -588,6 +628,18 @@ TEST(interrupted_gptq_goes_on)
         CHECK_OK(gr_dir_remove(path));
         CHECK_EQ_INT(entries_of(test_dir()), 1);
     }
+    CHECK(damaged > 0);
+    /* A disk that is full in the middle. */
+    o.resume = false;
+    gr_file_fail_at(60);
+    CHECK_STATUS(gr_quantize(c.m, path, &o, NULL), GR_ERR_FILE);
+    CHECK_EQ_INT(gr_file_fail_at(0), 0);
+    char *first = first_part(test_join(test_dir(), "m.gguf.quantizing"));
+    CHECK_MADE(first);
+    gr_free(first);
+    o.resume = true;
+    CHECK_OK(gr_quantize(c.m, path, &o, NULL));
+    CHECK_EQ_INT(entries_of(test_dir()), 2);
     gr_model_free(c.m);
     gr_device_close(d);
 }

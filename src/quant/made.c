@@ -1,6 +1,8 @@
 /* The second model: like the first, with matrices of other dtypes, whose parts come one by one. */
+#include <stdio.h>
 #include <string.h>
 
+#include "base/checksum.h"
 #include "base/dtype.h"
 #include "base/file.h"
 #include "base/mem.h"
@@ -170,12 +172,62 @@ static char *path_of(const gr_quant *w, int part, int number)
     return gr_strfmt("%s/part-%05d-%d.safetensors", w->dir, part, number);
 }
 
+/* ---- a checksum beside it: what is gone on with has been there for days, perhaps -------------------------- */
+
+static char *sum_path_of(const char *path)
+{
+    return gr_strfmt("%.*s.xxh64", (int)(strlen(path) - strlen(".safetensors")), path);
+}
+
+/* Of the file as it is, in hex. */
+static gr_status sum_of(const char *path, char out[17])
+{
+    gr_map m;
+    gr_status s = gr_map_open(path, &m);
+    if (s != GR_OK)
+        return s;
+    snprintf(out, 17, "%016llx", (unsigned long long)gr_checksum(m.data, m.size));
+    gr_map_close(&m);
+    return GR_OK;
+}
+
+static gr_status write_sum(const char *path)
+{
+    char sum[17], *to = sum_path_of(path);
+    gr_status s = to ? sum_of(path, sum) : GR_ERR_MEMORY;
+    if (s == GR_OK)
+        s = gr_file_write(to, sum, strlen(sum));
+    gr_free(to);
+    return s;
+}
+
+static gr_status check_sum(const char *path)
+{
+    char sum[17], *from = sum_path_of(path), *is = from ? gr_file_read(from, 64, NULL) : NULL;
+    gr_status s = is ? sum_of(path, sum) : gr_error_status();
+    if (s == GR_OK && strcmp(is, sum) != 0)
+        s = gr_fail(GR_ERR_FILE, "%s: is damaged: its checksum is %s, and was %.16s\nremove it, and --resume makes it anew",
+                    path, sum, is);
+    gr_free(is);
+    gr_free(from);
+    return s;
+}
+
+/* Is the file whole, and its checksum beside it? */
+static gr_status is_done(const char *path, bool *done)
+{
+    char *sum = sum_path_of(path);
+    *done = sum && gr_path_is_file(path) && gr_path_is_file(sum);
+    gr_free(sum);
+    return sum ? GR_OK : GR_ERR_MEMORY;
+}
+
 gr_status gr_quant_look(const gr_quant *w, int part, int number, bool *done)
 {
     char *path = path_of(w, part, number);
-    *done = path && gr_path_is_file(path);
+    gr_status s = path ? is_done(path, done) : GR_ERR_MEMORY;
     gr_free(path);
-    return path ? GR_OK : GR_ERR_MEMORY;
+    return s;
 }
 
 gr_status gr_quant_take(gr_quant *w, const gr_quant_step *step)
@@ -186,13 +238,19 @@ gr_status gr_quant_take(gr_quant *w, const gr_quant_step *step)
     char *path = path_of(w, step->part, step->number);
     p.list = path ? gr_alloc_zero((size_t)step->count, sizeof *p.list) : NULL;
     gr_status s = p.list ? GR_OK : GR_ERR_MEMORY;
-    bool was_there = s == GR_OK && gr_path_is_file(path);
+    bool was_there = false;
+    if (s == GR_OK)
+        s = is_done(path, &was_there);
     if (s == GR_OK)
         list_tensors(&p);
+    if (s == GR_OK && was_there)
+        s = check_sum(path);
     if (s == GR_OK && !was_there) {
         const gr_safetensors_spec spec = {.tensors = p.list, .count = step->count, .fetch = fetch, .user = &p};
         p.buffer = gr_alloc(p.largest);
         s = p.buffer ? gr_safetensors_write(path, &spec) : GR_ERR_MEMORY;
+        if (s == GR_OK)
+            s = write_sum(path);
     }
     if (s == GR_OK)
         s = take_file(&p, path, was_there);

@@ -2,6 +2,7 @@
 #include "gradus.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/checksum.h"
@@ -180,16 +181,48 @@ static gr_status check_folder(const char *dir)
     return s;
 }
 
+/* Has a call done something there? A folder that cannot be looked at may hold hours of work. */
+static bool has_parts(const char *dir)
+{
+    char **names;
+    size_t n = 0, parts = 0;
+    if (!gr_path_is_dir(dir))
+        return false;
+    if (gr_dir_list(dir, &names, &n) != GR_OK)
+        return true;
+    for (size_t i = 0; i < n; i++)
+        parts += strncmp(names[i], "part-", 5) == 0;
+    gr_names_free(names, n);
+    return parts > 0;
+}
+
+/* GPTQ takes hours, and what it has done is thrown away by nobody but the caller. */
+static gr_status check_left(const gr_quant *w, const char *state_path, bool same)
+{
+    size_t size;
+    char *is = gr_path_is_file(state_path) ? gr_file_read(state_path, GR_JSON_LIMIT, &size) : NULL;
+    char gptq[32];
+    int n = snprintf(gptq, sizeof gptq, "{\"method\": %d,", (int)GR_QUANTIZE_GPTQ);
+    bool of_gptq = is && strncmp(is, gptq, (size_t)n) == 0;
+    gr_free(is);
+    if (w->o->resume && gr_path_is_file(state_path) && !same)
+        return gr_fail(GR_ERR_ARGUMENT, "%s: was begun with another model, type or text\nremove it to begin anew", w->dir);
+    if (!w->o->resume && of_gptq && has_parts(w->dir))
+        return gr_fail(GR_ERR_ARGUMENT,
+                       "%s: holds what an earlier call has done\n%s", w->dir,
+                       same ? "go on with it by --resume, or remove it to begin anew"
+                            : "it is of another model, type or text: remove it, or choose another name");
+    return GR_OK;
+}
+
 /* *began: what is in it is ours from here on. */
 static gr_status begin_folder(const gr_quant *w, bool *began)
 {
     char *state = state_of(w), *path = gr_path_join(w->dir, state_name);
     gr_status s = state && path ? check_folder(w->dir) : GR_ERR_MEMORY;
     bool same = s == GR_OK && is_same_state(path, state);
-    if (s == GR_OK && w->o->resume && gr_path_is_file(path) && !same)
-        s = gr_fail(GR_ERR_ARGUMENT,
-                    "%s: was begun with another model, type or text\nremove it, or begin anew without resuming",
-                    w->dir);
+    if (s == GR_OK)
+        s = check_left(w, path, same);
     *began = s == GR_OK;
     if (s == GR_OK && !(w->o->resume && same)) {
         s = gr_dir_remove(w->dir);
@@ -257,12 +290,22 @@ static gr_status work(gr_quant *w, const char *path, bool *began)
     if (s == GR_OK)
         s = gr_quant_make(w);
     if (s == GR_OK)
-        s = calibrate(w);
-    if (s == GR_OK)
         s = begin_folder(w, began);
+    if (s == GR_OK)
+        s = calibrate(w);
     for (int i = 0; s == GR_OK && i < w->parts; i++)
         s = w->o->method == GR_QUANTIZE_GPTQ ? gr_quant_gptq_part(w, i) : round_part(w, i);
     return s == GR_OK ? save(w, path) : s;
+}
+
+/* A full disk, or memory that cannot be had, ends a call and not what it has done. */
+static bool may_go_on(const gr_quant *w, gr_status s)
+{
+    bool goes_on = (s == GR_ERR_INTERRUPTED || s == GR_ERR_FILE || s == GR_ERR_MEMORY) &&
+                   w->o->method == GR_QUANTIZE_GPTQ && has_parts(w->dir);
+    if (goes_on && s != GR_ERR_INTERRUPTED)
+        gr_remark(GR_LOG_WARN, "%s: what is done is kept there; the same command with --resume goes on", w->dir);
+    return goes_on;
 }
 
 gr_status gr_quantize(gr_model *m, const char *path, const gr_quantize_options *options, gr_quantized *out)
@@ -280,7 +323,7 @@ gr_status gr_quantize(gr_model *m, const char *path, const gr_quantize_options *
     s = work(&w, path, &began);
     gr_kept_error kept;
     gr_error_keep(&kept);
-    bool goes_on = s == GR_ERR_INTERRUPTED && o.method == GR_QUANTIZE_GPTQ;
+    bool goes_on = began && may_go_on(&w, s);
     if (began && !goes_on && gr_dir_remove(w.dir) != GR_OK && s == GR_OK)
         gr_remark(GR_LOG_WARN, "%s: could not be removed, and is not needed any more", w.dir);
     gr_error_put_back(&kept);
