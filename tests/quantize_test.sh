@@ -47,7 +47,11 @@ refused() {
         [ ! -e $left ] || fail "gradus quantize $*: $left is left"
     done
 }
-refused '"q4"' base --to q4 --out x.gguf
+refused '--to' base --to q4 --out x.gguf
+says 'Did you mean q4_' err
+refused 'Did you mean q4_k_m?' nothing --to Q4_K_M --out x.gguf # before MODEL is looked at
+refused 'There are q8_0' base --to zzzzzzz --out x.gguf
+refused 'TYPE: q8_0' base --out x.gguf
 refused '--out' base --to q4_0 --out x.bin
 refused '--tensor' base --to q4_0 --tensor ffn_down --out x.gguf
 refused '"blk.7.*"' base --to q4_0 --tensor 'blk.7.*=q6_k' --out x.gguf
@@ -139,6 +143,16 @@ grep -q quantization_config plain_hub/config.json && fail 'bf16 weights are said
 refused '--requantize' hub --to q8_0 --out x.gguf
 run 0 finetune hub book.txt --steps 3 --context 32 --batch 2 --quiet --out tuned
 run 0 eval tuned --data book.txt
+
+# ---- an adapter on MODEL is folded in ----
+run 0 finetune base book.txt --steps 20 --lr 1e-2 --context 32 --batch 2 --quiet --out tuned_base
+run 0 eval tuned_base --data book.txt --json
+tuned=$(number loss out)
+run 0 eval base --data book.txt --json
+below 1e-4 "sqrt(($tuned - $(number loss out)) ^ 2)"
+run 0 quantize base --adapter tuned_base --to q8_0 --eval book.txt --out folded.gguf
+run 0 eval folded.gguf --data book.txt --json --activations f32
+below "sqrt(($(number loss out) - $tuned) ^ 2)" 0.001
 
 # ---- an adapter on weights in blocks goes back into them ----
 run 0 finetune q8.gguf book.txt --steps 20 --lr 1e-2 --context 32 --batch 2 --quiet --out tuned8

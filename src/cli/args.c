@@ -352,15 +352,31 @@ static gr_status check_positionals(gr_args *args)
     return check_empty(args, spec);
 }
 
+const char *gr_flag_text(const gr_flag *flag, char *out, size_t size)
+{
+    size_t before = strcspn(flag->help, "*"), n = 0;
+    if (flag->list == NULL)
+        before = strlen(flag->help);
+    snprintf(out, size, "%.*s", (int)before, flag->help);
+    for (int i = 0; flag->list != NULL && flag->list(i) != NULL; i++) {
+        n = strlen(out);
+        snprintf(out + n, size - n, "%s%s", i ? " " : "", flag->list(i));
+    }
+    n = strlen(out);
+    snprintf(out + n, size - n, "%s", flag->help[before] ? flag->help + before + 1 : "");
+    return out;
+}
+
 /* What a verb cannot do without, and what excludes what. */
 static gr_status check_flags(gr_args *args)
 {
     for (int i = 0; i < 3 && args->verb->needs[i] != NULL; i++) {
         const char *name = args->verb->needs[i];
         const gr_slot *slot = find_slot(args, name, strlen(name));
+        char said[500];
         if (!slot->given)
             return gr_args_fail(args, "%s: needs --%s %s\n%s: %s.", args->verb->name, name, slot->flag->value,
-                                slot->flag->value, slot->flag->help);
+                                slot->flag->value, gr_flag_text(slot->flag, said, sizeof said));
     }
     for (size_t i = 0; i < args->slot_count; i++)
         for (size_t j = i + 1; j < args->slot_count; j++) {

@@ -163,4 +163,7 @@ const gr_flag *gr_verb_flag(const gr_verb *verb, int i);
 /* The default that the verb has for a flag; NULL: none. */
 const char *gr_verb_initial(const gr_verb *verb, const gr_flag *flag);
 
+/* What a flag's help says, with what is listed in it. Returns out. */
+const char *gr_flag_text(const gr_flag *flag, char *out, size_t size);
+
 #endif

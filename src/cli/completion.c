@@ -133,7 +133,7 @@ static void zsh_flag(FILE *to, const gr_flag *flag)
 {
     char text[500];
     fprintf(to, "        '%s--%s[", flag->kind == GR_KIND_LIST ? "*" : "", flag->name);
-    zsh_text(to, gr_help_text(flag, text, sizeof text));
+    zsh_text(to, gr_flag_text(flag, text, sizeof text));
     fputc(']', to);
     if (flag->kind != GR_KIND_SWITCH) {
         fputs(":", to);
@@ -240,7 +240,7 @@ static void fish_verb(FILE *to, const gr_verb *verb)
         }
         fputs(" -d '", to);
         char text[500];
-        fish_text(to, gr_help_text(flag, text, sizeof text));
+        fish_text(to, gr_flag_text(flag, text, sizeof text));
         fputs("'\n", to);
     }
 }

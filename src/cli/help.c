@@ -120,28 +120,13 @@ void gr_help_default(const gr_verb *verb, const gr_flag *flag, char *out, size_t
         snprintf(out, size, "%s%s", flag->unit ? "in " : "no default", flag->unit ? flag->unit : "");
 }
 
-const char *gr_help_text(const gr_flag *flag, char *out, size_t size)
-{
-    size_t before = strcspn(flag->help, "*"), n = 0;
-    if (flag->list == NULL)
-        before = strlen(flag->help);
-    snprintf(out, size, "%.*s", (int)before, flag->help);
-    for (int i = 0; flag->list != NULL && flag->list(i) != NULL; i++) {
-        n = strlen(out);
-        snprintf(out + n, size - n, "%s%s", i ? " " : "", flag->list(i));
-    }
-    n = strlen(out);
-    snprintf(out + n, size - n, "%s", flag->help[before] ? flag->help + before + 1 : "");
-    return out;
-}
-
 static void print_flag(FILE *to, const gr_verb *verb, const gr_flag *flag)
 {
     char name[160], text[700], said[500], initial[160];
     gr_help_flag(flag, name, sizeof name);
     gr_help_default(verb, flag, initial, sizeof initial);
     /* A set's words stand in the text: its value is a list of them. */
-    snprintf(text, sizeof text, "%s%s%s%s (%s)", gr_help_text(flag, said, sizeof said),
+    snprintf(text, sizeof text, "%s%s%s%s (%s)", gr_flag_text(flag, said, sizeof said),
              flag->kind == GR_KIND_SET ? ", of " : "", flag->kind == GR_KIND_SET ? flag->value : "",
              flag->kind == GR_KIND_LIST ? "; may be repeated" : "", initial);
     print_pair(to, name, text, 26);

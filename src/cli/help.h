@@ -10,8 +10,6 @@ void gr_help_family(FILE *to, const char *word);                    /* the verbs
 void gr_help_verb(FILE *to, const gr_verb *verb);                   /* synopsis, every flag, examples */
 void gr_help_synopsis(const gr_verb *verb, char *out, size_t size); /* "gradus train DATA... --out RUN [flags]" */
 
-/* What a flag's help says, with what is listed in it. Returns out. */
-const char *gr_help_text(const gr_flag *flag, char *out, size_t size);
 /* "--batch N" with its letter; and ", default 12 sequences", the unit or nothing. For the help and the manual. */
 void gr_help_flag(const gr_flag *flag, char *out, size_t size);
 void gr_help_default(const gr_verb *verb, const gr_flag *flag, char *out, size_t size);

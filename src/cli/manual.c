@@ -36,7 +36,7 @@ static void flag_entry(FILE *to, const gr_verb *verb, const gr_flag *flag)
     gr_help_flag(flag, text, sizeof text);
     fputs(".TP\n.B ", to);
     roff_line(to, text);
-    roff(to, gr_help_text(flag, text, sizeof text));
+    roff(to, gr_flag_text(flag, text, sizeof text));
     if (flag->kind == GR_KIND_SET) {
         fputs(", of ", to);
         roff(to, flag->value);

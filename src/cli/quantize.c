@@ -10,6 +10,7 @@
 #include "cli/measure.h"
 #include "cli/open.h"
 #include "cli/output.h"
+#include "cli/suggest.h"
 #include "cli/table.h"
 #include "cli/term.h"
 #include "cli/verbs.h"
@@ -179,9 +180,9 @@ static gr_status print_text(const work *w)
     if (w->text.n)
         gr_print_distance(&w->distance);
     else
-        gr_out("quality        not measured: %s\n", f->calibrate
-                                                         ? "the text of --calibrate is too short to hold some back (--eval)"
-                                                         : "no text was given (--eval, --calibrate)");
+        gr_out("quality        not measured: %s\n",
+               f->calibrate ? "the text of --calibrate is too short to hold some back (--eval)"
+                            : "no text was given (--eval, --calibrate)");
     gr_out("wrote          %s in %s: read again, all tensors equal, logits %.3g apart at most\n", f->out,
            gr_human_time(w->seconds).s, w->saved.difference);
     return GR_OK;
@@ -223,6 +224,8 @@ static gr_json_doc *report_of(const work *w)
     of_type all = count(&w->made, GR_DTYPE_NONE);
     gr_json_put_path(root, "path", f->out);
     gr_json_put_path(root, "model", w->args->positional[0]);
+    if (w->on.adapter)
+        gr_json_put_path(root, "adapter", w->on.adapter);
     gr_json_put_bool(root, "model_was_quantized", w->made.was_quantized);
     gr_json_put_text(root, "to", f->to);
     gr_json_put_text(root, "method", f->method == GR_QUANTIZE_GPTQ ? "gptq" : "round");
@@ -350,9 +353,31 @@ static gr_status check_imatrix(gr_args *args)
     return gr_check_output_file(args, "save-imatrix", save, NULL, 0, is_never);
 }
 
+static gr_status check_type(gr_args *args)
+{
+    const options *f = args->options;
+    char lower[64], said[500];
+    size_t n = 0;
+    for (; f->to[n] && n + 1 < sizeof lower; n++)
+        lower[n] = f->to[n] >= 'A' && f->to[n] <= 'Z' ? (char)(f->to[n] - 'A' + 'a') : f->to[n];
+    lower[n] = '\0';
+    gr_suggestion near = {.written = lower};
+    for (int i = 0; gr_quantize_list(i); i++) {
+        if (strcmp(gr_quantize_list(i), f->to) == 0)
+            return GR_OK;
+        gr_suggest(&near, gr_quantize_list(i), strlen(gr_quantize_list(i)));
+    }
+    if (near.best)
+        return gr_args_fail(args, "--to: %.60s is no type\nDid you mean %s?", f->to, near.best);
+    return gr_args_fail(args, "--to: %.60s is no type\nThere are %s.", f->to,
+                        gr_flag_text(&flags[0], said, sizeof said));
+}
+
 static gr_status check_flags(gr_args *args)
 {
     const options *f = args->options;
+    if (check_type(args) != GR_OK)
+        return gr_error_status();
     bool hub = strcmp(f->to, "int4") == 0 || strcmp(f->to, "int8") == 0;
     if (!hub && (strlen(f->out) <= 5 || !gr_ends_with(f->out, ".gguf")))
         return gr_args_fail(args, "--out: the name of a GGUF file must end in .gguf\nGive such a name.");
@@ -413,14 +438,15 @@ static gr_status read_calibration(work *w)
         c->n -= held;
     }
     if (held <= 1 && !f->eval && gr_args_given(w->args, "max-loss"))
-        return gr_args_fail(w->args,
-                            "--max-loss: the text of --calibrate has %lld tokens, too few to hold some back and measure "
-                            "by them\nGive a text with --eval, or a longer one.",
-                            (long long)c->n);
+        return gr_args_fail(
+            w->args,
+            "--max-loss: the text of --calibrate has %lld tokens, too few to hold some back and measure "
+            "by them\nGive a text with --eval, or a longer one.",
+            (long long)c->n);
     choose_windows(c, f->calibration_tokens);
     if (c->n < CALIBRATION_WINDOW)
-        gr_warn("--calibrate: %lld tokens show little of what matrices are multiplied by; give %d or more", (long long)c->n,
-                CALIBRATION_WINDOW);
+        gr_warn("--calibrate: %lld tokens show little of what matrices are multiplied by; give %d or more",
+                (long long)c->n, CALIBRATION_WINDOW);
     return GR_OK;
 }
 
@@ -443,11 +469,16 @@ static gr_status open_all(work *w)
     gr_status s = gr_open_device(args, &w->on);
     if (s == GR_OK)
         s = gr_find_model(args, args->positional[0], &w->on);
-    if (s == GR_OK && w->on.adapter)
-        s = gr_fail(GR_ERR_ARGUMENT, "%s: has an adapter\ngradus merge folds it in, --adapter none leaves it out",
-                    w->on.adapter);
     w->on.model = s == GR_OK ? gr_model_load(w->on.path, NULL, w->on.device) : NULL;
-    return w->on.model ? read_texts(w) : gr_error_status();
+    s = w->on.model ? GR_OK : gr_error_status();
+    if (s == GR_OK &&
+        w->on.adapter) { /* the model is then W + scale BA, in memory, and what is lost is measured against that */
+        gr_tell_adapter(args, &w->on);
+        s = gr_model_load_adapter(w->on.model, w->on.adapter);
+        if (s == GR_OK)
+            s = gr_model_merge_adapter(w->on.model);
+    }
+    return s == GR_OK ? read_texts(w) : s;
 }
 
 static gr_status run(gr_args *args)
@@ -486,7 +517,7 @@ const gr_verb gr_verb_quantize = {
              "whole blocks "
              "of a dtype get another one, which is told. FILE is read again and compared before it gets its name; what "
              "fails or is "
-             "interrupted leaves nothing behind.\n\n"
+             "interrupted leaves nothing behind, except what --method gptq can go on with.\n\n"
              "The report, on stdout and in FILE.json, has bytes and bits a weight of each type, the matrices that "
              "rounding has "
              "changed most, and with --eval what is lost: perplexity of both models, the divergence of their "

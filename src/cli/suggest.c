@@ -38,7 +38,7 @@ void gr_suggest(gr_suggestion *s, const char *candidate, size_t length)
     int distance = edit_distance(s->written, n, candidate, length);
     /* The start of a word ("warm" for "warmup"), or a word and more, is near however many letters differ. */
     size_t shorter = n < length ? n : length;
-    if (shorter >= 3 && strncmp(s->written, candidate, shorter) == 0)
+    if (distance > 1 && shorter >= 3 && strncmp(s->written, candidate, shorter) == 0)
         distance = 1;
     /* At least half of the letters must be right. */
     if ((size_t)distance * 2 > (n > length ? n : length))

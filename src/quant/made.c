@@ -172,8 +172,9 @@ static char *path_of(const gr_quant *w, int part, int number)
     return gr_strfmt("%s/part-%05d-%d.safetensors", w->dir, part, number);
 }
 
-/* ---- a checksum beside it: what is gone on with has been there for days, perhaps -------------------------- */
+/* ---- a checksum beside it ----------------------------------------------------------------------------------- */
 
+/* What is gone on with has been there for days, perhaps. */
 static char *sum_path_of(const char *path)
 {
     return gr_strfmt("%.*s.xxh64", (int)(strlen(path) - strlen(".safetensors")), path);
@@ -206,8 +207,9 @@ static gr_status check_sum(const char *path)
     char sum[17], *from = sum_path_of(path), *is = from ? gr_file_read(from, 64, NULL) : NULL;
     gr_status s = is ? sum_of(path, sum) : gr_error_status();
     if (s == GR_OK && strcmp(is, sum) != 0)
-        s = gr_fail(GR_ERR_FILE, "%s: is damaged: its checksum is %s, and was %.16s\nremove it, and --resume makes it anew",
-                    path, sum, is);
+        s = gr_fail(GR_ERR_FILE,
+                    "%s: is damaged: its checksum is %s, and was %.16s\nremove it, and --resume makes it anew", path,
+                    sum, is);
     gr_free(is);
     gr_free(from);
     return s;

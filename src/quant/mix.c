@@ -121,7 +121,7 @@ const gr_mix *gr_mix_find(const char *name)
             return &mixes[i];
         snprintf(names + strlen(names), sizeof names - strlen(names), "%s%s", i ? ", " : "", mixes[i].name);
     }
-    gr_fail(GR_ERR_ARGUMENT, "quantizing: there is no type \"%s\"\nthere are %s", name, names);
+    gr_fail(GR_ERR_ARGUMENT, "there is no type \"%s\"\nthere are %s", name, names);
     return NULL;
 }
 

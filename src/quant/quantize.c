@@ -101,10 +101,9 @@ static gr_status find_group(gr_quant *w)
     if (!group)
         return GR_OK;
     if (d != GR_INT4_128 || (group != 32 && group != 64 && group != 128))
-        return gr_fail(
-            GR_ERR_ARGUMENT,
-            "quantizing: groups of %lld in %s\nint4 has groups of 32, 64 and 128, and no other type has a choice",
-            (long long)group, w->o->type);
+        return gr_fail(GR_ERR_ARGUMENT,
+                       "groups of %lld in %s\nint4 has groups of 32, 64 and 128, and no other type has a choice",
+                       (long long)group, w->o->type);
     w->hub = group == 32 ? GR_INT4_32 : group == 64 ? GR_INT4_64 : GR_INT4_128;
     return GR_OK;
 }
@@ -206,10 +205,10 @@ static gr_status check_left(const gr_quant *w, const char *state_path, bool same
     bool of_gptq = is && strncmp(is, gptq, (size_t)n) == 0;
     gr_free(is);
     if (w->o->resume && gr_path_is_file(state_path) && !same)
-        return gr_fail(GR_ERR_ARGUMENT, "%s: was begun with another model, type or text\nremove it to begin anew", w->dir);
+        return gr_fail(GR_ERR_ARGUMENT, "%s: was begun with another model, type or text\nremove it to begin anew",
+                       w->dir);
     if (!w->o->resume && of_gptq && has_parts(w->dir))
-        return gr_fail(GR_ERR_ARGUMENT,
-                       "%s: holds what an earlier call has done\n%s", w->dir,
+        return gr_fail(GR_ERR_ARGUMENT, "%s: holds what an earlier call has done\n%s", w->dir,
                        same ? "go on with it by --resume, or remove it to begin anew"
                             : "it is of another model, type or text: remove it, or choose another name");
     return GR_OK;

@@ -95,17 +95,15 @@ static gr_status check_pattern(const gr_quant *w, const char *const *pair)
     else if (!gr_dtype_get(d)->from_f32)
         what = "can be read only";
     if (what)
-        return gr_fail(GR_ERR_ARGUMENT, "quantizing \"%s\": %s %s\ngive one such as q8_0, q6_k or f16", pair[0],
-                       pair[1], what);
+        return gr_fail(GR_ERR_ARGUMENT, "\"%s\": %s %s\ngive one such as q8_0, q6_k or f16", pair[0], pair[1], what);
     for (int i = 0; i < w->n && !fits; i++)
         fits = w->tensors[i].is_matrix &&
                (gr_quant_fits(pair[0], w->tensors[i].entry.name) || gr_quant_fits(pair[0], w->tensors[i].gguf));
     if (!fits)
-        return gr_fail(
-            GR_ERR_ARGUMENT,
-            "quantizing \"%s\": no matrix of the model is called so\nthey are called \"%s\", or \"%s\" in GGUF "
-            "files; * stands for any text",
-            pair[0], w->tensors[w->n - 1].entry.name, w->tensors[w->n - 1].gguf);
+        return gr_fail(GR_ERR_ARGUMENT,
+                       "\"%s\": no matrix of the model is called so\nthey are called \"%s\", or \"%s\" in GGUF "
+                       "files; * stands for any text",
+                       pair[0], w->tensors[w->n - 1].entry.name, w->tensors[w->n - 1].gguf);
     return GR_OK;
 }
 
@@ -183,11 +181,10 @@ static gr_status check_plain(const gr_quant *w)
 {
     for (int i = 0; i < w->n && !w->o->requantize; i++)
         if (gr_dtype_is_block(w->tensors[i].entry.dtype))
-            return gr_fail(
-                GR_ERR_ARGUMENT,
-                "quantizing: \"%s\" is of %s, quantized already, and would lose a second time\ntake the model "
-                "that it was made of; or ask for it with --requantize",
-                w->tensors[i].entry.name, gr_dtype_name(w->tensors[i].entry.dtype));
+            return gr_fail(GR_ERR_ARGUMENT,
+                           "\"%s\" is of %s, quantized already, and would lose a second time\ntake the model "
+                           "that it was made of; or ask for it with --requantize",
+                           w->tensors[i].entry.name, gr_dtype_name(w->tensors[i].entry.dtype));
     return GR_OK;
 }
 
