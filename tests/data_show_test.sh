@@ -77,6 +77,14 @@ run 0 data show alone text.txt --context 4 --documents joined --rows 1 --order s
 says 'given   "t"' out
 run 3 data show alone chats.jsonl --context 4 --documents joined
 says 'chats.jsonl: line 1: has a prompt and a completion' err
+for flag in '--loss last' '--on-ambiguous last' '--chat-template chatml' '--template-arg a=1' '--too-long error'; do
+    for verb in 'data show alone' 'train --layers 1 --steps 1 --out none'; do
+        # shellcheck disable=SC2086
+        run 2 $verb text.txt --context 4 $flag
+        says "${flag% *}: is of " err
+    done
+done
+run 0 data show alone text.txt --context 4 --documents apart --too-long cut --rows 0
 
 # ---- what is refused ----
 run 2 data show alone

@@ -64,6 +64,8 @@ typedef struct gr_chat_data_flags {
 
 /* As gr_chat_open; a model without a template is fine, until a conversation comes. */
 gr_status gr_chat_open_for_data(gr_args *args, const gr_chat_data_flags *flags, const char *model, gr_chat *chat);
+/* Refuses those of the flags that were given for nothing: text that is one stream has no conversations. */
+gr_status gr_chat_check_joined(gr_args *args);
 void gr_chat_set_data(const gr_chat *chat, const gr_chat_data_flags *flags, gr_data_options *o);
 
 #endif

@@ -97,6 +97,8 @@ static gr_status open_data(show *s)
     o.eos = eos >= 0 ? &eos : NULL;
     o.threads = (int)s->args->common.threads;
     gr_added_tokens added;
+    if (!o.apart && gr_chat_check_joined((gr_args *)s->args) != GR_OK)
+        return gr_error_status();
     if (gr_add_tokens((gr_args *)s->args, &s->o->chats, &s->on.tokenizer, &added) != GR_OK)
         return gr_error_status();
     o.tokenizer = s->on.tokenizer;

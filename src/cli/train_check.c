@@ -73,7 +73,9 @@ gr_status gr_check_train_flags(gr_args *args)
     static const char *const of_new[] = {"config"};
     const gr_train_flags *f = args->options;
     gr_status s = GR_OK;
-    if (f->init)
+    if (f->documents == 0)
+        s = gr_chat_check_joined(args);
+    if (s == GR_OK && f->init)
         s = refuse_given(args, of_new, 1, "is of a new model, and --init gives one", "Leave one of them out.");
     if (s == GR_OK)
         s = check_optimizer(args);
