@@ -122,6 +122,11 @@ TEST(other_forms)
 
 TEST(what_cannot_be_told)
 {
+    static const char unanswered[] =
+        "{\"messages\": [{\"role\": \"user\", \"content\": \"a\"}, {\"role\": \"bot\", \"content\": \"b\"}]}";
+    check_learned(plain, GR_LOSS_ASSISTANT, false, unanswered, "refused: no message of the role assistant");
+    check_learned(marked, GR_LOSS_LAST, true, unanswered, "refused: no message of the role assistant");
+    check_learned(plain, GR_LOSS_ALL, false, unanswered, "[<user>a;<bot>b;]");
     check_learned(rewriting, GR_LOSS_ASSISTANT, false, two_turns,
                   "refused: the template writes what is before message 4 differently when more follows");
     check_learned(rewriting, GR_LOSS_ASSISTANT, true, two_turns, "refused: message 4"); /* nor the last turn */

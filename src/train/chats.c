@@ -157,6 +157,15 @@ static gr_status find_spans(making *m)
     return find_turns(m, true);
 }
 
+/* What nobody says cannot be learned. */
+static bool is_answered(const making *m)
+{
+    for (size_t i = m->record.given; i < m->record.n; i++)
+        if (m->record.messages[i].is_assistant)
+            return true;
+    return m->c->loss == GR_LOSS_ALL || m->whole->n_generated > 0;
+}
+
 /* ---- which tokens ------------------------------------------------------------------------------------------- */
 
 /* Appends the ids of the first bytes to the tokenizer's. */
@@ -247,7 +256,9 @@ gr_status gr_chat_row_make(const gr_chats *c, const char *json, size_t size, gr_
     gr_status s = gr_chat_record_read(&m.record, json, size);
     if (s == GR_OK)
         s = render(&m, m.record.n, false, &m.whole);
-    if (s == GR_OK && m.whole)
+    if (s == GR_OK && m.whole && !is_answered(&m))
+        snprintf(row->refused, sizeof row->refused, "no message of the role assistant is there to be learned");
+    else if (s == GR_OK && m.whole)
         s = find_spans(&m);
     if (s == GR_OK && !*row->refused)
         s = make_tokens(&m);

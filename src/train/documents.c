@@ -256,7 +256,7 @@ static gr_status finish(builder *b)
     char place[GR_PLACE_SIZE];
     const gr_left_out *none = &b->untrained, *refused = &b->refused;
     if (d->n_documents == 0 && refused->count > 0)
-        return gr_fail(GR_ERR_FILE, "%s: %s\nall conversations are refused; --chat-template gives another template",
+        return gr_fail(GR_ERR_FILE, "%s: %s\nall conversations are refused: change them, or give another template with --chat-template",
                        gr_place(b->reader.files, refused->file, refused->line, place, sizeof place),
                        d->refused[refused->file].why);
     if (refused->count > 0)
