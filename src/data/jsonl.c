@@ -89,9 +89,11 @@ static gr_status add_chat(const gr_reader *r, part *p, gr_json object, const gr_
                             : there & PROMPT ? "prompt"
                                              : "completion");
     if (!r->chats)
-        return gr_json_fail(object,
-                            "is a conversation, and here only texts are of use\ntrain and finetune take it, and "
-                            "data show shows it");
+        return gr_json_fail(object, "is a conversation, and %s",
+                            r->learns_tokenizer
+                                ? "a tokenizer is learned from texts alone\nmake one of texts; train takes one that is "
+                                  "there, too: --tokenizer byte or FILE"
+                                : "here only texts are of use\ntrain and finetune take it, and data show shows it");
     d->is_chat = true;
     d->size = record->size;
     return gr_bytes_add(&p->text, record->text, record->size);

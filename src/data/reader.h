@@ -48,6 +48,7 @@ typedef struct gr_reader {
     gr_pool *pool;              /* NULL: of its own */
     bool quiet;                 /* no remarks: they have been made */
     bool chats;                 /* conversations are taken, too; else they are an error */
+    bool learns_tokenizer;      /* which that error tells of */
     gr_kept_pipes *keep, *kept; /* NULL, or where pipes are kept; where they are read from */
     size_t pipes;               /* read so far */
     char **files; /* [n_files] the names of the files read so far; the owner's to free with gr_files_free */

@@ -166,7 +166,7 @@ gr_status gr_training_texts(const gr_tokenizer_training *o,
 /* Of the files that paths and corpus name. */
 static gr_status see_files(characters *all, const gr_tokenizer_training *o)
 {
-    gr_reader r = {.take = take_document, .user = all}, again = r;
+    gr_reader r = {.take = take_document, .user = all, .learns_tokenizer = true}, again = r;
     gr_status s = o->n_paths ? gr_read_documents(&r, o->paths, o->n_paths) : GR_OK;
     if (s == GR_OK && o->corpus)
         s = gr_corpus_read(o->corpus, &again);

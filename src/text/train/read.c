@@ -14,7 +14,12 @@ static gr_status passed(void *user, int64_t bytes)
 
 static gr_reader reader_for(gr_tokenizer_trainer *t)
 {
-    return (gr_reader){.take = take, .count = gr_trainer_count_document, .passed = passed, .user = t, .pool = t->pool};
+    return (gr_reader){.take = take,
+                       .count = gr_trainer_count_document,
+                       .passed = passed,
+                       .user = t,
+                       .pool = t->pool,
+                       .learns_tokenizer = true};
 }
 
 static gr_status close_reader(gr_reader *r, gr_status s)
