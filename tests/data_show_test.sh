@@ -146,6 +146,9 @@ run 3 data show alone known.jsonl --context 22 --rows 0 --chat-template turn.jin
 says 'known.jsonl: line 1: has ' err
 run 1 data show alone known.jsonl --chat-template chatml
 says 'needs the added token <|im_start|>' err
+says '--add-tokens' err
+run 3 data show alone messages.jsonl --chat-template turn.jinja
+says 'messages.jsonl: line 1: no message of the role assistant is there' err
 run 2 data show alone known.jsonl --chat-template chatlm
 says 'the names are chatml, llama3, mistral and gemma' err
 # Training: the template goes along, and another is remarked on.
@@ -160,7 +163,10 @@ cp turn.jinja was.jinja && echo '{{ 1 / 0 }}' >turn.jinja # a run goes on with w
 run 0 train --resume --out talked
 mv was.jinja turn.jinja
 run 3 train known.jsonl --tokenizer char --chat-template turn.jinja --documents apart --out none
-says 'known.jsonl: line 1' err
+says 'known.jsonl: line 1: top level: is a conversation, and a tokenizer is learned from texts alone' err
+says '--tokenizer byte' err
+run 3 tokenizer train known.jsonl --vocab 300 --out none
+says 'a tokenizer is learned from texts alone' err
 
 # ---- tokens that a template needs ----
 run 0 data show alone known.jsonl --context 100 --order sequential --rows 1 --chat-template chatml --add-tokens
@@ -190,6 +196,9 @@ refuses() { # CODE WORDS...: the two lines, behind notes
 }
 refuses 1 finetune fresh known.jsonl --chat-template gemma --add-tokens --context 64 --out none
 says 'the template needs 2 tokens more, and of the model' err
+cp err expected
+refuses 1 data show fresh known.jsonl --chat-template gemma --add-tokens --context 64
+[ "$(grep -e unused -e resize err)" = "$(grep -e unused -e resize expected)" ] || fail "finetune's error is another: $(cat err)"
 run 0 finetune base-true known.jsonl --chat-template chatml --add-tokens --context 64 --steps 1 --lr 0 --min-lr 0 --out added-true
 says 'trainable_token_indices' added-true/latest/adapter_config.json
 grep -q '<|im_end|>' added-true/latest/tokenizer.json || fail 'the tokenizer of the adapter has no new tokens'

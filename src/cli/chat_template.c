@@ -169,13 +169,15 @@ gr_status gr_chat_check_joined(gr_args *args)
     static const char *const of_conversations[] = {"chat-template", "template-arg", "loss", "on-ambiguous"};
     for (size_t i = 0; i < sizeof of_conversations / sizeof *of_conversations; i++)
         if (gr_args_given(args, of_conversations[i]))
-            return gr_args_fail(args,
-                                "--%s: is of conversations, and DATA is joined to one text\nLeave it out; conversations "
-                                "are .jsonl files, with --documents apart.",
-                                of_conversations[i]);
+            return gr_args_fail(
+                args,
+                "--%s: is of conversations, and DATA is joined to one text\nLeave it out; conversations "
+                "are .jsonl files, with --documents apart.",
+                of_conversations[i]);
     if (gr_args_given(args, "too-long"))
-        return gr_args_fail(args, "--too-long: is of documents kept apart, and DATA is joined to one text\nLeave it out, "
-                                  "or give --documents apart.");
+        return gr_args_fail(args,
+                            "--too-long: is of documents kept apart, and DATA is joined to one text\nLeave it out, "
+                            "or give --documents apart.");
     return GR_OK;
 }
 
