@@ -307,7 +307,11 @@ TEST(what_cannot_be_done)
     enter(t, "/undo", "nothing was said yet");
     enter(t, "/rety", "Did you mean /retry?");
     enter(t, "/set temperature -1", "/set temperature");
-    enter(t, "/set speed 2", "takes a name and a value");
+    enter(t, "/set speed 2", "/set speed: there is nothing of this name to set");
+    enter(t, "/set temperature", "/set temperature: takes a name and a value");
+    enter(t, "/drop x", "/drop: ");
+    enter(t, "/drop -1", "/drop: ");
+    enter(t, "/drop 0", "/drop: ");
     enter(t, "/set temperature 0", "");
     enter(t, "/load nowhere.json", "nowhere.json");
     enter(t, "/load own.txt", "own.txt");
@@ -323,6 +327,7 @@ TEST(what_cannot_be_done)
     enter(t, "the quick", "the context of 60 tokens is full");
     enter(t, "/help", "/adapter DIR|off");
     type(t, "\x04");
+    expect(t, "\n"); /* for the shell's prompt */
     CHECK_EQ_INT(finish(t), 0);
 }
 

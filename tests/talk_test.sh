@@ -32,12 +32,29 @@ talk 0 'the quick\n the lazy\n' model --temperature 0 -n 10 --json --system 'fox
 [ "$(field prompt_tokens 1) $(field cached_tokens 1) $(field tokens 1)" = '14 0 10' ] || fail "--json: $(cat out)"
 [ "$(field prompt_tokens 2) $(field cached_tokens 2)" = '33 23' ] || fail "the second turn reads more than what is new: $(cat out)"
 
+# ---- Ctrl-C while nothing is said ----
+mkfifo waits
+"$g" chat model --temperature 0 -n 10 <waits >said 2>err &
+exec 3>waits
+echo 'the quick' >&3
+i=0
+while [ ! -s said ] && [ $i -lt 200 ]; do
+    sleep 0.1
+    i=$((i + 1))
+done
+kill -INT $!
+wait $!
+got=$?
+exec 3>&-
+[ $got = 130 ] || fail "Ctrl-C: exit code $got, expected 130: $(cat err)"
+says 'chat: stopped' err
+
 # ---- no room ----
 talk 1 'the quick brown fox jumps\n' model --context 20
 says 'the conversation has 25 tokens with this message, and the context 20' err
 says '--context N gives more; the model was made for 64' err
 talk 0 'the quick\n' model --context 20 --temperature 0
-says 'the answer was cut: the context of 20 tokens is full' err
+says 'the answer was cut: the context of 20 tokens is full; --context N gives more' err
 talk 0 'the quick\n' model -n 3 --temperature 0
 says 'the answer was cut after --tokens 3' err
 
@@ -99,4 +116,6 @@ talk 1 'x\n' model
 says 'no chat template here' err
 talk 3 'x\n' nowhere
 run 2 chat
+talk 2 'x\n' model --stop ''
+says 'a stop text is empty' err
 [ $failures = 0 ] || exit 1

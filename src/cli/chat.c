@@ -98,6 +98,8 @@ static gr_status answer_lines(gr_talk *t)
     }
     gr_bytes_free(&ahead);
     gr_bytes_free(&line);
+    if (s == GR_OK && end == GR_LINE_CANCELLED)
+        s = gr_fail(GR_ERR_INTERRUPTED, "chat: stopped\nEach message before has its answer.");
     return s == GR_OK && end == GR_LINE_FAILED ? gr_error_status() : s;
 }
 
@@ -166,6 +168,8 @@ static gr_status converse(gr_talk *t)
     while (s == GR_OK && !t->over) {
         message.size = 0;
         gr_line_end end = read_message(t, &message, &is_block);
+        if (end == GR_LINE_OVER) /* the shell's prompt is to stand in a line of its own */
+            gr_out("\n");
         t->over = end == GR_LINE_OVER || (end == GR_LINE_CANCELLED && cancelled);
         if (end == GR_LINE_CANCELLED && !t->over)
             gr_note("Ctrl-C again, or Ctrl-D, ends.");
@@ -210,6 +214,9 @@ static gr_status work_on(gr_talk *t)
     gr_chat_options *o = t->args->options;
     static const char off[] = "enable_thinking=false";
     gr_status s = GR_OK;
+    for (size_t i = 0; i < o->stop.count; i++)
+        if (!*o->stop.items[i])
+            return gr_args_fail(t->args, "--stop: a stop text is empty\nGive it at least one character.");
     if (o->no_thinking)
         s = gr_grow(&o->template.args.items, &o->template.args.cap, o->template.args.count + 1, sizeof(char *));
     if (s == GR_OK && o->no_thinking)

@@ -82,11 +82,10 @@ static void tell_end(const answer *a)
     const gr_talk *t = a->talk;
     long long all = (long long)a->prompt.size + a->made->n;
     if (a->made->stop == GR_STOP_ASKED)
-        gr_note("[stopped; what was said is kept: /retry answers anew, /undo takes it back]");
+        gr_note(t->lines ? "[stopped; what was said is kept: /retry answers anew, /undo takes it back]" : "[stopped]");
     else if (a->made->stop == GR_STOP_LENGTH && all >= t->with.capacity)
-        gr_warn("the answer was cut: the context of %lld tokens is full; /drop takes out the oldest turn, --context N "
-                "gives more",
-                (long long)t->with.capacity);
+        gr_warn("the answer was cut: the context of %lld tokens is full; %s--context N gives more",
+                (long long)t->with.capacity, t->lines ? "/drop takes out the oldest turn, " : "");
     else if (a->made->stop == GR_STOP_LENGTH)
         gr_warn("the answer was cut after --tokens %lld", (long long)a->made->n);
 }

@@ -50,8 +50,11 @@ static gr_status retry(gr_talk *t, const char *rest)
 
 static gr_status drop(gr_talk *t, const char *rest)
 {
-    long long n = *rest ? atoll(rest) : 1;
-    int64_t dropped = n > 0 ? gr_messages_drop(&t->said, n) : 0;
+    static const gr_flag turns = {.kind = GR_KIND_INT, .min = 1, .max = INT32_MAX, .unit = "turns"};
+    int64_t n = 1;
+    if (*rest && gr_value_parse(&turns, rest, &n) != GR_OK)
+        return gr_fail_in("/drop");
+    int64_t dropped = gr_messages_drop(&t->said, n);
     if (dropped == 0)
         return needs("/drop: there is no turn to take out");
     gr_note("[%lld of the oldest turns taken out]", (long long)dropped);
@@ -212,8 +215,10 @@ static gr_status set(gr_talk *t, const char *rest)
         i++;
     if (i == count || !*value)
         return gr_fail(GR_ERR_ARGUMENT,
-                       "/set: takes a name and a value\nNames are temperature, top-k, top-p, min-p, typical-p, "
-                       "repeat-penalty, frequency-penalty, presence-penalty, tokens, seed.");
+                       "/set%s%.*s: %s\nNames are temperature, top-k, top-p, min-p, typical-p, "
+                       "repeat-penalty, frequency-penalty, presence-penalty, tokens, seed.",
+                       n ? " " : "", (int)(n > 40 ? 40 : n), rest,
+                       n > 0 && i == count ? "there is nothing of this name to set" : "takes a name and a value");
     const gr_slot *slot = gr_args_slot(t->args, names[i]);
     gr_status s = gr_value_parse(slot->flag, value, slot->field);
     if (s != GR_OK)
