@@ -256,9 +256,11 @@ static gr_status finish(builder *b)
     char place[GR_PLACE_SIZE];
     const gr_left_out *none = &b->untrained, *refused = &b->refused;
     if (d->n_documents == 0 && refused->count > 0)
-        return gr_fail(GR_ERR_FILE, "%s: %s\nall conversations are refused: change them, or give another template with --chat-template",
-                       gr_place(b->reader.files, refused->file, refused->line, place, sizeof place),
-                       d->refused[refused->file].why);
+        return gr_fail(
+            GR_ERR_FILE,
+            "%s: %s\nall conversations are refused: change them, or give another template with --chat-template",
+            gr_place(b->reader.files, refused->file, refused->line, place, sizeof place),
+            d->refused[refused->file].why);
     if (refused->count > 0)
         gr_remark(GR_LOG_WARN, "%s: refused, as %lld of %lld documents; they are left out: %s",
                   gr_place(b->reader.files, refused->file, refused->line, place, sizeof place),
