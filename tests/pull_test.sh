@@ -269,6 +269,15 @@ cmp -s out out1 || fail 'two at once: two paths'
 sent=$(awk '$3 ~ /signed/ { n += $5 } END { print n }' "$hub/log")
 [ "$sent" -le 3700000 ] || fail "two at once: $sent bytes were sent"
 
+# ---- a hub that is not there: asked again, and then that is the error ----
+for nobody in http://nowhere.invalid http://127.0.0.1:1; do
+    HF_ENDPOINT=$nobody "$g" pull acme/absent --retries 2 >out 2>err </dev/null
+    got=$?
+    [ $got = 1 ] || fail "$nobody: exit code $got: $(cat err)"
+    [ "$(grep -c 'again in' err)" = 2 ] || fail "$nobody is not asked again: $(cat err)"
+    says 'Check the network' err
+done
+
 # ---- names as MODEL: no network at all ----
 peace
 fresh

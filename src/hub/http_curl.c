@@ -103,7 +103,6 @@ static bool set_all(gr_http *h, const gr_http_request *r, void *headers, char *w
     SET(PROTOCOLS, (long)(GR_CURL_HTTP | GR_CURL_HTTPS));
     SET(NOSIGNAL, 1L);
     SET(NOPROGRESS, 0L);
-    SET(BUFFERSIZE, (long)BUFFER);
     SET(CONNECTTIMEOUT_MS, (long)(1e3 * r->answer_timeout));
     SET(LOW_SPEED_LIMIT, (long)SLOW);
     SET(LOW_SPEED_TIME, stall > 0 ? stall : 1L);
@@ -118,6 +117,8 @@ static bool set_all(gr_http *h, const gr_http_request *r, void *headers, char *w
     if (r->certificates)
         SET(CAINFO, r->certificates);
 #undef SET
+    /* A wish: 7.88 refuses it behind a request that has failed, and keeps what it has. */
+    (void)curl_easy_setopt(h->easy, GR_CURL_BUFFERSIZE, (long)BUFFER);
     return good;
 }
 
