@@ -234,20 +234,12 @@ static void widen_q4_0(const uint8_t *b, float *y, int64_t n)
     }
 }
 
-void GR_ISA_FN(gr_blocks_widen)(const gr_dtype_info *dtype, const void *src, float *dst, int64_t n)
+static void widen_codes(const gr_dtype_info *dtype, const void *src, float *dst, int64_t n)
 {
     enum { CHUNK = GR_DTYPE_BLOCK_MOST };
     const gr_codes *c = &dtype->codes;
     uint8_t codes[CHUNK];
     float scales[CHUNK / 16], offsets[CHUNK / 16];
-    if (c->group == 0)
-        dtype->to_f32(src, dst, n);
-    else if (dtype == &gr_dtype_q8_0)
-        widen_q8_0(src, dst, n);
-    else if (dtype == &gr_dtype_q4_0)
-        widen_q4_0(src, dst, n);
-    if (c->group == 0 || dtype == &gr_dtype_q8_0 || dtype == &gr_dtype_q4_0)
-        return;
     for (int64_t at = 0; at < n; at += CHUNK) {
         int64_t m = n - at < CHUNK ? n - at : CHUNK;
         const char *from = (const char *)src + at / dtype->block * dtype->block_bytes;
@@ -257,4 +249,16 @@ void GR_ISA_FN(gr_blocks_widen)(const gr_dtype_info *dtype, const void *src, flo
         else
             widen(codes, scales, c->offsets ? offsets : NULL, 16, c->zero, dst + at, m);
     }
+}
+
+void GR_ISA_FN(gr_blocks_widen)(const gr_dtype_info *dtype, const void *src, float *dst, int64_t n)
+{
+    if (dtype == &gr_dtype_q8_0)
+        widen_q8_0(src, dst, n);
+    else if (dtype == &gr_dtype_q4_0)
+        widen_q4_0(src, dst, n);
+    else if (dtype->codes.group == 0)
+        dtype->to_f32(src, dst, n);
+    else
+        widen_codes(dtype, src, dst, n);
 }
