@@ -1,69 +1,44 @@
-/* One writer a file. The right to write FILE is a lock of the system (flock) on FILE.quantizing.lock: it ends with the process
- * that has it, however that ends. It lies beside the folder, which is removed and made anew while it is held. */
+/* One writer a file. The right to write FILE is a lock (base/lock.h) on FILE.quantizing.lock. It lies beside the folder, which is removed and made anew while it is held. */
 #include "quant/quant.h"
 
 #include "base/file.h"
+#include "base/lock.h"
 #include "base/log.h"
 #include "base/mem.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdio.h>
 #include <string.h>
-#include <sys/file.h>
-#include <sys/stat.h>
 #include <unistd.h>
-
-static void write_holder(int fd)
-{
-    char text[200], host[128] = "";
-    gethostname(host, sizeof host - 1);
-    int n = snprintf(text, sizeof text, "process %ld on %s\n", (long)getpid(), host);
-    if (ftruncate(fd, 0) == 0)
-        (void)!pwrite(fd, text, (size_t)n, 0); /* the lock is what counts, not what is said of it */
-}
 
 static gr_status refuse(int fd)
 {
-    char raw[200], text[400] = "";
-    ssize_t n = pread(fd, raw, sizeof raw - 1, 0);
-    if (n > 0) {
-        raw[n] = '\0';
-        gr_printable(raw, strcspn(raw, "\n"), text, sizeof text);
-    }
+    char text[400];
+    gr_lock_read_holder(fd, text, sizeof text);
     return gr_fail(GR_ERR_ARGUMENT,
                    "another process writes it: %s\nwait for its end or end it, or choose another name: nothing was "
                    "touched",
                    *text ? text : "one that has just begun");
 }
 
-/* Is the name still that of the file that was opened? Who ends removes it. */
-static bool is_named(int fd, const char *path)
-{
-    struct stat a, b;
-    return fstat(fd, &a) == 0 && stat(path, &b) == 0 && a.st_ino == b.st_ino && a.st_dev == b.st_dev;
-}
-
 /* One try. *again: somebody ended at the same moment. */
 static gr_status try_lock(gr_quant *w, bool *again)
 {
-    int fd = open(w->lock, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0666), result;
+    int fd = open(w->lock, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0666);
     *again = false;
     if (fd < 0)
         return gr_fail_errno("making", w->lock);
-    do
-        result = flock(fd, LOCK_EX | LOCK_NB);
-    while (result != 0 && errno == EINTR);
-    gr_status s = result != 0 && errno == EWOULDBLOCK ? refuse(fd) : GR_OK;
-    if (s == GR_OK && result != 0)
+    gr_lock_got got = gr_lock_try(fd);
+    gr_status s = got == GR_LOCK_TAKEN ? refuse(fd) : GR_OK;
+    if (got == GR_LOCK_NONE)
         gr_remark(GR_LOG_WARN, "%s: this file system has no locks (%s): see to it that nothing else writes the file",
                   w->lock, strerror(errno));
-    *again = s == GR_OK && !is_named(fd, w->lock);
+    *again = s == GR_OK && !gr_lock_is_named(fd, w->lock);
     if (s != GR_OK || *again) {
         close(fd);
         return s;
     }
-    write_holder(fd);
+    gr_lock_write_holder(fd, "");
     w->lock_fd = fd;
     return GR_OK;
 }

@@ -1,19 +1,14 @@
-/* One writer a run. The right to write is a lock of the system (flock) on RUN/run.lock: it ends with the process that has
- * it, however that ends, so a name that is left behind locks nobody out. Linux makes it a lock of the server on NFS. The
- * file says who has it, for people. */
+/* One writer a run: a lock (base/lock.h) on RUN/run.lock. */
 #include "train/run.h"
 
 #include "base/file.h"
-#include "base/json.h"
+#include "base/lock.h"
 #include "base/log.h"
 #include "base/mem.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdio.h>
 #include <string.h>
-#include <sys/file.h>
-#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -69,25 +64,18 @@ static void forget_start(const gr_run_lock *l)
 
 static void write_holder(const gr_run_lock *l)
 {
-    char text[400], host[128] = "", when[40] = "";
+    char since[60] = "";
     time_t now = time(NULL);
     struct tm utc;
-    gethostname(host, sizeof host - 1);
     if (gmtime_r(&now, &utc))
-        strftime(when, sizeof when, "%Y-%m-%d %H:%M:%S UTC", &utc);
-    int n = snprintf(text, sizeof text, "process %ld on %s since %s\n", (long)getpid(), host, when);
-    if (ftruncate(l->fd, 0) == 0)
-        (void)!pwrite(l->fd, text, (size_t)n, 0); /* the lock is what counts, not what is said of it */
+        strftime(since, sizeof since, " since %Y-%m-%d %H:%M:%S UTC", &utc);
+    gr_lock_write_holder(l->fd, since);
 }
 
 static gr_status refuse(const gr_run_lock *l)
 {
-    char raw[400], text[400] = "";
-    ssize_t n = pread(l->fd, raw, sizeof raw - 1, 0);
-    if (n > 0) {
-        raw[n] = '\0';
-        gr_printable(raw, strcspn(raw, "\n"), text, sizeof text);
-    }
+    char text[400];
+    gr_lock_read_holder(l->fd, text, sizeof text);
     return gr_fail(GR_ERR_ARGUMENT,
                    "%s: another process writes this run: %s\nwait for its end or end it, or train elsewhere: nothing "
                    "was touched",
@@ -95,14 +83,6 @@ static gr_status refuse(const gr_run_lock *l)
 }
 
 /* ---- taking it ---------------------------------------------------------------------------------------------- */
-
-/* Is the name still that of the file that was opened? Who ends a run removes it. */
-static bool is_named(const gr_run_lock *l)
-{
-    struct stat open_one, named_one;
-    return fstat(l->fd, &open_one) == 0 && stat(l->path, &named_one) == 0 && open_one.st_ino == named_one.st_ino &&
-           open_one.st_dev == named_one.st_dev;
-}
 
 /* One try. *again: somebody ended at the same moment. */
 static gr_status try_lock(gr_run_lock *l, bool *again)
@@ -114,16 +94,13 @@ static gr_status try_lock(gr_run_lock *l, bool *again)
     *again = l->fd < 0 && (errno == ENOENT || errno == EINTR);
     if (l->fd < 0)
         return *again ? GR_OK : gr_fail_errno("making", l->path);
-    int result;
-    do
-        result = flock(l->fd, LOCK_EX | LOCK_NB);
-    while (result != 0 && errno == EINTR);
-    if (result != 0 && errno == EWOULDBLOCK)
+    gr_lock_got got = gr_lock_try(l->fd);
+    if (got == GR_LOCK_TAKEN)
         return refuse(l);
-    if (result != 0)
+    if (got == GR_LOCK_NONE)
         gr_remark(GR_LOG_WARN, "%s: this file system has no locks (%s): see to it that nothing else writes the run",
                   l->dir, strerror(errno));
-    *again = !is_named(l);
+    *again = !gr_lock_is_named(l->fd, l->path); /* who ends a run removes it */
     return GR_OK;
 }
 
