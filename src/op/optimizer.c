@@ -173,7 +173,9 @@ static bool sample_adafactor(int i, gr_sample *s)
     static const struct {
         int ndim;
         int64_t shape[3];
-    } calls[] = {{1, {1}}, {2, {5, 7}}, {1, {5000}}, {3, {2, 3, 33}}, {2, {40, 130}}};
+    } calls[] = {{1, {1}},        {2, {5, 7}},    {1, {5000}},    {3, {2, 3, 33}},
+                 {2, {300, 130}}, {2, {2, 2100}}, {2, {40, 130}}, {1, {40000}}};
+    enum { LOW_GRAD = 6 };
     if (i >= (int)(sizeof calls / sizeof calls[0]))
         return false;
     int ndim = calls[i].ndim, last = ndim - 1;
@@ -184,6 +186,8 @@ static bool sample_adafactor(int i, gr_sample *s)
         row[last] = column[last - 1] = 1;
     gr_sample_state(s, -1, 1, ndim, shape);
     gr_sample_float(s, -1, 1, ndim, shape);
+    if (i >= LOW_GRAD)
+        gr_sample_low_grad(s, i == LOW_GRAD ? GR_F16 : GR_BF16);
     gr_sample_state(s, 0.1, 1, ndim, row);
     if (ndim > 1)
         gr_sample_state(s, 0.1, 1, ndim, column);
@@ -194,6 +198,9 @@ static bool sample_adafactor(int i, gr_sample *s)
     gr_sample_grad_scale(i, s);
     return true;
 }
+
+/* Clipping 1, squares and their sums 5, what is subtracted and its size 6, the step 3. */
+GR_FLOPS_EACH(cost_adafactor, 15)
 
 const gr_op gr_op_adafactor = {
     .name = "adafactor",
@@ -215,6 +222,7 @@ const gr_op gr_op_adafactor = {
     .no_grad = GR_EFFECT_HAS_NO_GRADIENT,
     .compose = compose_adafactor,
     .sample = sample_adafactor,
+    .cost = cost_adafactor,
 };
 
 gr_tensor *gr_adafactor(gr_tensor *param, gr_tensor *grad, gr_tensor *row, gr_tensor *column, gr_tensor *lr,

@@ -27,10 +27,11 @@ static void close_device(gr_device *d)
 
 /* One a family of ops; the first line that fits is taken. */
 static const gr_kernel *const tables[] = {
-    gr_cpu_matmul_kernels,  gr_cpu_elementwise_kernels, gr_cpu_layout_kernels,        gr_cpu_reduce_kernels,
-    gr_cpu_update_kernels,  gr_cpu_softmax_kernels,     gr_cpu_loss_kernels,          gr_cpu_norm_kernels,
-    gr_cpu_rope_kernels,    gr_cpu_embed_kernels,       gr_cpu_attention_one_kernels, gr_cpu_attention_kernels,
-    gr_cpu_integer_kernels, gr_cpu_random_kernels,      gr_cpu_block_kernels,         gr_cpu_int8_kernels};
+    gr_cpu_matmul_kernels,   gr_cpu_elementwise_kernels, gr_cpu_layout_kernels,        gr_cpu_reduce_kernels,
+    gr_cpu_update_kernels,   gr_cpu_softmax_kernels,     gr_cpu_loss_kernels,          gr_cpu_norm_kernels,
+    gr_cpu_rope_kernels,     gr_cpu_embed_kernels,       gr_cpu_attention_one_kernels, gr_cpu_attention_kernels,
+    gr_cpu_integer_kernels,  gr_cpu_random_kernels,      gr_cpu_block_kernels,         gr_cpu_int8_kernels,
+    gr_cpu_adafactor_kernels};
 
 static const gr_kernel *find(const gr_device *d, const gr_tensor *node)
 {

@@ -8,7 +8,7 @@ extern const gr_kernel gr_cpu_matmul_kernels[], gr_cpu_elementwise_kernels[], gr
     gr_cpu_reduce_kernels[], gr_cpu_update_kernels[], gr_cpu_softmax_kernels[], gr_cpu_loss_kernels[],
     gr_cpu_norm_kernels[], gr_cpu_rope_kernels[], gr_cpu_embed_kernels[], gr_cpu_attention_one_kernels[],
     gr_cpu_attention_kernels[], gr_cpu_integer_kernels[], gr_cpu_random_kernels[], gr_cpu_block_kernels[],
-    gr_cpu_int8_kernels[];
+    gr_cpu_int8_kernels[], gr_cpu_adafactor_kernels[];
 
 /* Has the executor of chains a loop for this node, and registers that hold its values? */
 bool gr_cpu_fuses(const gr_device *d, const gr_tensor *node);

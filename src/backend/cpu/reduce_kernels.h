@@ -1,4 +1,4 @@
-/* What reduce.c and update.c need per ISA level. Defined in kernels/reduce.c and kernels/update.c. */
+/* What reduce.c, update.c and adafactor.c need per ISA level. Defined in kernels/reduce.c and kernels/update.c. */
 #ifndef GR_BACKEND_CPU_REDUCE_KERNELS_H
 #define GR_BACKEND_CPU_REDUCE_KERNELS_H
 
@@ -64,5 +64,18 @@ typedef struct gr_update_kernels {
 } gr_update_kernels;
 
 GR_ISA_DECLARE(const gr_update_kernels *, gr_update_kernels_get, (void));
+
+/* What a step of Adafactor does with some columns of a row. */
+typedef struct gr_adafactor_kernels {
+    void (*squares)(float *y, const float *g, float scale, int64_t n); /* (g scale)^2 */
+    void (*add)(float *y, const float *x, int64_t n);
+    void (*toward)(float *mean, const float *x, float scale, float by, int64_t n); /* mean += (x scale - mean) by */
+    void (*roots)(float *y, const float *x, float scale, int64_t n);               /* 1/sqrt(x scale) */
+    /* g scale by_row by_column, both of them together at most 2^23 */
+    void (*units)(float *u, const float *g, const float *by_column, float scale, float by_row, int64_t n);
+    void (*step)(float *p, const float *u, float decay, float rate, int64_t n); /* p decay - rate u */
+} gr_adafactor_kernels;
+
+GR_ISA_DECLARE(const gr_adafactor_kernels *, gr_adafactor_kernels_get, (void));
 
 #endif

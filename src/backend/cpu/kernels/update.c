@@ -132,6 +132,56 @@ static void lion(float *restrict p, const float *restrict g, float *restrict m, 
     }
 }
 
+/* ---- adafactor ---------------------------------------------------------------------------------------------- */
+
+static void squares(float *restrict y, const float *restrict g, float scale, int64_t n)
+{
+    for (int64_t i = 0; i < n; i++) {
+        float d = g[i] * scale;
+        y[i] = d * d;
+    }
+}
+
+static void add(float *restrict y, const float *restrict x, int64_t n)
+{
+    for (int64_t i = 0; i < n; i++)
+        y[i] += x[i];
+}
+
+static void toward(float *restrict mean, const float *restrict x, float scale, float by, int64_t n)
+{
+    for (int64_t i = 0; i < n; i++)
+        mean[i] += (x[i] * scale - mean[i]) * by;
+}
+
+static void roots(float *restrict y, const float *restrict x, float scale, int64_t n)
+{
+    for (int64_t i = 0; i < n; i++)
+        y[i] = 1 / sqrtf(x[i] * scale);
+}
+
+static void units(float *restrict u, const float *restrict g, const float *restrict by_column, float scale,
+                  float by_row, int64_t n)
+{
+    const float most = 0x1p23f; /* one through the smallest root */
+    for (int64_t i = 0; i < n; i++) {
+        float by = by_row * by_column[i];
+        u[i] = g[i] * scale * (by > most ? most : by);
+    }
+}
+
+static void step(float *restrict p, const float *restrict u, float decay, float rate, int64_t n)
+{
+    for (int64_t i = 0; i < n; i++)
+        p[i] = p[i] * decay - rate * u[i];
+}
+
+const gr_adafactor_kernels *GR_ISA_FN(gr_adafactor_kernels_get)(void)
+{
+    static const gr_adafactor_kernels kernels = {squares, add, toward, roots, units, step};
+    return &kernels;
+}
+
 const gr_update_kernels *GR_ISA_FN(gr_update_kernels_get)(void)
 {
     static const gr_update_kernels kernels = {adamw, adamw16, adamw8, widen, narrow, sgd, lion};
