@@ -244,27 +244,39 @@ static gr_status infer_muon(const gr_tensor *node, gr_spec *out)
     return gr_check_step(node, 1, MUON_LR, 2);
 }
 
-/* As bf16 has it; sums of products stay wide. */
-static gr_tensor *rounded(gr_tensor *x)
+static gr_tensor *wide(gr_tensor *x)
 {
-    return x ? gr_cast(gr_cast(x, GR_BF16), x->spec.dtype) : NULL;
+    return gr_cast(x, GR_F32);
 }
 
-/* x with all singular values near 1, by five steps of a Newton-Schulz iteration as torch.optim.Muon takes them, in bf16:
- * x = a x + (b g + c g^2) x with g = x x^T, the smaller of both products. */
+static gr_tensor *rounded(gr_tensor *x)
+{
+    return gr_cast(x, GR_BF16);
+}
+
+/* Of what is bf16: by the device's instructions for that, where it has some. */
+static gr_tensor *product(gr_tensor *a, gr_tensor *b, bool transpose_a, bool transpose_b, gr_dtype result)
+{
+    gr_tensor *in[] = {a, b};
+    gr_matmul_attr t = {transpose_a, transpose_b, .says = true, .result = result, .rounds = true};
+    return a && b ? gr_node(a->graph, &gr_op_matmul, in, 2, &t) : NULL;
+}
+
+/* x with all singular values near 1, by five steps of a Newton-Schulz iteration as torch.optim.Muon takes them, in bf16
+ * with sums that are wide: x = a x + (b g + c g^2) x with g = x x^T, the smaller of both products. */
 static gr_tensor *orthogonal(gr_tensor *x)
 {
     static const double a = 3.4445, b = -4.775, c = 2.0315, least = 1e-7;
     enum { STEPS = 5 };
     bool tall = x && x->spec.shape[0] > x->spec.shape[1];
     x = rounded(x);
-    gr_tensor *norm = rounded(gr_sqrt(gr_sum(gr_mul(x, x), 0, false)));
-    x = rounded(gr_div(x, gr_max(norm, gr_scalar_like(norm, least))));
+    gr_tensor *norm = rounded(gr_sqrt(gr_sum(gr_mul(wide(x), wide(x)), 0, false)));
+    x = rounded(gr_div(wide(x), gr_max(wide(norm), gr_scalar_like(wide(norm), least))));
     for (int i = 0; i < STEPS; i++) {
-        gr_tensor *gram = rounded(gr_matmul(x, x, tall, !tall));
-        gr_tensor *update = rounded(gr_add(gr_scale(gram, b), gr_scale(gr_matmul(gram, gram, false, false), c)));
-        gr_tensor *turned = tall ? gr_matmul(x, update, false, true) : gr_matmul(update, x, false, false);
-        x = rounded(gr_add(gr_scale(x, a), turned));
+        gr_tensor *gram = product(x, x, tall, !tall, GR_BF16), *square = product(gram, gram, false, false, GR_F32);
+        gr_tensor *update = rounded(gr_add(gr_scale(wide(gram), b), gr_scale(square, c)));
+        gr_tensor *turned = product(tall ? x : update, tall ? update : x, false, tall, GR_F32);
+        x = rounded(gr_add(gr_scale(wide(x), a), turned));
     }
     return x;
 }
@@ -274,8 +286,8 @@ static gr_status compose_muon(const gr_tensor *node, gr_tensor *const *in, gr_te
     const gr_muon_attr *a = node->attr;
     gr_tensor *p = in[PARAM], *m = in[M], *scale = node->n_in > MUON_SCALE ? in[MUON_SCALE] : NULL;
     gr_tensor *taken = scale ? gr_is_finite(scale) : NULL;
-    gr_dtype dtype = p->spec.dtype, wide = gr_accumulator(dtype);
-    gr_tensor *g = gr_scaled_grad(in[GRAD], wide, scale), *before = gr_cast(m, wide);
+    gr_dtype dtype = p->spec.dtype, sums = gr_accumulator(dtype);
+    gr_tensor *g = gr_scaled_grad(in[GRAD], sums, scale), *before = gr_cast(m, sums);
     gr_tensor *m1 = between(before, g, a->momentum), *way = gr_cast(orthogonal(between(m1, g, a->momentum)), dtype);
     gr_tensor *lr = gr_cast(gr_scale(in[MUON_LR], a->lr_scale), dtype);
     way = gr_mul(way, gr_scale(lr, a->adjust));

@@ -195,13 +195,16 @@ static gr_status run_added(const gr_call *call)
     return multiply(&p, 1);
 }
 
-/* Operands that are to be rounded are multiplied as bf16, or not here. */
+/* Operands that are to be rounded are multiplied as bf16, or not here; there is nothing to round of those that are bf16. */
 static bool rounds_as_asked(const gr_tensor *node)
 {
-    bool fits = true;
-    for (int i = node->n_in - 2; i < node->n_in; i++)
-        fits = fits && (node->in[i]->spec.dtype == GR_F32 || node->in[i]->spec.dtype == GR_BF16);
-    return !((const gr_matmul_attr *)node->attr)->rounds || (fits && gr_gemm_rounds());
+    bool fits = true, is_wide = false;
+    for (int i = node->n_in - 2; i < node->n_in; i++) {
+        gr_dtype d = node->in[i]->spec.dtype;
+        fits = fits && (d == GR_F32 || d == GR_BF16);
+        is_wide = is_wide || d == GR_F32;
+    }
+    return !((const gr_matmul_attr *)node->attr)->rounds || (fits && (!is_wide || gr_gemm_rounds()));
 }
 
 static bool supports_added(const gr_device *d, const gr_tensor *node)
