@@ -250,6 +250,58 @@ static void check_narrow_a(gr_pool **pools)
             }
 }
 
+/* Operands that are multiplied as bf16, which holds what is drawn here: every layout, tiles that are not full along each side, more
+ * than one block of k, c that is added to. */
+static void check_rounded(gr_pool **pools)
+{
+    static const int shapes[][3] = {{1, 1, 1},     {5, 33, 7},    {31, 65, 31}, {32, 32, 32},   {33, 64, 40},
+                                    {64, 96, 385}, {97, 130, 65}, {40, 7, 800}, {7, 300, 1100}, {200, 100, 1030}};
+    for (int i = 0; i < 10; i++)
+        for (int kind = 0; kind < 16; kind++) {
+            gr_gemm g = {.m = shapes[i][0], .n = shapes[i][1], .k = shapes[i][2], .batch = i % 4 == 1 ? 3 : 1};
+            g.rounds = true;
+            g.trans_a = kind & 1;
+            g.trans_b = (kind & 2) != 0;
+            g.a_dtype = kind & 4 ? GR_BF16 : GR_F32;
+            g.b_dtype = kind & 8 ? GR_BF16 : GR_F32;
+            g.beta = (i + kind) % 3 == 0 ? 1 : 0;
+            check(g, pools, (i + kind) % 4 < 2, kind == 5);
+        }
+}
+
+/* A sum over rows that is made piece by piece has the bits of the whole. */
+static void check_sum_of_pieces(gr_pool *pool)
+{
+    enum { M = 70, N = 50, K = 3 * GR_GEMM_SUM + 100, FIRST = 2 * GR_GEMM_SUM };
+    float *a = room(M * K * sizeof *a), *b = room(N * K * sizeof *b);
+    float *whole = room(M * N * sizeof *whole), *pieces = room(M * N * sizeof *pieces);
+    for (int i = 0; i < M * K; i++)
+        a[i] = (float)draw(1 << 20) / (1 << 19) - 1;
+    for (int i = 0; i < N * K; i++)
+        b[i] = (float)draw(1 << 20) / (1 << 19) - 1;
+    for (int rounds = 0; rounds < 2; rounds++)
+        for (int level = 0; level <= (int)gr_isa_detect(); level++) {
+            gr_gemm g = {.m = M, .n = N, .k = K, .a = a, .b = b, .trans_a = true, .batch = 1, .rounds = rounds};
+            g.a_dtype = g.b_dtype = GR_F32;
+            g.lda = M, g.ldb = g.ldc = N;
+            void *scratch = room(gr_gemm_scratch(&g, 1));
+            gr_isa_limit((gr_isa)level);
+            g.c = whole;
+            gr_gemm_run(pool, &g, scratch);
+            g.c = pieces;
+            g.k = FIRST;
+            gr_gemm_run(pool, &g, scratch);
+            g.a = a + FIRST * M, g.b = b + FIRST * N, g.k = K - FIRST, g.beta = 1;
+            gr_gemm_run(pool, &g, scratch);
+            checks++;
+            if (memcmp(whole, pieces, M * N * sizeof *whole) != 0)
+                complain(&g, 1, rounds ? "other bits in pieces, rounded" : "other bits in pieces");
+            gr_isa_limit(GR_ISA_COUNT);
+            free(scratch);
+        }
+    free(a), free(b), free(whole), free(pieces);
+}
+
 /* Subnormals, the largest and the smallest: every value of 16 bits is widened exactly. */
 static void check_every_value(gr_pool *pool)
 {
@@ -327,6 +379,8 @@ int main(void)
     check_large(pools);
     check_mixed(pools);
     check_narrow_a(pools);
+    check_rounded(pools);
+    check_sum_of_pieces(pools[1]);
     check_every_value(pools[1]);
     check_rows_alone(pools[2]);
     for (int t = 1; t <= MAX_THREADS; t++)

@@ -43,6 +43,7 @@ typedef struct plan {
     bool cols_outside; /* a panel of b, in the first-level cache, meets all a_rows; else mr rows of a meet all of b */
     bool b_direct;     /* b is read where it lies */
     bool pairs;        /* operands are bf16 when they are multiplied, two places of k a step */
+    bool by_amx;       /* by tiles of 32 x 32 */
     bool ask;          /* and comes from memory, so the next block is asked for ahead */
     int64_t c_rows;    /* rows of 16-bit c that are summed in scratch before they are rounded; 0: c is f32 */
     size_t b_floats, a_floats, c_floats; /* a worker's scratch */
@@ -55,6 +56,7 @@ typedef struct call {
     plan plan;
     const gr_gemm_kernels *kernels;
     const gr_gemm_pair_kernels *pairs; /* instead, of what they have; NULL: the plan has none */
+    int64_t mr, nr;                    /* rows and columns of the tile */
     gr_gemm_kind a_kind, b_kind;
     gr_from_f32 *narrow;       /* of the sums; NULL: c is f32 */
     gr_blocks_widen_fn *widen; /* rows of b; NULL: its values do not share blocks */
@@ -95,11 +97,12 @@ static int64_t round_up(int64_t x, int64_t multiple)
 
 /* Nanoseconds, roughly, that pieces of rows x cols take a step of k when 2, 4 or 8 threads share them, in favour of 2.
  * Larger pieces pack less; smaller ones leave nobody waiting. Shape alone decides, so figures of one machine do. */
-static double cut_cost(const gr_gemm *g, int64_t rows, int64_t cols)
+static double cut_cost(const gr_gemm *g, const plan *p, int64_t rows, int64_t cols)
 {
-    bool a_is_packed = g->trans_a || g->a_dtype != GR_F32;
+    const bool a_is_packed = p->by_amx || g->trans_a || g->a_dtype != GR_F32;
+    const double each = p->by_amx ? 0.0012 : 0.008;
     double pieces = (double)(ceil_div(g->m, rows) * ceil_div(g->n, cols)) * (double)g->batch;
-    double cost = (double)rows * (double)round_up(cols, 16) * 0.008 + (double)cols * 0.08 +
+    double cost = (double)rows * (double)round_up(cols, 16) * each + (double)cols * 0.08 +
                   (double)rows * (a_is_packed ? 0.08 : 0.015) + 500.0 / (double)g->k;
     double sum = 0;
     for (int threads = 2; threads <= 8; threads *= 2) {
@@ -109,18 +112,29 @@ static double cut_cost(const gr_gemm *g, int64_t rows, int64_t cols)
     return sum;
 }
 
+static int64_t row_unit(const plan *p)
+{
+    return p->by_amx ? GR_GEMM_TILE_ROWS : GR_GEMM_ROWS;
+}
+
+static int64_t col_unit(const plan *p)
+{
+    return p->by_amx ? GR_GEMM_TILE_COLS : GR_GEMM_COLS;
+}
+
 /* Tries a few cuts of each side around the coarsest that the scratch allows. */
 static void cut_tiles(const gr_gemm *g, plan *p)
 {
     enum { TRIES = 10, MAX_ROWS = 1536 };
-    int64_t max_cols = max64(B_BLOCK / max64(p->k_block, 1) / GR_GEMM_COLS, 1) * GR_GEMM_COLS;
+    const int64_t mr = row_unit(p), nr = col_unit(p);
+    int64_t max_cols = max64((p->by_amx ? 4 * B_BLOCK : B_BLOCK) / max64(p->k_block, 1) / nr, 1) * nr;
     int64_t col_cut = ceil_div(g->n, max_cols), row_cut = ceil_div(g->m, MAX_ROWS);
     double best = -1;
     for (int64_t c = col_cut; c < col_cut + TRIES; c++)
         for (int64_t r = row_cut; r < row_cut + TRIES; r++) {
-            int64_t rows = min64(round_up(ceil_div(g->m, r), GR_GEMM_ROWS), g->m);
-            int64_t cols = min64(round_up(ceil_div(g->n, c), GR_GEMM_COLS), g->n);
-            double cost = cut_cost(g, rows, cols);
+            int64_t rows = min64(round_up(ceil_div(g->m, r), mr), g->m);
+            int64_t cols = min64(round_up(ceil_div(g->n, c), nr), g->n);
+            double cost = cut_cost(g, p, rows, cols);
             if (best < 0 || cost < best) {
                 best = cost;
                 p->rows = rows;
@@ -148,9 +162,11 @@ static void plan_few_rows(const gr_gemm *g, plan *p)
 }
 
 /* Rows of a are read where they lie. */
-static bool reads_a(const gr_gemm *g, bool pairs)
+static bool reads_a(const gr_gemm *g, const plan *p)
 {
-    return !g->trans_a && (pairs ? g->a_dtype == GR_BF16 && g->k % 2 == 0 && g->lda % 2 == 0 : g->a_dtype == GR_F32);
+    if (g->trans_a || g->a_dtype != (p->pairs ? GR_BF16 : GR_F32))
+        return false;
+    return !p->pairs || (!p->by_amx && g->k % 2 == 0 && g->lda % 2 == 0);
 }
 
 static void plan_tiles(const gr_gemm *g, plan *p)
@@ -158,18 +174,19 @@ static void plan_tiles(const gr_gemm *g, plan *p)
     bool b_plain = g->b_dtype == GR_F32 && !p->pairs;
     /* Equal blocks of k: no short one at the end. But sums over rows, as weights' gradients are, may be made of parts
      * (addmm): they are cut at places that the number of rows does not move, so that the bits are the same. */
-    int64_t unit = max64(gr_dtype_get(g->b_dtype)->block, 8), blocks = ceil_div(g->k, K_BLOCK);
+    int64_t unit = max64(gr_dtype_get(g->b_dtype)->block, p->by_amx ? GR_GEMM_TILE_K : 8),
+            most = p->by_amx ? GR_GEMM_TILE_K_MOST : K_BLOCK, blocks = ceil_div(g->k, most);
     int64_t equal = g->k > 0 ? ceil_div(g->k, blocks) : 1;
-    p->k_block = g->trans_a && blocks > 1 ? K_BLOCK : g->k > 0 ? round_up(equal, unit) : 1;
+    p->k_block = g->trans_a && blocks > 1 && !p->by_amx ? K_BLOCK : g->k > 0 ? round_up(equal, unit) : 1;
     p->b_direct = b_plain && !g->trans_b && p->k_block * g->ldb <= B_SMALL && g->ldb % CROWDED != 0;
     cut_tiles(g, p);
     p->a_rows = min64(p->rows, A_ROWS);
     p->cols_outside = g->k >= LONG_K;
-    p->b_floats = (size_t)(p->k_block * (p->b_direct ? GR_GEMM_COLS : round_up(p->cols, GR_GEMM_COLS)));
+    p->b_floats = (size_t)(p->k_block * (p->b_direct ? GR_GEMM_COLS : round_up(p->cols, col_unit(p))));
     if (gr_dtype_is_block(g->b_dtype))
         p->wide_floats = (size_t)(p->k_block * GR_GEMM_COLS);
-    if (!reads_a(g, p->pairs))
-        p->a_floats = (size_t)(p->k_block * (p->a_rows + GR_GEMM_ROWS));
+    if (!reads_a(g, p))
+        p->a_floats = (size_t)(p->k_block * (p->a_rows + row_unit(p)));
     else if (!p->cols_outside)
         p->a_rows = p->rows;
 }
@@ -191,6 +208,7 @@ static plan make_plan(const gr_gemm *g, gr_isa level)
         p.pairs = false;
         plan_few_rows(g, &p);
     } else {
+        p.by_amx = p.pairs && level >= GR_ISA_AMX;
         plan_tiles(g, &p);
     }
     if (is_narrow(g)) {
@@ -219,10 +237,10 @@ size_t gr_gemm_scratch(const gr_gemm *g, int threads)
 {
     if (g->m <= 0 || g->n <= 0)
         return 0;
-    static const gr_isa levels[] = {GR_ISA_GENERIC, GR_ISA_AVX512,
-                                    GR_ISA_AVX512_BF16}; /* others plan as one of these */
+    static const gr_isa levels[] = {GR_ISA_GENERIC, GR_ISA_AVX512, GR_ISA_AVX512_BF16,
+                                    GR_ISA_AMX}; /* others plan as one of these */
     size_t floats = 0;
-    for (int i = 0; i < (g->rounds ? 3 : 2); i++) {
+    for (int i = 0; i < (g->rounds ? 4 : 2); i++) {
         plan p = make_plan(g, levels[i]);
         floats = worker_floats(&p) > floats ? worker_floats(&p) : floats;
     }
@@ -257,7 +275,7 @@ static void widen_rows(const call *f, const piece *w, int64_t j, int64_t rows, i
 /* Of k places, those of the tile's loop. */
 static int64_t steps_of(const call *f, int64_t k)
 {
-    return f->pairs ? ceil_div(k, 2) : k;
+    return f->plan.by_amx ? round_up(k, GR_GEMM_TILE_K) / 2 : f->pairs ? ceil_div(k, 2) : k;
 }
 
 /* Rows p0 to p0 + k of b, the piece's columns, into panels of nr. Of a direct b only the columns that fill no panel:
@@ -265,7 +283,7 @@ static int64_t steps_of(const call *f, int64_t k)
 static void pack_b(const call *f, const piece *w, int64_t p0, int64_t k)
 {
     const gr_gemm *g = f->g;
-    const int64_t nr = f->kernels->nr;
+    const int64_t nr = f->nr;
     if (f->pairs) {
         const gr_gemm_pack_fn pack = (g->trans_b ? f->pairs->transpose : f->pairs->copy)[f->b_kind];
         const int64_t at = g->trans_b ? w->j * g->ldb + p0 : p0 * g->ldb + w->j;
@@ -293,24 +311,27 @@ static void pack_b(const call *f, const piece *w, int64_t p0, int64_t k)
 static int64_t block_a(const call *f, const piece *w, int64_t i, int64_t rows, int64_t p0, int64_t k, gr_gemm_tile *t)
 {
     const gr_gemm *g = f->g;
-    const int64_t mr = f->kernels->mr, steps = steps_of(f, k);
+    const int64_t mr = f->mr, steps = steps_of(f, k);
+    const void *src = element(w->a, g->a_dtype, g->trans_a ? p0 * g->lda + i : i * g->lda + p0);
+    t->a = w->a_packed;
+    if (f->plan.by_amx) {
+        (g->trans_a ? f->pairs->turn : f->pairs->lay)[f->a_kind](w->a_packed, src, g->lda, k, rows);
+        return steps * mr;
+    }
     if (g->trans_a) {
         const gr_gemm_pack_fn copy = (f->pairs ? f->pairs->copy : f->kernels->copy)[f->a_kind];
-        copy(w->a_packed, steps * mr, mr, element(w->a, g->a_dtype, p0 * g->lda + i), g->lda, k, rows);
-        t->a = w->a_packed;
+        copy(w->a_packed, steps * mr, mr, src, g->lda, k, rows);
         t->a_row = 1;
         t->a_col = mr;
         return steps * mr;
     }
-    const void *src = element(w->a, g->a_dtype, i * g->lda + p0);
     t->a_col = 1;
-    if (reads_a(g, f->pairs)) {
+    t->a_row = steps;
+    if (reads_a(g, &f->plan)) {
         t->a = src;
         t->a_row = f->pairs ? g->lda / 2 : g->lda;
     } else {
         (f->pairs ? f->pairs->round : f->kernels->widen)[f->a_kind](w->a_packed, src, g->lda, rows, k);
-        t->a = w->a_packed;
-        t->a_row = steps;
     }
     return mr * t->a_row;
 }
@@ -329,7 +350,7 @@ static void set_output(const gr_gemm *g, const piece *w, int64_t p0, gr_gemm_til
 static gr_gemm_kind panel_b(const call *f, const piece *w, int64_t p0, int64_t j, gr_gemm_tile *t)
 {
     const gr_gemm *g = f->g;
-    const int64_t nr = f->kernels->nr;
+    const int64_t nr = f->nr;
     t->b_row = nr;
     if (!f->plan.b_direct) {
         t->b = w->b_packed + j * t->k;
@@ -370,7 +391,7 @@ static void ask_next(const call *f, const piece *w, int64_t i, int64_t p0, int64
 static void do_tiles(const call *f, const piece *w, int64_t i, int64_t rows, int64_t p0, int64_t k, int64_t a_step,
                      const gr_gemm_tile *block)
 {
-    const int64_t mr = f->kernels->mr, nr = f->kernels->nr;
+    const int64_t mr = f->mr, nr = f->nr;
     const int64_t row_tiles = ceil_div(rows, mr), col_tiles = ceil_div(w->cols, nr), parts = row_tiles * col_tiles;
     const bool last = i + rows >= w->i + w->rows, cols_outside = f->plan.cols_outside;
     const int64_t next_i = last ? w->i : i + rows, next_p = last ? p0 + k : p0;
@@ -453,9 +474,13 @@ static void by_blas(const call *f, piece *w)
 {
     const gr_gemm *g = f->g;
     float *c = w->sums + w->i * g->ldc;
-    gr_blas_sgemm(g->trans_a, g->trans_b, w->rows, w->cols, g->k,
-                  (const float *)w->a + w->i * (g->trans_a ? 1 : g->lda), g->lda,
-                  (const float *)w->b + w->j * (g->trans_b ? g->ldb : 1), g->ldb, g->beta, c, g->ldc);
+    const int64_t part = g->trans_a ? GR_GEMM_SUM : g->k;
+    for (int64_t p = 0; p < g->k; p += part) {
+        const float *a = (const float *)w->a + (g->trans_a ? p * g->lda + w->i : w->i * g->lda);
+        const float *b = (const float *)w->b + (g->trans_b ? w->j * g->ldb + p : p * g->ldb + w->j);
+        gr_blas_sgemm(g->trans_a, g->trans_b, w->rows, w->cols, min64(part, g->k - p), a, g->lda, b, g->ldb,
+                      p > 0 ? 1 : g->beta, c, g->ldc);
+    }
     for (int64_t i = 0; g->bias && i < w->rows; i++)
         for (int64_t j = 0; j < w->cols; j++)
             c[i * g->ldc + j] += g->bias[w->j + j];
@@ -483,7 +508,11 @@ static void do_piece(void *ctx, int64_t index, int worker)
     w.sums_i = f->narrow ? w.i : 0;
     w.sums_row = f->narrow ? w.cols : g->ldc;
     static void (*const ways[])(const call *, piece *) = {by_tiles, by_dots, by_blas};
+    if (f->pairs && f->pairs->begin)
+        f->pairs->begin();
     ways[p->way](f, &w);
+    if (f->pairs && f->pairs->end)
+        f->pairs->end();
 }
 
 static _Atomic bool blas_allowed = true;
@@ -514,6 +543,11 @@ void gr_gemm_run(gr_pool *pool, const gr_gemm *g, void *scratch)
 #if GR_HAVE_ISA_AVX512
     f.pairs = f.plan.pairs ? &gr_gemm_pairs_avx512_bf16 : NULL;
 #endif
+#if GR_HAVE_ISA_AMX
+    f.pairs = f.plan.by_amx ? &gr_gemm_pairs_amx : f.pairs;
+#endif
+    f.mr = f.pairs ? f.pairs->mr : f.kernels->mr;
+    f.nr = f.pairs ? f.pairs->nr : f.kernels->nr;
     f.narrow = is_narrow(g) ? gr_cpu_from_f32(g->c_dtype) : NULL;
     f.scratch = (float *)(((uintptr_t)scratch + LINE_BYTES - 1) / LINE_BYTES * LINE_BYTES);
     if (blas_is_better(g, &f.plan, level))

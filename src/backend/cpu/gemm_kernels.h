@@ -39,12 +39,18 @@ typedef struct gr_gemm_kernels {
     gr_gemm_widen_fn widen[GR_GEMM_KINDS];
 } gr_gemm_kernels;
 
+/* Rows of a, or the columns of a transposed one, into the tiles' order: `count` of them. */
+typedef void (*gr_gemm_lay_fn)(float *dst, const void *src, int64_t ld, int64_t k, int64_t count);
+
 /* The same where products of bf16 have instructions: steps of k are pairs, of an odd k the last one with a zero, and tile's b is
- * GR_GEMM_PAIRS, as its a is. copy, transpose and widen give pairs, of k values each, and round f32. No dots. */
+ * GR_GEMM_PAIRS, as its a is. copy, transpose and round give pairs, of k values each, and round f32. No dots. */
 typedef struct gr_gemm_pair_kernels {
+    int mr, nr;
+    void (*begin)(void), (*end)(void); /* a thread's tiles, before and after; NULL: there is nothing to do */
     gr_gemm_tile_fn tile;
-    gr_gemm_pack_fn copy[GR_GEMM_KINDS], transpose[GR_GEMM_KINDS]; /* NULL for f16 */
+    gr_gemm_pack_fn copy[GR_GEMM_KINDS], transpose[GR_GEMM_KINDS]; /* of f16 there is none of all these */
     gr_gemm_widen_fn round[GR_GEMM_KINDS];
+    gr_gemm_lay_fn lay[GR_GEMM_KINDS], turn[GR_GEMM_KINDS]; /* NULL: round and copy do for a */
 } gr_gemm_pair_kernels;
 
 #if GR_HAVE_ISA_AVX512
@@ -52,9 +58,15 @@ extern const gr_gemm_pair_kernels gr_gemm_pairs_avx512_bf16;
 /* So many steps of multiply-adds of pairs in registers; *flops: how much work that was. */
 float gr_limit_pairs_avx512_bf16(int64_t steps, double *flops);
 #endif
+/* So many places of k are a step of an AMX tile: what is packed for it is made full with zeros. */
+enum { GR_GEMM_TILE_K = 32, GR_GEMM_TILE_K_MOST = 1024 };
+#if GR_HAVE_ISA_AMX
+extern const gr_gemm_pair_kernels gr_gemm_pairs_amx;
+float gr_limit_pairs_amx(int64_t steps, double *flops);
+#endif
 
-/* Room is planned for these, so that it is enough whichever level runs. */
-enum { GR_GEMM_ROWS = 8, GR_GEMM_COLS = 48 };
+/* What pieces are cut at, whichever level runs, so that room is enough; tiles of AMX have their own. */
+enum { GR_GEMM_ROWS = 8, GR_GEMM_COLS = 48, GR_GEMM_TILE_ROWS = 32, GR_GEMM_TILE_COLS = 32 };
 
 GR_ISA_DECLARE(const gr_gemm_kernels *, gr_gemm_kernels_get, (void));
 /* transpose of f32, for others as well. */

@@ -2,10 +2,27 @@
 #include "backend/cpu/isa.h"
 
 #include <stdatomic.h>
+#if GR_HAVE_ISA_AMX
+#include <cpuid.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
 
 /* Both are plain numbers that any thread may read at any time. -1: not looked at yet. */
 static _Atomic int machine_level = -1;
 static _Atomic int highest_level = GR_ISA_COUNT;
+
+#if GR_HAVE_ISA_AMX
+/* Tiles are eight KiB more to save at a switch of threads, so Linux wants to be asked before (arch_prctl, since 5.16). It says
+ * no where a thread's alternative signal stack has no room for them. The builtin of older compilers does not know AMX. */
+static bool amx_is_allowed(void)
+{
+    enum { TILE = 1 << 24, BF16 = 1 << 22, ARCH_REQ_XCOMP_PERM = 0x1023, XFEATURE_XTILEDATA = 18 };
+    unsigned a, b, c, d;
+    return __get_cpuid_count(7, 0, &a, &b, &c, &d) && (d & TILE) && (d & BF16) &&
+           syscall(SYS_arch_prctl, ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA) == 0;
+}
+#endif
 
 /* The builtin asks the CPU and, for the wide registers, whether the operating system saves them. F16C has no name in
  * older compilers' builtin; every CPU with AVX2 has it. */
@@ -20,7 +37,13 @@ static gr_isa look(void)
         return GR_ISA_AVX2;
     if (!__builtin_cpu_supports("avx512vnni"))
         return GR_ISA_AVX512;
-    return __builtin_cpu_supports("avx512bf16") ? GR_ISA_AVX512_BF16 : GR_ISA_AVX512_VNNI;
+    if (!__builtin_cpu_supports("avx512bf16"))
+        return GR_ISA_AVX512_VNNI;
+#if GR_HAVE_ISA_AMX
+    if (amx_is_allowed())
+        return GR_ISA_AMX;
+#endif
+    return GR_ISA_AVX512_BF16;
 #else
     return GR_ISA_GENERIC;
 #endif
@@ -44,6 +67,7 @@ void gr_isa_limit(gr_isa highest)
 
 const char *gr_isa_name(gr_isa level)
 {
-    static const char *const names[GR_ISA_COUNT] = {"generic", "avx2", "avx512", "avx512_vnni", "avx512_bf16"};
+    static const char *const names[] = {"generic", "avx2", "avx512", "avx512_vnni", "avx512_bf16", "amx"};
+    _Static_assert(sizeof names / sizeof names[0] == GR_ISA_COUNT, "one name a level");
     return (unsigned)level < GR_ISA_COUNT ? names[level] : "unknown";
 }

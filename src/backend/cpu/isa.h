@@ -13,18 +13,20 @@
 #include <stdint.h>
 
 /* Ordered: a machine that has a level has every lower one. The compiler flags of each are in cmake/library.cmake. Only the
- * kernels that gain by it are compiled for AVX512_VNNI, products of integers, and for AVX512_BF16, products of bf16; others are
- * those of AVX512. */
+ * kernels that gain by it are compiled for AVX512_VNNI, products of integers, and for AVX512_BF16 and AMX, products of bf16;
+ * others are those of AVX512. */
 typedef enum gr_isa {
     GR_ISA_GENERIC,
     GR_ISA_AVX2,
     GR_ISA_AVX512,
     GR_ISA_AVX512_VNNI,
     GR_ISA_AVX512_BF16,
+    GR_ISA_AMX,
     GR_ISA_COUNT
 } gr_isa;
 
-/* The best level that this machine, its operating system, this build and gr_isa_limit allow. Cheap, thread-safe. */
+/* The best level that this machine, its operating system, this build and gr_isa_limit allow. Cheap, thread-safe. The first call
+ * asks the system for AMX, as a process has to; it is for good. */
 gr_isa gr_isa_detect(void);
 
 /* For tests and measurements: no level above `highest` from now on. GR_ISA_COUNT lifts the limit. */

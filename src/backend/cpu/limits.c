@@ -16,17 +16,28 @@ typedef struct loops {
     volatile float sink;
 } loops;
 
+typedef float loop(int64_t steps, double *flops);
+
+/* Asked for only where there is one. */
+static loop *bf16_loop(void)
+{
+    loop *found = NULL;
+#if GR_HAVE_ISA_AVX512
+    found = gr_limit_pairs_avx512_bf16;
+#endif
+#if GR_HAVE_ISA_AMX
+    if (gr_isa_detect() >= GR_ISA_AMX)
+        found = gr_limit_pairs_amx;
+#endif
+    return found;
+}
+
 static void loop_piece(void *ctx, int64_t piece, int worker)
 {
     (void)worker;
     loops *l = ctx;
     double flops;
-#if GR_HAVE_ISA_AVX512
-    float value =
-        l->bf16 ? gr_limit_pairs_avx512_bf16(STEPS, &flops) : GR_ISA_PICK(gr_limit_multiply_adds)(STEPS, &flops);
-#else
-    float value = GR_ISA_PICK(gr_limit_multiply_adds)(STEPS, &flops);
-#endif
+    float value = (l->bf16 ? bf16_loop() : GR_ISA_PICK(gr_limit_multiply_adds))(STEPS, &flops);
     if (piece == 0) {
         l->flops = flops;
         l->sink = value;
