@@ -41,14 +41,13 @@ static void check_found(const char *path, const char *given, const char *model, 
                         const char *tokenizer)
 {
     gr_find_options how = GR_INIT(gr_find_options);
-    gr_found f = GR_INIT(gr_found);
     how.adapter = given;
-    CHECK_OK(gr_find(path, &how, &f));
-    CHECK(same(f.path, path) && same(f.model, model) && same(f.adapter, adapter) && same(f.tokenizer, tokenizer));
-    CHECK_EQ_INT(f.is_adapter, strcmp(path, model) != 0);
-    CHECK_EQ_INT(f.is_beside, !given && same(adapter, model));
-    gr_found_free(&f);
-    CHECK(!f.path && !f.model);
+    const gr_found *f = gr_find(path, &how);
+    CHECK_MADE(f);
+    CHECK(same(f->path, path) && same(f->model, model) && same(f->adapter, adapter) && same(f->tokenizer, tokenizer));
+    CHECK_EQ_INT(f->is_adapter, strcmp(path, model) != 0);
+    CHECK_EQ_INT(f->is_beside, !given && same(adapter, model));
+    gr_free(f);
 }
 
 TEST(models_and_adapters)
@@ -67,26 +66,25 @@ TEST(models_and_adapters)
     check_found(beside, "", beside, NULL, NULL);
     check_found(beside, adapter, beside, adapter, NULL);
     gr_find_options how = GR_INIT(gr_find_options);
-    gr_found f = GR_INIT(gr_found);
     how.adapter = beside;
-    CHECK_STATUS(gr_find(adapter, &how, &f), GR_ERR_ARGUMENT);
-    CHECK(strstr(gr_error(), "is an adapter itself") && !f.path && !f.adapter);
+    CHECK(!gr_find(adapter, &how));
+    CHECK_ERROR(GR_ERR_ARGUMENT, "is an adapter itself");
 }
 
 TEST(an_adapter_whose_base_is_not_here)
 {
     char from[600], adapter[700], text[] = "{\"base_model_name_or_path\": \"org/elsewhere\", \"peft_type\": \"LORA\"}";
     gr_find_options how = GR_INIT(gr_find_options);
-    gr_found f = GR_INIT(gr_found);
     write_all();
     snprintf(adapter, sizeof adapter, "%s/adapter_config.json", in("adapter", from));
     CHECK_OK(gr_file_write(adapter, text, strlen(text)));
-    CHECK_STATUS(gr_find(from, NULL, &f), GR_ERR_FILE);
-    CHECK(strstr(gr_error(), "org/elsewhere") && !f.path);
+    CHECK(!gr_find(from, NULL));
+    CHECK_ERROR(GR_ERR_FILE, "org/elsewhere");
     how.path_only = true; /* nobody asks for it */
-    CHECK_OK(gr_find(from, &how, &f));
-    CHECK(same(f.path, from) && f.is_adapter && !f.model);
-    gr_found_free(&f);
+    const gr_found *f = gr_find(from, &how);
+    CHECK_MADE(f);
+    CHECK(same(f->path, from) && f->is_adapter && !f->model);
+    gr_free(f);
 }
 
 TEST(a_run_is_its_best_checkpoint)
@@ -95,7 +93,6 @@ TEST(a_run_is_its_best_checkpoint)
     gr_checkpoint_spec spec = {0};
     gr_checkpoint_file config = {"config.json", "{}", 2};
     gr_weight weight = {.name = "w", .dtype = GR_F32, .ndim = 1, .shape = {1}, .bytes = 4, .data = "abc"};
-    gr_found f = GR_INIT(gr_found);
     spec.files = &config;
     spec.file_count = 1;
     spec.model.tensors = &weight;
@@ -104,12 +101,14 @@ TEST(a_run_is_its_best_checkpoint)
     CHECK_OK(gr_checkpoint_write(run, 1, &spec));
     CHECK_OK(gr_checkpoint_write(run, 2, &spec));
     CHECK_OK(gr_checkpoint_mark(run, "best", 1));
-    CHECK_OK(gr_find(run, NULL, &f));
+    const gr_found *f = gr_find(run, NULL);
+    CHECK_MADE(f);
     snprintf(best, sizeof best, "%s/checkpoints/step-1", run);
-    CHECK(same(f.path, best) && same(f.model, best));
-    gr_found_free(&f);
+    CHECK(same(f->path, best) && same(f->model, best));
+    gr_free(f);
     snprintf(model, sizeof model, "%s/checkpoints", in("empty", best));
     CHECK_OK(gr_dir_make(best));
     CHECK_OK(gr_dir_make(model));
-    CHECK_STATUS(gr_find(best, NULL, &f), GR_ERR_FILE);
+    CHECK(!gr_find(best, NULL));
+    CHECK_EQ_INT(gr_error_status(), GR_ERR_FILE);
 }

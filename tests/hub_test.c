@@ -384,16 +384,18 @@ TEST(cache)
     CHECK(gr_hub_find("org/other", &o) == NULL);
     CHECK_ERROR(GR_ERR_FILE, "gradus pull org/other fetches it");
     CHECK(SWEEP_ALLOCATIONS(find_it, &o) > 5);
-    gr_found found = GR_INIT(gr_found);
     gr_find_options how = GR_INIT(gr_find_options);
     how.path_only = true;
-    CHECK_STATUS(gr_find("org/other", &how, &found), GR_OK); /* any path is itself */
-    gr_found_free(&found);
+    const gr_found *found = gr_find("org/other", &how);
+    CHECK_MADE(found); /* any path is itself */
+    gr_free(found);
     how.hub = &o;
-    CHECK_OK(gr_find("org/name", &how, &found));
-    CHECK(strstr(found.path, "/snapshots/a9993e") != NULL);
-    gr_found_free(&found);
-    CHECK_STATUS(gr_find("org/other", &how, &found), GR_ERR_FILE);
+    found = gr_find("org/name", &how);
+    CHECK_MADE(found);
+    CHECK(strstr(found->path, "/snapshots/a9993e") != NULL);
+    gr_free(found);
+    CHECK(!gr_find("org/other", &how));
+    CHECK_EQ_INT(gr_error_status(), GR_ERR_FILE);
     CHECK_OK(gr_hub_walk("org/name", GR_HUB_REMOVE, &o));
     CHECK(gr_hub_find("org/name", &o) == NULL);
 }

@@ -79,7 +79,6 @@ TEST(what_frees_takes_null)
     gr_rows_free(NULL);
     gr_generator_free(NULL);
     gr_run_lock_close(NULL);
-    gr_found_free(NULL);
     gr_run_record_free(NULL);
     gr_set_log(NULL, NULL);
     CHECK_EQ_INT(gr_error_status(), GR_OK);
@@ -459,13 +458,11 @@ TEST(models)
     FAILS(gr_model_add_cache(NULL, t.store, &kept));
     FAILS(gr_model_add_cache(m, NULL, &kept));
     FAILS(gr_model_add_cache(m, t.store, NULL));
-    gr_found found = GR_INIT(gr_found);
-    FAILS(gr_find(NULL, NULL, &found));
-    FAILS(gr_find(dir, NULL, NULL));
-    CHECK_STATUS(gr_find(dir, NULL, &(gr_found){0}), GR_ERR_ARGUMENT);
-    CHECK_OK(gr_find(dir, NULL, &found));
-    CHECK(found.path && found.model && !found.adapter);
-    gr_found_free(&found);
+    REFUSES(gr_find(NULL, NULL));
+    const gr_found *found = gr_find(dir, NULL);
+    CHECK_MADE(found);
+    CHECK(found->path && found->model && !found->adapter);
+    gr_free(found);
     REFUSES(gr_model_report(NULL, GR_REPORT_ALL));
     gr_array array = {.name = NULL, .dtype = GR_F32, .ndim = 1, .shape = {4}, .data = four};
     FAILS(gr_arrays_save(NULL, &array, 1, NULL));

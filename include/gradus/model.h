@@ -193,18 +193,17 @@ typedef struct gr_find_options {
 } gr_find_options;
 typedef struct gr_found {
     size_t size;
-    char *path;      /* of a run its best checkpoint, else its newest good one; any other path itself */
-    char *model;     /* the directory of config.json and weights: path, or what an adapter was made for */
-    char *adapter;   /* the directory of the adapter to put on it; NULL: none */
-    char *tokenizer; /* the directory of its tokenizer: the adapter's, else the model's; NULL: none */
-    bool is_adapter; /* path is an adapter, without weights of a model */
-    bool is_beside;  /* the adapter lies beside the weights, and nobody asked for it */
+    const char *path;      /* of a run its best checkpoint, else its newest good one; any other path itself */
+    const char *model;     /* the directory of config.json and weights: path, or what an adapter was made for */
+    const char *adapter;   /* the directory of the adapter to put on it; NULL: none */
+    const char *tokenizer; /* the directory of its tokenizer: the adapter's, else the model's; NULL: none */
+    bool is_adapter;       /* path is an adapter, without weights of a model */
+    bool is_beside;        /* the adapter lies beside the weights, and nobody asked for it */
 } gr_found;
-/* Finds what gr_model_load, gr_model_load_adapter and gr_tokenizer_load take. out begins as GR_INIT(gr_found) and is
- * freed by gr_found_free, its paths are the library's; empty after a failure. A base that is not here, and a run without a
- * whole checkpoint, are GR_ERR_FILE. Checkpoints of a run are verified, which reads them. options may be NULL. Any thread. */
-GR_API gr_status gr_find(const char *path, const gr_find_options *options, gr_found *out);
-GR_API void gr_found_free(gr_found *found); /* NULL is fine */
+/* Finds what gr_model_load, gr_model_load_adapter and gr_tokenizer_load take; caller frees with gr_free, paths too. A base
+ * that is not here, and a run without a whole checkpoint, are GR_ERR_FILE. Checkpoints of a run are verified, which reads
+ * them. options may be NULL. Any thread. */
+GR_API const gr_found *gr_find(const char *path, const gr_find_options *options);
 
 enum {
     GR_REPORT_MODEL = 1,   /* architecture and sizes; of an adapter what its config says */

@@ -65,7 +65,7 @@ gr_status gr_partner_open(gr_args *args, gr_partner *p)
     if (s == GR_OK)
         s = gr_need_tokenizer(&p->on);
     if (s == GR_OK)
-        s = gr_chat_open(args, &o->template, p->on.found.tokenizer, &p->chat);
+        s = gr_chat_open(args, &o->template, p->on.found->tokenizer, &p->chat);
     if (s == GR_OK)
         s = gr_chat_find_end(&p->chat, p->on.tokenizer);
     if (s == GR_OK && o->no_thinking)

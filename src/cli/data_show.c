@@ -68,10 +68,10 @@ static gr_status open_model(show *s)
 {
     gr_find_options how = GR_INIT(gr_find_options);
     how.path_only = true;
-    s->on.found = GR_INIT(gr_found);
-    if (gr_find(s->args->positional[0], &how, &s->on.found) != GR_OK)
+    s->on.found = gr_find(s->args->positional[0], &how);
+    if (!s->on.found)
         return gr_error_status();
-    s->on.path = s->on.found.path;
+    s->on.path = s->on.found->path;
     s->on.tokenizer = gr_tokenizer_load(s->on.path);
     char *config = s->on.tokenizer ? gr_path_join(s->on.path, "config.json") : NULL;
     if (!config)

@@ -164,7 +164,7 @@ static gr_status open_chat(gr_args *args, const gr_opened *on, gr_chat *chat)
         return gr_args_fail(args, "--chat: is for text, and --ids gives ids\nGive the message with -p.");
     gr_status s = f->chat ? gr_need_tokenizer(on) : GR_OK;
     if (s == GR_OK && f->chat)
-        s = gr_chat_open(args, &f->template, on->found.tokenizer, chat);
+        s = gr_chat_open(args, &f->template, on->found->tokenizer, chat);
     return s == GR_OK && f->chat && !f->ignore_eos ? gr_chat_find_end(chat, on->tokenizer) : s;
 }
 

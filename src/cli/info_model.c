@@ -36,12 +36,10 @@ static gr_status report(const gr_found *found, gr_json into)
 gr_status gr_info_model(const char *path, gr_json into)
 {
     gr_find_options how = GR_INIT(gr_find_options);
-    gr_found found = GR_INIT(gr_found);
     how.path_only = true;
-    gr_status status = gr_find(path, &how, &found);
-    if (status == GR_OK)
-        status = report(&found, into);
-    gr_found_free(&found);
+    const gr_found *found = gr_find(path, &how);
+    gr_status status = found ? report(found, into) : gr_error_status();
+    gr_free(found);
     return status;
 }
 

@@ -27,25 +27,26 @@ gr_status gr_find_model(const gr_args *args, const char *model, gr_opened *o)
     gr_hub_from_environment(&hub);
     how.adapter = given && strcmp(given, "none") == 0 ? "" : given;
     how.hub = hub.cache ? &hub : NULL;
-    o->found = GR_INIT(gr_found);
-    gr_status s = gr_find(model, &how, &o->found);
-    if (s == GR_ERR_ARGUMENT) /* MODEL is an adapter, too */
+    o->found = gr_find(model, &how);
+    if (!o->found && gr_error_status() == GR_ERR_ARGUMENT) /* MODEL is an adapter, too */
         return gr_args_blame((gr_args *)args, gr_fail_in("--adapter"));
-    o->path = o->found.model;
-    o->adapter = o->found.adapter;
-    return s;
+    if (!o->found)
+        return gr_error_status();
+    o->path = o->found->model;
+    o->adapter = o->found->adapter;
+    return GR_OK;
 }
 
 void gr_tell_adapter(const gr_args *args, const gr_opened *o)
 {
-    if (o->found.is_beside && args->verb->common & GR_WITH_ADAPTER)
+    if (o->found->is_beside && args->verb->common & GR_WITH_ADAPTER)
         gr_warn("%s: an adapter is there beside the weights, and is put on them; --adapter none leaves it out",
                 o->path);
 }
 
 gr_status gr_open_tokenizer(const gr_args *args, gr_opened *o)
 {
-    const char *path = args->common.tokenizer ? args->common.tokenizer : o->found.tokenizer;
+    const char *path = args->common.tokenizer ? args->common.tokenizer : o->found ? o->found->tokenizer : NULL;
     o->tokenizer = path ? gr_tokenizer_load(path) : NULL;
     return o->tokenizer || !path ? GR_OK : gr_error_status();
 }
@@ -89,17 +90,17 @@ gr_status gr_open_model(const gr_args *args, const char *model, const gr_load_op
 
 gr_status gr_open_other(const char *model, const gr_load_options *options, const gr_opened *first, gr_opened *o)
 {
-    o->found = GR_INIT(gr_found);
-    gr_status s = gr_find(model, NULL, &o->found);
-    o->path = o->found.model;
-    o->adapter = o->found.adapter;
-    o->model = s == GR_OK ? gr_model_load(o->path, options, first->device) : NULL;
-    if (s == GR_OK)
-        s = o->model ? GR_OK : gr_error_status();
+    o->found = gr_find(model, NULL);
+    if (!o->found)
+        return gr_error_status();
+    o->path = o->found->model;
+    o->adapter = o->found->adapter;
+    o->model = gr_model_load(o->path, options, first->device);
+    gr_status s = o->model ? GR_OK : gr_error_status();
     if (s == GR_OK && o->adapter)
         s = gr_model_load_adapter(o->model, o->adapter);
-    if (s == GR_OK && o->found.tokenizer) {
-        o->tokenizer = gr_tokenizer_load(o->found.tokenizer);
+    if (s == GR_OK && o->found->tokenizer) {
+        o->tokenizer = gr_tokenizer_load(o->found->tokenizer);
         s = o->tokenizer ? GR_OK : gr_error_status();
     }
     return s;
@@ -145,5 +146,5 @@ void gr_close_opened(gr_opened *o)
     gr_model_free(o->model);
     gr_profile_free(o->profile);
     gr_device_close(o->device);
-    gr_found_free(&o->found);
+    gr_free(o->found);
 }

@@ -9,9 +9,9 @@ typedef struct gr_opened {
     gr_model *model;
     gr_profile *profile;     /* of --profile; NULL: not asked for */
     gr_tokenizer *tokenizer; /* NULL: the directory has none */
-    gr_found found;
-    const char *path;    /* what MODEL stands for: of a run its best checkpoint, of an adapter its base */
-    const char *adapter; /* of --adapter, or MODEL when that is one or has one; NULL: none */
+    const gr_found *found;   /* NULL: nothing was looked for */
+    const char *path;        /* what MODEL stands for: of a run its best checkpoint, of an adapter its base */
+    const char *adapter;     /* of --adapter, or MODEL when that is one or has one; NULL: none */
 } gr_opened;
 
 /* The device of --device and --threads; with "auto" stderr says which it is. */

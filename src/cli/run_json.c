@@ -147,12 +147,12 @@ static gr_status restore_vocabulary(gr_args *args, gr_train_job *job)
     if (!has_changed || !f->tokenizer || !is_made_of_data(f->tokenizer))
         return GR_OK;
     gr_find_options how = GR_INIT(gr_find_options);
-    gr_found found = GR_INIT(gr_found);
     how.newest = how.path_only = true;
-    gr_status s = gr_find(f->out, &how, &found);
-    if (s == GR_OK && found.path && !(job->vocabulary = gr_path_join(found.path, "tokenizer.json")))
+    const gr_found *found = gr_find(f->out, &how);
+    gr_status s = found ? GR_OK : gr_error_status();
+    if (found && found->path && !(job->vocabulary = gr_path_join(found->path, "tokenizer.json")))
         s = GR_ERR_MEMORY;
-    gr_found_free(&found);
+    gr_free(found);
     f->vocabulary = job->vocabulary;
     return s;
 }

@@ -181,16 +181,15 @@ static gr_status run(gr_args *args)
     if (o->skip_special && !decodes && !o->jsonl)
         return gr_args_fail(args, "--skip-special: is for ids, and there are none\nGive --decode or --jsonl.");
     gr_find_options how = GR_INIT(gr_find_options);
-    gr_found found = GR_INIT(gr_found);
     how.path_only = true;
-    gr_tokenizer *tokenizer =
-        gr_find(args->positional[0], &how, &found) == GR_OK ? gr_tokenizer_load(found.path) : NULL;
+    const gr_found *found = gr_find(args->positional[0], &how);
+    gr_tokenizer *tokenizer = found ? gr_tokenizer_load(found->path) : NULL;
     f.tokenizer = tokenizer;
     gr_status status = !tokenizer ? gr_error_status()
-                       : chats    ? gr_tokenize_chat(args, o->chat, &o->conversation, found.path, tokenizer)
+                       : chats    ? gr_tokenize_chat(args, o->chat, &o->conversation, found->path, tokenizer)
                                   : answer(args, &f, tokenizer);
     gr_tokenizer_free(tokenizer);
-    gr_found_free(&found);
+    gr_free(found);
     return status;
 }
 

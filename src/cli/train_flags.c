@@ -322,7 +322,7 @@ static gr_status open_train(gr_args *args, bool initialize, gr_train_job *job)
     if (s == GR_OK && f->init && job->on.adapter)
         s = gr_args_fail(
             args,
-            job->on.found.is_beside
+            job->on.found->is_beside
                 ? "--init: %s has an adapter beside its weights\nMerge it first with gradus merge, or take "
                   "the weights alone: gradus convert --adapter none."
                 : "--init: %s is an adapter\nMerge it into its model first, or train it with finetune.",
@@ -409,20 +409,20 @@ static gr_status open_template(gr_args *args, gr_train_job *job)
     const gr_train_flags *f = args->options;
     gr_chat_data_flags chats = f->chats;
     gr_find_options how = GR_INIT(gr_find_options);
-    gr_found found = GR_INIT(gr_found);
+    const gr_found *found = NULL, *on = job->on.found;
     char *kept = NULL;
     gr_status s = GR_OK;
     how.newest = how.path_only = true;
-    if (f->resume && chats.template.file)
-        s = gr_find(f->out, &how, &found);
-    if (s == GR_OK && found.path && !(kept = gr_path_join(found.path, "chat_template.jinja")))
+    if (f->resume && chats.template.file && !(found = gr_find(f->out, &how)))
+        s = gr_error_status();
+    if (found && found->path && !(kept = gr_path_join(found->path, "chat_template.jinja")))
         s = GR_ERR_MEMORY;
     if (kept && gr_path_is_file(kept))
         chats.template.file = kept;
     if (s == GR_OK)
-        s = gr_chat_open_for_data(args, &chats, kept ? NULL : job->on.found.tokenizer, &job->chat);
+        s = gr_chat_open_for_data(args, &chats, kept || !on ? NULL : on->tokenizer, &job->chat);
     gr_free(kept);
-    gr_found_free(&found);
+    gr_free(found);
     return s;
 }
 

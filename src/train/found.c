@@ -39,7 +39,13 @@ static char *base_of(const char *adapter, const gr_hub_options *hub)
     return base;
 }
 
-/* Room of the record's own for a path; a path that is NULL is a failure told before. */
+/* What the record is made of. */
+typedef struct places {
+    char *path, *model, *adapter, *tokenizer;
+    bool is_adapter, is_beside;
+} places;
+
+/* Takes over a path; one that is NULL is a failure told before. */
 static gr_status set(char **to, char *path)
 {
     *to = path;
@@ -47,7 +53,7 @@ static gr_status set(char **to, char *path)
 }
 
 /* The path is an adapter alone: it goes on its base, or stays away from it. */
-static gr_status find_base(const char *path, const gr_find_options *o, gr_found *f)
+static gr_status find_base(const char *path, const gr_find_options *o, places *f)
 {
     if (o->adapter && *o->adapter)
         return gr_fail(GR_ERR_ARGUMENT, "%s is an adapter itself\nGive its base as MODEL.", path);
@@ -63,7 +69,7 @@ static char *resolve(const char *path, const gr_hub_options *hub)
                                                                   : gr_checkpoint_resolve(path);
 }
 
-static gr_status find_adapter(const gr_find_options *o, gr_found *f)
+static gr_status find_adapter(const gr_find_options *o, places *f)
 {
     const char *given = o->adapter;
     bool leave_out = given && !*given, is_beside = gr_checkpoint_has_adapter(f->path);
@@ -77,7 +83,7 @@ static gr_status find_adapter(const gr_find_options *o, gr_found *f)
     return set(&f->adapter, given ? resolve(given, o->hub) : gr_strdup(f->path));
 }
 
-static gr_status find_tokenizer(gr_found *f)
+static gr_status find_tokenizer(places *f)
 {
     bool there = false;
     const char *dir = f->adapter;
@@ -87,7 +93,7 @@ static gr_status find_tokenizer(gr_found *f)
     return s == GR_OK && there ? set(&f->tokenizer, gr_strdup(dir)) : s;
 }
 
-static gr_status find(const char *path, const gr_find_options *o, gr_found *f)
+static gr_status find(const char *path, const gr_find_options *o, places *f)
 {
     int64_t step;
     gr_status s = o->newest ? gr_checkpoint_newest_good(path, &f->path, &step) : set(&f->path, resolve(path, o->hub));
@@ -100,31 +106,48 @@ static gr_status find(const char *path, const gr_find_options *o, gr_found *f)
     return s == GR_OK ? find_tokenizer(f) : s;
 }
 
-gr_status gr_find(const char *path, const gr_find_options *options, gr_found *out)
+/* A text's copy at *room, which moves behind it; NULL of NULL. */
+static const char *put(char **room, const char *text)
 {
-    gr_find_options o;
-    gr_found f = {0};
-    if (gr_lacks(path, "gr_find: path") || gr_lacks(out, "gr_find: out"))
-        return GR_ERR_ARGUMENT;
-    gr_status s = gr_take_sized(&o, sizeof o, options, "gr_find: options");
-    if (s == GR_OK) /* before there is anything to free */
-        s = gr_give_sized(out, &f, sizeof f, "gr_find: out");
-    if (s != GR_OK)
-        return s;
-    s = find(path, &o, &f);
-    if (s == GR_OK)
-        return gr_give_sized(out, &f, sizeof f, "gr_find: out");
-    gr_found_free(&f);
-    return s;
+    char *at = *room;
+    if (!text)
+        return NULL;
+    size_t size = strlen(text) + 1;
+    *room += size;
+    return memcpy(at, text, size);
 }
 
-void gr_found_free(gr_found *f)
+static size_t room_for(const char *text)
 {
-    if (!f)
-        return;
-    gr_free(f->path);
-    gr_free(f->model);
-    gr_free(f->adapter);
-    gr_free(f->tokenizer);
-    f->path = f->model = f->adapter = f->tokenizer = NULL;
+    return text ? strlen(text) + 1 : 0;
+}
+
+/* One block, paths behind the record. */
+static const gr_found *pack(const places *f)
+{
+    gr_found *out =
+        gr_alloc(sizeof *out + room_for(f->path) + room_for(f->model) + room_for(f->adapter) + room_for(f->tokenizer));
+    char *room = out ? (char *)(out + 1) : NULL;
+    if (!out)
+        return NULL;
+    *out = (gr_found){.size = sizeof *out, .is_adapter = f->is_adapter, .is_beside = f->is_beside};
+    out->path = put(&room, f->path);
+    out->model = put(&room, f->model);
+    out->adapter = put(&room, f->adapter);
+    out->tokenizer = put(&room, f->tokenizer);
+    return out;
+}
+
+const gr_found *gr_find(const char *path, const gr_find_options *options)
+{
+    gr_find_options o;
+    places f = {0};
+    if (gr_lacks(path, "gr_find: path") || gr_take_sized(&o, sizeof o, options, "gr_find: options") != GR_OK)
+        return NULL;
+    const gr_found *out = find(path, &o, &f) == GR_OK ? pack(&f) : NULL;
+    gr_free(f.path);
+    gr_free(f.model);
+    gr_free(f.adapter);
+    gr_free(f.tokenizer);
+    return out;
 }
