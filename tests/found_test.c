@@ -112,3 +112,17 @@ TEST(a_run_is_its_best_checkpoint)
     CHECK(!gr_find(best, NULL));
     CHECK_EQ_INT(gr_error_status(), GR_ERR_FILE);
 }
+
+static gr_status find_it(void *ctx)
+{
+    const gr_found *f = gr_find(ctx, NULL);
+    gr_free(f);
+    return f ? GR_OK : gr_error_status();
+}
+
+TEST(without_memory_nothing_is_found)
+{
+    char adapter[600];
+    write_all();
+    CHECK(SWEEP_ALLOCATIONS(find_it, (void *)(uintptr_t)in("adapter", adapter)) > 5);
+}

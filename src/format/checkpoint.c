@@ -237,27 +237,33 @@ static gr_status find_optional(const char *dir, const char *name, char **path)
     return GR_OK;
 }
 
-static bool has_file(const char *dir, const char *name)
+static gr_status has_file(const char *dir, const char *name, bool *yes)
 {
     char *path;
-    bool there = find_optional(dir, name, &path) == GR_OK && path;
+    gr_status s = find_optional(dir, name, &path);
+    *yes = path;
     gr_free(path);
-    return there;
+    return s;
 }
 
-bool gr_checkpoint_has_adapter(const char *dir)
+gr_status gr_checkpoint_find_adapter(const char *dir, gr_adapter_place *out)
 {
-    return has_file(dir, GR_ADAPTER_CONFIG);
-}
-
-bool gr_checkpoint_is_adapter(const char *dir)
-{
-    return gr_checkpoint_has_adapter(dir) && (!has_file(dir, "config.json") || !gr_weights_are_in(dir));
+    bool is_there, has_config = false, has_weights = false;
+    gr_status s = has_file(dir, GR_ADAPTER_CONFIG, &is_there);
+    if (s == GR_OK && is_there)
+        s = has_file(dir, "config.json", &has_config);
+    if (s == GR_OK && has_config)
+        s = gr_weights_are_in(dir, &has_weights);
+    *out = !is_there ? GR_ADAPTER_NOT_THERE : has_weights ? GR_ADAPTER_BESIDE : GR_ADAPTER_ALONE;
+    return s;
 }
 
 gr_weights *gr_checkpoint_weights(const char *dir)
 {
-    return gr_checkpoint_is_adapter(dir) ? gr_weights_open_adapter(dir) : gr_weights_open(dir);
+    gr_adapter_place adapter;
+    if (gr_checkpoint_find_adapter(dir, &adapter) != GR_OK)
+        return NULL;
+    return adapter == GR_ADAPTER_ALONE ? gr_weights_open_adapter(dir) : gr_weights_open(dir);
 }
 
 gr_status gr_checkpoint_open(const char *dir, gr_checkpoint *out)

@@ -56,10 +56,10 @@ char *gr_checkpoint_beside(const char *path, const char *prefix);
 
 /* ---- reading ------------------------------------------------------------------------------------------------ */
 
-/* Is this the directory of an adapter, without a model of its own? (Programs leave the base's config.json there.) */
-bool gr_checkpoint_is_adapter(const char *dir);
-/* Is an adapter in it, alone or beside a whole model? */
-bool gr_checkpoint_has_adapter(const char *dir);
+/* What a directory has of an adapter: nothing; one that lies beside a whole model; one without a model of its own
+ * (programs leave the base's config.json there). */
+typedef enum gr_adapter_place { GR_ADAPTER_NOT_THERE, GR_ADAPTER_BESIDE, GR_ADAPTER_ALONE } gr_adapter_place;
+gr_status gr_checkpoint_find_adapter(const char *dir, gr_adapter_place *out);
 /* The weights in a directory: a model's, or an adapter's. */
 gr_weights *gr_checkpoint_weights(const char *dir);
 

@@ -93,8 +93,10 @@ gr_status gr_digest_model(const char *dir, int threads, gr_digest *d)
         gr_status read = add_keys(dir, d);
         return read == GR_OK ? add_weights(d, dir, threads) : read;
     }
-    const char *name = gr_checkpoint_is_adapter(dir) ? GR_ADAPTER_CONFIG : "config.json";
-    char *config = gr_path_join(dir, name);
+    gr_adapter_place adapter;
+    if (gr_checkpoint_find_adapter(dir, &adapter) != GR_OK)
+        return gr_error_status();
+    char *config = gr_path_join(dir, adapter == GR_ADAPTER_ALONE ? GR_ADAPTER_CONFIG : "config.json");
     gr_status s = config ? gr_digest_file(config, d) : GR_ERR_MEMORY;
     gr_free(config);
     return s == GR_OK ? add_weights(d, dir, threads) : s;

@@ -196,7 +196,10 @@ static void verify_unsigned(gr_verifier *v, bool is_dir)
     v->sum.dirs_unchecked++;
     note(v, GR_VERIFY_UNCHECKED, NULL, NULL, "no checksums here, only the structure is checked");
     verify_weights(v, gr_checkpoint_weights(v->dir));
-    if (is_dir && gr_checkpoint_has_adapter(v->dir) && !gr_checkpoint_is_adapter(v->dir))
+    gr_adapter_place adapter = GR_ADAPTER_NOT_THERE;
+    if (is_dir && gr_checkpoint_find_adapter(v->dir, &adapter) != GR_OK)
+        v->fatal = gr_error_status();
+    if (adapter == GR_ADAPTER_BESIDE)
         verify_weights(v, gr_weights_open_adapter(v->dir));
     char *config = is_dir ? gr_path_join(v->dir, "config.json") : NULL;
     if (config && gr_path_is_file(config)) {

@@ -275,13 +275,16 @@ bool gr_weights_have_name(const char *name)
            (opener_of(name) || gr_ends_with(name, ".safetensors.index.json") || gr_ends_with(name, ".bin.index.json"));
 }
 
-bool gr_weights_are_in(const char *dir)
+gr_status gr_weights_are_in(const char *dir, bool *yes)
 {
     char *path = find_in_folder(dir);
+    *yes = path;
     gr_free(path);
-    if (!path)
+    if (!*yes && gr_error_status() == GR_ERR_MEMORY)
+        return GR_ERR_MEMORY;
+    if (!*yes)
         gr_error_clear();
-    return path != NULL;
+    return GR_OK;
 }
 
 /* A file or an index; takes the path over, which may be NULL. */

@@ -13,7 +13,7 @@ typedef struct gr_weights gr_weights;
 gr_weights *gr_weights_open(const char *path);
 /* An adapter's directory: adapter_model.safetensors, or adapter_model.bin. */
 gr_weights *gr_weights_open_adapter(const char *dir);
-bool gr_weights_are_in(const char *dir); /* is there something that gr_weights_open would open? */
+gr_status gr_weights_are_in(const char *dir, bool *yes); /* is there something that gr_weights_open would open? */
 bool gr_weights_have_name(
     const char *name);                /* may a file of this name be weights of a model's directory, or an index? */
 void gr_weights_close(gr_weights *w); /* NULL is fine */

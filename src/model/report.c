@@ -230,10 +230,11 @@ static gr_status files_part(const char *dir, gr_json into)
 
 static gr_status fill(const char *dir, unsigned parts, gr_json into)
 {
-    gr_status s = GR_OK;
-    if (parts & GR_REPORT_MODEL && !gr_checkpoint_is_adapter(dir))
+    gr_adapter_place adapter;
+    gr_status s = gr_checkpoint_find_adapter(dir, &adapter);
+    if (s == GR_OK && parts & GR_REPORT_MODEL && adapter != GR_ADAPTER_ALONE)
         s = config_part(dir, into);
-    if (s == GR_OK && parts & GR_REPORT_MODEL && gr_checkpoint_has_adapter(dir))
+    if (s == GR_OK && parts & GR_REPORT_MODEL && adapter != GR_ADAPTER_NOT_THERE)
         s = adapter_part(dir, into);
     if (s == GR_OK && parts & GR_REPORT_WEIGHTS)
         s = weights_part(dir, into);

@@ -72,7 +72,7 @@ static char *resolve(const char *path, const gr_hub_options *hub)
 static gr_status find_adapter(const gr_find_options *o, places *f)
 {
     const char *given = o->adapter;
-    bool leave_out = given && !*given, is_beside = gr_checkpoint_has_adapter(f->path);
+    bool leave_out = given && !*given, is_beside = f->is_beside;
     gr_status s = set(&f->model, gr_strdup(f->path));
     if (is_beside && given && !leave_out)
         gr_remark(GR_LOG_WARN, "%s: an adapter is there beside the weights, and %s is put on them instead", f->path,
@@ -99,9 +99,13 @@ static gr_status find(const char *path, const gr_find_options *o, places *f)
     gr_status s = o->newest ? gr_checkpoint_newest_good(path, &f->path, &step) : set(&f->path, resolve(path, o->hub));
     if (s != GR_OK || !f->path)
         return s;
-    f->is_adapter = gr_checkpoint_is_adapter(f->path);
+    gr_adapter_place adapter;
+    if ((s = gr_checkpoint_find_adapter(f->path, &adapter)) != GR_OK)
+        return s;
+    f->is_adapter = adapter == GR_ADAPTER_ALONE;
     if (o->path_only || o->newest)
         return GR_OK;
+    f->is_beside = adapter == GR_ADAPTER_BESIDE;
     s = f->is_adapter ? find_base(path, o, f) : find_adapter(o, f);
     return s == GR_OK ? find_tokenizer(f) : s;
 }

@@ -381,9 +381,13 @@ gr_model *gr_model_load(const char *dir, const gr_load_options *options, gr_devi
     gr_model *m = text ? gr_model_undeclared(config, text, size, device) : NULL;
     gr_free(text);
     gr_free(config);
-    bool is_bare = m && o->declare_only && !gr_weights_are_in(dir);
+    bool is_whole = true;
+    if (m && o->declare_only && gr_weights_are_in(dir, &is_whole) != GR_OK) {
+        gr_model_free(m);
+        return NULL;
+    }
     if (m && set_running(m, o) == GR_OK && keep_generation(m, dir) == GR_OK &&
-        (is_bare ? gr_model_declare(m) : load_weights(m, dir, o)) == GR_OK &&
+        (is_whole ? load_weights(m, dir, o) : gr_model_declare(m)) == GR_OK &&
         gr_model_check_range(m, o->precision) == GR_OK)
         return m;
     gr_model_free(m);
