@@ -1,6 +1,7 @@
 /* Devices of OpenCL as the whole library uses them: training, generating and saving as on cpu, nothing made anew once it
  * runs, errors of memory and data, and what happens when the n-th call of OpenCL fails, for every n. Skipped where there
  * is none. */
+#include "same.h"
 #include "tiny.h"
 
 #include "backend/gpu/gpu.h"
@@ -360,4 +361,125 @@ TEST(every_call_can_fail)
     CHECK_EQ_INT(gr_opencl_live(), 0);
     f.stride = 6; /* with opening and compiling */
     CHECK(sweep(&f, open_and_use) > 500);
+}
+
+/* ---- whole runs --------------------------------------------------------------------------------------------- */
+
+/* A run that is stopped behind its first step, gone on with to its end, and generated from. */
+typedef struct run_fixture {
+    gr_device *device;
+    gr_data *data, *eval;
+    gr_model_info info;
+    gr_run_options options;
+    char dir[300], good[300]; /* of the run at hand, and of an undisturbed one */
+    int stopped;              /* sessions that ended as they were asked to */
+} run_fixture;
+
+static bool stop_after_one(void *user, const gr_run_event *e)
+{
+    (void)user;
+    return e->kind != GR_EVENT_STEP || e->step != 1;
+}
+
+static gr_status train_run(run_fixture *r, gr_model *m, const char *dir, bool stops)
+{
+    r->options.dir = dir;
+    r->options.event = stops ? stop_after_one : NULL;
+    gr_status s = gr_train_run(m, r->data, r->eval, &r->options);
+    bool was_asked = stops && s == GR_ERR_INTERRUPTED;
+    r->stopped += was_asked;
+    return was_asked ? GR_OK : s;
+}
+
+static gr_status speak(gr_model *m)
+{
+    gr_generator *g = gr_generator_new(m, 1, 8);
+    gr_generate_options o = GR_INIT(gr_generate_options);
+    const gr_generated *made = NULL;
+    o.prompt = (const gr_token[]){1, 2, 3};
+    o.n_prompt = 3;
+    o.max_tokens = 3;
+    o.ignore_eos = true;
+    gr_status s = g ? gr_generate(g, NULL, &o, 1, &made) : gr_error_status();
+    gr_free(made);
+    gr_generator_free(g);
+    return s;
+}
+
+/* Another model of the run goes on than began it: all it knows comes from the checkpoint. */
+static gr_status whole_run(run_fixture *r, const char *dir)
+{
+    gr_status s = GR_OK;
+    for (int part = 0; s == GR_OK && part < 2; part++) {
+        gr_model *m = tiny_model_of(&r->info, r->device, 1 + (uint64_t)part);
+        s = m ? train_run(r, m, dir, part == 0) : gr_error_status();
+        if (s == GR_OK && part == 1)
+            s = speak(m);
+        gr_model_free(m);
+    }
+    return s;
+}
+
+static gr_status open_and_run(run_fixture *r, const char *dir)
+{
+    r->device = gr_device_open("opencl", 1);
+    gr_status s = r->device ? whole_run(r, dir) : gr_error_status();
+    gr_device_close(r->device);
+    return s;
+}
+
+static void open_run(run_fixture *r)
+{
+    gr_token ids[64];
+    *r = (run_fixture){.info = tiny_info("gpt2", true), .options = GR_INIT(gr_run_options)};
+    r->info.layers = 1;
+    tiny_ids(ids, 64);
+    r->data = DATA(.ids = ids, .n_ids = 64);
+    CHECK_OK(gr_data_split(r->data, 0.2, &r->eval));
+    r->options.train = tiny_options();
+    r->options.train.batch = 1;
+    r->options.train.steps = 2;
+    r->options.save_every = r->options.eval_every = r->options.keep = 1;
+    r->options.resume = true;
+    snprintf(r->dir, sizeof r->dir, "%s/run", test_dir());
+    snprintf(r->good, sizeof r->good, "%s/good", test_dir());
+}
+
+/* Whatever failed: what was saved is whole, and going on ends where the undisturbed run did. */
+static void check_going_on(run_fixture *r)
+{
+    static const char *const files[] = {"latest/model.safetensors", "latest/training.safetensors",
+                                        "best/model.safetensors"};
+    CHECK_OK(open_and_run(r, r->dir));
+    CHECK_OK(gr_verify(r->dir, NULL, NULL));
+    for (int i = 0; i < 3; i++)
+        check_same_file(r->dir, r->good, files[i]);
+}
+
+TEST(every_call_of_a_run_can_fail)
+{
+    run_fixture r;
+    gr_device_close(open_opencl());
+    open_run(&r);
+    CHECK_OK(open_and_run(&r, r.good));
+    CHECK_EQ_INT(r.stopped, 1);
+    bool reached = true;
+    for (int64_t n = 1, tries = 0; reached; n += 1 + n / 8, tries++) {
+        NOTE("call %d", (int)n);
+        CHECK_OK(gr_dir_remove(r.dir));
+        gr_error_clear();
+        int64_t blocks = gr_mem_read_stats().live_blocks, live = gr_opencl_live();
+        gr_opencl_fail_at(n);
+        gr_status s = open_and_run(&r, r.dir);
+        reached = gr_opencl_fail_at(0) == 0;
+        CHECK(s == GR_OK || gr_error()[0]);
+        CHECK(reached || s == GR_OK);
+        CHECK_EQ_INT(gr_opencl_live(), live);
+        CHECK_EQ_INT(gr_mem_read_stats().live_blocks, blocks);
+        if (s != GR_OK && tries % 4 == 0) /* that doubles the time */
+            check_going_on(&r);
+        CHECK(reached || n > 3000);
+    }
+    gr_data_free(r.eval);
+    gr_data_free(r.data);
 }
