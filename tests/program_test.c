@@ -586,7 +586,7 @@ TEST(what_does_not_fit_together)
         int64_t n = (int64_t)(info.available / 5 / sizeof(float));
         gr_tensor *sum = gr_fill(f.g, GR_F32, 0, NULL, 0);
         for (int i = 0; i < WEIGHTS; i++) {
-            char name[8];
+            char name[16];
             snprintf(name, sizeof name, "w%d", i);
             CHECK_OK(gr_store_add(f.store, name, GR_WEIGHT, GR_F32, 1, &n));
             sum = gr_add(sum, gr_sum(gr_param(f.g, f.store, name), 0, false));

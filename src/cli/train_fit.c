@@ -34,7 +34,7 @@ static gr_status set(gr_args *args, gr_train_job *job, int which, const char *na
     char *kept = job->chosen[which];
     snprintf(kept, sizeof job->chosen[which], "%s", value);
     size_t n = strlen(job->budget);
-    snprintf(job->budget + n, sizeof job->budget - n, " --%s %s", name, value);
+    snprintf(job->budget + n, sizeof job->budget - n, "%s --%s %s", n ? "" : "memory:", name, value);
     return gr_args_set(args, name, kept);
 }
 
@@ -93,10 +93,9 @@ static unsigned may_choose(const gr_args *args)
 
 static void tell(gr_train_job *job, const gr_plan *plan, size_t other, double flops)
 {
-    char line[sizeof job->budget];
-    memcpy(line, job->budget, sizeof line);
+    size_t n = strlen(job->budget);
     double more = flops > 0 ? 100 * (plan->flops / flops - 1) : 0;
-    snprintf(job->budget, sizeof job->budget, "memory:%s: %s, %.3g %% more FLOPs", *line ? line : " as it is",
+    snprintf(job->budget + n, sizeof job->budget - n, "%s: %s, %.3g %% more FLOPs", n ? "" : "memory: as it is",
              gr_human_bytes((double)(plan->total + other)).s, more);
 }
 

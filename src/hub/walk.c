@@ -128,8 +128,9 @@ static gr_status hash_of(const repo *r, const char *commit, const char *file, co
     if (n > 0) {
         target[n] = '\0';
         const char *slash = strrchr(target, '/'), *name = slash ? slash + 1 : target;
-        if (strlen(name) < GR_HASH_SIZE)
-            snprintf(hash, GR_HASH_SIZE, "%s", name);
+        size_t size = strlen(name) + 1;
+        if (size <= GR_HASH_SIZE)
+            memcpy(hash, name, size);
     } else {
         s = hash_of_listing(r, commit, file, hash);
     }
