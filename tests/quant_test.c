@@ -555,7 +555,6 @@ TEST(calibrated_models)
     gr_device_close(d);
 }
 
-/* Stopped at any place and gone on with, GPTQ writes the same bytes; what is of another text is not gone on with. */
 /* A file that an earlier call has finished; NULL: none. */
 static char *first_part(const char *dir)
 {
@@ -582,6 +581,7 @@ static void flip_last(const char *path)
     gr_free(data);
 }
 
+/* Stopped at any place and gone on with, GPTQ writes the same bytes; what is of another text is not gone on with. */
 TEST(interrupted_gptq_goes_on)
 {
     gr_device *d = gr_device_open("cpu", 2);
@@ -637,6 +637,18 @@ TEST(interrupted_gptq_goes_on)
     char *first = first_part(test_join(test_dir(), "m.gguf.quantizing"));
     CHECK_MADE(first);
     gr_free(first);
+    /* Without the memory to look at it, it stays. */
+    bool hit = true;
+    for (int64_t at = 1; hit; at++) {
+        NOTE("allocation %d", (int)at);
+        gr_mem_fail_at(at);
+        gr_status s = gr_quantize(c.m, path, &o, NULL);
+        hit = gr_mem_fail_at(0) == 0;
+        CHECK(s == GR_ERR_ARGUMENT || (hit && s == GR_ERR_MEMORY));
+        first = first_part(test_join(test_dir(), "m.gguf.quantizing"));
+        CHECK_MADE(first);
+        gr_free(first);
+    }
     o.resume = true;
     CHECK_OK(gr_quantize(c.m, path, &o, NULL));
     CHECK_EQ_INT(entries_of(test_dir()), 2);

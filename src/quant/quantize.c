@@ -155,14 +155,12 @@ static char *state_of(const gr_quant *w)
                      (unsigned long long)gr_checksum_end(&sum));
 }
 
-/* Is it the state of this very call? */
-static bool is_same_state(const char *path, const char *state)
+/* The state that an earlier call has left; *text NULL: there is none. Caller frees. */
+static gr_status read_left(const char *path, char **text)
 {
-    size_t size = 0;
-    char *is = gr_path_is_file(path) ? gr_file_read(path, GR_JSON_LIMIT, &size) : NULL;
-    bool same = is && strcmp(is, state) == 0;
-    gr_free(is);
-    return same;
+    bool is_there = gr_path_is_file(path);
+    *text = is_there ? gr_file_read(path, GR_JSON_LIMIT, NULL) : NULL;
+    return *text || !is_there ? GR_OK : gr_error_status();
 }
 
 /* What an earlier call has left is removed, or gone on with; a folder with anything else in it is not ours. */
@@ -195,16 +193,14 @@ static bool has_parts(const char *dir)
     return parts > 0;
 }
 
-/* GPTQ takes hours, and what it has done is thrown away by nobody but the caller. */
-static gr_status check_left(const gr_quant *w, const char *state_path, bool same)
+/* GPTQ takes hours, and what it has done is thrown away by nobody but the caller. left: the state of an earlier call, or
+ * NULL; same: it is this call's. */
+static gr_status check_left(const gr_quant *w, const char *left, bool same)
 {
-    size_t size;
-    char *is = gr_path_is_file(state_path) ? gr_file_read(state_path, GR_JSON_LIMIT, &size) : NULL;
     char gptq[32];
     int n = snprintf(gptq, sizeof gptq, "{\"method\": %d,", (int)GR_QUANTIZE_GPTQ);
-    bool of_gptq = is && strncmp(is, gptq, (size_t)n) == 0;
-    gr_free(is);
-    if (w->o->resume && gr_path_is_file(state_path) && !same)
+    bool of_gptq = left && strncmp(left, gptq, (size_t)n) == 0;
+    if (w->o->resume && left && !same)
         return gr_fail(GR_ERR_ARGUMENT, "%s: was begun with another model, type or text\nremove it to begin anew",
                        w->dir);
     if (!w->o->resume && of_gptq && has_parts(w->dir))
@@ -217,11 +213,13 @@ static gr_status check_left(const gr_quant *w, const char *state_path, bool same
 /* *began: what is in it is ours from here on. */
 static gr_status begin_folder(const gr_quant *w, bool *began)
 {
-    char *state = state_of(w), *path = gr_path_join(w->dir, state_name);
+    char *state = state_of(w), *path = gr_path_join(w->dir, state_name), *left = NULL;
     gr_status s = state && path ? check_folder(w->dir) : GR_ERR_MEMORY;
-    bool same = s == GR_OK && is_same_state(path, state);
     if (s == GR_OK)
-        s = check_left(w, path, same);
+        s = read_left(path, &left);
+    bool same = left && strcmp(left, state) == 0;
+    if (s == GR_OK)
+        s = check_left(w, left, same);
     *began = s == GR_OK;
     if (s == GR_OK && !(w->o->resume && same)) {
         s = gr_dir_remove(w->dir);
@@ -230,6 +228,7 @@ static gr_status begin_folder(const gr_quant *w, bool *began)
         if (s == GR_OK)
             s = gr_file_write(path, state, strlen(state));
     }
+    gr_free(left);
     gr_free(state);
     gr_free(path);
     return s;
