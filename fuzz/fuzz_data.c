@@ -40,7 +40,8 @@ static void read_records(const char *name, const char *text, size_t size, bool i
 static void read_lines(const char *text, size_t size)
 {
     gr_error_clear();
-    gr_records_of(text, size);
+    gr_records form;
+    gr_records_of(text, size, &form);
     gr_looks_like_json(text, size, true);
     gr_refuse_content("data.jsonl", text, size);
     read_records("data.jsonl", text, size, false, 1 << 20);

@@ -110,7 +110,9 @@ TEST(records_by_content)
     gr_error_clear();
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         size_t size = strlen(cases[i].text);
-        if (gr_records_of(cases[i].text, size) != cases[i].form)
+        gr_records form;
+        CHECK_OK(gr_records_of(cases[i].text, size, &form));
+        if (form != cases[i].form)
             FAIL("records of: %s", cases[i].text);
         if (gr_looks_like_json(cases[i].text, size, true) != cases[i].json)
             FAIL("JSON or not: %s", cases[i].text);
@@ -118,6 +120,21 @@ TEST(records_by_content)
     CHECK_EQ_INT(gr_error_status(), GR_OK);
     CHECK(gr_is_jsonl_name("a/b.jsonl") && gr_is_jsonl_name("B.JSONL") && gr_is_jsonl_name("c.NdJson"));
     CHECK(!gr_is_jsonl_name("a.json") && !gr_is_jsonl_name("jsonl") && !gr_is_jsonl_name("a.jsonl.txt"));
+}
+
+static gr_status look(void *ctx)
+{
+    gr_records form = GR_RECORDS_LINES;
+    gr_status s = gr_records_of(ctx, strlen(ctx), &form);
+    CHECK(s != GR_OK || form == GR_RECORDS_LINES);
+    return s;
+}
+
+/* Records are not taken for text because there is no memory to look at the first. */
+TEST(records_without_memory)
+{
+    char text[] = "{\"id\": 1, \"text\": \"a\"}\n{\"text\": \"b\"}";
+    CHECK(SWEEP_ALLOCATIONS(look, text) > 0);
 }
 
 /* Reads an array that comes `step` bytes at a time: the number of objects, or -1 with an error. */

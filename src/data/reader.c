@@ -204,9 +204,7 @@ static gr_status look_at(gr_window *w, gr_records *form)
     gr_status s = gr_window_fill(w, beginning());
     if (s == GR_OK && gr_records_need_more(w->text.data, w->text.size))
         s = gr_window_fill(w, 5 * block);
-    if (s == GR_OK)
-        *form = gr_records_of(w->text.data, w->text.size);
-    return s;
+    return s == GR_OK ? gr_records_of(w->text.data, w->text.size, form) : s;
 }
 
 /* A file that is not called .jsonl may hold records all the same; then it is read as what it is, and that is said. */

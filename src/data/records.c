@@ -61,16 +61,20 @@ static bool begins_with_key(const char *object, size_t size)
     return false;
 }
 
-static bool is_record(const char *object, size_t size)
+static gr_status is_record(const char *object, size_t size, bool *yes)
 {
     enum { MOST = 64 << 20 };
-    bool known = begins_with_key(object, size);
-    gr_json_doc *doc = known || size > MOST ? NULL : gr_json_parse("the first", object, size);
+    *yes = begins_with_key(object, size);
+    if (*yes || size > MOST)
+        return GR_OK;
+    gr_json_doc *doc = gr_json_parse("the first", object, size);
+    if (!doc && gr_error_status() == GR_ERR_MEMORY)
+        return GR_ERR_MEMORY;
     for (size_t i = 0; doc && i < N_KEYS; i++)
-        known = known || gr_json_type_of(gr_json_get(gr_json_root(doc), keys[i])) != GR_JSON_ABSENT;
+        *yes = *yes || gr_json_type_of(gr_json_get(gr_json_root(doc), keys[i])) != GR_JSON_ABSENT;
     gr_json_free(doc);
     gr_error_clear();
-    return known;
+    return GR_OK;
 }
 
 /* Where the object that begins at `at` ends, behind its last bracket; 0 when it does not end. */
@@ -116,13 +120,15 @@ bool gr_records_need_more(const char *text, size_t size)
     return first_object(text, size, &is_array, &at, &end) && end == 0;
 }
 
-gr_records gr_records_of(const char *text, size_t size)
+gr_status gr_records_of(const char *text, size_t size, gr_records *out)
 {
     size_t at, end;
-    bool is_array;
-    if (!first_object(text, size, &is_array, &at, &end) || !is_record(text + at, (end ? end : size) - at))
-        return GR_RECORDS_NONE;
-    return is_array ? GR_RECORDS_ARRAY : GR_RECORDS_LINES;
+    bool is_array, is_one = false;
+    gr_status s = GR_OK;
+    if (first_object(text, size, &is_array, &at, &end))
+        s = is_record(text + at, (end ? end : size) - at, &is_one);
+    *out = !is_one ? GR_RECORDS_NONE : is_array ? GR_RECORDS_ARRAY : GR_RECORDS_LINES;
+    return s;
 }
 
 bool gr_looks_like_json(const char *text, size_t size, bool whole)

@@ -10,8 +10,8 @@ typedef enum gr_records {
     GR_RECORDS_ARRAY, /* an array of objects */
 } gr_records;
 /* The first record must have a key of training data (text, prompt, completion, messages, conversations); a broken first line that begins
- * with one counts, too: it must not pass for text. Leaves no error. */
-gr_records gr_records_of(const char *text, size_t size);
+ * with one counts, too: it must not pass for text. GR_ERR_MEMORY when that cannot be told; else leaves no error. */
+gr_status gr_records_of(const char *text, size_t size, gr_records *out);
 /* Is more of the text than this needed to know that: does it begin with a record that does not end here? */
 bool gr_records_need_more(const char *text, size_t size);
 /* Does the name say that it holds an object a line? ".jsonl" and ".ndjson", in any case. */
