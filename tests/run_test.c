@@ -278,6 +278,31 @@ TEST(half_a_metrics_line_is_written_again)
     check_same_run(&whole, &t);
 }
 
+static const char measured[] = "{\"step\":1,\"loss\":3}\n{\"step\":2,\"loss\":2}\n{\"step\":2,\"eval_loss\":4}\n";
+
+static gr_status rewind_metrics(void *ctx)
+{
+    gr_history h;
+    size_t n;
+    gr_status s = gr_history_open(&h, 4, 1);
+    if (s == GR_OK)
+        s = gr_metrics_rewind(ctx, 2, &h);
+    CHECK(s != GR_OK || (h.loss.n == 2 && h.eval.n == 1));
+    gr_history_close(&h);
+    int64_t to_go = gr_mem_fail_at(0);
+    char *text = gr_file_read(ctx, 1 << 16, &n);
+    CHECK(text && n == sizeof measured - 1 && memcmp(text, measured, n) == 0);
+    gr_free(text);
+    gr_mem_fail_at(to_go);
+    return s;
+}
+
+TEST(metrics_stay_without_memory)
+{
+    const char *path = test_file("metrics.jsonl", measured, sizeof measured - 1);
+    CHECK(SWEEP_ALLOCATIONS(rewind_metrics, (void *)(uintptr_t)path) > 3);
+}
+
 TEST(a_damaged_checkpoint_is_passed_over)
 {
     const char *files[] = {"model.safetensors", "training.safetensors", "training.json", "config.json"};

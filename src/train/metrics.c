@@ -68,21 +68,28 @@ void gr_metrics_eval_line(int64_t step, double eval_loss, char *line, size_t siz
     snprintf(line + n, size - (size_t)n, "}");
 }
 
-/* Takes one line in; false when it is not whole or lies behind `step`. */
-static bool take_line(const char *line, size_t size, int64_t step, gr_history *h)
+/* Takes one line in; *keep false: it is not whole or lies behind `step`. */
+static gr_status take_line(const char *line, size_t size, int64_t step, gr_history *h, bool *keep)
 {
+    *keep = false;
     gr_json_doc *doc = gr_json_parse("metrics.jsonl", line, size);
-    if (!doc)
-        return false;
+    if (!doc && gr_error_status() == GR_ERR_MEMORY)
+        return GR_ERR_MEMORY;
+    if (!doc) { /* cut short by a kill, which is no error */
+        gr_error_clear();
+        return GR_OK;
+    }
     gr_json o = gr_json_root(doc);
     int64_t at = gr_json_int(o, "step", -1, 0, INT64_MAX);
-    bool keep = gr_json_check(doc) == GR_OK && at >= 0 && at <= step;
-    if (keep && gr_json_is(gr_json_get(o, "eval_loss")))
+    *keep = gr_json_check(doc) == GR_OK && at >= 0 && at <= step;
+    if (*keep && gr_json_is(gr_json_get(o, "eval_loss")))
         gr_curve_add(&h->eval, at, gr_json_real(o, "eval_loss", NAN, -1e300, 1e300));
-    else if (keep)
+    else if (*keep)
         gr_curve_add(&h->loss, at, gr_json_real(o, "loss", NAN, -1e300, 1e300));
+    else
+        gr_error_clear();
     gr_json_free(doc);
-    return keep;
+    return GR_OK;
 }
 
 gr_status gr_metrics_rewind(const char *path, int64_t step, gr_history *h)
@@ -95,14 +102,17 @@ gr_status gr_metrics_rewind(const char *path, int64_t step, gr_history *h)
         return s;
     const char *text = (const char *)map.data;
     size_t kept = 0;
-    while (kept < map.size) {
+    bool keep = true;
+    while (s == GR_OK && keep && kept < map.size) {
         const char *end = memchr(text + kept, '\n', map.size - kept);
-        if (!end || !take_line(text + kept, (size_t)(end - text) - kept, step, h))
-            break;
-        kept = (size_t)(end - text) + 1;
+        keep = end;
+        if (end)
+            s = take_line(text + kept, (size_t)(end - text) - kept, step, h, &keep);
+        if (s == GR_OK && keep)
+            kept = (size_t)(end - text) + 1;
     }
-    gr_error_clear(); /* a line cut short by a kill is no error */
-    s = kept < map.size ? gr_file_write(path, text, kept) : GR_OK;
+    if (s == GR_OK && kept < map.size)
+        s = gr_file_write(path, text, kept);
     gr_map_close(&map);
     return s;
 }
