@@ -11,9 +11,13 @@ static gr_status open_device(gr_device *d, int index, int threads)
 {
     (void)index, (void)threads; /* the device has its threads already */
     d->host_visible = true;
-    static const char *const levels[] = {
-        "no vector extensions known", "AVX2", "AVX-512", "AVX-512 with VNNI", "AVX-512 with VNNI and BF16",
-        "AVX-512 with VNNI and AMX"};
+    static const char *const levels[] = {"no vector extensions known",
+                                         "AVX2",
+                                         "AVX2 with VNNI",
+                                         "AVX-512",
+                                         "AVX-512 with VNNI",
+                                         "AVX-512 with VNNI and BF16",
+                                         "AVX-512 with VNNI and AMX"};
     _Static_assert(sizeof levels / sizeof levels[0] == GR_ISA_COUNT, "one name a level");
     gr_isa level = gr_isa_detect();
     d->multiplies_bf16 = level >= GR_ISA_AVX512_BF16;

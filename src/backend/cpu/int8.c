@@ -54,7 +54,7 @@ static gr_int8_form form_of(const gr_operand *b, int64_t m, gr_isa level)
     const gr_dtype_info *d = gr_dtype_get(b->dtype);
     gr_int8_form f = {.dtype = d, .k = b->shape[b->ndim - 1], .group = d->codes.group};
     f.period = period_of(d->codes.most, f.group);
-    f.is_signed = f.period == 0 && level < GR_ISA_AVX512_VNNI;
+    f.is_signed = f.period == 0 && !gr_isa_has_vnni(level);
     f.zero = f.is_signed ? 0 : d->codes.zero;
     f.together = (int)least(m, GR_INT8_ROWS);
     return f;

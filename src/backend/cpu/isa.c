@@ -2,8 +2,10 @@
 #include "backend/cpu/isa.h"
 
 #include <stdatomic.h>
-#if GR_HAVE_ISA_AMX
+#if GR_HAVE_ISA_AVX2_VNNI
 #include <cpuid.h>
+#endif
+#if GR_HAVE_ISA_AMX
 #include <sys/syscall.h>
 #include <unistd.h>
 #endif
@@ -12,9 +14,21 @@
 static _Atomic int machine_level = -1;
 static _Atomic int highest_level = GR_ISA_COUNT;
 
+/* The builtin of older compilers knows neither this nor AMX. */
+static bool has_avx2_vnni(void)
+{
+#if GR_HAVE_ISA_AVX2_VNNI
+    enum { AVX_VNNI = 1 << 4 };
+    unsigned a, b, c, d;
+    return __get_cpuid_count(7, 1, &a, &b, &c, &d) && (a & AVX_VNNI);
+#else
+    return false;
+#endif
+}
+
 #if GR_HAVE_ISA_AMX
 /* Tiles are eight KiB more to save at a switch of threads, so Linux wants to be asked before (arch_prctl, since 5.16). It says
- * no where a thread's alternative signal stack has no room for them. The builtin of older compilers does not know AMX. */
+ * no where a thread's alternative signal stack has no room for them. */
 static bool amx_is_allowed(void)
 {
     enum { TILE = 1 << 24, BF16 = 1 << 22, ARCH_REQ_XCOMP_PERM = 0x1023, XFEATURE_XTILEDATA = 18 };
@@ -34,7 +48,7 @@ static gr_isa look(void)
         return GR_ISA_GENERIC;
     if (!__builtin_cpu_supports("avx512f") || !__builtin_cpu_supports("avx512bw") ||
         !__builtin_cpu_supports("avx512vl") || !__builtin_cpu_supports("avx512dq"))
-        return GR_ISA_AVX2;
+        return has_avx2_vnni() ? GR_ISA_AVX2_VNNI : GR_ISA_AVX2;
     if (!__builtin_cpu_supports("avx512vnni"))
         return GR_ISA_AVX512;
     if (!__builtin_cpu_supports("avx512bf16"))
@@ -57,7 +71,9 @@ gr_isa gr_isa_detect(void)
         atomic_store_explicit(&machine_level, level, memory_order_relaxed);
     }
     int highest = atomic_load_explicit(&highest_level, memory_order_relaxed);
-    return (gr_isa)(level < highest ? level : highest);
+    if (highest >= level)
+        return (gr_isa)level;
+    return highest == GR_ISA_AVX2_VNNI && !has_avx2_vnni() ? GR_ISA_AVX2 : (gr_isa)highest;
 }
 
 void gr_isa_limit(gr_isa highest)
@@ -67,7 +83,7 @@ void gr_isa_limit(gr_isa highest)
 
 const char *gr_isa_name(gr_isa level)
 {
-    static const char *const names[] = {"generic", "avx2", "avx512", "avx512_vnni", "avx512_bf16", "amx"};
+    static const char *const names[] = {"generic", "avx2", "avx2_vnni", "avx512", "avx512_vnni", "avx512_bf16", "amx"};
     _Static_assert(sizeof names / sizeof names[0] == GR_ISA_COUNT, "one name a level");
     return (unsigned)level < GR_ISA_COUNT ? names[level] : "unknown";
 }

@@ -238,6 +238,21 @@ GR_INLINE step step_at(const char *b)
 
 /* Sums of one group, added to acc: acc[r][h] are columns 8 h to 8 h + 7 of row r. Loops over steps stay loops: unrolled, they
  * would hold more than there are registers. */
+#if defined(__AVXVNNI__)
+GR_INLINE void add_bytes(const char *a, const char *b, const gr_int8_form *f, const int rows, __m256i acc[][2])
+{
+    for (int u = 0; u < f->group / 4; u++, a += 4 * f->together, b += 64) {
+        const step s = step_at(b);
+        for (int r = 0; r < rows; r++) {
+            const __m256i four = _mm256_set1_epi32(four_at(a + 4 * r));
+            for (int h = 0; h < 2; h++) {
+                acc[r][h] = _mm256_dpbusd_avx_epi32(acc[r][h], s.w[h], four);
+                KEEP(acc[r][h]);
+            }
+        }
+    }
+}
+#else
 GR_INLINE void add_bytes(const char *a, const char *b, const gr_int8_form *f, const int rows, __m256i acc[][2])
 {
     for (int at = 0; at < f->group / 4; at += f->period) {
@@ -257,6 +272,7 @@ GR_INLINE void add_bytes(const char *a, const char *b, const gr_int8_form *f, co
                 acc[r][h] = _mm256_add_epi32(acc[r][h], _mm256_madd_epi16(part[r][h], _mm256_set1_epi16(1)));
     }
 }
+#endif
 
 GR_INLINE void add_signed(const char *a, const char *b, const gr_int8_form *f, const int rows, __m256i acc[][2])
 {
