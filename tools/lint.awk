@@ -152,6 +152,8 @@ function check_include(path,    target)
         complain("the command includes \"" path "\": it is made of gradus.h, base/ and cli/ alone")
     else if (target in order && order[target] > order[room])
         complain("src/" room " includes \"" path "\", a room below it")
+    else if (target == "backend" && room != target && path ~ /\/.*\//)
+        complain("src/" room " includes \"" path "\": a backend's own, others see backend/backend.h")
     else if (folder in stratum && target == room && stratum_of(path) > stratum[folder])
         complain("src/" folder " includes \"" path "\", which stands above it")
 }

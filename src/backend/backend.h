@@ -101,9 +101,11 @@ struct gr_device {
     char description[128]; /* what it runs on */
     bool host_visible;     /* an address is a host pointer: tensors are read, and files mapped, where they are */
     bool multiplies_bf16;  /* by instructions of its own, twice as fast as f32 and faster: products of bf16 are such */
-    size_t largest;        /* bytes of the largest block; a multiple of GR_ADDRESS_ALIGN */
-    gr_pool *pool;         /* the host's threads: for kernels of host backends, and for work around any device */
-    void *own;             /* what the backend keeps for this device */
+    int64_t sum_rows; /* a product that sums over rows and is made so many at a time has the bits of the whole; where
+                              no number of them promises that, it is one that is as good as any */
+    size_t largest;   /* bytes of the largest block; a multiple of GR_ADDRESS_ALIGN */
+    gr_pool *pool;    /* the host's threads: for kernels of host backends, and for work around any device */
+    void *own;        /* what the backend keeps for this device */
     /* Held by the thread that uses the device: during every call below, and from the start of a run to its finish. Taken
      * again by the thread that holds it. */
     pthread_mutex_t lock;

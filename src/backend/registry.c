@@ -66,6 +66,8 @@ static const gr_backend *find(const char *name, int *index)
 
 /* ---- opening ------------------------------------------------------------------------------------------------ */
 
+enum { SUM_ROWS = 384 }; /* of devices that say nothing else */
+
 static bool make_lock(pthread_mutex_t *lock)
 {
     pthread_mutexattr_t a;
@@ -80,6 +82,7 @@ static gr_status open_device(gr_device *d, const gr_backend *b, int index, int t
 {
     d->backend = b;
     d->largest = SIZE_MAX / GR_ADDRESS_ALIGN * GR_ADDRESS_ALIGN;
+    d->sum_rows = SUM_ROWS;
     snprintf(d->name, sizeof d->name, index ? "%s:%d" : "%s", b->name, index);
     d->pool = gr_pool_new(threads);
     return d->pool ? b->open(d, index, threads) : gr_error_status();

@@ -2,7 +2,7 @@
  * accumulation in two, one for a micro-batch and one for the update. */
 #include "train/trainer.h"
 
-#include "backend/cpu/gemm.h"
+#include "backend/backend.h"
 #include "base/mem.h"
 #include "base/sized.h"
 #include "base/philox.h"
@@ -143,10 +143,11 @@ static int update_graph(gr_trainer *t, gr_graph *g, gr_tensor *loss, gr_tensor *
     return 3;
 }
 
-/* Rows of a piece are as many as products add up in one go (gr_gemm): so pieces of a sum over rows have the same bits. */
-static int64_t head_rows(const gr_train_options *o)
+/* Pieces of a sum over rows that have the same bits as the sum. */
+static int64_t head_rows(const gr_trainer *t)
 {
-    return o->head_rows == GR_AUTO ? GR_GEMM_SUM : o->head_rows;
+    const gr_device *d = gr_model_describe(t->model)->device;
+    return t->options.head_rows == GR_AUTO ? d->sum_rows : t->options.head_rows;
 }
 
 static gr_program *compile(gr_trainer *t, gr_graph *g, gr_tensor *const *outputs, int n)
@@ -156,7 +157,7 @@ static gr_program *compile(gr_trainer *t, gr_graph *g, gr_tensor *const *outputs
     o.precision = t->options.precision;
     o.recompute = t->options.recompute;
     o.recompute_blocks = t->options.recompute_blocks;
-    o.head_rows = head_rows(&t->options);
+    o.head_rows = head_rows(t);
     o.passes = t->options.passes;
     gr_program *p = s == GR_OK ? gr_compile(g, outputs, n, gr_model_describe(t->model)->device, &o) : NULL;
     gr_graph_free(g);

@@ -2,6 +2,7 @@
 #include "backend/cpu/cpu.h"
 
 #include "backend/cpu/blas.h"
+#include "backend/cpu/gemm.h"
 #include "backend/cpu/isa.h"
 #include "backend/cpu/limits.h"
 
@@ -21,6 +22,7 @@ static gr_status open_device(gr_device *d, int index, int threads)
     _Static_assert(sizeof levels / sizeof levels[0] == GR_ISA_COUNT, "one name a level");
     gr_isa level = gr_isa_detect();
     d->multiplies_bf16 = level >= GR_ISA_AVX512_BF16;
+    d->sum_rows = GR_GEMM_SUM;
     snprintf(d->description, sizeof d->description, "%s, %d threads%s%s", levels[level], gr_pool_threads(d->pool),
              level == GR_ISA_GENERIC ? ", " : "", level == GR_ISA_GENERIC ? gr_blas_name() : "");
     return GR_OK;
