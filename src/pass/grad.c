@@ -4,6 +4,8 @@
 
 #include "base/dtype.h"
 #include "base/mem.h"
+#include "op/attr.h"
+#include "op/op.h"
 
 #include <string.h>
 
@@ -68,6 +70,20 @@ static gr_tensor *unbroadcast(gr_tensor *d, const gr_spec *to)
     return gr_reshape(d, to->ndim, to->shape);
 }
 
+static bool is_zeros(const gr_tensor *t)
+{
+    return t->op == &gr_op_fill && ((const gr_fill_attr *)t->attr)->value == 0;
+}
+
+/* What is scattered into zeros (an embedding's gradient) is scattered into what is there: of a table that the head shares
+ * nothing as large as the table is made besides. */
+static gr_tensor *added(gr_tensor *sum, gr_tensor *d)
+{
+    if (d->op == &gr_op_scatter_add && is_zeros(d->in[0]))
+        return gr_scatter_add(sum, d->in[1], d->in[2]);
+    return gr_add(sum, d);
+}
+
 static gr_status arrive(walk *w, gr_tensor *at, gr_tensor *d)
 {
     d = unbroadcast(d, &at->spec);
@@ -77,7 +93,7 @@ static gr_status arrive(walk *w, gr_tensor *at, gr_tensor *d)
         return gr_fail(GR_ERR_ARGUMENT, "gradient of %s has dtype %s, expected %s", at->op->name,
                        gr_dtype_get(d->spec.dtype)->name, gr_dtype_get(at->spec.dtype)->name);
     gr_tensor **sum = &w->grad[at->id];
-    *sum = *sum ? gr_add(*sum, d) : d;
+    *sum = *sum ? added(*sum, d) : d;
     return *sum ? GR_OK : gr_graph_check(w->graph);
 }
 
