@@ -4,8 +4,7 @@
 #ifndef GR_BASE_LOCK_H
 #define GR_BASE_LOCK_H
 
-#include <stdbool.h>
-#include <stddef.h>
+#include "gradus.h"
 
 typedef enum gr_lock_got {
     GR_LOCK_HELD,
@@ -22,5 +21,16 @@ bool gr_lock_is_named(int fd, const char *path);
 void gr_lock_write_holder(int fd, const char *more);
 /* What was written, as it may be shown; "": nothing yet. */
 void gr_lock_read_holder(int fd, char *out, size_t cap);
+
+/* The right to write a file, one process's at a time. Its lock lies in a file of its own, which is removed in the end. */
+typedef struct gr_write_lock {
+    char *path;
+    int fd;
+} gr_write_lock;
+#define GR_NO_WRITE_LOCK ((gr_write_lock){.fd = -1})
+/* Makes and locks `path`, which is taken over (NULL: no memory), and folders above it. GR_ERR_ARGUMENT: another process has
+ * it, and is named. A file system without locks is remarked on. Release in any case. */
+gr_status gr_write_lock_take(gr_write_lock *l, char *path);
+void gr_write_lock_release(gr_write_lock *l);
 
 #endif

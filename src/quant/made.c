@@ -49,7 +49,7 @@ void gr_quant_close(gr_quant *w)
         gr_free(w->tensors[i].moments);
     }
     gr_free(w->tensors);
-    gr_quant_unlock(w);
+    gr_write_lock_release(&w->lock);
     gr_free(w->dir);
 }
 

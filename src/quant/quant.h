@@ -2,11 +2,11 @@
  * part by part, a layer a part, so that no more than one is in memory. It is then saved as any model is.
  *
  * mix.c (which dtype) · tensors.c (the list of tensors) · rows.c, gptq.c (a matrix as rows, and rounding them) · made.c (the
- * second model) · calibrate.c (what its layers are given) · imatrix.c (files of that) · lock.c (one writer) · quantize.c
- * (all of it) */
+ * second model) · calibrate.c (what its layers are given) · imatrix.c (files of that) · quantize.c (all of it) */
 #ifndef GR_QUANT_QUANT_H
 #define GR_QUANT_QUANT_H
 
+#include "base/lock.h"
 #include "model/layers/model.h"
 #include "quant/gptq.h"
 #include "quant/mix.h"
@@ -32,9 +32,8 @@ typedef struct gr_quant {
     gr_dtype hub; /* of linear layers, in a directory of the hub's files; GR_DTYPE_NONE: it becomes a GGUF file */
     gr_quant_tensor *tensors; /* [n], in the store's order */
     int n, parts;
-    char *dir;   /* of the parts' files */
-    char *lock;  /* the file that says who writes; */
-    int lock_fd; /* -1: it is not held */
+    char *dir;          /* of the parts' files */
+    gr_write_lock lock; /* of dir and the file that it is for */
     gr_model *made;
     gr_safetensors **files; /* [n_files] what its weights lie in */
     size_t n_files, files_capacity;
@@ -82,12 +81,6 @@ gr_status gr_quant_calibrate(gr_quant *w);
 gr_status gr_quant_moments(gr_quant *w);
 /* A part of the second model by GPTQ; its inputs then become the next part's. In the order of the parts. */
 gr_status gr_quant_gptq_part(gr_quant *w, int part);
-
-/* ---- lock.c ------------------------------------------------------------------------------------------------- */
-
-/* The right to write w->dir and the file that it is for; refused, with who has it, while another process does. */
-gr_status gr_quant_lock(gr_quant *w);
-void gr_quant_unlock(gr_quant *w);
 
 /* ---- imatrix.c: llama.cpp's files of moments ---------------------------------------------------------------- */
 

@@ -282,8 +282,8 @@ static gr_status work(gr_quant *w, const char *path, bool *began)
     if (s == GR_OK)
         s = gr_quant_list(w);
     if (s == GR_OK)
-        s = gr_quant_lock(w);
-    if (s == GR_OK) /* who had the lock until now has written it */
+        s = gr_write_lock_take(&w->lock, gr_strfmt("%s.lock", w->dir)); /* beside the folder, which is made anew */
+    if (s == GR_OK)                                                     /* who had the lock until now has written it */
         s = check_free(path);
     if (s == GR_OK)
         s = gr_quant_make(w);
@@ -316,7 +316,7 @@ gr_status gr_quantize(gr_model *m, const char *path, const gr_quantize_options *
         s = gr_give_sized(out, &(gr_quantized){0}, sizeof *out, "gr_quantize: out");
     if (s != GR_OK)
         return s;
-    gr_quant w = {.m = m, .o = &o, .hub = GR_DTYPE_NONE, .lock_fd = -1};
+    gr_quant w = {.m = m, .o = &o, .hub = GR_DTYPE_NONE, .lock = GR_NO_WRITE_LOCK};
     bool began = false;
     s = work(&w, path, &began);
     gr_kept_error kept;
