@@ -2,6 +2,7 @@
 #include "gguf_file.h"
 #include "tiny.h"
 
+#include "base/lock.h"
 #include "format/gguf.h"
 #include "text/tokenizer_gguf.h"
 
@@ -112,6 +113,159 @@ TEST(directories)
             CHECK_OK(save_model(models[i], (gr_save_options){.cast = true, .dtype = dtypes[k]}));
             CHECK_OK(gr_dir_remove(test_join(test_dir(), "model.gguf")));
         }
+}
+
+/* ---- several files ------------------------------------------------------------------------------------------ */
+
+static int64_t int_of(const gr_gguf *g, const char *key, gr_gguf_type type)
+{
+    int64_t x = -1;
+    const gr_gguf_key *k = gr_gguf_find(g, key);
+    CHECK(k && k->type == type && gr_gguf_int(k, 0, &x)); /* llama.cpp asks for the very type */
+    return x;
+}
+
+/* The parts of "model.gguf" are read as one model, and hold the bytes of the whole; the first has the keys. */
+static void check_parts(int n, size_t most)
+{
+    gr_gguf *whole = gr_gguf_open(test_join(test_dir(), "model.gguf"));
+    CHECK_MADE(whole);
+    int seen = 0;
+    for (int i = 0; i < n; i++) {
+        char *path = gr_gguf_part_path(test_join(test_dir(), "parts.gguf"), i, n);
+        gr_gguf *part = gr_gguf_open(path);
+        CHECK_MADE(part);
+        CHECK_EQ_INT(int_of(part, "split.no", GR_GGUF_U16), i);
+        CHECK_EQ_INT(int_of(part, "split.count", GR_GGUF_U16), n);
+        CHECK_EQ_INT(int_of(part, "split.tensors.count", GR_GGUF_I32), gr_gguf_tensors(whole));
+        CHECK_EQ_INT(gr_gguf_count(part), i == 0 ? gr_gguf_count(whole) + 3 : 3);
+        size_t bytes = 0;
+        for (int k = 0; k < gr_gguf_tensors(part); k++, seen++) {
+            const gr_weight *a = gr_gguf_tensor(part, k), *b = gr_gguf_tensor(whole, seen);
+            CHECK(strcmp(a->name, b->name) == 0 && a->bytes == b->bytes && memcmp(a->data, b->data, a->bytes) == 0);
+            bytes += a->bytes;
+        }
+        CHECK(bytes <= most || gr_gguf_tensors(part) == 1);
+        gr_gguf_close(part);
+        gr_free(path);
+    }
+    CHECK_EQ_INT(seen, gr_gguf_tensors(whole));
+    gr_gguf_close(whole);
+}
+
+TEST(several_files)
+{
+    gr_device *d = gr_device_open("cpu", 2);
+    gr_model *m = gr_model_load(test_source("tests/data/models/llama"), NULL, d);
+    const char *whole = test_join(test_dir(), "model.gguf"), *parts = test_join(test_dir(), "parts.gguf");
+    gr_save_options o = {.size = sizeof o, .gguf = true};
+    gr_saved saved = GR_INIT(gr_saved);
+    CHECK_OK(gr_model_save(m, whole, &o, &saved));
+    CHECK_EQ_INT(saved.weight_files, 1);
+    for (size_t most = 1; most < 2000000; most *= 6) {
+        NOTE("%d bytes", (int)most);
+        o.shard_bytes = most;
+        CHECK_OK(gr_model_save(m, parts, &o, &saved));
+        int n = saved.weight_files;
+        if (n == 1) {
+            check_same(parts, whole);
+            CHECK_OK(gr_dir_remove(parts));
+            break;
+        }
+        CHECK(most > 1 || n == saved.tensors);
+        check_parts(n, most);
+        CHECK_STATUS(gr_model_save(m, parts, &o, &saved), GR_ERR_ARGUMENT);
+        CHECK_ERROR(GR_ERR_ARGUMENT, "is there already");
+        for (int i = 0; i < n; i++) {
+            char *path = gr_gguf_part_path(parts, i, n);
+            gr_model *again = i < 2 ? gr_model_load(path, NULL, d) : NULL;
+            CHECK(i >= 2 || again);
+            gr_model_free(again);
+            gr_free(path);
+        }
+        for (int i = 0; i < n; i++) {
+            char *path = gr_gguf_part_path(parts, i, n);
+            CHECK_OK(gr_dir_remove(path));
+            gr_free(path);
+        }
+    }
+    CHECK_EQ_INT(saved.weight_files, 1);
+    gr_model_free(m);
+    gr_device_close(d);
+}
+
+/* Parts that a full disk cuts short leave nothing, and so does one whose last step fails. */
+static gr_status save_parts(void *ctx)
+{
+    const gr_save_options o = {.size = sizeof o, .gguf = true, .shard_bytes = 40000};
+    const char *parts = test_join(test_dir(), "full.gguf");
+    char **names;
+    size_t n, left = 0;
+    gr_saved saved = GR_INIT(gr_saved);
+    gr_status s = gr_model_save(ctx, parts, &o, &saved);
+    CHECK_OK(gr_dir_list(test_dir(), &names, &n));
+    for (size_t i = 0; i < n; i++) {
+        left += strncmp(names[i], "full", 4) == 0;
+        gr_dir_remove(test_join(test_dir(), names[i]));
+    }
+    gr_names_free(names, n);
+    CHECK_EQ_INT(left, s == GR_OK ? saved.weight_files : 0);
+    CHECK(s != GR_OK || saved.weight_files > 1);
+    return s;
+}
+
+TEST(disks_that_are_full)
+{
+    gr_device *d = gr_device_open("cpu", 1);
+    gr_model *m = gr_model_load(test_source("tests/data/models/llama"), NULL, d);
+    CHECK_MADE(m);
+    CHECK(SWEEP_WRITES(save_parts, m) > 8);
+    gr_model_free(m);
+    gr_device_close(d);
+}
+
+/* One process at a time; what one that was killed has left is removed by the next. */
+TEST(lock)
+{
+    gr_device *d = gr_device_open("cpu", 1);
+    gr_model *m = gr_model_load(test_source("tests/data/models/llama"), NULL, d);
+    const gr_save_options o = {.size = sizeof o, .gguf = true};
+    const char *path = test_join(test_dir(), "model.gguf");
+    gr_write_lock held;
+    CHECK_OK(gr_write_lock_take(&held, gr_strdup(test_join(test_dir(), "model.gguf.new.gguf.lock"))));
+    CHECK_STATUS(gr_model_save(m, path, &o, NULL), GR_ERR_ARGUMENT);
+    CHECK_ERROR(GR_ERR_ARGUMENT, "another process writes it: process ");
+    gr_write_lock_release(&held);
+    test_file("model.gguf.new.gguf", "x", 1);
+    test_file("model.gguf.new-00001-of-00002.gguf", "x", 1);
+    test_file("model.gguf.newer.gguf", "x", 1);
+    CHECK_OK(gr_model_save(m, path, &o, NULL));
+    char **names;
+    size_t n;
+    CHECK_OK(gr_dir_list(test_dir(), &names, &n));
+    CHECK_EQ_INT(n, 2);
+    CHECK(strcmp(names[0], "model.gguf") == 0 && strcmp(names[1], "model.gguf.newer.gguf") == 0);
+    gr_names_free(names, n);
+    gr_model_free(m);
+    gr_device_close(d);
+}
+
+/* general.file_type: of the dtype asked for, or what a file said of itself. */
+TEST(file_type)
+{
+    static const struct {
+        gr_dtype dtype;
+        int type;
+    } types[] = {{GR_F32, 0}, {GR_F16, 1}, {GR_BF16, 32}};
+    for (size_t i = 0; i < 3; i++) {
+        CHECK_OK(save_model("llama", (gr_save_options){.cast = true, .dtype = types[i].dtype}));
+        const char *path = test_join(test_dir(), "model.gguf");
+        gr_gguf *g = gr_gguf_open(path);
+        CHECK_MADE(g);
+        CHECK_EQ_INT(int_of(g, "general.file_type", GR_GGUF_U32), types[i].type);
+        gr_gguf_close(g);
+        CHECK_OK(gr_dir_remove(path));
+    }
 }
 
 /* What such a file cannot say is told, and nothing is left. */

@@ -65,6 +65,14 @@ says '"to": "q8_0"' out
 says '"measured": true' out
 below "$(number kl_mean out)" 0.01
 kl=$(number kl_mean out)
+# In parts, which are read as one.
+run 0 convert q8.gguf --to gguf --split-size 20k --out parts.gguf --json
+[ "$(number weight_files out)" -ge 2 ] && [ ! -e parts.gguf ] || fail "convert --split-size: $(cat out)"
+run 0 generate "$(echo parts-00001-of-*.gguf)" -p 'line 7 of' -n 4 --temperature 0
+cp out by_parts
+run 0 generate q8.gguf -p 'line 7 of' -n 4 --temperature 0
+cmp -s out by_parts || fail 'a file in parts generates something else'
+run 2 convert base --to hf --split-size 20k --out x
 run 0 eval q8.gguf --against base --data book.txt --activations f32 --json
 [ "$(number kl_mean out)" = "$kl" ] || fail "eval --against says $(number kl_mean out), quantize said $kl"
 says '"kl_mean"' q8.gguf.json

@@ -120,8 +120,10 @@ CONVERSIONS(bool, uint8_t, bool_to_float, bool_to_float, float_to_bool, double_t
 const gr_dtype_info gr_dtype_f64 = {PLAIN(f64, "F64", 8), .ggml = "F64",     .ggml_id = 28,
                                     .is_float = true,     .is_signed = true, .sums = GR_F64};
 const gr_dtype_info gr_dtype_f32 = {PLAIN(f32, "F32", 4), .ggml = "F32", .ggml_id = 0, LAYER, .sums = GR_F32};
-const gr_dtype_info gr_dtype_f16 = {PLAIN(f16, "F16", 2), .ggml = "F16", .ggml_id = 1, LAYER, .sums = GR_F32};
-const gr_dtype_info gr_dtype_bf16 = {PLAIN(bf16, "BF16", 2), .ggml = "BF16", .ggml_id = 30, LAYER, .sums = GR_F32};
+const gr_dtype_info gr_dtype_f16 = {PLAIN(f16, "F16", 2), .ggml = "F16", .ggml_id = 1,
+                                    .ggml_file = 1,       LAYER,         .sums = GR_F32};
+const gr_dtype_info gr_dtype_bf16 = {PLAIN(bf16, "BF16", 2), .ggml = "BF16", .ggml_id = 30,
+                                     .ggml_file = 32,        LAYER,          .sums = GR_F32};
 const gr_dtype_info gr_dtype_i64 = {PLAIN(i64, "I64", 8), .ggml = "I64", .ggml_id = 27, .is_signed = true,
                                     .sums = GR_I64};
 const gr_dtype_info gr_dtype_i32 = {PLAIN(i32, "I32", 4), .ggml = "I32", .ggml_id = 26, .is_signed = true,

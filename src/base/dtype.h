@@ -25,11 +25,12 @@ typedef struct gr_codes {
 typedef struct gr_dtype_info {
     const char *name;        /* "f32" */
     const char *safetensors; /* "F32": its name in files */
-    const char *ggml; /* "Q4_K": its name to ggml, whose GGUF files have it as a number; NULL: they have it not */
-    uint32_t ggml_id; /* that number */
-    int block;        /* values a block, at most GR_DTYPE_BLOCK_MOST */
-    int block_bytes;  /* bytes a block */
-    int align;        /* what addresses of it are a multiple of */
+    const char *ggml;   /* "Q4_K": its name to ggml, whose GGUF files have it as a number; NULL: they have it not */
+    uint32_t ggml_id;   /* that number */
+    uint32_t ggml_file; /* general.file_type of a file whose matrices are mostly of it */
+    int block;          /* values a block, at most GR_DTYPE_BLOCK_MOST */
+    int block_bytes;    /* bytes a block */
+    int align;          /* what addresses of it are a multiple of */
     bool is_float, is_signed; /* plain numbers that ops compute with; blocks are neither */
     bool is_activation;       /* layers read and write it as it is, and compute in f32 */
     bool is_weight;           /* a model's weights stay in it as they are in their file; else they are read as f32 */

@@ -12,8 +12,9 @@
 
 static const gr_flag adapter_flags[] = {
     {GR_HEADING("Adapter")},
-    {"adapter", GR_TEXT(gr_common, adapter), .value = "DIR|none",
-     .help = "a LoRA adapter in peft's files, or a run of finetune, to put on MODEL; none: not even the one that lies "
+    {"adapter", GR_TEXT(gr_common, adapter), .value = "DIR|FILE|none",
+     .help = "a LoRA adapter in peft's files, a run of finetune, or a GGUF file of one, to put on MODEL; none: not "
+             "even the one that lies "
              "beside its weights"},
     {0},
 };

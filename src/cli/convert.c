@@ -28,6 +28,10 @@ const gr_flag gr_write_flag_table[] = {
      .help = "of the weights; keep leaves them as they are"},
     {"shard-size", GR_INT(gr_write_flags, shard_size), .value = "N", .initial = "5G", .unit = "bytes",
      .help = "of a weights file at most; 0 writes one file"},
+    {"split-size", GR_INT(gr_write_flags, split_size), .value = "N", .initial = "0", .unit = "bytes",
+     .help =
+         "of a GGUF file: written as NAME-00001-of-00003.gguf and so on, of so many bytes of tensors each at most; 0 "
+         "writes one file"},
     {0},
 };
 
@@ -68,8 +72,9 @@ static void print_text(const gr_write_flags *f, const gr_saved *saved)
            gr_human_bytes((double)saved->bytes).s, gr_human_integer(saved->weight_files).s,
            saved->weight_files == 1 ? "" : "s", gr_human_integer(saved->other_files).s);
     gr_out("tensors      all equal, read back from the files\n");
-    gr_out("logits       %s compared, %.3g apart at most, %.3g allowed\n", gr_human_integer(saved->logits).s,
-           saved->difference, saved->bound);
+    if (saved->logits)
+        gr_out("logits       %s compared, %.3g apart at most, %.3g allowed\n", gr_human_integer(saved->logits).s,
+               saved->difference, saved->bound);
     if (saved->texts)
         gr_out("tokenizer    %s ids of %s texts equal\n", gr_human_integer(saved->tokens).s,
                gr_human_integer(saved->texts).s);
@@ -84,7 +89,7 @@ gr_status gr_write_model(gr_args *args, const gr_write_flags *f, const gr_opened
     gr_save_options o = {.size = sizeof o,
                          .cast = f->dtype != GR_WRITE_KEEP,
                          .dtype = dtypes[f->dtype],
-                         .shard_bytes = (size_t)f->shard_size,
+                         .shard_bytes = (size_t)(f->gguf ? f->split_size : f->shard_size),
                          .source = on->path,
                          .progress = on_progress,
                          .gguf = f->gguf,
@@ -103,19 +108,64 @@ gr_status gr_write_model(gr_args *args, const gr_write_flags *f, const gr_opened
     return GR_OK;
 }
 
+gr_status gr_check_write(gr_args *args, const gr_write_flags *f)
+{
+    if (!f->gguf && gr_args_given(args, "split-size"))
+        return gr_args_fail(args, "--split-size: is of GGUF files\n--shard-size is that of a directory.");
+    if (f->gguf && gr_args_given(args, "shard-size"))
+        return gr_args_fail(args, "--shard-size: is of directories\n--split-size is that of a GGUF file.");
+    if (!f->gguf)
+        return gr_check_output_folder(args, "out", f->out);
+    if (gr_path_is_file(f->out) || gr_path_is_dir(f->out))
+        return gr_args_fail(args, "--out: %s is there already\nName another file, or remove it.", f->out);
+    return GR_OK;
+}
+
 /* What only one of the formats has. */
 static gr_status check_format(gr_args *args, const options *f)
 {
     if (!f->write.gguf && gr_args_given(args, "pre"))
         return gr_args_fail(args, "--pre: is of GGUF files, and --to is hf\nLeave it out.");
-    if (f->write.gguf && gr_args_given(args, "shard-size"))
-        return gr_args_fail(args, "--shard-size: a GGUF file is written in one\nLeave it out.");
-    if (!f->write.gguf)
-        return gr_check_output_folder(args, "out", f->write.out);
-    if (strlen(f->write.out) <= 5 || !gr_ends_with(f->write.out, ".gguf"))
+    if (f->write.gguf && (strlen(f->write.out) <= 5 || !gr_ends_with(f->write.out, ".gguf")))
         return gr_args_fail(args, "--out: the name of a GGUF file must end in .gguf\nGive such a name.");
-    if (gr_path_is_file(f->write.out) || gr_path_is_dir(f->write.out))
-        return gr_args_fail(args, "--out: %s is there already\nName another file, or remove it.", f->write.out);
+    return gr_check_write(args, &f->write);
+}
+
+/* ---- an adapter --------------------------------------------------------------------------------------------- */
+
+/* Its file has A and B as they are, in f32. */
+static gr_status check_adapter_flags(gr_args *args, const options *f)
+{
+    static const char *const others[] = {"pre", "split-size"};
+    if (f->write.dtype != GR_WRITE_KEEP && f->write.dtype != GR_WRITE_F32)
+        return gr_args_fail(args, "--dtype: an adapter is written in f32\nLeave it out.");
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++)
+        if (gr_args_given(args, others[i]))
+            return gr_args_fail(args, "--%s: is of models, and this is an adapter\nLeave it out.", others[i]);
+    return GR_OK;
+}
+
+/* The base is opened, since its heads say in which order rows go. */
+static gr_status write_adapter(gr_args *args, const options *f, gr_opened *on)
+{
+    gr_status s = check_adapter_flags(args, f);
+    if (s != GR_OK)
+        return s;
+    on->model = gr_model_load(on->path, NULL, on->device);
+    s = on->model ? gr_model_load_adapter(on->model, on->adapter) : gr_error_status();
+    if (s == GR_OK)
+        s = gr_model_save_adapter(on->model, f->write.out);
+    if (s != GR_OK)
+        return gr_args_blame(args, s);
+    gr_store *store = gr_model_trainable(on->model);
+    gr_saved saved = {.tensors = gr_store_count(store), .weight_files = 1};
+    gr_entry e = GR_INIT(gr_entry);
+    for (int i = 0; i < saved.tensors; i++)
+        if (gr_store_entry(store, i, &e) == GR_OK)
+            saved.bytes += (int64_t)e.bytes;
+    if (args->common.json)
+        return print_json(&f->write, "f32", &saved);
+    print_text(&f->write, &saved);
     return GR_OK;
 }
 
@@ -129,14 +179,17 @@ static gr_status work_on(gr_args *args, gr_opened *on)
         s = gr_open_device(args, on);
     if (s == GR_OK)
         s = gr_find_model(args, args->positional[0], on);
-    if (s == GR_OK && on->adapter)
-        s = gr_fail(GR_ERR_ARGUMENT,
-                    strcmp(on->adapter, on->path) == 0
-                        ? "%s: a model with an adapter\ngradus merge folds it in, --adapter none leaves it out"
-                        : "%s: an adapter, no model\ngradus merge folds it into its base",
-                    on->adapter);
     if (s != GR_OK)
         return s;
+    if (on->adapter && f->write.gguf && !on->found->is_beside)
+        return write_adapter(args, f, on);
+    if (on->adapter)
+        return gr_fail(GR_ERR_ARGUMENT,
+                       on->found->is_beside
+                           ? "%s: a model with an adapter\ngradus merge folds it in, --adapter none leaves it out"
+                           : "%s: an adapter, no model\ngradus merge folds it into its base, --to gguf writes it "
+                             "as it is",
+                       on->adapter);
     on->model = gr_model_load(on->path, NULL, on->device); /* its tokenizer may be one that we cannot run */
     return on->model ? gr_write_model(args, &f->write, on) : gr_error_status();
 }
@@ -159,7 +212,9 @@ const gr_verb gr_verb_convert = {
         "settings and licence of MODEL, and the checksums that gradus verify reads. Of a run it is the best "
         "checkpoint, without the state of training. With --to gguf PATH is a file with all of that in it but the "
         "licence: "
-        "matrices in --dtype or as they are, vectors in f32.\n\n"
+        "matrices in --dtype or as they are, vectors in f32. Where MODEL is an adapter, or --adapter names one, that "
+        "is "
+        "what --to gguf writes, as llama.cpp reads it: what other verbs take as --adapter FILE.gguf.\n\n"
         "Before PATH gets its name all of it is read again and compared: every tensor bit for bit (rounded to "
         "--dtype), the logits of three prompts with those that MODEL has when its weights are rounded so (5 digits), "
         "token ids of several texts. A weight that is too large "

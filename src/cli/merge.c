@@ -27,13 +27,7 @@ static gr_status open_both(gr_args *args, const gr_load_options *load, gr_opened
 static gr_status check_out(gr_args *args, gr_write_flags *f)
 {
     f->gguf = gr_ends_with(f->out, ".gguf");
-    if (!f->gguf)
-        return gr_check_output_folder(args, "out", f->out);
-    if (gr_args_given(args, "shard-size"))
-        return gr_args_fail(args, "--shard-size: a GGUF file is written in one\nLeave it out.");
-    if (gr_path_is_file(f->out) || gr_path_is_dir(f->out))
-        return gr_args_fail(args, "--out: %s is there already\nName another file, or remove it.", f->out);
-    return GR_OK;
+    return gr_check_write(args, f);
 }
 
 static gr_status run(gr_args *args)

@@ -35,7 +35,10 @@ typedef struct gr_gguf_key {
     size_t at; /* byte in the file, for messages */
 } gr_gguf_key;
 
-enum { GR_MAX_GGUF_NAME = 64 }; /* bytes of a tensor's name, by the format */
+enum {
+    GR_MAX_GGUF_NAME = 64,     /* bytes of a tensor's name, by the format */
+    GR_MAX_GGUF_PARTS = 65535, /* files of a model: their number is a u16 */
+};
 
 typedef struct gr_gguf_text {
     const char *data; /* no NUL behind it */
@@ -76,6 +79,8 @@ gr_gguf_text gr_gguf_text_of(const gr_gguf *g, const char *name);
 /* A file may be one of several, NAME-00001-of-00003.gguf: all their paths in order, whichever is given; else the path
  * alone. Free with gr_names_free. They are not looked at. */
 gr_status gr_gguf_shards(const char *path, char ***paths, size_t *count);
+/* The name of part i of n, "m-00001-of-00003.gguf" of "m.gguf", or of one alone that name itself; caller frees. */
+char *gr_gguf_part_path(const char *path, int i, int n);
 /* Whether the files, opened in that order, are the parts of one model, as their keys say. */
 gr_status gr_gguf_check_split(const gr_source *files, size_t count);
 /* The one with the keys of a model: the first, or the only one. */

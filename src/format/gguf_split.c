@@ -37,6 +37,13 @@ static bool read_tail(const char *path, int *number, int *count)
            read_number(tail + 10, count) && *number >= 1 && *number <= *count;
 }
 
+char *gr_gguf_part_path(const char *path, int i, int n)
+{
+    if (n == 1)
+        return gr_strdup(path);
+    return gr_strfmt("%.*s-%05d-of-%05d" END, (int)(strlen(path) - strlen(END)), path, i + 1, n);
+}
+
 gr_status gr_gguf_shards(const char *path, char ***paths, size_t *count)
 {
     int number, n = 1;

@@ -50,6 +50,18 @@ void gr_gguf_keys_free(gr_gguf_keys *k)
     gr_bytes_free(&k->bytes);
 }
 
+void gr_gguf_put_u16(gr_gguf_keys *k, const char *name, uint16_t x)
+{
+    begin(k, name, GR_GGUF_U16);
+    note(k, add_number(&k->bytes, x, 2));
+}
+
+void gr_gguf_put_i32(gr_gguf_keys *k, const char *name, int32_t x)
+{
+    begin(k, name, GR_GGUF_I32);
+    gr_gguf_add_i32(k, x);
+}
+
 void gr_gguf_put_u32(gr_gguf_keys *k, const char *name, uint32_t x)
 {
     begin(k, name, GR_GGUF_U32);
@@ -154,7 +166,7 @@ static gr_status write_tensors(gr_writer *w, const gr_gguf_spec *spec)
     for (int i = 0; i < spec->count; i++) {
         size_t bytes = bytes_of(&spec->tensors[i]), rest = gr_round_up(bytes, ALIGNMENT) - bytes;
         const void *data = NULL;
-        if (spec->fetch(spec->user, i, &data) != GR_OK)
+        if (spec->fetch(spec->user, spec->first + i, &data) != GR_OK)
             return gr_fail_in("tensor \"%s\"", spec->tensors[i].name);
         if ((bytes && gr_writer_write(w, data, bytes) != GR_OK) || (rest && gr_writer_write(w, zeros, rest) != GR_OK))
             return gr_error_status();
@@ -174,5 +186,71 @@ gr_status gr_gguf_write(const char *path, const gr_gguf_spec *spec)
     s = gr_error_status();
     gr_writer_cancel(w);
     gr_bytes_free(&head);
+    return s;
+}
+
+/* ---- several files ------------------------------------------------------------------------------------------ */
+
+/* The first tensor that is not in the part which begins with `from`. */
+static int end_of_part(const gr_gguf_spec *spec, int from, size_t most)
+{
+    size_t bytes = 0;
+    int i = from;
+    for (; i < spec->count; i++) {
+        size_t next = gr_round_up(bytes_of(&spec->tensors[i]), ALIGNMENT);
+        if (most && i > from && bytes + next > most)
+            break;
+        bytes += next;
+    }
+    return i;
+}
+
+int gr_gguf_parts(const gr_gguf_spec *spec, size_t most)
+{
+    int n = 0, at = 0;
+    do {
+        at = end_of_part(spec, at, most);
+        n++;
+    } while (at < spec->count);
+    return n;
+}
+
+static gr_status write_part(const char *path, const gr_gguf_spec *spec, int i, int n, int from, int to)
+{
+    gr_gguf_keys keys = {0};
+    if (i == 0) {
+        note(&keys, spec->keys->status);
+        note(&keys, gr_bytes_add(&keys.bytes, spec->keys->bytes.data, spec->keys->bytes.size));
+        keys.count = spec->keys->count;
+    }
+    gr_gguf_put_u16(&keys, "split.no", (uint16_t)i);
+    gr_gguf_put_u16(&keys, "split.count", (uint16_t)n);
+    gr_gguf_put_i32(&keys, "split.tensors.count", spec->count);
+    const gr_gguf_spec part = {.keys = &keys,
+                               .tensors = spec->tensors + from,
+                               .count = to - from,
+                               .fetch = spec->fetch,
+                               .user = spec->user,
+                               .first = spec->first + from};
+    char *name = gr_gguf_part_path(path, i, n);
+    gr_status s = name ? gr_gguf_write(name, &part) : GR_ERR_MEMORY;
+    gr_free(name);
+    gr_gguf_keys_free(&keys);
+    return s;
+}
+
+gr_status gr_gguf_write_parts(const char *path, const gr_gguf_spec *spec, size_t most)
+{
+    int n = gr_gguf_parts(spec, most);
+    gr_status s = GR_OK;
+    if (n == 1)
+        return gr_gguf_write(path, spec);
+    if (n > GR_MAX_GGUF_PARTS)
+        return gr_fail(GR_ERR_ARGUMENT, "%d parts, and there can be %d\ngive a larger size", n, GR_MAX_GGUF_PARTS);
+    for (int i = 0, from = 0; s == GR_OK && i < n; i++) {
+        int to = end_of_part(spec, from, most);
+        s = write_part(path, spec, i, n, from, to);
+        from = to;
+    }
     return s;
 }

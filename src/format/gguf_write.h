@@ -13,6 +13,8 @@ typedef struct gr_gguf_keys {
 } gr_gguf_keys;
 
 void gr_gguf_keys_free(gr_gguf_keys *k);
+void gr_gguf_put_u16(gr_gguf_keys *k, const char *name, uint16_t x);
+void gr_gguf_put_i32(gr_gguf_keys *k, const char *name, int32_t x);
 void gr_gguf_put_u32(gr_gguf_keys *k, const char *name, uint32_t x);
 void gr_gguf_put_f32(gr_gguf_keys *k, const char *name, float x);
 void gr_gguf_put_bool(gr_gguf_keys *k, const char *name, bool x);
@@ -27,12 +29,19 @@ typedef struct gr_gguf_spec {
     const gr_gguf_keys *keys;
     const gr_weight *tensors; /* names of the file, shapes row-major; `data` and `bytes` are not looked at */
     int count;
-    /* A tensor's bytes, valid until the next call; in order, once each. */
+    /* A tensor's bytes, valid until the next call; in order, once each. `index` counts from `first`. */
     gr_status (*fetch)(void *user, int index, const void **data);
     void *user;
+    int first;
 } gr_gguf_spec;
 
 /* Atomic and durable. A dtype that such files do not have, and a name that is too long for them, are errors. */
 gr_status gr_gguf_write(const char *path, const gr_gguf_spec *spec);
+
+/* Into how many files its tensors go, if each but for one that is larger by itself has at most so many bytes of them; 0: any
+ * number. */
+int gr_gguf_parts(const gr_gguf_spec *spec, size_t most);
+/* Writes all of them, by the names that gr_gguf_part_path makes of `path`; the first has the keys. */
+gr_status gr_gguf_write_parts(const char *path, const gr_gguf_spec *spec, size_t most);
 
 #endif

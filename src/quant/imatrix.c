@@ -123,7 +123,7 @@ gr_status gr_imatrix_write(const gr_quant *w, const char *path)
     gr_gguf_add_text(&keys, "calibration", 11);
     gr_gguf_put_u32(&keys, "imatrix.chunk_count", (uint32_t)w->windows);
     gr_gguf_put_u32(&keys, "imatrix.chunk_size", (uint32_t)w->length);
-    const gr_gguf_spec spec = {&keys, f.list, n, fetch, &f};
+    const gr_gguf_spec spec = {.keys = &keys, .tensors = f.list, .count = n, .fetch = fetch, .user = &f};
     if (s == GR_OK)
         s = gr_gguf_write(path, &spec);
     for (int i = 0; f.list && i < n; i++)

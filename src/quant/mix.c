@@ -72,6 +72,7 @@ enum { RULES = 6 };
 struct gr_mix {
     const char *name;
     gr_dtype main;
+    uint32_t file; /* general.file_type */
     struct {
         part part; /* PART_OTHER ends the list: no rule is about those */
         layers layers;
@@ -81,29 +82,29 @@ struct gr_mix {
 
 /* clang-format off */
 static const gr_mix mixes[] = {
-    {"q8_0", GR_Q8_0, {{0}}},
-    {"q4_0", GR_Q4_0, {{PART_DOWN, CALIBRATED, GR_Q4_1}}},
-    {"q4_1", GR_Q4_1, {{0}}},
-    {"q5_0", GR_Q5_0, {{PART_DOWN, CALIBRATED, GR_Q5_1}}},
-    {"q5_1", GR_Q5_1, {{0}}},
-    {"q2_k", GR_Q2_K, {{PART_VALUES, SHARED, GR_Q4_K}, {PART_VALUES, ALL, GR_Q3_K}, {PART_DOWN, ALL, GR_Q3_K},
-                       {PART_OUT, ALL, GR_Q3_K}}},
-    {"q2_k_s", GR_Q2_K, {{PART_VALUES, SHARED, GR_Q4_K}, {PART_DOWN, FIRST_8TH, GR_Q4_K}}},
-    {"q3_k_s", GR_Q3_K, {{0}}},
-    {"q3_k_m", GR_Q3_K, {{PART_VALUES, FIRST_TWO, GR_Q5_K}, {PART_VALUES, ALL, GR_Q4_K}, {PART_DOWN, FIRST_16TH, GR_Q5_K},
-                         {PART_DOWN, ALL, GR_Q4_K}, {PART_OUT, ALL, GR_Q4_K}}},
-    {"q3_k_l", GR_Q3_K, {{PART_VALUES, ALL, GR_Q5_K}, {PART_DOWN, ALL, GR_Q5_K}, {PART_OUT, ALL, GR_Q5_K}}},
-    {"q4_k_s", GR_Q4_K, {{PART_VALUES, FIRST_FOUR, GR_Q5_K}, {PART_DOWN, FIRST_8TH, GR_Q5_K}}},
-    {"q4_k_m", GR_Q4_K, {{PART_VALUES, MORE_BITS, GR_Q6_K}, {PART_DOWN, MORE_BITS, GR_Q6_K}}},
-    {"q5_k_s", GR_Q5_K, {{0}}},
-    {"q5_k_m", GR_Q5_K, {{PART_VALUES, MORE_BITS, GR_Q6_K}, {PART_DOWN, MORE_BITS, GR_Q6_K}}},
-    {"q6_k", GR_Q6_K, {{0}}},
-    {"iq4_nl", GR_IQ4_NL, {{PART_VALUES, SHARED, GR_Q5_K}, {PART_DOWN, UNCALIBRATED, GR_Q5_K}}},
-    {"iq4_xs", GR_IQ4_XS, {{PART_VALUES, SHARED, GR_Q5_K}, {PART_DOWN, UNCALIBRATED, GR_Q5_K}}},
-    {"tq1_0", GR_TQ1_0, {{PART_EMBEDDING, ALL, GR_Q4_K}}},
-    {"tq2_0", GR_TQ2_0, {{PART_EMBEDDING, ALL, GR_Q4_K}}},
-    {"int4", GR_INT4_128, {{0}}}, /* of the hub: linear layers alone */
-    {"int8", GR_INT8, {{0}}},
+    {"q8_0", GR_Q8_0, 7, {{0}}},
+    {"q4_0", GR_Q4_0, 2, {{PART_DOWN, CALIBRATED, GR_Q4_1}}},
+    {"q4_1", GR_Q4_1, 3, {{0}}},
+    {"q5_0", GR_Q5_0, 8, {{PART_DOWN, CALIBRATED, GR_Q5_1}}},
+    {"q5_1", GR_Q5_1, 9, {{0}}},
+    {"q2_k", GR_Q2_K, 10, {{PART_VALUES, SHARED, GR_Q4_K}, {PART_VALUES, ALL, GR_Q3_K}, {PART_DOWN, ALL, GR_Q3_K},
+                           {PART_OUT, ALL, GR_Q3_K}}},
+    {"q2_k_s", GR_Q2_K, 21, {{PART_VALUES, SHARED, GR_Q4_K}, {PART_DOWN, FIRST_8TH, GR_Q4_K}}},
+    {"q3_k_s", GR_Q3_K, 11, {{0}}},
+    {"q3_k_m", GR_Q3_K, 12, {{PART_VALUES, FIRST_TWO, GR_Q5_K}, {PART_VALUES, ALL, GR_Q4_K},
+                             {PART_DOWN, FIRST_16TH, GR_Q5_K}, {PART_DOWN, ALL, GR_Q4_K}, {PART_OUT, ALL, GR_Q4_K}}},
+    {"q3_k_l", GR_Q3_K, 13, {{PART_VALUES, ALL, GR_Q5_K}, {PART_DOWN, ALL, GR_Q5_K}, {PART_OUT, ALL, GR_Q5_K}}},
+    {"q4_k_s", GR_Q4_K, 14, {{PART_VALUES, FIRST_FOUR, GR_Q5_K}, {PART_DOWN, FIRST_8TH, GR_Q5_K}}},
+    {"q4_k_m", GR_Q4_K, 15, {{PART_VALUES, MORE_BITS, GR_Q6_K}, {PART_DOWN, MORE_BITS, GR_Q6_K}}},
+    {"q5_k_s", GR_Q5_K, 16, {{0}}},
+    {"q5_k_m", GR_Q5_K, 17, {{PART_VALUES, MORE_BITS, GR_Q6_K}, {PART_DOWN, MORE_BITS, GR_Q6_K}}},
+    {"q6_k", GR_Q6_K, 18, {{0}}},
+    {"iq4_nl", GR_IQ4_NL, 25, {{PART_VALUES, SHARED, GR_Q5_K}, {PART_DOWN, UNCALIBRATED, GR_Q5_K}}},
+    {"iq4_xs", GR_IQ4_XS, 30, {{PART_VALUES, SHARED, GR_Q5_K}, {PART_DOWN, UNCALIBRATED, GR_Q5_K}}},
+    {"tq1_0", GR_TQ1_0, 36, {{PART_EMBEDDING, ALL, GR_Q4_K}}},
+    {"tq2_0", GR_TQ2_0, 37, {{PART_EMBEDDING, ALL, GR_Q4_K}}},
+    {"int4", GR_INT4_128, 0, {{0}}}, /* of the hub: linear layers alone */
+    {"int8", GR_INT8, 0, {{0}}},
 };
 /* clang-format on */
 enum { MIXES = sizeof mixes / sizeof *mixes, LAYERS_OF_70B = 80 };
@@ -128,6 +129,11 @@ const gr_mix *gr_mix_find(const char *name)
 gr_dtype gr_mix_main(const gr_mix *mix)
 {
     return mix->main;
+}
+
+uint32_t gr_mix_file_type(const gr_mix *mix, bool pure)
+{
+    return pure ? gr_dtype_get(mix->main)->ggml_file : mix->file;
 }
 
 /* ---- asking it ---------------------------------------------------------------------------------------------- */

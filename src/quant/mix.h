@@ -19,6 +19,7 @@ typedef struct gr_mix_matrix {
 const gr_mix *gr_mix_find(const char *name); /* fails with the names there are */
 const char *gr_mix_name(int i);              /* NULL past the last */
 gr_dtype gr_mix_main(const gr_mix *mix);
+uint32_t gr_mix_file_type(const gr_mix *mix, bool pure); /* general.file_type of a file that is made by it */
 /* What the mixture gives; pure: the main dtype, whatever the matrix. */
 gr_dtype gr_mix_dtype(const gr_mix *mix, const gr_mix_matrix *matrix, bool pure);
 /* The dtype itself where a row of this width is whole blocks of it, else the one that stands for it. */

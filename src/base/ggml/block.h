@@ -57,37 +57,38 @@ extern const float gr_block_even[GR_DTYPE_BLOCK_MOST];
             name##_choose(src + at, weights + at, block);                                                              \
     }
 
-/* Fields of the record; NAME in capitals is the format's name in ggml, id its number there. */
-#define GR_BLOCKS_RECORD(n, NAME, id, values, bytes, alignment, ...)                                                   \
-    .name = #n, .safetensors = "GR_" NAME, .ggml = NAME, .ggml_id = (id), .block = (values), .block_bytes = (bytes),   \
-    .align = (alignment), .is_weight = true, .sums = GR_F32, .to_f32 = n##_to_f32,                                     \
+/* Fields of the record; NAME in capitals is the format's name in ggml, id its number there, file that of a file which is mostly of it. */
+#define GR_BLOCKS_RECORD(n, NAME, id, file, values, bytes, alignment, ...)                                             \
+    .name = #n, .safetensors = "GR_" NAME, .ggml = NAME, .ggml_id = (id), .ggml_file = (file), .block = (values),      \
+    .block_bytes = (bytes), .align = (alignment), .is_weight = true, .sums = GR_F32, .to_f32 = n##_to_f32,             \
     .codes = {__VA_ARGS__, .read = n##_read}
 
 /* A format that is read and written; one whose scales are found by least squares, with weights and without; and one that is
  * only read. After the alignment, fields of its gr_codes. */
-#define GR_BLOCKS_BOTH(name, NAME, id, values, bytes, alignment, ...)                                                  \
+#define GR_BLOCKS_BOTH(name, NAME, id, file, values, bytes, alignment, ...)                                            \
     GR_BLOCKS_READ(name, values, bytes)                                                                                \
     GR_BLOCKS_WRITE(name, values, bytes)                                                                               \
     const gr_dtype_info gr_dtype_##name = {                                                                            \
-        GR_BLOCKS_RECORD(name, NAME, id, values, bytes, alignment, __VA_ARGS__, .pack = name##_pack),                  \
+        GR_BLOCKS_RECORD(name, NAME, id, file, values, bytes, alignment, __VA_ARGS__, .pack = name##_pack),            \
         .from_f32 = name##_from_f32};
 /* And one that is written without weights by another rule than with them. */
-#define GR_BLOCKS_WEIGHED(name, NAME, id, values, bytes, alignment, ...)                                               \
+#define GR_BLOCKS_WEIGHED(name, NAME, id, file, values, bytes, alignment, ...)                                         \
     GR_BLOCKS_READ(name, values, bytes)                                                                                \
     GR_BLOCKS_WRITE(name, values, bytes)                                                                               \
     GR_BLOCKS_WEIGH(name, values, bytes)                                                                               \
     const gr_dtype_info gr_dtype_##name = {                                                                            \
-        GR_BLOCKS_RECORD(name, NAME, id, values, bytes, alignment, __VA_ARGS__, .pack = name##_pack),                  \
+        GR_BLOCKS_RECORD(name, NAME, id, file, values, bytes, alignment, __VA_ARGS__, .pack = name##_pack),            \
         .from_f32 = name##_from_f32, .from_weighed = name##_from_weighed};
-#define GR_BLOCKS_FITTED(name, NAME, id, values, bytes, alignment, ...)                                                \
+#define GR_BLOCKS_FITTED(name, NAME, id, file, values, bytes, alignment, ...)                                          \
     static void name##_write(const float *x, uint8_t *block)                                                           \
     {                                                                                                                  \
         name##_choose(x, gr_block_even, block);                                                                        \
     }                                                                                                                  \
-    GR_BLOCKS_WEIGHED(name, NAME, id, values, bytes, alignment, __VA_ARGS__)
-#define GR_BLOCKS_ONLY_READ(name, NAME, id, values, bytes, alignment, ...)                                             \
+    GR_BLOCKS_WEIGHED(name, NAME, id, file, values, bytes, alignment, __VA_ARGS__)
+#define GR_BLOCKS_ONLY_READ(name, NAME, id, file, values, bytes, alignment, ...)                                       \
     GR_BLOCKS_READ(name, values, bytes)                                                                                \
-    const gr_dtype_info gr_dtype_##name = {GR_BLOCKS_RECORD(name, NAME, id, values, bytes, alignment, __VA_ARGS__)};
+    const gr_dtype_info gr_dtype_##name = {                                                                            \
+        GR_BLOCKS_RECORD(name, NAME, id, file, values, bytes, alignment, __VA_ARGS__)};
 
 static inline void gr_codes_values(const gr_codes *c, const uint8_t *codes, const float *scales, const float *offsets,
                                    float *y, int n)

@@ -192,10 +192,11 @@ static void q1_0_codes(const uint8_t *b, uint8_t *codes, float *scales, float *o
         codes[i] = (uint8_t)((b[2 + i / 8] >> i % 8 & 1) * 2);
 }
 
-GR_BLOCKS_BOTH(mxfp4, "MXFP4", 39, MXFP4_VALUES, MXFP4_BYTES, 1, .group = MXFP4_VALUES, .zero = E2M1_ZERO, .most = 24,
-               .levels = e2m1_levels)
-GR_BLOCKS_ONLY_READ(nvfp4, "NVFP4", 40, NVFP4_GROUPS *NVFP4_GROUP, 36, 1, .group = NVFP4_GROUP, .zero = E2M1_ZERO,
+GR_BLOCKS_BOTH(mxfp4, "MXFP4", 39, 38, MXFP4_VALUES, MXFP4_BYTES, 1, .group = MXFP4_VALUES, .zero = E2M1_ZERO,
+               .most = 24, .levels = e2m1_levels)
+GR_BLOCKS_ONLY_READ(nvfp4, "NVFP4", 40, 39, NVFP4_GROUPS *NVFP4_GROUP, 36, 1, .group = NVFP4_GROUP, .zero = E2M1_ZERO,
                     .most = 24)
-GR_BLOCKS_BOTH(tq1_0, "TQ1_0", 34, T_VALUES, TQ1_BYTES, 2, .group = T_GROUP, .zero = 1, .most = 2)
-GR_BLOCKS_BOTH(tq2_0, "TQ2_0", 35, T_VALUES, TQ2_BYTES, 2, .group = T_GROUP, .zero = 1, .most = 3, .levels = ternary)
-GR_BLOCKS_ONLY_READ(q1_0, "Q1_0", 41, Q1_VALUES, 18, 2, .group = T_GROUP, .zero = 1, .most = 2)
+GR_BLOCKS_BOTH(tq1_0, "TQ1_0", 34, 36, T_VALUES, TQ1_BYTES, 2, .group = T_GROUP, .zero = 1, .most = 2)
+GR_BLOCKS_BOTH(tq2_0, "TQ2_0", 35, 37, T_VALUES, TQ2_BYTES, 2, .group = T_GROUP, .zero = 1, .most = 3,
+               .levels = ternary)
+GR_BLOCKS_ONLY_READ(q1_0, "Q1_0", 41, 40, Q1_VALUES, 18, 2, .group = T_GROUP, .zero = 1, .most = 2)

@@ -156,10 +156,10 @@ static void iq1_m_codes(const uint8_t *b, uint8_t *codes, float *scales, float *
     }
 }
 
-GR_BLOCKS_ONLY_READ(iq1_s, "IQ1_S", 19, VALUES, 50, 2, .group = GROUP, .zero = ZERO1, .most = 18)
-GR_BLOCKS_ONLY_READ(iq1_m, "IQ1_M", 29, VALUES, 56, 2, .group = HALF, .zero = ZERO1, .most = 18)
-GR_BLOCKS_ONLY_READ(iq2_xxs, "IQ2_XXS", 16, VALUES, 66, 2, .group = GROUP, .zero = ZERO2, .most = 86)
-GR_BLOCKS_ONLY_READ(iq2_xs, "IQ2_XS", 17, VALUES, 74, 2, .group = HALF, .zero = ZERO2, .most = 86)
-GR_BLOCKS_ONLY_READ(iq2_s, "IQ2_S", 22, VALUES, 82, 2, .group = HALF, .zero = ZERO2, .most = 86)
-GR_BLOCKS_ONLY_READ(iq3_xxs, "IQ3_XXS", 18, VALUES, 98, 2, .group = GROUP, .zero = ZERO3_XXS, .most = 124)
-GR_BLOCKS_ONLY_READ(iq3_s, "IQ3_S", 21, VALUES, 110, 2, .group = GROUP, .zero = ZERO3_S, .most = 30)
+GR_BLOCKS_ONLY_READ(iq1_s, "IQ1_S", 19, 24, VALUES, 50, 2, .group = GROUP, .zero = ZERO1, .most = 18)
+GR_BLOCKS_ONLY_READ(iq1_m, "IQ1_M", 29, 31, VALUES, 56, 2, .group = HALF, .zero = ZERO1, .most = 18)
+GR_BLOCKS_ONLY_READ(iq2_xxs, "IQ2_XXS", 16, 19, VALUES, 66, 2, .group = GROUP, .zero = ZERO2, .most = 86)
+GR_BLOCKS_ONLY_READ(iq2_xs, "IQ2_XS", 17, 20, VALUES, 74, 2, .group = HALF, .zero = ZERO2, .most = 86)
+GR_BLOCKS_ONLY_READ(iq2_s, "IQ2_S", 22, 28, VALUES, 82, 2, .group = HALF, .zero = ZERO2, .most = 86)
+GR_BLOCKS_ONLY_READ(iq3_xxs, "IQ3_XXS", 18, 23, VALUES, 98, 2, .group = GROUP, .zero = ZERO3_XXS, .most = 124)
+GR_BLOCKS_ONLY_READ(iq3_s, "IQ3_S", 21, 26, VALUES, 110, 2, .group = GROUP, .zero = ZERO3_S, .most = 30)

@@ -293,8 +293,8 @@ static void q6_k_choose(const float *x, const float *w, uint8_t *b)
     q6_k_put(codes, b);
 }
 
-GR_BLOCKS_FITTED(q2_k, "Q2_K", 10, VALUES, Q2_BYTES, 2, .group = 16, .most = 3, .offsets = true)
-GR_BLOCKS_FITTED(q3_k, "Q3_K", 11, VALUES, Q3_BYTES, 2, .group = SIGNED_GROUP, .zero = 4, .most = 7)
-GR_BLOCKS_FITTED(q4_k, "Q4_K", 12, VALUES, Q4_BYTES, 2, .group = 32, .most = 15, .offsets = true)
-GR_BLOCKS_FITTED(q5_k, "Q5_K", 13, VALUES, Q5_BYTES, 2, .group = 32, .most = 31, .offsets = true)
-GR_BLOCKS_FITTED(q6_k, "Q6_K", 14, VALUES, Q6_BYTES, 2, .group = SIGNED_GROUP, .zero = 32, .most = 63)
+GR_BLOCKS_FITTED(q2_k, "Q2_K", 10, 10, VALUES, Q2_BYTES, 2, .group = 16, .most = 3, .offsets = true)
+GR_BLOCKS_FITTED(q3_k, "Q3_K", 11, 12, VALUES, Q3_BYTES, 2, .group = SIGNED_GROUP, .zero = 4, .most = 7)
+GR_BLOCKS_FITTED(q4_k, "Q4_K", 12, 15, VALUES, Q4_BYTES, 2, .group = 32, .most = 15, .offsets = true)
+GR_BLOCKS_FITTED(q5_k, "Q5_K", 13, 17, VALUES, Q5_BYTES, 2, .group = 32, .most = 31, .offsets = true)
+GR_BLOCKS_FITTED(q6_k, "Q6_K", 14, 18, VALUES, Q6_BYTES, 2, .group = SIGNED_GROUP, .zero = 32, .most = 63)

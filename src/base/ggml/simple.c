@@ -224,8 +224,8 @@ static void q8_0_write(const float *x, uint8_t *b)
     }
 }
 
-GR_BLOCKS_WEIGHED(q4_0, "Q4_0", 2, VALUES, 18, 2, .group = VALUES, .zero = 8, .most = 15)
-GR_BLOCKS_WEIGHED(q4_1, "Q4_1", 3, VALUES, 20, 2, .group = VALUES, .most = 15, .offsets = true)
-GR_BLOCKS_WEIGHED(q5_0, "Q5_0", 6, VALUES, 22, 2, .group = VALUES, .zero = 16, .most = 31)
-GR_BLOCKS_WEIGHED(q5_1, "Q5_1", 7, VALUES, 24, 2, .group = VALUES, .most = 31, .offsets = true)
-GR_BLOCKS_BOTH(q8_0, "Q8_0", 8, VALUES, 34, 2, .group = VALUES, .zero = 128, .most = 255)
+GR_BLOCKS_WEIGHED(q4_0, "Q4_0", 2, 2, VALUES, 18, 2, .group = VALUES, .zero = 8, .most = 15)
+GR_BLOCKS_WEIGHED(q4_1, "Q4_1", 3, 3, VALUES, 20, 2, .group = VALUES, .most = 15, .offsets = true)
+GR_BLOCKS_WEIGHED(q5_0, "Q5_0", 6, 8, VALUES, 22, 2, .group = VALUES, .zero = 16, .most = 31)
+GR_BLOCKS_WEIGHED(q5_1, "Q5_1", 7, 9, VALUES, 24, 2, .group = VALUES, .most = 31, .offsets = true)
+GR_BLOCKS_BOTH(q8_0, "Q8_0", 8, 7, VALUES, 34, 2, .group = VALUES, .zero = 128, .most = 255)

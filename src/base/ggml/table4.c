@@ -108,6 +108,6 @@ static void iq4_xs_choose(const float *x, const float *w, uint8_t *b)
     }
 }
 
-GR_BLOCKS_FITTED(iq4_nl, "IQ4_NL", 20, GROUP, 18, 2, .group = GROUP, .zero = ZERO, .most = 240, .levels = levels)
-GR_BLOCKS_FITTED(iq4_xs, "IQ4_XS", 23, GROUPS *GROUP, XS_BYTES, 2, .group = GROUP, .zero = ZERO, .most = 240,
+GR_BLOCKS_FITTED(iq4_nl, "IQ4_NL", 20, 25, GROUP, 18, 2, .group = GROUP, .zero = ZERO, .most = 240, .levels = levels)
+GR_BLOCKS_FITTED(iq4_xs, "IQ4_XS", 23, 30, GROUPS *GROUP, XS_BYTES, 2, .group = GROUP, .zero = ZERO, .most = 240,
                  .levels = levels)

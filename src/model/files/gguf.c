@@ -48,7 +48,12 @@ static const gr_arch *find_arch(const gr_gguf *file, const char *name)
 static const gr_arch *arch_of(const gr_gguf *file, char name[64])
 {
     char names[256], shown[64];
-    gr_gguf_text text = gr_gguf_text_of(file, "general.architecture");
+    gr_gguf_text text = gr_gguf_text_of(file, "general.architecture"), type = gr_gguf_text_of(file, "general.type");
+    if (type.size == 7 && memcmp(type.data, "adapter", 7) == 0) {
+        gr_fail(GR_ERR_FILE, "%s: an adapter, no model\nGive its base as MODEL, and this file with --adapter.",
+                gr_gguf_name(file));
+        return NULL;
+    }
     if (!text.size) {
         gr_fail(GR_ERR_FILE,
                 "%s: no key \"general.architecture\", so it is not known what model it is\nfetch another "
@@ -222,6 +227,14 @@ char *gr_gguf_config(const gr_gguf *file, const gr_weights *weights)
     gr_free(r.used);
     gr_json_free(doc);
     return text;
+}
+
+uint32_t gr_gguf_told_type(const gr_gguf *file)
+{
+    enum { GUESSED = 1024 };
+    const gr_gguf_key *k = gr_gguf_find(file, "general.file_type");
+    int64_t type;
+    return k && !k->is_array && gr_gguf_int(k, 0, &type) && type >= 0 && type < GUESSED ? (uint32_t)type + 1 : 0;
 }
 
 /* Several tokens may end a text: that of a turn, or of a message, as well. */

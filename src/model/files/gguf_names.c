@@ -57,20 +57,32 @@ static char *full_name(const gr_arch *arch, const gr_gguf_named *t, const parts 
     return gr_strfmt("%s%.*s%ld%s%s", arch->prefix, (int)(hole - t->name), t->name, p->layer, hole + 2, p->end);
 }
 
-static gr_status name_tensor(gr_named_tensor *item, const gr_arch *arch)
+gr_status gr_gguf_own_name(const gr_arch *arch, const char *name, char **own, gr_gguf_change *change)
 {
     parts p;
-    const gr_gguf_named *t = split(item->in_file, &p) ? find(arch->gguf, p.stem) : NULL;
-    bool head = strcmp(item->in_file, "output.weight") == 0;
+    const gr_gguf_named *t = split(name, &p) ? find(arch->gguf, p.stem) : NULL;
+    bool head = strcmp(name, "output.weight") == 0;
+    *own = NULL;
+    *change = GR_GGUF_SAME;
     if (!t && !head)
         return GR_OK;
-    item->own = head ? gr_strdup("lm_head.weight") : full_name(arch, t, &p);
-    if (!item->own)
-        return GR_ERR_MEMORY;
-    item->tensor.name = item->own;
-    item->change = head || strcmp(p.end, ".bias") == 0 ? GR_GGUF_SAME : t->change;
-    if (!head && (t->change == GR_GGUF_HEADS || t->change == GR_GGUF_KV_HEADS))
-        item->change = t->change; /* of biases, too */
+    *own = head ? gr_strdup("lm_head.weight") : full_name(arch, t, &p);
+    bool of_rows = !head && (t->change == GR_GGUF_HEADS || t->change == GR_GGUF_KV_HEADS);
+    if (!head && (of_rows || strcmp(p.end, ".bias") != 0)) /* rows are moved in biases, too */
+        *change = t->change;
+    return *own ? GR_OK : GR_ERR_MEMORY;
+}
+
+static gr_status name_tensor(gr_named_tensor *item, const gr_arch *arch)
+{
+    char *own;
+    gr_gguf_change change;
+    gr_status s = gr_gguf_own_name(arch, item->in_file, &own, &change);
+    if (s != GR_OK || !own)
+        return s;
+    item->own = own;
+    item->tensor.name = own;
+    item->change = change;
     return GR_OK;
 }
 

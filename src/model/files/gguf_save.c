@@ -6,7 +6,6 @@
 
 #include "base/dtype.h"
 #include "base/error.h"
-#include "base/file.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "model/files/save.h"
@@ -210,7 +209,6 @@ static gr_status compare_tensors(saving *w, gr_model *is)
     for (int i = 0; s == GR_OK && i < w->tensors.store.count; i++)
         s = compare_tensor(w, &again, i);
     w->saved.tensors = w->tensors.count;
-    w->saved.weight_files = 1;
     gr_gguf_tensors_close(&again);
     return s;
 }
@@ -251,56 +249,44 @@ static gr_status fetch(void *user, int index, const void **data)
     return gr_gguf_tensors_fetch(&w->tensors, index, data);
 }
 
-static gr_status check_options(const char *path, const gr_model *m)
+static gr_status write(saving *w, gr_gguf_place *to)
 {
-    if (!gr_gguf_is_name(path))
-        return gr_fail(GR_ERR_ARGUMENT, "saving %s: the name of a GGUF file must end in .gguf", path);
-    if (gr_path_is_file(path) || gr_path_is_dir(path))
-        return gr_fail(GR_ERR_ARGUMENT, "saving %s: it is there already\nchoose another name, or remove it", path);
-    if (!m->arch->gguf)
-        return gr_fail(GR_ERR_UNSUPPORTED, "GGUF files of %s models are not known here", m->arch->model_type);
-    return GR_OK;
-}
-
-/* The error stays what it is. */
-static void remove_quietly(const char *path)
-{
-    gr_kept_error kept;
-    gr_error_keep(&kept);
-    gr_dir_remove(path);
-    gr_error_put_back(&kept);
+    const gr_gguf_spec spec = {
+        .keys = &w->keys, .tensors = w->tensors.list, .count = w->tensors.count, .fetch = fetch, .user = w};
+    int parts = gr_gguf_parts(&spec, w->o->shard_bytes);
+    gr_status s = gr_gguf_place_parts(to, parts);
+    w->saved.bytes = (int64_t)w->tensors.store.bytes;
+    w->saved.weight_files = parts;
+    if (s == GR_OK)
+        s = gr_gguf_write_parts(to->hidden, &spec, w->o->shard_bytes);
+    char *first = s == GR_OK ? gr_gguf_part_path(to->hidden, 0, parts) : NULL;
+    if (s == GR_OK)
+        s = first ? check_saved(w, first) : GR_ERR_MEMORY;
+    gr_free(first);
+    return s;
 }
 
 static gr_status save(saving *w, const char *path)
 {
-    char *hidden = gr_strfmt("%s.new.gguf", path);
-    gr_status s = hidden ? gr_gguf_put_config(w->m, &w->keys) : GR_ERR_MEMORY;
+    gr_gguf_place to;
+    gr_status s = gr_gguf_place_open(&to, path);
+    if (s == GR_OK)
+        s = gr_gguf_put_config(w->m, &w->keys);
     if (s == GR_OK)
         s = put_tokenizer(w);
     if (s == GR_OK)
         s = gr_gguf_tensors_open(&w->tensors, w->m, w->as);
-    gr_gguf_spec spec = {&w->keys, w->tensors.list, w->tensors.count, fetch, w};
     if (s == GR_OK) {
-        w->saved.bytes = (int64_t)w->tensors.store.bytes;
-        s = gr_gguf_write(hidden, &spec);
-        if (s == GR_OK)
-            s = check_saved(w, hidden);
-        if (s == GR_OK)
-            s = gr_path_move(hidden, path);
-        if (s != GR_OK)
-            remove_quietly(hidden);
+        gr_gguf_put_u32(&w->keys, "general.file_type", gr_gguf_file_type(&w->tensors, w->as));
+        s = write(w, &to);
     }
-    gr_free(hidden);
-    return s;
+    return gr_gguf_place_close(&to, s);
 }
 
 gr_status gr_model_save_gguf(gr_model *m, const char *path, const gr_save_options *o, gr_saved *out)
 {
     saving w = {.m = m, .o = o, .as = o->cast ? &o->dtype : NULL};
-    gr_status s = check_options(path, m);
-    if (s != GR_OK)
-        return s;
-    s = save(&w, path);
+    gr_status s = m->arch->gguf ? save(&w, path) : gr_gguf_no_arch(m);
     if (s != GR_OK)
         gr_fail_in("saving %s", path);
     *out = w.saved;

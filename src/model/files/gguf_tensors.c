@@ -172,6 +172,20 @@ void gr_gguf_tensors_close(gr_gguf_out *t)
     *t = (gr_gguf_out){0};
 }
 
+uint32_t gr_gguf_file_type(const gr_gguf_out *t, const gr_dtype *as)
+{
+    int counts[GR_DTYPE_LIMIT] = {0};
+    gr_dtype most = GR_F32;
+    if (!as && t->m->file_type)
+        return t->m->file_type - 1;
+    for (int i = 0; i < t->count; i++) {
+        gr_dtype d = t->list[i].dtype;
+        counts[d] += t->list[i].ndim > 1;
+        most = counts[d] > counts[most] ? d : most;
+    }
+    return gr_dtype_get(most)->ggml_file;
+}
+
 gr_status gr_gguf_tensors_fetch(void *user, int index, const void **data)
 {
     gr_gguf_out *t = user;

@@ -350,6 +350,7 @@ static gr_model *load_gguf(const char *path, const gr_load_options *o, gr_device
     if (m) {
         m->files = w;
         m->generation = gr_gguf_generation(file, &s);
+        m->file_type = o->widen ? 0 : gr_gguf_told_type(file);
         w = NULL;
     }
     s = s == GR_OK ? set_running(m, o) : s;

@@ -119,6 +119,7 @@ struct gr_model {
     gr_weights *files;          /* what the store's tensors may lie in, open as long as the model; NULL: no files */
     struct gr_adapter *adapter; /* NULL: none (adapter.h) */
     bool is_merged;             /* it had one, which is in the weights now */
+    uint32_t file_type;         /* general.file_type of the GGUF file that it is of, and 1; 0: not known */
     const gr_layer_observer *observer; /* NULL: nobody */
     gr_precision precision;            /* of what runs it without training */
     gr_activations activations;        /* the same */
