@@ -51,6 +51,36 @@ with=$(field weights)
 run 0 plan generate base --json
 [ $((with - $(field weights))) = $((5120 * 4)) ] || fail "plan generate: the adapter is $((with - $(field weights))) bytes"
 
+# As a GGUF file, which is taken wherever an adapter is.
+run 0 convert run --to gguf --out lora.gguf --json
+says '"tensors": 28' out
+run 0 eval base --adapter lora.gguf --data text.txt --json
+[ "$(sed 's/"seconds.*//' out)" = "$(sed 's/"seconds.*//' by_run)" ] || fail 'eval BASE --adapter FILE.gguf differs'
+[ "$(text_of base --adapter lora.gguf -p 'who? ')" = 'the lazy fox' ] || fail 'generate --adapter FILE.gguf'
+run 0 convert base --adapter run --to gguf --out lora2.gguf
+cmp -s lora.gguf lora2.gguf || fail 'convert BASE --adapter RUN --to gguf'
+run 0 merge base lora.gguf --out by_gguf
+run 0 merge run --out by_peft
+cmp -s by_gguf/model.safetensors by_peft/model.safetensors || fail 'merge BASE FILE.gguf'
+run 0 finetune base data.jsonl --adapter lora.gguf --out by_file --steps 2 --batch 2 --context 32
+near "$(step_loss by_file 1)" "$(step_loss run 60)" 0.1 'finetune --adapter FILE.gguf'
+rm -r by_file/checkpoints/* by_file/latest
+run 0 finetune --resume --out by_file
+run 2 convert run --to gguf --out lora.gguf
+says 'there already' err
+for flag in '--dtype f16' '--pre gpt-2' '--split-size 1M' '--shard-size 1M'; do
+    # shellcheck disable=SC2086
+    run 2 convert run --to gguf --out x.gguf $flag
+    says "${flag% *}" err
+done
+run 1 convert run --to hf --out x
+says '--to gguf' err
+run 3 generate lora.gguf -p x
+says 'with --adapter' err
+run 3 generate base --adapter by_peft/model.safetensors -p x
+[ ! -e x ] && [ ! -e x.gguf ] && [ ! -e x.gguf.new.gguf ] || fail 'convert: something is left'
+rm -r by_gguf by_peft by_file
+
 # An adapter beside the weights goes on them; --adapter none leaves it out, and another one goes before it.
 cp -r base/latest/ both
 cp run/latest/adapter_* both

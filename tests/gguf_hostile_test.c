@@ -474,3 +474,65 @@ TEST(other_tokenizers_text_goes_first)
     CHECK_EQ_INT(gr_tokenizer_id(t, "x"), 0);
     gr_tokenizer_free(t);
 }
+
+/* ---- adapters ----------------------------------------------------------------------------------------------- */
+
+/* A file for the llama of tests/data with one thing wrong in it, or none. */
+typedef struct adapter_lie {
+    const char *type, *kind, *arch, *alpha, *a, *b; /* b NULL: no such tensor */
+    int64_t rank_of_b, in;
+    gr_status status;
+    const char *says;
+} adapter_lie;
+
+static const char *write_adapter(const adapter_lie *l, int64_t width)
+{
+    static const float zeros[64 * 64];
+    gguf_file f = gguf_new();
+    gguf_text(&f, "general.architecture", l->arch);
+    if (*l->type)
+        gguf_text(&f, "general.type", l->type);
+    gguf_text(&f, "adapter.type", l->kind);
+    if (l->alpha)
+        gguf_text(&f, "adapter.lora.alpha", l->alpha);
+    int64_t a[] = {2, l->in ? l->in : width}, b[] = {width, l->rank_of_b};
+    CHECK(width <= 64 && a[1] <= 64);
+    gguf_tensor(&f, l->a, 0, 2, a, zeros, (size_t)(a[0] * a[1]) * sizeof *zeros);
+    if (l->b)
+        gguf_tensor(&f, l->b, 0, 2, b, zeros, (size_t)(b[0] * b[1]) * sizeof *zeros);
+    const char *path = gguf_write(&f, "adapter.gguf");
+    gguf_free(&f);
+    return path;
+}
+
+#define Q "blk.0.attn_q.weight.lora_"
+TEST(adapters)
+{
+    static const adapter_lie wrong[] = {
+        {"adapter", "lora", "llama", NULL, Q "a", Q "b", 2, 0, GR_OK, NULL},
+        {"model", "lora", "llama", NULL, Q "a", Q "b", 2, 0, GR_ERR_FILE, "\"general.type\" is \"model\""},
+        {"", "lora", "llama", NULL, Q "a", Q "b", 2, 0, GR_ERR_FILE, "\"general.type\" is not there"},
+        {"adapter", "ia3", "llama", NULL, Q "a", Q "b", 2, 0, GR_ERR_UNSUPPORTED, "\"adapter.type\" is \"ia3\""},
+        {"adapter", "lora", "qwen2", NULL, Q "a", Q "b", 2, 0, GR_ERR_FILE, "architecture \"qwen2\""},
+        {"adapter", "lora", "llama", "x", Q "a", Q "b", 2, 0, GR_ERR_FILE, "must be a number"},
+        {"adapter", "lora", "llama", NULL, Q "a", NULL, 2, 0, GR_ERR_FILE, "has no partner"},
+        {"adapter", "lora", "llama", NULL, Q "a", Q "b", 3, 0, GR_ERR_FILE, "another shape"},
+        {"adapter", "lora", "llama", NULL, Q "a", Q "b", 2, 5, GR_ERR_FILE, "another shape"},
+        {"adapter", "lora", "llama", NULL, "blk.99.attn_q.weight.lora_a", Q "b", 2, 0, GR_ERR_FILE, "is of no layer"},
+        {"adapter", "lora", "llama", NULL, "blk.0.attn_norm.weight.lora_a", Q "b", 2, 0, GR_ERR_FILE, "is of no layer"},
+        {"adapter", "lora", "llama", NULL, "blk.0.attn_q.weight", Q "b", 2, 0, GR_ERR_UNSUPPORTED, "end in .lora_a"},
+    };
+    gr_device *device = gr_device_open("cpu", 1);
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        NOTE("lie %d", (int)i);
+        gr_model *m = gr_model_load(test_source("tests/data/models/llama"), NULL, device);
+        CHECK_MADE(m);
+        const char *path = write_adapter(&wrong[i], gr_model_describe(m)->embed);
+        CHECK_STATUS(gr_model_load_adapter(m, path), wrong[i].status);
+        if (wrong[i].says)
+            CHECK_ERROR(wrong[i].status, wrong[i].says);
+        CHECK(!gr_model_describe(m)->adapter_config == (wrong[i].status != GR_OK));
+        gr_model_free(m);
+    }
+    gr_device_close(device);
+}

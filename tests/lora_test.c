@@ -1,8 +1,10 @@
 /* LoRA: adapters against what peft and PyTorch computed (tests/data/adapters, made by tools/oracle/make_adapters.py),
  * and their files. */
+#include "same.h"
 #include "tiny.h"
 
 #include "format/safetensors.h"
+#include "model/adapter/adapter.h"
 #include "model/arch/list.h"
 #include "program/run.h"
 #include "train/trainer.h"
@@ -238,6 +240,81 @@ TEST(a_head_that_stays_tied)
     CHECK(!gr_trainer_new(g.model, &o));
     CHECK_ERROR(GR_ERR_UNSUPPORTED, "ensure_weight_tying");
     close_golden(&g);
+}
+
+/* ---- GGUF files --------------------------------------------------------------------------------------------- */
+
+/* Read again it computes the same, to the bit where one alpha says every scale; else B has taken up what differs. */
+static void check_gguf(const char *name, bool exact)
+{
+    golden g;
+    NOTE("%s", name);
+    open_golden(&g, name, "cpu");
+    CHECK_OK(gr_model_load_adapter(g.model, g.dir));
+    float *before = logits_of(&g, NULL, NULL);
+    const char *file = test_join(test_dir(), "adapter.gguf");
+    CHECK_OK(gr_model_save_adapter(g.model, file));
+    CHECK_STATUS(gr_model_save_adapter(g.model, file), GR_ERR_ARGUMENT);
+    CHECK_ERROR(GR_ERR_ARGUMENT, "it is there already");
+    float *still = logits_of(&g, NULL, NULL);
+    gr_model_free(g.model);
+    g.model = gr_model_load(g.base, NULL, g.device);
+    CHECK_OK(gr_model_load_adapter(g.model, file));
+    CHECK_STATUS(gr_model_load_adapter(g.model, file), GR_ERR_ARGUMENT);
+    float *after = logits_of(&g, NULL, NULL);
+    size_t bytes = (size_t)(g.rows * g.length * g.vocab) * sizeof *after;
+    CHECK(memcmp(before, still, bytes) == 0);
+    CHECK(!exact || memcmp(before, after, bytes) == 0);
+    check_values(find(&g, "logits", ""), after, 2e-5);
+    /* as peft's files, and as such a file again */
+    CHECK_OK(gr_model_save_adapter(g.model, test_join(test_dir(), "peft")));
+    CHECK_OK(gr_model_save_adapter(g.model, test_join(test_join(test_dir(), "peft"), "adapter.gguf")));
+    check_same_file(test_dir(), test_join(test_dir(), "peft"), "adapter.gguf");
+    gr_model_free(g.model);
+    g.model = gr_model_load(g.base, NULL, g.device);
+    CHECK_OK(gr_model_load_adapter(g.model, test_join(test_dir(), "peft")));
+    gr_free(still);
+    still = logits_of(&g, NULL, NULL);
+    CHECK(memcmp(after, still, bytes) == 0);
+    gr_free(before);
+    gr_free(after);
+    gr_free(still);
+    close_golden(&g);
+    CHECK_OK(gr_dir_remove(test_join(test_dir(), "peft")));
+    CHECK_OK(gr_dir_remove(file));
+}
+
+TEST(gguf_files)
+{
+    check_gguf("llama-names", true);
+    check_gguf("gpt2-all", true);
+    check_gguf("gpt2-layers", true);
+    check_gguf("gpt2-names", false);
+    check_gguf("llama-regex", false);
+}
+
+/* What such a file cannot say. */
+TEST(gguf_files_refused)
+{
+    static const char *const why[][2] = {{"llama-dora", "the lengths of DoRA"},
+                                         {"gpt2-biases", "biases"},
+                                         {"phi3-saved", "saved whole"},
+                                         {"gemma3-tokens", "rows of tokens"},
+                                         {"llama-tied-head", "an embedding and a head that are one"}};
+    for (size_t i = 0; i < sizeof why / sizeof *why; i++) {
+        golden g;
+        char **names;
+        size_t n;
+        NOTE("%s", why[i][0]);
+        open_golden(&g, why[i][0], "cpu");
+        CHECK_OK(gr_model_load_adapter(g.model, g.dir));
+        CHECK_STATUS(gr_model_save_adapter(g.model, test_join(test_dir(), "adapter.gguf")), GR_ERR_UNSUPPORTED);
+        CHECK_ERROR(GR_ERR_UNSUPPORTED, why[i][1]);
+        CHECK_OK(gr_dir_list(test_dir(), &names, &n));
+        CHECK_EQ_INT(n, 0);
+        gr_names_free(names, n);
+        close_golden(&g);
+    }
 }
 
 /* ---- training ----------------------------------------------------------------------------------------------- */
@@ -841,6 +918,33 @@ TEST(memory_that_fails)
     gr_device_close(device);
 }
 
+/* As a GGUF file, and one read. */
+static gr_status gguf_life(void *ctx)
+{
+    gr_model **both = ctx;
+    const char *file = test_join(test_dir(), "life.gguf");
+    gr_status s = gr_model_save_adapter(both[0], file);
+    if (s == GR_OK)
+        s = gr_model_load_adapter(both[1], file);
+    gr_adapter_close(both[1]);
+    gr_dir_remove(file);
+    return s;
+}
+
+TEST(memory_that_fails_gguf)
+{
+    gr_device *device = gr_device_open("ref", 1);
+    gr_lora_options o = GR_INIT(gr_lora_options);
+    o.targets = (const char *const[]){"q_proj", "embed_tokens", "lm_head"};
+    o.n_targets = 3;
+    gr_model *both[] = {adapted("llama", device, &o), tiny_model("llama", device)};
+    CHECK_OK(gguf_life(both));
+    CHECK(SWEEP_ALLOCATIONS(gguf_life, both) > 100);
+    gr_model_free(both[0]);
+    gr_model_free(both[1]);
+    gr_device_close(device);
+}
+
 static gr_status save_anew(void *ctx)
 {
     const char *dir = test_join(test_dir(), "new");
@@ -852,12 +956,29 @@ static gr_status save_anew(void *ctx)
     return gr_error_status();
 }
 
+static gr_status save_gguf(void *ctx)
+{
+    const char *file = test_join(test_dir(), "full.gguf");
+    char **names = NULL;
+    size_t n = 0, left = 0;
+    gr_status s = gr_model_save_adapter(ctx, file);
+    if (s == GR_OK)
+        return gr_dir_remove(file);
+    CHECK_OK(gr_dir_list(test_dir(), &names, &n));
+    for (size_t i = 0; i < n; i++)
+        left += strncmp(names[i], "full", 4) == 0;
+    gr_names_free(names, n);
+    CHECK_EQ_INT(left, 0);
+    return s;
+}
+
 TEST(disks_that_are_full)
 {
     gr_device *device = gr_device_open("cpu", 1);
     gr_lora_options o = GR_INIT(gr_lora_options);
     gr_model *m = adapted("llama", device, &o);
     CHECK(SWEEP_WRITES(save_anew, m) > 4);
+    CHECK(SWEEP_WRITES(save_gguf, m) > 4);
     gr_model_free(m);
     gr_device_close(device);
 }

@@ -96,11 +96,13 @@ typedef struct gr_lora_options {
  * yet. options NULL: all as usual. A model has one at most; it is part of every graph built from then on, and what is
  * trained. An embedding and a head that are one become two when either is trained alone, as in peft. */
 GR_API gr_status gr_model_add_adapter(gr_model *model, const gr_lora_options *options);
-/* An adapter in peft's files: dir/adapter_config.json and adapter_model.safetensors or .bin. What of it is not supported is
- * a named error, as is a tensor that is missing, left over or of a wrong shape; the model is then as it was. Weights of
- * the base that the file has besides are the model's from then on, when they differ from it. */
+/* An adapter in peft's files: dir/adapter_config.json and adapter_model.safetensors or .bin; or a GGUF file of one, whose
+ * name ends in .gguf. What of it is not supported is a named error, as is a tensor that is missing, left over or of a wrong
+ * shape; the model is then as it was. Weights of the base that the file has besides are the model's from then on, when they
+ * differ from it. */
 GR_API gr_status gr_model_load_adapter(gr_model *model, const char *dir);
-/* Writes these two files; `dir` is made if it is not there. */
+/* Writes these two files; `dir` is made if it is not there. A name that ends in .gguf is that of a GGUF file, which must not
+ * be there; it is read again and compared before it gets its name, and what it cannot say is GR_ERR_UNSUPPORTED. */
 GR_API gr_status gr_model_save_adapter(gr_model *model, const char *dir);
 /* Folds the adapter into the weights, in f32 and rounded once to their dtype; it is gone then. A tied head that has come
  * to differ from the embedding becomes a tensor of its own. A number that the dtype cannot hold is GR_ERR_NUMBER, a bias
@@ -151,7 +153,8 @@ typedef struct gr_save_options {
     size_t size;
     bool cast;          /* floating-point weights become `dtype`; else they stay as they are */
     gr_dtype dtype;     /* GR_F32, GR_F16, GR_BF16 */
-    size_t shard_bytes; /* of tensors a file at most, with an index where there are several files; 0: one file */
+    size_t shard_bytes; /* of tensors a file at most, with an index where there are several files, or as parts of a GGUF
+                           file; 0: one file */
     const char *source; /* a directory whose tokenizer, chat template, generation settings and licence are carried over;
                            NULL: none */
     const char *const (*files)[2]; /* [n_files] name and text of what is to be there besides, before what source has */
@@ -185,8 +188,8 @@ GR_API gr_status gr_model_save(gr_model *model, const char *dir, const gr_save_o
 /* What a path stands for, where a model is wanted. */
 typedef struct gr_find_options {
     size_t size;
-    const char *adapter; /* one to put on the model, a directory or a run; "": none, not even one that lies there; NULL:
-                            the one that lies there */
+    const char *adapter; /* one to put on the model, a directory, a run or a GGUF file; "": none, not even one that lies
+                            there; NULL: the one that lies there */
     bool path_only;      /* fills in `path` and what is in it, and looks for nothing else */
     bool newest;         /* of a run its newest good checkpoint; path is NULL when it has none yet; path_only, too */
     const gr_hub_options *hub; /* where names that are no paths, "org/name", are looked up; NULL: nowhere */
@@ -195,7 +198,7 @@ typedef struct gr_found {
     size_t size;
     const char *path;      /* of a run its best checkpoint, else its newest good one; any other path itself */
     const char *model;     /* the directory of config.json and weights: path, or what an adapter was made for */
-    const char *adapter;   /* the directory of the adapter to put on it; NULL: none */
+    const char *adapter;   /* the directory or the GGUF file of the adapter to put on it; NULL: none */
     const char *tokenizer; /* the directory of its tokenizer: the adapter's, else the model's; NULL: none */
     bool is_adapter;       /* path is an adapter, without weights of a model */
     bool is_beside;        /* the adapter lies beside the weights, and nobody asked for it */

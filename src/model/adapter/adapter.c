@@ -49,8 +49,7 @@ void gr_adapter_close(gr_model *m)
     gr_free(a);
 }
 
-/* An adapter that has noted the model's layers, and nothing else. */
-static gr_status begin(gr_model *m)
+gr_status gr_adapter_begin(gr_model *m)
 {
     gr_adapter *a = m->adapter = gr_alloc_zero(1, sizeof *a);
     if (!a)
@@ -60,7 +59,7 @@ static gr_status begin(gr_model *m)
     return a->tables ? gr_adapter_note_layers(m) : gr_error_status();
 }
 
-static gr_status refuse_second(void)
+gr_status gr_adapter_refuse_second(void)
 {
     return gr_fail(GR_ERR_ARGUMENT, "the model has an adapter already\nmerge it, or load the model again");
 }
@@ -68,8 +67,8 @@ static gr_status refuse_second(void)
 gr_status gr_adapter_open(gr_model *m, const char *name, const char *config, size_t size)
 {
     if (m->adapter)
-        return refuse_second();
-    gr_status s = begin(m);
+        return gr_adapter_refuse_second();
+    gr_status s = gr_adapter_begin(m);
     if (s == GR_OK)
         s = gr_adapter_read_config(m->adapter, m->arch, name, config, size);
     /* What a file asks for and the model does not have is the file's fault. */
@@ -222,7 +221,7 @@ gr_status gr_model_add_adapter(gr_model *m, const gr_lora_options *options)
     if (gr_lacks(m, "gr_model_add_adapter: model"))
         return GR_ERR_ARGUMENT;
     if (m->adapter)
-        return refuse_second();
+        return gr_adapter_refuse_second();
     gr_status s = gr_take_sized(&o, sizeof o, options, "gr_model_add_adapter: options");
     o.rank = o.rank ? o.rank : 8;
     o.alpha = o.alpha != 0 ? o.alpha : 16;
@@ -230,7 +229,7 @@ gr_status gr_model_add_adapter(gr_model *m, const gr_lora_options *options)
         s = check_options(&o);
     char *text = NULL;
     if (s == GR_OK)
-        s = begin(m);
+        s = gr_adapter_begin(m);
     if (s == GR_OK)
         s = check_saved(m->adapter, &o);
     if (s == GR_OK) {

@@ -88,10 +88,13 @@ typedef struct gr_adapter {
 
 /* ---- opening and closing (adapter.c) ------------------------------------------------------------------------ */
 
+/* An adapter that has noted the model's layers, and nothing else. */
+gr_status gr_adapter_begin(gr_model *m);
 /* Gives the model the adapter of this adapter_config.json, its tensors declared and not set. `name` is what errors call
  * the text. */
 gr_status gr_adapter_open(gr_model *m, const char *name, const char *config, size_t size);
 void gr_adapter_close(gr_model *m);
+gr_status gr_adapter_refuse_second(void);
 /* The dropout that a training step's graph must have a seed for. */
 double gr_adapter_dropout(const gr_model *m);
 /* Not every adapter that can be run is trained as peft would: a named error then. */

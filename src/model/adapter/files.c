@@ -1,5 +1,5 @@
 /* An adapter's files, as peft writes and reads them. */
-#include "model/adapter/adapter.h"
+#include "model/adapter/gguf.h"
 
 #include "base/dtype.h"
 #include "base/file.h"
@@ -168,24 +168,37 @@ static gr_status load_weights(gr_model *m, const char *dir)
     return s;
 }
 
+/* A directory as peft has them. */
+static gr_status load_files(gr_model *m, const char *dir)
+{
+    size_t size;
+    char *path = gr_path_join(dir, GR_ADAPTER_CONFIG), *text = path ? gr_file_read(path, MOST_CONFIG, &size) : NULL;
+    gr_status s = text ? gr_adapter_open(m, path, text, size) : gr_error_status();
+    if (s == GR_OK)
+        s = load_weights(m, dir);
+    gr_free(text);
+    gr_free(path);
+    return s;
+}
+
+static bool is_gguf(const char *path)
+{
+    return gr_gguf_is_name(path) && !gr_path_is_dir(path);
+}
+
 gr_status gr_model_load_adapter(gr_model *m, const char *dir)
 {
     if (gr_lacks(m, "gr_model_load_adapter: model") || gr_lacks(dir, "gr_model_load_adapter: dir"))
         return GR_ERR_ARGUMENT;
-    size_t size;
-    char *path = gr_path_join(dir, GR_ADAPTER_CONFIG), *text = path ? gr_file_read(path, MOST_CONFIG, &size) : NULL;
-    gr_status s = text ? gr_adapter_open(m, path, text, size) : gr_error_status();
-    if (s == GR_OK) {
-        s = load_weights(m, dir);
-        if (s == GR_OK)
-            s = gr_model_check_range(m, m->precision);
-        if (s == GR_OK)
-            m->info.adapter_config = m->adapter->config;
-        else
-            gr_adapter_close(m);
-    }
-    gr_free(text);
-    gr_free(path);
+    if (m->adapter)
+        return gr_adapter_refuse_second();
+    gr_status s = is_gguf(dir) ? gr_adapter_load_gguf(m, dir) : load_files(m, dir);
+    if (s == GR_OK)
+        s = gr_model_check_range(m, m->precision);
+    if (s == GR_OK)
+        m->info.adapter_config = m->adapter->config;
+    else
+        gr_adapter_close(m);
     return s;
 }
 
@@ -257,6 +270,8 @@ gr_status gr_model_save_adapter(gr_model *m, const char *dir)
         return GR_ERR_ARGUMENT;
     if (!m->adapter)
         return gr_fail(GR_ERR_ARGUMENT, "saving an adapter: the model has none");
+    if (is_gguf(dir))
+        return gr_adapter_save_gguf(m, dir);
     if (gr_path_is_dir(dir))
         return save_files(m, dir);
     gr_stage *stage = gr_stage_open(dir);
