@@ -6,9 +6,12 @@
 #include "base/dtype.h"
 
 #include <math.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 enum { GUARD = 64, MAX_THREADS = 4 };
 
@@ -369,8 +372,44 @@ static void check_rows_alone(gr_pool *pool)
         }
 }
 
+/* In a process whose signal stack has no room for tiles the system refuses them: other instructions do. */
+static bool works_with_small_signal_stack(void)
+{
+    enum { N = 64, STACK = 4096 };
+    static float one[N * N], c[N * N], scratch[1 << 20];
+    static char stack[STACK];
+    const stack_t small = {.ss_sp = stack, .ss_size = STACK};
+    gr_gemm g = {.m = N, .n = N, .k = N, .a = one, .b = one, .c = c, .batch = 1, .rounds = true};
+    g.lda = g.ldb = g.ldc = N;
+    g.a_dtype = g.b_dtype = GR_F32;
+    for (int i = 0; i < N * N; i++)
+        one[i] = 1;
+    if (sigaltstack(&small, NULL) != 0) /* this machine's vectors need more already */
+        return true;
+    gr_gemm_run(NULL, &g, scratch);
+    bool right = gr_gemm_scratch(&g, 1) <= sizeof scratch;
+    for (int i = 0; i < N * N; i++)
+        right = right && c[i] == N;
+    return right;
+}
+
+/* In another process, since the answer is for good. */
+static void check_refused_tiles(void)
+{
+    int status = 1;
+    pid_t child = fork();
+    if (child == 0)
+        _exit(!works_with_small_signal_stack());
+    checks++;
+    if (child < 0 || waitpid(child, &status, 0) != child || status != 0) {
+        fprintf(stderr, "a small signal stack: status %d\n", status);
+        failures++;
+    }
+}
+
 int main(void)
 {
+    check_refused_tiles();
     gr_pool *pools[MAX_THREADS + 1] = {NULL};
     for (int t = 1; t <= MAX_THREADS; t++)
         if (!(pools[t] = gr_pool_new(t)))

@@ -536,6 +536,8 @@ void gr_gemm_run(gr_pool *pool, const gr_gemm *g, void *scratch)
     if (g->m <= 0 || g->n <= 0 || g->batch <= 0)
         return;
     gr_isa level = gr_isa_detect();
+    if (level == GR_ISA_AMX && !(g->rounds && gr_isa_allows_tiles()))
+        level = GR_ISA_AVX512_BF16;
     call f = {.g = g, .plan = make_plan(g, level), .kernels = GR_ISA_PICK_AT(level, gr_gemm_kernels_get)()};
     f.a_kind = kind_of(g->a_dtype);
     f.b_kind = kind_of(g->b_dtype);

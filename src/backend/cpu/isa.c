@@ -27,14 +27,11 @@ static bool has_avx2_vnni(void)
 }
 
 #if GR_HAVE_ISA_AMX
-/* Tiles are eight KiB more to save at a switch of threads, so Linux wants to be asked before (arch_prctl, since 5.16). It says
- * no where a thread's alternative signal stack has no room for them. */
-static bool amx_is_allowed(void)
+static bool has_amx(void)
 {
-    enum { TILE = 1 << 24, BF16 = 1 << 22, ARCH_REQ_XCOMP_PERM = 0x1023, XFEATURE_XTILEDATA = 18 };
+    enum { TILE = 1 << 24, BF16 = 1 << 22 };
     unsigned a, b, c, d;
-    return __get_cpuid_count(7, 0, &a, &b, &c, &d) && (d & TILE) && (d & BF16) &&
-           syscall(SYS_arch_prctl, ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA) == 0;
+    return __get_cpuid_count(7, 0, &a, &b, &c, &d) && (d & TILE) && (d & BF16);
 }
 #endif
 
@@ -54,7 +51,7 @@ static gr_isa look(void)
     if (!__builtin_cpu_supports("avx512bf16"))
         return GR_ISA_AVX512_VNNI;
 #if GR_HAVE_ISA_AMX
-    if (amx_is_allowed())
+    if (has_amx())
         return GR_ISA_AMX;
 #endif
     return GR_ISA_AVX512_BF16;
@@ -74,6 +71,26 @@ gr_isa gr_isa_detect(void)
     if (highest >= level)
         return (gr_isa)level;
     return highest == GR_ISA_AVX2_VNNI && !has_avx2_vnni() ? GR_ISA_AVX2 : (gr_isa)highest;
+}
+
+/* Tiles are eight KiB more to save at a switch of threads, so Linux wants to be asked before (arch_prctl, since 5.16). It says
+ * no where a thread's alternative signal stack has no room for them. */
+bool gr_isa_allows_tiles(void)
+{
+#if GR_HAVE_ISA_AMX
+    enum { ARCH_REQ_XCOMP_PERM = 0x1023, XFEATURE_XTILEDATA = 18 };
+    static _Atomic int answer = -1; /* as above */
+    if (gr_isa_detect() < GR_ISA_AMX)
+        return false;
+    int allowed = atomic_load_explicit(&answer, memory_order_relaxed);
+    if (allowed < 0) {
+        allowed = syscall(SYS_arch_prctl, ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA) == 0;
+        atomic_store_explicit(&answer, allowed, memory_order_relaxed);
+    }
+    return allowed;
+#else
+    return false;
+#endif
 }
 
 void gr_isa_limit(gr_isa highest)

@@ -27,9 +27,12 @@ typedef enum gr_isa {
     GR_ISA_COUNT
 } gr_isa;
 
-/* The best level that this machine, its operating system, this build and gr_isa_limit allow. Cheap, thread-safe. The first call
- * asks the system for AMX, as a process has to; it is for good. */
+/* The best level that this machine, its operating system, this build and gr_isa_limit allow. Cheap, thread-safe. */
 gr_isa gr_isa_detect(void);
+
+/* Whether the level is AMX and the system lets this process use its tiles. The first call asks for them, for good: signal stacks
+ * have to be larger from then on. Thread-safe. */
+bool gr_isa_allows_tiles(void);
 
 /* For tests and measurements: no level above `highest` from now on. GR_ISA_COUNT lifts the limit. */
 void gr_isa_limit(gr_isa highest);

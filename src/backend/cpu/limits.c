@@ -26,7 +26,7 @@ static loop *bf16_loop(void)
     found = gr_limit_pairs_avx512_bf16;
 #endif
 #if GR_HAVE_ISA_AMX
-    if (gr_isa_detect() >= GR_ISA_AMX)
+    if (gr_isa_allows_tiles())
         found = gr_limit_pairs_amx;
 #endif
     return found;

@@ -10,7 +10,7 @@
  * even, subnormals are 0.
  *
  * Which shape tiles have is a setting of the thread: do_piece begins with it and ends by giving the tiles up, so that nobody
- * saves them at a switch of threads. isa.c asks the system for the permission. */
+ * saves them at a switch of threads. The first product that rounds asks the system for them (isa.c). */
 #include "backend/cpu/gemm.h"
 #include "backend/cpu/gemm_kernels.h"
 #include "backend/cpu/kernels/isa_suffix.h"
