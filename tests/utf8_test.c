@@ -235,3 +235,62 @@ TEST(json_takes_what_is_well_formed)
         CHECK(!gr_json_parse("text", text, (size_t)size));
     }
 }
+
+/* What the only string of a text is; NULL: the text is refused. Caller frees the doc. */
+static const char *only_string(const char *text, size_t *size, gr_json_doc **doc)
+{
+    *doc = gr_json_parse("text", text, strlen(text));
+    return *doc ? gr_json_as_text(gr_json_item(gr_json_root(*doc), 0), size) : NULL;
+}
+
+/* Every \\uXXXX alone: a character, or half of one, which is none. */
+TEST(every_escape_of_json)
+{
+    int64_t wrong = 0;
+    for (unsigned u = 0; u < 0x10000; u++) {
+        char text[16], want[4];
+        size_t size = 0;
+        gr_json_doc *doc;
+        bool is_half = u >= 0xD800 && u < 0xE000, is_byte = u >= 0xDC80 && u < 0xDD00;
+        snprintf(text, sizeof text, u % 2 ? "[\"\\u%04x\"]" : "[\"\\u%04X\"]", u);
+        if (is_byte) { /* of a path that is no text */
+            doc = gr_json_parse("text", text, strlen(text));
+            const char *path = doc ? gr_json_as_path(gr_json_item(gr_json_root(doc), 0)) : "";
+            wrong += (unsigned char)path[0] != (u & 0xFF) || path[1];
+        } else {
+            const char *got = only_string(text, &size, &doc);
+            int n = gr_utf8_write(u, want);
+            wrong += is_half ? got != NULL : !got || size != (size_t)n || memcmp(got, want, size) != 0;
+        }
+        gr_json_free(doc);
+    }
+    CHECK_EQ_INT(wrong, 0);
+}
+
+TEST(pairs_of_escapes_at_the_borders)
+{
+    static const unsigned high[] = {0xD7FF, 0xD800, 0xDBFF, 0xDC00}, low[] = {0xDBFF, 0xDC00, 0xDFFF, 0xE000};
+    for (int i = 0; i < 16; i++) {
+        unsigned a = high[i / 4], b = low[i % 4];
+        char text[32], want[8];
+        size_t size = 0;
+        gr_json_doc *doc;
+        snprintf(text, sizeof text, "[\"\\u%04x\\u%04x\"]", a, b);
+        const char *got = only_string(text, &size, &doc);
+        bool is_pair = (a == 0xD800 || a == 0xDBFF) && (b == 0xDC00 || b == 0xDFFF),
+             are_two = a == 0xD7FF && b == 0xE000;
+        int n = is_pair ? gr_utf8_write(0x10000 + (a - 0xD800) * 0x400 + (b - 0xDC00), want) : 0;
+        if (are_two) {
+            n = gr_utf8_write(a, want);
+            n += gr_utf8_write(b, want + n);
+        }
+        if ((got != NULL) != (n > 0) || size != (size_t)n || (n && memcmp(got, want, size) != 0))
+            FAIL("%s", text);
+        gr_json_free(doc);
+    }
+    static const char *const cut[] = {
+        "[\"\\ud800\"]", "[\"\\ud800\\n\"]", "[\"\\ud800\\udc0\"]", "[\"\\ud800dc00\"]", "[\"\\u12\"]", "[\"\\u12g4\"]",
+        "[\"\\u"};
+    for (size_t i = 0; i < sizeof cut / sizeof *cut; i++)
+        CHECK(!gr_json_parse("text", cut[i], strlen(cut[i])));
+}
