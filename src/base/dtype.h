@@ -42,6 +42,8 @@ typedef struct gr_dtype_info {
                      int64_t n); /* round to nearest even; integers truncate and saturate; NULL: it can be read only */
     /* The same of blocks, where the error of a value counts as many times as its weight says; NULL: as from_f32 */
     void (*from_weighed)(const float *src, const float *weights, void *dst, int64_t n);
+    /* The same of a row of n values that are to share one scale; NULL: each block has its own */
+    void (*from_row)(const float *src, const float *weights, void *dst, int64_t n);
     gr_codes codes;
     /* Of plain dtypes one value, exact where f64 can hold it. */
     double (*load)(const void *src, int64_t i);
