@@ -391,8 +391,8 @@ TEST(gptq_is_the_brain_surgeon)
     for (int t = 0; t < 3; t++) {
         const gr_dtype_info *info = gr_dtype_get(types[t]);
         int differ = 0;
-        CHECK_OK(gr_matrix_round(d, &rows, types[t], g.weight, rounded));
-        CHECK_OK(gr_gptq_round(&g, d, &rows, types[t], is));
+        CHECK_OK(gr_matrix_round(d, &rows, types[t], false, g.weight, rounded));
+        CHECK_OK(gr_gptq_round(&g, d, &rows, types[t], false, is));
         for (int r = 0; r < ROWS_OF; r++) {
             uint8_t codes[K], must[K];
             float scales[K / 32], of_rounded[K / 32];

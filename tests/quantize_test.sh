@@ -136,13 +136,25 @@ done
 # ---- int4 and int8: directories ----
 refused '--out' base --to int4 --out x.gguf
 refused 'smaller group' base --to int4 --out x2 # rows of 64
-refused 'groups of 64' base --to int8 --group 64 --out x2
+refused '--group' base --to int8 --group 64 --out x2
+refused '--group' base --to int4 --group 48 --out x2
+refused '--zero-points' base --to q4_0 --zero-points --out x.gguf
+refused '--format' base --to int8 --format gptq --out x2
 run 0 quantize base --to int4 --group 64 --eval book.txt --json --out hub
 says '"type": "int4_64"' out
 says '"format": "pack-quantized"' hub/config.json
 kl=$(number kl_mean out)
 run 0 eval hub --against base --data book.txt --activations f32 --json
 [ "$(number kl_mean out)" = "$kl" ] || fail "eval --against says $(number kl_mean out), quantize said $kl"
+run 0 quantize base --to int4 --group 64 --zero-points --eval book.txt --json --out hubz
+says '"symmetric": false' hubz/config.json
+below "$(number kl_mean out)" "$kl"
+run 0 quantize base --to int4 --group row --zero-points --method gptq --calibrate book.txt --json --out hubr
+says '"strategy": "channel"' hubr/config.json
+run 0 quantize base --to int4 --group 64 --format gptq --eval book.txt --json --out hubg
+says '"quant_method": "gptq"' hubg/config.json
+[ "$(number kl_mean out)" = "$kl" ] || fail "another layout, another loss: $(number kl_mean out), $kl"
+run 0 generate hubg -p 'line 7 of' -n 4 --temperature 0
 run 0 quantize base --to int8 --out hub8
 says '"format": "int-quantized"' hub8/config.json
 run 0 generate hub8 -p 'line 7 of' -n 4 --temperature 0

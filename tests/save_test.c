@@ -171,7 +171,7 @@ TEST(config_json_changes_in_its_dtype_alone)
         gr_model *m = gr_model_new("config.json", text, strlen(text), device);
         CHECK_MADE(m);
         gr_dtype as = cases[i].as < 0 ? GR_F32 : (gr_dtype)cases[i].as;
-        char *saved = gr_model_saved_config(m, cases[i].as < 0 ? NULL : &as);
+        char *saved = gr_model_saved_config(m, cases[i].as < 0 ? NULL : &as, NULL);
         CHECK_MADE(saved);
         CHECK(strstr(saved, cases[i].must));
         CHECK(!strstr(saved, cases[i].must_not));
@@ -186,7 +186,7 @@ TEST(config_json_changes_in_its_dtype_alone)
         "{ \"model_type\":\"gpt2\",  \"n_layer\":1, \"n_embd\":8, \"n_head\":2, \"vocab_size\":9,"
         "\"n_positions\":8, \"dtype\":\"float32\", \"architectures\":[\"GPT2LMHeadModel\"]}";
     gr_model *m = gr_model_new("config.json", same, sizeof same - 1, device);
-    char *saved = gr_model_saved_config(m, NULL);
+    char *saved = gr_model_saved_config(m, NULL, NULL);
     CHECK_EQ_STR(saved, same);
     gr_free(saved);
     gr_model_free(m);

@@ -148,6 +148,11 @@ typedef struct gr_cache_options {
  * fit the heads' width. */
 GR_API gr_status gr_model_add_cache(gr_model *model, gr_store *cache, const gr_cache_options *options);
 
+/* How a directory has weights in the blocks of the hub's files (int4 and int8). */
+typedef enum gr_hub_layout {
+    GR_HUB_COMPRESSED_TENSORS, /* codes of rows; where columns are sorted, which it does not say, it is the other one */
+    GR_HUB_GPTQ                /* codes of columns, zero points stored less 1 */
+} gr_hub_layout;
 /* How a model is saved. GR_INIT(gr_save_options): weights as they are, in one file, and no other files. */
 typedef struct gr_save_options {
     size_t size;
@@ -166,6 +171,7 @@ typedef struct gr_save_options {
     const char *pre; /* what such a file calls the tokenizer's pre-tokenizer; NULL: found by what it does */
     /* Asked of the saved model, loaded again, before it gets its name; a failure is gr_model_save's. May be NULL. */
     gr_status (*check)(void *user, gr_model *saved);
+    gr_hub_layout layout;
 } gr_save_options;
 /* What was written, and how it was compared. */
 typedef struct gr_saved {

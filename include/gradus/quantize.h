@@ -17,11 +17,12 @@ typedef enum gr_quantize_method {
     GR_QUANTIZE_GPTQ, /* column after column, what one has lost is carried on to the others; layer after layer, as those before have
                           become (Frantar et al. 2022). Needs calibration */
 } gr_quantize_method;
+enum { GR_GROUP_ROW = -1 /* all of a row */ };
 /* GR_INIT(gr_quantize_options), then a type. */
 typedef struct gr_quantize_options {
     size_t size;
     const char *type; /* one of gr_quantize_list: a dtype, or one of llama.cpp's mixtures of several */
-    int64_t group;    /* int4: values that share a scale, 32, 64 or 128; 0: 128 */
+    int64_t group;    /* int4: values that share a scale, 32, 64, 128 or GR_GROUP_ROW; 0: 128 */
     bool pure;        /* every matrix is of the mixture's main dtype, embedding and head too */
     /* [n_tensors] a name and a dtype ("q6_k", "f16") that it gets, whatever `type` says. A name is a tensor's in Hugging Face
      * or GGUF files, its ".weight" left out or not; * stands for any text in it. The first that fits decides. */
@@ -41,7 +42,9 @@ typedef struct gr_quantize_options {
     /* Asked of what was written, loaded again, before it gets its name; a failure is gr_quantize's. May be NULL. */
     gr_status (*check)(void *user, gr_model *quantized);
     void *user;
-    gr_saved *saved; /* how it was written and compared; begins as GR_INIT(gr_saved), or is NULL */
+    gr_saved *saved;      /* how it was written and compared; begins as GR_INIT(gr_saved), or is NULL */
+    bool zero_points;     /* int4: a group has a zero point besides its scale */
+    gr_hub_layout layout; /* of int4 */
 } gr_quantize_options;
 
 /* What became of a tensor. */

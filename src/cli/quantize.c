@@ -16,20 +16,23 @@
 #include "cli/verbs.h"
 
 typedef struct options {
-    const char *to, *out, *eval, *pre, *calibrate, *imatrix, *save_imatrix;
-    int64_t context, calibration_tokens, group;
-    int method;
+    const char *to, *out, *eval, *pre, *calibrate, *imatrix, *save_imatrix, *group;
+    int64_t context, calibration_tokens;
+    int method, format;
     double max_loss;
     gr_texts tensors;
-    bool pure, requantize, resume;
+    bool pure, requantize, resume, zero_points;
 } options;
 
 static const gr_flag flags[] = {
     {"to", GR_TEXT(options, to), .value = "TYPE", .list = gr_quantize_list, .help = "*"},
     {"out", GR_TEXT(options, out), .value = "FILE",
      .help = "the .gguf file to write, of int4 and int8 the directory; it must not exist"},
-    {"group", GR_INT(options, group), .value = "N", .shown = "128", .max = 128, .unit = "values",
-     .help = "that share a scale in int4: 32, 64 or 128"},
+    {"group", GR_TEXT(options, group), .value = "32|64|128|row", .shown = "128",
+     .help = "values that share a scale in int4"},
+    {"zero-points", GR_SWITCH(options, zero_points), .help = "in int4 they share a zero point, too"},
+    {"format", GR_CHOICE(options, format), .value = "compressed-tensors|gptq", .initial = "compressed-tensors",
+     .help = "the layout of int4"},
     {"tensor", GR_LIST(options, tensors), .value = "PATTERN=TYPE",
      .help =
          "what matrices of this name get, of Hugging Face's or GGUF's names; * in it stands for any text; the first "
@@ -288,12 +291,27 @@ static gr_status split_tensors(gr_args *args, const gr_texts *given, char **text
     return GR_OK;
 }
 
+/* 0: none is given; -2: it is none. */
+static int64_t group_of(const options *f)
+{
+    static const struct {
+        const char *text;
+        int64_t is;
+    } groups[] = {{"32", 32}, {"64", 64}, {"128", 128}, {"row", GR_GROUP_ROW}};
+    for (size_t i = 0; f->group && i < sizeof groups / sizeof *groups; i++)
+        if (strcmp(f->group, groups[i].text) == 0)
+            return groups[i].is;
+    return f->group ? -2 : 0;
+}
+
 static gr_status quantize(work *w, const char *const (*pairs)[2])
 {
     const options *f = w->args->options;
     gr_quantize_options o = {.size = sizeof o,
                              .type = f->to,
-                             .group = f->group,
+                             .group = group_of(f),
+                             .zero_points = f->zero_points,
+                             .layout = (gr_hub_layout)f->format,
                              .pure = f->pure,
                              .tensors = pairs,
                              .n_tensors = (int)f->tensors.count,
@@ -378,7 +396,14 @@ static gr_status check_flags(gr_args *args)
     const options *f = args->options;
     if (check_type(args) != GR_OK)
         return gr_error_status();
-    bool hub = strcmp(f->to, "int4") == 0 || strcmp(f->to, "int8") == 0;
+    bool int4 = strcmp(f->to, "int4") == 0, hub = int4 || strcmp(f->to, "int8") == 0;
+    if (group_of(f) == -2)
+        return gr_args_fail(args, "--group: %.40s is none of 32, 64, 128 and row\nGive one of them.", f->group);
+    if (!int4 && (f->group || f->zero_points || gr_args_given(args, "format")))
+        return gr_args_fail(args, "--%s: is of --to int4\nLeave it out.",
+                            f->group         ? "group"
+                            : f->zero_points ? "zero-points"
+                                             : "format");
     if (!hub && (strlen(f->out) <= 5 || !gr_ends_with(f->out, ".gguf")))
         return gr_args_fail(args, "--out: the name of a GGUF file must end in .gguf\nGive such a name.");
     if (hub && gr_ends_with(f->out, ".gguf"))
@@ -526,7 +551,7 @@ const gr_verb gr_verb_quantize = {
              "int4 and int8 make a Hugging Face directory in the layouts of compressed-tensors, as transformers and "
              "vLLM load it: linear "
              "layers in 4 bits with a scale for a group of values, or in 8 bits with one for a row; all else stays as "
-             "it is.\n\n"
+             "it is. --format gptq writes int4 as GPTQModel and vLLM load it.\n\n"
              "With --calibrate a text shows what matrices are multiplied by. Rounding then finds scales that make "
              "errors small where "
              "activations are large. GPTQ goes further: columns are rounded one after the other, the others take up "

@@ -16,7 +16,8 @@ gr_status gr_store_tensors_open(gr_store_tensors *s, gr_store *store, const gr_d
     s->tensors = gr_alloc_zero((size_t)s->count, sizeof *s->tensors);
     s->names = gr_alloc_zero((size_t)s->count, sizeof *s->names);
     s->turns = gr_alloc_zero((size_t)s->count, sizeof *s->turns);
-    if (!s->tensors || !s->names || !s->turns)
+    s->orders = gr_alloc_zero((size_t)s->count, sizeof *s->orders);
+    if (!s->tensors || !s->names || !s->turns || !s->orders)
         return GR_ERR_MEMORY;
     for (int i = 0; i < s->count; i++) {
         gr_status st = gr_store_entry(store, i, &e);
@@ -46,6 +47,7 @@ void gr_store_tensors_close(gr_store_tensors *s)
     gr_free(s->written);
     gr_free(s->turned);
     gr_free(s->turns);
+    gr_free(s->orders);
     *s = (gr_store_tensors){0};
 }
 
@@ -76,6 +78,11 @@ void gr_store_tensors_turn(gr_store_tensors *s, int index)
     s->turns[index] = true;
     t->shape[0] = t->shape[1];
     t->shape[1] = rows;
+}
+
+void gr_store_tensors_sorted(gr_store_tensors *s, int index, const int32_t *order)
+{
+    s->orders[index] = order;
 }
 
 void gr_matrix_turn(const void *from, void *to, int64_t rows, int64_t columns, size_t each)
@@ -141,6 +148,18 @@ static gr_status convert(gr_store_tensors *s, int index, gr_dtype is, const void
     return GR_OK;
 }
 
+/* Places to columns, row by row; `row` has room for one. */
+static void unsort(const gr_weight *t, const int32_t *order, bool turns, char *data, void *row)
+{
+    size_t each = (size_t)gr_dtype_width(t->dtype);
+    int64_t rows = t->shape[turns], width = t->shape[!turns]; /* as it lies */
+    for (int64_t r = 0; r < rows; r++, data += (size_t)width * each) {
+        memcpy(row, data, (size_t)width * each);
+        for (int64_t i = 0; i < width; i++)
+            memcpy(data + (size_t)order[i] * each, (const char *)row + (size_t)i * each, each);
+    }
+}
+
 /* ---- fetching ----------------------------------------------------------------------------------------------- */
 
 /* Takes the buffer when it is first needed. */
@@ -170,6 +189,11 @@ gr_status gr_store_tensors_fetch(void *user, int index, const void **data)
             return GR_ERR_MEMORY;
         st = convert(s, index, e.dtype, *data);
         *data = s->written;
+        if (st == GR_OK && s->orders[index]) {
+            if (take(&s->turned, s->largest_written) != GR_OK)
+                return GR_ERR_MEMORY;
+            unsort(&s->tensors[index], s->orders[index], s->turns[index], s->written, s->turned);
+        }
     }
     if (st == GR_OK && s->turns[index]) {
         const gr_weight *t = &s->tensors[index];

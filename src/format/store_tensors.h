@@ -12,8 +12,9 @@ typedef struct gr_store_tensors {
     int count;
     size_t bytes; /* of all of them, as written */
     /* The rest is for fetching. */
-    char **names; /* [count] those that were given anew */
-    bool *turns;  /* [count] */
+    char **names;           /* [count] those that were given anew */
+    bool *turns;            /* [count] */
+    const int32_t **orders; /* [count] columns that places of a matrix have; NULL: as they are */
     size_t largest, largest_written;
     void *buffer, *written, *turned;
 } gr_store_tensors;
@@ -27,6 +28,9 @@ gr_status gr_store_tensors_rename(gr_store_tensors *s, int index, char *name);
 void gr_store_tensors_cast(gr_store_tensors *s, int index, gr_dtype dtype);
 /* A matrix [rows, columns] of plain numbers that is written as [columns, rows]. */
 void gr_store_tensors_turn(gr_store_tensors *s, int index);
+/* A matrix in blocks whose places have these columns, which lives as long as `s`: it is written with columns as they are, where
+ * it is cast. */
+void gr_store_tensors_sorted(gr_store_tensors *s, int index, const int32_t *order);
 /* Turns a matrix, tile by tile, so that both sides stay in the cache; `each`: bytes of a number. */
 void gr_matrix_turn(const void *from, void *to, int64_t rows, int64_t columns, size_t each);
 /* A tensor's bytes as they are written, valid until the next call. A number that is finite in the store and not in the

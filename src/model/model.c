@@ -82,6 +82,9 @@ void gr_model_free(gr_model *m)
     gr_store_free(m->store);
     gr_weights_close(m->files);
     gr_free(m->inits);
+    for (size_t i = 0; i < m->n_orders; i++)
+        gr_free(m->orders[i]);
+    gr_free(m->orders);
     gr_free(m->h.layer);
     gr_free(m->config);
     gr_free(m->generation);

@@ -21,7 +21,10 @@ static gr_status declare(gr_quant *w, gr_model *made)
         int64_t turned[] = {t->rows, t->width};
         s = gr_store_add(made->store, t->entry.name, GR_WEIGHT, t->to, t->entry.ndim,
                          t->turns ? turned : t->entry.shape);
-        made->inits[made->n_inits++] = w->m->inits[i];
+        made->inits[made->n_inits] = w->m->inits[i];
+        if (t->to != t->entry.dtype) /* else it is taken as it lies */
+            made->inits[made->n_inits].order = NULL;
+        made->n_inits++;
     }
     return s == GR_OK ? gr_model_declare(made) : s;
 }
@@ -78,7 +81,7 @@ gr_status gr_quant_keep(gr_quant *w, int part)
         gr_matrix whole = {0};
         if (t->part != part || changes(t))
             continue;
-        s = gr_matrix_open(&whole, w->m->store, i, 1, 1, false);
+        s = gr_matrix_open(&whole, w->m->store, i, 1, 1, false, NULL);
         if (s == GR_OK)
             s = whole.own ? gr_store_write(w->made->store, t->entry.name, whole.data, t->entry.bytes)
                           : gr_store_map(w->made->store, i, whole.data);
@@ -118,11 +121,11 @@ static gr_status fetch(void *user, int index, const void **data)
     gr_quant_tensor *t = &w->tensors[i];
     gr_device *d = w->m->device;
     gr_matrix rows = {0};
-    gr_status s = gr_matrix_open(&rows, w->m->store, i, t->rows, t->width, t->turns);
+    gr_status s = gr_matrix_open(&rows, w->m->store, i, t->rows, t->width, t->turns, w->m->inits[i].order);
     if (s == GR_OK && p->step->gptq && gr_dtype_is_block(t->to))
-        s = gr_gptq_round(p->step->gptq, d, &rows, t->to, p->buffer);
+        s = gr_gptq_round(p->step->gptq, d, &rows, t->to, w->whole, p->buffer);
     else if (s == GR_OK)
-        s = gr_matrix_round(d, &rows, t->to, t->moments, p->buffer);
+        s = gr_matrix_round(d, &rows, t->to, w->whole, t->moments, p->buffer);
     if (s == GR_OK)
         s = gr_matrix_compare(d, &rows, t->to, p->buffer, &t->lost, &t->sum);
     gr_matrix_close(&rows);
@@ -160,7 +163,7 @@ static gr_status take_file(stepping *p, const char *path, bool was_there)
         gr_matrix rows = {0};
         s = gr_store_map(w->made->store, i, is->data);
         if (s == GR_OK && was_there &&
-            (s = gr_matrix_open(&rows, w->m->store, i, t->rows, t->width, t->turns)) == GR_OK)
+            (s = gr_matrix_open(&rows, w->m->store, i, t->rows, t->width, t->turns, w->m->inits[i].order)) == GR_OK)
             s = gr_matrix_compare(w->m->device, &rows, t->to, is->data, &t->lost, &t->sum);
         gr_matrix_close(&rows);
         w->done += was_there ? (double)(t->rows * t->width) : 0;

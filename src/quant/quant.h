@@ -30,6 +30,7 @@ typedef struct gr_quant {
     const gr_quantize_options *o;
     const gr_mix *mix;
     gr_dtype hub; /* of linear layers, in a directory of the hub's files; GR_DTYPE_NONE: it becomes a GGUF file */
+    bool whole;   /* then: a row of them has one scale */
     gr_quant_tensor *tensors; /* [n], in the store's order */
     int n, parts;
     char *dir;          /* of the parts' files */

@@ -54,7 +54,8 @@ static gr_status save(gr_quant *w, const char *path)
                          .user = w,
                          .gguf = w->hub == GR_DTYPE_NONE,
                          .pre = w->o->pre,
-                         .check = on_check};
+                         .check = on_check,
+                         .layout = w->o->layout};
     return gr_model_save(w->made, path, &o, w->o->saved);
 }
 
@@ -92,20 +93,28 @@ static gr_status tell(const gr_quant *w, gr_quantized *out)
     return s;
 }
 
-/* int4 with groups of this size; 0: the usual one. */
+/* int4 with groups of this size; 0: the usual one. A row of one group is of the largest blocks that its width is whole ones
+ * of, which tensors.c finds. */
 static gr_status find_group(gr_quant *w)
 {
+    static const gr_dtype sizes[][2] = {
+        {GR_INT4_32, GR_INT4Z_32}, {GR_INT4_64, GR_INT4Z_64}, {GR_INT4_128, GR_INT4Z_128}};
     gr_dtype d = gr_mix_main(w->mix);
     int64_t group = w->o->group;
     w->hub = gr_dtype_get(d)->ggml ? GR_DTYPE_NONE : d;
-    if (!group)
+    w->whole = d == GR_INT8 || group == GR_GROUP_ROW;
+    if (d != GR_INT4_128 && (group || w->o->zero_points || w->o->layout))
+        return gr_fail(GR_ERR_ARGUMENT, "%s has no choice of groups, zero points or layouts\nint4 has", w->o->type);
+    if (d != GR_INT4_128)
         return GR_OK;
-    if (d != GR_INT4_128 || (group != 32 && group != 64 && group != 128))
-        return gr_fail(GR_ERR_ARGUMENT,
-                       "groups of %lld in %s\nint4 has groups of 32, 64 and 128, and no other type has a choice",
-                       (long long)group, w->o->type);
-    w->hub = group == 32 ? GR_INT4_32 : group == 64 ? GR_INT4_64 : GR_INT4_128;
-    return GR_OK;
+    group = group == 0 || group == GR_GROUP_ROW ? 128 : group;
+    for (int i = 0; i < 3; i++)
+        if (gr_dtype_get(sizes[i][0])->block == group) {
+            w->hub = sizes[i][w->o->zero_points];
+            return GR_OK;
+        }
+    return gr_fail(GR_ERR_ARGUMENT, "groups of %lld in int4\nit has groups of 32, 64 and 128 values, or whole rows",
+                   (long long)group);
 }
 
 static gr_status check_free(const char *path)

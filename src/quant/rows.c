@@ -34,7 +34,31 @@ static gr_status turn(gr_matrix *r)
     return s;
 }
 
-gr_status gr_matrix_open(gr_matrix *r, const gr_store *store, int index, int64_t rows, int64_t width, bool turned)
+/* Columns where they are, as f32, in memory of its own. */
+static gr_status unsort(gr_matrix *r, const int32_t *order)
+{
+    float *wide = gr_alloc((size_t)(r->rows * r->width) * sizeof *wide);
+    float *row = gr_alloc((size_t)r->width * sizeof *row);
+    gr_status s = wide && row ? GR_OK : GR_ERR_MEMORY;
+    for (int64_t i = 0; s == GR_OK && i < r->rows; i++) {
+        gr_matrix_read(r, i, row);
+        for (int64_t k = 0; k < r->width; k++)
+            wide[i * r->width + order[k]] = row[k];
+    }
+    gr_free(row);
+    if (s != GR_OK) {
+        gr_free(wide);
+        return s;
+    }
+    gr_free(r->own);
+    r->own = wide;
+    r->data = (const char *)wide;
+    r->dtype = GR_F32;
+    return GR_OK;
+}
+
+gr_status gr_matrix_open(gr_matrix *r, const gr_store *store, int index, int64_t rows, int64_t width, bool turned,
+                         const int32_t *order)
 {
     gr_entry e = GR_INIT(gr_entry);
     gr_status s = gr_store_entry(store, index, &e);
@@ -44,7 +68,8 @@ gr_status gr_matrix_open(gr_matrix *r, const gr_store *store, int index, int64_t
         r->data = r->own;
         s = r->own ? gr_store_read(store, e.name, r->own, e.bytes) : GR_ERR_MEMORY;
     }
-    return s == GR_OK && turned ? turn(r) : s;
+    s = s == GR_OK && turned ? turn(r) : s;
+    return s == GR_OK && order ? unsort(r, order) : s;
 }
 
 void gr_matrix_close(gr_matrix *r)
@@ -58,30 +83,11 @@ void gr_matrix_read(const gr_matrix *r, int64_t row, float *to)
     gr_dtype_get(r->dtype)->to_f32(r->data + gr_dtype_size(r->dtype, row * r->width), to, r->width);
 }
 
-/* As the hub's 8 bits have it: the largest of the row is 127. */
-static void choose_int8(const float *x, void *to, int64_t n)
-{
-    const gr_dtype_info *d = gr_dtype_get(GR_INT8);
-    float largest[GR_DTYPE_BLOCK_MOST] = {0}, scale;
-    char first[GR_DTYPE_BLOCK_MOST * 2], *block = to;
-    for (int64_t i = 0; i < n; i++)
-        largest[0] = fabsf(x[i]) > largest[0] || isnan(x[i]) ? fabsf(x[i]) : largest[0];
-    d->from_f32(largest, first, d->block);
-    memcpy(&scale, first, sizeof scale);
-    for (int64_t at = 0; at < n; at += d->block, block += d->block_bytes) {
-        memcpy(block, &scale, sizeof scale);
-        for (int i = 0; i < d->block; i++) {
-            float q = scale > 0 ? nearbyintf(x[at + i] / scale) : 0;
-            block[sizeof scale + (size_t)i] = (char)(q < -127 ? -127 : q > 127 ? 127 : q);
-        }
-    }
-}
-
-void gr_rows_choose(gr_dtype dtype, const float *x, const float *weights, void *to, int64_t n)
+void gr_rows_choose(gr_dtype dtype, bool whole, const float *x, const float *weights, void *to, int64_t n)
 {
     const gr_dtype_info *d = gr_dtype_get(dtype);
-    if (dtype == GR_INT8)
-        choose_int8(x, to, n);
+    if (whole && d->from_row)
+        d->from_row(x, weights, to, n);
     else if (weights && d->from_weighed)
         d->from_weighed(x, weights, to, n);
     else
@@ -93,10 +99,11 @@ void gr_rows_choose(gr_dtype dtype, const float *x, const float *weights, void *
 typedef struct rounding {
     const gr_matrix *r;
     gr_dtype to;
+    bool whole;
     const float *weights;
     char *out;
     int64_t each; /* rows a piece */
-    float *wide;  /* [workers][2][width] */
+    float *wide;  /* [workers][2][width]: values, and weights or what they have become */
     double *sums; /* [pieces][2]: of comparing */
 } rounding;
 
@@ -104,11 +111,13 @@ static void round_piece(void *ctx, int64_t piece, int worker)
 {
     rounding *c = ctx;
     int64_t n = c->r->width, end = (piece + 1) * c->each < c->r->rows ? (piece + 1) * c->each : c->r->rows;
-    float *x = c->wide + worker * 2 * n;
+    float *x = c->wide + worker * 2 * n, *even = x + n;
+    for (int64_t i = 0; i < n; i++)
+        even[i] = 1;
     for (int64_t row = piece * c->each; row < end; row++) {
         char *at = c->out + gr_dtype_size(c->to, row * n);
         gr_matrix_read(c->r, row, x);
-        gr_rows_choose(c->to, x, c->weights, at, n);
+        gr_rows_choose(c->to, c->whole, x, c->whole && !c->weights ? even : c->weights, at, n);
     }
 }
 
@@ -143,9 +152,9 @@ static float *room(const gr_device *d, const gr_matrix *r)
     return gr_alloc((size_t)(gr_pool_threads(d->pool) * 2 * r->width) * sizeof(float));
 }
 
-gr_status gr_matrix_round(gr_device *d, const gr_matrix *r, gr_dtype dtype, const float *weights, void *to)
+gr_status gr_matrix_round(gr_device *d, const gr_matrix *r, gr_dtype dtype, bool whole, const float *weights, void *to)
 {
-    rounding c = {.r = r, .to = dtype, .weights = weights, .out = to, .wide = room(d, r)};
+    rounding c = {.r = r, .to = dtype, .whole = whole, .weights = weights, .out = to, .wide = room(d, r)};
     if (!c.wide)
         return GR_ERR_MEMORY;
     gr_device_parallel(d, cut(&c), round_piece, &c);

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/dtype.h"
+#include "base/ggml/hub.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "graph/graph.h"
@@ -137,14 +138,19 @@ static gr_status choose_hub(gr_quant *w, gr_quant_tensor *t)
         return gr_fail(GR_ERR_UNSUPPORTED,
                        "\"%s\": a Conv1D, which is no Linear to compressed-tensors\nquantize to a type of GGUF files",
                        t->entry.name);
-    if (other && named != w->hub && named != t->entry.dtype)
+    gr_dtype main = w->hub;
+    if (w->whole && gr_ints_bits(main) == 4) { /* whichever blocks a row is made of */
+        main = gr_ints_find(4, w->o->zero_points, t->width);
+        main = main == GR_DTYPE_NONE ? w->hub : main;
+    }
+    if (other && named != main && named != t->entry.dtype)
         return gr_fail(GR_ERR_ARGUMENT, "\"%s\": %s in a directory of %s\na tensor can be left as it is, %s",
-                       t->entry.name, gr_dtype_name(named), gr_dtype_name(w->hub), gr_dtype_name(t->entry.dtype));
+                       t->entry.name, gr_dtype_name(named), gr_dtype_name(main), gr_dtype_name(t->entry.dtype));
     bool inside = t->part > 0 && t->part <= w->m->h.layers && !t->is_head;
-    t->to = inside && !other ? w->hub : t->entry.dtype;
-    if (t->to == w->hub && t->width % gr_dtype_get(w->hub)->block)
+    t->to = inside && !other ? main : t->entry.dtype;
+    if (t->to == main && t->width % gr_dtype_get(main)->block)
         return gr_fail(GR_ERR_ARGUMENT, "\"%s\": rows of %lld are no whole groups of %d\ngive a smaller group",
-                       t->entry.name, (long long)t->width, gr_dtype_get(w->hub)->block);
+                       t->entry.name, (long long)t->width, gr_dtype_get(main)->block);
     return GR_OK;
 }
 

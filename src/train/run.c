@@ -149,7 +149,7 @@ static gr_status open_files(files *f, const run *r)
 {
     const gr_run_options *o = r->o;
     const char *adapter = gr_model_describe(r->model)->adapter_config;
-    *f = (files){.config = adapter ? gr_strdup(adapter) : gr_model_saved_config(r->model, NULL)};
+    *f = (files){.config = adapter ? gr_strdup(adapter) : gr_model_saved_config(r->model, NULL, NULL)};
     gr_status s = f->config ? GR_OK : gr_error_status();
     const gr_carried *c = &r->carried;
     if (s == GR_OK &&

@@ -220,6 +220,11 @@ static gr_status add_override(gr_model *m, const gr_layer_note *l, int param, co
     gr_adapter *a = m->adapter;
     gr_override o = {.param = param, .tied = l->tied};
     gr_entry e = GR_INIT(gr_entry);
+    if (m->inits[param].order)
+        return gr_fail(GR_ERR_UNSUPPORTED,
+                       "layer \"%s\" is to be trained as a whole (modules_to_save), and its columns are sorted "
+                       "(desc_act)\ntake the model in f32, f16 or bf16: gradus convert --to hf --dtype bf16",
+                       l->module);
     gr_status s = gr_grow(&a->overrides, &a->overrides_capacity, a->n_overrides + 1, sizeof *a->overrides);
     if (s == GR_OK)
         s = gr_store_entry(m->store, param, &e);

@@ -32,7 +32,8 @@ gr_tensor *gr_lora_delta(gr_build *b, const gr_lora *l)
     gr_tensor *low = entry(b, l->a), *high = entry(b, l->b);
     gr_tensor *delta =
         is_transposed(kind_of(b, l)) ? gr_matmul(low, high, true, true) : gr_matmul(high, low, false, false);
-    return gr_scale(delta, (double)l->scale);
+    const int32_t *order = b->model->inits[b->model->adapter->notes[l->layer].weight].order;
+    return gr_scale(order ? gr_nn_sorted(b, delta, order) : delta, (double)l->scale);
 }
 
 gr_tensor *gr_dora_norm(gr_build *b, const gr_lora *l, gr_tensor *sum)
@@ -61,7 +62,10 @@ static gr_tensor *add_linear(gr_build *b, const gr_lora *m, const gr_layer *l, g
     if (m->magnitude < 0)
         return gr_add(y, high);
     /* With dropout, the model's own part of the difference drops out as well. */
-    gr_tensor *own = drops ? gr_matmul(x, l->weight, false, l->kind == GR_LAYER_LINEAR) : l->product;
+    const int32_t *order = b->model->inits[a->notes[m->layer].weight].order;
+    gr_tensor *own = !drops  ? l->product
+                     : order ? gr_matmul(gr_nn_sorted(b, x, order), l->weight, false, true)
+                             : gr_matmul(x, l->weight, false, l->kind == GR_LAYER_LINEAR);
     gr_tensor *factor = dora_factor(b, m, l->weight);
     return gr_add(y, gr_add(gr_mul(gr_offset(factor, -1), own), gr_mul(factor, high)));
 }

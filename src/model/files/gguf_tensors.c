@@ -124,6 +124,7 @@ static gr_status add_tensor(gr_gguf_out *t, int i, const gr_dtype *as)
 {
     const gr_weight *w = &t->store.tensors[i];
     set_dtype(t, i, as);
+    gr_store_tensors_sorted(&t->store, i, t->m->inits[i].order);
     t->names[t->count] = gr_gguf_name_of(t->m->arch, w->name, &t->change[t->count]);
     if (!t->names[t->count])
         return gr_error_status();

@@ -112,7 +112,7 @@ static void check_key(const gr_arch *arch, const char *file, const char *key, gr
     if (!known)
         gr_remark(GR_LOG_WARN, "%s: key \"%s\" is unknown to a %s model and not looked at", file, shown,
                   arch->model_type);
-    else if (strcmp(key, "quantization_config") == 0 && gr_packed_is_known(value))
+    else if (strcmp(key, "quantization_config") == 0 && gr_packed_check_config(value))
         return; /* and its weights say the rest */
     else if (heeded && !is_neutral(value, one))
         gr_json_fail(

@@ -1,5 +1,6 @@
 /* Loading a model directory: config.json, and of the weights those that it asks for. */
 #include "model/files/gguf.h"
+#include "model/files/packed.h"
 
 #include "base/dtype.h"
 #include "base/error.h"
@@ -12,8 +13,6 @@
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
-
-#define HEAD "lm_head.weight"
 
 /* ---- all that are asked for --------------------------------------------------------------------------------- */
 
@@ -164,7 +163,7 @@ static void tell_extra(const gr_model *m, const gr_names *names, const char *dir
     name_list extra = {0};
     for (int i = 0; i < names->count; i++) {
         const char *name = names->items[i].tensor.name;
-        bool known = (m->arch->ignores && m->arch->ignores(name)) || (m->h.tied && strcmp(name, HEAD) == 0);
+        bool known = (m->arch->ignores && m->arch->ignores(name)) || (m->h.tied && strcmp(name, GR_HEAD_WEIGHT) == 0);
         if (is_extra(m, names, i) && (!known || !gr_names_is_first(names, i)))
             list_name(&extra, names->items[i].in_file);
     }
@@ -188,57 +187,6 @@ static gr_status load_all(gr_model *m, const gr_names *names, const char *dir, b
     return s;
 }
 
-/* ---- the head ----------------------------------------------------------------------------------------------- */
-
-static bool same_values(const gr_weight *a, const gr_weight *b)
-{
-    enum { PIECE = 1024 };
-    size_t n = gr_weight_values(a), each_a = n ? a->bytes / n : 0, each_b = n ? b->bytes / n : 0;
-    float x[PIECE], y[PIECE];
-    if (a->ndim != b->ndim || memcmp(a->shape, b->shape, (size_t)a->ndim * sizeof *a->shape) != 0)
-        return false;
-    if (a->dtype == b->dtype && a->stored == b->stored)
-        return memcmp(a->data, b->data, a->bytes) == 0;
-    if (!gr_weight_is_number(a) || !gr_weight_is_number(b))
-        return false;
-    for (size_t at = 0; at < n; at += PIECE) {
-        size_t m = n - at < PIECE ? n - at : PIECE;
-        gr_weight p = *a, q = *b;
-        p.data = (const char *)a->data + at * each_a;
-        q.data = (const char *)b->data + at * each_b;
-        p.bytes = m * each_a;
-        q.bytes = m * each_b;
-        gr_weight_to_f32(&p, x);
-        gr_weight_to_f32(&q, y);
-        for (size_t i = 0; i < m; i++)
-            if (x[i] < y[i] || x[i] > y[i])
-                return false;
-    }
-    return true;
-}
-
-/* Of a head and the embedding that config.json ties it to a file may have either, as transformers reads it; or both, and
- * where they differ the head is one of its own. */
-static gr_status settle_head(gr_model *m, gr_names *names, const char *dir)
-{
-    char embedding[128];
-    snprintf(embedding, sizeof embedding, "%s%s", m->prefix, m->arch->embedding);
-    const gr_weight *head = gr_names_find(names, HEAD), *embedded = gr_names_find(names, embedding);
-    if (!m->h.tied || !head)
-        return GR_OK;
-    if (!embedded) {
-        gr_remark(GR_LOG_WARN, "%s: \"%s\" is not there, and read from \"" HEAD "\", which config.json ties it to", dir,
-                  embedding);
-        return gr_names_change(names, HEAD, embedding);
-    }
-    if (same_values(head, embedded))
-        return GR_OK;
-    gr_remark(GR_LOG_WARN,
-              "%s: \"" HEAD "\" differs from \"%s\", which config.json ties it to; the file's head is used", dir,
-              embedding);
-    return gr_model_untie(m);
-}
-
 /* ---- all of it ---------------------------------------------------------------------------------------------- */
 
 /* Files that nothing lies in any more are not held. */
@@ -258,29 +206,57 @@ static gr_dtype dtype_in_file(const gr_model *m, const char *name)
     return t && !t->stored && gr_dtype_get(t->dtype)->is_weight ? t->dtype : GR_F32;
 }
 
-static gr_status load_named(gr_model *m, gr_names *names, const char *dir, const gr_load_options *o)
+/* Where places of a weight have other columns, what they are multiplied by is sorted, too. */
+static gr_status keep_orders(gr_model *m, const gr_names *names)
 {
-    gr_status s = gr_names_open(names, dir, m->files, m->arch);
+    gr_entry e = GR_INIT(gr_entry);
+    for (int i = 0; i < gr_store_count(m->store); i++) {
+        const gr_named_tensor *item = gr_store_entry(m->store, i, &e) == GR_OK ? gr_names_item(names, e.name) : NULL;
+        const gr_packed *p = item ? item->packed : NULL;
+        if (!p || !p->order || !gr_dtype_is_block(e.dtype) || e.ndim != 2 || e.shape[1] != p->width)
+            continue;
+        size_t bytes = (size_t)p->width * sizeof *p->order;
+        if (gr_grow(&m->orders, &m->orders_capacity, m->n_orders + 1, sizeof *m->orders) != GR_OK)
+            return GR_ERR_MEMORY;
+        int32_t *order = m->orders[m->n_orders++] = gr_alloc(bytes);
+        if (!order)
+            return GR_ERR_MEMORY;
+        memcpy(order, p->order, bytes);
+        m->inits[i].order = order;
+    }
+    return GR_OK;
+}
+
+static gr_status load_named(gr_model *m, gr_names *names, const char *dir, const gr_packed_config *quantized,
+                            const gr_load_options *o)
+{
+    gr_status s = gr_names_open(names, dir, m->files, m->arch, quantized);
     m->prefix = names->bare ? "" : m->arch->prefix;
     if (s == GR_OK)
-        s = settle_head(m, names, dir);
+        s = gr_load_head(m, names, dir);
     m->like = names;
     m->dtype_of = o->widen ? NULL : dtype_in_file;
     if (s == GR_OK)
         s = gr_model_declare(m);
     m->dtype_of = NULL;
     m->like = NULL;
+    if (s == GR_OK)
+        s = keep_orders(m, names);
     return s == GR_OK && !o->declare_only ? load_all(m, names, dir, o->widen) : s;
 }
 
 static gr_status load_weights(gr_model *m, const char *dir, const gr_load_options *o)
 {
     gr_names names = {0};
+    gr_packed_config quantized = {0};
     m->files = gr_weights_open(dir);
     if (!m->files)
         return gr_error_status();
-    gr_status s = load_named(m, &names, dir, o);
+    gr_status s = gr_packed_config_open(&quantized, m->config, dir);
+    if (s == GR_OK)
+        s = load_named(m, &names, dir, &quantized, o);
     gr_names_close(&names);
+    gr_packed_config_close(&quantized);
     release_files(m);
     return s == GR_OK ? s : gr_fail_in("%s", dir);
 }
@@ -354,7 +330,7 @@ static gr_model *load_gguf(const char *path, const gr_load_options *o, gr_device
         w = NULL;
     }
     s = s == GR_OK ? set_running(m, o) : s;
-    if (s == GR_OK && (s = load_named(m, &names, path, o)) != GR_OK)
+    if (s == GR_OK && (s = load_named(m, &names, path, NULL, o)) != GR_OK)
         gr_fail_in("%s", path);
     gr_names_close(&names);
     gr_gguf_close(file);

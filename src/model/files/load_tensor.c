@@ -54,13 +54,17 @@ static gr_status check_tensor(const gr_entry *e, const gr_weight *t)
 static gr_status load_copy(gr_model *m, const gr_entry *e, const gr_named_tensor *item, gr_gguf_change change)
 {
     gr_weight t = item->tensor;
+    if (item->packed && e->dtype == GR_F32) { /* columns as they are */
+        t.dtype = GR_F32;
+        t.bytes = e->bytes;
+    }
     bool widens = t.stored || t.dtype != e->dtype;
     void *wide = widens ? gr_alloc(e->bytes) : NULL, *own = change ? gr_alloc(e->bytes) : NULL;
-    void *joined = item->is_packed ? gr_alloc(t.bytes) : NULL;
-    bool lacks = (widens && !wide) || (change && !own) || (item->is_packed && !joined);
+    void *joined = item->packed ? gr_alloc(t.bytes) : NULL;
+    bool lacks = (widens && !wide) || (change && !own) || (item->packed && !joined);
     gr_status s = lacks ? GR_ERR_MEMORY : GR_OK;
     if (s == GR_OK && joined)
-        s = gr_packed_join(item, joined);
+        s = gr_packed_join(item->packed, m->device, t.dtype, joined);
     t.data = joined ? joined : t.data;
     if (s == GR_OK && widens) {
         gr_weight_to_f32(&t, wide);
@@ -91,7 +95,7 @@ gr_status gr_load_tensor(gr_model *m, int index, const gr_entry *e, const gr_nam
         t.shape[1] = item->tensor.shape[0];
     }
     gr_status s = check_tensor(e, &t);
-    if (s == GR_OK && (own || change || item->is_packed || t.stored || t.dtype != e->dtype))
+    if (s == GR_OK && (own || change || item->packed || t.stored || t.dtype != e->dtype))
         s = load_copy(m, e, item, change);
     else if (s == GR_OK)
         s = gr_store_map(m->store, index, t.data);

@@ -228,7 +228,7 @@ static void tell_renamed(const gr_names *n, const char *where, const gr_arch *ar
     char name[160], in_file[200];
     const gr_named_tensor *example = NULL;
     for (int i = 0; i < n->count; i++)
-        if (n->items[i].own && !n->items[i].is_packed &&
+        if (n->items[i].own && !n->items[i].packed &&
             (!example || before(n->items[i].own, arch->embedding) != SIZE_MAX))
             example = &n->items[i];
     if (example)
@@ -237,7 +237,8 @@ static void tell_renamed(const gr_names *n, const char *where, const gr_arch *ar
                   gr_printable(example->own, strlen(example->own), name, sizeof name));
 }
 
-gr_status gr_names_open(gr_names *n, const char *where, const gr_weights *w, const gr_arch *arch)
+gr_status gr_names_open(gr_names *n, const char *where, const gr_weights *w, const gr_arch *arch,
+                        const gr_packed_config *quantized)
 {
     int count = gr_weights_count(w);
     *n = (gr_names){.items = gr_alloc_zero((size_t)count + 1, sizeof *n->items)};
@@ -256,7 +257,7 @@ gr_status gr_names_open(gr_names *n, const char *where, const gr_weights *w, con
     sort(n);
     if (gguf)
         return GR_OK;
-    s = gr_packed_join_names(n);
+    s = gr_packed_join_names(n, quantized);
     sort(n);
     if (s == GR_OK)
         s = find_body(n, arch);
@@ -267,8 +268,10 @@ gr_status gr_names_open(gr_names *n, const char *where, const gr_weights *w, con
 
 void gr_names_close(gr_names *n)
 {
-    for (int i = 0; i < n->count; i++)
+    for (int i = 0; i < n->count; i++) {
+        gr_packed_free(n->items[i].packed);
         gr_free(n->items[i].own);
+    }
     gr_free(n->items);
     *n = (gr_names){0};
 }

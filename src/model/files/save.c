@@ -73,7 +73,7 @@ static gr_status collect_files(saving *w)
     if (s != GR_OK)
         return s;
     w->files = gr_alloc_zero((size_t)(w->o->n_files + w->carried.count + 2), sizeof *w->files);
-    w->config = w->files ? gr_model_saved_config(w->m, w->as) : NULL;
+    w->config = w->files ? gr_model_saved_config(w->m, w->as, &w->out) : NULL;
     if (!w->config)
         return gr_error_status();
     w->files[w->n_files++] = (gr_checkpoint_file){"config.json", w->config, strlen(w->config)};
@@ -306,7 +306,7 @@ static gr_status save(saving *w, const char *dir)
     if (s == GR_OK)
         s = check_blocks(w);
     if (s == GR_OK)
-        s = gr_packed_open(&w->out, &w->tensors);
+        s = gr_packed_open(&w->out, w->m, &w->tensors, w->o->layout);
     if (s == GR_OK)
         s = collect_files(w);
     if (s != GR_OK)

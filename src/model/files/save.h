@@ -9,9 +9,11 @@
 
 /* The model's weights under the names that transformers gives them. Close in any case. */
 gr_status gr_model_tensors(gr_model *m, const gr_dtype *as, gr_store_tensors *out);
+struct gr_packed_out; /* packed.h */
 /* The config.json for weights that are written `as` (NULL: as they are): the model's own text, in which only the dtype
- * is changed, and the class's name put in where it is missing. Caller frees. */
-char *gr_model_saved_config(const gr_model *m, const gr_dtype *as);
+ * is changed, how weights in blocks are packed (out; NULL: none are), and the class's name put in where it is missing. Caller
+ * frees. */
+char *gr_model_saved_config(const gr_model *m, const gr_dtype *as, const struct gr_packed_out *out);
 
 /* Files of a model directory that belong to any model made of it: tokenizer, chat templates, generation settings,
  * licence. Their bytes are mapped. Of a GGUF file, what its keys say, as such files. */

@@ -18,6 +18,8 @@ gr_status gr_model_tensors(gr_model *m, const gr_dtype *as, gr_store_tensors *ou
     for (int i = 0; s == GR_OK && i < out->count; i++)
         if (m->inits[i].turned && !gr_dtype_is_block(out->tensors[i].dtype))
             gr_store_tensors_turn(out, i);
+    for (int i = 0; s == GR_OK && i < out->count; i++)
+        gr_store_tensors_sorted(out, i, m->inits[i].order);
     for (int i = 0; s == GR_OK && bare && i < out->count; i++)
         if (strncmp(out->tensors[i].name, "lm_head.", 8) != 0)
             s = gr_store_tensors_rename(out, i, gr_strfmt("%s%s", m->arch->prefix, out->tensors[i].name));
@@ -38,7 +40,8 @@ static gr_dtype main_dtype(const gr_model *m, const gr_dtype *as)
     gr_dtype most = GR_F32;
     gr_entry e = GR_INIT(gr_entry);
     for (int i = 0; !as && i < gr_store_count(m->store); i++)
-        if (gr_store_entry(m->store, i, &e) == GR_OK && (bytes[e.dtype] += e.bytes) > bytes[most])
+        if (gr_store_entry(m->store, i, &e) == GR_OK && !gr_dtype_is_block(e.dtype) &&
+            (bytes[e.dtype] += e.bytes) > bytes[most])
             most = e.dtype;
     return as ? *as : most;
 }
@@ -53,14 +56,14 @@ static bool change_text(gr_json c, const char *key, const char *value)
     return true;
 }
 
-char *gr_model_saved_config(const gr_model *m, const gr_dtype *as)
+char *gr_model_saved_config(const gr_model *m, const gr_dtype *as, const gr_packed_out *out)
 {
     const char *dtype = torch_name(main_dtype(m, as));
     gr_json_doc *doc = gr_json_parse("config.json", m->config, strlen(m->config));
     if (!doc)
         return NULL;
     bool changed = false;
-    if (gr_packed_put_config(&doc, as ? NULL : m->store, &changed) != GR_OK) {
+    if (gr_packed_put_config(&doc, out, &changed) != GR_OK) {
         gr_json_free(doc);
         return NULL;
     }

@@ -99,7 +99,8 @@ int64_t gr_model_window(const gr_model *m, int layer);
 typedef struct gr_param_init {
     gr_init kind;
     float std;
-    bool turned; /* a Conv1D's weight that lies [out, in], since it is of blocks */
+    bool turned;          /* a Conv1D's weight that lies [out, in], since it is of blocks */
+    const int32_t *order; /* of a weight in blocks, which columns its places have; NULL: they are as they are */
 } gr_param_init;
 
 struct gr_model {
@@ -113,6 +114,8 @@ struct gr_model {
     const char *prefix;   /* arch->prefix, or "" for files that go without */
     gr_param_init *inits; /* [gr_store_count(store)] */
     size_t n_inits, inits_capacity;
+    int32_t **orders; /* [n_orders] those of inits */
+    size_t n_orders, orders_capacity;
     /* While it is loaded: the dtype that a parameter has in the files, `like`; NULL: all are f32. */
     gr_dtype (*dtype_of)(const gr_model *m, const char *name);
     const struct gr_names *like;

@@ -127,6 +127,30 @@ static void note_turned(gr_build *b, const char *name)
         b->model->inits[i].turned = true;
 }
 
+/* Layers that are given the same, as q, k and v, mostly want it in the same order. */
+gr_tensor *gr_nn_sorted(gr_build *b, gr_tensor *x, const int32_t *order)
+{
+    static const int turn[] = {1, 0};
+    if (!x)
+        return NULL;
+    int64_t n = x->spec.shape[x->spec.ndim - 1], flat[] = {-1, n};
+    if (b->unsorted == x && memcmp(b->order, order, (size_t)n * sizeof *order) == 0)
+        return b->sorted;
+    gr_tensor *columns = gr_permute(gr_reshape(x, 2, flat), turn);
+    columns = gr_permute(gr_gather(columns, gr_constant(b->g, GR_I32, 1, &n, order)), turn);
+    b->sorted = gr_reshape(columns, x->spec.ndim, x->spec.shape);
+    b->unsorted = x;
+    b->order = order;
+    return b->sorted;
+}
+
+static const int32_t *order_of(gr_build *b, const char *name)
+{
+    const char *full;
+    int i = weight_of(b, name, &full);
+    return i >= 0 ? b->model->inits[i].order : NULL;
+}
+
 static gr_tensor *linear(gr_build *b, gr_tensor *x, const char *name, int64_t out, bool bias, float std, bool conv1d)
 {
     if (!x)
@@ -140,8 +164,9 @@ static gr_tensor *linear(gr_build *b, gr_tensor *x, const char *name, int64_t ou
     if (l.weight && turned)
         note_turned(b, name);
     gr_tensor *of_bias = bias ? f32_part(b, &l, "bias", GR_INIT_ZEROS, &out) : NULL;
+    const int32_t *order = l.weight ? order_of(b, name) : NULL;
     size_t scope = gr_graph_scope_push(b->g, "%s.", name); /* for names in profiles and errors */
-    gr_tensor *y = l.product = gr_matmul(x, l.weight, false, !conv1d);
+    gr_tensor *y = l.product = gr_matmul(order ? gr_nn_sorted(b, x, order) : x, l.weight, false, !conv1d);
     if (bias)
         y = gr_add(y, of_bias);
     gr_graph_scope_pop(b->g, scope);

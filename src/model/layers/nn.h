@@ -15,6 +15,8 @@ typedef struct gr_build {
     int layer;
     gr_tensor *inv_freq[2]; /* of gr_hparams.rope, made when needed */
     uint32_t stream;        /* of the next dropout */
+    const int32_t *order;   /* of the last gr_nn_sorted, with what it was given and gave */
+    gr_tensor *unsorted, *sorted;
 } gr_build;
 
 /* ---- parameters --------------------------------------------------------------------------------------------- */
@@ -33,6 +35,8 @@ gr_tensor *gr_nn_no_padding(gr_build *b, gr_tensor *x, gr_tensor *ids);
 gr_tensor *gr_nn_embedding(gr_build *b, gr_tensor *ids, const char *name, int64_t rows, int64_t width);
 /* x [.., in] to [.., out]; weight [out, in] as torch.nn.Linear has it, std 0 = the model's. */
 gr_tensor *gr_nn_linear(gr_build *b, gr_tensor *x, const char *name, int64_t out, bool bias, float std);
+/* x [.., C] as [.., order[0]], [.., order[1]], ...: what a weight is multiplied by, or added, whose columns are sorted so. */
+gr_tensor *gr_nn_sorted(gr_build *b, gr_tensor *x, const int32_t *order);
 /* The same with weight [in, out], as GPT-2's Conv1D has it. */
 gr_tensor *gr_nn_conv1d(gr_build *b, gr_tensor *x, const char *name, int64_t out, float std);
 /* Logits [.., V] of x [.., C]: "lm_head", or where the model ties it x · weight^T with the weight of `embedding`. */
