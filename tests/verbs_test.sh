@@ -384,6 +384,17 @@ else
     echo 'skipped: the resident set (needs GNU time and a plain build)'
 fi
 
+# ---- a tokenizer of its own, whose end of text is called otherwise; as a GGUF file it is one of pieces ----
+run 0 train text.txt --tokenizer "$GRADUS_SOURCE/tests/data/tokenizer_dirs/rules-bpe/tokenizer.model" --arch llama --layers 1 \
+    --embed 32 --heads 2 --context 16 --batch 1 --steps 1 --out pieces
+grep -q endoftext pieces/latest/tokenizer_config.json && fail 'train: tokenizer_config.json names a token that the tokenizer lacks'
+run 0 convert pieces --to gguf --out pieces.gguf
+says 'equal' out
+run 0 tokenize pieces 'the  quick' --special
+cp out by_run
+run 0 tokenize pieces.gguf 'the  quick' --special
+cmp -s out by_run || fail "tokenize: the GGUF file says $(cat out)"
+
 # ---- convert (what is compared: save_test; with transformers: tools/oracle/check_saved.py) ----
 run 0 convert run --to hf --dtype bf16 --out half --json
 says '"path": "half"' out

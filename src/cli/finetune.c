@@ -252,15 +252,16 @@ static gr_status open_finetune(gr_args *args, bool initialize, gr_train_job *job
 }
 
 /* The model's own. */
-static void put_own_files(gr_train_job *job)
+static gr_status put_own_files(gr_train_job *job)
 {
     job->run.source = job->on.path;
     if (job->added.n == 0)
-        return;
+        return GR_OK;
     job->files[0][0] = "tokenizer.json";
     job->files[0][1] = gr_tokenizer_describe(job->on.tokenizer)->json;
     job->run.n_files = 1;
     job->run.files = (const char *const(*)[2])job->files;
+    return GR_OK;
 }
 
 const gr_train_kind gr_kind_finetune = {

@@ -341,7 +341,29 @@ static gr_status open_train(gr_args *args, bool initialize, gr_train_job *job)
     return s == GR_OK && initialize ? gr_model_init(job->on.model, (uint64_t)args->common.seed) : s;
 }
 
-static void put_new_files(gr_train_job *job)
+/* What the tokenizer begins and ends texts with, for those who read its files. */
+static char *tokenizer_config(const gr_tokenizer *t)
+{
+    const gr_tokenizer_info *i = gr_tokenizer_describe(t);
+    const struct {
+        const char *key;
+        gr_token id;
+    } ends[] = {{"bos_token", i->bos == i->eos ? -1 : i->bos}, {"eos_token", i->eos}};
+    gr_json_doc *doc = gr_json_new("tokenizer_config.json");
+    gr_json root = gr_json_root(doc);
+    gr_json_put_text(root, "tokenizer_class", "PreTrainedTokenizerFast");
+    for (size_t k = 0; doc && k < 2; k++) {
+        size_t size = 0;
+        const char *text = ends[k].id >= 0 ? gr_tokenizer_token(t, ends[k].id, &size, NULL) : NULL;
+        if (text)
+            gr_json_put_bytes(root, ends[k].key, text, size);
+    }
+    char *text = doc ? gr_json_format(doc, true, NULL) : NULL;
+    gr_json_free(doc);
+    return text;
+}
+
+static gr_status put_new_files(gr_train_job *job)
 {
     const gr_model_info *i = gr_model_describe(job->on.model);
     char *text = job->generation;
@@ -352,17 +374,14 @@ static void put_new_files(gr_train_job *job)
     if (i->eos >= 0)
         n += snprintf(text + n, size - (size_t)n, "  \"eos_token_id\": %lld,\n", (long long)i->eos);
     snprintf(text + n, size - (size_t)n, "  \"do_sample\": true\n}\n");
+    job->tokenizer_config = tokenizer_config(job->on.tokenizer);
     const char *const files[3][2] = {{"generation_config.json", text},
                                      {"tokenizer.json", gr_tokenizer_describe(job->on.tokenizer)->json},
-                                     {"tokenizer_config.json", gr_tokenizer_describe(job->on.tokenizer)->eos >= 0
-                                                                   ? "{\n  \"tokenizer_class\": "
-                                                                     "\"PreTrainedTokenizerFast\",\n"
-                                                                     "  \"eos_token\": \"<|endoftext|>\"\n}\n"
-                                                                   : "{\n  \"tokenizer_class\": "
-                                                                     "\"PreTrainedTokenizerFast\"\n}\n"}};
+                                     {"tokenizer_config.json", job->tokenizer_config}};
     memcpy(job->files, files, sizeof files); /* there is room for one more */
     job->run.files = (const char *const(*)[2])job->files;
     job->run.n_files = 3;
+    return job->tokenizer_config ? GR_OK : gr_error_status();
 }
 
 const gr_train_kind gr_kind_train = {.open = open_train, .put_files = put_new_files};
@@ -563,9 +582,10 @@ gr_status gr_train_job_open(gr_args *args, const char **data, size_t n_data, boo
         s = set_options(args, job);
     if (s == GR_OK)
         s = gr_fit_memory(args, job, initialize);
+    if (s == GR_OK)
+        s = gr_kind_of(args)->put_files(job);
     if (s != GR_OK)
         return s;
-    gr_kind_of(args)->put_files(job);
     put_template(f, job);
     gr_corpus_free(job->corpus); /* its ids are what is needed from here on */
     job->corpus = NULL;
@@ -580,5 +600,6 @@ void gr_train_job_close(gr_train_job *job)
     gr_corpus_free(job->corpus);
     gr_run_record_free(job->record);
     gr_free(job->vocabulary);
+    gr_free(job->tokenizer_config);
     gr_close_opened(&job->on);
 }

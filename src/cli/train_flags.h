@@ -46,7 +46,7 @@ typedef struct gr_train_kind {
     /* The device, model and tokenizer of the job. initialize false: weights are only described. */
     gr_status (*open)(gr_args *args, bool initialize, struct gr_train_job *job);
     /* What every checkpoint holds besides config.json, so that transformers loads it. */
-    void (*put_files)(struct gr_train_job *job);
+    gr_status (*put_files)(struct gr_train_job *job);
 } gr_train_kind;
 extern const gr_train_kind gr_kind_train, gr_kind_finetune;
 const gr_train_kind *gr_kind_of(const gr_args *args);
@@ -63,7 +63,8 @@ typedef struct gr_train_job {
     gr_run_options run;
     char base[PATH_MAX];     /* of run.base */
     const char *files[5][2]; /* of run.files */
-    char generation[256];    /* one of them */
+    char generation[256];    /* one of them, */
+    char *tokenizer_config;  /* and another */
     char chosen[6][24];      /* values of flags that gr_fit_memory has chosen */
     char budget[240];        /* and in a line what they are; "": there was nothing to choose */
 } gr_train_job;

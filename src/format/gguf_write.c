@@ -108,6 +108,18 @@ void gr_gguf_add_text(gr_gguf_keys *k, const char *text, size_t size)
     note(k, add_text(&k->bytes, text, size));
 }
 
+void gr_gguf_add_bytes(gr_gguf_keys *k, const void *bytes, size_t size)
+{
+    note(k, gr_bytes_add(&k->bytes, bytes, size));
+}
+
+void gr_gguf_join(gr_gguf_keys *k, const gr_gguf_keys *more)
+{
+    note(k, more->status);
+    note(k, gr_bytes_add(&k->bytes, more->bytes.data, more->bytes.size));
+    k->count += more->count;
+}
+
 /* ---- the file ----------------------------------------------------------------------------------------------- */
 
 static size_t bytes_of(const gr_weight *t)
@@ -158,6 +170,12 @@ static gr_status make_head(const gr_gguf_spec *spec, gr_bytes *head)
         s = add_info(head, &spec->tensors[i], &offset);
     size_t rest = gr_round_up(head->size, ALIGNMENT) - head->size;
     return s == GR_OK ? gr_bytes_add(head, zeros, rest) : s;
+}
+
+gr_status gr_gguf_keys_alone(const gr_gguf_keys *k, gr_bytes *out)
+{
+    const gr_gguf_spec spec = {.keys = k};
+    return make_head(&spec, out);
 }
 
 static gr_status write_tensors(gr_writer *w, const gr_gguf_spec *spec)
@@ -218,11 +236,8 @@ int gr_gguf_parts(const gr_gguf_spec *spec, size_t most)
 static gr_status write_part(const char *path, const gr_gguf_spec *spec, int i, int n, int from, int to)
 {
     gr_gguf_keys keys = {0};
-    if (i == 0) {
-        note(&keys, spec->keys->status);
-        note(&keys, gr_bytes_add(&keys.bytes, spec->keys->bytes.data, spec->keys->bytes.size));
-        keys.count = spec->keys->count;
-    }
+    if (i == 0)
+        gr_gguf_join(&keys, spec->keys);
     gr_gguf_put_u16(&keys, "split.no", (uint16_t)i);
     gr_gguf_put_u16(&keys, "split.count", (uint16_t)n);
     gr_gguf_put_i32(&keys, "split.tensors.count", spec->count);

@@ -23,7 +23,13 @@ void gr_gguf_put_text(gr_gguf_keys *k, const char *name, const char *text, size_
 void gr_gguf_put_list(gr_gguf_keys *k, const char *name, gr_gguf_type type, uint64_t count);
 void gr_gguf_add_i32(gr_gguf_keys *k, int32_t x);
 void gr_gguf_add_f32(gr_gguf_keys *k, float x);
+void gr_gguf_add_bytes(gr_gguf_keys *k, const void *bytes, size_t size); /* of a list of GR_GGUF_U8 */
 void gr_gguf_add_text(gr_gguf_keys *k, const char *text, size_t size);
+
+/* All keys of `more` behind those of k. */
+void gr_gguf_join(gr_gguf_keys *k, const gr_gguf_keys *more);
+/* The bytes of a file that has these keys and no tensors. */
+gr_status gr_gguf_keys_alone(const gr_gguf_keys *k, gr_bytes *out);
 
 typedef struct gr_gguf_spec {
     const gr_gguf_keys *keys;

@@ -15,20 +15,20 @@ enum { NORMAL = 1, UNKNOWN, CONTROL, USER_DEFINED, UNUSED, BYTE };
 /* ---- what cuts texts ---------------------------------------------------------------------------------------- */
 
 /* Every entry of the table cuts it in a way of its own (tests/gguf_test.c). */
-static const char telling[] = "I'm sure they'Ll say don't, He'D rather'S x's x'sabc 1234567 12 \xC2\xBD \xE2\x85\xA7 "
-                              "\xD9\xA3\xD9\xA4 \n\n  \t x  y\r\n foo/bar /\n!!?\n"
-                              "\xE2\x80\xA6\xE3\x80\x82 \xC3\xA9t\xC3\xA9 \xC3\x89"
-                              "a ABcDe aBC \xE0\xA4\xB9\xE0\xA4\xBF\xE0\xA4\xA8\xE0\xA5\x8D\xE0\xA4\xA6\xE0\xA5\x80 "
-                              "\xE4\xB8\xAD\xE6\x96\x87"
-                              "a\xE5\xAD\x97 \xE3\x81\xB2\xE3\x82\x89\xE3\x82\xAB\xE3\x83\x8A "
-                              "\xED\x95\x9C\xEA\xB5\xAD\xEC\x96\xB4 \xE3\x84\x85\xE3\x84\x86 "
-                              "<sentinel:12> IMGIMGABZ    $+<=>^~|`'(x)_y -a.b \xC2\xA0 z\n \n\t\n  ;;\n\r\n "
-                              "\xE0\xB8\xAD\xE0\xB8\xB2 99 a\n 1 2\n";
+const char gr_gguf_telling[] = "I'm sure they'Ll say don't, He'D rather'S x's x'sabc 1234567 12 \xC2\xBD \xE2\x85\xA7 "
+                               "\xD9\xA3\xD9\xA4 \n\n  \t x  y\r\n foo/bar /\n!!?\n"
+                               "\xE2\x80\xA6\xE3\x80\x82 \xC3\xA9t\xC3\xA9 \xC3\x89"
+                               "a ABcDe aBC \xE0\xA4\xB9\xE0\xA4\xBF\xE0\xA4\xA8\xE0\xA5\x8D\xE0\xA4\xA6\xE0\xA5\x80 "
+                               "\xE4\xB8\xAD\xE6\x96\x87"
+                               "a\xE5\xAD\x97 \xE3\x81\xB2\xE3\x82\x89\xE3\x82\xAB\xE3\x83\x8A "
+                               "\xED\x95\x9C\xEA\xB5\xAD\xEC\x96\xB4 \xE3\x84\x85\xE3\x84\x86 "
+                               "<sentinel:12> IMGIMGABZ    $+<=>^~|`'(x)_y -a.b \xC2\xA0 z\n \n\t\n  ;;\n\r\n "
+                               "\xE0\xB8\xAD\xE0\xB8\xB2 99 a\n 1 2\n";
 
 gr_status gr_gguf_cut(const gr_pretokenizer *p, gr_pieces *out)
 {
     gr_pieces spare = {0};
-    gr_status s = gr_pieces_add(out, telling, sizeof telling - 1, 0);
+    gr_status s = gr_pieces_add(out, gr_gguf_telling, sizeof gr_gguf_telling - 1, 0);
     if (s == GR_OK)
         s = gr_pretokenizer_run(p, out, &spare);
     gr_pieces_free(&spare);
@@ -71,8 +71,8 @@ const char *gr_gguf_pre_of(gr_tokenizer *t, gr_json root)
     gr_pieces own = {0};
     const char *found = NULL;
     bool whole = gr_json_bool(gr_json_get(root, "model"), "ignore_merges", false);
-    gr_status s =
-        t->pretokenizer ? gr_gguf_cut(t->pretokenizer, &own) : gr_pieces_add(&own, telling, sizeof telling - 1, 0);
+    gr_status s = t->pretokenizer ? gr_gguf_cut(t->pretokenizer, &own)
+                                  : gr_pieces_add(&own, gr_gguf_telling, sizeof gr_gguf_telling - 1, 0);
     for (int i = 0; s == GR_OK && !found && gr_gguf_pre_at(i); i++) {
         const gr_gguf_pre *pre = gr_gguf_pre_at(i);
         gr_pretokenizer *p = pre->whole == whole && !pre->plain ? gr_gguf_pretokenizer(pre) : NULL;
@@ -113,7 +113,7 @@ static int32_t type_of(const gr_tokenizer *t, gr_token id, const char *text, siz
     return pieces && is_byte(text, size) ? BYTE : NORMAL;
 }
 
-static void put_tokens(gr_tokenizer *t, int64_t rows, bool pieces, gr_token unknown, gr_gguf_keys *keys)
+void gr_gguf_put_tokens(gr_tokenizer *t, int64_t rows, bool pieces, gr_token unknown, gr_gguf_keys *keys)
 {
     gr_gguf_put_list(keys, KEY "tokens", GR_GGUF_TEXT, (uint64_t)rows);
     for (int64_t id = 0; id < rows; id++) {
@@ -164,24 +164,44 @@ static void put_merges(gr_json model, gr_gguf_keys *keys)
 
 /* ---- what is put around a text ------------------------------------------------------------------------------ */
 
-static gr_status put_ends(gr_tokenizer *t, gr_gguf_keys *keys)
+/* The token that is put before a text and the one behind it; -1: none. */
+static gr_status find_ends(gr_tokenizer *t, gr_token *before, gr_token *behind)
 {
     const gr_token *ids;
-    size_t n;
+    gr_token around[2];
+    size_t n, m;
     gr_status s = gr_tokenizer_encode(t, "", 0, GR_ADD_SPECIAL, &ids, &n);
-    if (s != GR_OK)
+    *before = *behind = -1;
+    if (s != GR_OK || n == 0)
         return s;
-    bool bos = n > 0 && ids[0] == t->bos, eos = n > (bos ? 1u : 0u) && ids[n - 1] == t->eos;
-    if (n != (size_t)bos + (size_t)eos)
+    if (n > 2)
+        return GR_ERR_UNSUPPORTED;
+    memcpy(around, ids, n * sizeof *ids);
+    s = n == 1 ? gr_tokenizer_encode(t, "a", 1, GR_ADD_SPECIAL, &ids, &m) : GR_OK;
+    bool front = n == 2 || (s == GR_OK && m > 0 && ids[0] == around[0]);
+    *before = front ? around[0] : -1;
+    *behind = n == 2 || !front ? around[n - 1] : -1;
+    return s;
+}
+
+gr_status gr_gguf_put_ends(gr_tokenizer *t, gr_gguf_keys *keys)
+{
+    gr_token before, behind;
+    gr_status s = find_ends(t, &before, &behind);
+    /* Where no file says what begins and what ends a text, these do. */
+    gr_token bos = t->bos < 0 ? before : t->bos, eos = t->eos < 0 ? behind : t->eos;
+    if (s == GR_ERR_UNSUPPORTED || (s == GR_OK && ((before >= 0 && before != bos) || (behind >= 0 && behind != eos))))
         return gr_fail(GR_ERR_UNSUPPORTED,
                        "the tokenizer puts tokens around a text that are neither what begins nor what ends "
                        "one: GGUF files cannot say so");
-    gr_gguf_put_bool(keys, KEY "add_bos_token", bos);
-    gr_gguf_put_bool(keys, KEY "add_eos_token", eos);
-    if (t->bos >= 0)
-        gr_gguf_put_u32(keys, KEY "bos_token_id", (uint32_t)t->bos);
-    if (t->eos >= 0)
-        gr_gguf_put_u32(keys, KEY "eos_token_id", (uint32_t)t->eos);
+    if (s != GR_OK)
+        return s;
+    gr_gguf_put_bool(keys, KEY "add_bos_token", before >= 0);
+    gr_gguf_put_bool(keys, KEY "add_eos_token", behind >= 0);
+    if (bos >= 0)
+        gr_gguf_put_u32(keys, KEY "bos_token_id", (uint32_t)bos);
+    if (eos >= 0)
+        gr_gguf_put_u32(keys, KEY "eos_token_id", (uint32_t)eos);
     return keys->status;
 }
 
@@ -197,9 +217,9 @@ static gr_status put_levels(gr_tokenizer *t, gr_json root, const char *pre, int6
                        "there is no pre-tokenizer \"%s\"\nleave the name out, and it is found by what it does", pre);
     gr_gguf_put_text(keys, KEY "model", "gpt2", 4);
     gr_gguf_put_text(keys, KEY "pre", names, strcspn(names, " "));
-    put_tokens(t, rows, false, -1, keys);
+    gr_gguf_put_tokens(t, rows, false, -1, keys);
     put_merges(gr_json_get(root, "model"), keys);
-    return put_ends(t, keys);
+    return gr_gguf_put_ends(t, keys);
 }
 
 gr_status gr_gguf_put_tokenizer(gr_tokenizer *t, const char *pre, int64_t rows, gr_gguf_keys *keys)
@@ -210,17 +230,25 @@ gr_status gr_gguf_put_tokenizer(gr_tokenizer *t, const char *pre, int64_t rows, 
     gr_json root = gr_json_root(doc);
     if (!doc)
         return gr_error_status();
+    const char *type = gr_json_text(gr_json_get(root, "model"), "type", "");
     int64_t vocab = gr_tokenizer_vocab_size(t);
     gr_status s;
     if (vocab > rows)
         s = gr_fail(GR_ERR_UNSUPPORTED,
                     "the tokenizer has %lld tokens, the model %lld: GGUF files have as many of both", (long long)vocab,
                     (long long)rows);
-    else if (t->byte_level && strcmp(gr_json_text(gr_json_get(root, "model"), "type", ""), "BPE") == 0)
+    else if (t->byte_level && strcmp(type, "BPE") == 0)
         s = put_levels(t, root, pre, rows, keys);
+    else if (pre)
+        s = gr_fail(GR_ERR_ARGUMENT,
+                    "a pre-tokenizer is named for byte-level BPE, and this tokenizer is of another kind\n"
+                    "leave the name out");
+    else if (strcmp(type, "BPE") == 0 || strcmp(type, "Unigram") == 0)
+        s = gr_gguf_put_pieces(t, root, rows, keys);
     else
         s = gr_fail(GR_ERR_UNSUPPORTED,
-                    "tokenizers of this kind are not written to GGUF files\nthose of byte-level BPE are");
+                    "tokenizers of the kind \"%.40s\" are not written to GGUF files\nthose of BPE and Unigram are",
+                    type);
     if (s == GR_OK)
         s = gr_json_check(doc);
     gr_json_free(doc);
