@@ -310,6 +310,49 @@ TEST(more_inputs_than_a_call_takes)
     CHECK_EQ_INT(calls(&c, &t, 1), 2);
 }
 
+TEST(more_constants_than_a_call_takes)
+{
+    counted c = start();
+    gr_tensor *t = c.x;
+    for (int i = 0; i <= GR_FUSED_CONSTANTS; i++)
+        t = gr_mul(gr_fill(c.g, GR_F32, 2, (const int64_t[]){8, 16}, 1 + i), t);
+    CHECK_EQ_INT(calls(&c, &t, 1), 2);
+}
+
+TEST(more_arguments_than_a_call_takes)
+{
+    counted c = start();
+    gr_tensor *t = c.x, *seed = gr_input(c.g, "seed", GR_I64, 0, NULL);
+    for (int i = 0; i < GR_FUSED_WORDS; i++) /* a share and a stream each */
+        t = gr_dropout(t, 0.1, seed, (uint32_t)i);
+    int n = calls(&c, &t, 1);
+    CHECK(n >= 2 && n < GR_FUSED_WORDS);
+}
+
+/* Chains of more shapes side by side than are kept open: the oldest ends, and nothing is lost. */
+TEST(more_chains_than_are_kept_open)
+{
+    enum { CHAINS = 24 };
+    counted c = start();
+    gr_tensor *t[CHAINS];
+    for (int i = 0; i < CHAINS; i++)
+        t[i] = gr_tanh(gr_iota(c.g, GR_F32, i + 1));
+    for (int i = 0; i < CHAINS; i++)
+        t[i] = gr_neg(t[i]);
+    gr_program *p = compile(c.g, t, CHAINS, c.device, true);
+    float out[CHAINS][CHAINS];
+    void *to[CHAINS];
+    for (int i = 0; i < CHAINS; i++)
+        to[i] = out[i];
+    CHECK_OK(gr_program_run(p, NULL, to));
+    for (int i = 0; i < CHAINS; i++)
+        for (int k = 0; k <= i; k++)
+            CHECK_NEAR(out[i][k], -tanhf((float)k), 1e-6);
+    gr_program_free(p);
+    gr_graph_free(c.g);
+    gr_device_close(c.device);
+}
+
 /* ---- own ops between chains --------------------------------------------------------------------------------- */
 
 static gr_status infer_own(const gr_tensor *node, gr_spec *out)

@@ -345,6 +345,54 @@ TEST(missing_rule_is_named)
     }
 }
 
+static gr_status grad_of_another_dtype(gr_grad_args *a)
+{
+    a->d_in[0] = gr_cast(a->d_out[0], GR_F64);
+    return GR_OK;
+}
+
+static gr_status grad_left_out(gr_grad_args *a)
+{
+    (void)a;
+    return GR_OK;
+}
+
+/* What a rule gives is looked at: nobody's gradient becomes 0, or of another dtype, by a mistake in an op. */
+TEST(rules_that_are_wrong)
+{
+    static const gr_op wide = {
+        .name = "wide", .inputs = 1, .outputs = 1, .infer = infer_like, .grad = grad_of_another_dtype};
+    static const gr_op forgets = {
+        .name = "forgets", .inputs = 1, .outputs = 1, .infer = infer_like, .grad = grad_left_out};
+    for (int i = 0; i < 2; i++) {
+        gr_graph *g = gr_graph_new();
+        gr_tensor *x = gr_input(g, "x", GR_F32, 1, (int64_t[]){2}), *d = x;
+        gr_tensor *y = gr_sum(gr_node(g, i ? &forgets : &wide, &x, 1, NULL), 0, false);
+        CHECK(gr_grad(y, &x, &d, 1) != GR_OK && !d);
+        if (i)
+            CHECK_ERROR(GR_ERR_UNSUPPORTED, "the gradient rule of forgets gives none for input 0");
+        else
+            CHECK_ERROR(GR_ERR_ARGUMENT, "dtype f64, expected f32");
+        gr_graph_free(g);
+    }
+}
+
+/* Rounding to blocks has no gradient: one that is wanted behind it is an error, not 0. */
+TEST(no_gradient_through_blocks)
+{
+    for (int i = 0; i < 2; i++) {
+        gr_graph *g = gr_graph_new();
+        gr_tensor *in[] = {gr_input(g, "w", GR_F32, 2, (int64_t[]){2, 64}),
+                           gr_input(g, "x", GR_F32, 2, (int64_t[]){3, 64})};
+        gr_tensor *y = gr_sum(gr_matmul(in[1], gr_cast(in[0], GR_Q8_0), false, true), 0, false), *d;
+        CHECK_MADE(y);
+        CHECK_STATUS(gr_grad(y, &in[i], &d, 1), i ? GR_OK : GR_ERR_UNSUPPORTED);
+        if (!i)
+            CHECK_ERROR(GR_ERR_UNSUPPORTED, "no gradient flows into q8_0");
+        gr_graph_free(g);
+    }
+}
+
 TEST(grad_refuses_what_makes_no_sense)
 {
     gr_graph *g = gr_graph_new(), *other = gr_graph_new();
