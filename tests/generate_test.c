@@ -364,6 +364,19 @@ TEST(control_token_as_stop_text)
 
 /* ---- evaluation --------------------------------------------------------------------------------------------- */
 
+typedef struct progress {
+    int64_t done, total;
+    double loss;
+} progress;
+
+static bool note_progress(void *user, int64_t done, int64_t total, double loss)
+{
+    progress *p = user;
+    CHECK(done > p->done && done <= total);
+    *p = (progress){done, total, loss};
+    return true;
+}
+
 /* Every token scored by itself, from what the stride promises it. */
 TEST(windows_score_each_token_once)
 {
@@ -376,8 +389,12 @@ TEST(windows_score_each_token_once)
     for (int64_t stride = 1; stride <= 8; stride++) {
         gr_evaluate_options o = {.size = sizeof o, .context = 8, .stride = stride}, one = {sizeof one, .context = 16};
         double loss, sum = 0;
+        progress last = {0, 0, 0};
         NOTE("stride %d", (int)stride);
+        o.progress = note_progress;
+        o.user = &last;
         CHECK_OK(gr_evaluate(m, ids, N, &o, &loss));
+        CHECK(last.done == N - 1 && last.total == N - 1 && last.loss == loss);
         for (int64_t t = 1; t < N; t++) {
             /* The first window that holds token t; without overlap a window sees one token further. */
             int64_t reach = 8 + (stride == 8), k = t < reach ? 0 : (t - reach) / stride + 1;

@@ -1,8 +1,10 @@
-/* UTF-8: what is well-formed, at every border of the table in the Unicode standard (3.9, table 3-7). */
+/* UTF-8: what is well-formed, at every border of the table in the Unicode standard (3.9, table 3-7), and what is read out of
+ * JSON: texts with escapes, numbers. */
 #include "test.h"
 
 #include "base/utf8.h"
 #include "base/json.h"
+#include "base/json_pull.h"
 
 /* ---- the definition ----------------------------------------------------------------------------------------- */
 
@@ -293,4 +295,35 @@ TEST(pairs_of_escapes_at_the_borders)
         "[\"\\u"};
     for (size_t i = 0; i < sizeof cut / sizeof *cut; i++)
         CHECK(!gr_json_parse("text", cut[i], strlen(cut[i])));
+}
+
+/* Numbers that are read without a document, as ids of a vocabulary are. */
+TEST(whole_numbers_of_json)
+{
+    static const struct {
+        const char *text;
+        uint32_t most;
+        int64_t value; /* -1: it is none, or too large */
+    } cases[] = {{"0,", 9, 0},
+                 {" 7]", 7, 7},
+                 {"10 ", 10, 10},
+                 {"4294967295}", UINT32_MAX, UINT32_MAX},
+                 {"11,", 10, -1},
+                 {"4294967296,", UINT32_MAX, -1},
+                 {"12345678901,", UINT32_MAX, -1},
+                 {"00,", 9, -1},
+                 {"07,", 9, -1},
+                 {"-1,", 9, -1},
+                 {"1.5,", 9, -1},
+                 {"1e0,", 9, -1},
+                 {"12", 99, -1},
+                 {",", 9, -1}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        uint32_t x = 0;
+        gr_pull r = {.p = cases[i].text, .end = cases[i].text + strlen(cases[i].text)};
+        bool read = gr_pull_index(&r, cases[i].most, &x);
+        if (read != (cases[i].value >= 0) || (read && x != cases[i].value))
+            FAIL("%s", cases[i].text);
+        gr_pull_free(&r);
+    }
 }
