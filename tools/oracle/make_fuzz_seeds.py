@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes the seeds of the fuzz targets for safetensors, GGUF, torch's files, indexes of shards, config.json, checkpoints, training data and what a hub says:
+"""Writes the seeds of the fuzz targets for safetensors, GGUF, the hub's codes, moments, torch's files, indexes of shards, config.json, checkpoints, training data and what a hub says:
 fuzz/corpus/TARGET/KIND, one file for every kind of hostile input, and a few good ones. Plain Python; run from the repository's root."""
 import base64
 import hashlib
@@ -567,8 +567,106 @@ def hub_parts():
     put("fuzz_hub_part", "empty", struct.pack("<H", 0))
 
 
+def packed_layer(parts, method, drop="", rename=("", ""), **said):
+    """config.json, a NUL, and of a layer [32, 64] the parts: name, dtype, shape, bytes."""
+    header, data = {}, b""
+    for name, dtype, shape, bytes_ in parts:
+        if name != drop:
+            header[f"model.layers.0.mlp.up_proj.{name}".replace(*rename)] = tensor(dtype, shape, len(data), len(data) + len(bytes_))
+            data += bytes_
+    return json.dumps({"quantization_config": {"quant_method": method, **said}}).encode() + b"\0" + file_of(header, data)
+
+
+def packed():
+    halves, codes = struct.pack("<64e", *([0.25, 0.5] * 32)), bytes(range(256)) * 4
+    order = lambda columns: struct.pack("<64i", *columns)
+    columns = lambda scales=halves, zeros=b"\x77" * 32, g=order([k // 32 for k in range(64)]), shape=(8, 32): [
+        ("qweight", "I32", list(shape), codes), ("scales", "F16", [2, 32], scales), ("qzeros", "I32", [2, 4], zeros), ("g_idx", "I32", [64], g)]
+    gptq = lambda parts=None, **said: packed_layer(parts or columns(), "gptq", **{"bits": 4, "group_size": 32, "desc_act": True, **said})
+    rows = lambda scales=halves, zeros=b"\x88" * 32, says=(32, 64): [
+        ("weight_packed", "I32", [32, 8], codes), ("weight_scale", "F16", [32, 2], scales), ("weight_zero_point", "I32", [4, 2], zeros),
+        ("weight_shape", "I64", [2], struct.pack("<2q", *says))]
+    args = {"num_bits": 4, "type": "int", "symmetric": False, "strategy": "group", "group_size": 32}
+    groups = lambda **more: {"a": {"targets": ["Linear"], "weights": {**args, **more}}}
+    tensors = lambda parts=None, config_groups=None, **said: packed_layer(
+        parts or rows(), "compressed-tensors", format="pack-quantized", config_groups=config_groups or groups(), **said)
+    awq = lambda **said: packed_layer([("qweight", "I32", [64, 4], codes), ("scales", "F16", [2, 32], halves), ("qzeros", "I32", [2, 4], bytes(32))],
+                                      "awq", **{"bits": 4, "group_size": 32, "zero_point": True, "version": "gemm", **said})
+    kinds = {
+        "good_gptq": gptq(),
+        "good_gptq_order": gptq(columns(zeros=b"\x35" * 32, g=order([k % 2 for k in range(64)]))),
+        "good_gptq_8": packed_layer([("qweight", "I32", [16, 16], codes), ("scales", "F16", [2, 16], halves[:64]), ("qzeros", "I32", [2, 4], b"\x7f" * 32)],
+                                    "gptq", bits=8, group_size=32),
+        "good_awq": awq(),
+        "good_packed": tensors(),
+        "good_bytes": packed_layer([("weight", "I8", [16, 64], codes), ("weight_scale", "F16", [16, 1], halves[:32])], "compressed-tensors",
+                                   format="int-quantized", config_groups=groups(num_bits=8, symmetric=True, strategy="channel", group_size=None)),
+        "bits": gptq(bits=8),
+        "bits_5": gptq(bits=5),
+        "group": gptq(group_size=64),
+        "group_0": gptq(group_size=0),
+        "symmetric": gptq(sym=True, checkpoint_format="gptq_v2"),
+        "order_said": gptq(columns(g=order([k % 2 for k in range(64)])), desc_act=False),
+        "order_range": gptq(columns(g=order([7] * 64))),
+        "order_negative": gptq(columns(g=order([-1] * 64))),
+        "order_covers": gptq(columns(g=order([0] * 64))),
+        "zeros_last": gptq(columns(zeros=b"\xff" * 32)),
+        "scale_nan": gptq(columns(scales=b"\0\x7e" * 64)),
+        "scale_infinite": gptq(columns(scales=b"\0\x7c" * 64)),
+        "scale_0": gptq(columns(scales=bytes(128))),
+        "shape": gptq(columns(shape=(32, 8))),
+        "no_scales": packed_layer(columns(), "gptq", drop="scales", bits=4, group_size=32),
+        "no_zeros": packed_layer(columns(), "gptq", drop="qzeros", bits=4, group_size=32),
+        "no_order": packed_layer(columns(), "gptq", drop="g_idx", bits=4, group_size=32, desc_act=True),
+        "shape_lies": tensors(rows(says=(32, 2**62))),
+        "shape_negative": tensors(rows(says=(-32, -64))),
+        "no_group": tensors(config_groups={"a": {"targets": ["re:.*down_proj"], "weights": args}}),
+        "two_groups": tensors(config_groups={**groups(), "b": {"targets": ["Linear"], "weights": args}}),
+        "unused_group": tensors(config_groups={**groups(), "b": {"targets": ["re:never"], "weights": args}}),
+        "regex": tensors(config_groups={"a": {"targets": ["re:(((a*)*)*)*$"], "weights": args}}),
+        "ignored": tensors(ignore=["re:.*up_proj"]),
+        "awq_bits": awq(bits=3),
+        "awq_gemv": awq(version="gemv"),
+        "method": packed_layer(columns(), "bitsandbytes"),
+        "other_method": packed_layer(rows(), "gptq", bits=4, group_size=32),
+    }
+    for kind, data in kinds.items():
+        put("fuzz_packed", kind, data)
+
+
+def imatrix():
+    """Of fuzz_imatrix.c's model: every matrix of its layer."""
+    widths = {"attn_q": 32, "attn_k": 32, "attn_v": 32, "attn_output": 32, "ffn_gate": 32, "ffn_up": 32, "ffn_down": 64}
+
+    def moments(count=8.0, value=2.0, **other):
+        f = Gguf().string("general.type", "imatrix")
+        for name, width in widths.items():
+            n = other.get(name, width)
+            f.tensor(f"blk.0.{name}.weight.in_sum2", (n,)).tensor(f"blk.0.{name}.weight.counts", (1,))
+        data = f.bytes()
+        body = b"".join(x + bytes(-len(x) % 32) for name, width in widths.items()
+                        for x in (struct.pack("<f", value) * other.get(name, width), struct.pack("<f", count)))
+        return data[: len(data) - len(f.data)] + body[: len(f.data)]
+
+    kinds = {
+        "good": moments(),
+        "empty": b"",
+        "nothing": Gguf().tensor("a", (2,)).bytes(),
+        "width": moments(attn_q=64),
+        "count_0": moments(count=0.0),
+        "count_nan": moments(count=float("nan")),
+        "negative": moments(value=-1.0),
+        "infinite": moments(value=float("inf")),
+        "short": moments()[:-40],
+    }
+    for kind, data in kinds.items():
+        put("fuzz_imatrix", kind, data)
+
+
 if __name__ == "__main__":
     gguf()
+    packed()
+    imatrix()
     charsmaps()
     tekken()
     data()
