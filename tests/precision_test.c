@@ -160,6 +160,77 @@ TEST(the_pass_alone)
     }
 }
 
+/* What a caller may ask for that models do not: a result that is low already, casts to what is there and to blocks, a sum
+ * that a product is added to. */
+static gr_program *compile_odd(gr_device *device, gr_store *store, gr_precision precision)
+{
+    enum { ROOTS = 4 };
+    gr_compile_options o = GR_INIT(gr_compile_options);
+    gr_graph *g = gr_graph_new();
+    gr_tensor *x = g ? gr_softmax(gr_param(g, store, "x")) : NULL;
+    gr_tensor *sums = x ? gr_matmul(x, x, true, false) : NULL;
+    gr_tensor *in[] = {sums, x, x}, *narrow = gr_cast(x, GR_BF16);
+    gr_tensor *added = sums ? gr_node(g, &gr_op_addmm, in, 3, &(gr_matmul_attr){.transpose_a = true}) : NULL;
+    gr_tensor *out[ROOTS] = {x, narrow, gr_cast(gr_cast(x, GR_Q8_0), GR_F32), gr_softmax(added)};
+    o.precision = precision;
+    gr_program *p = out[3] ? gr_compile(g, out, ROOTS, device, &o) : NULL;
+    gr_graph_free(g);
+    return p;
+}
+
+enum { ODD = 64 }; /* values: 2 rows of 32, and of the product 32 x 32 */
+
+typedef struct odd {
+    float x[ODD], blocks[ODD], added[32 * 32];
+    uint16_t narrow[ODD];
+} odd;
+
+static odd run_odd(gr_device *device, gr_store *store, gr_precision precision)
+{
+    odd r;
+    gr_program *p = compile_odd(device, store, precision);
+    CHECK_MADE(p);
+    CHECK_OK(gr_program_run(p, NULL, (void *[]){r.x, r.narrow, r.blocks, r.added}));
+    gr_program_free(p);
+    return r;
+}
+
+TEST(what_is_asked_for_keeps_its_dtype)
+{
+    gr_device *device = gr_device_open("cpu", 1);
+    gr_store *store = gr_store_new(device);
+    float x[ODD];
+    for (int i = 0; i < ODD; i++)
+        x[i] = (float)(i * 37 % 11) / 4;
+    CHECK_OK(gr_store_add(store, "x", GR_WEIGHT, GR_F32, 2, (int64_t[]){2, ODD / 2}));
+    CHECK_OK(gr_store_write(store, "x", x, sizeof x));
+    odd wide = run_odd(device, store, GR_PRECISION_F32), low = run_odd(device, store, GR_PRECISION_BF16);
+    for (int i = 0; i < ODD; i++) {
+        uint32_t bits;
+        memcpy(&bits, &low.x[i], sizeof bits);
+        CHECK_EQ_INT(bits, (uint32_t)low.narrow[i] << 16); /* one rounding, seen twice */
+        CHECK_EQ_INT(low.narrow[i], wide.narrow[i]);
+        CHECK_NEAR(low.blocks[i], wide.blocks[i], 2e-3);
+    }
+    for (int i = 0; i < 32 * 32; i++)
+        CHECK_NEAR(low.added[i], wide.added[i], 1e-3);
+    bool is_made = false;
+    for (int64_t at = 1; !is_made; at++) {
+        int64_t before = gr_mem_read_stats().live_blocks;
+        NOTE("allocation %d", (int)at);
+        gr_mem_fail_at(at);
+        gr_program *p = compile_odd(device, store, GR_PRECISION_BF16);
+        gr_mem_fail_at(0);
+        is_made = p;
+        if (!p)
+            CHECK_EQ_INT(gr_error_status(), GR_ERR_MEMORY);
+        gr_program_free(p);
+        CHECK_EQ_INT(gr_mem_read_stats().live_blocks, before);
+    }
+    gr_store_free(store);
+    gr_device_close(device);
+}
+
 /* ---- numbers ------------------------------------------------------------------------------------------------ */
 
 typedef struct numbers {

@@ -115,6 +115,53 @@ TEST(names_are_needed)
     gr_device_close(device);
 }
 
+/* A chain in two blocks, of which the last alone is computed again. */
+static gr_program *compile_blocks(gr_device *device, gr_store *store, int64_t blocks)
+{
+    gr_compile_options o = GR_INIT(gr_compile_options);
+    gr_graph *g = gr_graph_new();
+    gr_tensor *w = g ? gr_param(g, store, "w") : NULL, *x = w, *out[2];
+    o.recompute = GR_RECOMPUTE_BLOCK;
+    o.recompute_blocks = blocks;
+    for (int i = 0; x && i < 2; i++)
+        x = gr_name_exactly(gr_tanh(gr_name_exactly(gr_tanh(x), i ? "h.1.mlp" : "h.0.mlp")), i ? "h.1.out" : "h.0.out");
+    out[0] = x ? gr_sum(x, 0, false) : NULL;
+    bool is_built = out[0] && gr_grad(out[0], &w, &out[1], 1) == GR_OK;
+    gr_program *p = is_built ? gr_compile(g, out, 2, device, &o) : NULL;
+    gr_graph_free(g);
+    return p;
+}
+
+TEST(the_last_blocks_alone)
+{
+    gr_device *device = gr_device_open("cpu", 1);
+    gr_store *store = gr_store_new(device);
+    CHECK_OK(gr_store_add(store, "w", GR_WEIGHT, GR_F32, 1, (int64_t[]){7}));
+    double flops[3];
+    for (int64_t blocks = 0; blocks <= 2; blocks++) {
+        gr_program *p = compile_blocks(device, store, blocks);
+        CHECK_MADE(p);
+        flops[blocks] = gr_program_plan(p)->flops;
+        gr_program_free(p);
+    }
+    CHECK(flops[1] < flops[2] && flops[2] == flops[0]);
+    bool is_made = false;
+    for (int64_t at = 1; !is_made; at++) {
+        int64_t before = gr_mem_read_stats().live_blocks;
+        NOTE("allocation %d", (int)at);
+        gr_mem_fail_at(at);
+        gr_program *p = compile_blocks(device, store, 1);
+        gr_mem_fail_at(0);
+        is_made = p;
+        if (!p)
+            CHECK_EQ_INT(gr_error_status(), GR_ERR_MEMORY);
+        gr_program_free(p);
+        CHECK_EQ_INT(gr_mem_read_stats().live_blocks, before);
+    }
+    gr_store_free(store);
+    gr_device_close(device);
+}
+
 /* Without memory for the pass, the program is not made, and nothing is left behind. */
 TEST(memory_that_cannot_be_had)
 {
