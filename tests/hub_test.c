@@ -383,6 +383,9 @@ TEST(cache)
     CHECK_STATUS(gr_hub_walk(NULL, GR_HUB_REMOVE, &o), GR_ERR_ARGUMENT);
     CHECK(gr_hub_find("org/other", &o) == NULL);
     CHECK_ERROR(GR_ERR_FILE, "gradus pull org/other fetches it");
+    CHECK(gr_hub_find("org/other@v1:Q4_K_M", &o) == NULL);
+    CHECK_ERROR(GR_ERR_FILE, "org/other@v1:Q4_K_M: ");
+    CHECK_ERROR(GR_ERR_FILE, "gradus pull org/other@v1:Q4_K_M fetches it");
     CHECK(SWEEP_ALLOCATIONS(find_it, &o) > 5);
     gr_find_options how = GR_INIT(gr_find_options);
     how.path_only = true;
