@@ -549,6 +549,21 @@ TEST(lost_checkpoints_are_missed)
     }
 }
 
+/* Either mark alone says that there were checkpoints. */
+TEST(a_mark_without_checkpoints)
+{
+    static const char *const marks[] = {"latest", "best"};
+    for (int i = 0; i < 2; i++) {
+        char dir[300];
+        gr_run_state state = GR_RUN_NONE;
+        snprintf(dir, sizeof dir, "%s/%d", test_dir(), i);
+        CHECK_OK(gr_dir_make(dir));
+        CHECK_OK(gr_link_write(test_join(dir, marks[i]), "checkpoints/step-3"));
+        CHECK_OK(look(dir, &state));
+        CHECK_EQ_INT(state, GR_RUN_LOST);
+    }
+}
+
 /* Killed at step 3, the first checkpoint being due at 5: nothing is lost by beginning anew. */
 TEST(killed_before_the_first_checkpoint)
 {
