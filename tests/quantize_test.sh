@@ -191,6 +191,26 @@ says '--dtype f32' err
 says '--out FILE.gguf' err
 run 0 merge tuned8 --dtype f32 --out merged8
 
+# Rounded anew by GPTQ they are nearer to base and adapter than each value by itself; all three models are told.
+kl_of() { sed 's/.*"model": "merged", //; s/.*"kl_mean": \([^,]*\),.*/\1/' out; }
+run 0 finetune plain.gguf book.txt --steps 10 --lr 3e-3 --context 32 --batch 2 --lora-targets all-linear --quiet --out tuned4
+run 0 merge tuned4 --out merged4.gguf
+run 0 merge tuned4 --eval book.txt --out round4.gguf --json
+says '"model": "base and adapter"' out
+says '"model": "merged, f32"' out
+cmp -s merged4.gguf round4.gguf || fail 'merge --eval writes something else than merge'
+by_round=$(kl_of)
+run 0 merge tuned4 --method gptq --calibrate book.txt --eval book.txt --out gptq4.gguf --json
+below "$(kl_of)" "$by_round"
+run 0 merge tuned4 --calibrate book.txt --eval book.txt --out calibrated4.gguf
+says 'merged, f32 ' out
+run 2 merge tuned4 --method gptq --out x.gguf
+run 2 merge tuned4 --method gptq --calibrate book.txt --out x
+run 2 merge tuned4 --eval book.txt --dtype f16 --out x.gguf
+run 2 merge tuned_base --eval book.txt --out x.gguf
+says 'in blocks' err
+[ ! -e x ] && [ ! -e x.gguf ] && [ ! -e x.gguf.quantizing ] || fail 'merge: something is left'
+
 # ---- what rows meet quantized weights as is said ----
 run 0 quantize base --to q8_0 --out said.gguf --json
 run 0 info said.gguf --json

@@ -45,6 +45,19 @@ void gr_measured_free(gr_measured_text *text)
     *text = (gr_measured_text){0};
 }
 
+void gr_choose_windows(gr_measured_text *t, int64_t most)
+{
+    int64_t windows = t->n / GR_CALIBRATION_WINDOW, wanted = most / GR_CALIBRATION_WINDOW;
+    if (wanted < 1 || windows <= wanted) {
+        t->n = t->n < most ? t->n : most;
+        return;
+    }
+    for (int64_t i = 0; i < wanted; i++)
+        memmove(t->ids + i * GR_CALIBRATION_WINDOW, t->ids + i * windows / wanted * GR_CALIBRATION_WINDOW,
+                GR_CALIBRATION_WINDOW * sizeof *t->ids);
+    t->n = wanted * GR_CALIBRATION_WINDOW;
+}
+
 /* ---- distances ---------------------------------------------------------------------------------------------- */
 
 void gr_put_perhaps(gr_json into, const char *key, double x)

@@ -12,6 +12,9 @@ typedef struct gr_measured_text {
 } gr_measured_text;
 gr_status gr_measured_read(const gr_args *args, const char *path, gr_tokenizer *tokenizer, gr_measured_text *out);
 void gr_measured_free(gr_measured_text *text);
+enum { GR_CALIBRATION_WINDOW = 512 };
+/* Windows from all over the text, up to so many tokens, are what stays of it. */
+void gr_choose_windows(gr_measured_text *t, int64_t most);
 
 /* Lines of a table, and keys of a record, both beginning with what the model itself is. `name`: what it is measured against. */
 void gr_print_distance(const gr_distance *d);

@@ -1,10 +1,35 @@
 /* gradus merge. */
-#include "base/file.h"
+#include <math.h>
+#include <string.h>
+#include "base/json.h"
 #include "base/mem.h"
 #include "cli/convert.h"
-#include "cli/output.h"
+#include "cli/human.h"
+#include "cli/measure.h"
 #include "cli/term.h"
 #include "cli/verbs.h"
+
+typedef struct options {
+    gr_write_flags write; /* first: the second table is of this alone */
+    const char *calibrate, *eval;
+    int64_t calibration_tokens, context;
+    int method;
+} options;
+
+static const gr_flag flags[] = {
+    {"method", GR_CHOICE(options, method), .value = "round|gptq", .initial = "round",
+     .help = "of weights in blocks: each value by itself, or column after column, where the others take up what one "
+             "has lost"},
+    {"calibrate", GR_TEXT(options, calibrate), .value = "DATA",
+     .help = "a text that shows what matrices are multiplied by, so that errors count where they matter"},
+    {"calibration-tokens", GR_INT(options, calibration_tokens), .value = "N", .initial = "16384", .positive = true,
+     .unit = "tokens", .help = "of it at most, from all over it"},
+    {"eval", GR_TEXT(options, eval), .value = "DATA",
+     .help = "a text by which base and adapter, their sum in f32, and what is written are compared"},
+    {"context", GR_INT(options, context), .value = "N", .shown = "the model's", .min = 2, .max = 1 << 24,
+     .unit = "tokens", .help = "of a window of it"},
+    {0},
+};
 
 static gr_status open_both(gr_args *args, const gr_load_options *load, gr_opened *on)
 {
@@ -30,19 +55,248 @@ static gr_status check_out(gr_args *args, gr_write_flags *f)
     return gr_check_write(args, f);
 }
 
-static gr_status run(gr_args *args)
+/* ---- back into blocks --------------------------------------------------------------------------------------- */
+
+/* The merged model in f32 is quantized to what the base has, and three models are compared: base and adapter, which the others
+ * are measured against; their sum in f32; and what is written. */
+typedef struct back {
+    gr_args *args;
+    gr_opened *on; /* the base, and the adapter beside it */
+    gr_model *sum; /* of both, in f32 */
+    gr_measured_text text, calibration;
+    gr_distance wide, made;
+    gr_saved saved;
+    const char *(*pairs)[2]; /* [n] each matrix and its dtype */
+    int n;
+} back;
+
+static gr_status measure(back *b, gr_model *model, gr_distance *out)
+{
+    double loss;
+    const options *f = b->args->options;
+    const gr_evaluate_options o = {.size = sizeof o, .context = f->context, .against = b->on->model, .distance = out};
+    return gr_evaluate(model, b->text.ids, b->text.n, &o, &loss);
+}
+
+/* What was written, before it gets its name. */
+static gr_status on_check(void *user, gr_model *made)
+{
+    back *b = user;
+    gr_status s = b->text.n ? measure(b, b->sum, &b->wide) : GR_OK;
+    return s == GR_OK && b->text.n ? measure(b, made, &b->made) : s;
+}
+
+static bool on_progress(void *user, const char *what, double done)
+{
+    (void)user;
+    gr_progress_update(done, "%s", what);
+    return !gr_interrupted(NULL);
+}
+
+/* Each matrix of the base is to be what it is; positions that are learned stay so anyway. The mixture is one that begins with the
+ * first dtype of blocks. */
+static gr_status list_matrices(back *b, const char **type)
+{
+    gr_store *store = gr_model_store(b->on->model);
+    const char *blocks = gr_name_of_blocks(b->on->model);
+    gr_entry e = GR_INIT(gr_entry);
+    *type = NULL;
+    for (int i = 0; blocks && !*type && gr_quantize_list(i); i++)
+        if (strncmp(gr_quantize_list(i), blocks, strlen(blocks)) == 0)
+            *type = gr_quantize_list(i);
+    if (!*type || strncmp(*type, "int", 3) == 0)
+        return gr_args_fail(b->args,
+                            "--%s: is of bases with weights in blocks that GGUF files have and that can be written\n"
+                            "Leave it out.",
+                            gr_args_given(b->args, "method") ? "method"
+                            : gr_args_given(b->args, "eval") ? "eval"
+                                                             : "calibrate");
+    b->pairs = gr_alloc_zero((size_t)gr_store_count(store) + 1, sizeof *b->pairs);
+    if (!b->pairs)
+        return GR_ERR_MEMORY;
+    for (int i = 0; i < gr_store_count(store); i++) {
+        gr_status s = gr_store_entry(store, i, &e);
+        if (s != GR_OK)
+            return s;
+        if (e.ndim < 2 || strstr(e.name, "wpe."))
+            continue;
+        b->pairs[b->n][0] = e.name;
+        b->pairs[b->n++][1] = gr_dtype_name(e.dtype);
+    }
+    return GR_OK;
+}
+
+static gr_status read_texts(back *b)
+{
+    const options *f = b->args->options;
+    gr_status s = f->calibrate || f->eval ? gr_open_tokenizer(b->args, b->on) : GR_OK;
+    if (s == GR_OK && (f->calibrate || f->eval))
+        s = gr_need_tokenizer(b->on);
+    if (s == GR_OK && f->eval)
+        s = gr_measured_read(b->args, f->eval, b->on->tokenizer, &b->text);
+    if (s == GR_OK && f->calibrate &&
+        (s = gr_measured_read(b->args, f->calibrate, b->on->tokenizer, &b->calibration)) == GR_OK)
+        gr_choose_windows(&b->calibration, f->calibration_tokens);
+    return s;
+}
+
+static gr_status write_back(back *b, const char *type)
+{
+    const options *f = b->args->options;
+    const gr_quantize_options o = {.size = sizeof o,
+                                   .type = type,
+                                   .tensors = (const char *const(*)[2])b->pairs,
+                                   .n_tensors = b->n,
+                                   .method = (gr_quantize_method)f->method,
+                                   .calibration = b->calibration.ids,
+                                   .n_calibration = b->calibration.n,
+                                   .source = b->on->path,
+                                   .progress = on_progress,
+                                   .check = on_check,
+                                   .user = b,
+                                   .saved = &b->saved};
+    gr_interrupt_watch();
+    gr_broken_pipe_watch();
+    gr_progress_start("merge", 0, 1);
+    gr_status s = gr_quantize(b->sum, f->write.out, &o, NULL);
+    gr_progress_end();
+    return gr_args_blame(b->args, s);
+}
+
+/* base + adapter; merged in f32; merged in blocks. */
+static void put_model(gr_json into, const char *name, double loss, const gr_distance *d)
+{
+    gr_json one = gr_json_put_object(into, NULL);
+    gr_json_put_text(one, "model", name);
+    gr_json_put_real(one, "loss", loss);
+    gr_put_perhaps(one, "perplexity", exp(loss));
+    gr_json_put_real(one, "kl_mean", d ? d->kl : 0);
+    gr_json_put_real(one, "kl_99", d ? d->kl_99 : 0);
+    gr_json_put_real(one, "same_first", d ? d->same : 1);
+}
+
+static gr_status tell_json(const back *b)
+{
+    const options *f = b->args->options;
+    gr_json_doc *doc = gr_json_new("the report");
+    if (!doc)
+        return gr_error_status();
+    gr_json root = gr_json_root(doc);
+    gr_json_put_path(root, "path", f->write.out);
+    gr_json_put_text(root, "method", f->method == GR_QUANTIZE_GPTQ ? "gptq" : "round");
+    gr_json_put_int(root, "calibration_tokens", b->calibration.n);
+    gr_json_put_int(root, "tensors", b->saved.tensors);
+    gr_json_put_int(root, "bytes", b->saved.bytes);
+    gr_json_put_bool(root, "measured", b->text.n > 0);
+    if (b->text.n) {
+        gr_json models = gr_json_put_array(root, "models");
+        put_model(models, "base and adapter", b->made.against, NULL);
+        put_model(models, "merged, f32", b->wide.loss, &b->wide);
+        put_model(models, "merged", b->made.loss, &b->made);
+    }
+    return gr_out_json(doc);
+}
+
+static void print_model(const char *name, double loss, const gr_distance *d)
+{
+    gr_out("%-17s perplexity %.6g", name, exp(loss));
+    if (d)
+        gr_out(", KL %.6g mean, %.6g 99 %%, same first %.4f %%", d->kl, d->kl_99, 100 * d->same);
+    gr_out("\n");
+}
+
+static gr_status tell(const back *b)
+{
+    const options *f = b->args->options;
+    if (b->args->common.json)
+        return tell_json(b);
+    if (b->text.n) {
+        print_model("base and adapter", b->made.against, NULL);
+        print_model("merged, f32", b->wide.loss, &b->wide);
+        print_model("merged", b->made.loss, &b->made);
+    } else
+        gr_out("quality           not measured: no text was given (--eval)\n");
+    gr_out("wrote             %s: %s tensors, %s\n", f->write.out, gr_human_integer(b->saved.tensors).s,
+           gr_human_bytes((double)b->saved.bytes).s);
+    return GR_OK;
+}
+
+static gr_status merge_back(gr_args *args, gr_opened *on)
+{
+    back b = {
+        .args = args, .on = on, .wide = GR_INIT(gr_distance), .made = GR_INIT(gr_distance), .saved = GR_INIT(gr_saved)};
+    const gr_load_options wide = {.size = sizeof wide, .widen = true};
+    const char *type = NULL;
+    gr_status s = open_both(args, NULL, on);
+    if (s == GR_OK)
+        s = list_matrices(&b, &type);
+    if (s == GR_OK)
+        s = read_texts(&b);
+    b.sum = s == GR_OK ? gr_model_load(on->path, &wide, on->device) : NULL;
+    if (s == GR_OK)
+        s = b.sum ? gr_model_load_adapter(b.sum, on->adapter) : gr_error_status();
+    if (s == GR_OK)
+        s = gr_model_merge_adapter(b.sum);
+    if (s == GR_OK)
+        s = write_back(&b, type);
+    if (s == GR_OK)
+        s = tell(&b);
+    gr_measured_free(&b.text);
+    gr_measured_free(&b.calibration);
+    gr_free(b.pairs);
+    gr_model_free(b.sum);
+    return s;
+}
+
+/* ---- the verb ----------------------------------------------------------------------------------------------- */
+
+/* Is it asked for what is of bases with blocks? */
+static gr_status check_back(gr_args *args, const options *f, bool *back_to_blocks)
+{
+    static const char *const names[] = {"method", "calibrate", "eval"};
+    *back_to_blocks = false;
+    for (size_t i = 0; i < 3; i++) {
+        if (!gr_args_given(args, names[i]))
+            continue;
+        *back_to_blocks = true;
+        if (!f->write.gguf)
+            return gr_args_fail(args, "--%s: is of a GGUF file that is written\nGive --out a name that ends in .gguf.",
+                                names[i]);
+        if (f->write.dtype != GR_WRITE_KEEP)
+            return gr_args_fail(args, "--dtype: weights go back to what the base has with --%s\nLeave one of them out.",
+                                names[i]);
+    }
+    if (f->method == GR_QUANTIZE_GPTQ && !f->calibrate)
+        return gr_args_fail(args, "--method: gptq needs a text that shows activations\nGive one with --calibrate.");
+    if (gr_args_given(args, "calibration-tokens") && !f->calibrate)
+        return gr_args_fail(args, "--calibration-tokens: is of --calibrate, which is not given\nLeave it out.");
+    if (gr_args_given(args, "context") && !f->eval)
+        return gr_args_fail(args, "--context: is of --eval, which is not given\nLeave it out.");
+    return GR_OK;
+}
+
+static gr_status merge(gr_args *args, gr_opened *on)
 {
     gr_write_flags *f = args->options;
+    bool back_to_blocks;
     const gr_load_options load = {.size = sizeof load,
                                   .widen = f->dtype != GR_WRITE_KEEP}; /* summed up before it is rounded */
-    gr_opened on = {0};
     gr_status s = check_out(args, f);
     if (s == GR_OK)
-        s = open_both(args, &load, &on);
+        s = check_back(args, args->options, &back_to_blocks);
+    if (s == GR_OK && back_to_blocks)
+        return merge_back(args, on);
     if (s == GR_OK)
-        s = gr_model_merge_adapter(on.model);
+        s = open_both(args, &load, on);
     if (s == GR_OK)
-        s = gr_write_model(args, f, &on);
+        s = gr_model_merge_adapter(on->model);
+    return s == GR_OK ? gr_write_model(args, f, on) : s;
+}
+
+static gr_status run(gr_args *args)
+{
+    gr_opened on = {0};
+    gr_status s = merge(args, &on);
     s = gr_end_profile(args, &on, s);
     gr_close_opened(&on);
     return s;
@@ -58,12 +312,17 @@ const gr_verb gr_verb_merge = {
         "W or to --dtype. PATH "
         "is a model directory with the other files of MODEL, or where it ends in .gguf such a file, with each weight "
         "in the type that "
-        "MODEL has it in, blocks rounded anew. It is read again and compared before it gets its name.",
-    .flags = gr_write_flag_table,
+        "MODEL has it in, blocks rounded anew: each value by itself, or with --method gptq as gradus quantize does it, "
+        "by a text "
+        "that shows activations. --eval then measures three models: MODEL and ADAPTER beside each other, their sum in "
+        "f32, and "
+        "what is written. It is read again and compared before it gets its name.",
+    .flags = flags,
+    .more_flags = gr_write_flag_table,
     .needs = {"out"},
     .common = GR_WITH_DEVICE | GR_WITH_PROFILE | GR_WITH_JSON,
     .examples = {{"the best checkpoint of a run", "gradus merge run --out merged"},
                  {"an adapter of peft, into bf16 weights", "gradus merge model adapter --dtype bf16 --out merged"}},
-    .options_size = sizeof(gr_write_flags),
+    .options_size = sizeof(options),
     .run = run,
 };

@@ -430,21 +430,7 @@ static gr_status check_flags(gr_args *args)
     return check_report(args, f->out);
 }
 
-enum { CALIBRATION_WINDOW = 512, HELD_BACK = 10 /* one part of so many */ };
-
-/* Windows from all over the text, up to so many tokens. */
-static void choose_windows(gr_measured_text *t, int64_t most)
-{
-    int64_t windows = t->n / CALIBRATION_WINDOW, wanted = most / CALIBRATION_WINDOW;
-    if (wanted < 1 || windows <= wanted) {
-        t->n = t->n < most ? t->n : most;
-        return;
-    }
-    for (int64_t i = 0; i < wanted; i++)
-        memmove(t->ids + i * CALIBRATION_WINDOW, t->ids + i * windows / wanted * CALIBRATION_WINDOW,
-                CALIBRATION_WINDOW * sizeof *t->ids);
-    t->n = wanted * CALIBRATION_WINDOW;
-}
+enum { HELD_BACK = 10 /* one part of so many */ };
 
 /* The text for calibration; without one to measure by its last tenth is that. */
 static gr_status read_calibration(work *w)
@@ -468,10 +454,10 @@ static gr_status read_calibration(work *w)
             "--max-loss: the text of --calibrate has %lld tokens, too few to hold some back and measure "
             "by them\nGive a text with --eval, or a longer one.",
             (long long)c->n);
-    choose_windows(c, f->calibration_tokens);
-    if (c->n < CALIBRATION_WINDOW)
+    gr_choose_windows(c, f->calibration_tokens);
+    if (c->n < GR_CALIBRATION_WINDOW)
         gr_warn("--calibrate: %lld tokens show little of what matrices are multiplied by; give %d or more",
-                (long long)c->n, CALIBRATION_WINDOW);
+                (long long)c->n, GR_CALIBRATION_WINDOW);
     return GR_OK;
 }
 

@@ -36,7 +36,8 @@ gr_status gr_quant_make(gr_quant *w)
     if (!w->made)
         return gr_error_status();
     w->made->prefix = m->prefix;
-    w->made->file_type = w->hub == GR_DTYPE_NONE ? gr_mix_file_type(w->mix, w->o->pure) + 1 : 0;
+    if (w->hub == GR_DTYPE_NONE && w->o->n_tensors == 0) /* else it is of the dtype that most matrices have */
+        w->made->file_type = gr_mix_file_type(w->mix, w->o->pure) + 1;
     w->made->generation = m->generation ? gr_strdup(m->generation) : NULL;
     return m->generation && !w->made->generation ? GR_ERR_MEMORY : declare(w, w->made);
 }
