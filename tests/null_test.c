@@ -480,6 +480,9 @@ TEST(models)
     char path[600];
     snprintf(path, sizeof path, "%s", test_join(test_dir(), "saved"));
     CHECK_OK(gr_model_save(m, path, NULL, NULL)); /* as it is, in one file */
+    FAILS(gr_model_add_tokens(NULL, (gr_token[]){1}, 1));
+    FAILS(gr_model_add_tokens(m, NULL, 1));
+    CHECK_OK(gr_model_add_tokens(m, NULL, 0));
     FAILS(gr_model_add_adapter(NULL, NULL));
     CHECK_OK(gr_model_add_adapter(m, NULL));
     CHECK(strstr(gr_model_describe(m)->adapter_config, "\"r\": 8"));

@@ -91,7 +91,12 @@ typedef struct gr_lora_options {
     int n_tokens;           /* to it (peft's `trainable_token_indices`) */
     const char *base;       /* what the files call the model (base_model_name_or_path); may be NULL */
     uint64_t seed;
+    bool head_tokens; /* `tokens` are also those of a head that is a matrix of its own */
 } gr_lora_options;
+/* Tokens [n] that a tokenizer got and the model was not made with: their rows of the embedding, and of a head that is a
+ * matrix of its own, become the mean of those before the first of them. Where there are no such rows the tables grow, and
+ * config.json's vocab_size. Before the model has an adapter, and before a graph is built of it. */
+GR_API gr_status gr_model_add_tokens(gr_model *model, const gr_token *ids, int n);
 /* A new adapter, initialized as peft does: A random, B zero, all else as the model has it, so that it changes nothing
  * yet. options NULL: all as usual. A model has one at most; it is part of every graph built from then on, and what is
  * trained. An embedding and a head that are one become two when either is trained alone, as in peft. */
@@ -172,6 +177,8 @@ typedef struct gr_save_options {
     /* Asked of the saved model, loaded again, before it gets its name; a failure is gr_model_save's. May be NULL. */
     gr_status (*check)(void *user, gr_model *saved);
     gr_hub_layout layout;
+    const char *adapter; /* the directory of an adapter that was merged: its tokenizer and chat template, if it has
+                            them, are carried over instead of source's; NULL: none */
 } gr_save_options;
 /* What was written, and how it was compared. */
 typedef struct gr_saved {

@@ -45,6 +45,7 @@ typedef struct gr_quantize_options {
     gr_saved *saved;      /* how it was written and compared; begins as GR_INIT(gr_saved), or is NULL */
     bool zero_points;     /* int4: a group has a zero point besides its scale */
     gr_hub_layout layout; /* of int4 */
+    const char *adapter;  /* as gr_save_options has it */
 } gr_quantize_options;
 
 /* What became of a tensor. */

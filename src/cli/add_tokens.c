@@ -1,9 +1,7 @@
-/* Adding tokens to a tokenizer, and giving them rows that are there and unused. */
+/* Adding tokens to a tokenizer, and to the model that is trained with it. */
 #include "cli/add_tokens.h"
 #include <stdio.h>
 #include <string.h>
-#include "base/dtype.h"
-#include "base/mem.h"
 #include "cli/term.h"
 
 /* ---- the tokenizer ------------------------------------------------------------------------------------------ */
@@ -26,9 +24,10 @@ gr_status gr_add_tokens(gr_args *args, const gr_chat_data_flags *flags, gr_token
                         gr_added_tokens *added)
 {
     gr_template_source source = GR_INIT(gr_template_source);
-    *added = (gr_added_tokens){.before = gr_tokenizer_describe(*tokenizer)->vocab_size};
+    *added = (gr_added_tokens){0};
     if (!flags->add_tokens)
         return GR_OK;
+    added->before = gr_tokenizer_describe(*tokenizer)->vocab_size;
     if (!gr_chat_is_name(flags->template.file))
         return gr_args_fail(args, "--add-tokens: is for --chat-template chatml, llama3, mistral or gemma\nGive one of "
                                   "them, or leave it out.");
@@ -49,96 +48,18 @@ gr_status gr_add_tokens(gr_args *args, const gr_chat_data_flags *flags, gr_token
 
 /* ---- rows --------------------------------------------------------------------------------------------------- */
 
-gr_status gr_check_added_rows(gr_args *args, const gr_opened *on, const gr_added_tokens *added)
+gr_status gr_add_token_rows(gr_args *args, const gr_opened *on, gr_added_tokens *added)
 {
-    const gr_model_info *info = gr_model_describe(on->model);
-    long long rows = (long long)info->vocab, needed = (long long)added->before + added->n;
+    long long rows = (long long)gr_model_describe(on->model)->vocab;
+    for (gr_token id = (gr_token)rows; id < added->before && added->n < GR_MOST_ADDED; id++)
+        added->ids[added->n++] = id; /* of the tokenizer alone, so far */
     if (added->n == 0)
         return GR_OK;
     if (on->adapter)
         return gr_args_fail(args, "--add-tokens: is of a new adapter, and there is one already\nLeave it out.");
-    if (needed > rows)
-        return gr_fail(GR_ERR_UNSUPPORTED,
-                       "--add-tokens: the template needs %d tokens more, and of the model's %lld rows %lld are unused\n"
-                       "tables do not grow here: resize_token_embeddings of transformers makes a larger one",
-                       added->n, rows, rows - (long long)added->before);
-    return GR_OK;
-}
-
-/* A tensor with a row for each token of the model. */
-static bool is_table(const gr_entry *e, int64_t vocab)
-{
-    return e->ndim == 2 && e->shape[0] == vocab;
-}
-
-/* The mean of the first rows of a tensor. */
-static gr_status take_mean(const gr_store *store, const gr_entry *e, int64_t rows, float *mean)
-{
-    int64_t width = e->shape[1];
-    size_t bytes = e->bytes / (size_t)e->shape[0];
-    char *data = gr_alloc(e->bytes);
-    float *row = gr_alloc((size_t)width * sizeof *row);
-    gr_status s = data && row ? gr_store_read(store, e->name, data, e->bytes) : GR_ERR_MEMORY;
-    for (int64_t c = 0; s == GR_OK && c < width; c++)
-        mean[c] = 0;
-    for (int64_t r = 0; s == GR_OK && r < rows; r++) {
-        gr_dtype_get(e->dtype)->to_f32(data + (size_t)r * bytes, row, width);
-        for (int64_t c = 0; c < width; c++)
-            mean[c] += (row[c] - mean[c]) / (float)(r + 1);
-    }
-    gr_free(row);
-    gr_free(data);
-    return s;
-}
-
-/* Of an f32 tensor. */
-static gr_status set_rows(gr_store *store, const gr_entry *e, const int64_t *rows, int n, const float *mean)
-{
-    size_t width = (size_t)e->shape[1];
-    float *data = gr_alloc(e->bytes);
-    gr_status s = data ? gr_store_read(store, e->name, data, e->bytes) : GR_ERR_MEMORY;
-    for (int i = 0; s == GR_OK && i < n; i++)
-        memcpy(data + (size_t)rows[i] * width, mean, width * sizeof *mean);
-    if (s == GR_OK)
-        s = gr_store_write(store, e->name, data, e->bytes);
-    gr_free(data);
-    return s;
-}
-
-/* Rows of a whole table that is trained, or the last ones of those tokens that an adapter trains. */
-static gr_status set_entry(gr_model *model, const gr_entry *e, const gr_added_tokens *added)
-{
-    int64_t vocab = gr_model_describe(model)->vocab, rows[GR_MOST_ADDED];
-    gr_store *weights = gr_model_store(model), *trained = gr_model_trainable(model);
-    bool is_whole = is_table(e, vocab), is_rows = strstr(e->name, "trainable_tokens_delta") != NULL;
-    gr_entry from = *e;
-    gr_status s = GR_OK;
-    if (!is_whole && !is_rows)
-        return GR_OK;
-    for (int i = 0; i < added->n; i++)
-        rows[i] = is_whole ? added->ids[i] : e->shape[0] - added->n + i;
-    for (int i = 0; is_rows && s == GR_OK && i < gr_store_count(weights); i++) {
-        s = gr_store_entry(weights, i, &from);
-        if (is_table(&from, vocab))
-            break;
-    }
-    float *mean = s == GR_OK ? gr_alloc((size_t)e->shape[1] * sizeof *mean) : NULL;
-    s = mean ? take_mean(is_rows ? weights : trained, &from, added->before, mean) : gr_error_status();
-    if (s == GR_OK)
-        s = set_rows(trained, e, rows, added->n, mean);
-    gr_free(mean);
-    return s;
-}
-
-gr_status gr_set_added_rows(gr_model *model, const gr_added_tokens *added)
-{
-    gr_store *trained = gr_model_trainable(model);
-    gr_entry e = GR_INIT(gr_entry);
-    gr_status s = GR_OK;
-    for (int i = 0; added->n > 0 && s == GR_OK && i < gr_store_count(trained); i++) {
-        s = gr_store_entry(trained, i, &e);
-        if (s == GR_OK)
-            s = set_entry(model, &e, added);
-    }
+    gr_status s = gr_model_add_tokens(on->model, added->ids, added->n);
+    long long is = (long long)gr_model_describe(on->model)->vocab;
+    if (s == GR_OK && is > rows)
+        gr_note("the model's %lld rows of tokens become %lld, the new ones the mean of the others", rows, is);
     return s;
 }

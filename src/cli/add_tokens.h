@@ -5,7 +5,7 @@
 #include "cli/chat_template.h"
 #include "cli/open.h"
 
-enum { GR_MOST_ADDED = 8 };
+enum { GR_MOST_ADDED = 64 };
 typedef struct gr_added_tokens {
     gr_token ids[GR_MOST_ADDED];
     int n;
@@ -15,9 +15,7 @@ typedef struct gr_added_tokens {
 /* Puts a tokenizer with them in place of *tokenizer, if the flag is given and some are missing, and says which. */
 gr_status gr_add_tokens(gr_args *args, const gr_chat_data_flags *flags, gr_tokenizer **tokenizer,
                         gr_added_tokens *added);
-/* A model that was there before must have rows for them that no other token has, and train its head's with them. */
-gr_status gr_check_added_rows(gr_args *args, const gr_opened *on, const gr_added_tokens *added);
-/* Their rows, of what is trained of the model, become the mean of the others. */
-gr_status gr_set_added_rows(gr_model *model, const gr_added_tokens *added);
+/* A model that was there before has rows for them from now on, the mean of the others. */
+gr_status gr_add_token_rows(gr_args *args, const gr_opened *on, gr_added_tokens *added);
 
 #endif

@@ -58,8 +58,8 @@ typedef struct gr_chat_data_flags {
     {"on-ambiguous", GR_CHOICE(T, field.on_ambiguous), .value = "refuse|last", .initial = "refuse",                    \
      .help = "a conversation whose earlier turns the template rewrites: left out, or its last turn is learned"},       \
     {"add-tokens", GR_SWITCH(T, field.add_tokens),                                                                     \
-     .help = "tokens that chatml, llama3 or gemma needs and the tokenizer lacks are added to it; a model that is there "   \
-             "must have unused rows for them, which begin as the mean of the others and are trained"}
+     .help = "tokens that chatml, llama3 or gemma needs and the tokenizer lacks are added to it, and to a model that is there: " \
+             "their rows begin as the mean of the others, and are trained"}
 /* clang-format on */
 
 /* As gr_chat_open; a model without a template is fine, until a conversation comes. */

@@ -91,6 +91,7 @@ gr_status gr_write_model(gr_args *args, const gr_write_flags *f, const gr_opened
                          .dtype = dtypes[f->dtype],
                          .shard_bytes = (size_t)(f->gguf ? f->split_size : f->shard_size),
                          .source = on->path,
+                         .adapter = on->adapter,
                          .progress = on_progress,
                          .gguf = f->gguf,
                          .pre = f->pre};

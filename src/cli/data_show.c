@@ -101,7 +101,7 @@ static gr_status open_data(show *s)
         return gr_error_status();
     if (gr_add_tokens((gr_args *)s->args, &s->o->chats, &s->on.tokenizer, &added) != GR_OK)
         return gr_error_status();
-    if (s->on.model && gr_check_added_rows((gr_args *)s->args, &s->on, &added) != GR_OK) /* as finetune has it */
+    if (s->on.model && gr_add_token_rows((gr_args *)s->args, &s->on, &added) != GR_OK) /* as finetune has it */
         return gr_error_status();
     o.tokenizer = s->on.tokenizer;
     if (gr_chat_open_for_data((gr_args *)s->args, &s->o->chats, s->on.path, &s->chat) != GR_OK)

@@ -108,6 +108,29 @@ static gr_status name_flags(const gr_args *args, gr_status s)
     return s == GR_ERR_ARGUMENT && *given ? gr_fail_in("%s", given) : s;
 }
 
+static bool has_word(const words *w, const char *word)
+{
+    for (int i = 0; i < w->n; i++)
+        if (strcmp(w->list[i], word) == 0)
+            return true;
+    return false;
+}
+
+/* Tokens that were added are trained in the embedding and in the head, but where --modules-to-save trains all of either. */
+static gr_status put_added(gr_args *args, const gr_train_job *job, const words *saved, gr_token *ids,
+                           gr_lora_options *o)
+{
+    bool embedding = has_word(saved, "embed_tokens") || has_word(saved, "wte"), head = has_word(saved, "lm_head");
+    if (job->added.n > 0 && embedding && !head && !gr_model_describe(job->on.model)->tied)
+        return gr_args_fail(args,
+                            "--add-tokens: this model's head is a matrix of its own, which learns the tokens, too\n"
+                            "Give --modules-to-save lm_head as well, or leave the embedding out of it.");
+    o->head_tokens = job->added.n > 0 && !embedding && !head;
+    for (int i = 0; i < job->added.n && !embedding; i++)
+        ids[o->n_tokens++] = job->added.ids[i];
+    return GR_OK;
+}
+
 static gr_status add_adapter(gr_args *args, gr_train_job *job)
 {
     const gr_train_flags *f = args->options;
@@ -130,14 +153,14 @@ static gr_status add_adapter(gr_args *args, gr_train_job *job)
         s = split(args, "train-tokens", f->train_tokens, &tokens);
     if (s == GR_OK)
         s = find_tokens(args, job->on.tokenizer, &tokens, ids);
-    for (int i = 0; s == GR_OK && i < job->added.n; i++)
-        ids[tokens.n + i] = job->added.ids[i];
     o.targets = targets.list;
     o.n_targets = targets.n;
     o.modules_to_save = saved.list;
     o.n_modules_to_save = saved.n;
     o.tokens = ids;
-    o.n_tokens = tokens.n + job->added.n;
+    o.n_tokens = tokens.n;
+    if (s == GR_OK)
+        s = put_added(args, job, &saved, ids, &o);
     if (s == GR_OK)
         s = gr_args_blame(args, name_flags(args, gr_model_add_adapter(job->on.model, &o)));
     gr_free(targets.text);
@@ -215,18 +238,6 @@ static gr_status settle(gr_args *args, const gr_opened *on)
     return GR_OK;
 }
 
-/* A new token must come out of the head, too, and an adapter's rows are those of the embedding. */
-static gr_status check_head(gr_args *args, const gr_train_job *job)
-{
-    const gr_train_flags *f = args->options;
-    bool is_saved = f->modules_to_save && strstr(f->modules_to_save, "lm_head");
-    if (job->added.n == 0 || f->full || gr_model_describe(job->on.model)->tied || is_saved)
-        return GR_OK;
-    return gr_args_fail(args,
-                        "--add-tokens: this model's head is a matrix of its own, which must learn the tokens, too\n"
-                        "Give --modules-to-save lm_head, or --full.");
-}
-
 static gr_status open_finetune(gr_args *args, bool initialize, gr_train_job *job)
 {
     const gr_train_flags *f = args->options;
@@ -239,15 +250,11 @@ static gr_status open_finetune(gr_args *args, bool initialize, gr_train_job *job
     if (s == GR_OK)
         s = gr_add_tokens(args, &f->chats, &job->on.tokenizer, &job->added);
     if (s == GR_OK)
-        s = gr_check_added_rows(args, &job->on, &job->added);
-    if (s == GR_OK)
-        s = check_head(args, job);
+        s = gr_add_token_rows(args, &job->on, &job->added);
     if (s == GR_OK)
         job->run.base = whole_path(job->on.path, job->base);
     if (s == GR_OK && !job->on.adapter && !f->full)
         s = add_adapter(args, job);
-    if (s == GR_OK && initialize)
-        s = gr_set_added_rows(job->on.model, &job->added);
     return s == GR_OK && initialize ? tell(f, job) : s;
 }
 

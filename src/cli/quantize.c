@@ -323,6 +323,7 @@ static gr_status quantize(work *w, const char *const (*pairs)[2])
                              .save_imatrix = f->save_imatrix,
                              .resume = f->resume,
                              .source = w->on.path,
+                             .adapter = w->on.adapter,
                              .pre = f->pre,
                              .progress = on_progress,
                              .check = w->text.n ? measure : NULL,

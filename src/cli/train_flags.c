@@ -332,9 +332,7 @@ static gr_status open_train(gr_args *args, bool initialize, gr_train_job *job)
     if (s == GR_OK)
         s = gr_add_tokens(args, &f->chats, &job->on.tokenizer, &job->added);
     if (s == GR_OK && f->init)
-        s = gr_check_added_rows(args, &job->on, &job->added);
-    if (s == GR_OK && f->init && initialize)
-        s = gr_set_added_rows(job->on.model, &job->added);
+        s = gr_add_token_rows(args, &job->on, &job->added);
     if (s != GR_OK || f->init)
         return s;
     s = f->config ? model_of_config(f->config, job) : model_of_flags(args, job);

@@ -264,6 +264,26 @@ gr_status gr_store_read(const gr_store *s, const char *name, void *data, size_t 
     return GR_OK;
 }
 
+/* ---- other shapes ------------------------------------------------------------------------------------------- */
+
+gr_status gr_store_set_rows(gr_store *s, int index, int64_t rows)
+{
+    entry *e = &s->entries[index];
+    int64_t shape[GR_MAX_DIMS];
+    char why[128];
+    memcpy(shape, e->e.shape, sizeof shape);
+    shape[0] = rows;
+    if (gr_dtype_shape_fault(e->e.dtype, e->e.ndim, shape, why, sizeof why))
+        return gr_fail(GR_ERR_ARGUMENT, "store: \"%s\" cannot have %lld rows: %s", e->e.name, (long long)rows, why);
+    if (e->data && !e->is_mapped)
+        gr_device_free(s->device, e->data, e->e.bytes);
+    e->data = 0;
+    e->is_mapped = false;
+    e->e.shape[0] = rows;
+    gr_dtype_shape_size(e->e.dtype, e->e.ndim, shape, &e->e.bytes);
+    return GR_OK;
+}
+
 /* ---- other dtypes ------------------------------------------------------------------------------------------- */
 
 /* In memory of its own, the old of which is given back at once. */

@@ -18,6 +18,8 @@ gr_status gr_store_copy(gr_store *s, int index, size_t from, size_t to, size_t b
  * are, read-only, if the device can and they are aligned to elements; else copied. */
 gr_status gr_store_map(gr_store *s, int index, const void *data);
 bool gr_store_is_mapped(const gr_store *s, int index);
+/* A tensor has this many rows from now on, and no memory: what it held is gone. No program may have it yet. */
+gr_status gr_store_set_rows(gr_store *s, int index, int64_t rows);
 /* Every f32 weight becomes bf16, rounded to nearest; those without memory are declared so. No program may have them yet. */
 gr_status gr_store_round(gr_store *s);
 /* Its bytes where the host can read them as they are; NULL on a device with memory of its own, and before they are

@@ -50,6 +50,7 @@ static gr_status save(gr_quant *w, const char *path)
 {
     gr_save_options o = {.size = sizeof o,
                          .source = w->o->source,
+                         .adapter = w->o->adapter,
                          .progress = on_saving,
                          .user = w,
                          .gguf = w->hub == GR_DTYPE_NONE,

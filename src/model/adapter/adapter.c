@@ -66,8 +66,6 @@ gr_status gr_adapter_refuse_second(void)
 
 gr_status gr_adapter_open(gr_model *m, const char *name, const char *config, size_t size)
 {
-    if (m->adapter)
-        return gr_adapter_refuse_second();
     gr_status s = gr_adapter_begin(m);
     if (s == GR_OK)
         s = gr_adapter_read_config(m->adapter, m->arch, name, config, size);
@@ -190,18 +188,17 @@ static char *config_of(const gr_model *m, const gr_lora_options *o)
     if (o->n_targets == 1 && strcmp(o->targets[0], "all-linear") == 0) {
         size_t n;
         const char **names = all_linear(m->adapter, &n);
-        char *text = names ? gr_adapter_write_config(o, names, n, arch->fan_in_fan_out) : NULL;
+        char *text = names ? gr_adapter_write_config(o, names, n, arch) : NULL;
         gr_free(names);
         return text;
     }
     if (o->n_targets > 0)
-        return check_names(m->adapter, o) == GR_OK
-                   ? gr_adapter_write_config(o, o->targets, (size_t)o->n_targets, arch->fan_in_fan_out)
-                   : NULL;
+        return check_names(m->adapter, o) == GR_OK ? gr_adapter_write_config(o, o->targets, (size_t)o->n_targets, arch)
+                                                   : NULL;
     size_t n = 0;
     while (n < sizeof arch->targets / sizeof *arch->targets && arch->targets[n])
         n++;
-    return gr_adapter_write_config(o, arch->targets, n, arch->fan_in_fan_out);
+    return gr_adapter_write_config(o, arch->targets, n, arch);
 }
 
 /* As peft says when such an adapter is made. */
@@ -225,6 +222,7 @@ gr_status gr_model_add_adapter(gr_model *m, const gr_lora_options *options)
     gr_status s = gr_take_sized(&o, sizeof o, options, "gr_model_add_adapter: options");
     o.rank = o.rank ? o.rank : 8;
     o.alpha = o.alpha != 0 ? o.alpha : 16;
+    o.head_tokens &= !m->h.tied;
     if (s == GR_OK)
         s = check_options(&o);
     char *text = NULL;

@@ -90,7 +90,8 @@ typedef struct gr_adapter {
 
 /* An adapter that has noted the model's layers, and nothing else. */
 gr_status gr_adapter_begin(gr_model *m);
-/* Gives the model the adapter of this adapter_config.json, its tensors declared and not set. `name` is what errors call
+/* Gives a model that has none the adapter of this adapter_config.json, its tensors declared and not set. `name` is what
+ * errors call
  * the text. */
 gr_status gr_adapter_open(gr_model *m, const char *name, const char *config, size_t size);
 void gr_adapter_close(gr_model *m);
@@ -110,7 +111,7 @@ gr_status gr_adapter_initialize(gr_model *m, uint64_t seed);
 gr_status gr_adapter_read_config(gr_adapter *a, const gr_arch *arch, const char *name, const char *text, size_t size);
 /* The adapter_config.json of a new adapter; caller frees. */
 char *gr_adapter_write_config(const gr_lora_options *options, const char *const *targets, size_t n_targets,
-                              bool fan_in_fan_out);
+                              const gr_arch *arch);
 
 /* ---- which layers (layers.c) -------------------------------------------------------------------------------- */
 

@@ -4,6 +4,7 @@
 #include "base/mem.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 enum { MOST_RANK = 1 << 16 };
@@ -253,14 +254,28 @@ static void put_texts(gr_json into, const char *key, const char *const *texts, s
         gr_json_put_text(list, NULL, texts[i]);
 }
 
+/* A list is of the embedding, and of a head that is tied to it; else they stand by the modules' names. */
+static void put_tokens(gr_json c, const gr_lora_options *o, const char *embedding)
+{
+    static const char key[] = "trainable_token_indices";
+    gr_json object = o->head_tokens ? gr_json_put_object(c, key) : c;
+    for (int k = 0; k < (o->head_tokens ? 2 : 1); k++) {
+        gr_json list = gr_json_put_array(object, !o->head_tokens ? key : k == 0 ? embedding : "lm_head");
+        for (int i = 0; i < o->n_tokens; i++)
+            gr_json_put_int(list, NULL, o->tokens[i]);
+    }
+}
+
 /* Keys that every version of peft since use_rslora knows, and those of what is used: older ones refuse what they do not. */
 char *gr_adapter_write_config(const gr_lora_options *o, const char *const *targets, size_t n_targets,
-                              bool fan_in_fan_out)
+                              const gr_arch *arch)
 {
     gr_json_doc *doc = gr_json_new(GR_ADAPTER_CONFIG);
     if (!doc)
         return NULL;
     gr_json c = gr_json_root(doc);
+    char embedding[64]; /* its module, without the parameter's name */
+    snprintf(embedding, sizeof embedding, "%.*s", (int)strcspn(arch->embedding, "."), arch->embedding);
     gr_json_put_object(c, "alpha_pattern");
     gr_json_put_null(c, "auto_mapping");
     if (o->base)
@@ -268,7 +283,7 @@ char *gr_adapter_write_config(const gr_lora_options *o, const char *const *targe
     else
         gr_json_put_null(c, "base_model_name_or_path");
     gr_json_put_text(c, "bias", o->bias == GR_BIAS_ALL ? "all" : o->bias == GR_BIAS_LORA_ONLY ? "lora_only" : "none");
-    gr_json_put_bool(c, "fan_in_fan_out", fan_in_fan_out);
+    gr_json_put_bool(c, "fan_in_fan_out", arch->fan_in_fan_out);
     gr_json_put_bool(c, "inference_mode", true);
     gr_json_put_bool(c, "init_lora_weights", true);
     gr_json_put_null(c, "layers_pattern");
@@ -290,9 +305,8 @@ char *gr_adapter_write_config(const gr_lora_options *o, const char *const *targe
     gr_json_put_null(c, "revision");
     put_texts(c, "target_modules", targets, n_targets);
     gr_json_put_text(c, "task_type", "CAUSAL_LM");
-    gr_json list = o->n_tokens > 0 ? gr_json_put_array(c, "trainable_token_indices") : (gr_json){0};
-    for (int i = 0; i < o->n_tokens; i++)
-        gr_json_put_int(list, NULL, o->tokens[i]);
+    if (o->n_tokens > 0)
+        put_tokens(c, o, embedding);
     if (o->dora)
         gr_json_put_bool(c, "use_dora", true);
     gr_json_put_bool(c, "use_rslora", o->rslora);

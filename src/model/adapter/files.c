@@ -158,11 +158,80 @@ static gr_status load_tensors(gr_model *m, const gr_weights *file)
     return s == GR_OK ? load_others(m, file) : s;
 }
 
-static gr_status load_weights(gr_model *m, const char *dir)
+/* ---- a base with fewer tokens ------------------------------------------------------------------------------- */
+
+/* Rows that one of the file's tensors has of the embedding or the head; 0: it is neither. */
+static int64_t rows_of(const gr_model *m, const gr_weight *t)
+{
+    static const char *const parts[] = {".weight", ".base_layer.weight", ".token_adapter.base_layer.weight"};
+    static const char prefix[] = GR_ADAPTER_PREFIX;
+    char embedding[128];
+    if (strncmp(t->name, prefix, sizeof prefix - 1) != 0 || t->ndim != 2 || t->shape[1] != m->h.embed)
+        return 0;
+    snprintf(embedding, sizeof embedding, "%s%.*s", m->prefix, (int)(strlen(m->arch->embedding) - strlen(parts[0])),
+             m->arch->embedding);
+    const char *const modules[] = {embedding, "lm_head"};
+    for (int k = 0; k < 2; k++) {
+        size_t n = strlen(modules[k]);
+        const char *at = t->name + sizeof prefix - 1;
+        for (size_t i = 0; strncmp(at, modules[k], n) == 0 && i < sizeof parts / sizeof *parts; i++)
+            if (strcmp(at + n, parts[i]) == 0)
+                return t->shape[0];
+    }
+    return 0;
+}
+
+/* One more than the largest of the ids in a list; an object has lists by modules' names. */
+static int64_t tokens_in(gr_json v)
+{
+    int64_t most = 0;
+    for (size_t i = 0; gr_json_type_of(v) == GR_JSON_ARRAY && i < gr_json_size(v); i++) {
+        gr_json item = gr_json_item(v, i);
+        int64_t id = gr_json_type_of(item) == GR_JSON_INT ? gr_json_as_int(item, INT64_MIN, INT64_MAX) : -1;
+        most = id >= most && id < INT32_MAX ? id + 1 : most;
+    }
+    if (gr_json_type_of(v) == GR_JSON_OBJECT)
+        for (gr_json_iter it = gr_json_first(v); it.key; gr_json_next(&it)) {
+            int64_t n = tokens_in(it.value);
+            most = n > most ? n : most;
+        }
+    return most;
+}
+
+/* Tokens were added to the base before the adapter was trained (transformers' resize_token_embeddings): it gets them again.
+ * A config alone may ask for twice as many as there are; else reading it refuses the token. */
+static gr_status grow_for_config(gr_model *m, const char *name, const char *config, size_t size)
+{
+    gr_json_doc *doc = gr_json_parse(name, config, size);
+    if (!doc)
+        return gr_error_status();
+    int64_t asked = tokens_in(gr_json_get(gr_json_root(doc), "trainable_token_indices")), has = m->h.vocab;
+    gr_json_free(doc);
+    return asked > has && asked <= 2 * has ? gr_model_set_vocab(m, asked) : GR_OK;
+}
+
+/* The same of whole tables in the file. */
+static gr_status grow_for_file(gr_model *m, const char *name, const char *config, size_t size, const gr_weights *file)
+{
+    int64_t rows = m->h.vocab;
+    for (int i = 0; i < gr_weights_count(file); i++) {
+        int64_t has = rows_of(m, gr_weights_entry(file, i));
+        rows = has > rows ? has : rows;
+    }
+    if (rows == m->h.vocab)
+        return GR_OK;
+    gr_adapter_close(m);
+    gr_status s = gr_model_set_vocab(m, rows);
+    return s == GR_OK ? gr_adapter_open(m, name, config, size) : s;
+}
+
+/* ---- loading ------------------------------------------------------------------------------------------------ */
+
+static gr_status load_weights(gr_model *m, const char *dir, const char *name, const char *config, size_t size)
 {
     gr_weights *file = gr_weights_open_adapter(dir);
-    gr_status s = file ? load_tensors(m, file) : gr_error_status();
-    if (file && s != GR_OK)
+    gr_status s = file ? grow_for_file(m, name, config, size, file) : gr_error_status();
+    if (s == GR_OK && (s = load_tensors(m, file)) != GR_OK)
         gr_fail_in("%s", gr_weights_file(file, 0)->path);
     gr_weights_close(file);
     return s;
@@ -173,9 +242,11 @@ static gr_status load_files(gr_model *m, const char *dir)
 {
     size_t size;
     char *path = gr_path_join(dir, GR_ADAPTER_CONFIG), *text = path ? gr_file_read(path, MOST_CONFIG, &size) : NULL;
-    gr_status s = text ? gr_adapter_open(m, path, text, size) : gr_error_status();
+    gr_status s = text ? grow_for_config(m, path, text, size) : gr_error_status();
     if (s == GR_OK)
-        s = load_weights(m, dir);
+        s = gr_adapter_open(m, path, text, size);
+    if (s == GR_OK)
+        s = load_weights(m, dir, path, text, size);
     gr_free(text);
     gr_free(path);
     return s;
@@ -186,19 +257,31 @@ static bool is_gguf(const char *path)
     return gr_gguf_is_name(path) && !gr_path_is_dir(path);
 }
 
+/* What did not come to be put on leaves the model as it was. */
+static void take_off(gr_model *m, int64_t vocab)
+{
+    gr_kept_error kept;
+    gr_error_keep(&kept);
+    gr_adapter_close(m);
+    if (m->h.vocab != vocab)
+        gr_model_set_vocab(m, vocab);
+    gr_error_put_back(&kept);
+}
+
 gr_status gr_model_load_adapter(gr_model *m, const char *dir)
 {
     if (gr_lacks(m, "gr_model_load_adapter: model") || gr_lacks(dir, "gr_model_load_adapter: dir"))
         return GR_ERR_ARGUMENT;
     if (m->adapter)
         return gr_adapter_refuse_second();
+    int64_t vocab = m->h.vocab;
     gr_status s = is_gguf(dir) ? gr_adapter_load_gguf(m, dir) : load_files(m, dir);
     if (s == GR_OK)
         s = gr_model_check_range(m, m->precision);
     if (s == GR_OK)
         m->info.adapter_config = m->adapter->config;
     else
-        gr_adapter_close(m);
+        take_off(m, vocab);
     return s;
 }
 

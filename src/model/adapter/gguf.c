@@ -160,7 +160,7 @@ static void put_patterns(const file *f, int64_t rank, bool no_alpha, gr_json con
 static char *write_config(const file *f, const char **targets, size_t n, int64_t rank, double alpha)
 {
     const gr_lora_options o = {.rank = rank, .alpha = alpha != 0 ? alpha : (double)rank};
-    char *text = gr_adapter_write_config(&o, targets, n, f->m->arch->fan_in_fan_out), *all = NULL;
+    char *text = gr_adapter_write_config(&o, targets, n, f->m->arch), *all = NULL;
     gr_json_doc *doc = text ? gr_json_parse(GR_ADAPTER_CONFIG, text, strlen(text)) : NULL;
     if (doc) {
         put_patterns(f, rank, alpha == 0, gr_json_root(doc));

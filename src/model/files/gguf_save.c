@@ -74,10 +74,10 @@ static gr_status put_old_templates(saving *w, const gr_checkpoint_file *f, bool 
     return s;
 }
 
-static gr_status put_templates(saving *w)
+static gr_status put_templates(saving *w, const char *dir)
 {
     gr_carried c = {0};
-    gr_status s = gr_carried_open(&c, w->o->source);
+    gr_status s = gr_carried_open(&c, dir);
     bool has_file = false;
     for (int i = 0; s == GR_OK && i < c.count; i++)
         has_file |= is(&c.files[i], "chat_template.jinja");
@@ -107,18 +107,21 @@ static gr_status put_more_ends(saving *w, gr_token eos)
 static gr_status put_tokenizer(saving *w)
 {
     bool there = false;
-    gr_status s = w->o->source ? gr_tokenizer_is_in(w->o->source, &there) : GR_OK;
+    const char *dir;
+    gr_status s = gr_source_of_text(w->o, &dir);
+    if (s == GR_OK && dir)
+        s = gr_tokenizer_is_in(dir, &there);
     if (s != GR_OK)
         return s;
     if (!there) {
         gr_gguf_put_text(&w->keys, "tokenizer.ggml.model", "none", 4);
         return put_more_ends(w, -1);
     }
-    w->tokenizer = gr_tokenizer_load(w->o->source);
+    w->tokenizer = gr_tokenizer_load(dir);
     s = w->tokenizer ? gr_gguf_put_tokenizer(w->tokenizer, w->o->pre, w->m->h.vocab, &w->keys) : gr_error_status();
     if (s == GR_OK)
         s = put_more_ends(w, gr_tokenizer_eos(w->tokenizer));
-    return s == GR_OK ? put_templates(w) : s;
+    return s == GR_OK ? put_templates(w, dir) : s;
 }
 
 /* ---- comparing ---------------------------------------------------------------------------------------------- */

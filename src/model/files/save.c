@@ -18,8 +18,8 @@ typedef struct saving {
     const char *dir;    /* the name it gets */
     const gr_dtype *as; /* NULL: as they are */
     gr_store_tensors tensors;
-    gr_packed_out out; /* of them */
-    gr_carried carried;
+    gr_packed_out out;         /* of them */
+    gr_carried own, carried;   /* of the adapter that is in the weights, if it has a tokenizer; of the source */
     gr_checkpoint_file *files; /* [n_files] all that are no weights */
     int n_files;
     char *config, *generation; /* texts made here */
@@ -67,12 +67,32 @@ static gr_status make_generation(saving *w)
     return s;
 }
 
+static void add_carried(saving *w, const gr_carried *c, bool texts_are_there)
+{
+    for (int i = 0; i < c->count; i++)
+        if (!has_file(w, c->files[i].name) && !(texts_are_there && gr_is_of_text(c->files[i].name)))
+            w->files[w->n_files++] = c->files[i];
+}
+
+gr_status gr_source_of_text(const gr_save_options *o, const char **dir)
+{
+    bool there = false;
+    gr_status s = o->adapter ? gr_tokenizer_is_in(o->adapter, &there) : GR_OK;
+    *dir = there ? o->adapter : o->source;
+    return s;
+}
+
 static gr_status collect_files(saving *w)
 {
-    gr_status s = w->o->source ? gr_carried_open(&w->carried, w->o->source) : GR_OK;
+    const char *texts;
+    gr_status s = gr_source_of_text(w->o, &texts);
+    if (s == GR_OK && texts != w->o->source)
+        s = gr_carried_open(&w->own, texts);
+    if (s == GR_OK && w->o->source)
+        s = gr_carried_open(&w->carried, w->o->source);
     if (s != GR_OK)
         return s;
-    w->files = gr_alloc_zero((size_t)(w->o->n_files + w->carried.count + 2), sizeof *w->files);
+    w->files = gr_alloc_zero((size_t)(w->o->n_files + w->own.count + w->carried.count + 2), sizeof *w->files);
     w->config = w->files ? gr_model_saved_config(w->m, w->as, &w->out) : NULL;
     if (!w->config)
         return gr_error_status();
@@ -81,9 +101,8 @@ static gr_status collect_files(saving *w)
         const char *const *f = w->o->files[i];
         w->files[w->n_files++] = (gr_checkpoint_file){f[0], f[1], strlen(f[1])};
     }
-    for (int i = 0; i < w->carried.count; i++)
-        if (!has_file(w, w->carried.files[i].name))
-            w->files[w->n_files++] = w->carried.files[i];
+    add_carried(w, &w->own, false);
+    add_carried(w, &w->carried, texts != w->o->source);
     if (!has_file(w, "generation_config.json"))
         s = make_generation(w);
     if (w->generation)
@@ -182,13 +201,17 @@ static gr_status compare_tokenizers(saving *w, const char *dir)
     bool sure;
     if (!has_tokenizer(w, &sure))
         return GR_OK;
-    gr_tokenizer *must = w->o->source ? gr_tokenizer_load(w->o->source) : NULL;
+    const char *texts;
+    gr_status s = gr_source_of_text(w->o, &texts);
+    gr_tokenizer *must = s == GR_OK && texts ? gr_tokenizer_load(texts) : NULL;
+    if (s != GR_OK)
+        return s;
     if (!must && !sure && gr_error_status() != GR_ERR_MEMORY)
         return GR_OK; /* a file like others */
     gr_remarks_pause();
-    gr_tokenizer *is = must || !w->o->source ? gr_tokenizer_load(dir) : NULL;
+    gr_tokenizer *is = must || !texts ? gr_tokenizer_load(dir) : NULL;
     gr_remarks_resume();
-    gr_status s = is ? GR_OK : gr_error_status();
+    s = is ? GR_OK : gr_error_status();
     if (s == GR_OK && must)
         s = gr_compare_tokenizers(must, is, &w->saved);
     gr_tokenizer_free(is);
@@ -353,6 +376,7 @@ gr_status gr_model_save(gr_model *m, const char *dir, const gr_save_options *opt
         s = gr_give_sized(out, &w.saved, sizeof w.saved, "gr_model_save: out");
     gr_packed_close(&w.out);
     gr_store_tensors_close(&w.tensors);
+    gr_carried_close(&w.own);
     gr_carried_close(&w.carried);
     gr_free(w.files);
     gr_free(w.config);

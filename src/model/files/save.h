@@ -29,6 +29,10 @@ void gr_carried_close(gr_carried *c);
 gr_status gr_gguf_carry(gr_carried *c, const char *path); /* gguf_files.c */
 /* Would a file of this name be carried over, or a folder with what is in it? */
 bool gr_is_carried(const char *name);
+/* Is one that is carried of the tokenizer, or a chat template? */
+bool gr_is_of_text(const char *name);
+/* Whose tokenizer and templates a model is saved with: the adapter's if it has a tokenizer, else the source's. NULL: none. */
+gr_status gr_source_of_text(const gr_save_options *o, const char **dir);
 /* compare.c: the i-th of some ids from all over the vocabulary. */
 int64_t gr_pick_id(uint64_t i, int64_t vocab);
 /* Compares logits of a few prompts of a model that was saved `as` (NULL: as it is; matrices: they alone) with those that the

@@ -129,6 +129,11 @@ bool gr_is_carried(const char *name)
            is_licence(name);
 }
 
+bool gr_is_of_text(const char *name)
+{
+    return strcmp(name, "generation_config.json") != 0 && !is_licence(name);
+}
+
 /* Takes the name over. */
 static gr_status carry(gr_carried *c, const char *dir, char *name)
 {

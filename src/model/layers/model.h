@@ -142,6 +142,9 @@ gr_status gr_model_check_range(gr_model *m, gr_precision precision);
 
 /* eos.c: the tokens that end a text, by its generation_config.json, else config.json; added to ids. */
 gr_status gr_model_eos(const gr_model *m, gr_ids *ids);
+/* grow.c: embedding, head and config.json know this many tokens from now on; rows that are new are the mean of the others. No
+ * program may have the model yet. */
+gr_status gr_model_set_vocab(gr_model *m, int64_t vocab);
 /* From here on the model is one whose config.json does not tie head and embedding. */
 gr_status gr_model_untie(gr_model *m);
 
