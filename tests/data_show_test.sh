@@ -158,7 +158,19 @@ cmp turn.jinja talked/checkpoints/step-2/chat_template.jinja || fail 'the templa
 run 0 generate talked --chat -p a -n 1
 sed 's/</[/' turn.jinja >other.jinja
 run 0 generate talked --chat -p a -n 1 --chat-template other.jinja
-says 'is not that of' err
+says 'the chat template other.jinja (' err
+says 'is not the one that talked/checkpoints/step-2 was trained with, turn.jinja (' err
+grep -A3 '"chat_template": {' talked/checkpoints/step-2/training.json >said
+says '"name": "turn.jinja"' said
+run 0 generate talked --chat -p a -n 1
+grep -q 'is not the one' err && fail 'a template is warned of that is the right one'
+cp -r talked/checkpoints/step-2 changed && cp other.jinja changed/chat_template.jinja
+run 0 generate changed --chat -p a -n 1
+says 'is not the one that changed was trained with, turn.jinja (' err
+run 2 train chats.jsonl --tokenizer byte --documents apart --layers 1 --embed 8 --heads 2 --context 64 --steps 2 --loss last --out none
+says '--loss: is of conversations, and DATA has none' err
+run 2 data show alone chats.jsonl --chat-template turn.jinja
+says '--chat-template: is of conversations, and DATA has none' err
 cp turn.jinja was.jinja && echo '{{ 1 / 0 }}' >turn.jinja # a run goes on with what it began with
 run 0 train --resume --out talked
 mv was.jinja turn.jinja

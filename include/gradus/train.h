@@ -78,9 +78,10 @@ GR_API void gr_data_free(gr_data *data); /* NULL is fine */
 typedef struct gr_data_info {
     size_t size;
     int64_t tokens;
-    int64_t bytes;       /* of text it was made of; 0: of ids, or a part */
-    int64_t documents;   /* kept apart; 0: a stream */
-    const gr_token *ids; /* [tokens] of a stream */
+    int64_t bytes;         /* of text it was made of; 0: of ids, or a part */
+    int64_t documents;     /* kept apart; 0: a stream */
+    const gr_token *ids;   /* [tokens] of a stream */
+    int64_t conversations; /* that were read, those that were refused included; of a part: of all */
 } gr_data_info;
 /* Lives as long as the data, and is changed by gr_data_split; NULL of NULL. */
 GR_API const gr_data_info *gr_data_describe(const gr_data *data);

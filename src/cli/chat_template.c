@@ -1,4 +1,5 @@
 /* Opening the template of a model, or another one. */
+#include <stdio.h>
 #include <string.h>
 #include "base/file.h"
 #include "base/mem.h"
@@ -63,16 +64,39 @@ static gr_template *open_template(const gr_chat_flags *flags, const char *model)
     return gr_template_open(&source);
 }
 
-/* A model knows the template that it was trained with: another one is worth a word. */
-static gr_status compare_with_own(const gr_chat *chat, const char *model)
+enum { DIGITS = 16, MOST_STATE = 1 << 20 };
+
+/* Whether a checkpoint says what its conversations were made with, and a word if that is not this template. */
+static bool compare_with_trained(const gr_template_info *given, const char *model)
+{
+    char *path = gr_path_join(model, "training.json"), digest[DIGITS + 1], name[200];
+    gr_json_doc *doc = path && gr_path_is_file(path) ? gr_json_read(path, MOST_STATE) : NULL;
+    gr_json said = gr_json_get(gr_json_root(doc), "chat_template");
+    const char *was = gr_json_is(said) ? gr_json_text(said, "digest", "") : "";
+    snprintf(digest, sizeof digest, "%016llx", (unsigned long long)given->digest);
+    if (*was && given->text && strcmp(was, digest) != 0) {
+        const char *of = gr_json_text(said, "name", "");
+        gr_warn("the chat template %s (%s) is not the one that %s was trained with, %s (%.16s)", given->name, digest,
+                model, gr_printable(of, strlen(of), name, sizeof name), was);
+    }
+    bool is_told = *was;
+    gr_json_free(doc);
+    gr_free(path);
+    return is_told;
+}
+
+/* A model knows the template that it was trained with: another one is worth a word. is_given: it is not the model's own. */
+static gr_status compare(const gr_chat *chat, const char *model, bool is_given)
 {
     gr_template_source source = GR_INIT(gr_template_source);
+    const gr_template_info *given = gr_template_describe(chat->template);
     if (!model || (!gr_ends_with(model, ".gguf") && !gr_path_is_dir(model)))
         return GR_OK;
+    if (compare_with_trained(given, model) || !is_given)
+        return gr_error_status() == GR_ERR_MEMORY ? GR_ERR_MEMORY : GR_OK;
     source.path = model;
     gr_template *own = gr_template_open(&source);
-    const gr_template_info *given = gr_template_describe(chat->template),
-                           *other = own ? gr_template_describe(own) : NULL;
+    const gr_template_info *other = own ? gr_template_describe(own) : NULL;
     if (other && other->text && given->text && other->digest != given->digest)
         gr_warn("the chat template %s (%016llx) is not that of %s (%016llx)", given->name,
                 (unsigned long long)given->digest, other->name, (unsigned long long)other->digest);
@@ -89,7 +113,7 @@ gr_status gr_chat_open(gr_args *args, const gr_chat_flags *flags, const char *mo
     gr_status s = read_variables(args, &flags->args, &chat->variables);
     if (s == GR_OK && !(chat->template = open_template(flags, model)))
         s = gr_args_blame(args, gr_error_status());
-    return s == GR_OK && flags->file ? compare_with_own(chat, model) : s;
+    return s == GR_OK ? compare(chat, model, flags->file != NULL) : s;
 }
 
 /* The first token behind what the assistant says, if it is a control token. */
@@ -164,16 +188,35 @@ gr_status gr_chat_open_for_data(gr_args *args, const gr_chat_data_flags *flags, 
     return GR_OK;
 }
 
+/* A flag that was given and is of conversations alone; NULL: none was. */
+static const char *flag_of_conversations(const gr_args *args)
+{
+    static const char *const flags[] = {"chat-template", "template-arg", "loss", "on-ambiguous", "add-tokens"};
+    for (size_t i = 0; i < sizeof flags / sizeof *flags; i++)
+        if (gr_args_given(args, flags[i]))
+            return flags[i];
+    return NULL;
+}
+
+gr_status gr_chat_check_heard(gr_args *args, const gr_data *data)
+{
+    const char *flag = flag_of_conversations(args);
+    if (!flag || gr_data_describe(data)->conversations > 0)
+        return GR_OK;
+    return gr_args_fail(args,
+                        "--%s: is of conversations, and DATA has none\nLeave it out; a conversation is a line such as "
+                        "{\"messages\": [...]} of a .jsonl file.",
+                        flag);
+}
+
 gr_status gr_chat_check_joined(gr_args *args)
 {
-    static const char *const of_conversations[] = {"chat-template", "template-arg", "loss", "on-ambiguous"};
-    for (size_t i = 0; i < sizeof of_conversations / sizeof *of_conversations; i++)
-        if (gr_args_given(args, of_conversations[i]))
-            return gr_args_fail(
-                args,
-                "--%s: is of conversations, and DATA is joined to one text\nLeave it out; conversations "
-                "are .jsonl files, with --documents apart.",
-                of_conversations[i]);
+    const char *flag = flag_of_conversations(args);
+    if (flag)
+        return gr_args_fail(args,
+                            "--%s: is of conversations, and DATA is joined to one text\nLeave it out; conversations "
+                            "are .jsonl files, with --documents apart.",
+                            flag);
     if (gr_args_given(args, "too-long"))
         return gr_args_fail(args,
                             "--too-long: is of documents kept apart, and DATA is joined to one text\nLeave it out, "

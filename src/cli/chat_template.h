@@ -66,6 +66,8 @@ typedef struct gr_chat_data_flags {
 gr_status gr_chat_open_for_data(gr_args *args, const gr_chat_data_flags *flags, const char *model, gr_chat *chat);
 /* Refuses those of the flags that were given for nothing: text that is one stream has no conversations. */
 gr_status gr_chat_check_joined(gr_args *args);
+/* The same where documents are kept apart, and none is a conversation. */
+gr_status gr_chat_check_heard(gr_args *args, const gr_data *data);
 void gr_chat_set_data(const gr_chat *chat, const gr_chat_data_flags *flags, gr_data_options *o);
 
 #endif

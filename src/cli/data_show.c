@@ -108,7 +108,7 @@ static gr_status open_data(show *s)
         return gr_error_status();
     gr_chat_set_data(&s->chat, &s->o->chats, &o);
     s->data = gr_data_new(&o);
-    if (!s->data)
+    if (!s->data || (o.apart && gr_chat_check_heard((gr_args *)s->args, s->data) != GR_OK))
         return gr_error_status();
     gr_status status = s->o->eval_fraction > 0 ? gr_data_split(s->data, s->o->eval_fraction, &s->eval) : GR_OK;
     return status == GR_ERR_ARGUMENT ? gr_args_fail((gr_args *)s->args, "--eval-fraction: %.900s", gr_error()) : status;

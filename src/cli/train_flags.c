@@ -452,6 +452,8 @@ static gr_status open_data(gr_args *args, const char **data, size_t n_data, gr_t
     job->data = read_data(args, job, job->corpus, data, (int)n_data);
     if (!job->data)
         return gr_error_status();
+    if (!f->resume && gr_chat_check_heard(args, job->data) != GR_OK)
+        return gr_error_status();
     if (f->eval_fraction > 0)
         return split(args, job);
     if (!f->eval_data)

@@ -12,6 +12,7 @@ static void free_what_it_has(gr_data *d)
     for (size_t i = 0; i < d->n_refused; i++)
         gr_free(d->refused[i].why);
     gr_free(d->refused);
+    gr_free(d->template);
     gr_files_free(d->files, d->n_files);
     gr_inputs_free(&d->inputs);
 }
@@ -44,6 +45,7 @@ void gr_data_note(gr_data *d)
 {
     d->info = (gr_data_info){.size = sizeof d->info, .tokens = d->n, .bytes = d->bytes, .documents = d->n_documents};
     d->info.ids = d->ids;
+    d->info.conversations = d->conversations;
 }
 
 const gr_data_info *gr_data_describe(const gr_data *d)

@@ -31,6 +31,9 @@ struct gr_data {
     int64_t n_documents;
     gr_bytes learned; /* of conversations: a bit for each of the ids, as far as it goes */
     gr_too_long too_long;
+    int64_t conversations; /* that were read, refused ones included */
+    char *template;        /* what they were made with, by its name and digest; NULL: there are none */
+    uint64_t template_digest;
     gr_refused *refused; /* [n_refused] by file, as far as there are any */
     size_t n_refused, refused_cap;
     char **files; /* [n_files] that documents name */

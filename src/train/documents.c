@@ -237,6 +237,7 @@ static gr_status add_chat(builder *b, const gr_document_text *t)
                     "is a conversation, and the model has no chat template\ngive one with --chat-template");
     else
         s = gr_chat_row_make(&b->chats, t->text, t->size, &b->row);
+    b->data->conversations++;
     if (s == GR_OK)
         s = add_row(b, t);
     return s == GR_OK ? s : gr_fail_in("%s", gr_place(b->reader.files, t->file, t->line, place, sizeof place));
@@ -246,6 +247,17 @@ static gr_status take(void *user, gr_document_text *d)
 {
     builder *b = user;
     return d->is_chat ? add_chat(b, d) : gr_encoder_take(&b->encoder, d);
+}
+
+/* What is trained with a template is to be used with it. */
+static gr_status note_template(builder *b)
+{
+    const gr_template_info *t = b->data->conversations > 0 ? gr_template_describe(b->chats.template) : NULL;
+    if (!t)
+        return GR_OK;
+    b->data->template = gr_strdup(t->name);
+    b->data->template_digest = t->digest;
+    return b->data->template ? GR_OK : GR_ERR_MEMORY;
 }
 
 /* ---- all of them -------------------------------------------------------------------------------------------- */
@@ -304,6 +316,8 @@ gr_data *gr_data_read_documents(const gr_data_options *from)
         s = gr_encoder_finish(&b.encoder);
     if (s == GR_OK)
         s = finish(&b);
+    if (s == GR_OK)
+        s = note_template(&b);
     gr_encoder_free(&b.encoder);
     gr_chat_row_free(&b.row);
     gr_ids_free(&b.front);

@@ -69,6 +69,18 @@ static const char *precision_name(const run *r)
     return names[r->train.precision];
 }
 
+/* Which template the conversations were made with: whoever uses the checkpoint compares his own with it. */
+static void put_template(gr_json o, const gr_data *data)
+{
+    char digest[20];
+    if (!data->template)
+        return;
+    snprintf(digest, sizeof digest, "%016llx", (unsigned long long)data->template_digest);
+    gr_json t = gr_json_put_object(o, "chat_template");
+    gr_json_put_text(t, "name", data->template);
+    gr_json_put_text(t, "digest", digest);
+}
+
 static gr_json_doc *state_json(const run *r)
 {
     gr_json_doc *doc = gr_json_new("training.json");
@@ -91,6 +103,7 @@ static gr_json_doc *state_json(const run *r)
     }
     if (isfinite(r->smoothed))
         gr_json_put_real(o, "smoothed_loss", r->smoothed);
+    put_template(o, r->data);
     return doc;
 }
 
