@@ -53,6 +53,8 @@ says 'chat: stopped' err
 talk 1 'the quick brown fox jumps\n' model --context 20
 says 'the conversation has 25 tokens with this message, and the context 20' err
 says '--context N gives more; the model was made for 64' err
+talk 4 'the quick\n' model --context 100000000000
+says 'allocating memory: need ' err
 talk 0 'the quick\n' model --context 20 --temperature 0
 says 'the answer was cut: the context of 20 tokens is full; --context N gives more' err
 talk 0 'the quick\n' model -n 3 --temperature 0

@@ -25,7 +25,7 @@ static gr_status open_generator(gr_args *args, gr_partner *p)
         gr_warn("a context of %lld tokens is more than the %lld that the model was made for", (long long)p->capacity,
                 (long long)info->context);
     p->generator = gr_generator_new(p->on.model, 1, p->capacity);
-    return p->generator ? GR_OK : gr_error_status();
+    return p->generator ? gr_generator_reset(p->generator) : gr_error_status();
 }
 
 static gr_status render_with(gr_partner *p, const char *variables, const gr_rendered **out)

@@ -181,7 +181,7 @@ static gr_status tokens(gr_talk *t, const char *rest)
 /* The new one is opened before the old one is let go: what cannot be had changes nothing. */
 static gr_status adapter(gr_talk *t, const char *rest)
 {
-    gr_partner fresh = {0};
+    gr_partner fresh = {.on = {.is_again = true}};
     const char *was = t->args->common.adapter;
     char *name = *rest ? gr_strdup(strcmp(rest, "off") == 0 ? "none" : rest) : NULL;
     if (!name)

@@ -12,7 +12,7 @@ gr_status gr_open_device(const gr_args *args, gr_opened *o)
     if (!o->device)
         return gr_args_blame((gr_args *)args, gr_error_status());
     gr_device_info info = GR_INIT(gr_device_info);
-    if (strcmp(args->common.device, "auto") == 0 && gr_device_describe(o->device, &info) == GR_OK)
+    if (!o->is_again && strcmp(args->common.device, "auto") == 0 && gr_device_describe(o->device, &info) == GR_OK)
         gr_note("device %s: %s", info.name, info.description);
     return args->common.profile ? gr_begin_profile((gr_args *)args, o) : GR_OK;
 }
@@ -81,7 +81,7 @@ gr_status gr_open_model(const gr_args *args, const char *model, const gr_load_op
     o->model = gr_model_load(o->path, options, o->device);
     if (!o->model)
         return gr_error_status();
-    if (options && options->activations == GR_ACTIVATIONS_INT8)
+    if (!o->is_again && options && options->activations == GR_ACTIVATIONS_INT8)
         gr_tell_int8(o->model);
     if (o->adapter && (s = gr_model_load_adapter(o->model, o->adapter)) != GR_OK)
         return s;

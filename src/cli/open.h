@@ -12,6 +12,7 @@ typedef struct gr_opened {
     const gr_found *found;   /* NULL: nothing was looked for */
     const char *path;        /* what MODEL stands for: of a run its best checkpoint, of an adapter its base */
     const char *adapter;     /* of --adapter, or MODEL when that is one or has one; NULL: none */
+    bool is_again;           /* the same device as before: what was said of it is not said again */
 } gr_opened;
 
 /* The device of --device and --threads; with "auto" stderr says which it is. */

@@ -244,7 +244,8 @@ static void print_line_of(const char *prefix, gr_style style, const char *fmt, v
     pthread_mutex_lock(&lock);
     bool redraw = bar.is_drawn;
     undraw();
-    fprintf(stderr, "%s%s%s", gr_style_on(stderr, style), prefix, gr_style_on(stderr, GR_PLAIN));
+    if (*prefix)
+        fprintf(stderr, "%s%s%s", gr_style_on(stderr, style), prefix, gr_style_on(stderr, GR_PLAIN));
     print_safely(stderr, text, strlen(text));
     fputc('\n', stderr);
     if (redraw)

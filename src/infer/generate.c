@@ -239,9 +239,13 @@ static gr_status clear(gr_generator *g, const char *name, int64_t rows)
     return s;
 }
 
+/* What cannot be had is told before any of it is taken. */
 static gr_status clear_all(gr_generator *g)
 {
-    gr_status s = clear(g, "cache.position", g->capacity);
+    gr_status s = gr_store_reserve(g->cache);
+    if (s != GR_OK)
+        return gr_fail_in("keys and values of %lld tokens", (long long)(g->batch * g->capacity));
+    s = clear(g, "cache.position", g->capacity);
     return s == GR_OK ? clear(g, "cache.ring_position", g->ring) : s;
 }
 
