@@ -591,6 +591,55 @@ TEST(bombs_of_text)
     check_refused("{{ 10 ** 100 }}", hello, GR_ERR_UNSUPPORTED, "does not fit into 64 bits");
 }
 
+/* Of a template itself: bytes, and variables in a scope. */
+TEST(templates_that_are_too_large)
+{
+    char *text = repeated("", "12345678", 1 << 17, ""), *more = repeated("x", "12345678", 1 << 17, "");
+    gr_template *t = open_text(text);
+    CHECK_MADE(t);
+    gr_template_free(t);
+    CHECK(!open_text(more));
+    CHECK_ERROR(GR_ERR_FILE, "1048577 bytes are too many for a chat template; 1048576 is the limit");
+    free(text);
+    free(more);
+    for (int n = 2000; n <= 2001; n++) {
+        char *names = malloc(32 * (size_t)n), *to = names;
+        for (int i = 0; i < n; i++)
+            to += sprintf(to, "{%% set x%d = 1 %%}", i);
+        t = open_text(names);
+        CHECK((t != NULL) == (n == 2000));
+        if (!t)
+            CHECK_ERROR(GR_ERR_FILE, "more than 2000 variables in one scope");
+        gr_template_free(t);
+        free(names);
+    }
+}
+
+/* The depth is that of the caller's limit, whatever it is that is nested: values written, as JSON, and compared, too. */
+TEST(values_that_are_nested)
+{
+    static const char *const uses[] = {"{{ ns.x }}", "{{ ns.x | tojson }}", "{{ ns.x == ns.y }}", "{{ ns.x < ns.y }}"};
+    for (size_t i = 0; i < sizeof uses / sizeof *uses; i++) {
+        char text[300];
+        snprintf(text, sizeof text,
+                 "{%% set ns = namespace(x=[1], y=[1]) %%}{%% for i in range(40) %%}{%% set ns.x = [ns.x] %%}"
+                 "{%% set ns.y = [ns.y] %%}{%% endfor %%}%s",
+                 uses[i]);
+        gr_template *t = open_text(text);
+        gr_conversation c = GR_INIT(gr_conversation);
+        const gr_rendered *r;
+        CHECK_MADE(t);
+        c.json = hello;
+        c.json_size = strlen(hello);
+        CHECK_OK(gr_template_render(t, &c, &r));
+        gr_free(r);
+        c.max_depth = 20;
+        CHECK_STATUS(gr_template_render(t, &c, &r), GR_ERR_ARGUMENT);
+        CHECK_ERROR(GR_ERR_ARGUMENT, "nested more deeply than the 20 levels");
+        gr_template_free(t);
+    }
+}
+
 /* Each limit, set small, is reached and named with the line. */
 TEST(limits_that_the_caller_sets)
 {

@@ -308,8 +308,7 @@ bool gr_jinja_evaluate(run *r, const node *n, value *out)
 {
     r->at = n;
     if (r->depth-- <= 0)
-        return gr_jinja_fail(r, "nested more deeply than the %lld levels that a rendering may have",
-                             (long long)r->input->limits.depth);
+        return gr_jinja_fail_deep(r);
     bool done = gr_jinja_charge(r, 1) && evaluate(r, n, out);
     r->depth++;
     return done;

@@ -44,6 +44,12 @@ bool gr_jinja_unsupported(run *r, const char *fmt, ...)
     return false;
 }
 
+bool gr_jinja_fail_deep(run *r)
+{
+    return gr_jinja_fail(r, "nested more deeply than the %lld levels that a rendering may have",
+                         (long long)r->input->limits.depth);
+}
+
 /* ---- variables ---------------------------------------------------------------------------------------------- */
 
 value *gr_jinja_slot(run *r, gr_node_slot at)
@@ -437,8 +443,7 @@ static ended run_nodes(run *r, const node *list)
     for (; list && end == DONE; list = list->next) {
         r->at = list;
         if (r->depth < 0) {
-            gr_jinja_fail(r, "nested more deeply than the %lld levels that a rendering may have",
-                          (long long)r->input->limits.depth);
+            gr_jinja_fail_deep(r);
             return FAILED;
         }
         end = gr_jinja_charge(r, 1) ? run_node(r, list) : FAILED;

@@ -237,7 +237,7 @@ bool gr_jinja_add_repr(run *r, builder *b, const value *v)
     if (!gr_jinja_charge(r, 1))
         return false;
     if (r->depth-- <= 0)
-        return gr_jinja_fail(r, "nested more deeply than a rendering may be");
+        return gr_jinja_fail_deep(r);
     bool done = add_any(r, b, v);
     r->depth++;
     return done;
@@ -364,7 +364,7 @@ bool gr_jinja_add_json(run *r, builder *b, const value *v, const gr_json_style *
     if (!gr_jinja_charge(r, 1))
         return false;
     if (r->depth-- <= 0)
-        return gr_jinja_fail(r, "nested more deeply than a rendering may be");
+        return gr_jinja_fail_deep(r);
     bool done = add_json_any(r, b, v, style, level);
     r->depth++;
     return done;

@@ -479,7 +479,7 @@ bool gr_jinja_equal(run *r, const value *a, const value *b, bool *equal)
     if (a->type != b->type)
         return true;
     if (r->depth-- <= 0)
-        return gr_jinja_fail(r, "nested more deeply than a rendering may be");
+        return gr_jinja_fail_deep(r);
     bool done = equal_same_type(r, a, b, equal);
     r->depth++;
     return done;
@@ -519,7 +519,7 @@ bool gr_jinja_order(run *r, const value *a, const value *b, const char *sign, in
     }
     if (a->type == b->type && (a->type == GR_VALUE_LIST || a->type == GR_VALUE_TUPLE)) {
         if (r->depth-- <= 0)
-            return gr_jinja_fail(r, "nested more deeply than a rendering may be");
+            return gr_jinja_fail_deep(r);
         bool done = order_lists(r, a->as.list, b->as.list, sign, order);
         r->depth++;
         return done;

@@ -129,6 +129,8 @@ void *gr_jinja_take(gr_jinja_run *r, size_t count, size_t size);
 bool gr_jinja_fail(gr_jinja_run *r, const char *fmt, ...) GR_PRINTF(2, 3);
 /* The same for what Jinja can do and this cannot. */
 bool gr_jinja_unsupported(gr_jinja_run *r, const char *fmt, ...) GR_PRINTF(2, 3);
+/* Of what is nested past the limit of the rendering. */
+bool gr_jinja_fail_deep(gr_jinja_run *r);
 /* Takes from the rendering's steps. */
 bool gr_jinja_charge(gr_jinja_run *r, size_t steps);
 
