@@ -109,6 +109,11 @@ mended '429 without a time' 3100000 "429bare - 1 $large"
 mended expired 3400000 "cut 1000000 1 $signed" "expired 0 1 $signed"
 grep -q ' 403 ' "$hub/log" || fail 'no address has expired'
 mended gzip 3400000 'gzip - 99 /api/*' 'gzip - 9 *config.json'
+mended 'gzip that nobody asked for' 3100000 "gzip - 1 $signed"
+mended 'an encoding that is none' 3100000 'encoding identity 9 /api/*' 'encoding identity 9 *config.json'
+mended chunks 3100000 "chunked - 9 $signed" 'chunked - 9 *config.json'
+mended 'chunks that are cut' 3400000 "chunked - 9 $signed" "cut 1000000 1 $signed"
+mended 'a bomb once' 3200000 "bomb 20000000 1 $signed"
 mended 'weak etag' 3100000 'weaketag - 99 *resolve*'
 mended 'no etag' 3100000 'noetag - 99 *resolve*'
 mended pages 3100000 'pages 2 99 /api/*tree*'
@@ -141,6 +146,11 @@ broken 1 'is gated: its owner wants to be asked first: Access to this model is r
 broken 1 'the list of files has no end' 'endless - 9 /api/*tree*'
 broken 3 'an answer of more than 64 MB' 'huge 68000000 9 /api/*'
 broken 3 'has no such model' 'talk 3000000 9 /api/*'
+broken 3 'an answer of more than 64 MB' 'bomb 70000000 9 /api/*tree*' # 300 kB of gzip
+broken 3 'more bytes came than are listed' "bomb 20000000 9 $signed"
+broken 1 'ncoding' "encoding rot13 9 $signed"
+broken 1 'ncoding' 'encoding rot13 9 /api/*'
+broken 1 '' "chunked - 99 $signed" "cut 1000 99 $signed"
 broken 1 'the list of files goes on at another host' 'elsewhere - 9 /api/*tree*'
 for name in ../x %2Fetc%2Fx a/../../x a//b a%5Cb CON nul.txt .git/config 'x%00y' 'x%0Ay' a/. 'x.'; do
     broken 3 'cannot be written here' "name $name 9 /api/*tree*"

@@ -128,6 +128,15 @@ static bool believe(answer *a)
     return a->status == GR_OK;
 }
 
+/* A body of no length that is told beforehand may have no end; what came of it is as doubtful as the rest. */
+static bool doubt_all(answer *a)
+{
+    a->hub->done -= a->part->at;
+    a->status = gr_hub_part_begin(a->part);
+    a->is_believed = false;
+    return a->status == GR_OK && doubt(a, "more bytes came than are listed");
+}
+
 static bool on_file_body(answer *a, const void *data, size_t size)
 {
     if (!a->is_judged) {
@@ -137,7 +146,7 @@ static bool on_file_body(answer *a, const void *data, size_t size)
     if (!a->is_believed)
         return false;
     if ((int64_t)size > a->part->size - a->part->at)
-        return doubt(a, "more bytes came than are listed");
+        return doubt_all(a);
     a->status = gr_hub_part_add(a->part, data, size);
     a->hub->done += a->status == GR_OK ? (int64_t)size : 0;
     return a->status == GR_OK;

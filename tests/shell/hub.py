@@ -12,7 +12,7 @@ from urllib.parse import parse_qs, quote, unquote, urlsplit
 
 ROOT = sys.argv[1]
 LARGE = (".safetensors", ".bin", ".gguf")
-used, signed, moved = {}, {}, set()
+used, signed, moved, bombs = {}, {}, set(), {}
 lock = threading.Lock()
 hashes = {}
 
@@ -74,6 +74,17 @@ def order(path, *faults):
     return None, None
 
 
+def encode(fault, arg, body):
+    """A body and what it is said to be encoded as: itself, so many zeroes instead, or not at all."""
+    if fault == "encoding":
+        return body, arg
+    if fault == "gzip":
+        return gzip.compress(body), "gzip"
+    with lock:
+        bombs[arg] = bombs.get(arg) or gzip.compress(bytes(int(arg)), 1)
+    return bombs[arg], "gzip"
+
+
 class Hub(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
@@ -94,10 +105,9 @@ class Hub(BaseHTTPRequestHandler):
 
     def answer(self, status, body=b"", **headers):
         headers = {k.replace("_", "-"): v for k, v in headers.items()}
-        fault, arg = order(self.path, "gzip")
+        fault, arg = order(self.path, "gzip", "bomb", "encoding")
         if fault:
-            body = gzip.compress(body)
-            headers["Content-Encoding"] = "gzip"
+            body, headers["Content-Encoding"] = encode(fault, arg, body)
         self.head(status, {"Content-Length": len(body), **headers})
         if self.command != "HEAD":
             self.wfile.write(body)
@@ -242,11 +252,14 @@ class Hub(BaseHTTPRequestHandler):
         partial = asked and fault != "norange"
         if partial:
             headers["Content-Range"] = f"bytes {start + shift}-{end - 1 + shift}/{data_size}"
-        if order(self.path, "gzip")[0]:
-            body = gzip.compress(open(path, "rb").read())
-            self.head(200, {**headers, "Content-Encoding": "gzip", "Content-Length": len(body)})
+        encoding, how = order(self.path, "gzip", "bomb", "encoding")
+        if encoding:
+            body, headers["Content-Encoding"] = encode(encoding, how, open(path, "rb").read())
+            self.head(200, {**headers, "Content-Length": len(body)})
             self.wfile.write(body)
             return self.note(200, len(body))
+        if order(self.path, "chunked")[0]:
+            return self.send_chunks(path, start, end, headers, fault, int(arg or 0))
         self.head(206 if partial else 200, {**headers, "Content-Length": length, "Accept-Ranges": "bytes"})
         sent = 0 if self.command == "HEAD" else self.send(path, start, end, fault, int(arg or 0))
         self.note(206 if partial else 200, sent)
@@ -271,6 +284,21 @@ class Hub(BaseHTTPRequestHandler):
         if fault == "long":
             self.wfile.write(b"x")
         return sent
+
+    def send_chunks(self, path, start, end, headers, fault, most):
+        """Of no length that is told beforehand; cut, it ends in the middle of a chunk."""
+        self.head(206 if "Content-Range" in headers else 200, {**headers, "Transfer-Encoding": "chunked"})
+        with open(path, "rb") as f:
+            f.seek(start)
+            body = f.read(min(most, end - start) if fault == "cut" else end - start)
+        for at in range(0, len(body), 100_000):
+            chunk = body[at:at + 100_000]
+            is_cut = fault == "cut" and at + len(chunk) == len(body)
+            self.wfile.write(b"%x\r\n%b" % (len(chunk) + 1000 * is_cut, chunk) + b"\r\n" * (not is_cut))
+        if fault != "cut":
+            self.wfile.write(b"0\r\n\r\n")
+        self.note(206 if "Content-Range" in headers else 200, len(body))
+        self.hang_up(fault)
 
     def hang_up(self, fault):
         if fault == "stall":
