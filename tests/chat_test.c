@@ -305,6 +305,7 @@ TEST(what_cannot_be_done)
         start("run", ((const char *[]){"--chat-template", "turn.jinja", "--context", "60", "-n", "20", NULL}));
     expect(t, "> ");
     enter(t, "/undo", "nothing was said yet");
+    enter(t, "/tokens", "0 of 60 tokens of the context: nothing was said yet");
     enter(t, "/rety", "Did you mean /retry?");
     enter(t, "/set temperature -1", "/set temperature");
     enter(t, "/set speed 2", "/set speed: there is nothing of this name to set");

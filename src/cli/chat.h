@@ -33,10 +33,10 @@ typedef struct gr_talk {
     gr_partner with;
     char *adapter; /* of /adapter; NULL: what the command line says */
     gr_messages said;
-    int64_t keep;    /* tokens of the cache that may stay; a conversation from its beginning would have them, too */
-    int64_t retries; /* of the answer that is wanted: each draws with a seed of its own */
-    struct gr_last { /* the last answer */
-        bool is_there;
+    int64_t keep;      /* tokens of the cache that may stay; a conversation from its beginning would have them, too */
+    int64_t retries;   /* of the answer that is wanted: each draws with a seed of its own */
+    struct gr_last {   /* the last answer */
+        bool is_there; /* and the conversation ends with it */
         int64_t conversation, kept, made;
         double prefill_s, first_s, decode_s;
     } last;
@@ -50,6 +50,8 @@ void gr_partner_close(gr_partner *p);
 
 /* Answers what was said last and adds the answer to it. GR_ERR_INTERRUPTED: stopped, and what came until then is kept. */
 gr_status gr_talk_answer(gr_talk *t);
+/* How many tokens the conversation has, with what an answer to it would begin behind. */
+gr_status gr_talk_count(gr_talk *t, int64_t *tokens);
 /* What the user says next, and its answer; without one the message is taken back. */
 gr_status gr_talk_say(gr_talk *t, const char *text, size_t size);
 /* Forgets all from the last message of the user on; false: there is none. */

@@ -132,6 +132,16 @@ static gr_status read_prompt(answer *a)
     return s;
 }
 
+gr_status gr_talk_count(gr_talk *t, int64_t *tokens)
+{
+    answer a = {.talk = t};
+    gr_status s = t->said.n > 0 ? read_prompt(&a) : GR_OK;
+    *tokens = (int64_t)a.prompt.size;
+    gr_ids_free(&a.prompt);
+    gr_reasoning_free(&a.reasoning);
+    return s;
+}
+
 static gr_status check_room(const answer *a)
 {
     long long n = (long long)a->prompt.size, room = a->talk->with.capacity;
@@ -246,6 +256,7 @@ bool gr_talk_undo(gr_talk *t)
         return false;
     forget_from(t, last);
     gr_messages_cut(&t->said, (size_t)last);
+    t->last.is_there = false;
     return true;
 }
 

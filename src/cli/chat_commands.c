@@ -57,6 +57,7 @@ static gr_status drop(gr_talk *t, const char *rest)
     int64_t dropped = gr_messages_drop(&t->said, n);
     if (dropped == 0)
         return needs("/drop: there is no turn to take out");
+    t->last.is_there = t->last.is_there && t->said.n > 0;
     gr_note("[%lld of the oldest turns taken out]", (long long)dropped);
     return GR_OK;
 }
@@ -155,6 +156,7 @@ static gr_status load(gr_talk *t, const char *rest)
     if (s != GR_OK)
         return s;
     t->keep = 0;
+    t->last.is_there = false;
     gr_note("[%zu messages loaded]", t->said.n);
     return GR_OK;
 }
@@ -164,17 +166,18 @@ static gr_status load(gr_talk *t, const char *rest)
 static gr_status tokens(gr_talk *t, const char *rest)
 {
     const struct gr_last *l = &t->last;
+    int64_t n;
     (void)rest;
-    if (!l->is_there) {
-        gr_note("the context has room for %lld tokens; nothing was said yet", (long long)t->with.capacity);
-        return GR_OK;
-    }
-    gr_note(
-        "%lld of %lld tokens of the context; of the last turn %lld were in the cache, %lld were read, the first new "
-        "one came after %s, %lld were made, %s/s",
-        (long long)l->conversation, (long long)t->with.capacity, (long long)l->kept,
-        (long long)(l->conversation - l->made - l->kept), gr_human_time(l->first_s).s, (long long)l->made,
-        gr_human_count(l->decode_s > 0 ? (double)(l->made - 1) / l->decode_s : 0).s);
+    gr_status s = gr_talk_count(t, &n);
+    if (s != GR_OK)
+        return s;
+    gr_note("%lld of %lld tokens of the context%s", (long long)n, (long long)t->with.capacity,
+            t->said.n > 0 ? "" : ": nothing was said yet");
+    if (l->is_there)
+        gr_note("of the last turn %lld were in the cache, %lld were read, the first new one came after %s, %lld were "
+                "made, %s/s",
+                (long long)l->kept, (long long)(l->conversation - l->made - l->kept), gr_human_time(l->first_s).s,
+                (long long)l->made, gr_human_count(l->decode_s > 0 ? (double)(l->made - 1) / l->decode_s : 0).s);
     return GR_OK;
 }
 
