@@ -211,6 +211,27 @@ run 2 merge tuned_base --eval book.txt --out x.gguf
 says 'in blocks' err
 [ ! -e x ] && [ ! -e x.gguf ] && [ ! -e x.gguf.quantizing ] || fail 'merge: something is left'
 
+# ---- conversations are texts as the template writes them ----
+cat >chats.jsonl <<END
+{"messages": [{"role": "user", "content": "line 7"}, {"role": "assistant", "content": "of the book"}]}
+{"messages": [{"role": "user", "content": "line 8"}, {"role": "assistant", "content": "of it"}]}
+END
+run 3 eval base --data chats.jsonl
+says '--chat-template' err
+printf '%s' '{% for m in messages %}{{ m.role }}: {{ m.content }};{% endfor %}' >plain.jinja
+printf '%s' 'user: line 7;assistant: of the book;' >chat1.txt
+run 0 eval base --data chat1.txt --json
+one=$(number tokens out)
+printf '%s' 'user: line 8;assistant: of it;' >chat2.txt
+run 0 eval base --data chat2.txt --json
+two=$(number tokens out)
+run 0 eval base --data chats.jsonl --chat-template plain.jinja --json
+# A text has its end behind it; of what is read the first token is not predicted.
+[ "$(number tokens out)" = $((one + two - 1)) ] ||
+    fail "eval of conversations: $(cat out), and their texts have $one and $two"
+run 0 quantize base --to q4_0 --calibrate chats.jsonl --chat-template plain.jinja --out chats.gguf
+says '2 of them' err
+
 # ---- what rows meet quantized weights as is said ----
 run 0 quantize base --to q8_0 --out said.gguf --json
 run 0 info said.gguf --json

@@ -13,12 +13,15 @@
 typedef struct options {
     const char *data, *against;
     int64_t context, stride;
+    gr_chat_flags chat;
     gr_running_flags running;
 } options;
 
 static const gr_flag flags[] = {
     {"data", GR_TEXT(options, data), .value = "DATA",
-     .help = "a text file, a .jsonl file, a directory, or - for stdin"},
+     .help = "a text file, a .jsonl file, a directory, or - for stdin; conversations are what the chat template makes "
+             "of them, "
+             "every token of it"},
     {"against", GR_TEXT(options, against), .value = "MODEL2",
      .help = "a model of the same vocabulary that MODEL is compared with, token by token"},
     {"context", GR_INT(options, context), .value = "N", .shown = "the model's", .min = 2, .max = 1 << 24,
@@ -26,6 +29,7 @@ static const gr_flag flags[] = {
     {"stride", GR_INT(options, stride), .value = "N", .shown = "as --context", .min = 1, .max = 1 << 24,
      .unit = "tokens",
      .help = "from window to window; less than --context gives every token more to go by, and takes longer"},
+    GR_CHAT_FLAGS(options, chat, "conversations are written by "),
     GR_RUNNING_FLAGS(options, running),
     {0},
 };
@@ -44,7 +48,7 @@ static gr_status check_same_ids(gr_args *args, const work *w)
     if (!w->other.tokenizer || strcmp(f->data, "-") == 0)
         return GR_OK;
     gr_measured_text other = {0};
-    if (gr_measured_read(args, f->data, w->other.tokenizer, &other) != GR_OK)
+    if (gr_measured_read(args, f->data, &w->other, &f->chat, &other) != GR_OK)
         return gr_fail_in("--against %s", f->against);
     bool same = other.n == w->text.n && memcmp(other.ids, w->text.ids, (size_t)other.n * sizeof *other.ids) == 0;
     gr_measured_free(&other);
@@ -144,7 +148,7 @@ static gr_status work_on(gr_args *args, work *w)
     if (s == GR_OK)
         s = set_options(args, w, &o);
     if (s == GR_OK)
-        s = gr_measured_read(args, f->data, w->on.tokenizer, &w->text);
+        s = gr_measured_read(args, f->data, &w->on, &f->chat, &w->text);
     if (s == GR_OK)
         s = check_same_ids(args, w);
     if (s != GR_OK)

@@ -2,6 +2,7 @@
 #include <math.h>
 #include <string.h>
 #include "base/mem.h"
+#include "cli/human.h"
 #include "cli/measure.h"
 #include "cli/term.h"
 
@@ -17,7 +18,7 @@ static gr_status begins_with_bos(gr_tokenizer *t, bool *out)
     return s;
 }
 
-gr_status gr_measured_read(const gr_args *args, const char *path, gr_tokenizer *tokenizer, gr_measured_text *out)
+static gr_status read_text(const gr_args *args, const char *path, gr_tokenizer *tokenizer, gr_measured_text *out)
 {
     bool bos = false;
     const gr_data_options o = {
@@ -37,6 +38,76 @@ gr_status gr_measured_read(const gr_args *args, const char *path, gr_tokenizer *
     }
     gr_data_free(data);
     return s;
+}
+
+/* ---- conversations ------------------------------------------------------------------------------------------ */
+
+enum { LONGEST = 1 << 16 /* tokens of a conversation */ };
+
+/* The tokens of a row's documents, without what fills it up. */
+static gr_status add_row(const gr_rows *rows, int64_t k, gr_token *row, int64_t *segments, gr_measured_text *out)
+{
+    gr_rows_fill(rows, k, row, row + LONGEST, segments);
+    for (int64_t i = 0; i < LONGEST; i++) {
+        gr_segment_place place = GR_INIT(gr_segment_place);
+        gr_status s = i && segments[i] == segments[i - 1] ? GR_OK : gr_rows_place(rows, k, segments[i], &place);
+        if (s != GR_OK || place.is_padding)
+            return s;
+        out->ids[out->n++] = row[i];
+    }
+    return GR_OK;
+}
+
+static gr_status join_documents(const gr_data *data, gr_measured_text *out)
+{
+    gr_rows *rows = gr_rows_new(data, LONGEST, false, 0);
+    const gr_rows_info *info = gr_rows_describe(rows);
+    gr_token *row = info ? gr_alloc(2 * LONGEST * sizeof *row) : NULL; /* and its targets */
+    int64_t *segments = row ? gr_alloc(LONGEST * sizeof *segments) : NULL;
+    out->ids = segments ? gr_alloc((size_t)(info->rows * LONGEST) * sizeof *out->ids) : NULL;
+    gr_status s = out->ids ? GR_OK : gr_error_status();
+    for (int64_t k = 0; s == GR_OK && k < info->rows; k++)
+        s = add_row(rows, k, row, segments, out);
+    if (s == GR_OK)
+        gr_note("documents: %s of them, every token of what the template makes of conversations",
+                gr_human_integer(info->documents).s);
+    gr_free(row);
+    gr_free(segments);
+    gr_rows_free(rows);
+    return s;
+}
+
+/* Each as the model's template writes it, one after the other. */
+static gr_status read_chats(const gr_args *args, const char *path, const gr_opened *on, const gr_chat_flags *template,
+                            gr_measured_text *out)
+{
+    gr_chat chat = {0};
+    const gr_chat_data_flags flags = {.template = *template, .loss = GR_LOSS_ALL};
+    gr_data_options o = {.size = sizeof o,
+                         .paths = &path,
+                         .n_paths = 1,
+                         .tokenizer = on->tokenizer,
+                         .apart = true,
+                         .threads = (int)args->common.threads};
+    gr_status s = gr_chat_open_for_data((gr_args *)args, &flags, on->found ? on->found->tokenizer : on->path, &chat);
+    gr_chat_set_data(&chat, &flags, &o);
+    gr_data *data = s == GR_OK ? gr_data_new(&o) : NULL;
+    if (s == GR_OK)
+        s = data ? join_documents(data, out) : gr_error_status();
+    if (s == GR_OK)
+        out->bytes = gr_data_describe(data)->bytes;
+    gr_data_free(data);
+    gr_chat_close(&chat);
+    return s;
+}
+
+/* What is no text to be joined may be documents that are to be kept apart; what can be read once is a text. */
+gr_status gr_measured_read(const gr_args *args, const char *path, const gr_opened *on, const gr_chat_flags *template,
+                           gr_measured_text *out)
+{
+    gr_status s = read_text(args, path, on->tokenizer, out);
+    bool again = s == GR_ERR_ARGUMENT || s == GR_ERR_FILE;
+    return again && strcmp(path, "-") != 0 ? read_chats(args, path, on, template, out) : s;
 }
 
 void gr_measured_free(gr_measured_text *text)

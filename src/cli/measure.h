@@ -3,14 +3,17 @@
 #define GR_CLI_MEASURE_H
 
 #include "base/json.h"
-#include "cli/args.h"
+#include "cli/chat_template.h"
+#include "cli/open.h"
 
 /* A text as a model reads it: behind the token that its tokenizer begins texts with, where it does. Zeroed is empty. */
 typedef struct gr_measured_text {
     gr_token *ids; /* [n] */
     int64_t n, bytes;
 } gr_measured_text;
-gr_status gr_measured_read(const gr_args *args, const char *path, gr_tokenizer *tokenizer, gr_measured_text *out);
+/* Of conversations and of prompts with answers it is what the model's chat template makes of them. */
+gr_status gr_measured_read(const gr_args *args, const char *path, const gr_opened *on, const gr_chat_flags *template,
+                           gr_measured_text *out);
 void gr_measured_free(gr_measured_text *text);
 enum { GR_CALIBRATION_WINDOW = 512 };
 /* Windows from all over the text, up to so many tokens, are what stays of it. */

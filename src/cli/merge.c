@@ -13,6 +13,7 @@ typedef struct options {
     gr_write_flags write; /* first: the second table is of this alone */
     const char *calibrate, *eval;
     int64_t calibration_tokens, context;
+    gr_chat_flags chat;
     int method;
 } options;
 
@@ -28,6 +29,7 @@ static const gr_flag flags[] = {
      .help = "a text by which base and adapter, their sum in f32, and what is written are compared"},
     {"context", GR_INT(options, context), .value = "N", .shown = "the model's", .min = 2, .max = 1 << 24,
      .unit = "tokens", .help = "of a window of it"},
+    GR_CHAT_FLAGS(options, chat, "conversations in these texts are written by "),
     {0},
 };
 
@@ -133,9 +135,9 @@ static gr_status read_texts(back *b)
     if (s == GR_OK && (f->calibrate || f->eval))
         s = gr_need_tokenizer(b->on);
     if (s == GR_OK && f->eval)
-        s = gr_measured_read(b->args, f->eval, b->on->tokenizer, &b->text);
+        s = gr_measured_read(b->args, f->eval, b->on, &f->chat, &b->text);
     if (s == GR_OK && f->calibrate &&
-        (s = gr_measured_read(b->args, f->calibrate, b->on->tokenizer, &b->calibration)) == GR_OK)
+        (s = gr_measured_read(b->args, f->calibrate, b->on, &f->chat, &b->calibration)) == GR_OK)
         gr_choose_windows(&b->calibration, f->calibration_tokens);
     return s;
 }

@@ -21,6 +21,7 @@ typedef struct options {
     int method, format;
     double max_loss;
     gr_texts tensors;
+    gr_chat_flags chat;
     bool pure, requantize, resume, zero_points;
 } options;
 
@@ -60,6 +61,7 @@ static const gr_flag flags[] = {
      .help = "a text to measure by, that MODEL was not trained on"},
     {"context", GR_INT(options, context), .value = "N", .shown = "the model's", .min = 2, .max = 1 << 24,
      .unit = "tokens", .help = "of a window of it"},
+    GR_CHAT_FLAGS(options, chat, "conversations in these texts are written by "),
     {"max-loss", GR_FLOAT(options, max_loss), .value = "X", .unit = "nats", .positive = true,
      .help = "mean KL divergence from MODEL that is allowed; more is an error, and nothing is written"},
     {0},
@@ -438,7 +440,7 @@ static gr_status read_calibration(work *w)
 {
     const options *f = w->args->options;
     gr_measured_text *c = &w->calibration;
-    gr_status s = gr_measured_read(w->args, f->calibrate, w->on.tokenizer, c);
+    gr_status s = gr_measured_read(w->args, f->calibrate, &w->on, &f->chat, c);
     if (s != GR_OK)
         return gr_fail_in("--calibrate");
     int64_t held = f->eval ? 0 : c->n / HELD_BACK;
@@ -471,7 +473,7 @@ static gr_status read_texts(work *w)
     if (s == GR_OK)
         s = gr_need_tokenizer(&w->on);
     if (s == GR_OK && f->eval)
-        s = gr_measured_read(w->args, f->eval, w->on.tokenizer, &w->text);
+        s = gr_measured_read(w->args, f->eval, &w->on, &f->chat, &w->text);
     return s == GR_OK && f->calibrate ? read_calibration(w) : s;
 }
 
