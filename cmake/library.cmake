@@ -63,6 +63,8 @@ endif()
 set_source_files_properties(src/backend/build.c PROPERTIES COMPILE_DEFINITIONS
                             "GR_BUILD_ISA=\"${isa_names}\";GR_BUILD_LIBRARIES=\"${library_names}\"")
 if(kernels)
+    # The tiles are unrolled as they are written: -O3 takes six times as long for the same loops.
+    set_source_files_properties(src/backend/cpu/kernels/gemm_micro.c PROPERTIES COMPILE_OPTIONS $<$<CONFIG:Release>:-O2>)
     foreach(isa ${isa_levels})
         set(of_level ${kernels}) # of the highest levels only what gains by them
         list(FILTER of_level EXCLUDE REGEX "_(bf16|amx)\\.c$")

@@ -72,13 +72,14 @@ GR_ISA_DECLARE(const gr_gemm_kernels *, gr_gemm_kernels_get, (void));
 /* transpose of f32, for others as well. */
 GR_ISA_DECLARE(void, gr_gemm_pack_transpose, (float *, int64_t, int64_t, const float *, int64_t, int64_t, int64_t));
 
-#define GR_GEMM_DECLARE_PACK(kind)                                                                                     \
+#define GR_GEMM_DECLARE(kind)                                                                                          \
     GR_ISA_DECLARE(void, gr_gemm_copy_##kind, (float *, int64_t, int64_t, const void *, int64_t, int64_t, int64_t));   \
     GR_ISA_DECLARE(void, gr_gemm_transpose_##kind,                                                                     \
                    (float *, int64_t, int64_t, const void *, int64_t, int64_t, int64_t));                              \
-    GR_ISA_DECLARE(void, gr_gemm_widen_##kind, (float *, const void *, int64_t, int64_t, int64_t));
-GR_GEMM_DECLARE_PACK(F32)
-GR_GEMM_DECLARE_PACK(F16)
-GR_GEMM_DECLARE_PACK(BF16)
+    GR_ISA_DECLARE(void, gr_gemm_widen_##kind, (float *, const void *, int64_t, int64_t, int64_t));                    \
+    GR_ISA_DECLARE(void, gr_gemm_dot_##kind, (const gr_gemm_tile *, int64_t, int64_t));
+GR_GEMM_DECLARE(F32)
+GR_GEMM_DECLARE(F16)
+GR_GEMM_DECLARE(BF16)
 
 #endif
