@@ -202,11 +202,14 @@ static int zero_bytes(int block, int most)
     return HEAD + (most == MOST4 ? block / 2 : block);
 }
 
+/* What codes are numbers from: of 8 bits the middle, so that they fit an int8. */
+#define FROM(most) ((most) > MOST4 ? ZERO8 : 0)
+
 static void zero_read(int block, int most, const void *src, uint8_t *codes, float *scales, float *offsets, int64_t n)
 {
     const uint8_t *b = src;
     for (int64_t at = 0; at < n; at += block, b += zero_bytes(block, most)) {
-        float d = get_scale(b), offset = -(d * (float)b[4]);
+        float d = get_scale(b), offset = d * (float)(FROM(most) - b[4]);
         for (int g = 0; g < block / GROUP; g++) {
             scales[at / GROUP + g] = d;
             offsets[at / GROUP + g] = offset;
@@ -331,19 +334,23 @@ static void zero_choose(int block, int most, int64_t each, const float *src, con
     {                                                                                                                  \
         zero_choose(n, most_code, count, src, weights, dst, count);                                                    \
     }                                                                                                                  \
-    const gr_dtype_info gr_dtype_##type = {                                                                            \
-        .name = #type,                                                                                                 \
-        .safetensors = "GR_" TYPE,                                                                                     \
-        .block = n,                                                                                                    \
-        .block_bytes = HEAD + n * ((most_code) > MOST4 ? 8 : 4) / 8,                                                   \
-        .align = 1,                                                                                                    \
-        .is_weight = true,                                                                                             \
-        .sums = GR_F32,                                                                                                \
-        .to_f32 = type##_to_f32,                                                                                       \
-        .from_f32 = type##_from_f32,                                                                                   \
-        .from_weighed = type##_from_weighed,                                                                           \
-        .from_row = type##_from_row,                                                                                   \
-        .codes = {.group = GROUP, .most = most_code, .offsets = true, .read = type##_read, .pack = type##_pack}};
+    const gr_dtype_info gr_dtype_##type = {.name = #type,                                                              \
+                                           .safetensors = "GR_" TYPE,                                                  \
+                                           .block = n,                                                                 \
+                                           .block_bytes = HEAD + n * ((most_code) > MOST4 ? 8 : 4) / 8,                \
+                                           .align = 1,                                                                 \
+                                           .is_weight = true,                                                          \
+                                           .sums = GR_F32,                                                             \
+                                           .to_f32 = type##_to_f32,                                                    \
+                                           .from_f32 = type##_from_f32,                                                \
+                                           .from_weighed = type##_from_weighed,                                        \
+                                           .from_row = type##_from_row,                                                \
+                                           .codes = {.group = GROUP,                                                   \
+                                                     .zero = FROM(most_code),                                          \
+                                                     .most = most_code,                                                \
+                                                     .offsets = true,                                                  \
+                                                     .read = type##_read,                                              \
+                                                     .pack = type##_pack}};
 
 WITH_ZERO(int4z_32, "INT4Z_32", 32, MOST4)
 WITH_ZERO(int4z_64, "INT4Z_64", 64, MOST4)

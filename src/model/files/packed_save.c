@@ -252,7 +252,7 @@ static void take_codes(gr_packed_out *p, const gr_weight *t, const char *blocks)
     char *to = p->buffer;
     for (int64_t i = 0; i < t->shape[0] * t->shape[1] / d->block; i++, blocks += d->block_bytes, to += n) {
         memcpy(to, blocks + head, n);
-        for (size_t k = 0; k < n && d->codes.zero == 0 && d->codes.most == 255; k++)
+        for (size_t k = 0; k < n && d->codes.offsets && d->codes.most == 255; k++)
             to[k] = (char)(to[k] ^ 0x80); /* from 0 up here, int8 there */
     }
 }
