@@ -106,8 +106,8 @@ gr_status gr_measured_read(const gr_args *args, const char *path, const gr_opene
                            gr_measured_text *out)
 {
     gr_status s = read_text(args, path, on->tokenizer, out);
-    bool again = s == GR_ERR_ARGUMENT || s == GR_ERR_FILE;
-    return again && strcmp(path, "-") != 0 ? read_chats(args, path, on, template, out) : s;
+    bool is_apart = s != GR_OK && strstr(gr_error(), "all documents become one text");
+    return is_apart && strcmp(path, "-") != 0 ? read_chats(args, path, on, template, out) : s;
 }
 
 void gr_measured_free(gr_measured_text *text)
