@@ -108,6 +108,24 @@ static gr_status flops_of(gr_train_job *job, double *flops)
     return t ? GR_OK : gr_error_status();
 }
 
+/* What fits beside `other`, which the process and all that is no program take: more when this has compiled what it tried, so that it
+ * may have to choose again. */
+static gr_status choose(gr_train_job *job, bool is_loaded, size_t memory, gr_fit_options *fit, gr_plan *plan,
+                        size_t *other)
+{
+    enum { TRIES = 3 };
+    const gr_train_options was = job->run.train;
+    gr_status s = gr_run_overhead(job, is_loaded, other);
+    for (int i = 0; s == GR_OK && i < TRIES && (i == 0 || plan->total + *other > memory); i++) {
+        job->run.train = was;
+        fit->memory = memory > *other ? memory - *other : 0;
+        s = gr_train_fit(job->on.model, &job->run.train, fit, plan);
+        if (s == GR_OK)
+            s = gr_run_overhead(job, is_loaded, other);
+    }
+    return s;
+}
+
 gr_status gr_fit_memory(gr_args *args, gr_train_job *job, bool is_loaded)
 {
     const gr_train_flags *f = args->options;
@@ -122,13 +140,10 @@ gr_status gr_fit_memory(gr_args *args, gr_train_job *job, bool is_loaded)
     gr_status s = gr_device_describe(gr_model_describe(job->on.model)->device, &d);
     if (s == GR_OK)
         s = flops_of(job, &flops);
-    if (s == GR_OK) /* now that the process has grown by what compiling takes */
-        s = gr_run_overhead(job, is_loaded, &other);
     if (s != GR_OK)
         return s;
     size_t memory = f->memory > 0 ? (size_t)f->memory : d.available;
-    fit.memory = memory > other ? memory - other : 0;
-    s = gr_train_fit(job->on.model, &job->run.train, &fit, &plan);
+    s = choose(job, is_loaded, memory, &fit, &plan, &other);
     if (s == GR_ERR_MEMORY && plan.total > 0)
         return gr_fail(
             GR_ERR_MEMORY,
