@@ -76,6 +76,10 @@ run 2 convert base --to hf --split-size 20k --out x
 run 0 eval q8.gguf --against base --data book.txt --activations f32 --json
 [ "$(number kl_mean out)" = "$kl" ] || fail "eval --against says $(number kl_mean out), quantize said $kl"
 says '"kl_mean"' q8.gguf.json
+run 0 dump q8.gguf --ids 1,2,3 --what logits --out f32.safetensors
+run 0 dump q8.gguf --ids 1,2,3 --what logits --activations int8 --out int8.safetensors
+! cmp -s f32.safetensors int8.safetensors || fail 'dump: activations of int8 change nothing'
+run 2 dump q8.gguf --ids 1,2,3 --what grads --activations int8 --out x.safetensors
 run 0 quantize base --to q4_k_m --tensor '*q_proj=q8_0' --out q4.gguf
 says 'not measured' out
 says 'q5_0' out # rows of 64 are no blocks of 256

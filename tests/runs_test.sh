@@ -108,6 +108,15 @@ rm -r piped/checkpoints/step-20 piped/latest
 run 3 train b.txt --resume --out piped
 run 0 train a.txt --resume --out piped
 
+# ---- lion's own beta2 is what its run goes on with ----
+# shellcheck disable=SC2086
+run 0 train a.txt $small --optimizer lion --steps 20 --save-every 10 --out lion
+says '"beta2": "0.99"' lion/run.json
+cp lion/checkpoints/step-20/model.safetensors whole.safetensors
+rm -r lion/checkpoints/step-20 lion/latest
+run 0 train --resume --out lion
+cmp -s lion/checkpoints/step-20/model.safetensors whole.safetensors || fail 'lion: a run that is gone on with has other weights'
+
 # ---- copied without links ----
 half linked a.txt --eval-fraction 0.1 --eval-every 5
 "$g" train --resume --out linked --quiet 2>err || fail "$(cat err)"

@@ -13,6 +13,7 @@
 typedef struct options {
     gr_id_rows ids;
     unsigned what;
+    int activations;
     const char *out;
 } options;
 
@@ -23,6 +24,8 @@ static const gr_flag flags[] = {
     {"ids", GR_IDS(options, ids), .value = "IDS", .help = "token ids: 1,2,3; rows of equal length are split by ;"},
     {"what", GR_SET(options, what), .value = "logits|loss|grads|activations", .initial = "logits,loss",
      .help = "what to write, split by commas"},
+    {"activations", GR_CHOICE(options, activations), .value = "f32|int8", .initial = "f32",
+     .help = "how rows of these meet quantized weights: as they are; or rounded to 8 bits, as generate has it"},
     {"out", GR_TEXT(options, out), .value = "FILE",
      .help = "the .safetensors file to write; only one of an earlier dump is replaced"},
     {0},
@@ -130,6 +133,11 @@ static gr_status add_gradients(dump *d, gr_tensor *loss)
 
 /* ---- the pass ----------------------------------------------------------------------------------------------- */
 
+static gr_activations activations_of(const dump *d)
+{
+    return d->f->activations == 1 ? GR_ACTIVATIONS_INT8 : GR_ACTIVATIONS_F32;
+}
+
 static gr_status build(dump *d)
 {
     const gr_id_rows *ids = &d->f->ids;
@@ -152,8 +160,8 @@ static gr_status build(dump *d)
         s = add_gradients(d, loss);
     if (s == GR_OK && d->f->what & ACTIVATIONS)
         s = add_activations(d);
-    d->program =
-        s == GR_OK ? gr_compile(d->graph, d->tensors, d->n, gr_model_describe(d->on.model)->device, NULL) : NULL;
+    const gr_compile_options o = {.size = sizeof o, .activations = activations_of(d)};
+    d->program = s == GR_OK ? gr_compile(d->graph, d->tensors, d->n, gr_model_describe(d->on.model)->device, &o) : NULL;
     return d->program ? GR_OK : gr_error_status();
 }
 
@@ -234,8 +242,10 @@ static gr_status check(gr_args *args, const dump *d)
 
 static gr_status work_on(gr_args *args, dump *d)
 {
+    if (activations_of(d) == GR_ACTIVATIONS_INT8 && d->f->what & GRADS)
+        return gr_args_fail(args, "--activations: int8 has no gradients\nLeave out one of them.");
     /* A gradient has its weight's dtype, and what is written is f32. */
-    const gr_load_options o = {.size = sizeof o, .widen = d->f->what & GRADS};
+    const gr_load_options o = {.size = sizeof o, .widen = d->f->what & GRADS, .activations = activations_of(d)};
     gr_status s = gr_open_model(args, args->positional[0], &o, &d->on);
     const char *const inputs[] = {args->positional[0], d->on.path, d->on.adapter};
     if (s == GR_OK)

@@ -498,7 +498,7 @@ static gr_status count_steps(const gr_train_flags *f, gr_train_job *job)
 
 static gr_status set_options(gr_args *args, gr_train_job *job)
 {
-    const gr_train_flags *f = args->options;
+    gr_train_flags *f = args->options;
     gr_train_options *t = &job->run.train;
     *t = GR_INIT(gr_train_options);
     job->run.size = sizeof job->run;
@@ -516,7 +516,9 @@ static gr_status set_options(gr_args *args, gr_train_job *job)
     t->schedule = (gr_schedule)f->schedule;
     t->optimizer = (gr_optimizer)f->optimizer;
     t->beta1 = f->beta1;
-    t->beta2 = t->optimizer == GR_LION && !gr_args_given(args, "beta2") ? 0.99 : f->beta2;
+    if (t->optimizer == GR_LION && !gr_args_given(args, "beta2"))
+        f->beta2 = 0.99; /* which run.json keeps */
+    t->beta2 = f->beta2;
     t->bf16_moments = f->moments == 1;
     t->bf16_weights = f->weights == 1;
     t->muon_lr = f->muon_lr;
