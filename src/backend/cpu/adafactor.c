@@ -10,6 +10,7 @@
 #include "backend/cpu/cpu.h"
 
 #include "backend/cpu/convert.h"
+#include "backend/cpu/ints.h"
 #include "backend/cpu/reduce_kernels.h"
 #include "op/optimizer.h"
 
@@ -41,21 +42,6 @@ typedef struct job {
     float *partial, *by_column, *by_row;
 } job;
 
-static int64_t min64(int64_t a, int64_t b)
-{
-    return a < b ? a : b;
-}
-
-static int64_t max64(int64_t a, int64_t b)
-{
-    return a > b ? a : b;
-}
-
-static int64_t ceil_div(int64_t a, int64_t b)
-{
-    return a / b + (a % b != 0);
-}
-
 static job cut(const gr_call *call)
 {
     const gr_operand *p = &call->in[PARAM];
@@ -63,8 +49,8 @@ static job cut(const gr_call *call)
     for (int i = 0; i < p->ndim; i++)
         *(i == p->ndim - 1 ? &j.cols : i == p->ndim - 2 ? &j.rows : &j.matrices) *= p->shape[i];
     int64_t n = p->ndim > 1 ? j.rows : j.cols, each = p->ndim > 1 ? j.cols : 1;
-    j.part = max64(max64(ceil_div(PART, max64(each, 1)), ceil_div(n, MOST_PARTS)), 1);
-    j.parts = ceil_div(n, j.part);
+    j.part = gr_max64(gr_max64(gr_ceil_div(PART, gr_max64(each, 1)), gr_ceil_div(n, MOST_PARTS)), 1);
+    j.parts = gr_ceil_div(n, j.part);
     return j;
 }
 
@@ -99,10 +85,10 @@ typedef void (*chunk_fn)(const job *j, int64_t piece, int64_t row, int64_t col, 
 /* fn for all columns of a part's rows, some at a time; rows are counted through all matrices. */
 static void each_chunk(const job *j, int64_t piece, chunk_fn fn)
 {
-    int64_t matrix = piece / j->parts, first = piece % j->parts * j->part, end = min64(first + j->part, j->rows);
+    int64_t matrix = piece / j->parts, first = piece % j->parts * j->part, end = gr_min64(first + j->part, j->rows);
     for (int64_t r = first; r < end; r++)
         for (int64_t col = 0; col < j->cols; col += CHUNK)
-            fn(j, piece, matrix * j->rows + r, col, min64(CHUNK, j->cols - col));
+            fn(j, piece, matrix * j->rows + r, col, gr_min64(CHUNK, j->cols - col));
 }
 
 static void measure(const job *j, int64_t piece, int64_t row, int64_t col, int64_t n)
@@ -121,7 +107,7 @@ static void measure_piece(void *ctx, int64_t piece, int worker)
     (void)worker;
     const job *j = ctx;
     int64_t row = piece / j->parts * j->rows + piece % j->parts * j->part;
-    int64_t rows = min64(j->part, j->rows - piece % j->parts * j->part);
+    int64_t rows = gr_min64(j->part, j->rows - piece % j->parts * j->part);
     memset(j->partial + piece * j->cols, 0, (size_t)j->cols * sizeof(float));
     memset(j->by_row + row, 0, (size_t)rows * sizeof(float));
     each_chunk(j, piece, measure);
@@ -132,8 +118,8 @@ static void column_piece(void *ctx, int64_t piece, int worker)
 {
     (void)worker;
     const job *j = ctx;
-    int64_t chunks = ceil_div(j->cols, CHUNK), matrix = piece / chunks, col = piece % chunks * CHUNK;
-    int64_t n = min64(CHUNK, j->cols - col), at = matrix * j->cols + col;
+    int64_t chunks = gr_ceil_div(j->cols, CHUNK), matrix = piece / chunks, col = piece % chunks * CHUNK;
+    int64_t n = gr_min64(CHUNK, j->cols - col), at = matrix * j->cols + col;
     float sum[CHUNK];
     j->sums->sum_rows(sum, j->partial + matrix * j->parts * j->cols + col, j->parts, j->cols, n);
     j->kernels->toward(j->column + at, sum, 1 / (float)j->rows, j->fresh, n);
@@ -182,10 +168,10 @@ static void measure_row_piece(void *ctx, int64_t piece, int worker)
 {
     (void)worker;
     const job *j = ctx;
-    int64_t end = min64((piece + 1) * j->part, j->cols);
+    int64_t end = gr_min64((piece + 1) * j->part, j->cols);
     for (int64_t at = piece * j->part; at < end; at += CHUNK) {
         float u[CHUNK], buffer[CHUNK];
-        int64_t n = min64(CHUNK, end - at);
+        int64_t n = gr_min64(CHUNK, end - at);
         j->kernels->squares(u, grad_at(j, at, n, buffer), j->scale, n);
         j->kernels->toward(j->row + at, u, 1, j->fresh, n);
         j->of_p[piece] += j->sums->sum_squares(j->p + at, n);
@@ -200,10 +186,10 @@ static void move_row_piece(void *ctx, int64_t piece, int worker)
 {
     (void)worker;
     const job *j = ctx;
-    int64_t end = min64((piece + 1) * j->part, j->cols);
+    int64_t end = gr_min64((piece + 1) * j->part, j->cols);
     for (int64_t at = piece * j->part; at < end; at += CHUNK) {
         float u[CHUNK], by[CHUNK];
-        int64_t n = min64(CHUNK, end - at);
+        int64_t n = gr_min64(CHUNK, end - at);
         j->kernels->roots(by, j->row + at, 1, n);
         take_units(j, u, at, 1, by, n);
         j->kernels->step(j->p + at, u, j->decay, j->rate, n);
@@ -256,7 +242,7 @@ static gr_status run(const gr_call *call)
     int64_t pieces = j.matrices * j.parts;
     if (j.column) {
         gr_parallel(pool, pieces, measure_piece, &j);
-        gr_parallel(pool, j.matrices * ceil_div(j.cols, CHUNK), column_piece, &j);
+        gr_parallel(pool, j.matrices * gr_ceil_div(j.cols, CHUNK), column_piece, &j);
         for (int64_t i = 0; i < j.matrices; i++)
             rows_of(&j, i);
         gr_parallel(pool, pieces, size_piece, &j);

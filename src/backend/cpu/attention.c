@@ -8,6 +8,7 @@
 #include "backend/cpu/block_kernels.h"
 #include "backend/cpu/convert.h"
 #include "backend/cpu/gemm_kernels.h"
+#include "backend/cpu/ints.h"
 #include "backend/cpu/rows.h"
 #include "op/attr.h"
 #include "op/op.h"
@@ -52,11 +53,6 @@ static bool supports(const gr_device *d, const gr_tensor *node)
     return gr_row_dtype(node->spec.dtype) && gr_is_kept(gr_in(node, K)->dtype) && gr_is_kept(gr_in(node, V)->dtype);
 }
 
-static int64_t up(int64_t n, int64_t step)
-{
-    return (n + step - 1) / step;
-}
-
 /* Tiles are read as they lie: whole vectors of a row, the last of which must not reach past it. */
 static bool is_direct(const gr_operand *x)
 {
@@ -68,11 +64,11 @@ static attention attention_of(const gr_call *c)
     const int64_t *q = c->in[Q].shape, *k = c->in[K].shape;
     attention a = {.call = c, .b = q[0], .t = q[1], .h = q[2], .d = q[3], .s = k[1], .g = k[2]};
     a.shared = a.h / a.g;
-    a.row = up(a.d, VECTOR) * VECTOR;
+    a.row = gr_round_up(a.d, VECTOR);
     int64_t rows = a.t * a.shared;
-    a.tiles = up(rows, LANES);
-    a.lanes =
-        a.tiles ? up(up(rows, a.tiles), VECTOR) * VECTOR : LANES; /* alike: a short tile costs nearly a whole one */
+    a.tiles = gr_ceil_div(rows, LANES);
+    a.lanes = a.tiles ? gr_round_up(gr_ceil_div(rows, a.tiles), VECTOR)
+                      : LANES; /* alike: a short tile costs nearly a whole one */
     return a;
 }
 
@@ -325,10 +321,10 @@ static attention forward_of(const gr_call *c)
     int64_t pieces = a.b * a.g * a.tiles;
     a.parts = 1;
     if (pieces > 0 && pieces < ENOUGH_PIECES && a.s >= 2 * LEAST_KEYS) {
-        int64_t wanted = up(ENOUGH_PIECES, pieces), most = a.s / LEAST_KEYS;
+        int64_t wanted = gr_ceil_div(ENOUGH_PIECES, pieces), most = a.s / LEAST_KEYS;
         a.parts = wanted < most ? wanted : most;
     }
-    a.part = up(up(a.s, a.parts), KEYS) * KEYS;
+    a.part = gr_round_up(gr_ceil_div(a.s, a.parts), KEYS);
     a.worker = (3 * LANES + 2 * KEYS) * a.row + KEYS * LANES;
     a.partial = a.parts > 1 ? LANES * a.row + 2 * LANES : 0;
     return a;
@@ -450,9 +446,9 @@ static attention backward_of(const gr_call *c)
 {
     attention a = attention_of(c);
     int64_t groups = a.b * a.g;
-    a.parts = groups > 0 && groups < ENOUGH_PIECES ? up(ENOUGH_PIECES, groups) : 1;
+    a.parts = groups > 0 && groups < ENOUGH_PIECES ? gr_ceil_div(ENOUGH_PIECES, groups) : 1;
     a.parts = a.parts < a.tiles ? a.parts : a.tiles > 0 ? a.tiles : 1;
-    a.part = up(a.tiles, a.parts);
+    a.part = gr_ceil_div(a.tiles, a.parts);
     a.sums = c->in[K].dtype == GR_F32 ? a.parts - 1 : a.parts;
     a.worker = (5 * LANES + 2 * KEYS) * a.row + 2 * KEYS * LANES;
     a.partial = 2 * a.s * a.d;

@@ -6,6 +6,7 @@
 
 #include "backend/cpu/convert.h"
 #include "backend/cpu/elementwise_kernels.h"
+#include "backend/cpu/ints.h"
 #include "base/dtype.h"
 #include "op/attr.h"
 #include "op/fused.h"
@@ -51,16 +52,6 @@ typedef struct chain {
     float *registers; /* scratch, n_registers a worker; NULL: the stack */
     int64_t count, width, tiles, tiles_a_row;
 } chain;
-
-static int64_t min64(int64_t a, int64_t b)
-{
-    return a < b ? a : b;
-}
-
-static int64_t ceil_div(int64_t a, int64_t b)
-{
-    return a / b + (a % b != 0);
-}
 
 /* ---- layout of inputs --------------------------------------------------------------------------------------- */
 
@@ -115,10 +106,10 @@ static void cut_tiles(chain *c)
         c->count *= c->shape[d];
     c->width = TILE;
     c->tiles_a_row = 0;
-    c->tiles = ceil_div(c->count, TILE);
+    c->tiles = gr_ceil_div(c->count, TILE);
     if (c->ndim > 1 && row >= ROW_TILES && c->count > 0) {
-        c->width = ceil_div(ceil_div(row, ceil_div(row, TILE)), 16) * 16;
-        c->tiles_a_row = ceil_div(row, c->width);
+        c->width = gr_ceil_div(gr_ceil_div(row, gr_ceil_div(row, TILE)), 16) * 16;
+        c->tiles_a_row = gr_ceil_div(row, c->width);
         c->tiles = c->count / row * c->tiles_a_row;
     }
 }
@@ -287,7 +278,7 @@ static void load_rows(const chain *c, const source *s, float *to, int64_t start,
     int64_t index[GR_MAX_DIMS], cols = c->shape[c->ndim - 1], stride = s->stride[c->ndim - 1], col = start % cols;
     int64_t at = find_row(c, s, start, index);
     for (int64_t done = 0; done < n; col = 0) {
-        int64_t run = min64(cols - col, n - done);
+        int64_t run = gr_min64(cols - col, n - done);
         load_strided(c, to + done, s, s->data + (at + col * stride) * s->bytes, stride, run);
         done += run;
         at = next_row(c, s, at, index);
@@ -425,10 +416,10 @@ static void run_piece(void *ctx, int64_t piece, int worker)
         t.scalar[GR_FUSED_CONSTANT + k] = true;
     }
     int64_t row = c->shape[c->ndim - 1];
-    for (int64_t i = piece * PIECE_TILES; i < min64((piece + 1) * PIECE_TILES, c->tiles); i++) {
+    for (int64_t i = piece * PIECE_TILES; i < gr_min64((piece + 1) * PIECE_TILES, c->tiles); i++) {
         int64_t col = c->tiles_a_row ? i % c->tiles_a_row * c->width : 0;
         t.start = c->tiles_a_row ? i / c->tiles_a_row * row + col : i * TILE;
-        t.n = min64(c->width, c->tiles_a_row ? row - col : c->count - t.start);
+        t.n = gr_min64(c->width, c->tiles_a_row ? row - col : c->count - t.start);
         run_tile(c, &t);
     }
 }
@@ -483,7 +474,7 @@ static void run_chain(const gr_fused_attr *f, const gr_call *call)
         return;
     prepare(&c, f, call);
     c.registers = c.n_registers > FEW_REGISTERS ? call->scratch : NULL;
-    gr_parallel(call->device->pool, ceil_div(c.tiles, PIECE_TILES), run_piece, &c);
+    gr_parallel(call->device->pool, gr_ceil_div(c.tiles, PIECE_TILES), run_piece, &c);
 }
 
 static size_t chain_scratch(const gr_fused_attr *f, const gr_call *call)

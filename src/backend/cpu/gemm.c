@@ -9,6 +9,7 @@
 #include "backend/cpu/block_kernels.h"
 #include "backend/cpu/convert.h"
 #include "backend/cpu/gemm_kernels.h"
+#include "backend/cpu/ints.h"
 #include "base/dtype.h"
 
 #include <stdatomic.h>
@@ -73,26 +74,6 @@ typedef struct piece {
     int64_t sums_i, sums_row;
 } piece;
 
-static int64_t min64(int64_t x, int64_t y)
-{
-    return x < y ? x : y;
-}
-
-static int64_t max64(int64_t x, int64_t y)
-{
-    return x > y ? x : y;
-}
-
-static int64_t ceil_div(int64_t x, int64_t y)
-{
-    return x / y + (x % y != 0);
-}
-
-static int64_t round_up(int64_t x, int64_t multiple)
-{
-    return ceil_div(x, multiple) * multiple;
-}
-
 /* ---- plan --------------------------------------------------------------------------------------------------- */
 
 /* Nanoseconds, roughly, that pieces of rows x cols take a step of k when 2, 4 or 8 threads share them, in favour of 2.
@@ -101,8 +82,8 @@ static double cut_cost(const gr_gemm *g, const plan *p, int64_t rows, int64_t co
 {
     const bool a_is_packed = p->by_amx || g->trans_a || g->a_dtype != GR_F32;
     const double each = p->by_amx ? 0.0012 : 0.008;
-    double pieces = (double)(ceil_div(g->m, rows) * ceil_div(g->n, cols)) * (double)g->batch;
-    double cost = (double)rows * (double)round_up(cols, 16) * each + (double)cols * 0.08 +
+    double pieces = (double)(gr_ceil_div(g->m, rows) * gr_ceil_div(g->n, cols)) * (double)g->batch;
+    double cost = (double)rows * (double)gr_round_up(cols, 16) * each + (double)cols * 0.08 +
                   (double)rows * (a_is_packed ? 0.08 : 0.015) + 500.0 / (double)g->k;
     double sum = 0;
     for (int threads = 2; threads <= 8; threads *= 2) {
@@ -127,13 +108,13 @@ static void cut_tiles(const gr_gemm *g, plan *p)
 {
     enum { TRIES = 10, MAX_ROWS = 1536 };
     const int64_t mr = row_unit(p), nr = col_unit(p);
-    int64_t max_cols = max64((p->by_amx ? 4 * B_BLOCK : B_BLOCK) / max64(p->k_block, 1) / nr, 1) * nr;
-    int64_t col_cut = ceil_div(g->n, max_cols), row_cut = ceil_div(g->m, MAX_ROWS);
+    int64_t max_cols = gr_max64((p->by_amx ? 4 * B_BLOCK : B_BLOCK) / gr_max64(p->k_block, 1) / nr, 1) * nr;
+    int64_t col_cut = gr_ceil_div(g->n, max_cols), row_cut = gr_ceil_div(g->m, MAX_ROWS);
     double best = -1;
     for (int64_t c = col_cut; c < col_cut + TRIES; c++)
         for (int64_t r = row_cut; r < row_cut + TRIES; r++) {
-            int64_t rows = min64(round_up(ceil_div(g->m, r), mr), g->m);
-            int64_t cols = min64(round_up(ceil_div(g->n, c), nr), g->n);
+            int64_t rows = gr_min64(gr_round_up(gr_ceil_div(g->m, r), mr), g->m);
+            int64_t cols = gr_min64(gr_round_up(gr_ceil_div(g->n, c), nr), g->n);
             double cost = cut_cost(g, p, rows, cols);
             if (best < 0 || cost < best) {
                 best = cost;
@@ -148,9 +129,9 @@ static void plan_few_rows(const gr_gemm *g, plan *p)
 {
     p->way = g->trans_b ? BY_DOTS : BY_TILES;
     if (g->trans_b) { /* any cut will do: rows of b are read one by one */
-        p->cols = min64(round_up(max64(ceil_div(g->n, 32), 64), 16), g->n);
+        p->cols = gr_min64(gr_round_up(gr_max64(gr_ceil_div(g->n, 32), 64), 16), g->n);
     } else {
-        p->cols = min64(round_up(max64(ceil_div(g->n, 8), 384), GR_GEMM_COLS), g->n);
+        p->cols = gr_min64(gr_round_up(gr_max64(gr_ceil_div(g->n, 8), 384), GR_GEMM_COLS), g->n);
         p->b_direct = p->ask = true;
         p->k_block = STRIP_K;
         p->b_floats = STRIP_K * GR_GEMM_COLS;
@@ -174,15 +155,15 @@ static void plan_tiles(const gr_gemm *g, plan *p)
     bool b_plain = g->b_dtype == GR_F32 && !p->pairs;
     /* Equal blocks of k: no short one at the end. But sums over rows, as weights' gradients are, may be made of parts
      * (addmm): they are cut at places that the number of rows does not move, so that the bits are the same. */
-    int64_t unit = max64(gr_dtype_get(g->b_dtype)->block, p->by_amx ? GR_GEMM_TILE_K : 8),
-            most = p->by_amx ? GR_GEMM_TILE_K_MOST : K_BLOCK, blocks = ceil_div(g->k, most);
-    int64_t equal = g->k > 0 ? ceil_div(g->k, blocks) : 1;
-    p->k_block = g->trans_a && blocks > 1 && !p->by_amx ? K_BLOCK : g->k > 0 ? round_up(equal, unit) : 1;
+    int64_t unit = gr_max64(gr_dtype_get(g->b_dtype)->block, p->by_amx ? GR_GEMM_TILE_K : 8),
+            most = p->by_amx ? GR_GEMM_TILE_K_MOST : K_BLOCK, blocks = gr_ceil_div(g->k, most);
+    int64_t equal = g->k > 0 ? gr_ceil_div(g->k, blocks) : 1;
+    p->k_block = g->trans_a && blocks > 1 && !p->by_amx ? K_BLOCK : g->k > 0 ? gr_round_up(equal, unit) : 1;
     p->b_direct = b_plain && !g->trans_b && p->k_block * g->ldb <= B_SMALL && g->ldb % CROWDED != 0;
     cut_tiles(g, p);
-    p->a_rows = min64(p->rows, A_ROWS);
+    p->a_rows = gr_min64(p->rows, A_ROWS);
     p->cols_outside = g->k >= LONG_K;
-    p->b_floats = (size_t)(p->k_block * (p->b_direct ? GR_GEMM_COLS : round_up(p->cols, col_unit(p))));
+    p->b_floats = (size_t)(p->k_block * (p->b_direct ? GR_GEMM_COLS : gr_round_up(p->cols, col_unit(p))));
     if (gr_dtype_is_block(g->b_dtype))
         p->wide_floats = (size_t)(p->k_block * GR_GEMM_COLS);
     if (!reads_a(g, p))
@@ -212,13 +193,13 @@ static plan make_plan(const gr_gemm *g, gr_isa level)
         plan_tiles(g, &p);
     }
     if (is_narrow(g)) {
-        p.a_rows = min64(p.a_rows, A_ROWS);
+        p.a_rows = gr_min64(p.a_rows, A_ROWS);
         p.c_rows =
             p.way == BY_TILES && p.k_block >= g->k ? p.a_rows : p.rows; /* of several blocks of k all rows wait */
         p.c_floats = (size_t)(p.c_rows * p.cols);
     }
-    p.row_cut = ceil_div(g->m, p.rows);
-    p.col_cut = ceil_div(g->n, p.cols);
+    p.row_cut = gr_ceil_div(g->m, p.rows);
+    p.col_cut = gr_ceil_div(g->n, p.cols);
     return p;
 }
 
@@ -275,7 +256,7 @@ static void widen_rows(const call *f, const piece *w, int64_t j, int64_t rows, i
 /* Of k places, those of the tile's loop. */
 static int64_t steps_of(const call *f, int64_t k)
 {
-    return f->plan.by_amx ? round_up(k, GR_GEMM_TILE_K) / 2 : f->pairs ? ceil_div(k, 2) : k;
+    return f->plan.by_amx ? gr_round_up(k, GR_GEMM_TILE_K) / 2 : f->pairs ? gr_ceil_div(k, 2) : k;
 }
 
 /* Rows p0 to p0 + k of b, the piece's columns, into panels of nr. Of a direct b only the columns that fill no panel:
@@ -298,8 +279,8 @@ static void pack_b(const call *f, const piece *w, int64_t p0, int64_t k)
         return;
     }
     for (int64_t j = 0; f->widen && j < w->cols; j += nr) {
-        widen_rows(f, w, j, min64(nr, w->cols - j), p0, k);
-        f->kernels->transpose[GR_GEMM_F32](w->b_packed + j * k, k * nr, nr, w->wide, k, k, min64(nr, w->cols - j));
+        widen_rows(f, w, j, gr_min64(nr, w->cols - j), p0, k);
+        f->kernels->transpose[GR_GEMM_F32](w->b_packed + j * k, k * nr, nr, w->wide, k, k, gr_min64(nr, w->cols - j));
     }
     if (f->widen)
         return;
@@ -377,7 +358,7 @@ static void ask(const char *src, int64_t row_bytes, int64_t rows, int64_t bytes,
 static void ask_next(const call *f, const piece *w, int64_t i, int64_t p0, int64_t part, int64_t parts)
 {
     const gr_gemm *g = f->g;
-    int64_t rows = min64(f->plan.k_block, g->k - p0);
+    int64_t rows = gr_min64(f->plan.k_block, g->k - p0);
     const int64_t a = gr_dtype_width(g->a_dtype), b = gr_dtype_width(g->b_dtype);
     if (f->plan.ask)
         ask(w->b + (p0 * g->ldb + w->j) * b, g->ldb * b, rows, w->cols * b, part, parts);
@@ -392,7 +373,8 @@ static void do_tiles(const call *f, const piece *w, int64_t i, int64_t rows, int
                      const gr_gemm_tile *block)
 {
     const int64_t mr = f->mr, nr = f->nr;
-    const int64_t row_tiles = ceil_div(rows, mr), col_tiles = ceil_div(w->cols, nr), parts = row_tiles * col_tiles;
+    const int64_t row_tiles = gr_ceil_div(rows, mr), col_tiles = gr_ceil_div(w->cols, nr),
+                  parts = row_tiles * col_tiles;
     const bool last = i + rows >= w->i + w->rows, cols_outside = f->plan.cols_outside;
     const int64_t next_i = last ? w->i : i + rows, next_p = last ? p0 + k : p0;
     const int64_t outer = cols_outside ? col_tiles : row_tiles, inner = cols_outside ? row_tiles : col_tiles;
@@ -405,7 +387,7 @@ static void do_tiles(const call *f, const piece *w, int64_t i, int64_t rows, int
             t.a = block->a + row * a_step;
             t.c = w->sums + (i + r - w->sums_i) * t.ldc + j;
             t.bias = block->bias ? block->bias + w->j + j : NULL;
-            (f->pairs ? f->pairs->tile : f->kernels->tile[kind])(&t, min64(mr, rows - r), min64(nr, w->cols - j));
+            (f->pairs ? f->pairs->tile : f->kernels->tile[kind])(&t, gr_min64(mr, rows - r), gr_min64(nr, w->cols - j));
         }
 }
 
@@ -422,12 +404,12 @@ static void by_tiles(const call *f, piece *w)
     const gr_gemm *g = f->g;
     int64_t p0 = 0;
     do { /* once even if k is 0: beta and bias still count */
-        const int64_t k = min64(f->plan.k_block, g->k - p0);
+        const int64_t k = gr_min64(f->plan.k_block, g->k - p0);
         gr_gemm_tile t = {.k = steps_of(f, k)};
         set_output(g, w, p0, &t);
         pack_b(f, w, p0, k);
         for (int64_t i = w->i; i < w->i + w->rows; i += f->plan.a_rows) {
-            int64_t rows = min64(f->plan.a_rows, w->i + w->rows - i);
+            int64_t rows = gr_min64(f->plan.a_rows, w->i + w->rows - i);
             int64_t a_step = block_a(f, w, i, rows, p0, k, &t);
             if (f->plan.c_rows && f->plan.c_rows < w->rows)
                 w->sums_i = i;
@@ -443,7 +425,7 @@ static void by_tiles(const call *f, piece *w)
 static void dots_of_blocks(const call *f, const piece *w, gr_gemm_tile *t)
 {
     for (int64_t j = 0; j < w->cols; j += DOT_BLOCK_ROWS) {
-        int64_t cols = min64(DOT_BLOCK_ROWS, w->cols - j);
+        int64_t cols = gr_min64(DOT_BLOCK_ROWS, w->cols - j);
         widen_rows(f, w, j, cols, 0, t->k);
         t->b = w->wide;
         t->b_row = t->k;
@@ -478,7 +460,7 @@ static void by_blas(const call *f, piece *w)
     for (int64_t p = 0; p < g->k; p += part) {
         const float *a = (const float *)w->a + (g->trans_a ? p * g->lda + w->i : w->i * g->lda);
         const float *b = (const float *)w->b + (g->trans_b ? w->j * g->ldb + p : p * g->ldb + w->j);
-        gr_blas_sgemm(g->trans_a, g->trans_b, w->rows, w->cols, min64(part, g->k - p), a, g->lda, b, g->ldb,
+        gr_blas_sgemm(g->trans_a, g->trans_b, w->rows, w->cols, gr_min64(part, g->k - p), a, g->lda, b, g->ldb,
                       p > 0 ? 1 : g->beta, c, g->ldc);
     }
     for (int64_t i = 0; g->bias && i < w->rows; i++)
@@ -499,8 +481,8 @@ static void do_piece(void *ctx, int64_t index, int worker)
                .c = (char *)g->c + member * g->stride_c * (f->narrow ? 2 : 4),
                .i = row * p->rows,
                .j = col * p->cols};
-    w.rows = min64(p->rows, g->m - w.i);
-    w.cols = min64(p->cols, g->n - w.j);
+    w.rows = gr_min64(p->rows, g->m - w.i);
+    w.cols = gr_min64(p->cols, g->n - w.j);
     w.b_packed = f->scratch + (size_t)worker * worker_floats(p);
     w.a_packed = w.b_packed + line_floats(p->b_floats);
     w.wide = w.a_packed + line_floats(p->a_floats) + line_floats(p->c_floats);

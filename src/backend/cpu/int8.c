@@ -2,6 +2,7 @@
  * activations that a piece has, from the bytes as they are in their file. */
 #include "backend/cpu/cpu.h"
 #include "backend/cpu/int8_kernels.h"
+#include "backend/cpu/ints.h"
 
 #include "base/dtype.h"
 #include "op/attr.h"
@@ -35,11 +36,6 @@ static size_t aligned(size_t n)
     return (n + ALIGN - 1) / ALIGN * ALIGN;
 }
 
-static int64_t least(int64_t x, int64_t y)
-{
-    return x < y ? x : y;
-}
-
 /* How many steps can be added up in 16 bits: a step adds two products of a code with at most 128. 0: not even one. */
 static int period_of(int most, int group)
 {
@@ -56,7 +52,7 @@ static gr_int8_form form_of(const gr_operand *b, int64_t m, gr_isa level)
     f.period = period_of(d->codes.most, f.group);
     f.is_signed = f.period == 0 && !gr_isa_has_vnni(level);
     f.zero = f.is_signed ? 0 : d->codes.zero;
-    f.together = (int)least(m, GR_INT8_ROWS);
+    f.together = (int)gr_min64(m, GR_INT8_ROWS);
     return f;
 }
 
@@ -68,7 +64,7 @@ static product take_apart(const gr_call *call)
     p.m = k > 0 ? gr_operand_count(a) / k : 0;
     p.form = form_of(b, p.m, p.level);
     p.row_bytes = gr_dtype_size(b->dtype, k);
-    p.places = p.m <= FEW_ROWS ? least(k, PLACES_OF_FEW) : k;
+    p.places = p.m <= FEW_ROWS ? gr_min64(k, PLACES_OF_FEW) : k;
     const size_t groups = (size_t)(k / p.form.group), together = (size_t)p.form.together;
     p.codes_bytes = aligned((size_t)k * together);
     p.scales_bytes = aligned((size_t)(k / 32) * sizeof(float) * together);
@@ -77,10 +73,10 @@ static product take_apart(const gr_call *call)
     p.panel_scales = (size_t)(p.places / p.form.group) * GR_INT8_COLS * sizeof(float);
     p.panel_bytes = p.panel_codes + 2 * p.panel_scales;
     int64_t fit = (int64_t)(PANELS_BYTES / (p.panel_bytes + 1));
-    p.panels = p.m <= FEW_ROWS || fit < 1 ? 1 : least(fit, 8);
+    p.panels = p.m <= FEW_ROWS || fit < 1 ? 1 : gr_min64(fit, 8);
     p.cols = p.panels * GR_INT8_COLS;
     if (p.m <= FEW_ROWS)
-        p.cols = least((p.n / PIECES_OF_FEW / GR_INT8_COLS + 1) * GR_INT8_COLS, COLS_OF_FEW);
+        p.cols = gr_min64((p.n / PIECES_OF_FEW / GR_INT8_COLS + 1) * GR_INT8_COLS, COLS_OF_FEW);
     return p;
 }
 
@@ -118,7 +114,7 @@ static void read_rows(void *ctx, int64_t piece, int worker)
 {
     const product *p = ctx;
     const gr_operand *a = &p->call->in[0];
-    int64_t first = piece * TILES_READ * GR_INT8_ROWS, end = least(first + TILES_READ * GR_INT8_ROWS, p->m);
+    int64_t first = piece * TILES_READ * GR_INT8_ROWS, end = gr_min64(first + TILES_READ * GR_INT8_ROWS, p->m);
     (void)worker;
     const size_t row = gr_dtype_size(a->dtype, p->form.k);
     for (int64_t r = first; r < end;) {
@@ -167,7 +163,8 @@ static void do_panels(const product *p, char *room, int64_t i, int64_t rows, int
     for (int64_t at = j; at < end; at += GR_INT8_COLS, panels++) {
         gr_int8_panel packed = panel_at(p, room, panels);
         GR_ISA_PICK_AT(p->level, gr_int8_pack)
-        (&p->form, from + (size_t)at * p->row_bytes, p->row_bytes, least(end - at, GR_INT8_COLS), n, &packed, reading);
+        (&p->form, from + (size_t)at * p->row_bytes, p->row_bytes, gr_min64(end - at, GR_INT8_COLS), n, &packed,
+         reading);
     }
     for (int64_t r = i; r < i + rows; r += GR_INT8_ROWS)
         for (int64_t q = 0; q < panels; q++) {
@@ -178,7 +175,7 @@ static void do_panels(const product *p, char *room, int64_t i, int64_t rows, int
             t.ldc = p->n;
             t.add = place > 0;
             GR_ISA_PICK_VNNI_AT(p->level, gr_int8_multiply)
-            (&t, least(i + rows - r, GR_INT8_ROWS), least(end - at, GR_INT8_COLS));
+            (&t, gr_min64(i + rows - r, GR_INT8_ROWS), gr_min64(end - at, GR_INT8_COLS));
         }
 }
 
@@ -186,12 +183,12 @@ static void do_piece(void *ctx, int64_t index, int worker)
 {
     const product *p = ctx;
     int64_t cuts = (p->n + p->cols - 1) / p->cols, i = index / cuts * p->rows, j = index % cuts * p->cols;
-    int64_t end = least(j + p->cols, p->n), step = p->panels * GR_INT8_COLS;
+    int64_t end = gr_min64(j + p->cols, p->n), step = p->panels * GR_INT8_COLS;
     char *room = p->worker_at + (size_t)worker * worker_bytes(p);
     for (j = do_one(p, j, end); j < end; j += step)
         for (int64_t place = 0; place < p->form.k; place += p->places)
-            do_panels(p, room, i, least(p->rows, p->m - i), j, least(j + step, end), place,
-                      least(p->places, p->form.k - place));
+            do_panels(p, room, i, gr_min64(p->rows, p->m - i), j, gr_min64(j + step, end), place,
+                      gr_min64(p->places, p->form.k - place));
 }
 
 static gr_status run(const gr_call *call)

@@ -1,6 +1,7 @@
 /* Moving elements: one strided copy serves contiguous, concat, pad and assign. Effects on store tensors that only move
  * data stand here too. */
 #include "backend/cpu/cpu.h"
+#include "backend/cpu/ints.h"
 
 #include "backend/ref/ref.h"
 #include "op/attr.h"
@@ -9,16 +10,6 @@
 #include <string.h>
 
 enum { UNIT = 16384, BLOCK = 16, FILL_PIECE = 65536 };
-
-static int64_t min64(int64_t a, int64_t b)
-{
-    return a < b ? a : b;
-}
-
-static int64_t ceil_div(int64_t a, int64_t b)
-{
-    return a / b + (a % b != 0);
-}
 
 gr_operand gr_cpu_contiguous(const gr_operand *o, void *data)
 {
@@ -94,7 +85,7 @@ ROW(uint64_t)
             for (int64_t r = 0; r < rows; r++) {                                                                       \
                 type *t = (type *)to + r * ts;                                                                         \
                 const type *f = (const type *)from + r;                                                                \
-                for (int64_t k = j; k < min64(j + BLOCK, cols); k++)                                                   \
+                for (int64_t k = j; k < gr_min64(j + BLOCK, cols); k++)                                                \
                     t[k] = f[k * fs];                                                                                  \
             }                                                                                                          \
     }
@@ -136,18 +127,18 @@ static void copy_unit(const copy *c, int64_t unit)
     int last = c->ndim - 1;
     int64_t chunk = 0, at_to = 0, at_from = 0, rows = 0;
     if (c->cross < 0) {
-        int64_t chunks = ceil_div(c->shape[last], c->chunk);
+        int64_t chunks = gr_ceil_div(c->shape[last], c->chunk);
         chunk = unit % chunks * c->chunk;
         unit /= chunks;
         at_to = chunk * c->ts[last];
         at_from = chunk * c->fs[last];
     }
     for (int d = last - 1; d >= 0; d--) {
-        int64_t n = d == c->cross ? ceil_div(c->shape[d], BLOCK) : c->shape[d], i = unit % n;
+        int64_t n = d == c->cross ? gr_ceil_div(c->shape[d], BLOCK) : c->shape[d], i = unit % n;
         unit /= n;
         if (d == c->cross) {
             i *= BLOCK;
-            rows = min64(BLOCK, c->shape[d] - i);
+            rows = gr_min64(BLOCK, c->shape[d] - i);
         }
         at_to += i * c->ts[d];
         at_from += i * c->fs[d];
@@ -155,7 +146,7 @@ static void copy_unit(const copy *c, int64_t unit)
     char *to = c->to + at_to * (int64_t)c->bytes;
     const char *from = c->from + at_from * (int64_t)c->bytes;
     if (c->cross < 0)
-        copy_row(c, to, from, min64(c->chunk, c->shape[last] - chunk));
+        copy_row(c, to, from, gr_min64(c->chunk, c->shape[last] - chunk));
     else
         copy_turned(c, to, from, rows);
 }
@@ -165,7 +156,7 @@ static void copy_piece(void *ctx, int64_t piece, int worker)
     (void)worker;
     const copy *c = ctx;
     int64_t first = piece * c->units_a_piece;
-    for (int64_t u = first; u < min64(first + c->units_a_piece, c->units); u++)
+    for (int64_t u = first; u < gr_min64(first + c->units_a_piece, c->units); u++)
         copy_unit(c, u);
 }
 
@@ -195,13 +186,13 @@ void gr_cpu_copy(const gr_device *device, const gr_operand *to_values, const gr_
     for (int d = 0; d < last && c.ts[last] == 1 && c.fs[last] > 1; d++)
         if (c.fs[d] == 1)
             c.cross = d;
-    c.chunk = min64(c.shape[last], UNIT);
-    c.units = c.cross < 0 ? ceil_div(c.shape[last], c.chunk) : 1;
+    c.chunk = gr_min64(c.shape[last], UNIT);
+    c.units = c.cross < 0 ? gr_ceil_div(c.shape[last], c.chunk) : 1;
     for (int d = 0; d < last; d++)
-        c.units *= d == c.cross ? ceil_div(c.shape[d], BLOCK) : c.shape[d];
+        c.units *= d == c.cross ? gr_ceil_div(c.shape[d], BLOCK) : c.shape[d];
     int64_t elements = c.cross < 0 ? c.chunk : c.shape[last] * BLOCK;
-    c.units_a_piece = ceil_div(UNIT, elements);
-    gr_parallel(device->pool, ceil_div(c.units, c.units_a_piece), copy_piece, &c);
+    c.units_a_piece = gr_ceil_div(UNIT, elements);
+    gr_parallel(device->pool, gr_ceil_div(c.units, c.units_a_piece), copy_piece, &c);
 }
 
 /* ---- fill --------------------------------------------------------------------------------------------------- */
@@ -217,7 +208,7 @@ static void fill_piece(void *ctx, int64_t piece, int worker)
 {
     (void)worker;
     const filling *f = ctx;
-    int64_t first = piece * FILL_PIECE, n = min64(FILL_PIECE, f->count - first);
+    int64_t first = piece * FILL_PIECE, n = gr_min64(FILL_PIECE, f->count - first);
     char *to = f->to + first * (int64_t)f->bytes;
     if (f->bytes == 1)
         row_uint8_t(to, 1, f->value, 0, n);
@@ -233,7 +224,7 @@ static void fill(const gr_device *device, const gr_operand *to, double value)
 {
     filling f = {.to = to->data, .bytes = (size_t)gr_dtype_width(to->dtype), .count = gr_operand_count(to)};
     gr_dtype_get(to->dtype)->store(f.value, 0, value);
-    gr_parallel(device->pool, ceil_div(f.count, FILL_PIECE), fill_piece, &f);
+    gr_parallel(device->pool, gr_ceil_div(f.count, FILL_PIECE), fill_piece, &f);
 }
 
 /* ---- kernels ------------------------------------------------------------------------------------------------ */

@@ -4,6 +4,7 @@
 #include "backend/cpu/cpu.h"
 
 #include "backend/cpu/convert.h"
+#include "backend/cpu/ints.h"
 #include "backend/cpu/reduce_kernels.h"
 #include "base/dtype.h"
 #include "op/attr.h"
@@ -19,21 +20,6 @@ enum {
     NORM_RUN = 65536,    /* of global_norm */
     NORM_WIDENED = 1024, /* values of 16 bits at a time */
 };
-
-static int64_t min64(int64_t a, int64_t b)
-{
-    return a < b ? a : b;
-}
-
-static int64_t max64(int64_t a, int64_t b)
-{
-    return a > b ? a : b;
-}
-
-static int64_t ceil_div(int64_t a, int64_t b)
-{
-    return a / b + (a % b != 0);
-}
 
 /* ---- one step: [outer, r, inner] to [outer, inner] ---------------------------------------------------------- */
 
@@ -54,12 +40,12 @@ static reduction cut(bool is_max, int64_t outer, int64_t r, int64_t inner)
     if (inner == 1)
         s.part = RUN;
     else
-        s.part = max64(BLOCK_ROWS, ceil_div(ceil_div(r, MAX_BLOCKS), 8) * 8);
-    s.parts = max64(ceil_div(r, s.part), 1);
-    s.width = min64(max64(inner, 1), COLUMNS);
-    s.widths = ceil_div(inner, s.width);
+        s.part = gr_max64(BLOCK_ROWS, gr_ceil_div(gr_ceil_div(r, MAX_BLOCKS), 8) * 8);
+    s.parts = gr_max64(gr_ceil_div(r, s.part), 1);
+    s.width = gr_min64(gr_max64(inner, 1), COLUMNS);
+    s.widths = gr_ceil_div(inner, s.width);
     s.units = outer * s.parts * s.widths;
-    s.together = max64(RUN / max64(min64(s.part, r) * s.width, 1), 1);
+    s.together = gr_max64(RUN / gr_max64(gr_min64(s.part, r) * s.width, 1), 1);
     return s;
 }
 
@@ -72,7 +58,7 @@ static int64_t partials(const reduction *s)
 static void reduce_unit(const reduction *s, int64_t unit)
 {
     int64_t col = unit % s->widths * s->width, part = unit / s->widths % s->parts, o = unit / s->widths / s->parts;
-    int64_t first = part * s->part, rows = min64(s->part, s->r - first), width = min64(s->width, s->inner - col);
+    int64_t first = part * s->part, rows = gr_min64(s->part, s->r - first), width = gr_min64(s->width, s->inner - col);
     const float *x = s->x + (o * s->r + first) * s->inner + col;
     float *y = s->parts > 1 ? s->partial + (o * s->parts + part) * s->inner + col : s->y + o * s->inner + col;
     if (s->inner == 1)
@@ -87,14 +73,14 @@ static void reduce_piece(void *ctx, int64_t piece, int worker)
 {
     (void)worker;
     const reduction *s = ctx;
-    for (int64_t u = piece * s->together; u < min64((piece + 1) * s->together, s->units); u++)
+    for (int64_t u = piece * s->together; u < gr_min64((piece + 1) * s->together, s->units); u++)
         reduce_unit(s, u);
 }
 
 /* Partial results of one outer index are rows of `inner`. */
 static void combine_unit(const reduction *s, int64_t unit)
 {
-    int64_t col = unit % s->widths * s->width, o = unit / s->widths, width = min64(s->width, s->inner - col);
+    int64_t col = unit % s->widths * s->width, o = unit / s->widths, width = gr_min64(s->width, s->inner - col);
     const float *x = s->partial + o * s->parts * s->inner + col;
     float *y = s->y + o * s->inner + col;
     if (s->is_max)
@@ -117,7 +103,7 @@ static void reduce_step(gr_pool *pool, reduction *s, const float *x, float *y, f
     s->x = x;
     s->y = y;
     s->partial = partial;
-    gr_parallel(pool, ceil_div(s->units, s->together), reduce_piece, s);
+    gr_parallel(pool, gr_ceil_div(s->units, s->together), reduce_piece, s);
     if (s->parts > 1)
         gr_parallel(pool, s->outer * s->widths, combine_piece, s);
 }
@@ -163,7 +149,7 @@ static plan make_plan(const gr_call *call, bool is_max)
         for (int k = 0; k < i; k++)
             outer *= group[k];
         p.step[p.n] = cut(is_max, outer, group[i], inner);
-        p.partial = max64(p.partial, partials(&p.step[p.n]));
+        p.partial = gr_max64(p.partial, partials(&p.step[p.n]));
         p.between[p.n++] = outer * inner;
     }
     if (p.n == 0) { /* nothing but dims of one element is reduced: a copy */
@@ -243,7 +229,7 @@ static void argmax_piece(void *ctx, int64_t piece, int worker)
 {
     (void)worker;
     const search *s = ctx;
-    for (int64_t row = piece * s->together; row < min64((piece + 1) * s->together, s->rows); row++) {
+    for (int64_t row = piece * s->together; row < gr_min64((piece + 1) * s->together, s->rows); row++) {
         const float *x = s->x + row * s->n;
         float top = s->kernels->max(x, s->n);
         int64_t i = 0;
@@ -258,8 +244,8 @@ static gr_status run_argmax(const gr_call *call)
     const gr_operand *in = &call->in[0];
     search s = {GR_ISA_PICK(gr_reduce_kernels_get)(), in->data, call->out[0].data, .n = in->shape[in->ndim - 1]};
     s.rows = gr_operand_count(&call->out[0]);
-    s.together = max64(RUN / s.n, 1);
-    gr_parallel(call->device->pool, ceil_div(s.rows, s.together), argmax_piece, &s);
+    s.together = gr_max64(RUN / s.n, 1);
+    gr_parallel(call->device->pool, gr_ceil_div(s.rows, s.together), argmax_piece, &s);
     return GR_OK;
 }
 
@@ -279,7 +265,7 @@ typedef struct norm {
 
 static int64_t norm_pieces(const gr_call *call, int i)
 {
-    return ceil_div(gr_operand_count(&call->in[i]), NORM_RUN);
+    return gr_ceil_div(gr_operand_count(&call->in[i]), NORM_RUN);
 }
 
 static void norm_piece(void *ctx, int64_t piece, int worker)
@@ -291,12 +277,13 @@ static void norm_piece(void *ctx, int64_t piece, int worker)
     for (; run >= norm_pieces(s->call, i); i++)
         run -= norm_pieces(s->call, i);
     const gr_operand *x = &s->call->in[i];
-    int64_t first = run * NORM_RUN, n = min64(NORM_RUN, gr_operand_count(x) - first), width = gr_dtype_width(x->dtype);
+    int64_t first = run * NORM_RUN, n = gr_min64(NORM_RUN, gr_operand_count(x) - first),
+            width = gr_dtype_width(x->dtype);
     const char *at = (const char *)x->data + first * width;
     s->partial[piece] = x->dtype == GR_F32 ? s->kernels->sum_squares((const float *)(const void *)at, n) : 0;
     for (int64_t done = 0; x->dtype != GR_F32 && done < n; done += NORM_WIDENED) {
         float wide[NORM_WIDENED];
-        int64_t some = min64(NORM_WIDENED, n - done);
+        int64_t some = gr_min64(NORM_WIDENED, n - done);
         gr_cpu_to_f32(x->dtype)(at + done * width, wide, some);
         s->partial[piece] += s->kernels->sum_squares(wide, some);
     }
