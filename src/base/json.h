@@ -116,6 +116,8 @@ void gr_json_put_copy(gr_json into, const char *key, gr_json value);
 /* One line, or indented by two spaces with a newline at the end; NUL-terminated, caller frees with gr_free. Fails
  * with the document's first failure. */
 char *gr_json_format(const gr_json_doc *doc, bool pretty, size_t *size);
+/* What doc says, indented, takes the place of *text; both are freed. On failure *text stays. doc NULL: the error there is. */
+gr_status gr_json_renew(gr_json_doc *doc, char **text);
 gr_status gr_json_write(const gr_json_doc *doc, const char *path); /* indented, atomic and durable */
 
 /* Appends "text" in quotes, escaped: for texts put together by hand, where a document would only be built to be printed. */

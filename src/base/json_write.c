@@ -423,6 +423,17 @@ char *gr_json_format(const gr_json_doc *doc, bool pretty, size_t *size)
     return NULL;
 }
 
+gr_status gr_json_renew(gr_json_doc *doc, char **text)
+{
+    char *now = doc ? gr_json_format(doc, true, NULL) : NULL;
+    gr_json_free(doc);
+    if (!now)
+        return gr_error_status();
+    gr_free(*text);
+    *text = now;
+    return GR_OK;
+}
+
 gr_status gr_json_write(const gr_json_doc *doc, const char *path)
 {
     size_t size;

@@ -88,15 +88,11 @@ static gr_status set_config(gr_model *m, int64_t vocab)
 {
     gr_json_doc *doc = gr_json_parse("config.json", m->config, strlen(m->config));
     gr_json_put_int(gr_json_root(doc), "vocab_size", vocab);
-    char *text = doc ? gr_json_format(doc, true, NULL) : NULL;
-    gr_json_free(doc);
-    if (!text)
-        return gr_error_status();
-    gr_free(m->config);
-    m->config = text;
-    m->info.config = text;
-    m->h.vocab = m->info.vocab = vocab;
-    return GR_OK;
+    gr_status s = gr_json_renew(doc, &m->config);
+    m->info.config = m->config;
+    if (s == GR_OK)
+        m->h.vocab = m->info.vocab = vocab;
+    return s;
 }
 
 gr_status gr_model_set_vocab(gr_model *m, int64_t vocab)

@@ -116,15 +116,11 @@ gr_status gr_model_untie(gr_model *m)
 {
     gr_json_doc *doc = gr_json_parse("config.json", m->config, strlen(m->config));
     gr_json_put_bool(gr_json_root(doc), "tie_word_embeddings", false);
-    char *text = doc ? gr_json_format(doc, true, NULL) : NULL;
-    gr_json_free(doc);
-    if (!text)
-        return gr_error_status();
-    gr_free(m->config);
-    m->config = text;
-    m->info.config = text;
-    m->h.tied = m->info.tied = false;
-    return GR_OK;
+    gr_status s = gr_json_renew(doc, &m->config);
+    m->info.config = m->config;
+    if (s == GR_OK)
+        m->h.tied = m->info.tied = false;
+    return s;
 }
 
 /* ---- initializing ------------------------------------------------------------------------------------------- */

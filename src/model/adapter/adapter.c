@@ -88,17 +88,10 @@ gr_status gr_adapter_set_base(gr_model *m, const char *base)
 {
     gr_adapter *a = m->adapter;
     gr_json_doc *doc = gr_json_parse(GR_ADAPTER_CONFIG, a->config, strlen(a->config));
-    if (!doc)
-        return gr_error_status();
     gr_json_put_path(gr_json_root(doc), "base_model_name_or_path", base);
-    char *text = gr_json_format(doc, true, NULL);
-    gr_json_free(doc);
-    if (!text)
-        return gr_error_status();
-    gr_free(a->config);
-    a->config = text;
-    m->info.adapter_config = text;
-    return GR_OK;
+    gr_status s = gr_json_renew(doc, &a->config);
+    m->info.adapter_config = a->config;
+    return s;
 }
 
 gr_status gr_adapter_check_training(const gr_model *m)
