@@ -5,29 +5,13 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "base/file.h"
+#include "fuzz_dir.h"
 #include "format/checkpoint.h"
-
-static char dir[64];
-
-static void remove_dir(void)
-{
-    gr_dir_remove(dir);
-}
-
-/* In memory where the system has such a folder: a disk would be the slowest part by far. */
-static void make_dir(void)
-{
-    snprintf(dir, sizeof dir, "%s/fuzz_checkpoint.XXXXXX", gr_path_is_dir("/dev/shm") ? "/dev/shm" : ".");
-    if (!mkdtemp(dir))
-        exit(1);
-    atexit(remove_dir);
-}
 
 static void put_file(const char *name, const uint8_t *data, size_t size)
 {
     char path[128];
-    snprintf(path, sizeof path, "%s/%s", dir, name);
+    snprintf(path, sizeof path, "%s/%s", fuzz_dir, name);
     FILE *f = fopen(path, "wb");
     if (!f || fwrite(data, 1, size, f) != size || fclose(f) != 0)
         exit(1);
@@ -35,8 +19,7 @@ static void put_file(const char *name, const uint8_t *data, size_t size)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    if (!dir[0])
-        make_dir();
+    fuzz_make_dir();
     size_t at = 4, lengths[2] = {0};
     if (size < at)
         return 0;
@@ -49,11 +32,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     put_file("model.safetensors", data + at, size - at);
 
     gr_verified totals = GR_INIT(gr_verified);
-    gr_status s = gr_verify(dir, NULL, &totals);
+    gr_status s = gr_verify(fuzz_dir, NULL, &totals);
     if ((s == GR_OK) != (totals.bad == 0) || (s != GR_OK && !gr_error()[0]))
         __builtin_trap();
     gr_checkpoint c;
-    if (gr_checkpoint_open(dir, &c) == GR_OK) {
+    if (gr_checkpoint_open(fuzz_dir, &c) == GR_OK) {
         gr_json_int(gr_json_root(c.state), "step", 0, 0, 1000);
         gr_checkpoint_close(&c);
     } else if (s == GR_OK && totals.good == 6) {

@@ -5,26 +5,25 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "fuzz_dir.h"
+
 #include "base/file.h"
 #include "format/gguf.h"
 
-static char dir[64];
 static gr_device *device;
 
-static void remove_dir(void)
+static void close_device(void)
 {
-    gr_dir_remove(dir);
     gr_device_close(device);
 }
 
-/* In memory where the system has such a folder: a disk would be the slowest part by far. */
-static void make_dir(void)
+static void begin(void)
 {
-    snprintf(dir, sizeof dir, "%s/fuzz_gguf.XXXXXX", gr_path_is_dir("/dev/shm") ? "/dev/shm" : ".");
+    fuzz_make_dir();
     device = gr_device_open("ref", 1);
-    if (!device || !mkdtemp(dir))
+    if (!device)
         exit(1);
-    atexit(remove_dir);
+    atexit(close_device);
 }
 
 static void told(const void *made)
@@ -69,7 +68,7 @@ static void read_tensors(const gr_gguf *g, const uint8_t *data, size_t size)
 static void load(const uint8_t *data, size_t size)
 {
     char path[128];
-    snprintf(path, sizeof path, "%s/model.gguf", dir);
+    snprintf(path, sizeof path, "%s/model.gguf", fuzz_dir);
     FILE *f = fopen(path, "wb");
     if (!f || fwrite(data, 1, size, f) != size || fclose(f) != 0)
         exit(1);
@@ -87,8 +86,8 @@ static void load(const uint8_t *data, size_t size)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    if (!dir[0])
-        make_dir();
+    if (!device)
+        begin();
     gr_gguf *g = gr_gguf_parse("fuzz", data, size);
     told(g);
     if (!g)

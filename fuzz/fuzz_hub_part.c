@@ -6,23 +6,8 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include "base/file.h"
+#include "fuzz_dir.h"
 #include "hub/hub.h"
-
-static char dir[64];
-
-static void remove_dir(void)
-{
-    gr_dir_remove(dir);
-}
-
-static void make_dir(void)
-{
-    snprintf(dir, sizeof dir, "%s/fuzz_hub_part.XXXXXX", gr_path_is_dir("/dev/shm") ? "/dev/shm" : ".");
-    if (!mkdtemp(dir))
-        exit(1);
-    atexit(remove_dir);
-}
 
 static void put_file(const char *path, const uint8_t *data, size_t size)
 {
@@ -44,13 +29,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct stat info;
     gr_hub_part p;
     gr_sha h;
-    if (!dir[0])
-        make_dir();
+    fuzz_make_dir();
     if (size < 2)
         return 0;
     size_t length = (size_t)data[0] | (size_t)data[1] << 8;
     length = length < size - 2 ? length : size - 2;
-    snprintf(path, sizeof path, "%s/x.part", dir);
+    snprintf(path, sizeof path, "%s/x.part", fuzz_dir);
     snprintf(ranges, sizeof ranges, "%s.ranges", path);
     put_file(ranges, data + 2, length);
     put_file(path, data + 2 + length, size - 2 - length);

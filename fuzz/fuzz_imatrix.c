@@ -5,7 +5,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "base/file.h"
+#include "fuzz_dir.h"
+
 #include "base/mem.h"
 #include "quant/quant.h"
 
@@ -14,38 +15,36 @@ static const char config[] =
     "\"num_attention_heads\": 2, \"vocab_size\": 8, \"max_position_embeddings\": 8, \"rms_norm_eps\": 1e-5, "
     "\"tie_word_embeddings\": false}";
 
-static char dir[64];
 static gr_device *device;
 static gr_model *model;
 static gr_quantize_options options = {.size = sizeof options, .type = "q4_0"};
 static gr_quant work;
 
-static void remove_dir(void)
+static void close_all(void)
 {
     gr_quant_close(&work);
     gr_model_free(model);
-    gr_dir_remove(dir);
     gr_device_close(device);
 }
 
 static void make_all(void)
 {
-    snprintf(dir, sizeof dir, "%s/fuzz_imatrix.XXXXXX", gr_path_is_dir("/dev/shm") ? "/dev/shm" : ".");
+    fuzz_make_dir();
     device = gr_device_open("ref", 1);
     model = device ? gr_model_undeclared("config.json", config, strlen(config), device) : NULL;
     work = (gr_quant){
         .m = model, .o = &options, .hub = GR_DTYPE_NONE, .lock = GR_NO_WRITE_LOCK, .mix = gr_mix_find("q4_0")};
-    if (!model || gr_model_declare(model) != GR_OK || gr_quant_list(&work) != GR_OK || !mkdtemp(dir))
+    if (!model || gr_model_declare(model) != GR_OK || gr_quant_list(&work) != GR_OK)
         exit(1);
-    atexit(remove_dir);
+    atexit(close_all);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     char path[128];
-    if (!dir[0])
+    if (!device)
         make_all();
-    snprintf(path, sizeof path, "%s/imatrix.gguf", dir);
+    snprintf(path, sizeof path, "%s/imatrix.gguf", fuzz_dir);
     FILE *f = fopen(path, "wb");
     if (!f || fwrite(data, 1, size, f) != size || fclose(f) != 0)
         exit(1);

@@ -6,31 +6,15 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "base/file.h"
+#include "fuzz_dir.h"
 #include "format/weights.h"
 
 #define INDEX "model.safetensors.index.json"
 
-static char dir[64];
-
-static void remove_dir(void)
-{
-    gr_dir_remove(dir);
-}
-
-/* In memory where the system has such a folder: a disk would be the slowest part by far. */
-static void make_dir(void)
-{
-    snprintf(dir, sizeof dir, "%s/fuzz_index.XXXXXX", gr_path_is_dir("/dev/shm") ? "/dev/shm" : ".");
-    if (!mkdtemp(dir))
-        exit(1);
-    atexit(remove_dir);
-}
-
 static void put_file(const char *name, const uint8_t *data, size_t size)
 {
     char path[128];
-    snprintf(path, sizeof path, "%s/%s", dir, name);
+    snprintf(path, sizeof path, "%s/%s", fuzz_dir, name);
     FILE *f = fopen(path, "wb");
     if (!f || fwrite(data, 1, size, f) != size || fclose(f) != 0)
         exit(1);
@@ -39,7 +23,7 @@ static void put_file(const char *name, const uint8_t *data, size_t size)
 static void check(const gr_weights *w)
 {
     char path[128];
-    snprintf(path, sizeof path, "%s/" INDEX, dir);
+    snprintf(path, sizeof path, "%s/" INDEX, fuzz_dir);
     gr_json_doc *doc = gr_json_read(path, GR_JSON_LIMIT);
     gr_json map = gr_json_get(gr_json_root(doc), "weight_map");
     int held = 0;
@@ -60,8 +44,7 @@ static void check(const gr_weights *w)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    if (!dir[0])
-        make_dir();
+    fuzz_make_dir();
     size_t at = 4;
     if (size < at)
         return 0;
@@ -73,7 +56,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     }
     put_file("y.safetensors", data + at, size - at);
 
-    gr_weights *w = gr_weights_open(dir);
+    gr_weights *w = gr_weights_open(fuzz_dir);
     if (!w && (!gr_error()[0] || gr_error_status() == GR_OK))
         __builtin_trap(); /* refused without saying why */
     if (w)

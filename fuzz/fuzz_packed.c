@@ -7,29 +7,28 @@
 #include <unistd.h>
 
 #include "base/dtype.h"
+#include "fuzz_dir.h"
+
 #include "base/file.h"
 #include "base/mem.h"
 #include "model/arch/list.h"
 #include "model/files/names.h"
 #include "model/files/packed.h"
 
-static char dir[64];
 static gr_device *device;
 
-static void remove_dir(void)
+static void close_device(void)
 {
-    gr_dir_remove(dir);
     gr_device_close(device);
 }
 
-/* In memory where the system has such a folder: a disk would be the slowest part by far. */
-static void make_dir(void)
+static void begin(void)
 {
-    snprintf(dir, sizeof dir, "%s/fuzz_packed.XXXXXX", gr_path_is_dir("/dev/shm") ? "/dev/shm" : ".");
+    fuzz_make_dir();
     device = gr_device_open("ref", 1);
-    if (!device || !mkdtemp(dir))
+    if (!device)
         exit(1);
-    atexit(remove_dir);
+    atexit(close_device);
 }
 
 static void told(gr_status s)
@@ -70,7 +69,7 @@ static void join(const gr_named_tensor *item)
 static void read_names(const gr_packed_config *c)
 {
     gr_names n = {0};
-    gr_weights *w = gr_weights_open(dir);
+    gr_weights *w = gr_weights_open(fuzz_dir);
     told(w ? GR_OK : gr_error_status());
     if (!w)
         return;
@@ -86,18 +85,18 @@ static void read_names(const gr_packed_config *c)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     const uint8_t *end = memchr(data, 0, size);
-    if (!dir[0])
-        make_dir();
+    if (!device)
+        begin();
     if (!end)
         return 0;
     char path[128];
-    snprintf(path, sizeof path, "%s/model.safetensors", dir);
+    snprintf(path, sizeof path, "%s/model.safetensors", fuzz_dir);
     size_t rest = size - (size_t)(end + 1 - data);
     FILE *f = fopen(path, "wb");
     if (!f || fwrite(end + 1, 1, rest, f) != rest || fclose(f) != 0)
         exit(1);
     gr_packed_config c;
-    gr_status s = gr_packed_config_open(&c, (const char *)data, dir);
+    gr_status s = gr_packed_config_open(&c, (const char *)data, fuzz_dir);
     told(s);
     if (s == GR_OK)
         read_names(&c);
