@@ -4,6 +4,8 @@
 
 #include "test.h"
 
+#include "base/mem.h"
+
 enum { TINY_VOCAB = 31, TINY_CONTEXT = 16 };
 
 /* Two layers, 8 wide, 2 heads, random weights. arch "llama" shares each key head between two. */
@@ -34,6 +36,25 @@ __attribute__((unused)) static gr_model *tiny_model(const char *arch, gr_device 
 {
     gr_model_info info = tiny_info(arch, strcmp(arch, "gpt2") == 0);
     return tiny_model_of(&info, device, 1);
+}
+
+/* Logits of eight tokens; caller frees. */
+__attribute__((unused)) static float *tiny_logits(gr_model *m)
+{
+    const gr_token ids[8] = {0, 1, 2, 3, 4, 30, 6, 7};
+    const gr_model_info *info = gr_model_describe(m);
+    size_t bytes = (size_t)(8 * info->vocab) * sizeof(float);
+    gr_graph *graph = gr_graph_new();
+    gr_forward f = {.size = sizeof f, .tokens = gr_input(graph, "tokens", GR_I32, 2, (int64_t[]){1, 8})};
+    gr_tensor *out = gr_name(gr_model_forward(m, &f), "logits");
+    gr_program *p = gr_compile(graph, &out, 1, info->device, NULL);
+    CHECK_MADE(p);
+    float *logits = gr_alloc(bytes);
+    CHECK_OK(
+        gr_run(p, &(gr_given){"tokens", GR_I32, ids, sizeof ids}, 1, &(gr_wanted){"logits", GR_F32, logits, bytes}, 1));
+    gr_program_free(p);
+    gr_graph_free(graph);
+    return logits;
 }
 
 /* Text that can be learned: a token says much about the next one. */
