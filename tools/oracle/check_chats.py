@@ -6,8 +6,9 @@
 1. Of random conversations, the ids and which of them are learned: `gradus data show` against apply_chat_template with
    return_assistant_tokens_mask, for a template with generation blocks, and for the same one without, where they are found by
    differences of renderings. ShareGPT's form of the same conversations gives the same.
-2. The losses of 20 steps of trl's SFTTrainer with assistant_only_loss on a small model, and of `gradus finetune --full`: a
-   conversation a row, and two that share a row against two rows.
+2. The losses of 20 steps of trl's SFTTrainer with assistant_only_loss on a small model, and of `gradus finetune --full`, and how
+   many tokens both learn: a conversation a row, and packed (trl's best-fit decreasing, where transformers keeps apart what
+   position_ids begin anew; ours is given the conversations in the order of trl's rows). Also ours, two in a row against a row each.
 """
 import json
 import os
@@ -104,16 +105,17 @@ class Recording(SFTTrainer):
         return out
 
 
-def train_trl(model, tokenizer, chats, folder):
-    config = SFTConfig(output_dir=folder + "/trl", assistant_only_loss=True, packing=False, max_length=CONTEXT + 1,
-                       per_device_train_batch_size=2, max_steps=STEPS, learning_rate=1e-3, lr_scheduler_type="constant",
-                       weight_decay=0.0, warmup_steps=0, max_grad_norm=1.0, logging_steps=1, bf16=False, use_cpu=True,
-                       gradient_checkpointing=False, report_to=[], save_strategy="no", optim="adamw_torch")
-    trainer = Recording(model=model, args=config, processing_class=tokenizer,
+def train_trl(base, tokenizer, chats, folder, **how):
+    """The losses, and the rows that gave them."""
+    config = SFTConfig(output_dir=folder + "/trl", assistant_only_loss=True, max_steps=STEPS, learning_rate=1e-3,
+                       lr_scheduler_type="constant", weight_decay=0.0, warmup_steps=0, max_grad_norm=1.0, logging_steps=1, bf16=False,
+                       use_cpu=True, gradient_checkpointing=False, report_to=[], save_strategy="no", optim="adamw_torch",
+                       disable_tqdm=True, **how)
+    trainer = Recording(model=LlamaForCausalLM.from_pretrained(base), args=config, processing_class=tokenizer,
                         train_dataset=datasets.Dataset.from_list([{"messages": c} for c in chats]))
     trainer.losses = []
     trainer.train()
-    return trainer.losses
+    return trainer.losses, trainer.train_dataset
 
 
 def train_gradus(gradus, base, path, folder, *more):
@@ -123,27 +125,67 @@ def train_gradus(gradus, base, path, folder, *more):
     return [json.loads(l)["loss"] for l in open(folder + "/metrics.jsonl") if "loss" in json.loads(l)][:STEPS]
 
 
-def check_losses(gradus, tokenizer, folder):
+def make_base(tokenizer, path):
     torch.manual_seed(1)
     tokenizer.chat_template = MARKED
-    model = LlamaForCausalLM(LlamaConfig(vocab_size=len(tokenizer), hidden_size=64, intermediate_size=128, num_hidden_layers=2,
-                                         num_attention_heads=4, num_key_value_heads=2, max_position_embeddings=512))
-    model.save_pretrained(folder + "/base")
-    tokenizer.save_pretrained(folder + "/base")
+    LlamaForCausalLM(LlamaConfig(vocab_size=len(tokenizer), hidden_size=64, intermediate_size=128, num_hidden_layers=2,
+                                 num_attention_heads=4, num_key_value_heads=2, max_position_embeddings=512)).save_pretrained(path)
+    tokenizer.save_pretrained(path)
+
+
+def chats_of_length(tokenizer, n):
+    """More than two thirds of a row each: one has a row to itself, two share one of twice the length."""
     chats = []
-    while len(chats) < 2 * STEPS:  # more than two thirds of a row each: one has a row to itself, two share one of twice the length
+    while len(chats) < n:
         chat = conversation(5, 20)
-        n = len(tokenizer.apply_chat_template(chat, return_dict=True)["input_ids"])
-        if 2 * CONTEXT // 3 + 2 < n <= CONTEXT and "<|im_end|>" not in json.dumps(chat):
+        size = len(tokenizer.apply_chat_template(chat, return_dict=True)["input_ids"])
+        if 2 * CONTEXT // 3 + 2 < size <= CONTEXT and "<|im_end|>" not in json.dumps(chat):
             chats.append(chat)
-    path = write(folder + "/train.jsonl", chats)
-    theirs = train_trl(model, tokenizer, chats, folder)
-    alone = train_gradus(gradus, folder + "/base", path, folder + "/alone", "--context", str(CONTEXT), "--batch", "2")
-    packed = train_gradus(gradus, folder + "/base", path, folder + "/packed", "--context", str(2 * CONTEXT), "--batch", "1")
-    worst, other = (max(abs(a - b) for a, b in zip(alone, those)) for those in (theirs, packed))
-    print(f"{STEPS} steps of SFTTrainer: {theirs[0]:.6f} to {theirs[-1]:.6f}; gradus {alone[0]:.6f} to {alone[-1]:.6f}, at most "
-          f"{worst:.2e} apart; two conversations in a row against a row each: at most {other:.2e} apart")
-    return worst < 1e-4 and other < 1e-4
+    return chats
+
+
+def in_order_of_rows(tokenizer, chats, rows):
+    """What each of trl's packed rows begins with, and so on; and how many are in each."""
+    by_ids = {tuple(tokenizer.apply_chat_template(c, return_dict=True)["input_ids"]): c for c in chats}
+    ordered, counts = [], set()
+    for row in rows:
+        at = 0
+        counts.add(len(row["seq_lengths"]))
+        for n in row["seq_lengths"]:
+            ordered.append(by_ids[tuple(row["input_ids"][at:at + n])])
+            at += n
+    return ordered, counts
+
+
+def report(what, theirs, rows, ours, gradus, base, path, context):
+    learned = sum(label != -100 for row in rows for label in row["labels"])
+    told = json.loads(run(gradus, "data", "show", base, path, "--context", str(context), "--json", "--rows", "0"))
+    worst = max(abs(a - b) for a, b in zip(theirs, ours))
+    print(f"{what}: {STEPS} steps of SFTTrainer {theirs[0]:.6f} to {theirs[-1]:.6f}, gradus {ours[0]:.6f} to {ours[-1]:.6f}, at most "
+          f"{worst:.2e} apart; learned tokens {learned} and {told['trained']}")
+    return len(theirs) == len(ours) == STEPS and worst < 1e-4 and learned == told["trained"]
+
+
+def check_losses(gradus, tokenizer, folder):
+    base, path, twice = folder + "/base", folder + "/train.jsonl", folder + "/packed.jsonl"
+    make_base(tokenizer, base)
+    chats = chats_of_length(tokenizer, 2 * STEPS)
+    write(path, chats)
+    theirs, rows = train_trl(base, tokenizer, chats, folder, packing=False, max_length=CONTEXT + 1, per_device_train_batch_size=2)
+    alone = train_gradus(gradus, base, path, folder + "/alone", "--context", str(CONTEXT), "--batch", "2")
+    good = report("a row each", theirs, rows, alone, gradus, base, path, CONTEXT)
+
+    theirs, rows = train_trl(base, tokenizer, chats, folder, packing=True, packing_strategy="bfd", max_length=2 * CONTEXT + 2,
+                             per_device_train_batch_size=1)
+    ordered, counts = in_order_of_rows(tokenizer, chats, rows)
+    write(twice, ordered)
+    packed = train_gradus(gradus, base, twice, folder + "/packed", "--context", str(2 * CONTEXT), "--batch", "1")
+    good &= report(f"packed, {counts} in a row", theirs, rows, packed, gradus, base, twice, 2 * CONTEXT) and counts == {2}
+
+    packed = train_gradus(gradus, base, path, folder + "/shared", "--context", str(2 * CONTEXT), "--batch", "1")
+    worst = max(abs(a - b) for a, b in zip(alone, packed))
+    print(f"gradus, two in a row against a row each: at most {worst:.2e} apart")
+    return good and worst < 1e-4
 
 
 def main():
@@ -151,6 +193,7 @@ def main():
     random.seed(5)
     source = (os.path.dirname(name), {"gguf_file": os.path.basename(name)}) if name.endswith(".gguf") else (name, {})
     tokenizer = AutoTokenizer.from_pretrained(source[0], **source[1])
+    torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as folder:
         check_masks(gradus, name, tokenizer, folder)
         good = check_losses(gradus, tokenizer, folder)
