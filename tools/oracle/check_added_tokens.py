@@ -89,7 +89,7 @@ def check_reverse(name, work):
     check_saved.make(base, name, "f32", "1GB")
     model = base_of(base)
     model.resize_token_embeddings(VOCAB + 2)
-    model = get_peft_model(model, LoraConfig(task_type="CAUSAL_LM", r=4, init_lora_weights=False)).eval()
+    model = get_peft_model(model, LoraConfig(task_type="CAUSAL_LM", r=4, target_modules="all-linear", init_lora_weights=False)).eval()
     model.save_pretrained(adapter)
     print(name, "peft's own", check_adapters.compare(name, check_adapters.dumped(work, base, "--adapter", adapter),
                                                      check_adapters.logits_of(model), 2e-5))
