@@ -145,12 +145,49 @@ TEST(goldens_of_transformers)
     gr_free(text);
 }
 
+TEST(numbers_that_python_reads)
+{
+    check_text("{{ '1_0.5e1'|float }} {{ '-iNf'|float }} {{ 'infinity'|float }} {{ '+NaN'|float }} {{ ' 5 '|float }}",
+               hello, "105.0 -inf inf nan 5.0");
+    check_text("{{ '1_000'|int }} {{ '1e3'|int }} {{ '-0'|float }} {{ '9'|int }} {{ '1.7'|int }}", hello,
+               "1000 1000 -0.0 9 1");
+    check_text("{% for s in ['1__0', '_1', '1_', 'infx', '-', '.', '', '0x10', 'i', 'é5', '0user1', '1e', '5\\x00'] %}"
+               "{{ s|float('x') }}{{ s|int(7) }}{% endfor %}{{ '-inf'|int(7) }}",
+               hello, "x7x7x7x7x7x7x7x7x7x7x7x7x77");
+    check_refused("{{ '\xd9\xa3'|int }}", hello, GR_ERR_UNSUPPORTED, "digits that are not ASCII");
+}
+
+TEST(kinds_of_characters)
+{
+    check_text(
+        "{{ 'é'.isalpha() }} {{ 'é1'.isalpha() }} {{ 'é1'.isalnum() }} {{ '½'.isalnum() }} {{ '🙂'.isalnum() }}",
+        hello, "True False True True False");
+    check_text("{{ '٣'.isdigit() }} {{ '1é'.isdigit() }} {{ 'aÉ'.isupper() }} {{ 'Aé'.islower() }}", hello,
+               "True False False False");
+    check_refused("{{ '²'.isdigit() }}", hello, GR_ERR_UNSUPPORTED, "isdigit of numbers that are not ASCII");
+    check_refused("{{ 'É'.isupper() }}", hello, GR_ERR_UNSUPPORTED, "isupper of characters that are not ASCII");
+}
+
+/* What is made of it is escaped with what it meets, as it is. */
+TEST(methods_of_what_safe_made)
+{
+    check_text(
+        "{{ (' <b> '|safe).strip() + '<' }} {{ ('<b>'|safe).split('b')[0] + '<' }} {{ ('<b>'|safe).upper() + '<' }}",
+        hello, "<b>&lt; <&lt; <B>&lt;");
+    check_text(
+        "{{ ('a\nb'|safe).splitlines()[1] + '&' }} {{ (''|safe).splitlines() }} {{ ('<a'|safe).index('a') + 1 }}",
+        hello, "b&amp; [] 2");
+    check_refused("{{ ('a'|safe).replace('a', 'b') }}", hello, GR_ERR_UNSUPPORTED, "'replace' of str is not supported");
+}
+
 TEST(values_of_python)
 {
     check_text("{{ 1e22 }} {{ 1e-4 }} {{ 0.00001 }} {{ 123456789012345680.0 }} {{ -0.0 }} {{ 5e-324 }} {{ 100.0 }}",
                hello, "1e+22 0.0001 1e-05 1.2345678901234568e+17 -0.0 5e-324 100.0");
     check_text("{{ -7 // 2 }} {{ -7 % 3 }} {{ 7.5 // 2 }} {{ -7.5 % 2 }} {{ 2 ** -1 }} {{ true + true }}", hello,
                "-4 2 3.0 0.5 0.5 2");
+    check_text("{{ -2 ** 2 }} {{ 'a'.find('b') ** 2 }} {{ (-2) ** (1 + 1) ** 3 }}", hello, "4 1 64");
+    check_refused("{{ -2 ** messages|length }}", hello, GR_ERR_UNSUPPORTED, "a negative constant to the power");
     check_text("{{ ['it\\'s', \"q\\\"\", 'both\\'\"', 'tab\\t', 'é', '\\u200b', '\\x00'] }}", hello,
                "[\"it's\", 'q\"', 'both\\'\"', 'tab\\t', 'é', '\\u200b', '\\x00']");
     check_text("{{ 'Größe'|upper if false else 'Größe'[::-1] }} {{ 'ÄÖ'|lower }} {{ '世界人'[1] }}", hello,

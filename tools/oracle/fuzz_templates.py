@@ -88,7 +88,7 @@ NAMES = ["m", "x", "y", "ns", "loop", "messages", "tools", "bos_token", "item", 
 ATTRIBUTES = ["role", "content", "name", "function", "tool_calls", "items", "a", "b", "type", "text", "arguments", "index", "last", "first",
               "index0", "previtem", "nextitem", "length", "keys", "missing", "parameters", "properties", "__class__", "_x"]
 STRINGS = ["''", "'a'", "' b '", '"user"', "'assistant'", "'é🙂'", "'\\n'", "'x y  z'", "'a,b'", "'It\\'s'", '"\\t\\u00e9"', "'%s'", "'<b>'", "'10'",
-           "'1.5'", "'A'", "'system'", "'\\\\d'"]
+           "'1.5'", "'1_0.5e1'", "'-iNf'", "'٣½'", "'ÉÅx'", "'A'", "'system'", "'\\\\d'"]
 FILTERS = ["tojson", "tojson(indent=2)", "tojson(ensure_ascii=true)", "tojson(sort_keys=true)", "tojson(separators=(',', ':'))", "length", "trim",
            "string", "default('d')", "default('d', true)", "join", "join(', ')", "join(',', attribute='role')", "items", "list", "selectattr('role')",
            "selectattr('role', 'equalto', 'user')", "rejectattr('content', 'none')", "select('string')", "reject('defined')", "safe", "dictsort", "lower",
@@ -98,7 +98,7 @@ FILTERS = ["tojson", "tojson(indent=2)", "tojson(ensure_ascii=true)", "tojson(so
            "dictsort(true)", "dictsort(by='value')", "map('trim')", "select('in', [1, 'a'])"]
 TESTS = ["defined", "undefined", "string", "none", "mapping", "iterable", "sequence", "boolean", "true", "false", "number", "integer", "float", "callable",
          "odd", "even", "eq 1", "equalto('user')", "ne 'a'", "in ['user', 1]", "gt 1", "lt(2)", "divisibleby 2", "sameas none", "lower", "upper", "escaped"]
-METHODS = ["split()", "split(' ')", "split(',', 1)", "strip()", "lstrip('a')", "rstrip()", "startswith('a')", "endswith(('a', 'b'))", "replace('a', 'bb')",
+METHODS = ["isalnum()", "islower()", "split()", "split(' ')", "split(',', 1)", "strip()", "lstrip('a')", "rstrip()", "startswith('a')", "endswith(('a', 'b'))", "replace('a', 'bb')",
            "replace('a', 'bb', 1)", "items()", "get('role')", "get('x', 1)", "keys()", "values()", "upper()", "lower()", "title()", "capitalize()", "format(1)",
            "join(['a', 'b'])", "find('a')", "count('a')", "index('a')", "append(1)", "pop()", "splitlines()", "isdigit()", "rsplit(' ', 1)", "update({})",
            "isalpha()", "isspace()", "isupper()", "removeprefix('a')", "swapcase()", "rfind('b')", "setdefault('a', 1)"]

@@ -71,13 +71,23 @@ static bool evaluate_concat(run *r, const node *n, value *out)
     return gr_jinja_built(r, &b, out);
 }
 
-/* Whether no variable is in it. */
+/* Whether Jinja may compute it when it compiles: there is no variable in it, and nothing is called. */
 static bool is_constant(const node *n)
 {
     for (const node *item = n ? n->list : NULL; item; item = item->next)
         if (!is_constant(item))
             return false;
-    return !n || (n->kind != GR_NODE_NAME && is_constant(n->a) && is_constant(n->b) && is_constant(n->c));
+    return !n || (n->kind != GR_NODE_NAME && n->kind != GR_NODE_CALL && is_constant(n->a) && is_constant(n->b) &&
+                  is_constant(n->c));
+}
+
+/* A number, or what is made of numbers alone: Jinja does compute that. */
+static bool is_numeral(const node *n)
+{
+    bool two = n->kind == GR_NODE_BINARY;
+    if (n->kind == GR_NODE_CONST)
+        return gr_jinja_is_number(&n->value);
+    return (two || n->kind == GR_NODE_UNARY) && is_numeral(n->a) && (!two || is_numeral(n->b));
 }
 
 static bool evaluate_binary(run *r, const node *n, value *out)
@@ -87,7 +97,8 @@ static bool evaluate_binary(run *r, const node *n, value *out)
         return false;
     r->at = n;
     /* Jinja computes such a base when it compiles, and writes it as Python without brackets: -2 ** x is then -(2 ** x). */
-    if (n->op == GR_OP_POW && gr_jinja_is_number(&a) && gr_jinja_as_real(&a) < 0 && is_constant(n->a))
+    if (n->op == GR_OP_POW && gr_jinja_is_number(&a) && gr_jinja_as_real(&a) < 0 && is_constant(n->a) &&
+        !is_numeral(n->b))
         return gr_jinja_unsupported(r, "a negative constant to the power of something is not supported");
     return n->kind == GR_NODE_BINARY ? gr_jinja_binary(r, n->op, &a, &b, out) : gr_jinja_unary(r, n->op, &a, out);
 }
@@ -214,7 +225,7 @@ bool gr_jinja_call_value(run *r, const value *callee, const gr_jinja_args *args,
     case GR_VALUE_MACRO:
         return gr_jinja_call_macro(r, callee->as.macro, args, out);
     case GR_VALUE_METHOD:
-        return callee->as.method->function->call(r, &callee->as.method->self, args, out);
+        return gr_jinja_call_method(r, callee->as.method, args, out);
     case GR_VALUE_GLOBAL:
         return callee->as.global->call(r, callee, args, out);
     case GR_VALUE_UNDEFINED:

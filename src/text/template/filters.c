@@ -1,6 +1,7 @@
 /* Filters: those of Jinja that templates use, and transformers' own tojson. */
 #include "text/template/run.h"
 #include "base/number.h"
+#include "text/unicode/unicode.h"
 
 #include <math.h>
 
@@ -198,6 +199,11 @@ static bool filter_tojson(run *r, const value *self, const arguments *args, valu
 
 /* ---- numbers ------------------------------------------------------------------------------------------------ */
 
+static bool is_digit(char c)
+{
+    return c >= '0' && c <= '9';
+}
+
 /* Python's int(text) in base 10, *is false: it is none. */
 static bool text_to_int(run *r, const text *t, int64_t *out, bool *is)
 {
@@ -212,7 +218,7 @@ static bool text_to_int(run *r, const text *t, int64_t *out, bool *is)
         minus = *c++ == '-';
     *is = c < end && *c != '_' && end[-1] != '_';
     for (; c < end && *is; c++) {
-        *is = (*c >= '0' && *c <= '9') || (*c == '_' && c[1] != '_');
+        *is = is_digit(*c) || (*c == '_' && c[1] != '_');
         if (*is && *c != '_' && x > (INT64_MAX - (uint64_t)(*c - '0')) / 10)
             return gr_jinja_unsupported(r, "int: a number past 64 bits");
         x = *is && *c != '_' ? 10 * x + (uint64_t)(*c - '0') : x;
@@ -221,27 +227,55 @@ static bool text_to_int(run *r, const text *t, int64_t *out, bool *is)
     return true;
 }
 
+/* What Python reads as numbers, without the '_' between digits, and with a NUL: neither hexadecimal, nor what C alone reads. */
+static bool copy_numeral(run *r, const text *t, char *to, bool *is)
+{
+    int n;
+    for (size_t i = 0; i < t->size && *is; i++) {
+        char c = t->bytes[i];
+        bool between = c == '_' && i && is_digit(t->bytes[i - 1]) && i + 1 < t->size && is_digit(t->bytes[i + 1]);
+        if (gr_class(gr_utf8_read(t->bytes + i, t->bytes + t->size, &n)) & GR_CLASS_DIGIT && n > 1)
+            return gr_jinja_unsupported(r, "float: digits that are not ASCII are not supported");
+        *is = between || (c && strchr("0123456789+-.eE", c));
+        if (*is && !between)
+            *to++ = c;
+    }
+    *to = 0;
+    return true;
+}
+
+/* "inf", "infinity" and "nan", in any case and with a sign. */
+static bool is_no_finite(const text *t, double *out)
+{
+    static const char *const words[] = {"inf", "infinity", "nan"};
+    size_t sign = t->size && strchr("+-", *t->bytes) ? 1 : 0;
+    for (size_t w = 0; w < sizeof words / sizeof *words; w++) {
+        size_t i = 0, n = strlen(words[w]);
+        while (i < n && t->size == sign + n && (t->bytes[sign + i] | 0x20) == words[w][i])
+            i++;
+        *out = w == 2 ? (double)NAN : *t->bytes == '-' ? -HUGE_VAL : HUGE_VAL;
+        if (i == n)
+            return true;
+    }
+    return false;
+}
+
 /* Python's float(text). */
 static bool text_to_real(run *r, const text *t, double *out, bool *is)
 {
-    char copy[64], *stop;
+    char *stop;
     value s;
     if (!gr_text_strip(r, t, NULL, true, true, &s))
         return false;
     t = s.as.text;
     *is = t->size > 0;
-    for (size_t i = 0; i < t->size && *is; i++) /* neither hexadecimal, nor what C alone reads */
-        *is = t->bytes[i] && strchr("0123456789+-.eE", t->bytes[i]);
-    if (!*is) {
-        bool odd = t->size && (t->points < t->size || strchr("iInN+-_0123456789", *t->bytes));
-        return !odd || gr_jinja_unsupported(r, "float: this spelling of a number is not supported");
-    }
-    if (t->size >= sizeof copy)
-        return gr_jinja_unsupported(r, "float: a number of too many digits");
-    memcpy(copy, t->bytes, t->size);
-    copy[t->size] = 0;
-    *out = gr_read_f64(copy, &stop);
-    *is = !*stop;
+    if (!*is || is_no_finite(t, out))
+        return true;
+    char *copy = gr_jinja_take(r, t->size + 1, 1);
+    if (!copy || !gr_jinja_charge(r, t->size / 16) || !copy_numeral(r, t, copy, is))
+        return false;
+    *out = *is ? gr_read_f64(copy, &stop) : 0;
+    *is = *is && *copy && !*stop;
     return true;
 }
 

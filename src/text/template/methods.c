@@ -335,49 +335,38 @@ static bool str_format(run *r, const value *self, const arguments *args, value *
     return gr_text_format(r, self->as.text, args, out);
 }
 
-/* Whether it has characters and all are of a kind; only ASCII is told apart. */
-static bool all_are(run *r, const char *function, const value *self, const arguments *args, bool (*is)(char c),
+/* Whether it has characters and all are of these classes. */
+static bool all_are(run *r, const char *function, const value *self, const arguments *args, unsigned classes,
                     value *out)
 {
     const text *t = self->as.text;
     if (!gr_jinja_check_arguments(r, function, args, 0, 0, "") || !gr_jinja_charge(r, t->size / 16))
         return false;
-    if (t->points != t->size)
-        return gr_jinja_unsupported(r, "%s of characters that are not ASCII is not supported", function);
     *out = gr_jinja_bool(t->size > 0);
-    for (size_t i = 0; i < t->size; i++)
-        out->as.truth &= is(t->bytes[i]);
+    for (size_t at = 0; at < t->size && out->as.truth;) {
+        int n;
+        unsigned has = gr_class(gr_utf8_read(t->bytes + at, t->bytes + t->size, &n));
+        if (classes == GR_CLASS_DIGIT && !(has & classes) && has & GR_CLASS_NUMBER)
+            return gr_jinja_unsupported(r, "%s of numbers that are not ASCII is not supported", function);
+        out->as.truth = (has & classes) != 0;
+        at += (size_t)n;
+    }
     return true;
-}
-
-static bool is_digit(char c)
-{
-    return c >= '0' && c <= '9';
-}
-
-static bool is_letter(char c)
-{
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
-}
-
-static bool is_letter_or_digit(char c)
-{
-    return is_letter(c) || is_digit(c);
 }
 
 static bool str_isdigit(run *r, const value *self, const arguments *args, value *out)
 {
-    return all_are(r, "isdigit", self, args, is_digit, out);
+    return all_are(r, "isdigit", self, args, GR_CLASS_DIGIT, out);
 }
 
 static bool str_isalpha(run *r, const value *self, const arguments *args, value *out)
 {
-    return all_are(r, "isalpha", self, args, is_letter, out);
+    return all_are(r, "isalpha", self, args, GR_CLASS_LETTER, out);
 }
 
 static bool str_isalnum(run *r, const value *self, const arguments *args, value *out)
 {
-    return all_are(r, "isalnum", self, args, is_letter_or_digit, out);
+    return all_are(r, "isalnum", self, args, GR_CLASS_LETTER | GR_CLASS_NUMBER, out);
 }
 
 static bool str_isspace(run *r, const value *self, const arguments *args, value *out)
@@ -394,18 +383,23 @@ static bool str_isspace(run *r, const value *self, const arguments *args, value 
     return true;
 }
 
+static bool is_letter(char c)
+{
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+}
+
 static bool has_case(run *r, const char *function, const value *self, const arguments *args, bool upper, value *out)
 {
     const text *t = self->as.text;
     bool any = false, all = true;
     if (!gr_jinja_check_arguments(r, function, args, 0, 0, "") || !gr_jinja_charge(r, t->size / 16))
         return false;
-    if (t->points != t->size)
-        return gr_jinja_unsupported(r, "%s of characters that are not ASCII is not supported", function);
-    for (size_t i = 0; i < t->size; i++) {
+    for (size_t i = 0; i < t->size && all; i++) {
         any |= is_letter(t->bytes[i]);
         all &= !is_letter(t->bytes[i]) || (t->bytes[i] <= 'Z') == upper;
     }
+    if (all && t->points != t->size)
+        return gr_jinja_unsupported(r, "%s of characters that are not ASCII is not supported", function);
     *out = gr_jinja_bool(any && all);
     return true;
 }
@@ -595,11 +589,28 @@ static type_methods methods_of(const value *v)
     }
 }
 
-/* What of a Markup gives another one, or escapes its arguments, is not here. */
-static bool keeps_markup_out(const gr_jinja_function *f)
+/* What of a Markup escapes its arguments is not here. */
+static bool escapes(const gr_jinja_function *f)
 {
-    return f->call != str_startswith && f->call != str_endswith && f->call != str_find && f->call != str_count &&
-           f->call != str_isspace && f->call != str_isdigit;
+    return f->call == str_replace || f->call == str_join || f->call == str_format;
+}
+
+/* Texts that are made of a Markup, and those in lists, are Markup. */
+bool gr_jinja_call_method(run *r, const gr_jinja_method *m, const arguments *args, value *out)
+{
+    if (!m->function->call(r, &m->self, args, out))
+        return false;
+    if (m->self.markup && out->type == GR_VALUE_TEXT)
+        out->markup = true;
+    if (!m->self.markup || out->type != GR_VALUE_LIST)
+        return true;
+    size_t n = out->as.list->n;
+    value *items = gr_jinja_take(r, n, sizeof *items);
+    for (size_t i = 0; items && i < n; i++) {
+        items[i] = out->as.list->items[i];
+        items[i].markup = true;
+    }
+    return items && gr_jinja_list_of(r, GR_VALUE_LIST, items, n, out);
 }
 
 const gr_jinja_function *gr_jinja_method_named(const value *of, const text *name, gr_jinja_lack *lack)
@@ -609,7 +620,7 @@ const gr_jinja_function *gr_jinja_method_named(const value *of, const text *name
     for (const gr_jinja_function *f = m.methods; f->name; f++) {
         if (*f->name != *name->bytes || !gr_jinja_text_is(name, f->name))
             continue;
-        if (!of->markup || !keeps_markup_out(f))
+        if (!of->markup || !escapes(f))
             return f;
         *lack = GR_LACK_UNSUPPORTED;
         return NULL;

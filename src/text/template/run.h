@@ -58,6 +58,7 @@ typedef enum gr_jinja_lack {
 } gr_jinja_lack;
 const gr_jinja_function *gr_jinja_method_named(const gr_jinja_value *of, const gr_jinja_text *name,
                                                gr_jinja_lack *lack);
+bool gr_jinja_call_method(gr_jinja_run *r, const gr_jinja_method *m, const gr_jinja_args *args, gr_jinja_value *out);
 
 /* spell.c: what Python's str, repr and json.dumps write. */
 bool gr_jinja_add_str(gr_jinja_run *r, gr_jinja_builder *b, const gr_jinja_value *v);
