@@ -245,4 +245,38 @@ says '"activations": "int8"' out
 run 0 bench base --what decode --prompt 4 --tokens 2 --seconds 0.01 --json
 says '"activations": "f32"' out
 
+# ---- plan ----
+run 0 train book.txt --arch llama --heads 4 --embed 512 --ffn 1536 --batch 1 --quiet --layers 3 --context 64 --steps 1 \
+    --tokenizer bpe:300 --eval-fraction 0.1 --eval-tokens 50 --out trained
+run 0 convert trained --to hf --out wide # of a run all that training needs is read once, to check it
+# planned FLAG...: what is told beforehand against what the process then had, and the size of the file.
+planned() {
+    rm -rf x.gguf x.gguf.json wide-made wide-made.json
+    run 0 plan quantize wide --json "$@"
+    mv out plan.json
+    told=$(number peak_bytes plan.json)
+    case $2 in int*) out=wide-made ;; *) out=x.gguf ;; esac
+    [ ! -e $out ] || fail "plan quantize $*: it was done"
+    if [ "$GRADUS_KIND" != plain ] || ! /usr/bin/time -f %M true 2>kib; then
+        echo 'skipped: the resident set (needs GNU time and a plain build)'
+        return
+    fi
+    /usr/bin/time -f %M -o kib "$g" quantize wide --out $out --quiet "$@" >out 2>err || fail "quantize $*: $(cat err)"
+    real=$(($(tail -1 kib) * 1024)) size=$(number file_bytes plan.json)
+    file=$(wc -c <$out) 2>err || file=$(wc -c <$out/model.safetensors)
+    echo "plan quantize $*: $told bytes, resident: $real; file: $size, written: $file"
+    [ $((told - real)) -lt $((real * 4 / 100)) ] && [ $((real - told)) -lt $((real * 4 / 100)) ] ||
+        fail "quantize $*: planned $told bytes, and $real were resident: more than 4 % apart"
+    [ "$size" = "$file" ] || [ $((file - size)) -lt 16384 ] || fail "quantize $*: planned $size bytes in a file of $file"
+}
+planned --to q8_0
+planned --to q4_0 --method gptq --calibrate book.txt --calibration-tokens 512 --eval book.txt
+planned --to q4_k_m --calibrate book.txt --calibration-tokens 512
+planned --to int4 --group 64 --method gptq --calibrate book.txt --calibration-tokens 512
+run 0 plan quantize wide --to q8_0
+says 'file ' out
+says 'scratch ' out
+run 2 plan quantize wide --to q9_0
+says 'Did you mean q8_0' err
+
 [ $failures = 0 ] || exit 1

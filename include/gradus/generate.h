@@ -115,6 +115,7 @@ typedef struct gr_evaluate_options {
     gr_model
         *against; /* another model of the same vocabulary on the same device, compared token by token; NULL: none */
     gr_distance *distance; /* begins as GR_INIT(gr_distance); filled in where there is one */
+    gr_plan *plan; /* begins as GR_INIT(gr_plan): filled with what it needs, and nothing is run; NULL: it is run */
 } gr_evaluate_options;
 /* Mean loss of predicting each of tokens[1..n) once, from at least context - stride tokens before it in its window (as
  * many as there are, near the start; one at least). options NULL: all zero. */

@@ -46,6 +46,10 @@ typedef struct gr_quantize_options {
     bool zero_points;     /* int4: a group has a zero point besides its scale */
     gr_hub_layout layout; /* of int4 */
     const char *adapter;  /* as gr_save_options has it */
+    /* Begins as GR_INIT(gr_plan): filled with what quantizing would need where that is most, and nothing is read of the
+     * weights (gr_load_options.declare_only will do), made or written; `path` may be NULL. Weights are those of files that are
+     * mapped, which the system can take back; `check` is given a model that has none. NULL: it is done. */
+    gr_plan *plan;
 } gr_quantize_options;
 
 /* What became of a tensor. */
@@ -63,6 +67,7 @@ typedef struct gr_quantized {
     const gr_quantized_tensor *tensors;
     int n;
     bool was_quantized; /* the model had weights in blocks before */
+    int64_t file_bytes; /* with a plan: of the GGUF file, or of what is weights in the directory */
 } gr_quantized;
 /* Of int4 and int8 it writes a directory of the hub's files in the layouts of compressed-tensors: linear layers in 4 bits with a
  * scale for a group, or in 8 bits with one for a row and activations of 8 bits; all else stays as it is. Of all others it

@@ -6,6 +6,7 @@
 #include "base/mem.h"
 #include "cli/generate.h"
 #include "cli/human.h"
+#include "cli/quantize.h"
 #include "cli/term.h"
 #include "cli/train_flags.h"
 #include "cli/verbs.h"
@@ -18,6 +19,7 @@ typedef struct plan {
     int64_t calls;
     char advice[200];   /* "": none is needed */
     const char *chosen; /* what --memory has come to; NULL: it is not given */
+    int64_t file_bytes; /* of what would be written; 0: nothing is */
 } plan;
 
 static size_t total(const plan *p)
@@ -71,6 +73,8 @@ static gr_status print_json(const plan *p)
     if (p->available != SIZE_MAX)
         gr_json_put_int(o, "available_bytes", (int64_t)p->available);
     gr_json_put_bool(o, "fits", fits(p));
+    if (p->file_bytes)
+        gr_json_put_int(o, "file_bytes", p->file_bytes);
     gr_json_put_int(o, "step_flops", (int64_t)p->flops);
     gr_json_put_int(o, "step_bytes", (int64_t)p->moved);
     gr_json_put_int(o, "step_launches", p->calls);
@@ -101,8 +105,11 @@ static gr_status print(const gr_args *args, const plan *p)
     if (p->available != SIZE_MAX)
         gr_out("%-12s %10s: it %s\n", "free", gr_human_bytes((double)p->available).s,
                fits(p) ? "fits" : "does not fit");
-    gr_out("%-12s %8s FLOP: %s read and written, %s kernels\n", "a step", gr_human_count(p->flops).s,
-           gr_human_bytes(p->moved).s, gr_human_integer(p->calls).s);
+    if (p->file_bytes)
+        gr_out("%-12s %10s\n", "file", gr_human_bytes((double)p->file_bytes).s);
+    if (p->calls)
+        gr_out("%-12s %8s FLOP: %s read and written, %s kernels\n", "a step", gr_human_count(p->flops).s,
+               gr_human_bytes(p->moved).s, gr_human_integer(p->calls).s);
     if (p->chosen)
         gr_out("%s\n", p->chosen);
     if (*p->advice)
@@ -335,4 +342,59 @@ const gr_verb gr_verb_plan_generate = {
                  {"for a script", "gradus plan generate model -p 'Once upon a time' -n 500 --json"}},
     .options_size = sizeof(gr_generate_flags),
     .run = run_generate,
+};
+
+/* ---- quantize ----------------------------------------------------------------------------------------------- */
+
+/* Weights are those of mapped files, which need not stay: what does not fit without them does not fit. */
+static void advise_quantizing(plan *p)
+{
+    size_t held = total(p) - p->weights;
+    if (held <= p->available)
+        snprintf(
+            p->advice, sizeof p->advice,
+            "Weights are mapped from their files, and go when there is no room: with %s it goes on, and reads more.",
+            gr_human_bytes((double)held).s);
+    else
+        snprintf(p->advice, sizeof p->advice,
+                 "Even without the weights, which are mapped, it needs %s: fewer --calibration-tokens, or more memory, "
+                 "will do.",
+                 gr_human_bytes((double)held).s);
+}
+
+static gr_status run_quantize(gr_args *args)
+{
+    gr_opened on = {0};
+    gr_plan need;
+    plan p;
+    int64_t file_bytes = 0;
+    gr_status s = gr_quantize_need(args, &on, &need, &file_bytes);
+    if (s == GR_OK)
+        s = make_plan(on.model, &need, 0, &p);
+    if (s == GR_OK) {
+        p.file_bytes = file_bytes;
+        if (!fits(&p))
+            advise_quantizing(&p);
+        s = print(args, &p);
+    }
+    gr_close_opened(&on);
+    return s;
+}
+
+const gr_verb gr_verb_plan_quantize = {
+    .name = "plan quantize",
+    .summary = "prints the memory that quantize would need, and the size of what it writes",
+    .positional = "MODEL",
+    .about =
+        "Takes the flags of gradus quantize and does nothing; of MODEL the config and the headers of the weights are "
+        "read, of texts all. Scratch is a matrix as it is rounded, with --method gptq the second moments of what it is "
+        "given and the text as the layer before has left it, and the program itself. Weights are mapped, those of "
+        "MODEL, of its parts that are done and of the file that is read again, and go when there is no room.",
+    .flags = gr_quantize_flag_table,
+    .needs = {"to"},
+    .common = GR_WITH_ADAPTER | GR_WITH_TOKENIZER | GR_WITH_DEVICE | GR_WITH_JSON,
+    .examples = {{"how large would it be?", "gradus plan quantize model --to q4_k_m"},
+                 {"what does GPTQ take?", "gradus plan quantize model --to int4 --method gptq --calibrate text.txt"}},
+    .options_size = sizeof(gr_quantize_flags),
+    .run = run_quantize,
 };

@@ -10,22 +10,15 @@
 #include "cli/measure.h"
 #include "cli/open.h"
 #include "cli/output.h"
+#include "cli/quantize.h"
 #include "cli/suggest.h"
 #include "cli/table.h"
 #include "cli/term.h"
 #include "cli/verbs.h"
 
-typedef struct options {
-    const char *to, *out, *eval, *pre, *calibrate, *imatrix, *save_imatrix, *group;
-    int64_t context, calibration_tokens;
-    int method, format;
-    double max_loss;
-    gr_texts tensors;
-    gr_chat_flags chat;
-    bool pure, requantize, resume, zero_points;
-} options;
+typedef gr_quantize_flags options;
 
-static const gr_flag flags[] = {
+const gr_flag gr_quantize_flag_table[] = {
     {"to", GR_TEXT(options, to), .value = "TYPE", .list = gr_quantize_list, .help = "*"},
     {"out", GR_TEXT(options, out), .value = "FILE",
      .help = "the .gguf file to write, of int4 and int8 the directory; it must not exist"},
@@ -75,6 +68,8 @@ typedef struct work {
     gr_quantized made;
     gr_saved saved;
     double began, seconds; /* until it was written */
+    gr_plan *need;         /* only what it needs is asked for */
+    gr_plan measuring;
 } work;
 
 /* ---- at work ------------------------------------------------------------------------------------------------ */
@@ -102,10 +97,11 @@ static gr_status measure(void *user, gr_model *quantized)
                              .context = f->context,
                              .progress = on_measure,
                              .against = w->on.model,
-                             .distance = &w->distance};
+                             .distance = &w->distance,
+                             .plan = w->need ? &w->measuring : NULL};
     double loss;
     gr_status s = gr_evaluate(quantized, w->text.ids, w->text.n, &o, &loss);
-    if (s == GR_OK && gr_args_given(w->args, "max-loss") && !(w->distance.kl <= f->max_loss))
+    if (s == GR_OK && !w->need && gr_args_given(w->args, "max-loss") && !(w->distance.kl <= f->max_loss))
         return gr_fail(
             GR_ERR_NUMBER,
             "the mean KL divergence from MODEL is %.6g, --max-loss allows %.6g\nnothing was written: take a type "
@@ -330,7 +326,10 @@ static gr_status quantize(work *w, const char *const (*pairs)[2])
                              .progress = on_progress,
                              .check = w->text.n ? measure : NULL,
                              .user = w,
-                             .saved = &w->saved};
+                             .saved = &w->saved,
+                             .plan = w->need};
+    if (w->need)
+        return gr_args_blame(w->args, gr_quantize(w->on.model, f->out, &o, &w->made));
     gr_interrupt_watch();
     gr_broken_pipe_watch();
     w->began = gr_seconds();
@@ -366,8 +365,8 @@ static gr_status check_imatrix(gr_args *args)
 {
     const options *f = args->options;
     const char *save = f->save_imatrix, *out = f->out;
-    size_t n = strlen(out);
-    if (strncmp(save, out, n) == 0 && (save[n] == '\0' || strcmp(save + n, ".json") == 0))
+    size_t n = out ? strlen(out) : 0;
+    if (out && strncmp(save, out, n) == 0 && (save[n] == '\0' || strcmp(save + n, ".json") == 0))
         return gr_args_fail(args, "--save-imatrix: %s is what is written for --out\nName another file.", save);
     if (gr_path_is_file(save) || gr_path_is_dir(save))
         return gr_args_fail(args, "--save-imatrix: %s is there already\nName another file, or remove it.", save);
@@ -391,7 +390,20 @@ static gr_status check_type(gr_args *args)
     if (near.best)
         return gr_args_fail(args, "--to: %.60s is no type\nDid you mean %s?", f->to, near.best);
     return gr_args_fail(args, "--to: %.60s is no type\nThere are %s.", f->to,
-                        gr_flag_text(&flags[0], said, sizeof said));
+                        gr_flag_text(&gr_quantize_flag_table[0], said, sizeof said));
+}
+
+static gr_status check_out(gr_args *args, bool hub)
+{
+    const options *f = args->options;
+    if (!hub && (strlen(f->out) <= 5 || !gr_ends_with(f->out, ".gguf")))
+        return gr_args_fail(args, "--out: the name of a GGUF file must end in .gguf\nGive such a name.");
+    if (hub && gr_ends_with(f->out, ".gguf"))
+        return gr_args_fail(args,
+                            "--out: int4 and int8 make a directory, no GGUF file\nGive a name that does not end so.");
+    if (gr_path_is_file(f->out) || gr_path_is_dir(f->out))
+        return gr_args_fail(args, "--out: %s is there already\nName another file, or remove it.", f->out);
+    return check_report(args, f->out);
 }
 
 static gr_status check_flags(gr_args *args)
@@ -407,13 +419,8 @@ static gr_status check_flags(gr_args *args)
                             f->group         ? "group"
                             : f->zero_points ? "zero-points"
                                              : "format");
-    if (!hub && (strlen(f->out) <= 5 || !gr_ends_with(f->out, ".gguf")))
-        return gr_args_fail(args, "--out: the name of a GGUF file must end in .gguf\nGive such a name.");
-    if (hub && gr_ends_with(f->out, ".gguf"))
-        return gr_args_fail(args,
-                            "--out: int4 and int8 make a directory, no GGUF file\nGive a name that does not end so.");
-    if (gr_path_is_file(f->out) || gr_path_is_dir(f->out))
-        return gr_args_fail(args, "--out: %s is there already\nName another file, or remove it.", f->out);
+    if (f->out && check_out(args, hub) != GR_OK)
+        return gr_error_status();
     if (!f->eval && !f->calibrate && (gr_args_given(args, "max-loss") || gr_args_given(args, "context")))
         return gr_args_fail(args,
                             "--%s: is of what --eval measures, and that is not given\nGive a text, or leave it out.",
@@ -428,9 +435,7 @@ static gr_status check_flags(gr_args *args)
     if (!f->calibrate && (f->save_imatrix || gr_args_given(args, "calibration-tokens")))
         return gr_args_fail(args, "--%s: is of --calibrate, which is not given\nGive a text, or leave it out.",
                             f->save_imatrix ? "save-imatrix" : "calibration-tokens");
-    if (f->save_imatrix && check_imatrix(args) != GR_OK)
-        return gr_error_status();
-    return check_report(args, f->out);
+    return f->save_imatrix ? check_imatrix(args) : GR_OK;
 }
 
 enum { HELD_BACK = 10 /* one part of so many */ };
@@ -483,11 +488,15 @@ static gr_status open_all(work *w)
     gr_status s = gr_open_device(args, &w->on);
     if (s == GR_OK)
         s = gr_find_model(args, args->positional[0], &w->on);
-    w->on.model = s == GR_OK ? gr_model_load(w->on.path, NULL, w->on.device) : NULL;
+    const gr_load_options described = {.size = sizeof described, .declare_only = true};
+    w->on.model = s == GR_OK ? gr_model_load(w->on.path, w->need ? &described : NULL, w->on.device) : NULL;
     s = w->on.model ? GR_OK : gr_error_status();
     if (s == GR_OK &&
         w->on.adapter) { /* the model is then W + scale BA, in memory, and what is lost is measured against that */
         gr_tell_adapter(args, &w->on);
+        if (w->need) /* they are not there, and the sum is memory that is not mapped */
+            return gr_args_fail(args, "MODEL: an adapter is on it, and what the sum takes is not counted\n"
+                                      "Merge it first (gradus merge), or leave it out (--adapter none).");
         s = gr_model_load_adapter(w->on.model, w->on.adapter);
         if (s == GR_OK)
             s = gr_model_merge_adapter(w->on.model);
@@ -495,29 +504,77 @@ static gr_status open_all(work *w)
     return s == GR_OK ? read_texts(w) : s;
 }
 
+static gr_status do_all(work *w)
+{
+    const options *f = w->args->options;
+    const char *const(*pairs)[2] = NULL;
+    char *text = NULL;
+    gr_status s = check_flags(w->args);
+    if (s == GR_OK)
+        s = split_tensors(w->args, &f->tensors, &text, &pairs);
+    if (s == GR_OK)
+        s = open_all(w);
+    if (s == GR_OK)
+        s = quantize(w, pairs);
+    gr_free(pairs);
+    gr_free(text);
+    return s;
+}
+
+static void close_all(work *w)
+{
+    gr_free(w->made.tensors);
+    gr_measured_free(&w->text);
+    gr_measured_free(&w->calibration);
+}
+
 static gr_status run(gr_args *args)
 {
     work w = {
         .args = args, .distance = GR_INIT(gr_distance), .made = GR_INIT(gr_quantized), .saved = GR_INIT(gr_saved)};
-    const options *f = args->options;
-    const char *const(*pairs)[2] = NULL;
-    char *text = NULL;
-    gr_status s = check_flags(args);
-    if (s == GR_OK)
-        s = split_tensors(args, &f->tensors, &text, &pairs);
-    if (s == GR_OK)
-        s = open_all(&w);
-    if (s == GR_OK)
-        s = quantize(&w, pairs);
+    gr_status s = do_all(&w);
     if (s == GR_OK)
         s = tell(&w);
     s = gr_end_profile(args, &w.on, s);
-    gr_free(pairs);
-    gr_free(text);
-    gr_free(w.made.tensors);
-    gr_measured_free(&w.text);
-    gr_measured_free(&w.calibration);
+    close_all(&w);
     gr_close_opened(&w.on);
+    return s;
+}
+
+/* ---- gradus plan -------------------------------------------------------------------------------------------- */
+
+/* While what is written is measured both models are looked at, and the second one's parts. */
+static void add_measuring(work *w)
+{
+    size_t weights = 0;
+    for (int i = 0; i < w->made.n; i++) {
+        const gr_quantized_tensor *t = &w->made.tensors[i];
+        weights += t->before + t->after + (t->to != t->from ? t->after : 0);
+    }
+    gr_plan now = {.size = sizeof now,
+                   .weights = weights,
+                   .peak_activations = w->measuring.peak_activations,
+                   .peak_scratch = w->measuring.peak_scratch};
+    now.total = now.weights + now.peak_activations + now.peak_scratch;
+    if (w->text.n && now.total > w->need->total)
+        *w->need = now;
+}
+
+gr_status gr_quantize_need(gr_args *args, gr_opened *on, gr_plan *need, int64_t *file_bytes)
+{
+    *need = (gr_plan)GR_INIT(gr_plan);
+    work w = {.args = args,
+              .need = need,
+              .measuring = GR_INIT(gr_plan),
+              .distance = GR_INIT(gr_distance),
+              .made = GR_INIT(gr_quantized),
+              .saved = GR_INIT(gr_saved)};
+    gr_status s = do_all(&w);
+    if (s == GR_OK)
+        add_measuring(&w);
+    *file_bytes = w.made.file_bytes;
+    close_all(&w);
+    *on = w.on;
     return s;
 }
 
@@ -546,7 +603,7 @@ const gr_verb gr_verb_quantize = {
              "activations are large. GPTQ goes further: columns are rounded one after the other, the others take up "
              "what one has lost, "
              "and each layer is given what the layers before it give as they have become.",
-    .flags = flags,
+    .flags = gr_quantize_flag_table,
     .needs = {"to", "out"},
     .common = GR_WITH_ADAPTER | GR_WITH_TOKENIZER | GR_WITH_DEVICE | GR_WITH_PROFILE | GR_WITH_JSON,
     .examples = {{"a quarter of the size, for llama.cpp or gradus",

@@ -23,6 +23,7 @@
     X(plan_train) \
     X(plan_finetune) \
     X(plan_generate) \
+    X(plan_quantize) \
     X(info) \
     X(verify) \
     X(bench)

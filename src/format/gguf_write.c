@@ -178,6 +178,17 @@ gr_status gr_gguf_keys_alone(const gr_gguf_keys *k, gr_bytes *out)
     return make_head(&spec, out);
 }
 
+gr_status gr_gguf_size(const gr_gguf_spec *spec, uint64_t *bytes)
+{
+    gr_bytes head = {0};
+    gr_status s = make_head(spec, &head);
+    *bytes = head.size;
+    for (int i = 0; i < spec->count; i++)
+        *bytes += gr_round_up(bytes_of(&spec->tensors[i]), ALIGNMENT);
+    gr_bytes_free(&head);
+    return s;
+}
+
 static gr_status write_tensors(gr_writer *w, const gr_gguf_spec *spec)
 {
     static const char zeros[ALIGNMENT];

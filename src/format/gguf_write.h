@@ -44,6 +44,9 @@ typedef struct gr_gguf_spec {
 /* Atomic and durable. A dtype that such files do not have, and a name that is too long for them, are errors. */
 gr_status gr_gguf_write(const char *path, const gr_gguf_spec *spec);
 
+/* How large it would be. */
+gr_status gr_gguf_size(const gr_gguf_spec *spec, uint64_t *bytes);
+
 /* Into how many files its tensors go, if each but for one that is larger by itself has at most so many bytes of them; 0: any
  * number. */
 int gr_gguf_parts(const gr_gguf_spec *spec, size_t most);

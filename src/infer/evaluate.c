@@ -144,6 +144,18 @@ static gr_status score_all(scoring *s)
     return st;
 }
 
+/* The program's, and what lies beside it: a batch, its measures, and a divergence for each token. */
+static gr_status tell_need(const scoring *s, gr_plan *out)
+{
+    gr_plan need = *gr_program_plan(s->program);
+    size_t tokens = (size_t)(s->batch * s->length), before = need.peak_scratch;
+    need.peak_scratch += tokens * (sizeof *s->tokens + sizeof *s->targets + (size_t)s->measures * sizeof *s->rows);
+    if (s->o->against)
+        need.peak_scratch += (size_t)s->n * sizeof *s->sums.kl;
+    need.total += need.peak_scratch - before;
+    return gr_give_sized(out, &need, sizeof need, "gr_evaluate: options.plan");
+}
+
 gr_status gr_evaluate(gr_model *model, const gr_token *tokens, int64_t n, const gr_evaluate_options *options,
                       double *loss)
 {
@@ -160,12 +172,14 @@ gr_status gr_evaluate(gr_model *model, const gr_token *tokens, int64_t n, const 
     st = check(&s);
     if (st == GR_OK)
         st = open(&s);
-    if (st == GR_OK)
+    if (st == GR_OK && o.plan)
+        st = tell_need(&s, o.plan);
+    else if (st == GR_OK)
         st = score_all(&s);
     if (st == GR_OK)
         *loss = s.sum / (double)(n - 1);
     gr_distance far = GR_INIT(gr_distance);
-    if (st == GR_OK && o.against && o.distance) {
+    if (st == GR_OK && o.against && o.distance && !o.plan) {
         gr_distance_tell(&s.sums, &far);
         st = gr_give_sized(o.distance, &far, sizeof far, "gr_evaluate: options.distance");
     }

@@ -81,13 +81,18 @@ static gr_status add_squares(gr_quant *w, const noting *n, gr_graph *g, gr_tenso
     gr_program *p = gr_model_compile(w->m, g, out, count);
     float **rows = gr_alloc_zero((size_t)count, sizeof *rows);
     gr_status s = p && rows ? GR_OK : gr_error_status();
-    for (int k = 0; s == GR_OK && k < count; k++) {
+    bool runs = s == GR_OK && !w->o->plan;
+    if (s == GR_OK && !runs) {
+        gr_quant_see_all(w);
+        gr_quant_need(w, p, 0);
+    }
+    for (int k = 0; runs && s == GR_OK && k < count; k++) {
         gr_quant_tensor *t = &w->tensors[index[k]];
         t->moments = gr_alloc_zero((size_t)n->x[index[k]]->spec.shape[n->x[index[k]]->spec.ndim - 1], sizeof(float));
         rows[k] = t->moments ? gr_alloc((size_t)t->width * sizeof(float)) : NULL;
         s = rows[k] ? GR_OK : GR_ERR_MEMORY;
     }
-    for (int64_t at = 0; s == GR_OK && at < w->windows; at += w->batch) {
+    for (int64_t at = 0; runs && s == GR_OK && at < w->windows; at += w->batch) {
         s = gr_program_run(p, (const void *[]){w->o->calibration + at * w->length}, (void **)rows);
         for (int k = 0; s == GR_OK && k < count; k++)
             for (int64_t i = 0; i < w->tensors[index[k]].width; i++)
@@ -136,7 +141,7 @@ static gr_status squares(gr_quant *w, noting *n, gr_graph *g, gr_tensor **out, i
     gr_status s = built ? gr_graph_check(g) : gr_error_status();
     if (s == GR_OK)
         s = add_squares(w, n, g, out, index, count);
-    return s == GR_OK ? share_squares(w, n) : s;
+    return s == GR_OK && !w->o->plan ? share_squares(w, n) : s;
 }
 
 gr_status gr_quant_moments(gr_quant *w)
@@ -181,13 +186,27 @@ static gr_tensor *part_of(gr_quant *w, gr_graph *g, int part, const gr_layer_obs
     return x;
 }
 
-/* Runs a part over all windows: `out` is given the output of each run. */
-static gr_status run_part(gr_quant *w, int part, gr_graph *g, gr_tensor *y, float *result,
+static size_t hidden_bytes(const gr_quant *w)
+{
+    return (size_t)(w->windows * w->length * w->m->h.embed) * sizeof(float);
+}
+
+void gr_quant_leave_hidden(gr_quant *w)
+{
+    gr_free_pages(w->hidden, hidden_bytes(w));
+    w->hidden = NULL;
+}
+
+/* Runs a part over all windows: `out` is given the output of each run. For a plan `held` is what is taken meanwhile, and nothing
+ * is run. */
+static gr_status run_part(gr_quant *w, int part, gr_graph *g, gr_tensor *y, size_t held, float *result,
                           void (*out)(gr_quant *w, int64_t window, const float *result, void *to), void *to)
 {
     gr_program *p = gr_model_compile(w->made, g, &y, 1);
     gr_status s = p ? GR_OK : gr_error_status();
-    for (int64_t at = 0; s == GR_OK && at < w->windows; at += w->batch) {
+    if (s == GR_OK && w->o->plan)
+        gr_quant_need(w, p, hidden_bytes(w) + held);
+    for (int64_t at = 0; s == GR_OK && !w->o->plan && at < w->windows; at += w->batch) {
         const void *in = part ? (const void *)(w->hidden + at * w->length * w->made->h.embed)
                               : (const void *)(w->o->calibration + at * w->length);
         s = gr_program_run(p, &in, (void *[]){result});
@@ -210,13 +229,14 @@ static void keep_hidden(gr_quant *w, int64_t window, const float *result, void *
 /* What the next part is given. */
 static gr_status go_on(gr_quant *w, int part)
 {
-    size_t each = (size_t)(w->batch * w->length * w->made->h.embed), all = each * (size_t)(w->windows / w->batch);
-    if (!w->hidden)
-        w->hidden = gr_alloc(all * sizeof *w->hidden);
-    float *result = w->hidden ? gr_alloc(each * sizeof *result) : NULL;
-    gr_graph *g = result ? gr_graph_new() : NULL;
+    size_t each = hidden_bytes(w) / (size_t)(w->windows / w->batch);
+    bool runs = !w->o->plan;
+    if (runs && !w->hidden)
+        w->hidden = gr_alloc_pages(hidden_bytes(w));
+    float *result = runs && w->hidden ? gr_alloc(each) : NULL;
+    gr_graph *g = result || !runs ? gr_graph_new() : NULL;
     gr_tensor *y = g ? part_of(w, g, part, NULL) : NULL;
-    gr_status s = y ? run_part(w, part, g, y, result, keep_hidden, NULL) : gr_error_status();
+    gr_status s = y ? run_part(w, part, g, y, each, result, keep_hidden, NULL) : gr_error_status();
     gr_graph_free(g);
     gr_free(result);
     return s;
@@ -244,10 +264,13 @@ static gr_status find_moments(gr_quant *w, int part, gr_graph *g, gr_tensor *x, 
     m->width = rows ? rows->spec.shape[1] : 0;
     size_t n = (size_t)(m->width * m->width);
     gr_tensor *y = gr_matmul(rows, rows, true, false);
-    m->h = y ? gr_alloc_zero(n, sizeof *m->h) : NULL;
-    float *result = m->h ? gr_alloc(n * sizeof *result) : NULL;
-    gr_status s = result ? run_part(w, part, g, y, result, add_moments, m) : gr_error_status();
-    gr_free(result);
+    bool runs = y && !w->o->plan;
+    m->h = runs ? gr_alloc_pages(n * sizeof *m->h) : NULL;
+    float *result = m->h ? gr_alloc_pages(n * sizeof *result) : NULL;
+    gr_status s = gr_error_status();
+    if (result || (y && !runs))
+        s = run_part(w, part, g, y, 2 * n * sizeof *result, result, add_moments, m);
+    gr_free_pages(result, n * sizeof *result);
     return s;
 }
 
@@ -265,12 +288,14 @@ static gr_status open_gptq(gr_quant *w, int part, gr_graph *g, gr_tensor *x, con
 {
     moments m = {0};
     gr_status s = find_moments(w, part, g, x, &m);
-    if (s == GR_OK)
+    if (s == GR_OK && w->o->plan) /* H in f32 and f64 */
+        gr_quant_need(w, NULL, hidden_bytes(w) + (size_t)(m.width * m.width) * (sizeof(float) + sizeof(double)));
+    else if (s == GR_OK)
         s = gr_gptq_open(gptq, w->m->device, m.h, m.width);
     if (s == GR_OK && gptq->damping > 0.05)
         gr_remark(GR_LOG_WARN, "%s: second moments are not positive definite, their diagonal got %g times its mean",
                   name, gptq->damping);
-    gr_free(m.h);
+    gr_free_pages(m.h, (size_t)(m.width * m.width) * sizeof *m.h);
     return s;
 }
 

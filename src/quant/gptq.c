@@ -138,7 +138,7 @@ gr_status gr_gptq_open(gr_gptq *g, gr_device *d, const float *h, int64_t width)
     *g = (gr_gptq){.width = width, .damping = first_damping};
     g->column = gr_alloc(n * sizeof *g->column);
     g->weight = gr_alloc(n * sizeof *g->weight);
-    g->a = gr_alloc(n * n * sizeof *g->a);
+    g->a = gr_alloc_pages(n * n * sizeof *g->a); /* which are given back to the system, not kept in a heap */
     if (!g->column || !g->weight || !g->a)
         return GR_ERR_MEMORY;
     for (int64_t i = 0; i < width; i++) {
@@ -165,7 +165,7 @@ void gr_gptq_close(gr_gptq *g)
 {
     gr_free(g->column);
     gr_free(g->weight);
-    gr_free(g->a);
+    gr_free_pages(g->a, (size_t)(g->width * g->width) * sizeof *g->a);
     *g = (gr_gptq){0};
 }
 
@@ -240,6 +240,13 @@ static void round_piece(void *ctx, int64_t piece, int worker)
     to->codes.read(out, m->codes, m->scales, m->offsets, rows * n);
     round_columns(c, m, rows);
     to->codes.pack(m->codes, out, rows * n);
+}
+
+size_t gr_gptq_room(const gr_device *d, int64_t width)
+{
+    size_t each = sizeof *((room *)0)->x + sizeof *((room *)0)->scales + sizeof *((room *)0)->offsets +
+                  sizeof *((room *)0)->codes + sizeof *((room *)0)->w;
+    return (size_t)(gr_pool_threads(d->pool) * TOGETHER * width) * each;
 }
 
 static gr_status open_rooms(rounding *c, int workers)

@@ -48,7 +48,7 @@ void gr_quant_close(gr_quant *w)
     for (size_t i = 0; i < w->n_files; i++)
         gr_safetensors_close(w->files[i]);
     gr_free(w->files);
-    gr_free(w->hidden);
+    gr_quant_leave_hidden(w);
     for (int i = 0; w->tensors && i < w->n; i++) {
         gr_free(w->tensors[i].gguf);
         gr_free(w->tensors[i].moments);
@@ -69,7 +69,7 @@ int gr_quant_left(const gr_quant *w, int part, int *index)
 {
     int n = 0;
     for (int i = 0; i < w->n; i++)
-        if (w->tensors[i].part == part && changes(&w->tensors[i]) && !gr_store_has_data(w->made->store, i))
+        if (w->tensors[i].part == part && changes(&w->tensors[i]) && !w->tensors[i].taken)
             index[n++] = i;
     return n;
 }
@@ -77,7 +77,9 @@ int gr_quant_left(const gr_quant *w, int part, int *index)
 gr_status gr_quant_keep(gr_quant *w, int part)
 {
     gr_status s = GR_OK;
-    for (int i = 0; s == GR_OK && i < w->n; i++) {
+    if (w->o->plan)
+        gr_quant_see(w, part);
+    for (int i = 0; s == GR_OK && !w->o->plan && i < w->n; i++) {
         const gr_quant_tensor *t = &w->tensors[i];
         gr_matrix whole = {0};
         if (t->part != part || changes(t))
@@ -163,6 +165,7 @@ static gr_status take_file(stepping *p, const char *path, bool was_there)
         const gr_weight *is = gr_safetensors_find(file, t->entry.name);
         gr_matrix rows = {0};
         s = gr_store_map(w->made->store, i, is->data);
+        t->taken = true;
         if (s == GR_OK && was_there &&
             (s = gr_matrix_open(&rows, w->m->store, i, t->rows, t->width, t->turns, w->m->inits[i].order)) == GR_OK)
             s = gr_matrix_compare(w->m->device, &rows, t->to, is->data, &t->lost, &t->sum);
@@ -242,6 +245,10 @@ gr_status gr_quant_take(gr_quant *w, const gr_quant_step *step)
     stepping p = {.w = w, .step = step};
     if (step->count == 0)
         return GR_OK;
+    if (w->o->plan) {
+        gr_quant_need_step(w, step);
+        return GR_OK;
+    }
     char *path = path_of(w, step->part, step->number);
     p.list = path ? gr_alloc_zero((size_t)step->count, sizeof *p.list) : NULL;
     gr_status s = p.list ? GR_OK : GR_ERR_MEMORY;
@@ -254,14 +261,14 @@ gr_status gr_quant_take(gr_quant *w, const gr_quant_step *step)
         s = check_sum(path);
     if (s == GR_OK && !was_there) {
         const gr_safetensors_spec spec = {.tensors = p.list, .count = step->count, .fetch = fetch, .user = &p};
-        p.buffer = gr_alloc(p.largest);
+        p.buffer = gr_alloc_pages(p.largest);
         s = p.buffer ? gr_safetensors_write(path, &spec) : GR_ERR_MEMORY;
         if (s == GR_OK)
             s = write_sum(path);
     }
     if (s == GR_OK)
         s = take_file(&p, path, was_there);
-    gr_free(p.buffer);
+    gr_free_pages(p.buffer, p.largest);
     gr_free(p.list);
     gr_free(path);
     return s;

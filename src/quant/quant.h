@@ -2,7 +2,7 @@
  * part by part, a layer a part, so that no more than one is in memory. It is then saved as any model is.
  *
  * mix.c (which dtype) · tensors.c (the list of tensors) · rows.c, gptq.c (a matrix as rows, and rounding them) · made.c (the
- * second model) · calibrate.c (what its layers are given) · imatrix.c (files of that) · quantize.c (all of it) */
+ * second model) · calibrate.c (what its layers are given) · imatrix.c (files of that) · need.c (what it takes) · quantize.c (all of it) */
 #ifndef GR_QUANT_QUANT_H
 #define GR_QUANT_QUANT_H
 
@@ -18,6 +18,7 @@ typedef struct gr_quant_tensor {
     int part;       /* 0: in front of the layers, 1 + i: of layer i, behind the last one: the rest */
     bool is_matrix; /* whose rows meet activations, or are looked up */
     bool is_head;
+    bool taken; /* the second model has it as it is to be */
     bool turns; /* the model has it [in, out], and blocks lie along `in` */
     gr_dtype to;
     int64_t rows, width; /* as it is rounded */
@@ -42,6 +43,10 @@ typedef struct gr_quant {
     float *hidden;      /* [windows, length, C] calibration: what the next layer is given */
     int64_t windows, length, batch;
     int64_t calibrated; /* tokens that moments are of */
+    gr_plan need;       /* with o->plan nothing is done, and this is what the fullest moment would take */
+    size_t seen;        /* bytes of mapped weights that have been looked at until then */
+    bool seen_all;      /* of the model */
+    int64_t file_bytes; /* of what would be written */
 } gr_quant;
 
 /* ---- tensors.c ---------------------------------------------------------------------------------------------- */
@@ -74,6 +79,18 @@ void gr_quant_close(gr_quant *w);
 /* Tells how far it is; fails when the caller stops. */
 gr_status gr_quant_tell(gr_quant *w, const char *what, double done);
 
+/* ---- need.c: a plan ----------------------------------------------------------------------------------------- */
+
+/* A moment when `held` bytes are taken besides those of a program that runs (NULL: none). */
+void gr_quant_need(gr_quant *w, const gr_program *p, size_t held);
+/* That when a step's matrices are rounded. */
+void gr_quant_need_step(gr_quant *w, const gr_quant_step *step);
+/* The part's tensors that stay as they are, or all of the model, are looked at. */
+void gr_quant_see(gr_quant *w, int part);
+void gr_quant_see_all(gr_quant *w);
+/* That when the second model is saved; what it would be in files. */
+gr_status gr_quant_need_saving(gr_quant *w, const gr_save_options *o, int64_t *file_bytes);
+
 /* ---- calibrate.c -------------------------------------------------------------------------------------------- */
 
 /* Cuts the tokens into windows. */
@@ -82,6 +99,8 @@ gr_status gr_quant_calibrate(gr_quant *w);
 gr_status gr_quant_moments(gr_quant *w);
 /* A part of the second model by GPTQ; its inputs then become the next part's. In the order of the parts. */
 gr_status gr_quant_gptq_part(gr_quant *w, int part);
+/* No part is to come. */
+void gr_quant_leave_hidden(gr_quant *w);
 
 /* ---- imatrix.c: llama.cpp's files of moments ---------------------------------------------------------------- */
 

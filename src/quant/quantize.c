@@ -48,6 +48,7 @@ static gr_status on_check(void *user, gr_model *saved)
 
 static gr_status save(gr_quant *w, const char *path)
 {
+    gr_quant_leave_hidden(w);
     gr_save_options o = {.size = sizeof o,
                          .source = w->o->source,
                          .adapter = w->o->adapter,
@@ -57,7 +58,12 @@ static gr_status save(gr_quant *w, const char *path)
                          .pre = w->o->pre,
                          .check = on_check,
                          .layout = w->o->layout};
-    return gr_model_save(w->made, path, &o, w->o->saved);
+    if (!w->o->plan)
+        return gr_model_save(w->made, path, &o, w->o->saved);
+    gr_status s = gr_quant_need_saving(w, &o, &w->file_bytes);
+    if (s == GR_OK)
+        s = on_check(w, w->made);
+    return s == GR_OK ? gr_give_sized(w->o->plan, &w->need, sizeof w->need, "gr_quantize: options.plan") : s;
 }
 
 /* The list for the caller, and its names behind it, in one block. */
@@ -70,7 +76,7 @@ static gr_status tell(const gr_quant *w, gr_quantized *out)
     if (!list)
         return GR_ERR_MEMORY;
     char *text = (char *)(list + w->n);
-    gr_quantized own = {.size = sizeof own, .tensors = list, .n = w->n};
+    gr_quantized own = {.size = sizeof own, .tensors = list, .n = w->n, .file_bytes = w->file_bytes};
     for (int i = 0; i < w->n; i++) {
         const gr_quant_tensor *t = &w->tensors[i];
         int64_t values = gr_dtype_values(t->entry.dtype, t->entry.bytes);
@@ -129,14 +135,14 @@ static gr_status check(gr_quant *w, const char *path)
 {
     if (w->m->adapter)
         return gr_fail(GR_ERR_ARGUMENT, "the model has an adapter\nmerge it first");
-    if (check_free(path) != GR_OK)
+    if (path && check_free(path) != GR_OK)
         return gr_error_status();
     if (gr_lacks(w->o->type, "gr_quantize: options.type"))
         return GR_ERR_ARGUMENT;
     w->mix = gr_mix_find(w->o->type);
     if (!w->mix || find_group(w) != GR_OK)
         return gr_error_status();
-    if (gr_gguf_is_name(path) != (w->hub == GR_DTYPE_NONE))
+    if (path && gr_gguf_is_name(path) != (w->hub == GR_DTYPE_NONE))
         return gr_fail(GR_ERR_ARGUMENT, w->hub == GR_DTYPE_NONE
                                             ? "the name of a GGUF file must end in .gguf"
                                             : "int4 and int8 make a directory, whose name must not end in .gguf");
@@ -270,7 +276,7 @@ static gr_status calibrate(gr_quant *w)
     bool squares = o->n_calibration && (o->method == GR_QUANTIZE_ROUND || o->save_imatrix);
     if (s == GR_OK && squares)
         s = gr_quant_moments(w);
-    return s == GR_OK && o->save_imatrix ? gr_imatrix_write(w, o->save_imatrix) : s;
+    return s == GR_OK && o->save_imatrix && !o->plan ? gr_imatrix_write(w, o->save_imatrix) : s;
 }
 
 static gr_status round_part(gr_quant *w, int part)
@@ -283,21 +289,27 @@ static gr_status round_part(gr_quant *w, int part)
     return s;
 }
 
-static gr_status work(gr_quant *w, const char *path, bool *began)
+/* The place of what is written is ours. */
+static gr_status take_place(gr_quant *w, const char *path)
 {
     w->dir = gr_strfmt("%s.quantizing", path);
-    gr_status s = w->dir ? check(w, path) : GR_ERR_MEMORY;
+    gr_status s = w->dir ? gr_write_lock_take(&w->lock, gr_strfmt("%s.lock", w->dir)) /* beside the folder, made anew */
+                         : GR_ERR_MEMORY;
+    return s == GR_OK ? check_free(path) : s; /* who had the lock until now has written it */
+}
+
+static gr_status work(gr_quant *w, const char *path, bool *began)
+{
+    gr_status s = check(w, path);
     if (s == GR_OK)
         s = check_method(w->o);
     if (s == GR_OK)
         s = gr_quant_list(w);
-    if (s == GR_OK)
-        s = gr_write_lock_take(&w->lock, gr_strfmt("%s.lock", w->dir)); /* beside the folder, which is made anew */
-    if (s == GR_OK)                                                     /* who had the lock until now has written it */
-        s = check_free(path);
+    if (s == GR_OK && !w->o->plan)
+        s = take_place(w, path);
     if (s == GR_OK)
         s = gr_quant_make(w);
-    if (s == GR_OK)
+    if (s == GR_OK && !w->o->plan)
         s = begin_folder(w, began);
     if (s == GR_OK)
         s = calibrate(w);
@@ -319,9 +331,11 @@ static bool may_go_on(const gr_quant *w, gr_status s)
 gr_status gr_quantize(gr_model *m, const char *path, const gr_quantize_options *options, gr_quantized *out)
 {
     gr_quantize_options o;
-    if (gr_lacks(m, "gr_quantize: model") || gr_lacks(path, "gr_quantize: path"))
+    if (gr_lacks(m, "gr_quantize: model"))
         return GR_ERR_ARGUMENT;
     gr_status s = gr_take_sized(&o, sizeof o, options, "gr_quantize: options");
+    if (s == GR_OK && !o.plan && gr_lacks(path, "gr_quantize: path"))
+        return GR_ERR_ARGUMENT;
     if (s == GR_OK)
         s = gr_give_sized(out, &(gr_quantized){0}, sizeof *out, "gr_quantize: out");
     if (s != GR_OK)
@@ -336,7 +350,7 @@ gr_status gr_quantize(gr_model *m, const char *path, const gr_quantize_options *
         gr_remark(GR_LOG_WARN, "%s: could not be removed, and is not needed any more", w.dir);
     gr_error_put_back(&kept);
     if (s != GR_OK && s != GR_ERR_INTERRUPTED)
-        gr_fail_in("quantizing to %s", path);
+        gr_fail_in("quantizing to %s", path ? path : o.type);
     if (s == GR_OK)
         s = tell(&w, out);
     gr_quant_close(&w);

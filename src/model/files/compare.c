@@ -19,18 +19,24 @@ enum { PROMPTS = 3, PROMPT_TOKENS = 16 };
 /* What another order of sums may change, as a part of the largest logit: kernels differ by the dtype of a weight. */
 #define ORDER_OF_SUMS 1e-5
 
-static gr_status logits_of(gr_model *m, const gr_token *tokens, int64_t length, float *out)
+static gr_program *program_of(gr_model *m, int64_t length)
 {
     gr_graph *g = gr_graph_new();
     if (!g)
-        return GR_ERR_MEMORY;
+        return NULL;
     int64_t shape[] = {PROMPTS, length};
     gr_forward f = {.size = sizeof f, .tokens = gr_input(g, "tokens", GR_I32, 2, shape)};
     gr_tensor *logits = gr_model_forward(m, &f);
     gr_program *p = logits ? gr_compile(g, &logits, 1, m->device, NULL) : NULL;
+    gr_graph_free(g);
+    return p;
+}
+
+static gr_status logits_of(gr_model *m, const gr_token *tokens, int64_t length, float *out)
+{
+    gr_program *p = program_of(m, length);
     gr_status s = p ? gr_program_run(p, (const void *[]){tokens}, (void *[]){out}) : gr_error_status();
     gr_program_free(p);
-    gr_graph_free(g);
     return s;
 }
 
@@ -112,11 +118,24 @@ static gr_status judge_logits(const float *given, const float *must, const float
     return GR_OK;
 }
 
+static int64_t prompt_tokens(const gr_model *m)
+{
+    int64_t context = gr_model_describe(m)->context;
+    return context < PROMPT_TOKENS ? context : PROMPT_TOKENS;
+}
+
+gr_program *gr_model_compare_program(gr_model *m, size_t *held)
+{
+    int64_t t = prompt_tokens(m);
+    *held = 3 * (size_t)(PROMPTS * t * gr_model_describe(m)->vocab) * sizeof(float);
+    return program_of(m, t);
+}
+
 gr_status gr_model_compare(gr_model *m, gr_model *saved, const gr_dtype *as, bool matrices, gr_saved *out)
 {
     const gr_model_info *info = gr_model_describe(m);
     gr_token tokens[PROMPTS * PROMPT_TOKENS];
-    int64_t t = info->context < PROMPT_TOKENS ? info->context : PROMPT_TOKENS;
+    int64_t t = prompt_tokens(m);
     for (int64_t i = 0; i < PROMPTS * t; i++)
         tokens[i] = (gr_token)gr_pick_id((uint64_t)i, info->vocab);
     size_t n = (size_t)(PROMPTS * t * info->vocab);

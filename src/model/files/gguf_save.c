@@ -7,6 +7,7 @@
 #include "base/dtype.h"
 #include "base/error.h"
 #include "base/log.h"
+#include "base/machine.h"
 #include "base/mem.h"
 #include "model/files/save.h"
 #include "program/store.h"
@@ -269,32 +270,61 @@ static gr_status write(saving *w, gr_gguf_place *to)
     return s;
 }
 
+/* Keys, and the list of tensors. */
+static gr_status collect(saving *w)
+{
+    gr_status s = w->m->arch->gguf ? gr_gguf_put_config(w->m, &w->keys) : gr_gguf_no_arch(w->m);
+    if (s == GR_OK)
+        s = put_tokenizer(w);
+    if (s == GR_OK)
+        s = gr_gguf_tensors_open(&w->tensors, w->m, w->as);
+    if (s == GR_OK)
+        gr_gguf_put_u32(&w->keys, "general.file_type", gr_gguf_file_type(&w->tensors, w->as));
+    return s;
+}
+
 static gr_status save(saving *w, const char *path)
 {
     gr_gguf_place to;
     gr_status s = gr_gguf_place_open(&to, path);
     if (s == GR_OK)
-        s = gr_gguf_put_config(w->m, &w->keys);
+        s = collect(w);
     if (s == GR_OK)
-        s = put_tokenizer(w);
-    if (s == GR_OK)
-        s = gr_gguf_tensors_open(&w->tensors, w->m, w->as);
-    if (s == GR_OK) {
-        gr_gguf_put_u32(&w->keys, "general.file_type", gr_gguf_file_type(&w->tensors, w->as));
         s = write(w, &to);
-    }
     return gr_gguf_place_close(&to, s);
+}
+
+static void close_saving(saving *w)
+{
+    gr_gguf_tensors_close(&w->tensors);
+    gr_gguf_keys_free(&w->keys);
+    gr_tokenizer_free(w->tokenizer);
+}
+
+gr_status gr_gguf_file_bytes(gr_model *m, const gr_save_options *o, int64_t *bytes, size_t *held)
+{
+    saving w = {.m = m, .o = o};
+    uint64_t size = 0;
+    size_t before = gr_memory_process();
+    gr_status s = collect(&w);
+    size_t after = gr_memory_process();
+    *held = after > before ? after - before : 0;
+    if (s == GR_OK) {
+        const gr_gguf_spec spec = {.keys = &w.keys, .tensors = w.tensors.list, .count = w.tensors.count};
+        s = gr_gguf_size(&spec, &size);
+    }
+    *bytes = (int64_t)size;
+    close_saving(&w);
+    return s;
 }
 
 gr_status gr_model_save_gguf(gr_model *m, const char *path, const gr_save_options *o, gr_saved *out)
 {
     saving w = {.m = m, .o = o, .as = o->cast ? &o->dtype : NULL};
-    gr_status s = m->arch->gguf ? save(&w, path) : gr_gguf_no_arch(m);
+    gr_status s = save(&w, path);
     if (s != GR_OK)
         gr_fail_in("saving %s", path);
     *out = w.saved;
-    gr_gguf_tensors_close(&w.tensors);
-    gr_gguf_keys_free(&w.keys);
-    gr_tokenizer_free(w.tokenizer);
+    close_saving(&w);
     return s;
 }

@@ -39,6 +39,10 @@ int64_t gr_pick_id(uint64_t i, int64_t vocab);
  * given model has when its weights are rounded so: all that may differ is the order of sums. Fills in logits, difference and
  * bound. */
 gr_status gr_model_compare(gr_model *m, gr_model *saved, const gr_dtype *as, bool matrices, gr_saved *out);
+/* What that takes: the program of such a model, and bytes besides. */
+gr_program *gr_model_compare_program(gr_model *m, size_t *held);
+/* gguf_save.c: the bytes of such a file, and those of its keys and tokenizer in memory. */
+gr_status gr_gguf_file_bytes(gr_model *m, const gr_save_options *o, int64_t *bytes, size_t *held);
 /* gguf_save.c: a file instead of a directory, the options checked. */
 gr_status gr_model_save_gguf(gr_model *m, const char *path, const gr_save_options *o, gr_saved *out);
 /* save.c: several texts must give the same ids; counts them. */
