@@ -336,6 +336,13 @@ static verdict judge(const gr_hub *h, answer *a, gr_http_result r, const char *u
     return AGAIN;
 }
 
+/* Asking follows redirects: *at is then another address than before, and what it was is freed. */
+static verdict ask_and_judge(gr_hub *h, char **at, const char *range, answer *a)
+{
+    gr_http_result r = ask(h, at, range, a);
+    return judge(h, a, r, *at);
+}
+
 /* ---- patience ----------------------------------------------------------------------------------------------- */
 
 int gr_hub_retries(const gr_hub_options *o)
@@ -384,7 +391,7 @@ static gr_status get_text(gr_hub *h, char **at, answer *a)
     gr_status s = start ? GR_OK : GR_ERR_MEMORY;
     while (s == GR_OK) {
         a->text->size = 0;
-        verdict v = judge(h, a, ask(h, at, NULL, a), *at);
+        verdict v = ask_and_judge(h, at, NULL, a);
         if (v == DONE)
             break;
         s = v == FAILED ? a->status : try_again(h, &tries, a->head.wait);
@@ -432,7 +439,7 @@ gr_status gr_hub_get_file(gr_hub *h, const char *url, const gr_hub_file *file, c
         int64_t before = part->at;
         snprintf(range, sizeof range, "Range: bytes=%" PRId64 "-", part->at);
         gr_http_head_begin(&a.head);
-        verdict v = at ? judge(h, &a, ask(h, &at, part->at > 0 ? range : NULL, &a), at) : FAILED;
+        verdict v = at ? ask_and_judge(h, &at, part->at > 0 ? range : NULL, &a) : FAILED;
         gr_kept_error why;
         gr_error_keep(&why);
         s = at ? gr_hub_part_keep(part) : GR_ERR_MEMORY;
