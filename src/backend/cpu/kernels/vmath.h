@@ -85,9 +85,9 @@ static inline float gr_vlog(float x)
     float small = x < 1.17549435e-38f ? 8388608.0f : 1.0f; /* denormals: a power of two up */
     float z = x * small;
     float back = small > 1.0f ? -23.0f : 0.0f;
-    int32_t u = (int32_t)gr_vword(z);
-    int32_t k = (u - 0x3F3504F3) >> 23; /* the mantissa then lies in [sqrt(1/2), sqrt(2)) */
-    float f = gr_vbits((uint32_t)(u - (int32_t)((uint32_t)k << 23))) - 1.0f;
+    uint32_t u = gr_vword(z);
+    int32_t k = (int32_t)(u - 0x3F3504F3u) >> 23; /* the mantissa then lies in [sqrt(1/2), sqrt(2)) */
+    float f = gr_vbits(u - ((uint32_t)k << 23)) - 1.0f;
     float n = (float)k + back;
     float p = 0.0674659163f;
     p = p * f + -0.116756387f;
