@@ -104,7 +104,7 @@ gr_status gr_write_lock_take(gr_write_lock *l, char *path)
 
 void gr_write_lock_release(gr_write_lock *l)
 {
-    if (l->fd >= 0) {
+    if (l->path && l->fd >= 0) {
         unlink(l->path); /* while it is held: nobody else has it */
         close(l->fd);
     }
