@@ -544,7 +544,10 @@ TEST(data)
     REFUSES(gr_corpus_describe(NULL));
     FAILS(gr_read_texts(NULL, 1, take_text, NULL));
     FAILS(gr_read_texts(paths, 1, NULL, NULL));
-    CHECK(!gr_corpus_is_one_text(NULL, 1) && !gr_corpus_is_one_text(paths, 2));
+    bool is_text = true;
+    FAILS(gr_corpus_is_one_text(NULL, 1, &is_text));
+    FAILS(gr_corpus_is_one_text(paths, 1, NULL));
+    CHECK(gr_corpus_is_one_text(paths, 2, &is_text) == GR_OK && !is_text);
     REFUSES(gr_data_new(NULL));
     REFUSES(DATA(.tokenizer = t.tokenizer));
     REFUSES(DATA(.n_ids = 5));

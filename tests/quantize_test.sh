@@ -233,6 +233,9 @@ run 0 eval base --data chats.jsonl --chat-template plain.jinja --json
 # A text has its end behind it; of what is read the first token is not predicted.
 [ "$(number tokens out)" = $((one + two - 1)) ] ||
     fail "eval of conversations: $(cat out), and their texts have $one and $two"
+cp out by_name
+"$g" eval base --data - --chat-template plain.jinja --json <chats.jsonl >out 2>err || fail "eval of stdin: $(cat err)"
+[ "$(number tokens out)" = "$(number tokens by_name)" ] || fail 'eval: conversations from stdin are others'
 run 0 quantize base --to q4_0 --calibrate chats.jsonl --chat-template plain.jinja --out chats.gguf
 says '2 of them' err
 

@@ -185,6 +185,33 @@ TEST(a_corpus_of_standard_input)
     gr_corpus_free(c);
 }
 
+/* What one text has no place for is counted; whether there is anything is a status where it cannot be known. */
+TEST(what_is_kept_apart)
+{
+    static const char lines[] =
+        "{\"text\": \"a\"}\n{\"prompt\": \"a\", \"completion\": \"b\"}\n"
+        "{\"messages\": [{\"role\": \"user\", \"content\": \"a\"}]}\n{\"prompt\": \"\", \"completion\": \"b\"}\n";
+    const char *path = test_file("apart.jsonl", lines, strlen(lines));
+    gr_corpus *c = gr_corpus_load(&path, 1);
+    CHECK_MADE(c);
+    CHECK_EQ_INT(gr_corpus_describe(c)->documents, 4);
+    CHECK_EQ_INT(gr_corpus_describe(c)->apart, 2);
+    gr_corpus_free(c);
+    bool is = true;
+    CHECK_OK(gr_corpus_is_one_text(&path, 1, &is));
+    CHECK(!is);
+    path = test_file("book.txt", "some text", 9);
+    CHECK_OK(gr_corpus_is_one_text(&path, 1, &is));
+    CHECK(is);
+    gr_mem_fail_at(1);
+    CHECK_STATUS(gr_corpus_is_one_text(&path, 1, &is), GR_ERR_MEMORY);
+    gr_mem_fail_at(0);
+    CHECK(!is);
+    path = test_join(test_dir(), "nothing.txt");
+    CHECK_OK(gr_corpus_is_one_text(&path, 1, &is));
+    CHECK(!is);
+}
+
 TEST(a_corpus_that_changes)
 {
     const char *path = test_file("book.txt", "some text", 9);

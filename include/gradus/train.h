@@ -26,10 +26,11 @@ GR_API void gr_corpus_free(gr_corpus *corpus); /* NULL is fine */
 typedef struct gr_corpus_info {
     size_t size;
     int64_t documents, bytes; /* bytes: of text, all documents together */
+    int64_t apart; /* of the documents: conversations, and completions of prompts. One stream has no place for them */
 } gr_corpus_info;
 GR_API const gr_corpus_info *gr_corpus_describe(const gr_corpus *corpus); /* lives as long; NULL of NULL */
-/* Do the paths name one file of plain text, in which there is nothing to keep apart? Reads it, and leaves no error. */
-GR_API bool gr_corpus_is_one_text(const char *const *paths, int n);
+/* Do the paths name one file of plain text, in which there is nothing to keep apart? Reads its beginning. */
+GR_API gr_status gr_corpus_is_one_text(const char *const *paths, int n, bool *is);
 
 /* Training data: one stream of token ids, or documents kept apart. */
 typedef struct gr_data gr_data;

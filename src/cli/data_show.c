@@ -90,7 +90,10 @@ static gr_status open_data(show *s)
 {
     const char *const *data = s->args->positional + 1;
     int n = (int)s->args->count - 1;
-    bool joined = !gr_args_given(s->args, "documents") && gr_corpus_is_one_text(data, n); /* as finetune has it */
+    bool joined = false;
+    if (!gr_args_given(s->args, "documents") &&
+        gr_corpus_is_one_text(data, n, &joined) != GR_OK) /* as finetune has it */
+        return gr_error_status();
     gr_token eos = s->on.model ? gr_model_describe(s->on.model)->eos : -1;
     gr_data_options o = {.size = sizeof o, .paths = data, .n_paths = n, .tokenizer = s->on.tokenizer};
     o.apart = s->o->documents == 1 && !joined;

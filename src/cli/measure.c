@@ -1,6 +1,5 @@
 /* What eval and quantize share. */
 #include <math.h>
-#include <string.h>
 #include "base/mem.h"
 #include "cli/human.h"
 #include "cli/measure.h"
@@ -18,11 +17,11 @@ static gr_status begins_with_bos(gr_tokenizer *t, bool *out)
     return s;
 }
 
-static gr_status read_text(const gr_args *args, const char *path, gr_tokenizer *tokenizer, gr_measured_text *out)
+static gr_status read_text(const gr_args *args, const gr_corpus *corpus, gr_tokenizer *tokenizer, gr_measured_text *out)
 {
     bool bos = false;
     const gr_data_options o = {
-        .size = sizeof o, .paths = &path, .n_paths = 1, .tokenizer = tokenizer, .threads = (int)args->common.threads};
+        .size = sizeof o, .corpus = corpus, .tokenizer = tokenizer, .threads = (int)args->common.threads};
     gr_data *data = gr_data_new(&o);
     gr_status s = data ? begins_with_bos(tokenizer, &bos) : gr_error_status();
     if (s == GR_OK) {
@@ -78,14 +77,13 @@ static gr_status join_documents(const gr_data *data, gr_measured_text *out)
 }
 
 /* Each as the model's template writes it, one after the other. */
-static gr_status read_chats(const gr_args *args, const char *path, const gr_opened *on, const gr_chat_flags *template,
-                            gr_measured_text *out)
+static gr_status read_chats(const gr_args *args, const gr_corpus *corpus, const gr_opened *on,
+                            const gr_chat_flags *template, gr_measured_text *out)
 {
     gr_chat chat = {0};
     const gr_chat_data_flags flags = {.template = *template, .loss = GR_LOSS_ALL};
     gr_data_options o = {.size = sizeof o,
-                         .paths = &path,
-                         .n_paths = 1,
+                         .corpus = corpus,
                          .tokenizer = on->tokenizer,
                          .apart = true,
                          .threads = (int)args->common.threads};
@@ -101,13 +99,16 @@ static gr_status read_chats(const gr_args *args, const char *path, const gr_open
     return s;
 }
 
-/* What is no text to be joined may be documents that are to be kept apart; what can be read once is a text. */
 gr_status gr_measured_read(const gr_args *args, const char *path, const gr_opened *on, const gr_chat_flags *template,
                            gr_measured_text *out)
 {
-    gr_status s = read_text(args, path, on->tokenizer, out);
-    bool is_apart = s != GR_OK && strstr(gr_error(), "all documents become one text");
-    return is_apart && strcmp(path, "-") != 0 ? read_chats(args, path, on, template, out) : s;
+    gr_corpus *corpus = gr_corpus_load(&path, 1);
+    if (!corpus)
+        return gr_error_status();
+    gr_status s = gr_corpus_describe(corpus)->apart ? read_chats(args, corpus, on, template, out)
+                                                    : read_text(args, corpus, on->tokenizer, out);
+    gr_corpus_free(corpus);
+    return s;
 }
 
 void gr_measured_free(gr_measured_text *text)

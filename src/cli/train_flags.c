@@ -562,7 +562,11 @@ static void put_template(const gr_train_flags *f, gr_train_job *job)
 gr_status gr_train_job_open(gr_args *args, const char **data, size_t n_data, bool initialize, gr_train_job *job)
 {
     gr_train_flags *f = args->options;
-    if (gr_kind_of(args)->follows_data && !gr_args_given(args, "documents") && gr_corpus_is_one_text(data, (int)n_data))
+    bool joined = false; /* there is nothing to keep apart */
+    if (gr_kind_of(args)->follows_data && !gr_args_given(args, "documents") &&
+        gr_corpus_is_one_text(data, (int)n_data, &joined) != GR_OK)
+        return gr_error_status();
+    if (joined)
         f->documents = 0;
     if (!f->resume) {
         gr_status s = gr_check_train_flags(args);

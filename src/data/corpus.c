@@ -59,7 +59,7 @@ gr_corpus *gr_corpus_load(const char *const *paths, int n)
         s = gr_read_documents(&r, paths, n);
     gr_files_free(r.files, r.n_files);
     c->inputs = r.inputs;
-    c->info = (gr_corpus_info){.size = sizeof c->info, .documents = r.documents, .bytes = r.bytes};
+    c->info = (gr_corpus_info){.size = sizeof c->info, .documents = r.documents, .bytes = r.bytes, .apart = r.apart};
     if (s == GR_OK)
         return c;
     gr_corpus_free(c);
@@ -79,9 +79,12 @@ gr_status gr_corpus_read(const gr_corpus *c, gr_reader *r)
     return s;
 }
 
-bool gr_corpus_is_one_text(const char *const *paths, int n)
+gr_status gr_corpus_is_one_text(const char *const *paths, int n, bool *is)
 {
-    return n == 1 && !gr_lacks(paths, "gr_corpus_is_one_text: paths") && gr_is_text_file(paths[0]);
+    if (gr_lacks(paths, "gr_corpus_is_one_text: paths") || gr_lacks(is, "gr_corpus_is_one_text: is"))
+        return GR_ERR_ARGUMENT;
+    *is = false;
+    return n == 1 ? gr_is_text_file(paths[0], is) : GR_OK;
 }
 
 /* ---- for callers of the library ----------------------------------------------------------------------------- */

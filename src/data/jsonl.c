@@ -20,7 +20,7 @@ typedef struct part {
     gr_bytes text;     /* of the documents, one behind the other; when they are counted, only of the one at hand */
     gr_document_text *documents;
     size_t n, cap;
-    int64_t count, bytes; /* of documents that are not empty */
+    int64_t count, bytes, apart; /* of documents that are not empty; apart: as gr_reader counts them */
     gr_left_out empty_text, empty_completion;
     gr_unread_keys keys;
 } part;
@@ -139,6 +139,7 @@ static gr_status give(const gr_reader *r, part *p, int worker, gr_document_text 
     }
     p->count++;
     p->bytes += (int64_t)d->size;
+    p->apart += d->prompt || d->is_chat;
     if (r->count) {
         d->text = p->text.data;
         gr_status s = r->count(r->user, worker, d);
@@ -223,6 +224,7 @@ static gr_status take_part(gr_reader *r, const part *p)
     join_left_out(&r->empty_completion, &p->empty_completion);
     r->documents += p->count;
     r->bytes += p->bytes;
+    r->apart += p->apart;
     return s;
 }
 

@@ -295,15 +295,19 @@ static gr_status read_pipe(gr_reader *r, const char *path)
 
 /* ---- files and folders -------------------------------------------------------------------------------------- */
 
-bool gr_is_text_file(const char *path)
+gr_status gr_is_text_file(const char *path, bool *is)
 {
     gr_window w;
     gr_records form = GR_RECORDS_LINES;
-    if (gr_is_jsonl_name(path) || !gr_path_is_file(path) || gr_window_open(&w, path) != GR_OK)
-        return false;
-    gr_status s = look_at(&w, &form);
+    *is = false;
+    if (gr_is_jsonl_name(path) || !gr_path_is_file(path))
+        return GR_OK;
+    gr_status s = gr_window_open(&w, path);
+    if (s == GR_OK)
+        s = look_at(&w, &form);
     gr_window_close(&w);
-    return s == GR_OK && form == GR_RECORDS_NONE;
+    *is = s == GR_OK && form == GR_RECORDS_NONE;
+    return s;
 }
 
 static gr_status read_file(gr_reader *r, const char *path)

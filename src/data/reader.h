@@ -55,6 +55,7 @@ typedef struct gr_reader {
     size_t n_files, files_cap;
     gr_inputs inputs;         /* what they held; the owner's to free */
     int64_t documents, bytes; /* given to take or count */
+    int64_t apart;            /* of the documents: conversations, and completions of prompts */
     gr_left_out empty_text, empty_completion;
     gr_left_out not_utf8, with_nul, with_mark, like_json,
         table; /* files that are read as text, and may not be meant so */
@@ -64,8 +65,8 @@ typedef struct gr_reader {
 /* Reads all documents of files, directories and "-", in order, and remarks on what it left out. None at all is an error. */
 gr_status gr_read_documents(gr_reader *r, const char *const *paths, int n);
 void gr_files_free(char **files, size_t n);
-/* Is it a file that is read as one text, by its name and by what it holds? */
-bool gr_is_text_file(const char *path);
+/* Is it a file that is read as one text, by its name and by what it holds? What is no file is none. */
+gr_status gr_is_text_file(const char *path, bool *is);
 enum { GR_PLACE_SIZE = 4096 + 64 }; /* the longest path, and where in it */
 /* "book.txt", "chats.jsonl: line 7" or "chats.json: record 7". Returns buffer. */
 const char *gr_place(char *const *files, size_t file, int64_t line, char *buffer, size_t cap);
