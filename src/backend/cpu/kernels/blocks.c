@@ -13,7 +13,7 @@
 
 #define GR_READER(name)                                                                                                \
     static void read_##name(const uint8_t *restrict b, uint8_t *restrict codes, float *restrict scales,                \
-                            float *restrict offsets, int64_t n)
+                            float *restrict offsets, int64_t count)
 
 static inline float half_at(const uint8_t *p)
 {
@@ -72,7 +72,7 @@ static inline void add_fifth(const uint8_t *high, uint8_t *codes)
 GR_READER(q4_0)
 {
     (void)offsets;
-    for (; n > 0; n -= 32, b += 18, codes += 32) {
+    for (; count > 0; count -= 32, b += 18, codes += 32) {
         *scales++ = half_at(b);
         read_halves16(b + 2, codes);
     }
@@ -80,7 +80,7 @@ GR_READER(q4_0)
 
 GR_READER(q4_1)
 {
-    for (; n > 0; n -= 32, b += 20, codes += 32) {
+    for (; count > 0; count -= 32, b += 20, codes += 32) {
         *scales++ = half_at(b);
         *offsets++ = half_at(b + 2);
         read_halves16(b + 4, codes);
@@ -90,7 +90,7 @@ GR_READER(q4_1)
 GR_READER(q5_0)
 {
     (void)offsets;
-    for (; n > 0; n -= 32, b += 22, codes += 32) {
+    for (; count > 0; count -= 32, b += 22, codes += 32) {
         *scales++ = half_at(b);
         read_halves16(b + 6, codes);
         add_fifth(b + 2, codes);
@@ -99,7 +99,7 @@ GR_READER(q5_0)
 
 GR_READER(q5_1)
 {
-    for (; n > 0; n -= 32, b += 24, codes += 32) {
+    for (; count > 0; count -= 32, b += 24, codes += 32) {
         *scales++ = half_at(b);
         *offsets++ = half_at(b + 2);
         read_halves16(b + 8, codes);
@@ -110,7 +110,7 @@ GR_READER(q5_1)
 GR_READER(q8_0)
 {
     (void)offsets;
-    for (; n > 0; n -= 32, b += 34, codes += 32) {
+    for (; count > 0; count -= 32, b += 34, codes += 32) {
         *scales++ = half_at(b);
         STORE(bytes32, codes, LOAD(bytes32, b + 2) ^ 128);
     }
@@ -132,7 +132,7 @@ static inline void read_scales(const uint8_t *b, const uint8_t *s, float *restri
 
 GR_READER(q4_k)
 {
-    for (; n > 0; n -= 256, b += 144, codes += 256, scales += 8, offsets += 8) {
+    for (; count > 0; count -= 256, b += 144, codes += 256, scales += 8, offsets += 8) {
         read_scales(b, b + 4, scales, offsets);
         for (int k = 0; k < 4; k++)
             read_halves32(b + 16 + 32 * k, codes + 64 * k);
@@ -141,7 +141,7 @@ GR_READER(q4_k)
 
 GR_READER(q5_k)
 {
-    for (; n > 0; n -= 256, b += 176, codes += 256, scales += 8, offsets += 8) {
+    for (; count > 0; count -= 256, b += 176, codes += 256, scales += 8, offsets += 8) {
         const bytes32 high = LOAD(bytes32, b + 16);
         read_scales(b, b + 4, scales, offsets);
         for (int k = 0; k < 4; k++) {
@@ -155,7 +155,7 @@ GR_READER(q5_k)
 GR_READER(q6_k)
 {
     (void)offsets;
-    for (; n > 0; n -= 256, b += 210, codes += 256, scales += 16) {
+    for (; count > 0; count -= 256, b += 210, codes += 256, scales += 16) {
         float d = half_at(b + 208);
         for (int g = 0; g < 16; g++)
             scales[g] = d * (float)(int8_t)b[192 + g];
@@ -171,15 +171,81 @@ GR_READER(q6_k)
     }
 }
 
+/* ---- those of the hub's files (base/ggml/hub.c) ------------------------------------------------------------- */
+
+typedef uint16_t pairs16 __attribute__((vector_size(32)));
+typedef pairs16 pairs16_mem __attribute__((aligned(1), may_alias));
+
+/* Of a byte the low half and then the high one. */
+static inline void read_neighbours(const uint8_t *q, uint8_t *codes)
+{
+    pairs16 v = __builtin_convertvector(LOAD(bytes16, q), pairs16);
+    STORE(pairs16, codes, (v | v << 4) & 0x0F0F);
+}
+
+static inline float scale_at(const uint8_t *b)
+{
+    float d;
+    memcpy(&d, b, sizeof d);
+    return d;
+}
+
+/* Blocks of so many groups of 32 values; `head` bytes lie before the codes. */
+static inline void read_int4(const uint8_t *restrict b, uint8_t *restrict codes, float *restrict scales,
+                             float *restrict offsets, int64_t n, const int groups, const int head)
+{
+    for (; n > 0; n -= 32 * groups, b += head + 16 * groups) {
+        const float d = scale_at(b);
+        for (int g = 0; g < groups; g++, codes += 32) {
+            *scales++ = d;
+            if (head > 4)
+                *offsets++ = -d * (float)b[4];
+            read_neighbours(b + head + 16 * g, codes);
+        }
+    }
+}
+
+#define GR_INT4(n)                                                                                                     \
+    GR_READER(int4_##n)                                                                                                \
+    {                                                                                                                  \
+        read_int4(b, codes, scales, offsets, count, n / 32, 4);                                                        \
+    }                                                                                                                  \
+    GR_READER(int4z_##n)                                                                                               \
+    {                                                                                                                  \
+        read_int4(b, codes, scales, offsets, count, n / 32, 5);                                                        \
+    }
+GR_INT4(32)
+GR_INT4(64)
+GR_INT4(128)
+
+GR_READER(int8)
+{
+    (void)offsets;
+    for (; count > 0; count -= 32, b += 36, codes += 32) {
+        *scales++ = scale_at(b);
+        STORE(bytes32, codes, LOAD(bytes32, b + 4) ^ 128);
+    }
+}
+
+GR_READER(int8z)
+{
+    for (; count > 0; count -= 32, b += 37, codes += 32) {
+        *scales++ = scale_at(b);
+        *offsets++ = scale_at(b) * (float)(128 - b[4]);
+        STORE(bytes32, codes, LOAD(bytes32, b + 5));
+    }
+}
+
 /* ---- any ---------------------------------------------------------------------------------------------------- */
 
 static const struct {
     const gr_dtype_info *dtype;
     void (*read)(const uint8_t *b, uint8_t *codes, float *scales, float *offsets, int64_t n);
 } readers[] = {
-    {&gr_dtype_q4_0, read_q4_0}, {&gr_dtype_q4_1, read_q4_1}, {&gr_dtype_q5_0, read_q5_0}, {&gr_dtype_q5_1, read_q5_1},
-    {&gr_dtype_q8_0, read_q8_0}, {&gr_dtype_q4_k, read_q4_k}, {&gr_dtype_q5_k, read_q5_k}, {&gr_dtype_q6_k, read_q6_k},
-};
+#define GR_ENTRY(name) {&gr_dtype_##name, read_##name},
+    GR_ENTRY(q4_0) GR_ENTRY(q4_1) GR_ENTRY(q5_0) GR_ENTRY(q5_1) GR_ENTRY(q8_0) GR_ENTRY(q4_k) GR_ENTRY(q5_k)
+        GR_ENTRY(q6_k) GR_ENTRY(int4_32) GR_ENTRY(int4_64) GR_ENTRY(int4_128) GR_ENTRY(int4z_32) GR_ENTRY(int4z_64)
+            GR_ENTRY(int4z_128) GR_ENTRY(int8) GR_ENTRY(int8z)};
 
 void GR_ISA_FN(gr_blocks_codes)(const gr_dtype_info *dtype, const void *src, uint8_t *codes, float *scales,
                                 float *offsets, int64_t n)

@@ -111,13 +111,13 @@ GR_INLINE gr_vec gr_to_float(gr_words v)
     return __builtin_convertvector((gr_vec_int)v, gr_vec);
 }
 
-/* ---- the formats, n places from b on: 32 values a block ----------------------------------------------------- */
+/* ---- the formats, `count` places from b on: 32 values a block ----------------------------------------------- */
 
 enum { GR_EACH_4 = 0x0F0F0F0F, GR_EACH_2 = 0x03030303, GR_EACH_1 = 0x01010101 }; /* of each byte so many bits */
 
 /* `flip` is what a byte is changed by: 0x80808080 makes bytes from 0 up int8, and the reverse. */
 #define GR_READER(name)                                                                                                \
-    GR_INLINE void gr_read_##name(gr_int8_sink *to, const uint8_t *b, size_t row, int64_t n, gr_words flip)
+    GR_INLINE void gr_read_##name(gr_int8_sink *to, const uint8_t *b, size_t row, int64_t count, gr_words flip)
 
 /* The low halves of 16 bytes are 16 codes, and the high ones the next. */
 GR_INLINE void gr_nibbles(const uint8_t *b, size_t row, gr_words codes[8])
@@ -134,7 +134,7 @@ GR_INLINE void gr_nibbles(const uint8_t *b, size_t row, gr_words codes[8])
 GR_READER(q4_0)
 {
     (void)flip;
-    for (int64_t g = 0; g < n / 32; g++, b += 18) {
+    for (int64_t g = 0; g < count / 32; g++, b += 18) {
         gr_words codes[8];
         gr_nibbles(b + 2, row, codes);
         gr_int8_take(to, g, codes, 8, gr_low_half(gr_four(b, row)), NULL);
@@ -144,7 +144,7 @@ GR_READER(q4_0)
 GR_READER(q4_1)
 {
     (void)flip;
-    for (int64_t g = 0; g < n / 32; g++, b += 20) {
+    for (int64_t g = 0; g < count / 32; g++, b += 20) {
         gr_words codes[8], head = gr_four(b, row);
         gr_vec offset = gr_high_half(head);
         gr_nibbles(b + 4, row, codes);
@@ -152,13 +152,19 @@ GR_READER(q4_1)
     }
 }
 
+/* 32 codes of 8 bits, which become what `change` makes of each byte. */
+GR_INLINE void gr_bytes_of(const uint8_t *b, size_t row, gr_words change, gr_words codes[8])
+{
+    gr_turn(b, row, codes);
+    gr_turn(b + 16, row, codes + 4);
+    GR_UNROLL for (int i = 0; i < 8; i++) codes[i] ^= change;
+}
+
 GR_READER(q8_0)
 {
-    for (int64_t g = 0; g < n / 32; g++, b += 34) {
+    for (int64_t g = 0; g < count / 32; g++, b += 34) {
         gr_words codes[8];
-        gr_turn(b + 2, row, codes);
-        gr_turn(b + 18, row, codes + 4);
-        GR_UNROLL for (int i = 0; i < 8; i++) codes[i] ^= flip ^ 0x80808080; /* stored as int8 */
+        gr_bytes_of(b + 2, row, flip ^ 0x80808080, codes); /* stored as int8 */
         gr_int8_take(to, g, codes, 8, gr_low_half(gr_four(b, row)), NULL);
     }
 }
@@ -173,7 +179,7 @@ GR_INLINE void gr_add_fifth(gr_words bits, gr_words codes[8])
 GR_READER(q5_0)
 {
     (void)flip;
-    for (int64_t g = 0; g < n / 32; g++, b += 22) {
+    for (int64_t g = 0; g < count / 32; g++, b += 22) {
         gr_words codes[8];
         gr_nibbles(b + 6, row, codes);
         gr_add_fifth(gr_four(b + 2, row), codes);
@@ -184,7 +190,7 @@ GR_READER(q5_0)
 GR_READER(q5_1)
 {
     (void)flip;
-    for (int64_t g = 0; g < n / 32; g++, b += 24) {
+    for (int64_t g = 0; g < count / 32; g++, b += 24) {
         gr_words codes[8], head = gr_four(b, row);
         gr_vec offset = gr_high_half(head);
         gr_nibbles(b + 8, row, codes);
@@ -209,7 +215,7 @@ GR_INLINE void gr_look_up(gr_words flip, gr_words codes[8])
 
 GR_READER(iq4_nl)
 {
-    for (int64_t g = 0; g < n / 32; g++, b += 18) {
+    for (int64_t g = 0; g < count / 32; g++, b += 18) {
         gr_words codes[8];
         gr_nibbles(b + 2, row, codes);
         gr_look_up(flip, codes);
@@ -221,7 +227,7 @@ GR_READER(iq4_nl)
 
 GR_READER(iq4_xs)
 {
-    for (int64_t g = 0; g < n / 32; g += 8, b += 136) {
+    for (int64_t g = 0; g < count / 32; g += 8, b += 136) {
         gr_words head = gr_four(b, row), low = gr_four(b + 4, row);
         gr_vec d = gr_low_half(head);
         GR_UNROLL for (int k = 0; k < 8; k++)
@@ -249,7 +255,7 @@ GR_INLINE void gr_scales6(const gr_words head[4], int g, gr_vec *scale, gr_vec *
 GR_READER(q4_k)
 {
     (void)flip;
-    for (int64_t g = 0; g < n / 32; g += 8, b += 144) {
+    for (int64_t g = 0; g < count / 32; g += 8, b += 144) {
         gr_words head[4];
         gr_turn(b, row, head);
         GR_UNROLL for (int k = 0; k < 4; k++) /* 32 bytes, whose low halves are a group and the high ones the next */
@@ -274,7 +280,7 @@ GR_READER(q4_k)
 GR_READER(q5_k)
 {
     (void)flip;
-    for (int64_t g = 0; g < n / 32; g += 8, b += 176) {
+    for (int64_t g = 0; g < count / 32; g += 8, b += 176) {
         gr_words head[4], fifth[8];
         gr_turn(b, row, head);
         gr_turn(b + 16, row, fifth);
@@ -307,7 +313,7 @@ GR_INLINE gr_vec gr_scale8(gr_vec d, const gr_words scales[4], int g)
 GR_READER(q6_k)
 {
     (void)flip;
-    for (int64_t g = 0; g < n / 16; g += 16, b += 210) {
+    for (int64_t g = 0; g < count / 16; g += 16, b += 210) {
         gr_words scales[4];
         gr_vec d = gr_high_half(gr_four(b + 206, row));
         gr_turn(b + 192, row, scales);
@@ -328,7 +334,96 @@ GR_READER(q6_k)
     }
 }
 
+/* ---- those of the hub's files: a scale in f32, with zero points a byte behind it ---------------------------- */
+
+/* Neighbours share a byte, the even one has its low half: of 16 bytes 32 codes. */
+GR_INLINE void gr_neighbours(const uint8_t *b, size_t row, gr_words codes[8])
+{
+    const __m128i low = _mm_setr_epi8(0, 0, 1, 1, 4, 4, 5, 5, 8, 8, 9, 9, 12, 12, 13, 13);
+    const __m128i high = _mm_add_epi8(low, _mm_set1_epi8(2));
+    gr_words v[4];
+    gr_turn(b, row, v);
+    GR_UNROLL for (int i = 0; i < 8; i++)
+    {
+#if defined(__AVX512F__)
+        gr_words two = (gr_words)_mm512_shuffle_epi8((__m512i)v[i / 2], _mm512_broadcast_i32x4(i % 2 ? high : low));
+#else
+        gr_words two =
+            (gr_words)_mm256_shuffle_epi8((__m256i)v[i / 2], _mm256_broadcastsi128_si256(i % 2 ? high : low));
+#endif
+        codes[i] = (two & 0x000F000F) | (two >> 4 & 0x0F000F00);
+    }
+}
+
+GR_INLINE void gr_read_int4(gr_int8_sink *to, const uint8_t *b, size_t row, int64_t n, const int groups)
+{
+    for (int64_t g = 0; g < n / 32; g += groups, b += 4 + 16 * groups) {
+        const gr_vec scale = (gr_vec)gr_four(b, row);
+        GR_UNROLL for (int k = 0; k < groups; k++)
+        {
+            gr_words codes[8];
+            gr_neighbours(b + 4 + 16 * k, row, codes);
+            gr_int8_take(to, g + k, codes, 8, scale, NULL);
+        }
+    }
+}
+
+/* The byte behind the scale. */
+GR_INLINE gr_vec gr_zero_point(const uint8_t *b, size_t row)
+{
+    return gr_to_float(gr_four(b + 1, row) >> 24);
+}
+
+GR_INLINE void gr_read_int4z(gr_int8_sink *to, const uint8_t *b, size_t row, int64_t n, const int groups)
+{
+    for (int64_t g = 0; g < n / 32; g += groups, b += 5 + 16 * groups) {
+        const gr_vec scale = (gr_vec)gr_four(b, row), offset = -scale * gr_zero_point(b, row);
+        GR_UNROLL for (int k = 0; k < groups; k++)
+        {
+            gr_words codes[8];
+            gr_neighbours(b + 5 + 16 * k, row, codes);
+            gr_int8_take(to, g + k, codes, 8, scale, &offset);
+        }
+    }
+}
+
+#define GR_READERS_OF_INT4(kind, n)                                                                                    \
+    GR_READER(kind##_##n)                                                                                              \
+    {                                                                                                                  \
+        (void)flip;                                                                                                    \
+        gr_read_##kind(to, b, row, count, n / 32);                                                                     \
+    }
+GR_READERS_OF_INT4(int4, 32)
+GR_READERS_OF_INT4(int4, 64)
+GR_READERS_OF_INT4(int4, 128)
+GR_READERS_OF_INT4(int4z, 32)
+GR_READERS_OF_INT4(int4z, 64)
+GR_READERS_OF_INT4(int4z, 128)
+
+GR_READER(int8)
+{
+    for (int64_t g = 0; g < count / 32; g++, b += 36) {
+        gr_words codes[8];
+        gr_bytes_of(b + 4, row, flip ^ 0x80808080, codes); /* stored as int8 */
+        gr_int8_take(to, g, codes, 8, (gr_vec)gr_four(b, row), NULL);
+    }
+}
+
+GR_READER(int8z)
+{
+    for (int64_t g = 0; g < count / 32; g++, b += 37) {
+        gr_words codes[8];
+        const gr_vec scale = (gr_vec)gr_four(b, row), offset = scale * (128 - gr_zero_point(b, row));
+        gr_bytes_of(b + 5, row, flip, codes); /* stored from 0 up */
+        gr_int8_take(to, g, codes, 8, scale, &offset);
+    }
+}
+
 /* All of them. */
-#define GR_READERS(X) X(q4_0) X(q4_1) X(q5_0) X(q5_1) X(q8_0) X(iq4_nl) X(iq4_xs) X(q4_k) X(q5_k) X(q6_k)
+/* clang-format off */
+#define GR_READERS(X) \
+    X(q4_0) X(q4_1) X(q5_0) X(q5_1) X(q8_0) X(iq4_nl) X(iq4_xs) X(q4_k) X(q5_k) X(q6_k) \
+    X(int4_32) X(int4_64) X(int4_128) X(int4z_32) X(int4z_64) X(int4z_128) X(int8) X(int8z)
+/* clang-format on */
 
 #endif
