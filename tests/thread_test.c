@@ -135,6 +135,37 @@ TEST(sleeping_workers_are_woken)
     CHECK(end.tv_sec - start.tv_sec < 4);
 }
 
+typedef struct shares {
+    atomic_int begun; /* workers that have a piece */
+    int64_t first[2]; /* of each */
+} shares;
+
+static void note_first(void *ctx, int64_t piece, int worker)
+{
+    shares *s = ctx;
+    if (s->first[worker] >= 0)
+        return;
+    s->first[worker] = piece;
+    atomic_fetch_add(&s->begun, 1);
+    for (int i = 0; i < 5000 && atomic_load(&s->begun) < 2; i++)
+        nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+}
+
+/* What a worker wrote in one job is in its caches for the next. */
+TEST(each_begins_with_the_same_share_of_every_job)
+{
+    gr_pool *p = gr_pool_new(2);
+    CHECK_MADE(p);
+    for (int r = 0; r < 20; r++) {
+        shares s = {.first = {-1, -1}};
+        gr_parallel(p, 8 + r % 3, note_first, &s);
+        CHECK_EQ_INT(atomic_load(&s.begun), 2);
+        CHECK_EQ_INT(s.first[0], 0);
+        CHECK_EQ_INT(s.first[1], (8 + r % 3) / 2);
+    }
+    gr_pool_free(p);
+}
+
 static void *own_pool(void *arg)
 {
     gr_pool *p = gr_pool_new(3);

@@ -3,7 +3,7 @@
  *
  *     state = [number of the job | OPEN | workers inside]
  *
- * The caller fills in the job and opens it; workers enter while it is open, claim pieces by a counter, and leave. When
+ * The caller fills in the job and opens it; workers enter while it is open, claim pieces by counters, and leave. When
  * no piece is left the caller closes the job and waits until nobody is inside. */
 #include "base/thread.h"
 
@@ -19,15 +19,22 @@
 #define INSIDE ((uint64_t)0xFFFF)
 #define OPEN ((uint64_t)1 << 16)
 #define NEXT_JOB ((uint64_t)1 << 17)
-enum { SPIN_NS = 20000, LOOKS_A_CLOCK = 16 };
+enum { SPIN_NS = 20000, LOOKS_A_CLOCK = 16, LINE = 64, RANGES_MOST = 16 };
+
+/* A share of a job's pieces. */
+typedef struct range {
+    atomic_llong next; /* piece to claim */
+    int64_t end;
+    char apart[LINE - 2 * sizeof(int64_t)]; /* everybody near it writes a range: each is a cache line of its own */
+} range;
 
 /* `job` says what `state` says it does: fields are written only while closed and nobody is inside. */
 struct gr_pool {
     gr_piece_fn fn;
     void *ctx;
-    int64_t pieces;
-    _Alignas(64) atomic_llong next; /* piece to claim: alone on its cache line, everybody writes it */
-    _Alignas(64) _Atomic uint64_t state;
+    int ranges; /* of this job */
+    range range[RANGES_MOST];
+    _Alignas(LINE) _Atomic uint64_t state;
     atomic_int sleepers;       /* workers that wait for `start` */
     atomic_bool caller_sleeps; /* the caller waits for `done` */
     atomic_bool stop;
@@ -112,11 +119,18 @@ static void wait_for_workers(gr_pool *p)
     pthread_mutex_unlock(&p->lock);
 }
 
+/* Each begins with the range that is its own, the same share of one job as of the next: what a worker wrote, rows of a batch
+ * most often, it then finds in its own caches, while to fetch it from another core can take as long as from memory. What
+ * others have left of theirs comes after. */
 static void run_pieces(gr_pool *p, int worker)
 {
-    int64_t piece;
-    while ((piece = atomic_fetch_add(&p->next, 1)) < p->pieces)
-        p->fn(p->ctx, piece, worker);
+    const int ranges = p->ranges, home = (int)((int64_t)worker * ranges / p->threads);
+    for (int i = 0; i < ranges; i++) {
+        range *r = &p->range[(home + i) % ranges];
+        int64_t piece;
+        while (atomic_load(&r->next) < r->end && (piece = atomic_fetch_add(&r->next, 1)) < r->end)
+            p->fn(p->ctx, piece, worker);
+    }
 }
 
 /* True, and counted in, if the job `state` told of is still open. */
@@ -179,8 +193,12 @@ void gr_parallel(gr_pool *p, int64_t pieces, gr_piece_fn fn, void *ctx)
     }
     p->fn = fn;
     p->ctx = ctx;
-    p->pieces = pieces;
-    atomic_store(&p->next, 0);
+    p->ranges = p->threads < RANGES_MOST ? p->threads : RANGES_MOST;
+    p->ranges = pieces < p->ranges ? (int)pieces : p->ranges;
+    for (int64_t i = 0; i < p->ranges; i++) {
+        atomic_store(&p->range[i].next, pieces * i / p->ranges);
+        p->range[i].end = pieces * (i + 1) / p->ranges;
+    }
     atomic_store(&p->state, (atomic_load(&p->state) / NEXT_JOB + 1) * NEXT_JOB | OPEN);
     wake(p, pieces - 1);
     run_pieces(p, 0);
