@@ -355,7 +355,7 @@ static void check_rows_alone(gr_pool *pool)
                 wide[x] = (float)draw(1 << 20) / (1 << 19) - 1;
             gr_dtype_get(g.b_dtype)->from_f32(wide, b, g.n * g.k);
             float *all = room((size_t)(M * g.n) * sizeof *all), *few = room((size_t)(M * g.n) * sizeof *few);
-            void *scratch = room(gr_gemm_scratch(&g, MAX_THREADS));
+            void *scratch = room(gr_gemm_scratch(&g, gr_pool_threads(pool)));
             gr_isa_limit((gr_isa)level);
             g.a = a, g.b = b, g.c = all;
             gr_gemm_run(pool, &g, scratch);

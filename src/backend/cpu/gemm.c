@@ -26,6 +26,7 @@ enum {
     LONG_ROW = 256,
     STRIP_K = 16,       /* with few rows: rows of b passed over at a time, as many as streams that memory follows */
     DOT_BLOCK_ROWS = 8, /* with few rows: rows of b in blocks that are widened at a time */
+    BLAS_THREADS = 4,   /* what the library computes has bits that a cut may change: it is cut as for so many */
     LINE_BYTES = 64,
     LINE_FLOATS = 16,
 };
@@ -76,21 +77,17 @@ typedef struct piece {
 
 /* ---- plan --------------------------------------------------------------------------------------------------- */
 
-/* Nanoseconds, roughly, that pieces of rows x cols take a step of k when 2, 4 or 8 threads share them, in favour of 2.
- * Larger pieces pack less; smaller ones leave nobody waiting. Shape alone decides, so figures of one machine do. */
-static double cut_cost(const gr_gemm *g, const plan *p, int64_t rows, int64_t cols)
+/* Nanoseconds, roughly, that `threads` take for a step of k, a piece being rows x cols. Larger pieces pack less, and rows
+ * that a thread has to itself are the ones it made: those of others come from other caches. But one whose core another program
+ * has taken keeps the rest waiting for a whole piece. */
+static double cut_cost(const gr_gemm *g, const plan *p, int64_t rows, int64_t cols, int threads)
 {
+    const double each = p->by_amx ? 0.0012 : 0.008, waiting = 0.05;
     const bool a_is_packed = p->by_amx || g->trans_a || g->a_dtype != GR_F32;
-    const double each = p->by_amx ? 0.0012 : 0.008;
-    double pieces = (double)(gr_ceil_div(g->m, rows) * gr_ceil_div(g->n, cols)) * (double)g->batch;
+    const int64_t pieces = gr_ceil_div(g->m, rows) * gr_ceil_div(g->n, cols) * g->batch;
     double cost = (double)rows * (double)gr_round_up(cols, 16) * each + (double)cols * 0.08 +
-                  (double)rows * (a_is_packed ? 0.08 : 0.015) + 500.0 / (double)g->k;
-    double sum = 0;
-    for (int threads = 2; threads <= 8; threads *= 2) {
-        double rounds = (double)(int64_t)((pieces + threads - 1) / threads);
-        sum += rounds * cost * threads * (8.0 / threads);
-    }
-    return sum;
+                  (double)rows * (a_is_packed ? 0.08 : 0.05) + 500.0 / (double)gr_max64(g->k, 1);
+    return ((double)gr_ceil_div(pieces, threads) + waiting) * cost;
 }
 
 static int64_t row_unit(const plan *p)
@@ -103,19 +100,20 @@ static int64_t col_unit(const plan *p)
     return p->by_amx ? GR_GEMM_TILE_COLS : GR_GEMM_COLS;
 }
 
-/* Tries a few cuts of each side around the coarsest that the scratch allows. */
-static void cut_tiles(const gr_gemm *g, plan *p)
+/* Tries a few cuts of each side from the coarsest that the scratch allows on, up to some pieces for each thread. */
+static void cut_tiles(const gr_gemm *g, plan *p, int threads)
 {
-    enum { TRIES = 10, MAX_ROWS = 1536 };
+    enum { TRIES = 10, PIECES_EACH = 4, MAX_ROWS = 1536 };
     const int64_t mr = row_unit(p), nr = col_unit(p);
     int64_t max_cols = gr_max64((p->by_amx ? 4 * B_BLOCK : B_BLOCK) / gr_max64(p->k_block, 1) / nr, 1) * nr;
     int64_t col_cut = gr_ceil_div(g->n, max_cols), row_cut = gr_ceil_div(g->m, MAX_ROWS);
+    const int64_t most = gr_max64((int64_t)PIECES_EACH * threads, col_cut * row_cut);
     double best = -1;
     for (int64_t c = col_cut; c < col_cut + TRIES; c++)
-        for (int64_t r = row_cut; r < row_cut + TRIES; r++) {
+        for (int64_t r = row_cut; r < row_cut + TRIES && c * r <= most; r++) {
             int64_t rows = gr_min64(gr_round_up(gr_ceil_div(g->m, r), mr), g->m);
             int64_t cols = gr_min64(gr_round_up(gr_ceil_div(g->n, c), nr), g->n);
-            double cost = cut_cost(g, p, rows, cols);
+            double cost = cut_cost(g, p, rows, cols, threads);
             if (best < 0 || cost < best) {
                 best = cost;
                 p->rows = rows;
@@ -150,7 +148,7 @@ static bool reads_a(const gr_gemm *g, const plan *p)
     return !p->pairs || (!p->by_amx && g->k % 2 == 0 && g->lda % 2 == 0);
 }
 
-static void plan_tiles(const gr_gemm *g, plan *p)
+static void plan_tiles(const gr_gemm *g, plan *p, int threads)
 {
     bool b_plain = g->b_dtype == GR_F32 && !p->pairs;
     /* Equal blocks of k: no short one at the end. But sums over rows, as weights' gradients are, may be made of parts
@@ -160,7 +158,7 @@ static void plan_tiles(const gr_gemm *g, plan *p)
     int64_t equal = g->k > 0 ? gr_ceil_div(g->k, blocks) : 1;
     p->k_block = g->trans_a && blocks > 1 && !p->by_amx ? K_BLOCK : g->k > 0 ? gr_round_up(equal, unit) : 1;
     p->b_direct = b_plain && !g->trans_b && p->k_block * g->ldb <= B_SMALL && g->ldb % CROWDED != 0;
-    cut_tiles(g, p);
+    cut_tiles(g, p, threads);
     p->a_rows = gr_min64(p->rows, A_ROWS);
     p->cols_outside = g->k >= LONG_K;
     p->b_floats = (size_t)(p->k_block * (p->b_direct ? GR_GEMM_COLS : gr_round_up(p->cols, col_unit(p))));
@@ -178,7 +176,7 @@ static bool is_narrow(const gr_gemm *g)
 }
 
 /* Only for m, n > 0. */
-static plan make_plan(const gr_gemm *g, gr_isa level)
+static plan make_plan(const gr_gemm *g, gr_isa level, int threads)
 {
     plan p = {.way = BY_TILES, .rows = g->m, .a_rows = g->m};
     int64_t few = g->trans_b && g->k >= LONG_ROW && level >= GR_ISA_AVX512 ? FEW_LONG_ROWS : FEW_ROWS;
@@ -190,7 +188,7 @@ static plan make_plan(const gr_gemm *g, gr_isa level)
         plan_few_rows(g, &p);
     } else {
         p.by_amx = p.pairs && level >= GR_ISA_AMX;
-        plan_tiles(g, &p);
+        plan_tiles(g, &p, level == GR_ISA_GENERIC ? BLAS_THREADS : threads);
     }
     if (is_narrow(g)) {
         p.a_rows = gr_min64(p.a_rows, A_ROWS);
@@ -218,11 +216,11 @@ size_t gr_gemm_scratch(const gr_gemm *g, int threads)
 {
     if (g->m <= 0 || g->n <= 0)
         return 0;
-    static const gr_isa levels[] = {GR_ISA_GENERIC, GR_ISA_AVX512, GR_ISA_AVX512_BF16,
+    static const gr_isa levels[] = {GR_ISA_GENERIC, GR_ISA_AVX2, GR_ISA_AVX512, GR_ISA_AVX512_BF16,
                                     GR_ISA_AMX}; /* others plan as one of these */
     size_t floats = 0;
-    for (int i = 0; i < (g->rounds ? 4 : 2); i++) {
-        plan p = make_plan(g, levels[i]);
+    for (int i = 0; i < (g->rounds ? 5 : 3); i++) {
+        plan p = make_plan(g, levels[i], threads);
         floats = worker_floats(&p) > floats ? worker_floats(&p) : floats;
     }
     return floats * sizeof(float) * (size_t)threads + LINE_BYTES;
@@ -520,7 +518,9 @@ void gr_gemm_run(gr_pool *pool, const gr_gemm *g, void *scratch)
     gr_isa level = gr_isa_detect();
     if (level == GR_ISA_AMX && !(g->rounds && gr_isa_allows_tiles()))
         level = GR_ISA_AVX512_BF16;
-    call f = {.g = g, .plan = make_plan(g, level), .kernels = GR_ISA_PICK_AT(level, gr_gemm_kernels_get)()};
+    call f = {.g = g,
+              .plan = make_plan(g, level, gr_pool_threads(pool)),
+              .kernels = GR_ISA_PICK_AT(level, gr_gemm_kernels_get)()};
     f.a_kind = kind_of(g->a_dtype);
     f.b_kind = kind_of(g->b_dtype);
     f.widen = gr_dtype_is_block(g->b_dtype) ? GR_ISA_PICK_AT(level, gr_blocks_widen) : NULL;

@@ -32,8 +32,8 @@ typedef struct gr_gemm {
 /* Whether this machine multiplies bf16. */
 bool gr_gemm_rounds(void);
 
-/* Bytes that gr_gemm_run needs at `scratch` (any alignment) with a pool of at most `threads`: about 1 MiB a thread.
- * Pointers are not looked at, so it can be planned ahead. */
+/* Bytes that gr_gemm_run needs at `scratch` (any alignment) with a pool of `threads`: about 1 MiB a thread. Pointers are not
+ * looked at, so it can be planned ahead. */
 size_t gr_gemm_scratch(const gr_gemm *g, int threads);
 
 /* Allocates nothing. Bits do not depend on the pool; NULL: the calling thread alone, also from inside a piece. */
