@@ -145,7 +145,7 @@ static gr_status step(void *ctx)
         CHECK_OK(gr_trainer_step(t, &(gr_batch){f->tokens, f->targets, NULL}, &r));
     } else {
         int32_t ids[] = {1, 2, 3, 4};
-        s = gr_trainer_eval(t, ids, 4, &loss);
+        s = gr_trainer_eval(t, ids, 4, NULL, NULL, &loss);
     }
     CHECK_NEAR(r.loss, f->loss, 0);
     gr_trainer_free(t);

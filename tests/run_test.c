@@ -19,6 +19,7 @@ typedef struct trial {
     bool apart;              /* the data is documents kept apart */
     bool few;                /* two of them: one to train on */
     int64_t stop_at;         /* step after which to stop; 0: never */
+    int64_t stop_in;         /* step in the middle of whose evaluation to stop */
     int steps, evals, saves; /* events */
     int64_t last_step;
     double last_loss; /* of training */
@@ -42,7 +43,7 @@ static bool count_event(void *user, const gr_run_event *e)
     t->saves += e->kind == GR_EVENT_SAVE;
     t->last_step = e->step;
     t->last_loss = e->kind == GR_EVENT_STEP ? e->loss : t->last_loss;
-    return t->last_step != t->stop_at;
+    return t->last_step != t->stop_at && !(e->kind == GR_EVENT_EVALUATING && e->step == t->stop_in);
 }
 
 static const char *const own_files[][2] = {{"tokenizer.json", "{}"}};
@@ -255,10 +256,36 @@ TEST(stopping_changes_nothing)
                 CHECK_ERROR(GR_ERR_INTERRUPTED, "stopped after step");
                 CHECK_EQ_INT(parts.last_step, at);
             } else {
-                CHECK_OK(s);
+                CHECK(s == GR_OK || at == STEPS); /* its evaluation is left to the next */
             }
         }
         CHECK(sessions > 3);
+        parts.stop_at = 0;
+        CHECK_OK(session(&parts, true));
+        check_same_run(&whole, &parts);
+    }
+}
+
+/* A stopped evaluation ends at once, its step is saved, and whoever goes on makes it up, the last one, too. */
+TEST(stopping_within_evaluations)
+{
+    for (int apart = 0; apart < 2; apart++) {
+        trial whole = new_trial("llama", test_join(test_dir(), apart ? "whole2" : "whole"));
+        trial parts = new_trial("llama", test_join(test_dir(), apart ? "parts2" : "parts"));
+        whole.apart = parts.apart = apart;
+        CHECK_OK(session(&whole, false));
+        for (int64_t at = 8; at <= STEPS; at += 12) {
+            NOTE("step %d, apart %d", (int)at, apart);
+            parts.stop_in = at;
+            CHECK_STATUS(session(&parts, at > 8), GR_ERR_INTERRUPTED);
+            CHECK_ERROR(GR_ERR_INTERRUPTED, at == 8 ? "stopped after step 8, which is saved" : "stopped after step 20");
+            CHECK_EQ_INT(parts.last_step, at);
+            CHECK_EQ_INT(count_lines(parts.dir, "\"eval_loss\""), at / 4 - 1);
+        }
+        parts.stop_in = 0;
+        CHECK_OK(session(&parts, true));
+        CHECK_EQ_INT(parts.steps, 0);
+        CHECK_EQ_INT(parts.evals, 1);
         check_same_run(&whole, &parts);
     }
 }

@@ -147,11 +147,11 @@ TEST(steps_allocate_nothing)
         tiny_ids(ids, 64);
         double loss;
         next_step(&s);
-        CHECK_OK(gr_trainer_eval(s.trainer, ids, 64, &loss));
+        CHECK_OK(gr_trainer_eval(s.trainer, ids, 64, NULL, NULL, &loss));
         int64_t calls = gr_mem_read_stats().calls;
         for (int i = 0; i < 1000; i++)
             next_step(&s);
-        CHECK_OK(gr_trainer_eval(s.trainer, ids, 64, &loss));
+        CHECK_OK(gr_trainer_eval(s.trainer, ids, 64, NULL, NULL, &loss));
         CHECK_EQ_INT(gr_mem_read_stats().calls, calls);
         close_setup(&s);
     }
@@ -591,7 +591,7 @@ TEST(options_are_checked)
     targets[3] = 1;
     CHECK_OK(gr_trainer_step(t, &(gr_batch){tokens, targets, NULL}, &r));
     double loss;
-    CHECK_STATUS(gr_trainer_eval(t, (int32_t[]){1}, 1, &loss), GR_ERR_ARGUMENT);
+    CHECK_STATUS(gr_trainer_eval(t, (int32_t[]){1}, 1, NULL, NULL, &loss), GR_ERR_ARGUMENT);
     gr_trainer_free(t);
     gr_model_free(m);
     gr_device_close(device);
@@ -795,11 +795,11 @@ TEST(evaluation)
     tiny_ids(ids, 60);
     double whole, part, sum = 0;
     for (int64_t n = 2; n <= 60; n += 29) {
-        CHECK_OK(gr_trainer_eval(s.trainer, ids, n, &whole));
+        CHECK_OK(gr_trainer_eval(s.trainer, ids, n, NULL, NULL, &whole));
         sum = 0;
         for (int64_t at = 0; at + 1 < n; at += o.context) { /* windows of `context`, one by one */
             int64_t m = n - at < o.context + 1 ? n - at : o.context + 1;
-            CHECK_OK(gr_trainer_eval(s.trainer, ids + at, m, &part));
+            CHECK_OK(gr_trainer_eval(s.trainer, ids + at, m, NULL, NULL, &part));
             sum += part * (double)(m - 1);
         }
         CHECK_NEAR(whole, sum / (double)(n - 1), 1e-5);

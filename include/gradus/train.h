@@ -236,12 +236,14 @@ GR_API const gr_plan *gr_trainer_plan(const gr_trainer *trainer);
 /* A run: training with evaluation, checkpoints and metrics in a directory. Killed at any instant, it goes on from its
  * newest good checkpoint as if it had not been. */
 typedef struct gr_run_event {
-    enum { GR_EVENT_STEP, GR_EVENT_EVAL, GR_EVENT_SAVE } kind;
+    /* EVALUATING: between the parts of an evaluation, which is made anew with the next resume when it is stopped there. */
+    enum { GR_EVENT_STEP, GR_EVENT_EVAL, GR_EVENT_SAVE, GR_EVENT_EVALUATING } kind;
     int64_t step, steps;                         /* done, and in all */
     double loss, eval_loss;                      /* of a step; of an evaluation */
     double lr, grad_norm, tokens_per_s, seconds; /* of a step; seconds since the run began, breaks left out */
     bool is_best;                                /* of an evaluation: the lowest loss so far */
-    const char *line; /* what was written to metrics.jsonl, without newline; of a save: the checkpoint's path */
+    const char
+        *line; /* what is written to metrics.jsonl, without newline; of a save: the checkpoint's path; else NULL */
 } gr_run_event;
 /* The right to write a run: one process at a time has it, and loses it with its end. Makes the directory; NULL when another
  * process has it (GR_ERR_ARGUMENT, who it is in the message) or it cannot be made. close removes the directory again if

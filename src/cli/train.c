@@ -37,9 +37,9 @@ static bool on_event(void *user, const gr_run_event *e)
     else if (e->kind == GR_EVENT_EVAL)
         gr_note("step %lld: evaluation loss %.4f%s", (long long)e->step, e->eval_loss,
                 e->is_best ? ", the best so far" : "");
-    else
+    else if (e->kind == GR_EVENT_SAVE)
         gr_note("saved %s", e->line);
-    if (s->args->common.json && e->kind != GR_EVENT_SAVE) {
+    if (s->args->common.json && e->line && e->kind != GR_EVENT_SAVE) {
         gr_out("%s\n", e->line);
         fflush(stdout);
     }

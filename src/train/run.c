@@ -289,6 +289,14 @@ static void empty_row(run *r, int64_t i)
     gr_rows_empty(r->train.context, r->tokens + at, r->targets + at, r->segments ? r->segments + at : NULL);
 }
 
+/* Asked between the parts of an evaluation. */
+static bool evaluates_on(void *user)
+{
+    run *r = user;
+    tell(r, (gr_run_event){.kind = GR_EVENT_EVALUATING});
+    return !r->stopped;
+}
+
 /* Mean loss over what is learned in the documents, as many rows of them as eval_tokens asks for. */
 static gr_status evaluate_documents(run *r, double *loss)
 {
@@ -296,6 +304,8 @@ static gr_status evaluate_documents(run *r, double *loss)
     gr_batch batch = batch_of(r);
     double total = 0, sum;
     for (int64_t k = 0; k < rows && (most <= 0 || trained < most); k += r->train.batch) {
+        if (k > 0 && !evaluates_on(r))
+            return gr_fail(GR_ERR_INTERRUPTED, "evaluation: stopped");
         for (int64_t i = 0; i < r->train.batch; i++)
             if (k + i < rows)
                 fill_row(r, r->eval_rows, k + i, i);
@@ -314,18 +324,33 @@ static gr_status evaluate_documents(run *r, double *loss)
 static gr_status evaluate_stream(run *r, double *loss)
 {
     int64_t n = gr_data_describe(r->eval)->tokens, most = r->o->eval_tokens;
-    return gr_trainer_eval(r->trainer, gr_data_describe(r->eval)->ids, most > 0 && most + 1 < n ? most + 1 : n, loss);
+    n = most > 0 && most + 1 < n ? most + 1 : n;
+    return gr_trainer_eval(r->trainer, gr_data_describe(r->eval)->ids, n, evaluates_on, r, loss);
 }
 
+static bool due(int64_t every, int64_t step)
+{
+    return every > 0 && step % every == 0;
+}
+
+/* Whether the step that was done last is to be evaluated still. */
+static bool lacks_evaluation(const run *r)
+{
+    int64_t step = gr_trainer_steps(r->trainer);
+    return r->eval && step > 0 && r->evaluated != step && (step == r->train.steps || due(r->o->eval_every, step));
+}
+
+/* What is stopped is left to whoever resumes. The line comes behind the checkpoint that knows of it: whoever is killed
+ * between them evaluates again. */
 static gr_status evaluate(run *r)
 {
     int64_t step = gr_trainer_steps(r->trainer);
-    if (!r->eval || r->evaluated == step)
+    if (r->stopped || !lacks_evaluation(r))
         return GR_OK;
     double loss, before = gr_seconds();
     gr_status s = r->eval_rows ? evaluate_documents(r, &loss) : evaluate_stream(r, &loss);
     if (s != GR_OK)
-        return s;
+        return s == GR_ERR_INTERRUPTED && r->stopped ? GR_OK : s;
     r->seconds += gr_seconds() - before;
     r->evaluated = step;
     bool best = loss < r->best;
@@ -334,16 +359,18 @@ static gr_status evaluate(run *r)
     char line[256];
     gr_metrics_eval_line(step, loss, line, sizeof line - 1);
     tell(r, (gr_run_event){.kind = GR_EVENT_EVAL, .eval_loss = loss, .is_best = best, .line = line});
-    strcat(line, "\n");
-    s = gr_file_append(r->metrics_path, line, strlen(line));
-    gr_curve_add(&r->history.eval, step, loss);
-    if (s == GR_OK && best) { /* the best is kept as a checkpoint of its own */
+    if (best) { /* is kept as a checkpoint of its own; one that is there knows nothing of it */
+        r->saved = -1;
         s = save(r);
         if (s == GR_OK)
             s = gr_checkpoint_mark(r->o->dir, "best", step);
         if (s == GR_OK) /* the one that was best until now */
             s = gr_checkpoint_prune(r->o->dir, (int)r->o->keep);
     }
+    strcat(line, "\n");
+    if (s == GR_OK)
+        s = gr_file_append(r->metrics_path, line, strlen(line));
+    gr_curve_add(&r->history.eval, step, loss);
     return s;
 }
 
@@ -449,11 +476,6 @@ static gr_status one_step(run *r)
     return st == GR_OK ? judge(r, &s) : st;
 }
 
-static bool due(int64_t every, int64_t step)
-{
-    return every > 0 && step % every == 0;
-}
-
 static gr_status make_folder(const char *dir)
 {
     char *folder = gr_path_join(dir, "checkpoints");
@@ -469,11 +491,15 @@ static gr_status loop(run *r)
     if (gr_trainer_steps(r->trainer) <
         r->train.steps) /* that there is no checkpoint yet must be seen of a killed run */
         s = make_folder(o->dir);
+    if (s == GR_OK && lacks_evaluation(r)) { /* it was stopped */
+        s = evaluate(r);
+        s = s == GR_OK ? plot(r) : s;
+    }
     while (s == GR_OK && !r->stopped && gr_trainer_steps(r->trainer) < r->train.steps) {
         s = one_step(r);
         int64_t step = gr_trainer_steps(r->trainer);
         bool last = step == r->train.steps;
-        if (s == GR_OK && (last || due(o->eval_every, step)))
+        if (s == GR_OK)
             s = evaluate(r);
         if (s == GR_OK && (last || r->stopped || due(o->eval_every, step)))
             s = plot(r);
@@ -481,7 +507,7 @@ static gr_status loop(run *r)
         if (s == GR_OK && (last || r->stopped || (due(o->save_every, step) && r->skipped == 0)))
             s = save(r);
     }
-    if (s == GR_OK && r->stopped && gr_trainer_steps(r->trainer) < r->train.steps)
+    if (s == GR_OK && r->stopped && (gr_trainer_steps(r->trainer) < r->train.steps || lacks_evaluation(r)))
         return gr_fail(GR_ERR_INTERRUPTED, "training: stopped after step %lld, which is saved\ngo on with --resume",
                        (long long)gr_trainer_steps(r->trainer));
     return s;

@@ -576,7 +576,8 @@ gr_status gr_trainer_eval_batch(gr_trainer *t, const gr_batch *batch, double *su
     return s;
 }
 
-gr_status gr_trainer_eval(gr_trainer *t, const gr_token *tokens, int64_t n, double *loss)
+gr_status gr_trainer_eval(gr_trainer *t, const gr_token *tokens, int64_t n, bool (*going)(void *user), void *user,
+                          double *loss)
 {
     if (n < 2)
         return gr_fail(GR_ERR_ARGUMENT, "evaluation: needs at least 2 tokens, there are %lld\ngive more text",
@@ -585,6 +586,8 @@ gr_status gr_trainer_eval(gr_trainer *t, const gr_token *tokens, int64_t n, doub
     int64_t at = 0, count;
     double total = 0, sum;
     while (at + 1 < n) {
+        if (at > 0 && going && !going(user))
+            return gr_fail(GR_ERR_INTERRUPTED, "evaluation: stopped");
         fill_windows(t, tokens, n, &at);
         gr_status s = gr_trainer_eval_batch(t, &batch, &sum, &count);
         if (s != GR_OK)

@@ -27,7 +27,8 @@ gr_status gr_train_take(gr_train_options *own, const gr_train_options *given, co
 /* The learning rate of step s = 0, 1, … */
 double gr_learning_rate(const gr_train_options *options, int64_t step);
 /* Mean loss of predicting tokens[1..n) from those before, in windows of `context` without overlap. */
-gr_status gr_trainer_eval(gr_trainer *trainer, const gr_token *tokens, int64_t n, double *loss);
+gr_status gr_trainer_eval(gr_trainer *trainer, const gr_token *tokens, int64_t n, bool (*going)(void *user), void *user,
+                          double *loss);
 /* gr_trainer_step; meanwhile(user), unless NULL, is called once while the device works: making the next batch there costs
  * no time. */
 gr_status gr_trainer_step_while(gr_trainer *t, const gr_batch *batch, gr_step_report *report,
