@@ -32,6 +32,12 @@ says "\"base_model_name_or_path\": \"$(realpath base)/checkpoints/step-60\"" run
 [ "$(text_of run -p 'who? ')" = 'the lazy fox' ] || fail "the adapter has not learned: $(text_of run -p 'who? ')"
 [ "$(text_of base -p 'who? ')" != 'the lazy fox' ] || fail 'the base knew it already'
 run 0 verify run
+# shellcheck disable=SC2086
+run 0 finetune base data.jsonl --out few $lora
+says 'steps teach little: --epochs 20 or --batch 1 takes more of them' err
+# shellcheck disable=SC2086
+run 0 finetune base data.jsonl --out few2 $lora --epochs 3
+! grep -q 'teach little' err || fail "epochs that were given are remarked on: $(cat err)"
 run 2 finetune base data.jsonl --out run --steps 60
 says 'already holds a run' err
 # A run, its checkpoint, its adapter on the base: all the same.

@@ -74,6 +74,18 @@ static gr_status check_out(gr_args *args, const gr_opened *on, const char **data
     return s == GR_OK ? gr_check_output_run(args, "out", f->out, data, n_data) : s;
 }
 
+/* Of a few chats the usual epochs are so few steps that nobody would notice any of them. */
+static void remark_on_few(const gr_args *args, const gr_train_job *job)
+{
+    enum { FEW = 30 };
+    const gr_train_flags *f = args->options;
+    const gr_train_options *t = &job->run.train;
+    bool given = gr_args_given(args, "steps") || gr_args_given(args, "epochs");
+    if (gr_kind_of(args)->follows_data && !given && !f->resume && t->steps < FEW)
+        gr_note("%lld steps teach little: --epochs 20%s takes more of them", (long long)t->steps,
+                t->batch > 1 ? " or --batch 1" : "");
+}
+
 static gr_status train(gr_args *args, gr_train_job *job, gr_run_lock *lock, const char **data, size_t n_data)
 {
     const gr_train_flags *f = args->options;
@@ -93,6 +105,7 @@ static gr_status train(gr_args *args, gr_train_job *job, gr_run_lock *lock, cons
             (long long)job->run.train.steps, (long long)f->accumulate, (long long)f->batch, (long long)f->context);
     if (*job->budget)
         gr_note("%s", job->budget);
+    remark_on_few(args, job);
     job->run.lock = lock;
     job->run.event = on_event;
     job->run.user = &s;
