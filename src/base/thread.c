@@ -30,16 +30,16 @@ typedef struct range {
 
 /* `job` says what `state` says it does: fields are written only while closed and nobody is inside. */
 struct gr_pool {
+    _Alignas(LINE) _Atomic uint64_t state; /* and in its cache line all that a worker reads to begin */
     gr_piece_fn fn;
     void *ctx;
-    int ranges; /* of this job */
-    range range[RANGES_MOST];
-    _Alignas(LINE) _Atomic uint64_t state;
+    int ranges;                /* of this job */
+    int threads;               /* the caller counted in */
+    int spin_ns;               /* how long to look before sleeping */
     atomic_int sleepers;       /* workers that wait for `start` */
     atomic_bool caller_sleeps; /* the caller waits for `done` */
     atomic_bool stop;
-    int spin_ns;          /* how long to look before sleeping */
-    int threads;          /* the caller counted in */
+    _Alignas(LINE) range range[RANGES_MOST];
     pthread_mutex_t lock; /* only for sleeping */
     pthread_cond_t start, done;
     pthread_t *ids; /* threads - 1 */
@@ -124,12 +124,14 @@ static void wait_for_workers(gr_pool *p)
  * others have left of theirs comes after. */
 static void run_pieces(gr_pool *p, int worker)
 {
+    const gr_piece_fn fn = p->fn; /* copies: others take the line that these are in */
+    void *const ctx = p->ctx;
     const int ranges = p->ranges, home = (int)((int64_t)worker * ranges / p->threads);
     for (int i = 0; i < ranges; i++) {
         range *r = &p->range[(home + i) % ranges];
         int64_t piece;
         while (atomic_load(&r->next) < r->end && (piece = atomic_fetch_add(&r->next, 1)) < r->end)
-            p->fn(p->ctx, piece, worker);
+            fn(ctx, piece, worker);
     }
 }
 
