@@ -104,7 +104,7 @@ static int64_t col_unit(const plan *p)
 static void cut_tiles(const gr_gemm *g, plan *p, int threads)
 {
     enum { TRIES = 10, PIECES_EACH = 4, MAX_ROWS = 1536 };
-    const int64_t mr = row_unit(p), nr = col_unit(p);
+    const int64_t mr = row_unit(p), nr = col_unit(p), unit = p->by_amx ? nr : LINE_FLOATS;
     int64_t max_cols = gr_max64((p->by_amx ? 4 * B_BLOCK : B_BLOCK) / gr_max64(p->k_block, 1) / nr, 1) * nr;
     int64_t col_cut = gr_ceil_div(g->n, max_cols), row_cut = gr_ceil_div(g->m, MAX_ROWS);
     const int64_t most = gr_max64((int64_t)PIECES_EACH * threads, col_cut * row_cut);
@@ -112,7 +112,7 @@ static void cut_tiles(const gr_gemm *g, plan *p, int threads)
     for (int64_t c = col_cut; c < col_cut + TRIES; c++)
         for (int64_t r = row_cut; r < row_cut + TRIES && c * r <= most; r++) {
             int64_t rows = gr_min64(gr_round_up(gr_ceil_div(g->m, r), mr), g->m);
-            int64_t cols = gr_min64(gr_round_up(gr_ceil_div(g->n, c), nr), g->n);
+            int64_t cols = gr_min64(gr_round_up(gr_ceil_div(g->n, c), unit), g->n);
             double cost = cut_cost(g, p, rows, cols, threads);
             if (best < 0 || cost < best) {
                 best = cost;
