@@ -82,7 +82,7 @@ typedef struct piece {
  * has taken keeps the rest waiting for a whole piece. */
 static double cut_cost(const gr_gemm *g, const plan *p, int64_t rows, int64_t cols, int threads)
 {
-    const double each = p->by_amx ? 0.0012 : 0.008, waiting = 0.05;
+    const double each = p->by_amx ? 0.0012 : p->pairs ? 0.004 : 0.008, waiting = 0.05;
     const bool a_is_packed = p->by_amx || g->trans_a || g->a_dtype != GR_F32;
     const int64_t pieces = gr_ceil_div(g->m, rows) * gr_ceil_div(g->n, cols) * g->batch;
     double cost = (double)rows * (double)gr_round_up(cols, 16) * each + (double)cols * 0.08 +
@@ -105,7 +105,8 @@ static void cut_tiles(const gr_gemm *g, plan *p, int threads)
 {
     enum { TRIES = 10, PIECES_EACH = 4, MAX_ROWS = 1536 };
     const int64_t mr = row_unit(p), nr = col_unit(p), unit = p->by_amx ? nr : LINE_FLOATS;
-    int64_t max_cols = gr_max64((p->by_amx ? 4 * B_BLOCK : B_BLOCK) / gr_max64(p->k_block, 1) / nr, 1) * nr;
+    const int64_t room = (p->by_amx ? 4 : p->pairs ? 2 : 1) * B_BLOCK;
+    int64_t max_cols = gr_max64(room / gr_max64(p->k_block, 1) / nr, 1) * nr;
     int64_t col_cut = gr_ceil_div(g->n, max_cols), row_cut = gr_ceil_div(g->m, MAX_ROWS);
     const int64_t most = gr_max64((int64_t)PIECES_EACH * threads, col_cut * row_cut);
     double best = -1;
@@ -161,7 +162,8 @@ static void plan_tiles(const gr_gemm *g, plan *p, int threads)
     cut_tiles(g, p, threads);
     p->a_rows = gr_min64(p->rows, A_ROWS);
     p->cols_outside = g->k >= LONG_K;
-    p->b_floats = (size_t)(p->k_block * (p->b_direct ? GR_GEMM_COLS : gr_round_up(p->cols, col_unit(p))));
+    const int64_t steps = p->pairs ? (p->k_block + 1) / 2 : p->k_block;
+    p->b_floats = (size_t)(steps * (p->b_direct ? GR_GEMM_COLS : gr_round_up(p->cols, col_unit(p))));
     if (gr_dtype_is_block(g->b_dtype))
         p->wide_floats = (size_t)(p->k_block * GR_GEMM_COLS);
     if (!reads_a(g, p))
