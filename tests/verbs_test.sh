@@ -169,6 +169,7 @@ run 3 generate nowhere -p x
 mkdir empty
 run 3 generate empty -p x
 run 3 generate text.txt -p x
+says 'text.txt: a file that is no model' err
 run 3 generate $m --prompt-file nowhere
 [ "$(wc -c <text.txt)" -gt 64 ] && run 1 generate $m --prompt-file text.txt
 says "the model's context is 64" err

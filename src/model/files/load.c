@@ -273,6 +273,9 @@ static gr_status look_for(const char *dir, const char *name, bool (*is)(const ch
 static gr_status check_is_model(const char *dir)
 {
     bool config, snapshots = false, params = false;
+    if (gr_path_is_file(dir))
+        return gr_fail(GR_ERR_FILE,
+                       "%s: a file that is no model\ngive a directory with a config.json in it, or a .gguf file", dir);
     gr_status s = look_for(dir, "config.json", gr_path_is_file, &config);
     if (s == GR_OK && !config)
         s = look_for(dir, "snapshots", gr_path_is_dir, &snapshots);
