@@ -139,6 +139,9 @@ TEST(what_cannot_be_told)
     check_learned(forgets, GR_LOSS_ALL, false, two_turns, "[<user>a;<user>d;<assistant>e;]");
     check_learned(refusing, GR_LOSS_ASSISTANT, false, "{\"messages\": [{\"role\": \"system\", \"content\": \"a\"}]}",
                   "refused: no system here");
+    check_learned(
+        rewriting, GR_LOSS_ASSISTANT, false, "{\"messages\": [{\"role\": \"Assistant\", \"content\": \"a\"}]}",
+        "refused: no message of the role assistant is there to be learned; that of the last one is \"Assistant\"");
 }
 
 TEST(what_is_no_conversation)

@@ -78,8 +78,10 @@ static gr_status add_message(gr_chat_record *r, gr_json from, bool is_sharegpt)
     gr_json to = gr_json_root(doc);
     put_message(to, gr_json_as_object(from), is_sharegpt);
     gr_status s = gr_json_check(from.doc);
-    bool is_assistant = s == GR_OK && strcmp(gr_json_as_text(gr_json_get(to, "role"), NULL), "assistant") == 0;
-    size_t size;
+    size_t size = 0;
+    const char *role = s == GR_OK ? gr_json_as_text(gr_json_get(to, "role"), &size) : "";
+    bool is_assistant = strcmp(role, "assistant") == 0;
+    gr_printable(role, size, r->role, sizeof r->role);
     char *json = s == GR_OK ? gr_json_format(doc, false, &size) : NULL;
     s = json ? gr_bytes_add(&r->text, json, size) : gr_error_status();
     if (s == GR_OK)

@@ -15,6 +15,7 @@ typedef struct gr_chat_record {
     size_t n, cap;
     size_t given;  /* messages of a prompt, of which nothing is learned */
     gr_bytes more; /* `, "tools": [...]` and documents */
+    char role[40]; /* of the last message, as it can be shown */
 } gr_chat_record;
 
 /* Reads one into r, which is emptied first. Errors name the key. */

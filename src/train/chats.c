@@ -257,7 +257,9 @@ gr_status gr_chat_row_make(const gr_chats *c, const char *json, size_t size, gr_
     if (s == GR_OK)
         s = render(&m, m.record.n, false, &m.whole);
     if (s == GR_OK && m.whole && !is_answered(&m))
-        snprintf(row->refused, sizeof row->refused, "no message of the role assistant is there to be learned");
+        snprintf(row->refused, sizeof row->refused,
+                 "no message of the role assistant is there to be learned; that of the last one is \"%s\"",
+                 m.record.role);
     else if (s == GR_OK && m.whole)
         s = find_spans(&m);
     if (s == GR_OK && !*row->refused)
