@@ -6,8 +6,8 @@
 #include "backend/cpu/block_kernels.h"
 #include "backend/cpu/gemm_kernels.h"
 
-/* Queries of a tile, a multiple of every level's vector and gemm's widest tile; keys of a block. */
-enum { GR_ATTENTION_LANES = 48, GR_ATTENTION_KEYS = 128 };
+/* Queries of a tile, a multiple of every level's vector; keys of a block. */
+enum { GR_ATTENTION_LANES = 64, GR_ATTENTION_KEYS = 128 };
 
 /* What the queries of a tile see. Where positions are the default, lanes see a band of keys that moves by one key every
  * `shared` lanes; where they are given, every pair is looked at. */
