@@ -79,6 +79,15 @@ for flag in '--dtype f16' '--pre gpt-2' '--split-size 1M' '--shard-size 1M'; do
     run 2 convert run --to gguf --out x.gguf $flag
     says "${flag% *}" err
 done
+# And back: peft's files.
+run 0 info lora.gguf --json
+[ "$(field rank)" = 4 ] || fail "info lora.gguf: $(cat out)"
+says '"arch": "llama"' out
+run 0 convert base --adapter lora.gguf --to hf --out peft --json
+says '"tensors": 28' out
+run 0 convert base --adapter peft --to gguf --out lora3.gguf
+cmp -s lora.gguf lora3.gguf || fail 'convert BASE --adapter FILE.gguf --to hf, and back'
+run 2 convert base --adapter lora.gguf --to hf --out peft
 run 1 convert run --to hf --out x
 says '--to gguf' err
 run 3 generate lora.gguf -p x

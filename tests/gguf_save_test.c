@@ -176,6 +176,11 @@ TEST(several_files)
         check_parts(n, most);
         CHECK_STATUS(gr_model_save(m, parts, &o, &saved), GR_ERR_ARGUMENT);
         CHECK_ERROR(GR_ERR_ARGUMENT, "is there already");
+        o.shard_bytes = most * 2; /* another number of parts */
+        if (n > 2) {
+            CHECK_STATUS(gr_model_save(m, parts, &o, &saved), GR_ERR_ARGUMENT);
+            CHECK_ERROR(GR_ERR_ARGUMENT, "is there already");
+        }
         for (int i = 0; i < n; i++) {
             char *path = gr_gguf_part_path(parts, i, n);
             gr_model *again = i < 2 ? gr_model_load(path, NULL, d) : NULL;

@@ -41,6 +41,7 @@ TEST(more_bits_where_llama_cpp_has_them)
     CHECK_EQ_INT(gr_mix_fit(GR_Q4_0, 33), GR_F16);
     CHECK(!gr_mix_find("q4_k_x"));
     CHECK(strstr(gr_error(), "q4_k_m"));
+    CHECK(gr_mix_find("q4_k") == gr_mix_find("q4_k_m") && gr_mix_find("q4_k") && gr_mix_find("q3_k"));
 }
 
 /* The same dtypes as in files that llama.cpp's own tool has made. */

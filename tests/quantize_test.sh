@@ -248,6 +248,17 @@ says '"activations": "int8"' out
 run 0 bench base --what decode --prompt 4 --tokens 2 --seconds 0.01 --json
 says '"activations": "f32"' out
 
+# ---- several files ----
+run 0 quantize base --to q4_k --split-size 60k --out split.gguf
+[ ! -e split.gguf ] && [ -e split.gguf.json ] || fail 'quantize --split-size: one file'
+set -- split-00001-of-*.gguf
+run 0 eval "$1" --data book.txt --json
+run 2 quantize base --to int4 --group 32 --split-size 60k --out x2
+says '--split-size' err
+rm split.gguf.json
+run 2 quantize base --to q8_0 --split-size 30k --out split.gguf
+says 'is there already' err
+
 # ---- plan ----
 run 0 train book.txt --arch llama --heads 4 --embed 512 --ffn 1536 --batch 1 --quiet --layers 3 --context 64 --steps 1 \
     --tokenizer bpe:300 --eval-fraction 0.1 --eval-tokens 50 --out trained

@@ -1,5 +1,6 @@
 /* Saving models: what comes out loads as what went in, and what goes wrong leaves nothing behind. */
 #include "base/dtype.h"
+#include "base/lock.h"
 #include "model/files/save.h"
 #include "tiny.h"
 #include "text/tokenizer.h"
@@ -252,6 +253,23 @@ TEST(what_is_there_is_not_replaced)
     gr_device_close(device);
 }
 
+/* One process at a time. */
+TEST(a_directory_has_one_writer)
+{
+    gr_device *d = gr_device_open("cpu", 1);
+    gr_model *m = gr_model_load(test_source("tests/data/models/llama"), NULL, d);
+    gr_write_lock held;
+    CHECK_MADE(m);
+    CHECK_OK(gr_write_lock_take(&held, gr_strdup(test_join(test_dir(), "one.new.lock"))));
+    CHECK_STATUS(gr_model_save(m, test_join(test_dir(), "one/"), NULL, NULL), GR_ERR_ARGUMENT);
+    CHECK_ERROR(GR_ERR_ARGUMENT, "another process writes it: process ");
+    gr_write_lock_release(&held);
+    CHECK_OK(gr_model_save(m, test_join(test_dir(), "one"), NULL, NULL));
+    CHECK(!gr_path_is_file(test_join(test_dir(), "one.new.lock")));
+    gr_model_free(m);
+    gr_device_close(d);
+}
+
 TEST(files_of_the_source_are_carried_over)
 {
     gr_device *device = gr_device_open("cpu", 1);
@@ -431,7 +449,7 @@ TEST(interrupted_or_killed)
     int status;
     waitpid(child, &status, 0);
     CHECK(WIFSIGNALED(status));
-    CHECK_EQ_INT(entries_of(test_dir()), 1); /* hidden, without its name */
+    CHECK_EQ_INT(entries_of(test_dir()), 2); /* hidden, without its name; and its lock, which locks nobody out */
     CHECK(!gr_path_is_dir(path));
     CHECK_OK(gr_model_save(m, path, NULL, NULL));
     CHECK_EQ_INT(entries_of(test_dir()), 1); /* what the killed one left is gone */

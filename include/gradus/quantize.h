@@ -50,6 +50,7 @@ typedef struct gr_quantize_options {
      * weights (gr_load_options.declare_only will do), made or written; `path` may be NULL. Weights are those of files that are
      * mapped, which the system can take back; `check` is given a model that has none. NULL: it is done. */
     gr_plan *plan;
+    size_t shard_bytes; /* as gr_save_options has it */
 } gr_quantize_options;
 
 /* What became of a tensor. */

@@ -137,7 +137,7 @@ static gr_status check_format(gr_args *args, const options *f)
 /* Its file has A and B as they are, in f32. */
 static gr_status check_adapter_flags(gr_args *args, const options *f)
 {
-    static const char *const others[] = {"pre", "split-size"};
+    static const char *const others[] = {"pre", "split-size", "shard-size"};
     if (f->write.dtype != GR_WRITE_KEEP && f->write.dtype != GR_WRITE_F32)
         return gr_args_fail(args, "--dtype: an adapter is written in f32\nLeave it out.");
     for (size_t i = 0; i < sizeof others / sizeof *others; i++)
@@ -159,7 +159,7 @@ static gr_status write_adapter(gr_args *args, const options *f, gr_opened *on)
     if (s != GR_OK)
         return gr_args_blame(args, s);
     gr_store *store = gr_model_trainable(on->model);
-    gr_saved saved = {.tensors = gr_store_count(store), .weight_files = 1};
+    gr_saved saved = {.tensors = gr_store_count(store), .weight_files = 1, .other_files = !f->write.gguf};
     gr_entry e = GR_INIT(gr_entry);
     for (int i = 0; i < saved.tensors; i++)
         if (gr_store_entry(store, i, &e) == GR_OK)
@@ -182,7 +182,8 @@ static gr_status work_on(gr_args *args, gr_opened *on)
         s = gr_find_model(args, args->positional[0], on);
     if (s != GR_OK)
         return s;
-    if (on->adapter && f->write.gguf && !on->found->is_beside)
+    bool is_file = on->adapter && gr_ends_with(on->adapter, ".gguf"); /* else it is in peft's files already */
+    if (on->adapter && (f->write.gguf || is_file) && !on->found->is_beside)
         return write_adapter(args, f, on);
     if (on->adapter)
         return gr_fail(GR_ERR_ARGUMENT,
@@ -215,7 +216,7 @@ const gr_verb gr_verb_convert = {
         "licence: "
         "matrices in --dtype or as they are, vectors in f32. Where MODEL is an adapter, or --adapter names one, that "
         "is "
-        "what --to gguf writes, as llama.cpp reads it: what other verbs take as --adapter FILE.gguf.\n\n"
+        "what is written, as peft reads it or, with --to gguf, llama.cpp: what other verbs take as --adapter.\n\n"
         "Before PATH gets its name all of it is read again and compared: every tensor bit for bit (rounded to "
         "--dtype), the logits of three prompts with those that MODEL has when its weights are rounded so (5 digits), "
         "token ids of several texts. A weight that is too large "

@@ -36,6 +36,9 @@ const gr_flag gr_quantize_flag_table[] = {
      .help = "MODEL may be quantized already; what is lost is then measured against that"},
     {"pre", GR_TEXT(options, pre), .value = "NAME", .shown = "found by what it does",
      .help = "what the file calls the tokenizer's pre-tokenizer"},
+    {"split-size", GR_INT(options, split_size), .value = "N", .initial = "0", .unit = "bytes",
+     .help = "of a GGUF file: several, NAME-00001-of-00003.gguf and so on, of so many bytes of tensors each at most; 0 "
+             "writes one"},
     {GR_HEADING("How it is rounded")},
     {"method", GR_CHOICE(options, method), .value = "round|gptq", .initial = "round",
      .help =
@@ -323,6 +326,7 @@ static gr_status quantize(work *w, const char *const (*pairs)[2])
                              .source = w->on.path,
                              .adapter = w->on.adapter,
                              .pre = f->pre,
+                             .shard_bytes = (size_t)f->split_size,
                              .progress = on_progress,
                              .check = w->text.n ? measure : NULL,
                              .user = w,
@@ -419,6 +423,8 @@ static gr_status check_flags(gr_args *args)
                             f->group         ? "group"
                             : f->zero_points ? "zero-points"
                                              : "format");
+    if (hub && gr_args_given(args, "split-size"))
+        return gr_args_fail(args, "--split-size: is of GGUF files\nLeave it out.");
     if (f->out && check_out(args, hub) != GR_OK)
         return gr_error_status();
     if (!f->eval && !f->calibrate && (gr_args_given(args, "max-loss") || gr_args_given(args, "context")))

@@ -7,7 +7,7 @@
 
 typedef struct gr_quantize_flags {
     const char *to, *out, *eval, *pre, *calibrate, *imatrix, *save_imatrix, *group;
-    int64_t context, calibration_tokens;
+    int64_t context, calibration_tokens, split_size;
     int method, format;
     double max_loss;
     gr_texts tensors;

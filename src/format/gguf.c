@@ -607,3 +607,10 @@ gr_gguf_text gr_gguf_text_of(const gr_gguf *g, const char *name)
         gr_gguf_next(k, &at, &text);
     return text;
 }
+
+bool gr_gguf_is_adapter(const gr_gguf *g)
+{
+    static const char is[] = "adapter";
+    gr_gguf_text type = gr_gguf_text_of(g, "general.type");
+    return type.size == sizeof is - 1 && memcmp(type.data, is, type.size) == 0;
+}

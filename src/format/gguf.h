@@ -75,12 +75,16 @@ bool gr_gguf_bool(const gr_gguf_key *k, size_t i, bool *out);
 bool gr_gguf_next(const gr_gguf_key *k, size_t *at, gr_gguf_text *out);
 /* The one text of a key; size 0: there is none. */
 gr_gguf_text gr_gguf_text_of(const gr_gguf *g, const char *name);
+/* Do its keys say that it is an adapter? */
+bool gr_gguf_is_adapter(const gr_gguf *g);
 
 /* A file may be one of several, NAME-00001-of-00003.gguf: all their paths in order, whichever is given; else the path
  * alone. Free with gr_names_free. They are not looked at. */
 gr_status gr_gguf_shards(const char *path, char ***paths, size_t *count);
 /* The name of part i of n, "m-00001-of-00003.gguf" of "m.gguf", or of one alone that name itself; caller frees. */
 char *gr_gguf_part_path(const char *path, int i, int n);
+/* Is a file's name that of a part of `whole`, "m.gguf"? */
+bool gr_gguf_is_part(const char *name, const char *whole);
 /* Whether the files, opened in that order, are the parts of one model, as their keys say. */
 gr_status gr_gguf_check_split(const gr_source *files, size_t count);
 /* The one with the keys of a model: the first, or the only one. */

@@ -44,6 +44,13 @@ char *gr_gguf_part_path(const char *path, int i, int n)
     return gr_strfmt("%.*s-%05d-of-%05d" END, (int)(strlen(path) - strlen(END)), path, i + 1, n);
 }
 
+bool gr_gguf_is_part(const char *name, const char *whole)
+{
+    int number, count;
+    size_t stem = strlen(whole) - strlen(END);
+    return strlen(name) == stem + TAIL && strncmp(name, whole, stem) == 0 && read_tail(name, &number, &count);
+}
+
 gr_status gr_gguf_shards(const char *path, char ***paths, size_t *count)
 {
     int number, n = 1;

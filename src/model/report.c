@@ -3,6 +3,8 @@
 #include "base/file.h"
 #include "base/mem.h"
 #include "format/checkpoint.h"
+#include "format/gguf.h"
+#include "model/adapter/gguf.h"
 #include "model/layers/model.h"
 #include "text/tokenizer.h"
 
@@ -116,6 +118,43 @@ static gr_status adapter_part(const char *dir, gr_json into)
     gr_json_free(doc);
     gr_free(path);
     return status;
+}
+
+/* The adapter of a GGUF file, which has no model beside it; NULL: it is none. */
+static gr_gguf *open_gguf_adapter(const char *path)
+{
+    gr_gguf *g = gr_gguf_is_name(path) && gr_path_is_file(path) ? gr_gguf_open_first(path) : NULL;
+    if (!g || gr_gguf_is_adapter(g))
+        return g;
+    gr_gguf_close(g);
+    return NULL;
+}
+
+static void put_gguf_text(const gr_gguf *g, const char *key, const char *as, gr_json into)
+{
+    char shown[200];
+    gr_gguf_text is = gr_gguf_text_of(g, key);
+    if (is.size)
+        gr_json_put_text(into, as, gr_printable(is.data, is.size, shown, sizeof shown));
+}
+
+/* Its rank is that of the widest A: it is said by tensors alone. */
+static void gguf_adapter_part(const gr_gguf *g, gr_json into)
+{
+    int64_t rank = 0;
+    double alpha;
+    const gr_gguf_key *key = gr_gguf_find(g, GR_GGUF_LORA_ALPHA);
+    put_gguf_text(g, "general.architecture", "arch", into);
+    put_gguf_text(g, "adapter.type", "adapter", into);
+    for (int i = 0; i < gr_gguf_tensors(g); i++) {
+        const gr_weight *t = gr_gguf_tensor(g, i);
+        size_t n = strlen(t->name);
+        if (t->ndim == 2 && n > 7 && strcmp(t->name + n - 7, ".lora_b") == 0 && t->shape[1] > rank)
+            rank = t->shape[1];
+    }
+    gr_json_put_int(into, "rank", rank);
+    if (key && gr_gguf_real(key, 0, &alpha))
+        gr_json_put_real(into, "alpha", alpha);
 }
 
 static void put_dtype(gr_json dtypes, const char *name, int64_t tensors, int64_t bytes)
@@ -232,9 +271,15 @@ static gr_status fill(const char *dir, unsigned parts, gr_json into)
 {
     gr_adapter_place adapter;
     gr_status s = gr_checkpoint_find_adapter(dir, &adapter);
+    gr_gguf *alone = s == GR_OK ? open_gguf_adapter(dir) : NULL;
+    if (alone && parts & GR_REPORT_MODEL)
+        gguf_adapter_part(alone, into);
+    gr_gguf_close(alone);
+    if (alone)
+        adapter = GR_ADAPTER_ALONE;
     if (s == GR_OK && parts & GR_REPORT_MODEL && adapter != GR_ADAPTER_ALONE)
         s = config_part(dir, into);
-    if (s == GR_OK && parts & GR_REPORT_MODEL && adapter != GR_ADAPTER_NOT_THERE)
+    if (s == GR_OK && parts & GR_REPORT_MODEL && adapter != GR_ADAPTER_NOT_THERE && !alone)
         s = adapter_part(dir, into);
     if (s == GR_OK && parts & GR_REPORT_WEIGHTS)
         s = weights_part(dir, into);

@@ -107,16 +107,25 @@ static const gr_mix mixes[] = {
     {"int8", GR_INT8, 0, {{0}}},
 };
 /* clang-format on */
-enum { MIXES = sizeof mixes / sizeof *mixes, LAYERS_OF_70B = 80 };
+/* What llama.cpp's tool calls some of them, too. */
+static const char *const other_names[][2] = {{"q3_k", "q3_k_m"}, {"q4_k", "q4_k_m"}, {"q5_k", "q5_k_m"}};
+enum {
+    MIXES = sizeof mixes / sizeof *mixes,
+    OTHER_NAMES = sizeof other_names / sizeof *other_names,
+    LAYERS_OF_70B = 80
+};
 
 const char *gr_mix_name(int i)
 {
-    return i >= 0 && i < MIXES ? mixes[i].name : NULL;
+    return i < 0 || i >= MIXES + OTHER_NAMES ? NULL : i < MIXES ? mixes[i].name : other_names[i - MIXES][0];
 }
 
 const gr_mix *gr_mix_find(const char *name)
 {
     char names[400] = "";
+    for (int i = 0; i < OTHER_NAMES; i++)
+        if (strcmp(other_names[i][0], name) == 0)
+            name = other_names[i][1];
     for (int i = 0; i < MIXES; i++) {
         if (strcmp(mixes[i].name, name) == 0)
             return &mixes[i];

@@ -56,6 +56,7 @@ static gr_status save(gr_quant *w, const char *path)
                          .user = w,
                          .gguf = w->hub == GR_DTYPE_NONE,
                          .pre = w->o->pre,
+                         .shard_bytes = w->o->shard_bytes,
                          .check = on_check,
                          .layout = w->o->layout};
     if (!w->o->plan)

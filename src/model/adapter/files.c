@@ -301,6 +301,26 @@ static gr_status fetch_saved(void *user, int index, const void **data)
                : gr_store_tensors_fetch(&s->base, s->adapter->replaced[index - s->own.count].index, data);
 }
 
+/* What was written is read again. */
+static gr_status compare_saved(const gr_safetensors_spec *spec, const char *path)
+{
+    gr_safetensors *file = gr_safetensors_open(path);
+    gr_status s = file ? GR_OK : gr_error_status();
+    for (int i = 0; s == GR_OK && i < spec->count; i++) {
+        const gr_weight *t = &spec->tensors[i], *is = gr_safetensors_find(file, t->name);
+        const void *data;
+        s = spec->fetch(spec->user, i, &data);
+        bool same = is && is->dtype == t->dtype && is->bytes == t->bytes;
+        if (s == GR_OK && !(same && memcmp(is->data, data, t->bytes) == 0))
+            s = gr_fail(GR_ERR_FILE,
+                        "tensor \"%s\" reads back as something else than was written\nthe disk or the memory is at "
+                        "fault: check them",
+                        t->name);
+    }
+    gr_safetensors_close(file);
+    return s;
+}
+
 static gr_status write_saved(saved *s, const char *path)
 {
     const gr_adapter *a = s->adapter;
@@ -318,6 +338,8 @@ static gr_status write_saved(saved *s, const char *path)
     spec.fetch = fetch_saved;
     spec.user = s;
     gr_status st = gr_safetensors_write(path, &spec);
+    if (st == GR_OK)
+        st = compare_saved(&spec, path);
     gr_free(all);
     return st;
 }

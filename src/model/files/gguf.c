@@ -48,8 +48,8 @@ static const gr_arch *find_arch(const gr_gguf *file, const char *name)
 static const gr_arch *arch_of(const gr_gguf *file, char name[64])
 {
     char names[256], shown[64];
-    gr_gguf_text text = gr_gguf_text_of(file, "general.architecture"), type = gr_gguf_text_of(file, "general.type");
-    if (type.size == 7 && memcmp(type.data, "adapter", 7) == 0) {
+    gr_gguf_text text = gr_gguf_text_of(file, "general.architecture");
+    if (gr_gguf_is_adapter(file)) {
         gr_fail(GR_ERR_FILE, "%s: an adapter, no model\nGive its base as MODEL, and this file with --adapter.",
                 gr_gguf_name(file));
         return NULL;

@@ -10,21 +10,30 @@
 #define HIDDEN ".new"
 #define END ".gguf"
 
-static gr_status check_free(const char *path, const char *called)
+static gr_status check_free(const char *path)
 {
     if (gr_path_is_file(path) || gr_path_is_dir(path))
-        return gr_fail(GR_ERR_ARGUMENT, "%s is there already\nchoose another name, or remove it", called);
+        return gr_fail(GR_ERR_ARGUMENT, "it is there already\nchoose another name, or remove it");
     return GR_OK;
+}
+
+/* The folder of a path, its name there, and what else is in it; caller frees. */
+static gr_status list_folder(const char *path, char **folder, const char **name, char ***names, size_t *n)
+{
+    const char *slash = strrchr(path, '/');
+    *name = slash ? slash + 1 : path;
+    *folder = slash ? gr_strfmt("%.*s", (int)(slash + 1 - path), path) : gr_strdup(".");
+    return *folder ? gr_dir_list(*folder, names, n) : GR_ERR_MEMORY;
 }
 
 /* Whoever has the lock may remove "m.gguf.new.gguf" and "m.gguf.new-00001-of-00003.gguf". */
 static gr_status remove_left(const gr_gguf_place *p)
 {
-    const char *slash = strrchr(p->hidden, '/'), *name = slash ? slash + 1 : p->hidden;
-    char *folder = slash ? gr_strfmt("%.*s", (int)(slash + 1 - p->hidden), p->hidden) : gr_strdup(".");
-    size_t stem = strlen(name) - strlen(END), n = 0;
-    char **names = NULL;
-    gr_status s = folder ? gr_dir_list(folder, &names, &n) : GR_ERR_MEMORY;
+    const char *name;
+    char *folder, **names = NULL;
+    size_t n = 0;
+    gr_status s = list_folder(p->hidden, &folder, &name, &names, &n);
+    size_t stem = strlen(name) - strlen(END);
     for (size_t i = 0; s == GR_OK && i < n; i++) {
         bool is_left = strncmp(names[i], name, stem) == 0 && (names[i][stem] == '.' || names[i][stem] == '-') &&
                        gr_gguf_is_name(names[i]);
@@ -48,25 +57,28 @@ gr_status gr_gguf_place_open(gr_gguf_place *p, const char *path)
     *p = (gr_gguf_place){.path = path, .parts = 1, .lock = GR_NO_WRITE_LOCK};
     if (!gr_gguf_is_name(path))
         return gr_fail(GR_ERR_ARGUMENT, "the name of a GGUF file must end in .gguf");
-    gr_status s = check_free(path, "it");
+    gr_status s = check_free(path);
     if (s != GR_OK)
         return s;
     p->hidden = gr_strfmt("%s" HIDDEN END, path);
     s = p->hidden ? gr_write_lock_take(&p->lock, gr_strfmt("%s.lock", p->hidden)) : GR_ERR_MEMORY;
     if (s == GR_OK) /* who had the lock until now has written it */
-        s = check_free(path, "it");
+        s = check_free(path);
     return s == GR_OK ? remove_left(p) : s;
 }
 
 gr_status gr_gguf_place_parts(gr_gguf_place *p, int parts)
 {
-    gr_status s = GR_OK;
+    char **names = NULL, *folder = NULL;
+    const char *name;
+    size_t n = 0;
     p->parts = parts;
-    for (int i = 0; s == GR_OK && i < parts; i++) {
-        char *name = gr_gguf_part_path(p->path, i, parts);
-        s = name ? check_free(name, name) : GR_ERR_MEMORY;
-        gr_free(name);
-    }
+    gr_status s = parts > 1 ? list_folder(p->path, &folder, &name, &names, &n) : GR_OK;
+    for (size_t i = 0; s == GR_OK && i < n; i++)
+        if (gr_gguf_is_part(names[i], name)) /* of however many: two sets of one name are told apart by nobody */
+            s = gr_fail(GR_ERR_ARGUMENT, "%s is there already\nchoose another name, or remove it", names[i]);
+    gr_names_free(names, n);
+    gr_free(folder);
     return s;
 }
 

@@ -3,6 +3,7 @@
 #include "model/files/save.h"
 
 #include "base/dtype.h"
+#include "base/lock.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/sized.h"
@@ -347,6 +348,16 @@ static gr_status save(saving *w, const char *dir)
     return gr_checkpoint_write_dir(dir, &spec);
 }
 
+/* One process writes a directory: of two the other would find what it must not write over when all its work is done. */
+static gr_status take_dir(gr_write_lock *lock, const char *dir, const gr_save_options *o)
+{
+    size_t n = strlen(dir);
+    while (n > 1 && dir[n - 1] == '/')
+        n--;
+    gr_status s = gr_write_lock_take(lock, gr_strfmt("%.*s.new.lock", (int)n, dir));
+    return s == GR_OK ? check_options(dir, o) : s; /* who had the lock until now has written it */
+}
+
 gr_status gr_model_save(gr_model *m, const char *dir, const gr_save_options *options, gr_saved *out)
 {
     gr_save_options o;
@@ -369,7 +380,11 @@ gr_status gr_model_save(gr_model *m, const char *dir, const gr_save_options *opt
     if (s != GR_OK)
         return s;
     saving w = {.m = m, .o = &o, .dir = dir, .as = o.cast ? &o.dtype : NULL};
-    s = save(&w, dir);
+    gr_write_lock lock = GR_NO_WRITE_LOCK;
+    s = take_dir(&lock, dir, &o);
+    if (s == GR_OK)
+        s = save(&w, dir);
+    gr_write_lock_release(&lock);
     if (s != GR_OK)
         gr_fail_in("saving %s", dir);
     else
