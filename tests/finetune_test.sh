@@ -268,6 +268,8 @@ run 0 merge base run/latest --dtype bf16 --out half --json
 says '"dtype": "bf16"' out
 [ "$(text_of half -p 'who? ')" = 'the lazy fox' ] || fail 'merged as bf16'
 run 2 merge base --out nothing
+run 3 merge no_such --out nothing
+says 'No such file' err
 run 2 merge run --out merged
 run 3 merge base base --out nothing
 run 1 convert run --to hf --out nothing
