@@ -629,7 +629,7 @@ bool gr_jinja_items(run *r, const value *v, const value **items, size_t *n)
         return gr_jinja_fail(r, "%s cannot be iterated over", gr_jinja_type_name(v));
     if (v->type == GR_VALUE_LIST || v->type == GR_VALUE_TUPLE || v->type == GR_VALUE_ITERATOR) {
         gr_jinja_list *list = v->as.list;
-        *items = list->items + list->at;
+        *items = list->at > 0 ? list->items + list->at : list->items; /* an empty one has none */
         *n = list->n - list->at;
         if (v->type == GR_VALUE_ITERATOR)
             list->at = list->n;
