@@ -319,6 +319,35 @@ TEST(global_norm_of_more_tensors_than_a_node_takes)
     gr_graph_free(g);
 }
 
+/* Of many, of two stores, with names alike. */
+TEST(a_tensor_of_a_store_is_one_node)
+{
+    enum { N = 300 };
+    gr_graph *g = gr_graph_new();
+    gr_device *device = gr_device_open("ref", 1);
+    gr_store *stores[] = {gr_store_new(device), gr_store_new(device)};
+    gr_tensor *first[2][N];
+    char name[16];
+    for (int i = 0; i < N; i++)
+        for (int k = 0; k < 2; k++) {
+            snprintf(name, sizeof name, "w%d", i);
+            CHECK_OK(gr_store_add(stores[k], name, GR_WEIGHT, GR_F32, 0, NULL));
+            first[k][i] = gr_param(g, stores[k], name);
+            CHECK_MADE(first[k][i]);
+        }
+    CHECK_EQ_INT((int)g->n_params, 2 * N);
+    for (int i = 0; i < N; i++)
+        for (int k = 0; k < 2; k++) {
+            snprintf(name, sizeof name, "w%d", i);
+            CHECK(gr_param(g, stores[k], name) == first[k][i]);
+        }
+    CHECK_EQ_INT((int)g->n_params, 2 * N);
+    gr_graph_free(g);
+    gr_store_free(stores[0]);
+    gr_store_free(stores[1]);
+    gr_device_close(device);
+}
+
 static gr_status infer_like(const gr_tensor *node, gr_spec *out)
 {
     *out = node->in[0]->spec;

@@ -31,6 +31,7 @@ void gr_graph_free(gr_graph *g)
     }
     gr_free(g->nodes);
     gr_free(g->params);
+    gr_free(g->slots);
     gr_free(g->scope);
     gr_free(g->failure);
     gr_free(g);

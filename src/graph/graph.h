@@ -28,6 +28,9 @@ struct gr_graph {
     size_t n, capacity;
     gr_tensor **params; /* [n_params]: those of nodes that are a store's tensor */
     size_t n_params, params_capacity;
+    int *
+        slots; /* [n_slots]: 1 + the place in params, by store and index (gr_param); 0: free. The first n_indexed have one */
+    size_t n_slots, n_indexed;
     struct gr_chunk *chunks; /* the arena: nodes, names and attributes live here */
     char *scope;             /* prefix of the names of new nodes, see gr_graph_scope_push */
     size_t scope_capacity;

@@ -335,6 +335,41 @@ static gr_tensor *newest(gr_tensor *version)
     return version;
 }
 
+static size_t param_slot(const gr_graph *g, const gr_store *store, int index)
+{
+    size_t at = ((size_t)index * 2654435761u ^ (size_t)(uintptr_t)store / sizeof *store) & (g->n_slots - 1);
+    for (; g->slots[at]; at = (at + 1) & (g->n_slots - 1)) {
+        const gr_param_attr *a = g->params[g->slots[at] - 1]->attr;
+        if (a->store == store && a->index == index)
+            break;
+    }
+    return at;
+}
+
+/* Those that came since the last time. Of two of one tensor the first counts. */
+static gr_status index_params(gr_graph *g)
+{
+    if ((g->n_params + 1) * 2 > g->n_slots) {
+        size_t more = g->n_slots ? g->n_slots : 64;
+        while ((g->n_params + 1) * 2 > more)
+            more *= 2;
+        int *slots = gr_alloc_zero(more, sizeof *slots);
+        if (!slots)
+            return GR_ERR_MEMORY;
+        gr_free(g->slots);
+        g->slots = slots;
+        g->n_slots = more;
+        g->n_indexed = 0;
+    }
+    for (; g->n_indexed < g->n_params; g->n_indexed++) {
+        const gr_param_attr *a = g->params[g->n_indexed]->attr;
+        int *slot = &g->slots[param_slot(g, a->store, a->index)];
+        if (!*slot)
+            *slot = (int)g->n_indexed + 1;
+    }
+    return GR_OK;
+}
+
 gr_tensor *gr_param(gr_graph *g, gr_store *store, const char *name)
 {
     if (gr_lacks_made(g, "gr_param: g") || g->failed != GR_OK)
@@ -346,11 +381,11 @@ gr_tensor *gr_param(gr_graph *g, gr_store *store, const char *name)
         gr_fail(GR_ERR_ARGUMENT, "there is no tensor \"%s\" in the store", name);
         return gr_graph_fail(g);
     }
-    for (size_t i = 0; i < g->n_params; i++) {
-        const gr_param_attr *a = g->params[i]->attr;
-        if (a->store == store && a->index == index)
-            return newest(g->params[i]);
-    }
+    if (index_params(g) != GR_OK)
+        return gr_graph_fail(g);
+    int known = g->slots[param_slot(g, store, index)];
+    if (known)
+        return newest(g->params[known - 1]);
     const gr_entry *e = &store->entries[index].e;
     gr_param_attr a = {.store = store, .index = index, .spec = gr_spec_make(e->dtype, e->ndim, e->shape)};
     gr_tensor *t = gr_node(g, &gr_op_param, NULL, 0, &a);
