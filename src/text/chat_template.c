@@ -243,8 +243,8 @@ static gr_status check_needs(const gr_template *t, const gr_tokenizer *tokenizer
         if (id < 0 || gr_tokenizer_kind(tokenizer, (gr_token)id) == GR_TOKEN_OF_MODEL)
             return gr_fail(GR_ERR_UNSUPPORTED,
                            "chat template %s: needs the added token %s, which this tokenizer does not have\n"
-                           "take a template whose tokens it has, or add them to the tokenizer: gr_tokenizer_extend, "
-                           "--add-tokens of gradus finetune",
+                           "take a template whose tokens it has, or teach them to the model: gradus finetune "
+                           "--add-tokens (of the library: gr_tokenizer_extend)",
                            t->known->name, t->known->needs[i]);
     }
     return GR_OK;
