@@ -109,16 +109,16 @@ static gr_status flops_of(gr_train_job *job, double *flops)
 }
 
 /* What fits beside `other`, which the process and all that is no program take: more when this has compiled what it tried, so that it
- * may have to choose again. */
+ * may have to choose again, and a little more when the trainer is made. */
 static gr_status choose(gr_train_job *job, bool is_loaded, size_t memory, gr_fit_options *fit, gr_plan *plan,
                         size_t *other)
 {
-    enum { TRIES = 3 };
+    enum { TRIES = 3, GROWTH = 1 << 20 };
     const gr_train_options was = job->run.train;
     gr_status s = gr_run_overhead(job, is_loaded, other);
     for (int i = 0; s == GR_OK && i < TRIES && (i == 0 || plan->total + *other > memory); i++) {
         job->run.train = was;
-        fit->memory = memory > *other ? memory - *other : 0;
+        fit->memory = memory > *other + GROWTH ? memory - *other - GROWTH : 0;
         s = gr_train_fit(job->on.model, &job->run.train, fit, plan);
         if (s == GR_OK)
             s = gr_run_overhead(job, is_loaded, other);
