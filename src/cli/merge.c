@@ -1,7 +1,6 @@
 /* gradus merge. */
 #include <math.h>
 #include <string.h>
-#include "base/file.h"
 #include "base/json.h"
 #include "base/mem.h"
 #include "cli/convert.h"
@@ -41,14 +40,16 @@ static gr_status open_both(gr_args *args, const gr_load_options *load, gr_opened
     gr_status s = gr_open_device(args, on);
     if (s == GR_OK)
         s = gr_find_model(args, args->positional[0], on);
-    if (s == GR_OK && !on->adapter && (gr_path_is_dir(on->path) || gr_path_is_file(on->path)))
-        s = gr_args_fail(args,
-                         "%s: is no adapter, and none is given\nGive a model and an adapter, or a run of finetune.",
-                         args->positional[0]);
     if (s != GR_OK)
         return s;
     on->model = gr_model_load(on->path, load, on->device);
-    return on->model && on->adapter ? gr_model_load_adapter(on->model, on->adapter) : gr_error_status();
+    if (!on->model)
+        return gr_error_status();
+    if (!on->adapter)
+        return gr_args_fail(args,
+                            "%s: is no adapter, and none is given\nGive a model and an adapter, or a run of finetune.",
+                            args->positional[0]);
+    return gr_model_load_adapter(on->model, on->adapter);
 }
 
 /* A name that ends so asks for a GGUF file: what a base of its blocks goes back to. */
