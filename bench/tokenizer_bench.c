@@ -1,8 +1,9 @@
 /* Encoding and decoding speed of a tokenizer on a text, one thread.
  *
- *     build/bench/tokenizer_bench TOKENIZER FILE [SECONDS]
+ *     build/bench/tokenizer_bench [TOKENIZER FILE [SECONDS]]
  *
- * Prints one JSON object: MiB of text a second, the first round and the best of all in SECONDS (default 2). */
+ * Without arguments a small tokenizer and a text of the repository, in whose root it is called then. Prints one JSON object:
+ * MiB of text a second, the first round and the best of all in SECONDS (default 2). */
 #include <stdio.h>
 #include <stdlib.h>
 #include "base/file.h"
@@ -11,12 +12,15 @@
 
 int main(int argc, char **argv)
 {
+    static char *own[] = {"tokenizer_bench", "tests/data/tokenizers/gpt2.json", "include/gradus/train.h", NULL};
     double limit = argc > 3 ? atof(argv[3]) : 2, start = gr_seconds(), load, first = 0, encode = 1e30, decode = 1e30;
     size_t size, n = 0, back_size;
     const int32_t *ids;
     const char *back;
+    if (argc == 1)
+        argv = own, argc = 3;
     if (argc < 3) {
-        fprintf(stderr, "usage: tokenizer_bench TOKENIZER FILE [SECONDS]\n");
+        fprintf(stderr, "usage: tokenizer_bench [TOKENIZER FILE [SECONDS]]\n");
         return 2;
     }
     gr_tokenizer *t = gr_tokenizer_load(argv[1]);

@@ -86,15 +86,16 @@ gr_status gr_sequences_check(const gr_call *call, int input, int64_t n)
 
 const float *gr_head_read(const gr_operand *x, int64_t position, int64_t d, float *buffer)
 {
-    gr_to_f32 *widen = gr_cpu_to_f32(x->dtype);
     const int bytes = gr_dtype_width(x->dtype);
     const char *at = (const char *)x->data + position * bytes;
-    if (x->stride[3] != 1 && d > 1)
+    bool is_row = x->stride[3] == 1 || d == 1;
+    if (is_row && x->dtype == GR_F32)
+        return (const float *)(const void *)at;
+    gr_to_f32 *widen = gr_cpu_to_f32(x->dtype);
+    if (is_row)
+        widen(at, buffer, d);
+    else
         for (int64_t i = 0; i < d; i++)
             widen(at + i * x->stride[3] * bytes, buffer + i, 1);
-    else if (x->dtype == GR_F32)
-        return (const float *)(const void *)at;
-    else
-        widen(at, buffer, d);
     return buffer;
 }
