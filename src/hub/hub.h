@@ -127,7 +127,7 @@ gr_status gr_hub_hash_file(const char *path, size_t digits, gr_http_going *going
 
 /* "blobs/HASH.part" with, beside it, "HASH.part.ranges": what of it was written, a line a piece with the hash so far. So what
  * a killed process left is believed only as far as its bytes are what they were. A record that is open does not move. */
-struct gr_hub_hasher;
+struct gr_hub_keeper;
 typedef struct gr_hub_part {
     char *path, *ranges;
     int fd, ranges_fd;
@@ -137,7 +137,7 @@ typedef struct gr_hub_part {
     gr_sha hash;
     bool is_sha1;
     size_t fill; /* bytes of the piece that is not whole yet */
-    struct gr_hub_hasher *beside;
+    struct gr_hub_keeper *beside;
 } gr_hub_part;
 
 enum { GR_PIECE = 256 * 1024 }; /* bytes of a line; what a killed process has to fetch again at most */

@@ -1,6 +1,6 @@
-/* A file that comes in parts. Its bytes are hashed as they come, by a thread beside the one that receives them, and noted in a
- * side file piece by piece, each with the hash so far; what a killed process or a lost current left is read again, and believed
- * as far as the hashes go. */
+/* A file that comes in parts. Its bytes are written and hashed as they come, by a thread beside the one that receives them, and
+ * noted in a side file piece by piece, each with the hash so far; what a killed process or a lost current left is read again,
+ * and believed as far as the hashes go. */
 #include "hub/hub.h"
 
 #include "base/file.h"
@@ -21,15 +21,15 @@ enum {
     SLOTS = 3,       /* pieces between the two threads */
 };
 
-/* What the two threads share. The receiver fills slot `filled`, the hasher empties slot `emptied`. */
-struct gr_hub_hasher {
+/* What the two threads share. The receiver fills slot `filled`, the keeper empties slot `emptied`. */
+struct gr_hub_keeper {
     pthread_t thread;
     pthread_mutex_t lock;
     pthread_cond_t changed;
     uint64_t filled, emptied; /* pieces so far; which slot: modulo SLOTS */
     size_t sizes[SLOTS];
     bool is_threaded, is_over;
-    gr_kept_error error; /* the hasher's first */
+    gr_kept_error error; /* the keeper's first */
     uint8_t slots[SLOTS][GR_PIECE];
 };
 
@@ -124,12 +124,14 @@ static gr_status cut(gr_hub_part *p, size_t noted)
     return GR_OK;
 }
 
-/* ---- hashing and noting ------------------------------------------------------------------------------------- */
+/* ---- keeping and noting ------------------------------------------------------------------------------------- */
 
-/* A piece whose bytes are in the file; they are waited for on the disk when the file is whole. */
-static gr_status note(gr_hub_part *p, const uint8_t *bytes, size_t size)
+/* Writes a piece and notes it; both are waited for on the disk when the file is whole. */
+static gr_status keep(gr_hub_part *p, const uint8_t *bytes, size_t size)
 {
     char line[80];
+    if (gr_fd_write(p->fd, p->path, bytes, size) != GR_OK)
+        return gr_error_status();
     gr_sha_add(&p->hash, bytes, size);
     int n = snprintf(line, sizeof line, "%" PRId64 " %zu %016" PRIx64 "\n", p->noted, size, hash_so_far(p));
     gr_status s = gr_fd_write(p->ranges_fd, p->ranges, line, (size_t)n);
@@ -137,10 +139,10 @@ static gr_status note(gr_hub_part *p, const uint8_t *bytes, size_t size)
     return s;
 }
 
-static void *hash_beside(void *user)
+static void *keep_beside(void *user)
 {
     gr_hub_part *p = user;
-    struct gr_hub_hasher *h = p->beside;
+    struct gr_hub_keeper *h = p->beside;
     pthread_mutex_lock(&h->lock);
     for (;;) {
         while (h->emptied == h->filled && !h->is_over)
@@ -150,7 +152,7 @@ static void *hash_beside(void *user)
         size_t slot = h->emptied % SLOTS;
         bool failed = h->error.status != GR_OK;
         pthread_mutex_unlock(&h->lock);
-        failed = !failed && note(p, h->slots[slot], h->sizes[slot]) != GR_OK;
+        failed = !failed && keep(p, h->slots[slot], h->sizes[slot]) != GR_OK;
         pthread_mutex_lock(&h->lock);
         if (failed)
             gr_error_keep(&h->error);
@@ -161,8 +163,8 @@ static void *hash_beside(void *user)
     return NULL;
 }
 
-/* Waits until at most so many pieces are between the threads; the hasher's failure is the receiver's then. */
-static gr_status wait_for(struct gr_hub_hasher *h, uint64_t most)
+/* Waits until at most so many pieces are between the threads; the keeper's failure is the receiver's then. */
+static gr_status wait_for(struct gr_hub_keeper *h, uint64_t most)
 {
     if (!h->is_threaded)
         return GR_OK;
@@ -176,16 +178,14 @@ static gr_status wait_for(struct gr_hub_hasher *h, uint64_t most)
     return s;
 }
 
-/* The slot that is filled goes to the file and to the hasher, and there is room in the next. */
+/* The slot that is filled goes to the keeper, and there is room in the next. */
 static gr_status hand_over(gr_hub_part *p)
 {
-    struct gr_hub_hasher *h = p->beside;
+    struct gr_hub_keeper *h = p->beside;
     size_t slot = h->filled % SLOTS, size = p->fill;
-    if (gr_fd_write(p->fd, p->path, h->slots[slot], size) != GR_OK)
-        return gr_error_status();
     p->fill = 0;
     if (!h->is_threaded)
-        return note(p, h->slots[slot], size);
+        return keep(p, h->slots[slot], size);
     pthread_mutex_lock(&h->lock);
     h->sizes[slot] = size;
     h->filled++;
@@ -194,15 +194,15 @@ static gr_status hand_over(gr_hub_part *p)
     return wait_for(h, SLOTS - 1);
 }
 
-static void start_hasher(gr_hub_part *p)
+static void start_keeper(gr_hub_part *p)
 {
-    struct gr_hub_hasher *h = p->beside;
-    h->is_threaded = p->size - p->at > SMALL && pthread_create(&h->thread, NULL, hash_beside, p) == 0;
+    struct gr_hub_keeper *h = p->beside;
+    h->is_threaded = p->size - p->at > SMALL && pthread_create(&h->thread, NULL, keep_beside, p) == 0;
 }
 
-static void end_hasher(gr_hub_part *p)
+static void end_keeper(gr_hub_part *p)
 {
-    struct gr_hub_hasher *h = p->beside;
+    struct gr_hub_keeper *h = p->beside;
     if (h && h->is_threaded) {
         pthread_mutex_lock(&h->lock);
         h->is_over = true;
@@ -231,7 +231,7 @@ gr_status gr_hub_part_add(gr_hub_part *p, const void *data, size_t size)
     const uint8_t *from = data;
     gr_status s = GR_OK;
     while (s == GR_OK && size > 0) {
-        struct gr_hub_hasher *h = p->beside;
+        struct gr_hub_keeper *h = p->beside;
         size_t n = size < GR_PIECE - p->fill ? size : GR_PIECE - p->fill;
         memcpy(h->slots[h->filled % SLOTS] + p->fill, from, n);
         p->fill += n;
@@ -273,12 +273,12 @@ static int open_own(const char *path)
     return fd;
 }
 
-static gr_status make_hasher(gr_hub_part *p)
+static gr_status make_keeper(gr_hub_part *p)
 {
     p->beside = gr_alloc(sizeof *p->beside);
     if (!p->beside)
         return GR_ERR_MEMORY;
-    memset(p->beside, 0, offsetof(struct gr_hub_hasher, slots));
+    memset(p->beside, 0, offsetof(struct gr_hub_keeper, slots));
     pthread_mutex_init(&p->beside->lock, NULL);
     pthread_cond_init(&p->beside->changed, NULL);
     return GR_OK;
@@ -291,7 +291,7 @@ gr_status gr_hub_part_open(gr_hub_part *p, const char *path, int64_t size, const
     *p = (gr_hub_part){.fd = -1, .ranges_fd = -1, .size = size, .is_sha1 = strlen(hash) == GR_SHA1_HEX};
     p->path = gr_strdup(path);
     p->ranges = p->path ? gr_strfmt("%s.ranges", path) : NULL;
-    if (!p->ranges || make_hasher(p) != GR_OK)
+    if (!p->ranges || make_keeper(p) != GR_OK)
         return GR_ERR_MEMORY;
     begin_hash(p);
     if ((p->fd = open_own(p->path)) < 0 || (p->ranges_fd = open_own(p->ranges)) < 0)
@@ -304,7 +304,7 @@ gr_status gr_hub_part_open(gr_hub_part *p, const char *path, int64_t size, const
         s = take_pieces(p, lines, n, &used, going, user);
     gr_free(lines);
     if (s == GR_OK && (s = cut(p, used)) == GR_OK)
-        start_hasher(p);
+        start_keeper(p);
     return s;
 }
 
@@ -318,7 +318,7 @@ gr_status gr_hub_part_name(gr_hub_part *p, const char *path)
 
 void gr_hub_part_close(gr_hub_part *p)
 {
-    end_hasher(p);
+    end_keeper(p);
     if (p->fd >= 0)
         close(p->fd);
     if (p->ranges_fd >= 0)

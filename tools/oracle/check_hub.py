@@ -3,8 +3,8 @@
     python tools/oracle/check_hub.py build/gradus [--bytes 500000000] [--kills 100]
 
 What gradus pulled, huggingface_hub.snapshot_download finds without a byte of its own, and the reverse; so many SIGKILLs of a
-pull; the rate beside that of curl: as fast as loopback gives, and from a hub that sends a little less than a GB/s. Of the former
-sha256 is the limit, 2 GB/s of a core, and the hub's thread wants a core, too. Needs huggingface_hub, and curl.
+pull; the rate beside that of curl: as fast as loopback gives, and from a hub that sends a little less than a GB/s. On two cores
+the sum is the limit of the former: what curl and the hub take, and sha256 (1.4 to 2 GB/s). Needs huggingface_hub, and curl.
 """
 import argparse, filecmp, os, random, shutil, signal, statistics, subprocess, sys, tempfile, time
 from pathlib import Path
