@@ -29,6 +29,10 @@ void gr_weight_to_f32(const gr_weight *t, float *to);
 bool gr_weight_is_number(const gr_weight *t);
 size_t gr_weight_values(const gr_weight *t);
 const char *gr_weight_dtype_name(const gr_weight *t); /* "f32", "F8_E4M3" */
+/* Dtype, shape and bytes are the same; `is` may be NULL, which is like nothing. */
+bool gr_weight_is_like(const gr_weight *t, const gr_weight *is);
+/* For what is read again after it was written, and has other values. */
+gr_status gr_weight_fail_changed(const gr_weight *t);
 
 /* What a file has under a name besides tensors; `what` says it for a message: "a number". */
 typedef struct gr_not_weight {

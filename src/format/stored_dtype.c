@@ -1,10 +1,11 @@
-/* Tensors of files as numbers, also those in dtypes that only files have. */
+/* Tensors of files: as numbers, also those in dtypes that only files have, and compared. */
 #include "format/safetensors.h"
 
 #include <math.h>
 #include <string.h>
 
 #include "base/dtype.h"
+#include "base/error.h"
 
 /* 1 sign, 4 exponent (bias 7), 3 mantissa bits; no infinity, and NaN where all others are set. */
 static void e4m3_to_f32(const void *src, float *to, size_t n)
@@ -91,4 +92,18 @@ void gr_weight_to_f32(const gr_weight *t, float *to)
         else
             d->to_f32(piece, to + at * block, (int64_t)(m * block));
     }
+}
+
+bool gr_weight_is_like(const gr_weight *t, const gr_weight *is)
+{
+    return is && is->dtype == t->dtype && is->stored == t->stored && is->ndim == t->ndim && is->bytes == t->bytes &&
+           memcmp(is->shape, t->shape, (size_t)t->ndim * sizeof *t->shape) == 0;
+}
+
+gr_status gr_weight_fail_changed(const gr_weight *t)
+{
+    return gr_fail(GR_ERR_FILE,
+                   "tensor \"%s\" reads back as something else than was written\nthe disk or the memory is at fault: "
+                   "check them",
+                   t->name);
 }

@@ -195,13 +195,8 @@ static gr_status compare_tensor(saving *w, gr_gguf_out *again, int i)
     if (s == GR_OK && at >= 0)
         s = gr_gguf_tensors_fetch(again, at, &have);
     is = at >= 0 ? &again->list[at] : NULL;
-    bool same = s == GR_OK && is && is->dtype == t->dtype && is->bytes == t->bytes && is->ndim == t->ndim &&
-                memcmp(is->shape, t->shape, sizeof t->shape) == 0 && same_values(must, have, t, w->tensors.change[i]);
-    if (s == GR_OK && !same)
-        s = gr_fail(GR_ERR_FILE,
-                    "tensor \"%s\" reads back as something else than was written\nthe disk or the memory is at fault: "
-                    "check them",
-                    t->name);
+    if (s == GR_OK && !(gr_weight_is_like(t, is) && same_values(must, have, t, w->tensors.change[i])))
+        s = gr_weight_fail_changed(t);
     return s;
 }
 
