@@ -285,6 +285,11 @@ TEST(named_templates)
         "<start_of_turn>user\na<end_of_turn>\n<start_of_turn>model\nbc<end_of_turn>\n<start_of_turn>user\nd<end_of_"
         "turn>\n"
         "<start_of_turn>model\ne<end_of_turn>\n"};
+    static const char misspelled[] = "{\"messages\": [{\"role\": \"user\", \"content\": \"a\"}, "
+                                     "{\"role\": \"assitant\", \"content\": \"b\"}]}";
+    static const char *const known[] = {
+        "none of system, user, assistant, tool", "none of system, user, assistant, tool, ipython",
+        "of user and assistant, behind one of system", "of user and assistant, behind one of system"};
     gr_tokenizer *t = gr_tokenizer_byte();
     for (int i = 0; i < 4; i++) {
         NOTE("%s", names[i]);
@@ -303,6 +308,11 @@ TEST(named_templates)
         CHECK_EQ_STR(r->text, texts[i]);
         CHECK_EQ_INT(r->n_generated, 2);
         gr_free(r);
+        c.json = misspelled;
+        c.json_size = strlen(misspelled);
+        CHECK_STATUS(gr_template_render(chat, &c, &r), GR_ERR_ARGUMENT);
+        CHECK_ERROR(GR_ERR_ARGUMENT, "\"assitant\"");
+        CHECK_ERROR(GR_ERR_ARGUMENT, known[i]);
         c.tokenizer = t; /* which has none of their marks */
         CHECK_STATUS(gr_template_render(chat, &c, &r), GR_ERR_UNSUPPORTED);
         CHECK_ERROR(GR_ERR_UNSUPPORTED, "needs the added token ");

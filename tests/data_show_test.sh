@@ -147,6 +147,10 @@ says 'known.jsonl: line 1: has ' err
 run 1 data show alone known.jsonl --chat-template chatml
 says 'needs the added token <|im_start|>' err
 says '--add-tokens' err
+sed 's/assistant/assitant/' known.jsonl >misspelled.jsonl
+run 0 data show alone misspelled.jsonl --context 100 --rows 0 --chat-template chatml --add-tokens
+says 'misspelled.jsonl: line 1: refused, as 1 of 3 documents' err
+says 'the role "assitant" is none of system, user, assistant, tool' err
 run 3 data show alone messages.jsonl --chat-template turn.jinja
 says 'messages.jsonl: line 1: no message of the role assistant is there' err
 run 2 data show alone known.jsonl --chat-template chatlm

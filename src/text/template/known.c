@@ -8,6 +8,9 @@
 static const gr_known_template known[] = {
     {"chatml",
      "{%- for m in messages -%}\n"
+     "{%- if m.role not in ['system', 'user', 'assistant', 'tool'] -%}\n"
+     "{{- raise_exception('the role \"' ~ m.role ~ '\" is none of system, user, assistant, tool') -}}\n"
+     "{%- endif -%}\n"
      "{{- '<|im_start|>' + m.role + '\\n' -}}\n"
      "{%- if m.role == 'assistant' -%}\n"
      "{%- generation -%}{{- m.content + '<|im_end|>' -}}{%- endgeneration -%}\n"
@@ -21,6 +24,9 @@ static const gr_known_template known[] = {
     {"llama3",
      "{{- bos_token -}}\n"
      "{%- for m in messages -%}\n"
+     "{%- if m.role not in ['system', 'user', 'assistant', 'tool', 'ipython'] -%}\n"
+     "{{- raise_exception('the role \"' ~ m.role ~ '\" is none of system, user, assistant, tool, ipython') -}}\n"
+     "{%- endif -%}\n"
      "{{- '<|start_header_id|>' + m.role + '<|end_header_id|>\\n\\n' -}}\n"
      "{%- if m.role == 'assistant' -%}\n"
      "{%- generation -%}{{- m.content | trim + '<|eot_id|>' -}}{%- endgeneration -%}\n"
@@ -42,7 +48,7 @@ static const gr_known_template known[] = {
      "{%- elif m.role == 'assistant' -%}\n"
      "{%- generation -%}{{- ' ' + m.content | trim + '</s>' -}}{%- endgeneration -%}\n"
      "{%- else -%}\n"
-     "{{- raise_exception('messages are of user and assistant, behind one of system: not of ' + m.role) -}}\n"
+     "{{- raise_exception('messages are of user and assistant, behind one of system: not of \"' ~ m.role ~ '\"') -}}\n"
      "{%- endif -%}\n"
      "{%- endfor -%}\n",
      {"</s>"}},
@@ -60,7 +66,7 @@ static const gr_known_template known[] = {
      "{%- generation -%}{{- m.content | trim + '<end_of_turn>' -}}{%- endgeneration -%}\n"
      "{{- '\\n' -}}\n"
      "{%- else -%}\n"
-     "{{- raise_exception('messages are of user and assistant, behind one of system: not of ' + m.role) -}}\n"
+     "{{- raise_exception('messages are of user and assistant, behind one of system: not of \"' ~ m.role ~ '\"') -}}\n"
      "{%- endif -%}\n"
      "{%- endfor -%}\n"
      "{%- if add_generation_prompt -%}{{- '<start_of_turn>model\\n' -}}{%- endif -%}\n",
