@@ -60,6 +60,14 @@ says 'the answer was cut: the context of 20 tokens is full; --context N gives mo
 talk 0 'the quick\n' model -n 3 --temperature 0
 says 'the answer was cut after --tokens 3' err
 
+# ---- a bad line ends itself alone ----
+talk 1 'the quick\n\377\n the lazy\n' model --temperature 0 -n 10
+cmp -s out plain || fail "the lines around a bad one: $(cat out)"
+says 'gradus: standard input: line 2: the message: key "content": the text is not UTF-8' err
+[ "$(tail -2 err | head -1)" = 'gradus: chat: lines without an answer: 1 of 3' ] || fail "a bad line: $(cat err)"
+talk 1 'the quick\n\377\n' model --temperature 0 -n 10 --json
+[ "$(wc -l <out)" = 1 ] || fail "an answer to a bad line: $(cat out)"
+
 # ---- samplers of the model ----
 printf '{"do_sample": true, "temperature": 0.001, "top_p": 0.5}' >model/generation_config.json
 talk 0 'the quick\n' model -n 10

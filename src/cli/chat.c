@@ -83,10 +83,26 @@ void gr_partner_close(gr_partner *p)
 
 /* ---- not a terminal ----------------------------------------------------------------------------------------- */
 
+/* What is wrong with a line is told, and no reason to leave out those behind it. */
+static gr_status answer_line(gr_talk *t, const gr_bytes *line, int64_t number, int64_t *unanswered)
+{
+    size_t before = t->said.n;
+    gr_status s = gr_talk_say(t, line->data ? line->data : "", line->size);
+    bool is_of_line = s == GR_ERR_ARGUMENT || s == GR_ERR_FILE || s == GR_ERR_UNSUPPORTED;
+    if (!is_of_line || t->said.n != before) /* an answer that cannot be written is one, too */
+        return s;
+    gr_fail_in("standard input: line %lld", (long long)number);
+    gr_print_error(gr_error(), "Correct this line; those behind it are read.");
+    gr_error_clear();
+    (*unanswered)++;
+    return GR_OK;
+}
+
 /* A message a line. */
 static gr_status answer_lines(gr_talk *t)
 {
     gr_bytes ahead = {0}, line = {0};
+    int64_t n = 0, unanswered = 0;
     gr_status s = GR_OK;
     gr_line_end end = GR_LINE_WHOLE;
     gr_interrupt_watch();
@@ -94,13 +110,18 @@ static gr_status answer_lines(gr_talk *t)
         line.size = 0;
         end = gr_plain_read(&ahead, &line);
         if (end == GR_LINE_WHOLE)
-            s = gr_talk_say(t, line.data ? line.data : "", line.size);
+            s = answer_line(t, &line, ++n, &unanswered);
     }
     gr_bytes_free(&ahead);
     gr_bytes_free(&line);
     if (s == GR_OK && end == GR_LINE_CANCELLED)
         s = gr_fail(GR_ERR_INTERRUPTED, "chat: stopped\nEach message before has its answer.");
-    return s == GR_OK && end == GR_LINE_FAILED ? gr_error_status() : s;
+    if (s == GR_OK && end == GR_LINE_FAILED)
+        return gr_error_status();
+    if (s == GR_OK && unanswered > 0)
+        s = gr_fail(GR_ERR_ARGUMENT, "chat: lines without an answer: %lld of %lld\nWhy is told above, line by line.",
+                    (long long)unanswered, (long long)n);
+    return s;
 }
 
 /* ---- a terminal --------------------------------------------------------------------------------------------- */
@@ -274,7 +295,10 @@ const gr_verb gr_verb_chat = {
         "\n"
         "Not on a terminal each line of stdin is a message, and each line of stdout an answer, in which \\n is the end "
         "of a "
-        "line and \\\\ a backslash. With --json an answer is an object: role, content, reasoning_content if there is "
+        "line and \\\\ a backslash. A line without an answer is told on stderr with its number and why, those behind "
+        "it "
+        "are answered, and the exit code is 1. With --json an answer is an object: role, content, reasoning_content if "
+        "there is "
         "any, ids, "
         "tokens (of the answer), prompt_tokens (of the conversation before it), cached_tokens (of these), stop (eos, "
         "length "
