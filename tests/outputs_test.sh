@@ -162,7 +162,11 @@ run 2 tokenizer train book.txt --vocab 260 --out data
 run 2 dump model --ids 1,2 --out data
 run 2 dump model --ids 1,2 --out ''
 run 3 tokenizer train book.txt --vocab 260 --out nowhere/t.json
-says 'No such file' err
+says 'gradus: --out: nowhere/t.json cannot be made: there is no folder nowhere' err
+run 3 dump model --ids 1,2 --out book.txt/x/y.safetensors
+says 'gradus: --out: book.txt/x/y.safetensors cannot be made: there is no folder book.txt/x' err
+run 3 dump model --ids 1,2 --out book.txt/y.safetensors
+says 'gradus: --out: book.txt/y.safetensors cannot be made: book.txt is no folder' err
 run 3 tokenizer train book.txt --vocab 260 --out book.txt/t.json
 # shellcheck disable=SC2086
 run 2 train book.txt $tiny --out mine.json

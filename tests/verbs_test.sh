@@ -484,6 +484,15 @@ echo '{' >adapter/adapter_config.json
 run 3 info adapter
 says 'adapter_config.json' err
 
+# ---- what stands in the place of another thing ----
+run 3 merge $tiny/llama $tiny/llama --out merged
+says "$tiny/llama: is a model, not an adapter: it has config.json, but no adapter_config.json" err
+says 'what gradus finetune (without --full) and peft write' err
+run 3 merge $tiny/llama text.txt --out merged
+says 'text.txt: a file that is no adapter' err
+run 3 generate /dev/null -p a
+says '/dev/null: a file that is no model' err
+
 # ---- train --tokenizer bpe:N: what tokenizer train learns, saved with the run ----
 run 0 train text.txt --tokenizer bpe:280 --steps 1 --layers 1 --embed 16 --heads 2 --context 16 --batch 2 --out bpe
 run 0 tokenizer train text.txt --vocab 280 --out bpe.json

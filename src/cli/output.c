@@ -89,16 +89,18 @@ static gr_status check_foreign(gr_args *args, const char *flag, const char *path
 }
 
 /* What would fail after hours of work fails now. */
-static gr_status check_folder(const char *path)
+static gr_status check_folder(const char *flag, const char *path)
 {
     char *folder = folder_of(path);
     gr_status s = folder ? GR_OK : GR_ERR_MEMORY;
-    if (s == GR_OK && !gr_path_is_dir(folder)) {
-        errno = access(folder, F_OK) == 0 ? ENOTDIR : ENOENT;
+    if (s == GR_OK && !gr_path_is_dir(folder) && access(folder, F_OK) == 0)
+        s = gr_fail(GR_ERR_FILE, "--%s: %s cannot be made: %s is no folder\nName a file in a folder that is there.",
+                    flag, path, folder);
+    else if (s == GR_OK && !gr_path_is_dir(folder))
+        s = gr_fail(GR_ERR_FILE, "--%s: %s cannot be made: there is no folder %s\nMake it first, or name another.",
+                    flag, path, folder);
+    else if (s == GR_OK && access(folder, W_OK) != 0)
         s = gr_fail_errno("making", path);
-    } else if (s == GR_OK && access(folder, W_OK) != 0) {
-        s = gr_fail_errno("making", path);
-    }
     gr_free(folder);
     return s;
 }
@@ -110,7 +112,7 @@ gr_status gr_check_output_file(gr_args *args, const char *flag, const char *path
     if (!*path)
         return gr_args_fail(args, "--%s: the name is empty\nName a file.", flag);
     if (stat(path, &it) != 0)
-        return check_folder(path);
+        return check_folder(flag, path);
     if (S_ISDIR(it.st_mode))
         return gr_args_fail(args, "--%s: %s is a directory\nGive the name of a file in it.", flag, path);
     if (S_ISBLK(it.st_mode))
@@ -126,7 +128,7 @@ gr_status gr_check_output_file(gr_args *args, const char *flag, const char *path
             return gr_args_fail(args, "--%s: %s is what is read (%s)\nName another file.", flag, path, inputs[i]);
     }
     gr_status s = check_foreign(args, flag, path, is_own);
-    return s == GR_OK ? check_folder(path) : s;
+    return s == GR_OK ? check_folder(flag, path) : s;
 }
 
 /* ---- a folder ----------------------------------------------------------------------------------------------- */

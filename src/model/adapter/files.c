@@ -237,11 +237,30 @@ static gr_status load_weights(gr_model *m, const char *dir, const char *name, co
     return s;
 }
 
+/* A model is easily given in an adapter's place; of all else that lacks the file, reading it tells. */
+static gr_status check_is_adapter(const char *dir, const char *config)
+{
+    static const char hint[] =
+        "an adapter is a directory with adapter_config.json and adapter_model.safetensors, or a .gguf "
+        "file of one: what gradus finetune (without --full) and peft write";
+    char *model = gr_path_join(dir, "config.json");
+    gr_status s = model ? GR_OK : GR_ERR_MEMORY;
+    if (s == GR_OK && !gr_path_is_file(config) && gr_path_is_file(model))
+        s = gr_fail(GR_ERR_FILE, "%s: is a model, not an adapter: it has config.json, but no %s\n%s", dir,
+                    GR_ADAPTER_CONFIG, hint);
+    else if (s == GR_OK && gr_path_is_file(dir))
+        s = gr_fail(GR_ERR_FILE, "%s: a file that is no adapter\n%s", dir, hint);
+    gr_free(model);
+    return s;
+}
+
 /* A directory as peft has them. */
 static gr_status load_files(gr_model *m, const char *dir)
 {
     size_t size;
-    char *path = gr_path_join(dir, GR_ADAPTER_CONFIG), *text = path ? gr_file_read(path, MOST_CONFIG, &size) : NULL;
+    char *path = gr_path_join(dir, GR_ADAPTER_CONFIG), *text = NULL;
+    if (path && check_is_adapter(dir, path) == GR_OK)
+        text = gr_file_read(path, MOST_CONFIG, &size);
     gr_status s = text ? grow_for_config(m, path, text, size) : gr_error_status();
     if (s == GR_OK)
         s = gr_adapter_open(m, path, text, size);

@@ -13,6 +13,7 @@
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
 /* ---- all that are asked for --------------------------------------------------------------------------------- */
 
@@ -273,7 +274,8 @@ static gr_status look_for(const char *dir, const char *name, bool (*is)(const ch
 static gr_status check_is_model(const char *dir)
 {
     bool config, snapshots = false, params = false;
-    if (gr_path_is_file(dir))
+    struct stat is;
+    if (stat(dir, &is) == 0 && !S_ISDIR(is.st_mode))
         return gr_fail(GR_ERR_FILE,
                        "%s: a file that is no model\ngive a directory with a config.json in it, or a .gguf file", dir);
     gr_status s = look_for(dir, "config.json", gr_path_is_file, &config);
