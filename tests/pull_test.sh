@@ -145,6 +145,8 @@ broken 1 'no longer knows the address that it was given (403)' "expired - 99 $si
 broken 1 'is gated: its owner wants to be asked first: Access to this model is restricted.' 'gated - 9 /api/*'
 broken 1 'the list of files has no end' 'endless - 9 /api/*tree*'
 broken 3 'an answer of more than 64 MB' 'huge 68000000 9 /api/*'
+broken 1 "a web page came from $HF_ENDPOINT/api/models/acme/tiny/tree/" 'page - 9 /api/*tree*'
+broken 1 "a web page came from $HF_ENDPOINT/api/models/acme/tiny/revision/main, where the hub would answer with JSON" 'page - 9 /api/*'
 broken 3 'has no such model' 'talk 3000000 9 /api/*'
 broken 3 'an answer of more than 64 MB' 'bomb 70000000 9 /api/*tree*' # 300 kB of gzip
 broken 3 'more bytes came than are listed' "bomb 20000000 9 $signed"

@@ -5,6 +5,7 @@
 #include "base/machine.h"
 #include "base/mem.h"
 
+#include <ctype.h>
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
@@ -404,12 +405,30 @@ static gr_status get_text(gr_hub *h, char **at, answer *a)
     return s;
 }
 
+/* A proxy, or a network that wants a login first, answers with a page of its own. What stands behind ? may be a secret. */
+static gr_status check_no_page(const gr_hub *h, const gr_bytes *text, const char *url)
+{
+    size_t at = 0;
+    char shown[300];
+    while (at < text->size && isspace((unsigned char)text->data[at]))
+        at++;
+    if (at == text->size || text->data[at] != '<')
+        return GR_OK;
+    return gr_fail(
+        GR_ERR_NETWORK,
+        "%s: a web page came from %s, where the hub would answer with JSON\n"
+        "A proxy, or a network that asks for a login first, may be in the way: check https_proxy and HF_ENDPOINT.",
+        h->label, gr_printable(url, strcspn(url, "?#"), shown, sizeof shown));
+}
+
 gr_status gr_hub_get(gr_hub *h, const char *url, gr_bytes *text, char **next)
 {
     answer a = {.hub = h, .text = text};
     char *at = gr_strdup(url);
     gr_http_head_begin(&a.head);
     gr_status s = at ? get_text(h, &at, &a) : GR_ERR_MEMORY;
+    if (s == GR_OK)
+        s = check_no_page(h, text, at);
     *next = NULL;
     if (s == GR_OK && a.head.next) {
         *next = gr_url_resolve(at, a.head.next, strlen(a.head.next));

@@ -118,7 +118,7 @@ class Hub(BaseHTTPRequestHandler):
 
     def trouble(self):
         """Faults that need no more than the path."""
-        fault, arg = order(self.path, "status", "429", "429rate", "429bare", "416", "gated", "loop", "http", "huge", "talk")
+        fault, arg = order(self.path, "status", "429", "429rate", "429bare", "416", "gated", "loop", "http", "huge", "talk", "page")
         if fault == "status":
             self.answer(int(arg))
         elif fault == "429":
@@ -131,6 +131,8 @@ class Hub(BaseHTTPRequestHandler):
             self.answer(416)
         elif fault in ("huge", "talk"):
             self.answer(200 if fault == "huge" else 404, b" " * int(arg))
+        elif fault == "page":
+            self.answer(200, b"\n<!DOCTYPE html><html><body>Please log in.</body></html>", Content_Type="text/html")
         elif fault == "gated":
             self.error(403, "GatedRepo", "Access to this model is restricted.")
         elif fault == "loop":
