@@ -263,12 +263,18 @@ if on_terminal 'test -t 1 && echo terminal' | grep -q '^terminal'; then
     on_terminal "'$g' --help" | grep -q "$escape" || fail 'no colours on a terminal'
     ! on_terminal "NO_COLOR=1 '$g' --help" | grep -q "$escape" || fail 'NO_COLOR is not honoured'
     ! on_terminal "TERM=dumb '$g' --help" | grep -q "$escape" || fail 'colours on a dumb terminal'
+    yes 'the quick brown fox' | head -200 >long.txt
+    short='--tokenizer byte --layers 1 --embed 8 --heads 2 --context 32 --steps 1 --eval-fraction 0.5'
+    on_terminal "'$g' train long.txt $short --out shown" | grep -q 'evaluating, [1-9][0-9]* %' ||
+        fail 'a terminal does not see how far an evaluation is'
+    ! on_terminal "'$g' train long.txt $short --out unseen --quiet" | grep -q evaluating || fail '--quiet shows evaluations'
 else
     echo 'no util-linux script, or no terminals: colours are not checked'
 fi
 
 # ---- manual and completions say the same as the help ----
 "$g" __man >gradus.1 || fail '__man'
+grep -q '0: one per core that it may use' gradus.1 || fail 'what --threads 0 means is not in the manual'
 while read -r verb; do
     # shellcheck disable=SC2086
     "$g" help $verb | grep -oE '^  (-., )?--[a-z0-9-]+' | sed 's/.*--//' >flags

@@ -21,6 +21,7 @@ typedef struct trial {
     int64_t stop_at;         /* step after which to stop; 0: never */
     int64_t stop_in;         /* step in the middle of whose evaluation to stop */
     int steps, evals, saves; /* events */
+    double evaluated;        /* of the evaluation that goes on */
     int64_t last_step;
     double last_loss; /* of training */
     char dir[300];
@@ -41,6 +42,11 @@ static bool count_event(void *user, const gr_run_event *e)
     t->steps += e->kind == GR_EVENT_STEP;
     t->evals += e->kind == GR_EVENT_EVAL;
     t->saves += e->kind == GR_EVENT_SAVE;
+    if (e->kind == GR_EVENT_EVALUATING) { /* from part to part it grows */
+        CHECK(e->evaluated > t->evaluated);
+        CHECK(e->evaluated < 1);
+    }
+    t->evaluated = e->kind == GR_EVENT_EVALUATING ? e->evaluated : 0;
     t->last_step = e->step;
     t->last_loss = e->kind == GR_EVENT_STEP ? e->loss : t->last_loss;
     return t->last_step != t->stop_at && !(e->kind == GR_EVENT_EVALUATING && e->step == t->stop_in);

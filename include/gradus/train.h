@@ -244,6 +244,7 @@ typedef struct gr_run_event {
     bool is_best;                                /* of an evaluation: the lowest loss so far */
     const char
         *line; /* what is written to metrics.jsonl, without newline; of a save: the checkpoint's path; else NULL */
+    double evaluated; /* of EVALUATING: the share of the evaluation that is done, 0 to 1 */
 } gr_run_event;
 /* The right to write a run: one process at a time has it, and loses it with its end. Makes the directory; NULL when another
  * process has it (GR_ERR_ARGUMENT, who it is in the message) or it cannot be made. close removes the directory again if

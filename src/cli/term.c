@@ -215,6 +215,14 @@ void gr_progress_update(double done, const char *fmt, ...)
     pthread_mutex_unlock(&lock);
 }
 
+bool gr_progress_is_bar(void)
+{
+    pthread_mutex_lock(&lock);
+    bool is_bar = bar.is_active && draws_bar;
+    pthread_mutex_unlock(&lock);
+    return is_bar;
+}
+
 void gr_progress_end(void)
 {
     pthread_mutex_lock(&lock);

@@ -42,6 +42,8 @@ void gr_print_error(const char *message, const char *default_hint);
 void gr_progress_start(const char *label, double first, double total);
 /* `fmt` is the text beside the bar: "12.3k tokens/s, loss 1.93". Drawn at most ten times a second. */
 void gr_progress_update(double done, const char *fmt, ...) GR_PRINTF(2, 3);
+/* Whether it is drawn, and not told by lines. */
+bool gr_progress_is_bar(void);
 /* Takes the bar away. */
 void gr_progress_end(void);
 

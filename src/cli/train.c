@@ -24,9 +24,19 @@ static void on_step(screen *s, const gr_run_event *e)
 {
     if (!s->started)
         gr_progress_start(s->args->verb->name, (double)e->step - 1, (double)e->steps);
-    s->tokens_per_s = s->started ? 0.9 * s->tokens_per_s + 0.1 * e->tokens_per_s : e->tokens_per_s;
+    s->tokens_per_s = s->tokens_per_s > 0 ? 0.9 * s->tokens_per_s + 0.1 * e->tokens_per_s : e->tokens_per_s;
     s->started = true;
     gr_progress_update((double)e->step, "%s tokens/s  loss %.4f", gr_human_count(s->tokens_per_s).s, e->loss);
+}
+
+/* Stands where the steps' line does; one by one, lines of it would tell nothing. */
+static void on_evaluating(screen *s, const gr_run_event *e)
+{
+    if (!s->started) /* what a run that was stopped left to evaluate */
+        gr_progress_start(s->args->verb->name, (double)e->step, (double)e->steps);
+    s->started = true;
+    if (gr_progress_is_bar())
+        gr_progress_update((double)e->step, "evaluating, %.0f %%", 100 * e->evaluated);
 }
 
 static bool on_event(void *user, const gr_run_event *e)
@@ -34,6 +44,8 @@ static bool on_event(void *user, const gr_run_event *e)
     screen *s = user;
     if (e->kind == GR_EVENT_STEP)
         on_step(s, e);
+    else if (e->kind == GR_EVENT_EVALUATING)
+        on_evaluating(s, e);
     else if (e->kind == GR_EVENT_EVAL)
         gr_note("step %lld: evaluation loss %.4f%s", (long long)e->step, e->eval_loss,
                 e->is_best ? ", the best so far" : "");

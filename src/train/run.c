@@ -48,6 +48,7 @@ typedef struct run {
     int64_t best_step;        /* where it was */
     double smoothed;          /* loss, to tell a spike; NaN before the first step */
     int64_t saved, evaluated; /* the last steps that were; -1: none */
+    int64_t part, parts;      /* of an evaluation: those that are done, and all */
     int skipped;              /* steps in a row */
     bool stopped;             /* the caller wants no more steps */
 } run;
@@ -289,12 +290,17 @@ static void empty_row(run *r, int64_t i)
     gr_rows_empty(r->train.context, r->tokens + at, r->targets + at, r->segments ? r->segments + at : NULL);
 }
 
+static bool tell_evaluated(run *r, double share)
+{
+    tell(r, (gr_run_event){.kind = GR_EVENT_EVALUATING, .evaluated = share});
+    return !r->stopped;
+}
+
 /* Asked between the parts of an evaluation. */
 static bool evaluates_on(void *user)
 {
     run *r = user;
-    tell(r, (gr_run_event){.kind = GR_EVENT_EVALUATING});
-    return !r->stopped;
+    return tell_evaluated(r, (double)++r->part / (double)r->parts);
 }
 
 /* Mean loss over what is learned in the documents, as many rows of them as eval_tokens asks for. */
@@ -304,7 +310,8 @@ static gr_status evaluate_documents(run *r, double *loss)
     gr_batch batch = batch_of(r);
     double total = 0, sum;
     for (int64_t k = 0; k < rows && (most <= 0 || trained < most); k += r->train.batch) {
-        if (k > 0 && !evaluates_on(r))
+        double of_rows = (double)k / (double)rows, of_most = most > 0 ? (double)trained / (double)most : 0;
+        if (k > 0 && !tell_evaluated(r, fmax(of_rows, of_most)))
             return gr_fail(GR_ERR_INTERRUPTED, "evaluation: stopped");
         for (int64_t i = 0; i < r->train.batch; i++)
             if (k + i < rows)
@@ -325,6 +332,9 @@ static gr_status evaluate_stream(run *r, double *loss)
 {
     int64_t n = gr_data_describe(r->eval)->tokens, most = r->o->eval_tokens;
     n = most > 0 && most + 1 < n ? most + 1 : n;
+    int64_t tokens = r->train.batch * r->train.context;
+    r->part = 0;
+    r->parts = (n - 2 + tokens) / tokens;
     return gr_trainer_eval(r->trainer, gr_data_describe(r->eval)->ids, n, evaluates_on, r, loss);
 }
 
