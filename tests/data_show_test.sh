@@ -27,7 +27,7 @@ step 1, row 0, epoch 1
     given   <s>
     learned "nä \u0001 <|end|>\t\\n" <|end|>
   padding, 9 tokens
-an epoch       1 rows of 32 tokens
+an epoch       1 row of 32 tokens
 tokens         25
 learned        19
 documents      2
@@ -69,7 +69,7 @@ run 0 data show alone chats.jsonl --context 5 --rows 0 --json
 says '"cut_documents": 1' out
 printf '{"prompt": "a long prompt of many tokens", "completion": "x"}\n' >long.jsonl
 run 0 data show alone long.jsonl --context 5 --rows 0
-grep -q '^left out  *[0-9]* tokens at the beginning of 1 prompts' out || fail "cut prompts: $(cat out)"
+grep -q '^left out  *[0-9]* tokens at the beginning of 1 prompt' out || fail "cut prompts: $(cat out)"
 
 # ---- a stream ----
 printf 'to be or not to be' >text.txt
@@ -130,7 +130,7 @@ says 'given   "<user>a;<assistant>b <|end|>;<user>c;<assistant>"' out
 run 0 data show alone talk.jsonl --context 100 --order sequential --rows 1 --chat-template turn.jinja --loss all
 says 'learned "user>a;' out
 run 0 data show alone talk.jsonl --context 22 --rows 0 --chat-template turn.jinja
-grep -q '^left out  *[0-9]* tokens at the end of 1 conversations, longer than a row' out || fail "a long conversation: $(cat out)"
+grep -q '^left out  *[0-9]* tokens at the end of 1 conversation, longer than a row' out || fail "a long conversation: $(cat out)"
 run 0 data show alone talk.jsonl --context 22 --rows 0 --chat-template turn.jinja --too-long drop --json
 says '"dropped": 1' out
 sed 's/, "id": 7//' talk.jsonl >known.jsonl

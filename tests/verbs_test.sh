@@ -484,6 +484,11 @@ echo '{' >adapter/adapter_config.json
 run 3 info adapter
 says 'adapter_config.json' err
 
+# ---- one of a thing is one ----
+run 0 generate $tiny/llama --ids 1 -n 1 --threads 1
+grep -q '^device cpu: .*, 1 thread\(,.*\)*$' err || fail "one thread: $(cat err)"
+says '1 token read, ' err
+
 # ---- what stands in the place of another thing ----
 run 3 merge $tiny/llama $tiny/llama --out merged
 says "$tiny/llama: is a model, not an adapter: it has config.json, but no adapter_config.json" err

@@ -4,6 +4,7 @@
 #include <string.h>
 #include <unistd.h>
 #include "base/file.h"
+#include "base/number.h"
 #include "cli/chat.h"
 #include "cli/human.h"
 #include "cli/suggest.h"
@@ -144,7 +145,7 @@ static gr_status save(gr_talk *t, const char *rest)
     if (s == GR_OK)
         s = gr_messages_save(&t->said, rest);
     if (s == GR_OK)
-        gr_note("[%zu messages saved]", t->said.n);
+        gr_note("[%zu message%s saved]", t->said.n, gr_plural((int64_t)t->said.n));
     return s;
 }
 
@@ -157,7 +158,7 @@ static gr_status load(gr_talk *t, const char *rest)
         return s;
     t->keep = 0;
     t->last.is_there = false;
-    gr_note("[%zu messages loaded]", t->said.n);
+    gr_note("[%zu message%s loaded]", t->said.n, gr_plural((int64_t)t->said.n));
     return GR_OK;
 }
 

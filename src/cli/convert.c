@@ -3,6 +3,7 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "base/mem.h"
+#include "base/number.h"
 #include "cli/convert.h"
 #include "cli/human.h"
 #include "cli/output.h"
@@ -68,16 +69,17 @@ static gr_status print_json(const gr_write_flags *f, const char *dtype, const gr
 
 static void print_text(const gr_write_flags *f, const gr_saved *saved)
 {
-    gr_out("wrote        %s: %s tensors, %s in %s file%s, and %s others\n", f->out, gr_human_integer(saved->tensors).s,
-           gr_human_bytes((double)saved->bytes).s, gr_human_integer(saved->weight_files).s,
-           saved->weight_files == 1 ? "" : "s", gr_human_integer(saved->other_files).s);
+    gr_out("wrote        %s: %s tensor%s, %s in %s file%s, and %s other%s\n", f->out,
+           gr_human_integer(saved->tensors).s, gr_plural(saved->tensors), gr_human_bytes((double)saved->bytes).s,
+           gr_human_integer(saved->weight_files).s, gr_plural(saved->weight_files),
+           gr_human_integer(saved->other_files).s, gr_plural(saved->other_files));
     gr_out("tensors      all equal, read back from the files\n");
     if (saved->logits)
         gr_out("logits       %s compared, %.3g apart at most, %.3g allowed\n", gr_human_integer(saved->logits).s,
                saved->difference, saved->bound);
     if (saved->texts)
-        gr_out("tokenizer    %s ids of %s texts equal\n", gr_human_integer(saved->tokens).s,
-               gr_human_integer(saved->texts).s);
+        gr_out("tokenizer    %s ids of %s text%s equal\n", gr_human_integer(saved->tokens).s,
+               gr_human_integer(saved->texts).s, gr_plural(saved->texts));
 }
 
 /* ---- the verb ----------------------------------------------------------------------------------------------- */

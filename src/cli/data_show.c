@@ -4,6 +4,7 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "base/mem.h"
+#include "base/number.h"
 #include "cli/human.h"
 #include "cli/open.h"
 #include "cli/term.h"
@@ -287,8 +288,8 @@ static gr_status print_part(show *s, const part *p, int64_t number)
     const char *file = p->place.file;
     long long number_in_file = (long long)p->place.line;
     if (p->place.is_padding) {
-        gr_out("  %spadding, %lld tokens%s\n", gr_style_on(stdout, GR_DIM), (long long)(p->to - p->from),
-               gr_style_on(stdout, GR_PLAIN));
+        gr_out("  %spadding, %lld token%s%s\n", gr_style_on(stdout, GR_DIM), (long long)(p->to - p->from),
+               gr_plural(p->to - p->from), gr_style_on(stdout, GR_PLAIN));
         return GR_OK;
     }
     if (file) {
@@ -439,7 +440,7 @@ static void print_count(const char *what, int64_t n)
 
 static void print_file(const gr_rows_file *f)
 {
-    gr_out("%s: %s documents", f->name, gr_human_integer(f->documents).s);
+    gr_out("%s: %s document%s", f->name, gr_human_integer(f->documents).s, gr_plural(f->documents));
     print_count("tokens", f->tokens);
     print_count("learned", f->trained);
     print_count("cut", f->cut);
@@ -473,7 +474,8 @@ static gr_status print_summary_json(const show *s, const gr_rows_info *i)
 
 static void print_summary(const show *s, const gr_rows_info *i)
 {
-    gr_out("an epoch       %s rows of %s tokens\n", gr_human_integer(i->rows).s, gr_human_integer(s->context).s);
+    gr_out("an epoch       %s row%s of %s tokens\n", gr_human_integer(i->rows).s, gr_plural(i->rows),
+           gr_human_integer(s->context).s);
     gr_out("tokens         %s\n", gr_human_integer(i->tokens).s);
     if (i->documents == 0)
         return;
@@ -483,11 +485,12 @@ static void print_summary(const show *s, const gr_rows_info *i)
     if (i->cut > 0)
         gr_out("cut            %s, longer than a row\n", gr_human_integer(i->cut).s);
     if (i->cut_prompts > 0)
-        gr_out("left out       %s tokens at the beginning of %s prompts\n", gr_human_integer(i->left_out).s,
-               gr_human_integer(i->cut_prompts).s);
+        gr_out("left out       %s token%s at the beginning of %s prompt%s\n", gr_human_integer(i->left_out).s,
+               gr_plural(i->left_out), gr_human_integer(i->cut_prompts).s, gr_plural(i->cut_prompts));
     if (i->cut_chats > 0)
-        gr_out("left out       %s tokens at the end of %s conversations, longer than a row\n",
-               gr_human_integer(i->cut_tokens).s, gr_human_integer(i->cut_chats).s);
+        gr_out("left out       %s token%s at the end of %s conversation%s, longer than a row\n",
+               gr_human_integer(i->cut_tokens).s, gr_plural(i->cut_tokens), gr_human_integer(i->cut_chats).s,
+               gr_plural(i->cut_chats));
     if (i->dropped > 0)
         gr_out("dropped        %s, of which nothing that fits a row is learned\n", gr_human_integer(i->dropped).s);
     bool tells = i->n_files > 1;

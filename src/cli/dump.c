@@ -4,6 +4,7 @@
 #include "base/dtype.h"
 #include "base/file.h"
 #include "base/mem.h"
+#include "base/number.h"
 #include "cli/human.h"
 #include "cli/open.h"
 #include "cli/output.h"
@@ -216,7 +217,7 @@ static gr_status write_file(dump *d)
 {
     gr_status s = gr_arrays_save(d->f->out, d->files, d->n, mark);
     if (s == GR_OK)
-        gr_note("%s: %s tensors", d->f->out, gr_human_integer(d->n).s);
+        gr_note("%s: %s tensor%s", d->f->out, gr_human_integer(d->n).s, gr_plural(d->n));
     return s;
 }
 

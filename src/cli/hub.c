@@ -9,6 +9,7 @@
 #include "base/file.h"
 #include "base/machine.h"
 #include "base/mem.h"
+#include "base/number.h"
 #include "cli/hub.h"
 #include "cli/human.h"
 #include "cli/term.h"
@@ -162,7 +163,7 @@ static void on_begin(screen *s, const gr_hub_event *e)
     s->to_fetch = e->bytes;
     s->first = e->done;
     s->began = gr_seconds();
-    gr_note("%s at %.12s: %lld files of %s, %s to fetch", e->name, e->text, (long long)s->files,
+    gr_note("%s at %.12s: %lld file%s of %s, %s to fetch", e->name, e->text, (long long)s->files, gr_plural(s->files),
             gr_human_bytes((double)s->bytes).s, gr_human_bytes((double)e->bytes).s);
     if (e->bytes > 0) {
         s->is_moving = true;

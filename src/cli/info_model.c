@@ -2,6 +2,7 @@
 #include <string.h>
 #include "base/dtype.h"
 #include "base/json.h"
+#include "base/number.h"
 #include "cli/human.h"
 #include "cli/info.h"
 #include "cli/open.h"
@@ -45,10 +46,11 @@ gr_status gr_info_model(const char *path, gr_json into)
 
 static void print_weights(gr_json dtypes)
 {
-    for (gr_json_iter it = gr_json_first(dtypes); it.key; gr_json_next(&it))
-        gr_out("%-12s %s tensors of %s, %s\n", "weights",
-               gr_human_integer(gr_json_as_int(gr_json_get(it.value, "tensors"), 0, INT64_MAX)).s, it.key,
+    for (gr_json_iter it = gr_json_first(dtypes); it.key; gr_json_next(&it)) {
+        int64_t tensors = gr_json_as_int(gr_json_get(it.value, "tensors"), 0, INT64_MAX);
+        gr_out("%-12s %s tensor%s of %s, %s\n", "weights", gr_human_integer(tensors).s, gr_plural(tensors), it.key,
                gr_human_bytes((double)gr_json_as_int(gr_json_get(it.value, "bytes"), 0, INT64_MAX)).s);
+    }
 }
 
 static void print_tokenizer(gr_json t)

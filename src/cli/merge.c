@@ -3,6 +3,7 @@
 #include <string.h>
 #include "base/json.h"
 #include "base/mem.h"
+#include "base/number.h"
 #include "cli/convert.h"
 #include "cli/human.h"
 #include "cli/measure.h"
@@ -220,8 +221,8 @@ static gr_status tell(const back *b)
         print_model("merged", b->made.loss, &b->made);
     } else
         gr_out("quality           not measured: no text was given (--eval)\n");
-    gr_out("wrote             %s: %s tensors, %s\n", f->write.out, gr_human_integer(b->saved.tensors).s,
-           gr_human_bytes((double)b->saved.bytes).s);
+    gr_out("wrote             %s: %s tensor%s, %s\n", f->write.out, gr_human_integer(b->saved.tensors).s,
+           gr_plural(b->saved.tensors), gr_human_bytes((double)b->saved.bytes).s);
     return GR_OK;
 }
 

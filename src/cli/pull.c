@@ -3,6 +3,7 @@
 #include <string.h>
 #include "base/json.h"
 #include "base/mem.h"
+#include "base/number.h"
 #include "cli/hub.h"
 #include "cli/human.h"
 #include "cli/table.h"
@@ -125,7 +126,8 @@ static gr_status walk(gr_args *args, gr_hub_work work, gr_hub_options *o)
     else
         gr_table_free(l.table);
     if (s == GR_OK && work == GR_HUB_VERIFY)
-        gr_note("%s files, %s: every hash is right", gr_human_integer(l.seen).s, gr_human_bytes((double)l.bytes).s);
+        gr_note("%s file%s, %s: every hash is right", gr_human_integer(l.seen).s, gr_plural(l.seen),
+                gr_human_bytes((double)l.bytes).s);
     else if (s == GR_OK && work == GR_HUB_REMOVE)
         gr_note("%s removed", gr_human_bytes((double)l.bytes).s);
     else if (s == GR_OK && l.seen == 0)

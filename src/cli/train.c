@@ -4,6 +4,7 @@
 #include <unistd.h>
 #include "base/file.h"
 #include "base/mem.h"
+#include "base/number.h"
 #include "cli/human.h"
 #include "cli/output.h"
 #include "cli/run_json.h"
@@ -94,8 +95,8 @@ static void remark_on_few(const gr_args *args, const gr_train_job *job)
     const gr_train_options *t = &job->run.train;
     bool given = gr_args_given(args, "steps") || gr_args_given(args, "epochs");
     if (gr_kind_of(args)->follows_data && !given && !f->resume && t->steps < FEW)
-        gr_note("%lld steps teach little: --epochs 20%s takes more of them", (long long)t->steps,
-                t->batch > 1 ? " or --batch 1" : "");
+        gr_note("%lld %s little: --epochs 20%s takes more of them", (long long)t->steps,
+                t->steps == 1 ? "step teaches" : "steps teach", t->batch > 1 ? " or --batch 1" : "");
 }
 
 static gr_status train(gr_args *args, gr_train_job *job, gr_run_lock *lock, const char **data, size_t n_data)
@@ -112,9 +113,10 @@ static gr_status train(gr_args *args, gr_train_job *job, gr_run_lock *lock, cons
         return st;
     const gr_model_info *i = gr_model_describe(job->on.model);
     gr_tell_precision(job->on.device, job->run.train.precision);
-    gr_note("%s with %s parameters, %s tokens of data, %lld steps of %lld x %lld x %lld tokens", i->arch,
+    gr_note("%s with %s parameters, %s tokens of data, %lld step%s of %lld x %lld x %lld tokens", i->arch,
             gr_human_count((double)i->parameters).s, gr_human_count((double)gr_data_describe(job->data)->tokens).s,
-            (long long)job->run.train.steps, (long long)f->accumulate, (long long)f->batch, (long long)f->context);
+            (long long)job->run.train.steps, gr_plural(job->run.train.steps), (long long)f->accumulate,
+            (long long)f->batch, (long long)f->context);
     if (*job->budget)
         gr_note("%s", job->budget);
     remark_on_few(args, job);

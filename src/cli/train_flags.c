@@ -7,6 +7,7 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/number.h"
 #include "cli/human.h"
 #include "cli/term.h"
 #include "cli/train_flags.h"
@@ -491,7 +492,7 @@ static gr_status count_steps(const gr_train_flags *f, gr_train_job *job)
     if (epoch < room)
         gr_note("an epoch is %lld row%s, less than the %lld of a step: each step is an epoch, and its other rows stay "
                 "empty; a smaller --batch does the same in less time",
-                (long long)epoch, epoch == 1 ? "" : "s", (long long)room);
+                (long long)epoch, gr_plural(epoch), (long long)room);
     gr_rows_free(rows);
     return GR_OK;
 }

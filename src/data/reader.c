@@ -5,6 +5,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/number.h"
 #include "base/utf8.h"
 #include "data/records.h"
 #include "data/window.h"
@@ -64,7 +65,7 @@ static void remark_left_out(const gr_reader *r, const gr_left_out *l, const char
     if (l->count > 0)
         gr_remark(GR_LOG_WARN, "%s: %lld empty %s%s left out%s",
                   gr_place(r->files, l->file, l->line, place, sizeof place), (long long)l->count, what,
-                  l->count == 1 ? "" : "s", l->count == 1 ? "" : ", this is the first");
+                  gr_plural(l->count), l->count == 1 ? "" : ", this is the first");
 }
 
 static void remark_odd(const gr_reader *r, const gr_left_out *o, const char *what)
@@ -72,7 +73,7 @@ static void remark_odd(const gr_reader *r, const gr_left_out *o, const char *wha
     char place[GR_PLACE_SIZE], more[60] = "";
     if (o->count > 1)
         snprintf(more, sizeof more, "; so it is in %lld more file%s", (long long)o->count - 1,
-                 o->count == 2 ? "" : "s");
+                 gr_plural((int64_t)o->count - 1));
     if (o->count > 0)
         gr_remark(GR_LOG_WARN, "%s: byte %lld %s%s", gr_place(r->files, o->file, 0, place, sizeof place),
                   (long long)o->at, what, more);

@@ -6,6 +6,7 @@
 #include "base/dtype.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/number.h"
 #include "format/gguf_write.h"
 #include "quant/quant.h"
 
@@ -64,7 +65,8 @@ gr_status gr_imatrix_read(gr_quant *w, const char *path)
                     "there is nothing about a matrix of this model in it\ngive a file that llama-imatrix or "
                     "--save-imatrix has written for it");
     if (s == GR_OK && missing)
-        gr_remark(GR_LOG_WARN, "%s: nothing about %d matrices, which are rounded as without it", path, missing);
+        gr_remark(GR_LOG_WARN, "%s: nothing about %d tensor%s, rounded as without it", path, missing,
+                  gr_plural(missing));
     return s == GR_OK ? s : gr_fail_in("%s", path);
 }
 

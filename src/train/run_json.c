@@ -5,6 +5,7 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/number.h"
 #include "base/sized.h"
 #include "format/digest.h"
 #include "train/data.h"
@@ -255,7 +256,7 @@ static char *describe(int which, gr_json was, const input *in)
     const char *path = in->given->n_paths > 0 ? in->given->paths[0] : "that of the model";
     if (in->files)
         return gr_strfmt("%s: %zu file%s, not those that the run was begun with, by their bytes", path, in->files->n,
-                         in->files->n == 1 ? "" : "s");
+                         gr_plural((int64_t)in->files->n));
     return gr_strfmt("%s: not the %s that the run was begun with, by its bytes", path, names[which]);
 }
 

@@ -3,6 +3,7 @@
 
 #include "base/file.h"
 #include "base/mem.h"
+#include "base/number.h"
 #include "train/run_dir.h"
 
 #include <stdio.h>
@@ -87,7 +88,7 @@ gr_status gr_run_fail_lost(const char *dir, int64_t step)
 {
     char steps[60] = "";
     if (step > 0)
-        snprintf(steps, sizeof steps, " of its %lld steps", (long long)step);
+        snprintf(steps, sizeof steps, " of its %lld step%s", (long long)step, gr_plural(step));
     return gr_fail(GR_ERR_FILE,
                    "%s: the checkpoints%s are gone: %s/checkpoints holds none\nput them back there; a new run needs "
                    "another directory",

@@ -1,4 +1,5 @@
 /* The CPU backend: its kernels, and the reference ones for what it has none. */
+#include "base/number.h"
 #include "backend/cpu/cpu.h"
 
 #include "backend/cpu/blas.h"
@@ -23,8 +24,9 @@ static gr_status open_device(gr_device *d, int index, int threads)
     gr_isa level = gr_isa_detect();
     d->multiplies_bf16 = level >= GR_ISA_AVX512_BF16;
     d->sum_rows = GR_GEMM_SUM;
-    snprintf(d->description, sizeof d->description, "%s, %d threads%s%s", levels[level], gr_pool_threads(d->pool),
-             level == GR_ISA_GENERIC ? ", " : "", level == GR_ISA_GENERIC ? gr_blas_name() : "");
+    snprintf(d->description, sizeof d->description, "%s, %d thread%s%s%s", levels[level], gr_pool_threads(d->pool),
+             gr_plural(gr_pool_threads(d->pool)), level == GR_ISA_GENERIC ? ", " : "",
+             level == GR_ISA_GENERIC ? gr_blas_name() : "");
     return GR_OK;
 }
 
