@@ -1,11 +1,11 @@
 /* The CPU backend: its kernels, and the reference ones for what it has none. */
-#include "base/number.h"
 #include "backend/cpu/cpu.h"
 
 #include "backend/cpu/blas.h"
 #include "backend/cpu/gemm.h"
 #include "backend/cpu/isa.h"
 #include "backend/cpu/limits.h"
+#include "base/number.h"
 
 #include <stdio.h>
 
