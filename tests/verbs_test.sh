@@ -491,10 +491,10 @@ says '1 token read, ' err
 
 # ---- what stands in the place of another thing ----
 run 3 merge $tiny/llama $tiny/llama --out merged
-says "$tiny/llama: is a model, not an adapter: it has config.json, but no adapter_config.json" err
+says "$tiny/llama: is a model, not an adapter" err
 says 'what gradus finetune (without --full) and peft write' err
 run 3 merge $tiny/llama text.txt --out merged
-says 'text.txt: a file that is no adapter' err
+says 'text.txt: is a file, not an adapter' err
 run 3 generate /dev/null -p a
 says '/dev/null: a file that is no model' err
 
