@@ -287,6 +287,8 @@ TEST(named_templates)
         "<start_of_turn>model\ne<end_of_turn>\n"};
     static const char misspelled[] = "{\"messages\": [{\"role\": \"user\", \"content\": \"a\"}, "
                                      "{\"role\": \"assitant\", \"content\": \"b\"}]}";
+    static const char calls[] = "{\"messages\": [{\"role\": \"user\", \"content\": \"a\"}, {\"role\": \"assistant\", "
+                                "\"content\": null, \"tool_calls\": [{\"function\": {\"name\": \"f\"}}]}]}";
     static const char *const known[] = {
         "none of system, user, assistant, tool", "none of system, user, assistant, tool, ipython",
         "of user and assistant, behind one of system", "of user and assistant, behind one of system"};
@@ -313,6 +315,10 @@ TEST(named_templates)
         CHECK_STATUS(gr_template_render(chat, &c, &r), GR_ERR_ARGUMENT);
         CHECK_ERROR(GR_ERR_ARGUMENT, "\"assitant\"");
         CHECK_ERROR(GR_ERR_ARGUMENT, known[i]);
+        c.json = calls;
+        c.json_size = strlen(calls);
+        CHECK_STATUS(gr_template_render(chat, &c, &r), GR_ERR_ARGUMENT);
+        CHECK_ERROR(GR_ERR_ARGUMENT, "this template writes no tool calls");
         c.tokenizer = t; /* which has none of their marks */
         CHECK_STATUS(gr_template_render(chat, &c, &r), GR_ERR_UNSUPPORTED);
         CHECK_ERROR(GR_ERR_UNSUPPORTED, "needs the added token ");

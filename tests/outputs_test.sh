@@ -170,6 +170,14 @@ says 'gradus: --out: book.txt/y.safetensors cannot be made: book.txt is no folde
 run 3 tokenizer train book.txt --vocab 260 --out book.txt/t.json
 # shellcheck disable=SC2086
 run 2 train book.txt $tiny --out mine.json
+
+# ---- a directory that is there and empty, by any of its names ----
+for name in empty/ ./empty2/. empty3//; do
+    mkdir "$name"
+    run 0 convert model --to hf --out "$name"
+    [ -f "$name/model.safetensors" ] || fail "nothing in $name"
+    [ -z "$(find "$name" -name '.*new*')" ] || fail "something is left in $name"
+done
 [ -z "$(find . -name '.*.tmp-*')" ] || fail "something is left: $(find . -name '.*.tmp-*')"
 
 [ $failures = 0 ] || exit 1

@@ -67,6 +67,8 @@ const char *gr_stage_path(const gr_stage *s);
 gr_status gr_stage_commit(gr_stage *s); /* frees s; on failure the staged directory is removed */
 void gr_stage_cancel(gr_stage *s);      /* NULL is fine */
 
+/* A directory's name without what its end may have and does not need, "/" and "/.". Caller frees. */
+char *gr_path_trimmed(const char *path);
 /* Renames, durably; an existing file at `to` is replaced, a directory that is not empty is not. */
 gr_status gr_path_move(const char *from, const char *to);
 /* A symbolic link, made or replaced atomically and durably; and what one says. */

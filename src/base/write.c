@@ -391,13 +391,12 @@ struct gr_stage {
     temp temp;
 };
 
-/* A folder's name without slashes at its end. */
-static char *trimmed(const char *path)
+char *gr_path_trimmed(const char *path)
 {
-    size_t length = strlen(path);
-    while (length > 1 && path[length - 1] == '/')
-        length--;
-    return gr_strfmt("%.*s", (int)length, path);
+    size_t n = strlen(path);
+    while (n > 1 && (path[n - 1] == '/' || (n > 2 && path[n - 1] == '.' && path[n - 2] == '/')))
+        n--;
+    return gr_strfmt("%.*s", (int)n, path);
 }
 
 static gr_status check_absent(const char *path)
@@ -422,7 +421,7 @@ static gr_status sweep_stages(const char *parent, const char *final)
 gr_stage *gr_stage_open(const char *final_path)
 {
     gr_stage *s = gr_alloc_zero(1, sizeof *s);
-    char *final = s ? trimmed(final_path) : NULL;
+    char *final = s ? gr_path_trimmed(final_path) : NULL;
     char *parent = final ? parent_of(final) : NULL;
     gr_status status = parent ? check_absent(final) : GR_ERR_MEMORY;
     if (status == GR_OK)

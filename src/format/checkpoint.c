@@ -211,12 +211,15 @@ gr_status gr_checkpoint_write_dir(const char *dir, const gr_checkpoint_spec *spe
 {
     if (!gr_path_is_dir(dir))
         return write_new(dir, spec);
-    char *new = gr_checkpoint_beside(dir, GR_CHECKPOINT_NEW), *old = gr_checkpoint_beside(dir, GR_CHECKPOINT_OLD);
-    gr_status s = new &&old ? gr_dir_remove(new) : gr_error_status();
+    char *name = gr_path_trimmed(dir);
+    char *new = name ? gr_checkpoint_beside(name, GR_CHECKPOINT_NEW) : NULL;
+    char *old = new ? gr_checkpoint_beside(name, GR_CHECKPOINT_OLD) : NULL;
+    gr_status s = old ? gr_dir_remove(new) : GR_ERR_MEMORY;
     if (s == GR_OK)
         s = write_new(new, spec);
     if (s == GR_OK)
-        s = swap_in(new, dir, old);
+        s = swap_in(new, name, old);
+    gr_free(name);
     gr_free(new);
     gr_free(old);
     return s;

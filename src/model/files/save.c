@@ -345,10 +345,9 @@ static gr_status save(saving *w, const char *dir)
 /* One process writes a directory: of two the other would find what it must not write over when all its work is done. */
 static gr_status take_dir(gr_write_lock *lock, const char *dir, const gr_save_options *o)
 {
-    size_t n = strlen(dir);
-    while (n > 1 && dir[n - 1] == '/')
-        n--;
-    gr_status s = gr_write_lock_take(lock, gr_strfmt("%.*s.new.lock", (int)n, dir));
+    char *name = gr_path_trimmed(dir);
+    gr_status s = name ? gr_write_lock_take(lock, gr_strfmt("%s.new.lock", name)) : GR_ERR_MEMORY;
+    gr_free(name);
     return s == GR_OK ? check_options(dir, o) : s; /* who had the lock until now has written it */
 }
 
