@@ -289,6 +289,8 @@ TEST(named_templates)
                                      "{\"role\": \"assitant\", \"content\": \"b\"}]}";
     static const char calls[] = "{\"messages\": [{\"role\": \"user\", \"content\": \"a\"}, {\"role\": \"assistant\", "
                                 "\"content\": null, \"tool_calls\": [{\"function\": {\"name\": \"f\"}}]}]}";
+    static const char unheard[] = "{\"messages\": [{\"role\": \"system\", \"content\": \"a\"}, "
+                                  "{\"role\": \"assistant\", \"content\": \"b\"}]}";
     static const char *const known[] = {
         "none of system, user, assistant, tool", "none of system, user, assistant, tool, ipython",
         "of user and assistant, behind one of system", "of user and assistant, behind one of system"};
@@ -319,6 +321,14 @@ TEST(named_templates)
         c.json_size = strlen(calls);
         CHECK_STATUS(gr_template_render(chat, &c, &r), GR_ERR_ARGUMENT);
         CHECK_ERROR(GR_ERR_ARGUMENT, "this template writes no tool calls");
+        c.json = unheard;
+        c.json_size = strlen(unheard);
+        CHECK_STATUS(gr_template_render(chat, &c, &r),
+                     i < 2 ? GR_OK : GR_ERR_ARGUMENT); /* these two put it before a user's */
+        if (i < 2)
+            gr_free(r);
+        else
+            CHECK_ERROR(GR_ERR_ARGUMENT, "behind system comes user, not assistant");
         c.tokenizer = t; /* which has none of their marks */
         CHECK_STATUS(gr_template_render(chat, &c, &r), GR_ERR_UNSUPPORTED);
         CHECK_ERROR(GR_ERR_UNSUPPORTED, "needs the added token ");
