@@ -28,8 +28,11 @@ gr_line_end gr_plain_read(gr_bytes *ahead, gr_bytes *out)
 {
     const char *end = NULL;
     int64_t got = 1;
-    while (!(end = ahead->size ? memchr(ahead->data, '\n', ahead->size) : NULL) && got > 0)
-        got = read_more(ahead);
+    for (size_t seen = 0; got > 0; got = read_more(ahead)) {
+        if (ahead->size > seen && (end = memchr(ahead->data + seen, '\n', ahead->size - seen)))
+            break;
+        seen = ahead->size;
+    }
     if (gr_interrupted(NULL))
         return GR_LINE_CANCELLED;
     if (got < 0)
