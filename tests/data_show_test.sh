@@ -69,7 +69,7 @@ run 0 data show alone chats.jsonl --context 5 --rows 0 --json
 says '"cut_documents": 1' out
 printf '{"prompt": "a long prompt of many tokens", "completion": "x"}\n' >long.jsonl
 run 0 data show alone long.jsonl --context 5 --rows 0
-grep -q '^left out  *[0-9]* tokens at the beginning of 1 prompt' out || fail "cut prompts: $(cat out)"
+grep -q '^left out  *[0-9]* tokens at the beginning of 1 prompt$' out || fail "cut prompts: $(cat out)"
 
 # ---- a stream ----
 printf 'to be or not to be' >text.txt
