@@ -31,7 +31,7 @@ static const gr_flag device_flags[] = {
     {0},
 };
 static const gr_flag threads_flags[] = {
-    {"threads", GR_INT(gr_common, threads), .value = "N", .initial = "0", .shown = "0", .max = GR_THREADS_MOST,
+    {"threads", GR_INT(gr_common, threads), .value = "N", .initial = "0", .max = GR_THREADS_MOST,
      .help = "threads that compute; 0: one per core that it may use; results do not depend on it"},
     {0},
 };

@@ -89,7 +89,7 @@ static gr_status add_keys(const char *path, gr_digest *d)
 gr_status gr_digest_model(const char *dir, int threads, gr_digest *d)
 {
     *d = (gr_digest){0};
-    if (gr_gguf_is_name(dir) && !gr_path_is_dir(dir)) {
+    if (gr_gguf_is_place(dir)) {
         gr_status read = add_keys(dir, d);
         return read == GR_OK ? add_weights(d, dir, threads) : read;
     }

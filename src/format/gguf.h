@@ -60,6 +60,8 @@ int gr_gguf_tensors(const gr_gguf *g);
 const gr_weight *gr_gguf_tensor(const gr_gguf *g, int i); /* in the order of the file */
 /* Is it the name of such a file? */
 bool gr_gguf_is_name(const char *path);
+/* And no directory: a file of this format, whether it is there or is to be. */
+bool gr_gguf_is_place(const char *path);
 
 /* Keys, in the order of the file. */
 int gr_gguf_count(const gr_gguf *g);

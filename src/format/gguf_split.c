@@ -17,6 +17,11 @@ bool gr_gguf_is_name(const char *path)
     return n > m && strcmp(path + n - m, END) == 0;
 }
 
+bool gr_gguf_is_place(const char *path)
+{
+    return gr_gguf_is_name(path) && !gr_path_is_dir(path);
+}
+
 static bool read_number(const char *p, int *out)
 {
     *out = 0;

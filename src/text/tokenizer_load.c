@@ -256,7 +256,7 @@ gr_status gr_tokenizer_is_in(const char *dir, bool *there)
     static const char *const files[] = {"tokenizer.json", "vocab.json",  "tokenizer.model",
                                         "tiktoken.model", "tekken.json", "vocab.txt"};
     *there = false;
-    if (gr_gguf_is_name(dir) && !gr_path_is_dir(dir)) {
+    if (gr_gguf_is_place(dir)) {
         gr_gguf *file = gr_gguf_open_first(dir);
         *there = file && gr_gguf_has_tokenizer(file);
         gr_gguf_close(file);

@@ -270,11 +270,6 @@ static gr_status load_files(gr_model *m, const char *dir)
     return s;
 }
 
-static bool is_gguf(const char *path)
-{
-    return gr_gguf_is_name(path) && !gr_path_is_dir(path);
-}
-
 /* What did not come to be put on leaves the model as it was. */
 static void take_off(gr_model *m, int64_t vocab)
 {
@@ -293,7 +288,7 @@ gr_status gr_model_load_adapter(gr_model *m, const char *dir)
     if (m->adapter)
         return gr_adapter_refuse_second();
     int64_t vocab = m->h.vocab;
-    gr_status s = is_gguf(dir) ? gr_adapter_load_gguf(m, dir) : load_files(m, dir);
+    gr_status s = gr_gguf_is_place(dir) ? gr_adapter_load_gguf(m, dir) : load_files(m, dir);
     if (s == GR_OK)
         s = gr_model_check_range(m, m->precision);
     if (s == GR_OK)

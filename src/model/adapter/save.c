@@ -91,7 +91,7 @@ gr_status gr_model_save_adapter(gr_model *m, const char *dir)
         return GR_ERR_ARGUMENT;
     if (!m->adapter)
         return gr_fail(GR_ERR_ARGUMENT, "saving an adapter: the model has none");
-    if (gr_gguf_is_name(dir) && !gr_path_is_dir(dir))
+    if (gr_gguf_is_place(dir))
         return gr_adapter_save_gguf(m, dir);
     if (gr_path_is_dir(dir))
         return save_files(m, dir);

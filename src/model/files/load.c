@@ -355,7 +355,7 @@ gr_model *gr_model_load(const char *dir, const gr_load_options *options, gr_devi
     if (gr_lacks(dir, "gr_model_load: dir") || gr_lacks(device, "gr_model_load: device") ||
         gr_take_sized(o, sizeof *o, options, "gr_model_load: options") != GR_OK)
         return NULL;
-    if (gr_gguf_is_name(dir) && !gr_path_is_dir(dir))
+    if (gr_gguf_is_place(dir))
         return load_gguf(dir, o, device);
     size_t size;
     char *config = check_is_model(dir) == GR_OK ? gr_path_join(dir, "config.json") : NULL;

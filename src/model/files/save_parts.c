@@ -187,7 +187,7 @@ gr_status gr_carried_open(gr_carried *c, const char *dir)
     char **names;
     size_t n;
     *c = (gr_carried){0};
-    if (gr_gguf_is_name(dir) && !gr_path_is_dir(dir))
+    if (gr_gguf_is_place(dir))
         return gr_gguf_carry(c, dir);
     gr_status s = gr_dir_list(dir, &names, &n);
     if (s != GR_OK)
@@ -219,7 +219,7 @@ gr_status gr_tell_left_out(const gr_model *m, const char *from, const char *to)
     static const char *const ours[] = {"config.json", "checksums.json", "training.json", "training.safetensors"};
     char **names;
     size_t n;
-    if (gr_gguf_is_name(from) && !gr_path_is_dir(from))
+    if (gr_gguf_is_place(from))
         return GR_OK; /* all of it was */
     gr_status s = gr_dir_list(from, &names, &n);
     for (size_t i = 0; s == GR_OK && i < n; i++) {

@@ -5,13 +5,17 @@
 #include <string.h>
 
 /* clang-format off */
+/* Of message m: what would be left out in silence. */
+#define NO_TOOL_CALLS \
+    "{%- if m.tool_calls -%}{{- raise_exception('this template writes no tool calls') -}}{%- endif -%}\n"
+
 static const gr_known_template known[] = {
     {"chatml",
      "{%- for m in messages -%}\n"
      "{%- if m.role not in ['system', 'user', 'assistant', 'tool'] -%}\n"
      "{{- raise_exception('the role \"' ~ m.role ~ '\" is none of system, user, assistant, tool') -}}\n"
      "{%- endif -%}\n"
-     "{%- if m.tool_calls -%}{{- raise_exception('this template writes no tool calls') -}}{%- endif -%}\n"
+     NO_TOOL_CALLS
      "{{- '<|im_start|>' + m.role + '\\n' -}}\n"
      "{%- if m.role == 'assistant' -%}\n"
      "{%- generation -%}{{- m.content + '<|im_end|>' -}}{%- endgeneration -%}\n"
@@ -28,7 +32,7 @@ static const gr_known_template known[] = {
      "{%- if m.role not in ['system', 'user', 'assistant', 'tool', 'ipython'] -%}\n"
      "{{- raise_exception('the role \"' ~ m.role ~ '\" is none of system, user, assistant, tool, ipython') -}}\n"
      "{%- endif -%}\n"
-     "{%- if m.tool_calls -%}{{- raise_exception('this template writes no tool calls') -}}{%- endif -%}\n"
+     NO_TOOL_CALLS
      "{{- '<|start_header_id|>' + m.role + '<|end_header_id|>\\n\\n' -}}\n"
      "{%- if m.role == 'assistant' -%}\n"
      "{%- generation -%}{{- m.content | trim + '<|eot_id|>' -}}{%- endgeneration -%}\n"
@@ -42,7 +46,7 @@ static const gr_known_template known[] = {
      "{{- bos_token -}}\n"
      "{%- set said = namespace(system='') -%}\n"
      "{%- for m in messages -%}\n"
-     "{%- if m.tool_calls -%}{{- raise_exception('this template writes no tool calls') -}}{%- endif -%}\n"
+     NO_TOOL_CALLS
      "{%- if m.role == 'system' and loop.first -%}\n"
      "{%- set said.system = m.content + '\\n\\n' -%}\n"
      "{%- elif m.role == 'user' -%}\n"
@@ -60,7 +64,7 @@ static const gr_known_template known[] = {
      "{{- bos_token -}}\n"
      "{%- set said = namespace(system='') -%}\n"
      "{%- for m in messages -%}\n"
-     "{%- if m.tool_calls -%}{{- raise_exception('this template writes no tool calls') -}}{%- endif -%}\n"
+     NO_TOOL_CALLS
      "{%- if m.role == 'system' and loop.first -%}\n"
      "{%- set said.system = m.content | trim + '\\n\\n' -%}\n"
      "{%- elif m.role == 'user' -%}\n"

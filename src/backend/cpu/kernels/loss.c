@@ -33,11 +33,10 @@ float GR_ISA_FN(gr_row_log_sum_exp)(const float *x, int64_t n)
 {
     enum { BEGINNING = 256 }; /* whose maximum is seldom exceeded later */
     const float least = -3.40282347e38f, first = gr_row_max(x, n < BEGINNING ? n : BEGINNING);
-    if (n <= BEGINNING) { /* it lies in the first-level cache: two passes cost less than starting one */
-        float most = first > least ? first : least;
+    const float most = first > least ? first : least;
+    if (n <= BEGINNING) /* it lies in the first-level cache: two passes cost less than starting one */
         return most + gr_vlog(gr_row_exp(NULL, x, most, n));
-    }
-    online o = {.largest = gr_vec_set(first > least ? first : least)};
+    online o = {.largest = gr_vec_set(most)};
     int64_t i = 0;
     for (; i + 4 * GR_LANES <= n; i += 4 * GR_LANES)
         add_vectors(&o, x + i, 4);
