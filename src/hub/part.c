@@ -1,6 +1,6 @@
-/* A file that comes in parts. Its bytes are written and hashed as they come, by a thread beside the one that receives them, and
- * noted in a side file piece by piece, each with the hash so far; what a killed process or a lost current left is read again,
- * and believed as far as the hashes go. */
+/* A file that comes in parts. Its bytes are hashed as they come, by a thread beside the one that receives them; the one that
+ * would wait for the other writes. They are noted in a side file piece by piece, each with the hash so far; what a killed
+ * process or a lost current left is read again, and believed as far as the hashes go. */
 #include "hub/hub.h"
 
 #include "base/file.h"
@@ -18,18 +18,19 @@
 
 enum {
     SMALL = 4 << 20, /* a file that is not worth a thread */
-    SLOTS = 3,       /* pieces between the two threads */
+    SLOTS = 4,       /* pieces between the two threads */
 };
 
-/* What the two threads share. The receiver fills slot `filled`, the keeper empties slot `emptied`. */
+/* What the two threads share. The receiver fills slot `filled`, the keeper hashes, notes and so empties slot `emptied`. Slot
+ * `written` is the next for the file, by whichever thread has nothing else to do: one at a time, so in order. */
 struct gr_hub_keeper {
     pthread_t thread;
     pthread_mutex_t lock;
     pthread_cond_t changed;
-    uint64_t filled, emptied; /* pieces so far; which slot: modulo SLOTS */
+    uint64_t filled, written, emptied; /* pieces so far; which slot: modulo SLOTS */
     size_t sizes[SLOTS];
-    bool is_threaded, is_over;
-    gr_kept_error error; /* the keeper's first */
+    bool is_threaded, is_writing, is_over;
+    gr_kept_error error; /* the first */
     uint8_t slots[SLOTS][GR_PIECE];
 };
 
@@ -126,17 +127,33 @@ static gr_status cut(gr_hub_part *p, size_t noted)
 
 /* ---- keeping and noting ------------------------------------------------------------------------------------- */
 
-/* Writes a piece and notes it; both are waited for on the disk when the file is whole. */
-static gr_status keep(gr_hub_part *p, const uint8_t *bytes, size_t size)
+/* Notes a piece that is hashed; it and the piece are waited for on the disk when the file is whole. */
+static gr_status note(gr_hub_part *p, size_t size)
 {
     char line[80];
-    if (gr_fd_write(p->fd, p->path, bytes, size) != GR_OK)
-        return gr_error_status();
-    gr_sha_add(&p->hash, bytes, size);
     int n = snprintf(line, sizeof line, "%" PRId64 " %zu %016" PRIx64 "\n", p->noted, size, hash_so_far(p));
-    gr_status s = gr_fd_write(p->ranges_fd, p->ranges, line, (size_t)n);
     p->noted += (int64_t)size;
-    return s;
+    return gr_fd_write(p->ranges_fd, p->ranges, line, (size_t)n);
+}
+
+/* Writes the next piece, or waits until something has changed. The lock is held before and after. */
+static void write_or_wait(gr_hub_part *p, struct gr_hub_keeper *h)
+{
+    if (h->is_writing || h->written == h->filled) {
+        pthread_cond_wait(&h->changed, &h->lock);
+        return;
+    }
+    size_t slot = h->written % SLOTS;
+    bool failed = h->error.status != GR_OK;
+    h->is_writing = true;
+    pthread_mutex_unlock(&h->lock);
+    failed = !failed && gr_fd_write(p->fd, p->path, h->slots[slot], h->sizes[slot]) != GR_OK;
+    pthread_mutex_lock(&h->lock);
+    if (failed)
+        gr_error_keep(&h->error);
+    h->is_writing = false;
+    h->written++;
+    pthread_cond_broadcast(&h->changed);
 }
 
 static void *keep_beside(void *user)
@@ -150,9 +167,14 @@ static void *keep_beside(void *user)
         if (h->emptied == h->filled)
             break;
         size_t slot = h->emptied % SLOTS;
+        pthread_mutex_unlock(&h->lock);
+        gr_sha_add(&p->hash, h->slots[slot], h->sizes[slot]);
+        pthread_mutex_lock(&h->lock);
+        while (h->written == h->emptied)
+            write_or_wait(p, h);
         bool failed = h->error.status != GR_OK;
         pthread_mutex_unlock(&h->lock);
-        failed = !failed && keep(p, h->slots[slot], h->sizes[slot]) != GR_OK;
+        failed = !failed && note(p, h->sizes[slot]) != GR_OK;
         pthread_mutex_lock(&h->lock);
         if (failed)
             gr_error_keep(&h->error);
@@ -163,14 +185,15 @@ static void *keep_beside(void *user)
     return NULL;
 }
 
-/* Waits until at most so many pieces are between the threads; the keeper's failure is the receiver's then. */
-static gr_status wait_for(struct gr_hub_keeper *h, uint64_t most)
+/* Until at most so many pieces are between the threads; a failure of the keeper's is the receiver's then. */
+static gr_status wait_for(gr_hub_part *p, uint64_t most)
 {
+    struct gr_hub_keeper *h = p->beside;
     if (!h->is_threaded)
         return GR_OK;
     pthread_mutex_lock(&h->lock);
     while (h->filled - h->emptied > most)
-        pthread_cond_wait(&h->changed, &h->lock);
+        write_or_wait(p, h);
     gr_status s = h->error.status;
     pthread_mutex_unlock(&h->lock);
     if (s != GR_OK)
@@ -184,14 +207,17 @@ static gr_status hand_over(gr_hub_part *p)
     struct gr_hub_keeper *h = p->beside;
     size_t slot = h->filled % SLOTS, size = p->fill;
     p->fill = 0;
-    if (!h->is_threaded)
-        return keep(p, h->slots[slot], size);
+    if (!h->is_threaded) {
+        gr_sha_add(&p->hash, h->slots[slot], size);
+        gr_status s = gr_fd_write(p->fd, p->path, h->slots[slot], size);
+        return s == GR_OK ? note(p, size) : s;
+    }
     pthread_mutex_lock(&h->lock);
     h->sizes[slot] = size;
     h->filled++;
     pthread_cond_broadcast(&h->changed);
     pthread_mutex_unlock(&h->lock);
-    return wait_for(h, SLOTS - 1);
+    return wait_for(p, SLOTS - 1);
 }
 
 static void start_keeper(gr_hub_part *p)
@@ -223,7 +249,7 @@ static void end_keeper(gr_hub_part *p)
 gr_status gr_hub_part_keep(gr_hub_part *p)
 {
     gr_status s = p->fill > 0 ? hand_over(p) : GR_OK;
-    return s == GR_OK ? wait_for(p->beside, 0) : s;
+    return s == GR_OK ? wait_for(p, 0) : s;
 }
 
 gr_status gr_hub_part_add(gr_hub_part *p, const void *data, size_t size)
@@ -246,7 +272,7 @@ gr_status gr_hub_part_add(gr_hub_part *p, const void *data, size_t size)
 
 gr_status gr_hub_part_begin(gr_hub_part *p)
 {
-    gr_status s = wait_for(p->beside, 0);
+    gr_status s = wait_for(p, 0);
     p->at = 0;
     begin_hash(p);
     return s == GR_OK ? cut(p, 0) : s;

@@ -270,16 +270,20 @@ class Hub(BaseHTTPRequestHandler):
     def send(self, path, start, end, fault, arg):
         stop = min(end, start + arg) if fault in ("cut", "reset", "stall") else end
         sent = 0
+        self.wfile.flush()
         with open(path, "rb") as f:
-            f.seek(start)
             try:
                 while sent < stop - start:
-                    block = bytearray(f.read(min(1 << (16 if fault == "slow" else 18), stop - start - sent)))
-                    if fault == "flip" and start + sent <= arg < start + sent + len(block):
+                    most = min(1 << (16 if fault == "slow" else 22), stop - start - sent)
+                    if fault == "flip" and start + sent <= arg < start + sent + most:
+                        f.seek(start + sent)
+                        block = bytearray(f.read(most))
                         block[arg - start - sent] ^= 1
-                    self.wfile.write(block)
-                    sent += len(block)
-                    time.sleep(len(block) / arg if fault == "slow" else 0)
+                        self.wfile.write(block)
+                        sent += most
+                    else:  # as file servers send: the kernel takes the pages themselves
+                        sent += os.sendfile(self.connection.fileno(), f.fileno(), start + sent, most)
+                    time.sleep(most / arg if fault == "slow" else 0)
             except (BrokenPipeError, ConnectionResetError):
                 self.close_connection = True
                 return sent

@@ -4,7 +4,8 @@
 
 What gradus pulled, huggingface_hub.snapshot_download finds without a byte of its own, and the reverse; so many SIGKILLs of a
 pull; the rate beside that of curl: as fast as loopback gives, and from a hub that sends a little less than a GB/s. On two cores
-the sum is the limit of the former: what curl and the hub take, and sha256 (1.4 to 2 GB/s). Needs huggingface_hub, and curl.
+the sum of CPU time is the limit of the former: receiving, writing, sha256 (1.4 to 2 GB/s), and what the hub takes, which gives
+pages to the kernel as file servers do. Needs huggingface_hub, and curl.
 """
 import argparse, filecmp, os, random, shutil, signal, statistics, subprocess, sys, tempfile, time
 from pathlib import Path
