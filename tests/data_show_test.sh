@@ -209,6 +209,12 @@ says 'trainable_token_indices' added-true/latest/adapter_config.json
 grep -q '<|im_end|>' added-true/latest/tokenizer.json || fail 'the tokenizer of the adapter has no new tokens'
 run 0 generate added-true --chat -p a -n 2
 run 0 finetune --resume --out added-true
+# Trained further, the adapter keeps its tokenizer and its template.
+run 0 finetune base-true known.jsonl --adapter added-true --context 64 --steps 1 --out further
+for file in tokenizer.json chat_template.jinja; do
+    cmp added-true/latest/$file further/latest/$file || fail "trained further, an adapter has another $file"
+done
+run 0 generate further --chat -p a -n 2
 run 0 finetune base-false known.jsonl --chat-template chatml --add-tokens --context 64 --steps 1 --out rows-false
 says '"lm_head"' rows-false/latest/adapter_config.json
 run 0 finetune base-false known.jsonl --chat-template chatml --add-tokens --context 64 --steps 1 --modules-to-save lm_head --out added-false

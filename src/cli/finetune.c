@@ -258,10 +258,12 @@ static gr_status open_finetune(gr_args *args, bool initialize, gr_train_job *job
     return s == GR_OK && initialize ? tell(f, job) : s;
 }
 
-/* The model's own. */
+/* The model's own, or those of the adapter that is trained further. */
 static gr_status put_own_files(gr_train_job *job)
 {
-    job->run.source = job->on.path;
+    const gr_found *found = job->on.found;
+    bool is_of_adapter = found->adapter && found->tokenizer && strcmp(found->tokenizer, found->adapter) == 0;
+    job->run.source = is_of_adapter ? found->adapter : job->on.path;
     if (job->added.n == 0)
         return GR_OK;
     job->files[0][0] = "tokenizer.json";
