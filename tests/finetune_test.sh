@@ -96,6 +96,20 @@ run 3 generate base --adapter by_peft/model.safetensors -p x
 [ ! -e x ] && [ ! -e x.gguf ] && [ ! -e x.gguf.new.gguf ] || fail 'convert: something is left'
 rm -r by_gguf by_peft by_file
 
+# A model with as many rows, and other tokens in them, is not the one that it was trained on.
+sed 's/!/~/' text.txt >other.txt
+"$g" train other.txt --tokenizer char --arch llama --steps 1 --layers 2 --embed 32 --heads 2 --context 64 --batch 4 --out other \
+    --quiet 2>err || fail "train: $(cat err)"
+for verb in 'generate other -p x --adapter run' 'eval other --data text.txt --adapter run' 'chat other --adapter run' \
+    'merge other run --out nothing' 'finetune other data.jsonl --adapter run --out nothing'; do
+    # shellcheck disable=SC2086
+    run 3 $verb
+    says 'run/checkpoints/step-60/tokenizer.json: the token , has id 3, and 2 in other/checkpoints/step-1/tokenizer.json, and ' err
+    says 'Give the model that it was trained on' err
+done
+[ ! -e nothing ] || fail 'something is left of an adapter on another model'
+rm -r other
+
 # An adapter beside the weights goes on them; --adapter none leaves it out, and another one goes before it.
 cp -r base/latest/ both
 cp run/latest/adapter_* both

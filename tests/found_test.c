@@ -2,6 +2,8 @@
 #include "tiny.h"
 
 #include "base/file.h"
+#include "text/files/large_parts.h"
+#include "text/tokenizer.h"
 #include "train/run_dir.h"
 
 static const char *in(const char *name, char *buffer)
@@ -111,6 +113,98 @@ TEST(a_run_is_its_best_checkpoint)
     CHECK_OK(gr_dir_make(model));
     CHECK(!gr_find(best, NULL));
     CHECK_EQ_INT(gr_error_status(), GR_ERR_FILE);
+}
+
+/* ---- the adapter's tokenizer, and the model's --------------------------------------------------------------- */
+
+/* The characters of a text, or all bytes, and tokens added to them. */
+static void put_tokenizer(const char *dir, const char *characters, const char *const *added)
+{
+    char path[700];
+    gr_tokenizer *t = characters ? gr_tokenizer_char(characters, strlen(characters), false) : gr_tokenizer_byte();
+    gr_tokenizer *more = *added ? gr_tokenizer_extend(t, added) : NULL;
+    const gr_tokenizer_info *info = gr_tokenizer_describe(more ? more : t);
+    CHECK(info);
+    snprintf(path, sizeof path, "%s/tokenizer.json", dir);
+    CHECK_OK(gr_file_write(path, info->json, info->json_size));
+    gr_tokenizer_free(more);
+    gr_tokenizer_free(t);
+}
+
+static char warned[400];
+
+static void on_warning(void *user, gr_log_level level, const char *text)
+{
+    (void)user;
+    if (level == GR_LOG_WARN)
+        snprintf(warned, sizeof warned, "%s", text);
+}
+
+TEST(an_adapter_of_another_model)
+{
+    static const struct {
+        const char *of_adapter, *of_model; /* NULL: bytes */
+        const char *added[3], *model_added[3];
+        const char *error, *warning;
+    } cases[] = {
+        {.of_adapter = "abc", .of_model = "abc", .added = {"<x>"}, .model_added = {"<x>"}},
+        {.of_adapter = "abc", .of_model = "abc", .added = {"<x>", "<y>"}},
+        {.of_adapter = "abc", .of_model = "abc", .model_added = {"<x>", "<y>"}},
+        {.added = {"<x>", "<y>"}, .model_added = {"<x>"}},
+        {.of_adapter = "abc",
+         .of_model = "abc",
+         .added = {"<x>", "<y>"},
+         .model_added = {"<y>", "<x>"},
+         .error = "the token <x> has id 3, and 4 in "},
+        {.added = {"<x>", "<y>"}, .model_added = {"<y>", "<x>"}, .error = "the token <x> has id 257, and 258 in "},
+        {.of_adapter = "bcd",
+         .of_model = "abc",
+         .error = "tokenizer.json, and 1 more: the adapter is of another model"},
+        {.of_adapter = "abc", .error = "the token a has id 0, and 97 in "},
+        {.added = {"<x>"}, .model_added = {"<y>"}, .warning = "id 257 is the token <x>, and <y> in "},
+        {.of_adapter = "abc", .of_model = "abd", .warning = "id 2 is the token c, and d in "},
+    };
+    char model[600], adapter[600];
+    gr_find_options how = GR_INIT(gr_find_options);
+    write_all();
+    how.adapter = in("adapter", adapter);
+    gr_set_log(on_warning, NULL);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        NOTE("case %zu", i);
+        *warned = '\0';
+        put_tokenizer(adapter, cases[i].of_adapter, cases[i].added);
+        put_tokenizer(in("model", model), cases[i].of_model, cases[i].model_added);
+        const gr_found *f = gr_find(model, &how);
+        if (cases[i].error)
+            CHECK_ERROR(GR_ERR_FILE, cases[i].error);
+        CHECK_EQ_INT(f == NULL, cases[i].error != NULL);
+        CHECK(!f || same(f->tokenizer, adapter));
+        CHECK(cases[i].warning ? strstr(warned, cases[i].warning) != NULL : !*warned);
+        gr_free(f);
+    }
+    gr_set_log(NULL, NULL);
+}
+
+/* Vocabularies are compared in whatever layout they are written. */
+TEST(the_same_vocabulary)
+{
+    static const char plain[] = "{\"a\":1,\"\\u00e9\":2}";
+    static const struct {
+        const char *text;
+        bool same;
+    } others[] = {{"{ \"a\" : 1,\n\"\303\251\": 2 }", true},
+                  {"{\"a\":1,\"\\u00e9\":3}", false},
+                  {"{\"a\":1,\"\\u00e9\":22}", false},
+                  {"{\"a\":1}", false},
+                  {"{\"a\":1,\"e\":2}", false},
+                  {"{\"a\":1,\"\\u00e9\":[2]}", false}};
+    gr_large_parts a = {.vocab = {plain, plain + sizeof plain - 1, 2}};
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
+        NOTE("%s", others[i].text);
+        gr_part_of_text b = {others[i].text, others[i].text + strlen(others[i].text), 2};
+        CHECK_EQ_INT(gr_large_same_vocab(a.vocab, b), others[i].same);
+        CHECK_EQ_INT(gr_large_same_vocab(b, a.vocab), others[i].same);
+    }
 }
 
 static gr_status find_it(void *ctx)

@@ -217,8 +217,8 @@ typedef struct gr_found {
     bool is_beside;        /* the adapter lies beside the weights, and nobody asked for it */
 } gr_found;
 /* Finds what gr_model_load, gr_model_load_adapter and gr_tokenizer_load take; caller frees with gr_free, paths too. A base
- * that is not here, and a run without a whole checkpoint, are GR_ERR_FILE. Checkpoints of a run are verified, which reads
- * them. options may be NULL. Any thread. */
+ * that is not here, a run without a whole checkpoint, and an adapter whose tokenizer gives a token of the model's another
+ * id are GR_ERR_FILE. Checkpoints of a run are verified, which reads them. options may be NULL. Any thread. */
 GR_API const gr_found *gr_find(const char *path, const gr_find_options *options);
 
 enum {

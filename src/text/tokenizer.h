@@ -67,6 +67,9 @@ int64_t gr_tokenizer_find(const gr_tokenizer *t, const char *token, size_t size)
 
 /* tokenizer_load.c: is there a file in the directory that gr_tokenizer_load would take? */
 gr_status gr_tokenizer_is_in(const char *dir, bool *there);
+/* tokenizers_agree.c: GR_ERR_FILE when a token that the tokenizers of an adapter and of its model both have has another id in
+ * each; that either has tokens of its own is fine. */
+gr_status gr_tokenizers_agree(const char *adapter, const char *model);
 /* bos and eos by well-known names. */
 void gr_tokenizer_guess_ends(gr_tokenizer *t);
 

@@ -85,12 +85,15 @@ static gr_status find_adapter(const gr_find_options *o, places *f)
 
 static gr_status find_tokenizer(places *f)
 {
-    bool there = false;
-    const char *dir = f->adapter;
-    gr_status s = dir ? gr_tokenizer_is_in(dir, &there) : GR_OK;
-    if (s == GR_OK && !there)
-        s = gr_tokenizer_is_in(dir = f->model, &there);
-    return s == GR_OK && there ? set(&f->tokenizer, gr_strdup(dir)) : s;
+    bool of_adapter = false, of_model = false;
+    gr_status s = f->adapter ? gr_tokenizer_is_in(f->adapter, &of_adapter) : GR_OK;
+    if (s == GR_OK)
+        s = gr_tokenizer_is_in(f->model, &of_model);
+    if (s == GR_OK && of_adapter && of_model && !f->is_beside)
+        s = gr_tokenizers_agree(f->adapter, f->model);
+    if (s != GR_OK || !(of_adapter || of_model))
+        return s;
+    return set(&f->tokenizer, gr_strdup(of_adapter ? f->adapter : f->model));
 }
 
 static gr_status find(const char *path, const gr_find_options *o, places *f)

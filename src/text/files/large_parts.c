@@ -96,6 +96,36 @@ char *gr_large_parts_cut(const char *json, size_t size, const gr_large_parts *pa
     return out;
 }
 
+/* The next string or number of both, and what stands between them. */
+static bool same_next(gr_pull *a, gr_pull *b)
+{
+    const char *x, *y;
+    size_t n, m;
+    for (const char *c = "{}[],:"; *c; c++)
+        if (gr_pull_sees(a, *c))
+            return gr_pull_char(a, *c) && gr_pull_char(b, *c);
+    if (gr_pull_sees(a, '"'))
+        return gr_pull_text(a, &x, &n) && gr_pull_text(b, &y, &m) && n == m && memcmp(x, y, n) == 0;
+    gr_pull_sees(b, '"'); /* a number, which is compared as it is written */
+    n = strspn(a->p, "-+.0123456789eE");
+    bool same = n > 0 && b->p + n < b->end && memcmp(a->p, b->p, n) == 0;
+    a->p += n;
+    b->p += n;
+    return same;
+}
+
+bool gr_large_same_vocab(gr_part_of_text a, gr_part_of_text b)
+{
+    gr_pull x = {.p = a.start, .end = a.stop}, y = {.p = b.start, .end = b.stop};
+    bool same = a.strings == b.strings;
+    while (same && x.p < x.end)
+        same = same_next(&x, &y);
+    same = same && y.p == y.end;
+    gr_pull_free(&x);
+    gr_pull_free(&y);
+    return same;
+}
+
 /* ---- reading ------------------------------------------------------------------------------------------------ */
 
 static gr_status not_this_way(const gr_pull *r)

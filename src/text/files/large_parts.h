@@ -18,6 +18,8 @@ typedef struct gr_large_parts {
 bool gr_large_parts_find(const char *json, size_t size, gr_large_parts *out);
 /* The text with {} and [] in their places; NULL: no memory. */
 char *gr_large_parts_cut(const char *json, size_t size, const gr_large_parts *parts, size_t *cut_size);
+/* Whether two such vocabularies have the same tokens with the same ids or scores, in the same order. */
+bool gr_large_same_vocab(gr_part_of_text a, gr_part_of_text b);
 
 /* {"token": id, …}; [["token", score], …], *score freed by the caller in any case; ["a b", …] or [["a", "b"], …].
  * Failures say nothing of the file but are GR_ERR_MEMORY where memory was the reason. */
