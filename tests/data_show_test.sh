@@ -171,6 +171,12 @@ grep -q 'is not the one' err && fail 'a template is warned of that is the right 
 cp -r talked/checkpoints/step-2 changed && cp other.jinja changed/chat_template.jinja
 run 0 generate changed --chat -p a -n 1
 says 'is not the one that changed was trained with, turn.jinja (' err
+# What is too long is said before anything is trained.
+run 0 train talk.jsonl --tokenizer byte --documents apart --chat-template turn.jinja --layers 1 --embed 8 --heads 2 --context 23 --steps 2 --out cut
+[ "$(grep -c '1 of 3 documents are conversations longer than a row of 23 tokens: [0-9]* tokens at their ends are left out' err)" = 1 ] ||
+    fail "what was cut: $(cat err)"
+run 0 train talk.jsonl --tokenizer byte --documents apart --chat-template turn.jinja --layers 1 --embed 8 --heads 2 --context 23 --steps 2 --too-long drop --out dropped
+[ "$(grep -c '1 of 3 documents, longer than a row of 23 tokens, are left out' err)" = 1 ] || fail "what was dropped: $(cat err)"
 run 2 train chats.jsonl --tokenizer byte --documents apart --layers 1 --embed 8 --heads 2 --context 64 --steps 2 --loss last --out none
 says '--loss: is of conversations, and DATA has none' err
 run 2 data show alone chats.jsonl --chat-template turn.jinja

@@ -588,7 +588,28 @@ static gr_status rewind_run(run *r)
     return s == GR_OK && step == r->train.steps ? plot(r) : s;
 }
 
-/* The rows of the data, and what happened to documents that are longer. */
+/* What happened to documents that are longer than a row. */
+static void tell_lengths(const gr_rows_info *i, int64_t context)
+{
+    long long all = (long long)i->documents, row = (long long)context;
+    if (i->cut > 0)
+        gr_remark(GR_LOG_INFO, "%lld of %lld documents are longer than a row of %lld tokens and cut, into %lld pieces",
+                  (long long)i->cut, all, row, (long long)(i->pieces - i->documents + i->cut));
+    if (i->cut_prompts > 0)
+        gr_remark(GR_LOG_WARN,
+                  "%lld prompts do not fit a row of %lld tokens with what is learned: %lld tokens at their "
+                  "beginnings are left out",
+                  (long long)i->cut_prompts, row, (long long)i->left_out);
+    if (i->cut_chats > 0)
+        gr_remark(GR_LOG_WARN,
+                  "%lld of %lld documents are conversations longer than a row of %lld tokens: %lld tokens at their "
+                  "ends are left out",
+                  (long long)i->cut_chats, all, row, (long long)i->cut_tokens);
+    if (i->dropped > 0)
+        gr_remark(GR_LOG_WARN, "%lld of %lld documents, longer than a row of %lld tokens, are left out",
+                  (long long)i->dropped, all, row);
+}
+
 static gr_status open_rows(run *r)
 {
     const gr_train_options *t = &r->train;
@@ -602,17 +623,8 @@ static gr_status open_rows(run *r)
         r->eval_rows = gr_rows_new(r->eval, t->context, false, 0);
     if (!r->rows || (r->eval && apart && !r->eval_rows))
         return gr_error_status();
-    gr_rows_info i = *gr_rows_describe(r->rows);
     r->step_rows = gr_rows_of_step(r->rows, t->accumulate * t->batch, r->o->rows);
-    if (i.cut > 0)
-        gr_remark(GR_LOG_INFO, "%lld of %lld documents are longer than a row of %lld tokens and cut, into %lld pieces",
-                  (long long)i.cut, (long long)i.documents, (long long)t->context,
-                  (long long)(i.pieces - i.documents + i.cut));
-    if (i.cut_prompts > 0)
-        gr_remark(GR_LOG_WARN,
-                  "%lld prompts do not fit a row of %lld tokens with what is learned: %lld tokens at their "
-                  "beginnings are left out",
-                  (long long)i.cut_prompts, (long long)t->context, (long long)i.left_out);
+    tell_lengths(gr_rows_describe(r->rows), t->context);
     return GR_OK;
 }
 
