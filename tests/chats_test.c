@@ -98,6 +98,44 @@ TEST(what_is_learned)
     }
 }
 
+/* "weight": 0 leaves a message of the assistant's out of what is learned; of others it says nothing. */
+TEST(weights)
+{
+    static const char first[] =
+        "{\"messages\": [{\"role\": \"user\", \"content\": \"a\", \"weight\": 0}, {\"role\": \"assistant\", "
+        "\"content\": "
+        "\"bc\", \"weight\": 0}, {\"role\": \"user\", \"content\": \"d\", \"weight\": 7}, {\"role\": \"assistant\", "
+        "\"content\": \"e\", \"weight\": 1.0}]}";
+    static const char last[] =
+        "{\"conversations\": [{\"from\": \"gpt\", \"value\": \"b\", \"weight\": null}, {\"from\": \"gpt\", \"value\": "
+        "\"c\", \"weight\": 0}]}";
+    static const char *const both[] = {plain, marked};
+    for (int i = 0; i < 2; i++) {
+        check_learned(both[i], GR_LOSS_ASSISTANT, false, first, "<user>a;<assistant>bc;<user>d;<assistant>[e;]");
+        check_learned(both[i], GR_LOSS_LAST, false, first, "<user>a;<assistant>bc;<user>d;<assistant>[e;]");
+        check_learned(both[i], GR_LOSS_ASSISTANT, false, last, "<assistant>[b;]<assistant>c;");
+        check_learned(both[i], GR_LOSS_LAST, false, last, "<assistant>b;<assistant>c;");
+    }
+    check_learned(plain, GR_LOSS_ALL, false, first, "[<user>a;<assistant>]bc;[<user>d;<assistant>e;]");
+    check_learned(marked, GR_LOSS_ALL, false, first, "[<user>a;<assistant>]bc;[<user>d;<assistant>e;]");
+    /* What is left out need not be told from what is before it, and marks are counted where bounds cannot be told. */
+    check_learned(rewriting, GR_LOSS_ASSISTANT, false, last, "refused: before message 1 differently");
+    static const char shouting[] =
+        "{% for m in messages %}{% if loop.last %}!{% endif %}{% if m.role == 'assistant' %}{% generation %}"
+        "{{ m.content }};{% endgeneration %}{% else %}{{ m.content }};{% endif %}{% endfor %}";
+    check_learned(shouting, GR_LOSS_ASSISTANT, false, first, "a;bc;d;![e;]");
+    static const char twice[] = "{% for m in messages %}{% if loop.last %}!{% endif %}{% generation %}{{ m.content }};"
+                                "{% endgeneration %}{% endfor %}";
+    check_learned(twice, GR_LOSS_ASSISTANT, false, first, "refused: before message 2 differently");
+    static const char *const wrong[] = {"2", "0.5", "-1", "\"0\"", "true"};
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        char json[200];
+        snprintf(json, sizeof json, "{\"messages\": [{\"role\": \"assistant\", \"content\": \"a\", \"weight\": %s}]}",
+                 wrong[i]);
+        check_learned(plain, GR_LOSS_ASSISTANT, false, json, "error: key \"messages[0].weight\": expected");
+    }
+}
+
 TEST(other_forms)
 {
     check_learned(plain, GR_LOSS_ASSISTANT, false,

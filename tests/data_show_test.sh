@@ -151,6 +151,13 @@ sed 's/assistant/assitant/' known.jsonl >misspelled.jsonl
 run 0 data show alone misspelled.jsonl --context 100 --rows 0 --chat-template chatml --add-tokens
 says 'misspelled.jsonl: line 1: refused, as 1 of 3 documents' err
 says 'the role "assitant" is none of system, user, assistant, tool' err
+sed '1s/"content": "b <|end|>"/&, "weight": 0/; 1s/"content": "d"/&, "weight": 1/' known.jsonl >weights.jsonl
+run 0 data show alone weights.jsonl --context 100 --order sequential --rows 1 --chat-template turn.jinja
+says 'given   "<user>a;<assistant>b <|end|>;<user>c;<assistant>"' out
+says 'learned "d;"' out
+sed 's/"weight": 0/"weight": 0.5/' weights.jsonl >half.jsonl
+run 3 data show alone half.jsonl --context 100 --chat-template turn.jinja
+says 'half.jsonl: line 1: the record: key "messages[1].weight": expected 1, or 0' err
 run 3 data show alone messages.jsonl --chat-template turn.jinja
 says 'messages.jsonl: line 1: no message of the role assistant is there' err
 run 2 data show alone known.jsonl --chat-template chatlm

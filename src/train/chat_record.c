@@ -70,6 +70,17 @@ static void put_message(gr_json to, gr_json from, bool is_sharegpt)
             gr_json_put_copy(to, it.key, it.value);
 }
 
+/* OpenAI's and Together's word for what of the assistant's is learned. */
+static bool is_left_out(gr_json message)
+{
+    gr_json weight = gr_json_get(message, "weight");
+    double value = gr_json_is(weight) ? gr_json_as_real(weight, -1e300, 1e300) : 1;
+    if (value != 0 && value != 1)
+        gr_json_fail(weight, "expected 1, or 0 for a message of which nothing is learned\nweights in between are not "
+                             "supported: leave them out");
+    return value == 0;
+}
+
 static gr_status add_message(gr_chat_record *r, gr_json from, bool is_sharegpt)
 {
     gr_json_doc *doc = gr_json_new("the message");
@@ -77,17 +88,17 @@ static gr_status add_message(gr_chat_record *r, gr_json from, bool is_sharegpt)
         return gr_error_status();
     gr_json to = gr_json_root(doc);
     put_message(to, gr_json_as_object(from), is_sharegpt);
-    gr_status s = gr_json_check(from.doc);
     size_t size = 0;
-    const char *role = s == GR_OK ? gr_json_as_text(gr_json_get(to, "role"), &size) : "";
-    bool is_assistant = strcmp(role, "assistant") == 0;
+    const char *role = gr_json_as_text(gr_json_get(to, "role"), &size);
+    bool is_assistant = strcmp(role, "assistant") == 0, left_out = is_assistant && is_left_out(from);
+    gr_status s = gr_json_check(from.doc);
     gr_printable(role, size, r->role, sizeof r->role);
     char *json = s == GR_OK ? gr_json_format(doc, false, &size) : NULL;
     s = json ? gr_bytes_add(&r->text, json, size) : gr_error_status();
     if (s == GR_OK)
         s = gr_grow(&r->messages, &r->cap, r->n + 1, sizeof *r->messages);
     if (s == GR_OK)
-        r->messages[r->n++] = (gr_chat_message){r->text.size, is_assistant};
+        r->messages[r->n++] = (gr_chat_message){r->text.size, is_assistant, left_out};
     gr_free(json);
     gr_json_free(doc);
     return s;

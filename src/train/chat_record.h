@@ -7,6 +7,7 @@
 typedef struct gr_chat_message {
     size_t end; /* of its JSON in `text`, where that of the one before ends */
     bool is_assistant;
+    bool is_left_out; /* of the assistant's, by "weight": 0: nothing of it is learned */
 } gr_chat_message;
 
 typedef struct gr_chat_record {

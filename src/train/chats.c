@@ -18,8 +18,8 @@ typedef struct making {
     gr_bytes json;
     const gr_rendered *whole;
     gr_bytes mask;        /* [whole->text_size] 1: untrusted */
-    gr_text_range *spans; /* [n] bytes that are learned */
-    size_t n, cap;
+    gr_text_range *spans; /* [n] bytes that are learned, and behind `learned` of them such as are not, for all that */
+    size_t n, cap, learned;
 } making;
 
 static void free_making(making *m)
@@ -116,7 +116,8 @@ static gr_status find_turns(making *m, bool only_last)
     while (s == GR_OK && clear && i-- > m->record.given) {
         if (!m->record.messages[i].is_assistant)
             continue;
-        s = add_turn(m, i, &clear);
+        if (!m->record.messages[i].is_left_out)
+            s = add_turn(m, i, &clear);
         if (s == GR_OK && !clear)
             refuse(m, i);
         if (only_last)
@@ -155,6 +156,51 @@ static gr_status find_spans(making *m)
         return s;
     m->row->refused[0] = '\0';
     return find_turns(m, true);
+}
+
+/* How many of the first messages are the assistant's. */
+static size_t count_assistants(const making *m, size_t messages)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < messages; i++)
+        n += m->record.messages[i].is_assistant;
+    return n;
+}
+
+/* What the template marks of message i: by its bounds, or by its number where each has one mark. */
+static gr_status leave_out_marked(making *m, size_t i)
+{
+    const gr_rendered *r = m->whole;
+    size_t from = 0, to = r->text_size, own = count_assistants(m, i);
+    bool before = true, with = true, one_each = count_assistants(m, m->record.n) == r->n_generated;
+    gr_status s = i > 0 ? measure(m, i, false, &from, &before) : GR_OK;
+    if (s == GR_OK && i + 1 < m->record.n)
+        s = measure(m, i + 1, false, &to, &with);
+    bool by_bounds = before && with;
+    if (s == GR_OK && one_each)
+        m->row->refused[0] = '\0';
+    else if (s == GR_OK && !by_bounds)
+        refuse(m, i);
+    for (size_t k = 0; s == GR_OK && k < r->n_generated; k++)
+        if (by_bounds ? r->generated[k].from >= from && r->generated[k].from < to : one_each && k == own)
+            s = add_span(m, r->generated[k].from, r->generated[k].to);
+    return s;
+}
+
+/* Messages that are told not to be learned. Where turns were found one by one, they have been passed over. */
+static gr_status find_left_out(making *m)
+{
+    bool is_marked = m->whole->n_generated > 0, clear = true;
+    gr_status s = GR_OK;
+    m->learned = m->n;
+    for (size_t i = 0; s == GR_OK && !*m->row->refused && i < m->record.n; i++) {
+        if (!m->record.messages[i].is_left_out || (!is_marked && m->c->loss != GR_LOSS_ALL))
+            continue;
+        s = is_marked ? leave_out_marked(m, i) : add_turn(m, i, &clear);
+        if (s == GR_OK && !clear)
+            refuse(m, i);
+    }
+    return s;
 }
 
 /* What nobody says cannot be learned. */
@@ -203,7 +249,7 @@ static gr_status token_at(making *m, size_t bytes, size_t *token, bool *is_insid
 }
 
 /* A token that a span begins or ends in belongs to it. */
-static gr_status mark_span(making *m, gr_text_range span)
+static gr_status mark_span(making *m, gr_text_range span, int is_learned)
 {
     size_t from, to = m->row->ids.size;
     bool inside = false;
@@ -213,7 +259,7 @@ static gr_status mark_span(making *m, gr_text_range span)
         to += inside;
     }
     if (s == GR_OK && span.to > span.from && to > from)
-        memset(m->row->learned.data + from, 1, to - from);
+        memset(m->row->learned.data + from, is_learned, to - from);
     return s;
 }
 
@@ -236,7 +282,7 @@ static gr_status make_tokens(making *m)
     if (row->learned.size)
         memset(row->learned.data, 0, row->learned.size);
     for (size_t i = 0; s == GR_OK && i < m->n; i++)
-        s = mark_span(m, m->spans[i]);
+        s = mark_span(m, m->spans[i], i < m->learned);
     return s;
 }
 
@@ -262,6 +308,8 @@ gr_status gr_chat_row_make(const gr_chats *c, const char *json, size_t size, gr_
                  m.record.role);
     else if (s == GR_OK && m.whole)
         s = find_spans(&m);
+    if (s == GR_OK && m.whole)
+        s = find_left_out(&m);
     if (s == GR_OK && !*row->refused)
         s = make_tokens(&m);
     free_making(&m);
