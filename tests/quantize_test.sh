@@ -215,6 +215,29 @@ run 2 merge tuned_base --eval book.txt --out x.gguf
 says 'in blocks' err
 [ ! -e x ] && [ ! -e x.gguf ] && [ ! -e x.gguf.quantizing ] || fail 'merge: something is left'
 
+# So are int4 and int8, in the groups, layout and zero points of the base, of which all else is in the dtype that it has there.
+run 0 convert base --to hf --dtype bf16 --out base16
+dtypes() { head -c 20000 "$1/model.safetensors" | grep -aoE '"[a-z0-9_.]+": *\{"dtype": *"[A-Z0-9]+"' | sort; }
+for flags in '--to int4 --group 64' '--to int4 --group 64 --format gptq' '--to int4 --group 32 --zero-points' '--to int4 --group row' '--to int8'; do
+    rm -rf ints ints.json tuned_ints merged round gptq
+    run 0 quantize base16 $flags --out ints # unquoted on purpose: words
+    run 0 finetune ints book.txt --steps 10 --lr 3e-3 --context 32 --batch 2 --lora-targets all-linear --quiet --out tuned_ints
+    run 0 merge tuned_ints --out merged
+    run 0 merge tuned_ints --eval book.txt --out round --json
+    says '"model": "merged, f32"' out
+    by_round=$(kl_of)
+    cmp -s merged/model.safetensors round/model.safetensors || fail "$flags: merge --eval writes something else than merge"
+    run 0 merge tuned_ints --method gptq --calibrate book.txt --eval book.txt --out gptq --json
+    below "$(kl_of)" "$by_round"
+    for made in merged round gptq; do
+        cmp -s ints/config.json $made/config.json || fail "$flags: $made says something else in config.json"
+        [ -n "$(dtypes ints)" ] && [ "$(dtypes ints)" = "$(dtypes $made)" ] || fail "$flags: $made has other dtypes: $(dtypes $made)"
+    done
+done
+run 2 merge tuned_ints --method gptq --calibrate book.txt --out x.gguf
+says 'goes back to a directory' err
+[ ! -e x.gguf ] && [ ! -e gptq.quantizing ] && [ ! -e gptq.quantizing.lock ] || fail 'merge of int8: something is left'
+
 # ---- conversations are texts as the template writes them ----
 cat >chats.jsonl <<END
 {"messages": [{"role": "user", "content": "line 7"}, {"role": "assistant", "content": "of the book"}]}

@@ -18,7 +18,7 @@ typedef enum gr_quantize_method {
                           become (Frantar et al. 2022). Needs calibration */
 } gr_quantize_method;
 enum { GR_GROUP_ROW = -1 /* all of a row */ };
-/* GR_INIT(gr_quantize_options), then a type. */
+/* GR_INIT(gr_quantize_options), then a type, or `like`. */
 typedef struct gr_quantize_options {
     size_t size;
     const char *type; /* one of gr_quantize_list: a dtype, or one of llama.cpp's mixtures of several */
@@ -51,6 +51,10 @@ typedef struct gr_quantize_options {
      * mapped, which the system can take back; `check` is given a model that has none. NULL: it is done. */
     gr_plan *plan;
     size_t shard_bytes; /* as gr_save_options has it */
+    /* A model with weights of int4 or int8, of the same architecture: what is written is a directory like its own, each
+     * tensor in the dtype, the groups and the layout that the one of its name has there; `type`, `group`, `tensors`,
+     * `zero_points` and `layout` do not count then. Columns that are sorted there are in their order. NULL: none. */
+    gr_model *like;
 } gr_quantize_options;
 
 /* What became of a tensor. */

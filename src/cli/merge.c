@@ -53,7 +53,7 @@ static gr_status open_both(gr_args *args, const gr_load_options *load, gr_opened
     return gr_model_load_adapter(on->model, on->adapter);
 }
 
-/* A name that ends so asks for a GGUF file: what a base of its blocks goes back to. */
+/* A name that ends so asks for a GGUF file: what a base of its blocks goes back to. Those of int4 and int8 are directories. */
 static gr_status check_out(gr_args *args, gr_write_flags *f)
 {
     f->gguf = gr_ends_with(f->out, ".gguf");
@@ -71,7 +71,8 @@ typedef struct back {
     gr_measured_text text, calibration;
     gr_distance wide, made;
     gr_saved saved;
-    const char *(*pairs)[2]; /* [n] each matrix and its dtype */
+    const char *type;        /* of a GGUF file; NULL: as the base is */
+    const char *(*pairs)[2]; /* [n] then: each matrix and its dtype */
     int n;
 } back;
 
@@ -98,24 +99,38 @@ static bool on_progress(void *user, const char *what, double done)
     return !gr_interrupted(NULL);
 }
 
-/* Each matrix of the base is to be what it is; positions that are learned stay so anyway. The mixture is one that begins with the
- * first dtype of blocks. */
-static gr_status list_matrices(back *b, const char **type)
+/* Bases of int4 and int8 are directories, others of blocks GGUF files. */
+static gr_status check_blocks(back *b)
 {
-    gr_store *store = gr_model_store(b->on->model);
+    const options *f = b->args->options;
     const char *blocks = gr_name_of_blocks(b->on->model);
-    gr_entry e = GR_INIT(gr_entry);
-    *type = NULL;
-    for (int i = 0; blocks && !*type && gr_quantize_list(i); i++)
+    bool hub = blocks && strncmp(blocks, "int", 3) == 0;
+    for (int i = 0; blocks && !hub && !b->type && gr_quantize_list(i); i++)
         if (strncmp(gr_quantize_list(i), blocks, strlen(blocks)) == 0)
-            *type = gr_quantize_list(i);
-    if (!*type || strncmp(*type, "int", 3) == 0)
-        return gr_args_fail(b->args,
-                            "--%s: is of bases with weights in blocks that GGUF files have and that can be written\n"
-                            "Leave it out.",
+            b->type = gr_quantize_list(i);
+    if (!hub && !b->type)
+        return gr_args_fail(b->args, "--%s: is of bases with weights in blocks that can be written\nLeave it out.",
                             gr_args_given(b->args, "method") ? "method"
                             : gr_args_given(b->args, "eval") ? "eval"
                                                              : "calibrate");
+    if (hub == f->write.gguf)
+        return gr_args_fail(
+            b->args,
+            hub ? "--out: a base of %s goes back to a directory\nGive a name that does not end in .gguf."
+                : "--out: a base of %s goes back to a GGUF file\nGive a name that ends in .gguf.",
+            blocks);
+    return GR_OK;
+}
+
+/* Each matrix of the base is to be what it is; positions that are learned stay so anyway. The mixture is one that begins with the
+ * first dtype of blocks. */
+static gr_status list_matrices(back *b)
+{
+    gr_store *store = gr_model_store(b->on->model);
+    gr_entry e = GR_INIT(gr_entry);
+    gr_status checked = check_blocks(b);
+    if (checked != GR_OK || !b->type)
+        return checked;
     b->pairs = gr_alloc_zero((size_t)gr_store_count(store) + 1, sizeof *b->pairs);
     if (!b->pairs)
         return GR_ERR_MEMORY;
@@ -145,17 +160,20 @@ static gr_status read_texts(back *b)
     return s;
 }
 
-static gr_status write_back(back *b, const char *type)
+static gr_status write_back(back *b)
 {
     const options *f = b->args->options;
     const gr_quantize_options o = {.size = sizeof o,
-                                   .type = type,
+                                   .type = b->type,
+                                   .like = b->type ? NULL : b->on->model,
                                    .tensors = (const char *const(*)[2])b->pairs,
                                    .n_tensors = b->n,
                                    .method = (gr_quantize_method)f->method,
                                    .calibration = b->calibration.ids,
                                    .n_calibration = b->calibration.n,
                                    .source = b->on->path,
+                                   .adapter = b->on->adapter,
+                                   .shard_bytes = (size_t)(f->write.gguf ? f->write.split_size : f->write.shard_size),
                                    .progress = on_progress,
                                    .check = on_check,
                                    .user = b,
@@ -231,10 +249,9 @@ static gr_status merge_back(gr_args *args, gr_opened *on)
     back b = {
         .args = args, .on = on, .wide = GR_INIT(gr_distance), .made = GR_INIT(gr_distance), .saved = GR_INIT(gr_saved)};
     const gr_load_options wide = {.size = sizeof wide, .widen = true};
-    const char *type = NULL;
     gr_status s = open_both(args, NULL, on);
     if (s == GR_OK)
-        s = list_matrices(&b, &type);
+        s = list_matrices(&b);
     if (s == GR_OK)
         s = read_texts(&b);
     b.sum = s == GR_OK ? gr_model_load(on->path, &wide, on->device) : NULL;
@@ -243,7 +260,7 @@ static gr_status merge_back(gr_args *args, gr_opened *on)
     if (s == GR_OK)
         s = gr_model_merge_adapter(b.sum);
     if (s == GR_OK)
-        s = write_back(&b, type);
+        s = write_back(&b);
     if (s == GR_OK)
         s = tell(&b);
     gr_measured_free(&b.text);
@@ -264,9 +281,6 @@ static gr_status check_back(gr_args *args, const options *f, bool *back_to_block
         if (!gr_args_given(args, names[i]))
             continue;
         *back_to_blocks = true;
-        if (!f->write.gguf)
-            return gr_args_fail(args, "--%s: is of a GGUF file that is written\nGive --out a name that ends in .gguf.",
-                                names[i]);
         if (f->write.dtype != GR_WRITE_KEEP)
             return gr_args_fail(args, "--dtype: weights go back to what the base has with --%s\nLeave one of them out.",
                                 names[i]);
@@ -317,8 +331,8 @@ const gr_verb gr_verb_merge = {
         "W or to --dtype. PATH "
         "is a model directory with the other files of MODEL, or where it ends in .gguf such a file, with each weight "
         "in the type that "
-        "MODEL has it in, blocks rounded anew: each value by itself, or with --method gptq as gradus quantize does it, "
-        "by a text "
+        "MODEL has it in, blocks rounded anew, int4 and int8 in the groups and layout that they had: each value by "
+        "itself, or with --method gptq as gradus quantize does it, by a text "
         "that shows activations. --eval then measures three models: MODEL and ADAPTER beside each other, their sum in "
         "f32, and "
         "what is written. It is read again and compared before it gets its name.",

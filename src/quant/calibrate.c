@@ -322,15 +322,27 @@ static gr_status take_group(gr_quant *w, int part, int number, noting *n, int *r
     return s;
 }
 
+/* What is rounded to plain dtypes comes first: layers that are run need all of it. */
+static gr_status take_plain(gr_quant *w, int part, int *index)
+{
+    int left = gr_quant_left(w, part, index), count = 0;
+    for (int k = 0; k < left; k++)
+        if (!gr_dtype_is_block(w->tensors[index[k]].to))
+            index[count++] = index[k];
+    return gr_quant_take(w, &(gr_quant_step){part, 0, index, count, NULL});
+}
+
 gr_status gr_quant_gptq_part(gr_quant *w, int part)
 {
     noting n = {{note_param, note_result}, gr_alloc_zero((size_t)w->n, sizeof(gr_tensor *))};
     int *room = gr_alloc_zero(2 * (size_t)w->n, sizeof *room), found = 1, number = 0;
     gr_status s = n.x && room ? gr_quant_keep(w, part) : GR_ERR_MEMORY;
+    if (s == GR_OK)
+        s = take_plain(w, part, room);
     while (s == GR_OK && part > 0 && found)
         s = take_group(w, part, ++number, &n, room, &found);
     if (s == GR_OK) /* what nothing is multiplied by: embeddings */
-        s = gr_quant_take(w, &(gr_quant_step){part, 0, room, gr_quant_left(w, part, room), NULL});
+        s = gr_quant_take(w, &(gr_quant_step){part, ++number, room, gr_quant_left(w, part, room), NULL});
     if (s == GR_OK && part <= w->m->h.layers)
         s = go_on(w, part);
     gr_free(room);

@@ -175,7 +175,7 @@ typedef struct rounding {
     const gr_gptq *g;
     const gr_matrix *r;
     gr_dtype to;
-    bool whole; /* a row has one scale */
+    int64_t group; /* as gr_matrix_round has it */
     char *out;
     struct room *rooms; /* one a worker */
 } rounding;
@@ -235,7 +235,7 @@ static void round_piece(void *ctx, int64_t piece, int worker)
         for (int64_t i = 0; i < n; i++)
             m->w[r * n + i] = (double)m->x[r * n + c->g->column[i]];
         char *at = out + gr_dtype_size(c->to, r * n);
-        gr_rows_choose(c->to, c->whole, m->x + r * n, c->g->weight, at, n);
+        gr_rows_choose(c->to, c->group, m->x + r * n, c->g->weight, at, n);
     }
     to->codes.read(out, m->codes, m->scales, m->offsets, rows * n);
     round_columns(c, m, rows);
@@ -278,9 +278,9 @@ static void close_rooms(rounding *c, int workers)
     gr_free(c->rooms);
 }
 
-gr_status gr_gptq_round(const gr_gptq *g, gr_device *d, const gr_matrix *r, gr_dtype dtype, bool whole, void *to)
+gr_status gr_gptq_round(const gr_gptq *g, gr_device *d, const gr_matrix *r, gr_dtype dtype, int64_t group, void *to)
 {
-    rounding c = {.g = g, .r = r, .to = dtype, .whole = whole, .out = to};
+    rounding c = {.g = g, .r = r, .to = dtype, .group = group, .out = to};
     int workers = gr_pool_threads(d->pool);
     gr_status s = open_rooms(&c, workers);
     if (s == GR_OK)

@@ -23,6 +23,6 @@ void gr_gptq_close(gr_gptq *g);
 /* Bytes that rounding rows of this width takes besides. */
 size_t gr_gptq_room(const gr_device *d, int64_t width);
 /* As gr_matrix_round, of a dtype of blocks: scales are those that are best for the rows as they are, weighed by H's diagonal. */
-gr_status gr_gptq_round(const gr_gptq *g, gr_device *d, const gr_matrix *r, gr_dtype dtype, bool whole, void *to);
+gr_status gr_gptq_round(const gr_gptq *g, gr_device *d, const gr_matrix *r, gr_dtype dtype, int64_t group, void *to);
 
 #endif

@@ -22,8 +22,10 @@ static gr_status declare(gr_quant *w, gr_model *made)
         s = gr_store_add(made->store, t->entry.name, GR_WEIGHT, t->to, t->entry.ndim,
                          t->turns ? turned : t->entry.shape);
         made->inits[made->n_inits] = w->m->inits[i];
-        if (t->to != t->entry.dtype) /* else it is taken as it lies */
+        if (t->to != t->entry.dtype) { /* else it is taken as it lies */
             made->inits[made->n_inits].order = NULL;
+            made->inits[made->n_inits].group = t->group;
+        }
         made->n_inits++;
     }
     return s == GR_OK ? gr_model_declare(made) : s;
@@ -36,6 +38,9 @@ gr_status gr_quant_make(gr_quant *w)
     if (!w->made)
         return gr_error_status();
     w->made->prefix = m->prefix;
+    w->made->is_merged = m->is_merged;
+    w->made->keeps_layout = w->o->like != NULL;
+    w->made->layout = w->o->like ? w->o->like->layout : m->layout;
     if (w->hub == GR_DTYPE_NONE && w->o->n_tensors == 0) /* else it is of the dtype that most matrices have */
         w->made->file_type = gr_mix_file_type(w->mix, w->o->pure) + 1;
     w->made->generation = m->generation ? gr_strdup(m->generation) : NULL;
@@ -108,7 +113,7 @@ static void list_tensors(stepping *p)
     for (int k = 0; k < p->step->count; k++) {
         const gr_quant_tensor *t = &p->w->tensors[p->step->index[k]];
         gr_weight *to = &p->list[k];
-        *to = (gr_weight){.name = t->entry.name, .dtype = t->to, .ndim = 2, .shape = {t->rows, t->width}};
+        *to = (gr_weight){.name = t->entry.name, .dtype = t->to, .ndim = t->entry.ndim, .shape = {t->rows, t->width}};
         if (!gr_dtype_is_block(t->to))
             memcpy(to->shape, t->entry.shape, sizeof to->shape);
         to->bytes = gr_dtype_size(t->to, t->rows * t->width);
@@ -126,9 +131,9 @@ static gr_status fetch(void *user, int index, const void **data)
     gr_matrix rows = {0};
     gr_status s = gr_matrix_open(&rows, w->m->store, i, t->rows, t->width, t->turns, w->m->inits[i].order);
     if (s == GR_OK && p->step->gptq && gr_dtype_is_block(t->to))
-        s = gr_gptq_round(p->step->gptq, d, &rows, t->to, w->whole, p->buffer);
+        s = gr_gptq_round(p->step->gptq, d, &rows, t->to, t->group, p->buffer);
     else if (s == GR_OK)
-        s = gr_matrix_round(d, &rows, t->to, w->whole, t->moments, p->buffer);
+        s = gr_matrix_round(d, &rows, t->to, t->group, t->moments, p->buffer);
     if (s == GR_OK)
         s = gr_matrix_compare(d, &rows, t->to, p->buffer, &t->lost, &t->sum);
     gr_matrix_close(&rows);

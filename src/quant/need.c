@@ -68,7 +68,7 @@ void gr_quant_need_step(gr_quant *w, const gr_quant_step *step)
         gr_quant_tensor *t = &w->tensors[step->index[k]];
         size_t after = bytes_after(t), width = (size_t)t->width;
         size_t copy = copied(w, step->index[k]), pieces = (size_t)gr_pool_threads(d->pool) * 2 * width * sizeof(float);
-        if (step->number) /* else nothing is multiplied by them, and there is no H */
+        if (step->gptq) /* else there is no H */
             factor = width * width * sizeof(double) + gr_gptq_room(d, t->width);
         largest = after > largest ? after : largest;
         see(w, t);
@@ -86,7 +86,7 @@ static size_t packed_bytes(const gr_quant *w, const gr_quant_tensor *t)
     const gr_dtype_info *d = gr_dtype_get(t->to);
     bool is_gptq = w->o->layout == GR_HUB_GPTQ, zeros = d->codes.offsets || is_gptq;
     size_t values = (size_t)(t->rows * t->width), bits = (size_t)gr_ints_bits(t->to);
-    size_t groups = (size_t)(t->rows * (w->whole ? 1 : t->width / d->block));
+    size_t groups = (size_t)(t->rows * (t->group ? (t->width + t->group - 1) / t->group : t->width / d->block));
     size_t order = is_gptq ? (size_t)t->width * sizeof(int32_t) : 0;
     return values * bits / 8 + groups * sizeof(uint16_t) + (zeros ? groups * bits / 8 : 0) + order;
 }

@@ -22,8 +22,9 @@ typedef struct gr_quant_tensor {
     bool turns; /* the model has it [in, out], and blocks lie along `in` */
     gr_dtype to;
     int64_t rows, width; /* as it is rounded */
-    float *moments;      /* [width] means of the squares that its columns are multiplied by; NULL: not known */
-    double lost, sum;    /* sums of squares: of what rounding changed, and of the values */
+    int64_t group;    /* columns with one scale, in the hub's blocks; 0: it is in others, or each block has its own */
+    float *moments;   /* [width] means of the squares that its columns are multiplied by; NULL: not known */
+    double lost, sum; /* sums of squares: of what rounding changed, and of the values */
 } gr_quant_tensor;
 
 typedef struct gr_quant {
@@ -31,7 +32,7 @@ typedef struct gr_quant {
     const gr_quantize_options *o;
     const gr_mix *mix;
     gr_dtype hub; /* of linear layers, in a directory of the hub's files; GR_DTYPE_NONE: it becomes a GGUF file */
-    bool whole;   /* then: a row of them has one scale */
+    bool whole;   /* then, but for o->like: a row of them has one scale */
     gr_quant_tensor *tensors; /* [n], in the store's order */
     int n, parts;
     char *dir;          /* of the parts' files */

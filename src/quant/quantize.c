@@ -9,6 +9,7 @@
 #include "base/dtype.h"
 #include "base/error.h"
 #include "base/file.h"
+#include "base/ggml/hub.h"
 #include "base/json.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -58,7 +59,7 @@ static gr_status save(gr_quant *w, const char *path)
                          .pre = w->o->pre,
                          .shard_bytes = w->o->shard_bytes,
                          .check = on_check,
-                         .layout = w->o->layout};
+                         .layout = w->o->like ? GR_HUB_COMPRESSED_TENSORS : w->o->layout};
     if (!w->o->plan)
         return gr_model_save(w->made, path, &o, w->o->saved);
     gr_status s = gr_quant_need_saving(w, &o, &w->file_bytes);
@@ -125,6 +126,28 @@ static gr_status find_group(gr_quant *w)
                    (long long)group);
 }
 
+/* Of a model whose dtypes are to be had. */
+static gr_status find_like(gr_quant *w)
+{
+    gr_entry e = GR_INIT(gr_entry);
+    for (int i = 0; w->hub == GR_DTYPE_NONE && i < gr_store_count(w->o->like->store); i++)
+        if (gr_store_entry(w->o->like->store, i, &e) == GR_OK && gr_ints_is(e.dtype))
+            w->hub = e.dtype;
+    if (w->hub == GR_DTYPE_NONE)
+        return gr_fail(GR_ERR_ARGUMENT, "gr_quantize: options.like has no weights in int4 or int8\ngive a type");
+    return GR_OK;
+}
+
+static gr_status find_types(gr_quant *w)
+{
+    if (w->o->like)
+        return find_like(w);
+    if (gr_lacks(w->o->type, "gr_quantize: options.type"))
+        return GR_ERR_ARGUMENT;
+    w->mix = gr_mix_find(w->o->type);
+    return w->mix ? find_group(w) : gr_error_status();
+}
+
 static gr_status check_free(const char *path)
 {
     if (gr_path_is_file(path) || gr_path_is_dir(path))
@@ -138,10 +161,7 @@ static gr_status check(gr_quant *w, const char *path)
         return gr_fail(GR_ERR_ARGUMENT, "the model has an adapter\nmerge it first");
     if (path && check_free(path) != GR_OK)
         return gr_error_status();
-    if (gr_lacks(w->o->type, "gr_quantize: options.type"))
-        return GR_ERR_ARGUMENT;
-    w->mix = gr_mix_find(w->o->type);
-    if (!w->mix || find_group(w) != GR_OK)
+    if (find_types(w) != GR_OK)
         return gr_error_status();
     if (path && gr_gguf_is_name(path) != (w->hub == GR_DTYPE_NONE))
         return gr_fail(GR_ERR_ARGUMENT, w->hub == GR_DTYPE_NONE
@@ -164,6 +184,7 @@ static char *state_of(const gr_quant *w)
         enum { LOOK = 4096 };
         const void *data = gr_store_view(w->m->store, i);
         gr_checksum_add(&sum, &t->to, sizeof t->to);
+        gr_checksum_add(&sum, &t->group, sizeof t->group);
         if (data)
             gr_checksum_add(&sum, data, t->entry.bytes < LOOK ? t->entry.bytes : LOOK);
     }
@@ -351,7 +372,7 @@ gr_status gr_quantize(gr_model *m, const char *path, const gr_quantize_options *
         gr_remark(GR_LOG_WARN, "%s: could not be removed, and is not needed any more", w.dir);
     gr_error_put_back(&kept);
     if (s != GR_OK && s != GR_ERR_INTERRUPTED)
-        gr_fail_in("quantizing to %s", path ? path : o.type);
+        gr_fail_in("quantizing to %s", path ? path : o.type ? o.type : gr_dtype_name(w.hub));
     if (s == GR_OK)
         s = tell(&w, out);
     gr_quant_close(&w);

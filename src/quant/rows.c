@@ -5,6 +5,7 @@
 #include "backend/backend.h"
 #include "base/dtype.h"
 #include "base/error.h"
+#include "base/ggml/hub.h"
 #include "base/mem.h"
 #include "format/store_tensors.h"
 #include "program/store.h"
@@ -83,11 +84,11 @@ void gr_matrix_read(const gr_matrix *r, int64_t row, float *to)
     gr_dtype_get(r->dtype)->to_f32(r->data + gr_dtype_size(r->dtype, row * r->width), to, r->width);
 }
 
-void gr_rows_choose(gr_dtype dtype, bool whole, const float *x, const float *weights, void *to, int64_t n)
+void gr_rows_choose(gr_dtype dtype, int64_t group, const float *x, const float *weights, void *to, int64_t n)
 {
     const gr_dtype_info *d = gr_dtype_get(dtype);
-    if (whole && d->from_row)
-        d->from_row(x, weights, to, n);
+    if (group && d->from_row)
+        gr_ints_from_row(d, group, x, weights, to, n);
     else if (weights && d->from_weighed)
         d->from_weighed(x, weights, to, n);
     else
@@ -99,7 +100,7 @@ void gr_rows_choose(gr_dtype dtype, bool whole, const float *x, const float *wei
 typedef struct rounding {
     const gr_matrix *r;
     gr_dtype to;
-    bool whole;
+    int64_t group;
     const float *weights;
     char *out;
     int64_t each; /* rows a piece */
@@ -117,7 +118,7 @@ static void round_piece(void *ctx, int64_t piece, int worker)
     for (int64_t row = piece * c->each; row < end; row++) {
         char *at = c->out + gr_dtype_size(c->to, row * n);
         gr_matrix_read(c->r, row, x);
-        gr_rows_choose(c->to, c->whole, x, c->whole && !c->weights ? even : c->weights, at, n);
+        gr_rows_choose(c->to, c->group, x, c->group && !c->weights ? even : c->weights, at, n);
     }
 }
 
@@ -152,9 +153,10 @@ static float *room(const gr_device *d, const gr_matrix *r)
     return gr_alloc((size_t)(gr_pool_threads(d->pool) * 2 * r->width) * sizeof(float));
 }
 
-gr_status gr_matrix_round(gr_device *d, const gr_matrix *r, gr_dtype dtype, bool whole, const float *weights, void *to)
+gr_status gr_matrix_round(gr_device *d, const gr_matrix *r, gr_dtype dtype, int64_t group, const float *weights,
+                          void *to)
 {
-    rounding c = {.r = r, .to = dtype, .whole = whole, .weights = weights, .out = to, .wide = room(d, r)};
+    rounding c = {.r = r, .to = dtype, .group = group, .weights = weights, .out = to, .wide = room(d, r)};
     if (!c.wide)
         return GR_ERR_MEMORY;
     gr_device_parallel(d, cut(&c), round_piece, &c);

@@ -129,6 +129,29 @@ static void choose(gr_quant *w, gr_quant_tensor *t, int *fallbacks)
             t->entry.name, (long long)t->width, gr_dtype_get(want)->block, gr_dtype_name(want), gr_dtype_name(t->to));
 }
 
+/* What the tensor of its name is in another model; a head that there is none of there is as the embedding. */
+static gr_status choose_like(gr_quant *w, gr_quant_tensor *t)
+{
+    const gr_model *like = w->o->like;
+    gr_entry e = GR_INIT(gr_entry);
+    int i = gr_store_find(like->store, t->entry.name);
+    for (int k = 0; i < 0 && t->is_head && k < gr_store_count(like->store); k++)
+        if (gr_store_entry(like->store, k, &e) == GR_OK && gr_ends_with(e.name, like->arch->embedding))
+            i = k;
+    if (i < 0)
+        return gr_fail(GR_ERR_ARGUMENT, "\"%s\": the model that it is to be like has none of this name", t->entry.name);
+    gr_status s = gr_store_entry(like->store, i, &e);
+    if (s == GR_OK && gr_dtype_is_block(e.dtype) && !(t->is_matrix && gr_ints_is(e.dtype)))
+        return gr_fail(GR_ERR_UNSUPPORTED, "\"%s\": %s in a directory of int4 or int8", t->entry.name,
+                       gr_dtype_name(e.dtype));
+    t->to = e.dtype;
+    t->group = gr_ints_is(e.dtype) ? like->inits[i].group : 0;
+    if (s == GR_OK && t->width % gr_dtype_get(t->to)->block)
+        return gr_fail(GR_ERR_ARGUMENT, "\"%s\": rows of %lld are no whole blocks of %s", t->entry.name,
+                       (long long)t->width, gr_dtype_name(t->to));
+    return s;
+}
+
 /* The hub's layouts are of linear layers in blocks: embedding and head stay as they are. */
 static gr_status choose_hub(gr_quant *w, gr_quant_tensor *t)
 {
@@ -148,33 +171,47 @@ static gr_status choose_hub(gr_quant *w, gr_quant_tensor *t)
                        t->entry.name, gr_dtype_name(named), gr_dtype_name(main), gr_dtype_name(t->entry.dtype));
     bool inside = t->part > 0 && t->part <= w->m->h.layers && !t->is_head;
     t->to = inside && !other ? main : t->entry.dtype;
+    t->group = t->to == main && w->whole ? t->width : 0;
     if (t->to == main && t->width % gr_dtype_get(main)->block)
         return gr_fail(GR_ERR_ARGUMENT, "\"%s\": rows of %lld are no whole groups of %d\ngive a smaller group",
                        t->entry.name, (long long)t->width, gr_dtype_get(main)->block);
     return GR_OK;
 }
 
+static gr_status choose_one(gr_quant *w, int i, int *fallbacks)
+{
+    gr_quant_tensor *t = &w->tensors[i];
+    gr_status s = GR_OK;
+    t->to = t->entry.dtype;
+    if (!t->is_matrix && !w->o->like)
+        return GR_OK;
+    t->rows = 1;
+    t->width = gr_dtype_values(t->entry.dtype, t->entry.bytes);
+    t->turns &= !w->m->inits[i].turned; /* what is of blocks lies so already */
+    if (t->is_matrix) {
+        t->rows = t->entry.shape[t->turns ? 1 : 0];
+        t->width = t->entry.shape[t->turns ? 0 : 1];
+    }
+    if (w->o->like)
+        s = choose_like(w, t);
+    else if (w->hub != GR_DTYPE_NONE)
+        s = choose_hub(w, t);
+    else
+        choose(w, t, fallbacks);
+    t->turns &= gr_dtype_is_block(t->to); /* other dtypes stay [in, out] */
+    w->total += (double)(t->rows * t->width);
+    return s;
+}
+
 static gr_status choose_all(gr_quant *w)
 {
     int fallbacks = 0;
-    for (int i = 0; i < w->o->n_tensors; i++)
+    for (int i = 0; !w->o->like && i < w->o->n_tensors; i++)
         if (check_pattern(w, w->o->tensors[i]) != GR_OK)
             return gr_error_status();
-    for (int i = 0; i < w->n; i++) {
-        gr_quant_tensor *t = &w->tensors[i];
-        t->to = t->entry.dtype;
-        if (!t->is_matrix)
-            continue;
-        t->turns &= !w->m->inits[i].turned; /* what is of blocks lies so already */
-        t->rows = t->entry.shape[t->turns ? 1 : 0];
-        t->width = t->entry.shape[t->turns ? 0 : 1];
-        if (w->hub != GR_DTYPE_NONE && choose_hub(w, t) != GR_OK)
+    for (int i = 0; i < w->n; i++)
+        if (choose_one(w, i, &fallbacks) != GR_OK)
             return gr_error_status();
-        if (w->hub == GR_DTYPE_NONE)
-            choose(w, t, &fallbacks);
-        t->turns &= gr_dtype_is_block(t->to); /* other dtypes stay [in, out] */
-        w->total += (double)(t->rows * t->width);
-    }
     if (fallbacks > 1)
         gr_remark(GR_LOG_WARN, "so it is with %d tensors", fallbacks);
     return GR_OK;

@@ -47,6 +47,16 @@ static inline void gr_ints_get(const gr_dtype_info *d, const void *block, float 
         *zero = (float)((const uint8_t *)block)[sizeof *scale];
 }
 
+/* A row of n values to one of these dtypes, `group` of them with one scale (0: a block). weights: [n], what the error of each
+ * counts. */
+static inline void gr_ints_from_row(const gr_dtype_info *d, int64_t group, const float *x, const float *weights,
+                                    void *to, int64_t n)
+{
+    int64_t each = group > 0 ? group : d->block;
+    for (int64_t at = 0; at < n; at += each)
+        d->from_row(x + at, weights + at, (char *)to + at / d->block * d->block_bytes, each < n - at ? each : n - at);
+}
+
 static inline void gr_ints_put(const gr_dtype_info *d, void *block, float scale, float zero)
 {
     memcpy(block, &scale, sizeof scale);

@@ -1,7 +1,9 @@
 /* Merging: the adapter's numbers into the model's own weights. */
 #include "model/adapter/adapter.h"
 
+#include "backend/backend.h"
 #include "base/dtype.h"
+#include "base/ggml/hub.h"
 #include "base/mem.h"
 #include "op/op.h"
 #include "program/run.h"
@@ -84,32 +86,65 @@ static bool changes_bias(const gr_adapter *a, int layer)
 
 /* ---- computing it ------------------------------------------------------------------------------------------- */
 
+typedef struct rounding {
+    const gr_dtype_info *to;
+    int64_t group, width;
+    const float *x, *even; /* [rows, width]; [width] ones */
+    char *out;
+} rounding;
+
+static void round_row(void *ctx, int64_t row, int worker)
+{
+    const rounding *r = ctx;
+    (void)worker;
+    gr_ints_from_row(r->to, r->group, r->x + row * r->width, r->even,
+                     r->out + row * (r->width / r->to->block) * r->to->block_bytes, r->width);
+}
+
+/* To the hub's blocks, with one scale for so many columns as there were. Caller frees. */
+static void *to_groups(gr_model *m, const gr_entry *e, int64_t group, const float *x)
+{
+    int64_t rows = e->shape[0], width = e->shape[1];
+    float *even = gr_alloc((size_t)width * sizeof *even);
+    void *out = even ? gr_alloc(e->bytes) : NULL;
+    for (int64_t i = 0; out && i < width; i++)
+        even[i] = 1;
+    rounding r = {gr_dtype_get(e->dtype), group, width, x, even, out};
+    if (out)
+        gr_device_parallel(m->device, rows, round_row, &r);
+    gr_free(even);
+    return out;
+}
+
 /* The parameter in f32, rounded to its dtype once: e's bytes, caller frees. */
 static void *merged(gr_model *m, int layer, bool is_bias, gr_entry *e)
 {
     const gr_layer_note *note = &m->adapter->notes[layer];
-    if (gr_store_entry(m->store, is_bias ? note->bias : note->weight, e) != GR_OK)
+    int index = is_bias ? note->bias : note->weight;
+    if (gr_store_entry(m->store, index, e) != GR_OK)
         return NULL;
+    bool ints = gr_ints_is(e->dtype) && e->ndim == 2;
     gr_graph *g = gr_graph_new();
     gr_build b = {.model = m, .g = g};
     gr_tensor *sum = !g ? NULL : is_bias ? merged_bias(&b, layer) : merged_weight(&b, layer);
-    gr_tensor *out[2] = {gr_cast(sum, e->dtype)};
+    gr_tensor *out[2] = {gr_cast(sum, ints ? GR_F32 : e->dtype)};
     gr_tensor *zero = gr_fill(g, GR_F32, 0, NULL, 0), *one = gr_fill(g, GR_F32, 0, NULL, 1);
     out[1] = gr_sum(gr_select(gr_is_finite(gr_nn_f32(out[0])), zero, one), 0, false);
     gr_program *p = out[1] ? gr_compile(g, out, 2, m->device, NULL) : NULL;
     gr_graph_free(g);
     float bad = 0;
-    void *data = p ? gr_alloc(e->bytes) : NULL;
+    void *data = p ? gr_alloc(ints ? gr_dtype_size(GR_F32, e->shape[0] * e->shape[1]) : e->bytes) : NULL;
     gr_status s = data ? gr_program_run(p, NULL, (void *[]){data, &bad}) : gr_error_status();
     gr_program_free(p);
     if (s == GR_OK && bad > 0)
         s = gr_fail(GR_ERR_NUMBER,
                     "merging: \"%s\" would have values that %s cannot hold\nmerge into a model of a wider dtype",
                     e->name, gr_dtype_name(e->dtype));
-    if (s == GR_OK)
+    if (s == GR_OK && !ints)
         return data;
+    void *blocks = s == GR_OK ? to_groups(m, e, m->inits[index].group, data) : NULL;
     gr_free(data);
-    return NULL;
+    return blocks;
 }
 
 static gr_status write_merged(gr_model *m, int layer, bool is_bias)
@@ -180,5 +215,6 @@ gr_status gr_model_merge_adapter(gr_model *m)
     if (s == GR_OK)
         gr_adapter_close(m);
     m->is_merged |= s == GR_OK;
+    m->keeps_layout |= s == GR_OK;
     return s;
 }

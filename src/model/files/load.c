@@ -207,14 +207,18 @@ static gr_dtype dtype_in_file(const gr_model *m, const char *name)
     return t && !t->stored && gr_dtype_get(t->dtype)->is_weight ? t->dtype : GR_F32;
 }
 
-/* Where places of a weight have other columns, what they are multiplied by is sorted, too. */
-static gr_status keep_orders(gr_model *m, const gr_names *names)
+/* What is rounded anew is rounded as it was. Where places of a weight have other columns, what they are multiplied by is sorted,
+ * too. */
+static gr_status keep_groups(gr_model *m, const gr_names *names)
 {
     gr_entry e = GR_INIT(gr_entry);
     for (int i = 0; i < gr_store_count(m->store); i++) {
         const gr_named_tensor *item = gr_store_entry(m->store, i, &e) == GR_OK ? gr_names_item(names, e.name) : NULL;
         const gr_packed *p = item ? item->packed : NULL;
-        if (!p || !p->order || !gr_dtype_is_block(e.dtype) || e.ndim != 2 || e.shape[1] != p->width)
+        if (!p || !gr_dtype_is_block(e.dtype) || e.ndim != 2 || e.shape[1] != p->width)
+            continue;
+        m->inits[i].group = p->group < p->width ? p->group : p->width;
+        if (!p->order)
             continue;
         size_t bytes = (size_t)p->width * sizeof *p->order;
         if (gr_grow(&m->orders, &m->orders_capacity, m->n_orders + 1, sizeof *m->orders) != GR_OK)
@@ -242,7 +246,7 @@ static gr_status load_named(gr_model *m, gr_names *names, const char *dir, const
     m->dtype_of = NULL;
     m->like = NULL;
     if (s == GR_OK)
-        s = keep_orders(m, names);
+        s = keep_groups(m, names);
     return s == GR_OK && !o->declare_only ? load_all(m, names, dir, o->widen) : s;
 }
 
@@ -254,6 +258,7 @@ static gr_status load_weights(gr_model *m, const char *dir, const gr_load_option
     if (!m->files)
         return gr_error_status();
     gr_status s = gr_packed_config_open(&quantized, m->config, dir);
+    m->layout = quantized.method == GR_PACKED_GPTQ ? GR_HUB_GPTQ : GR_HUB_COMPRESSED_TENSORS;
     if (s == GR_OK)
         s = load_named(m, &names, dir, &quantized, o);
     gr_names_close(&names);

@@ -50,10 +50,10 @@ static bool is_uniform(const gr_weight *t, const char *blocks, int64_t group)
 /* The largest groups that all weights of so many bits have. */
 static gr_status find_group(gr_packed_out *p, int bits)
 {
-    static const int64_t sizes[] = {0, 128, 64, 32};
+    static const int64_t sizes[] = {0, 1024, 512, 256, 128, 64, 32};
     gr_packed_saved *s = &p->saved[bits == 8];
     bool all = false;
-    for (int g = 0; g < 4 && !all; g++) {
+    for (size_t g = 0; g < sizeof sizes / sizeof *sizes && !all; g++) {
         all = true;
         s->count = 0;
         s->group = sizes[g];
@@ -192,6 +192,28 @@ static gr_status check_gptq(const gr_packed_out *p)
                    "of compressed-tensors");
 }
 
+/* May all of them be in GPTQ's layout? */
+static gr_status fits_gptq(gr_packed_out *p, bool *fits)
+{
+    *fits = true;
+    for (int i = 0; *fits && i < p->store->count; i++) {
+        const gr_weight *t = &p->store->tensors[i];
+        const gr_dtype_info *d = gr_dtype_get(t->dtype);
+        const void *data = NULL;
+        if (!gr_ints_is(t->dtype))
+            continue;
+        if (gr_store_tensors_fetch(p->store, i, &data) != GR_OK)
+            return gr_error_status();
+        *fits = t->shape[0] % 32 == 0;
+        for (int64_t k = 0; *fits && k < t->shape[0] * t->shape[1] / d->block; k++) {
+            float scale, zero;
+            gr_ints_get(d, (const char *)data + k * d->block_bytes, &scale, &zero);
+            *fits = holds(GR_F16, scale);
+        }
+    }
+    return GR_OK;
+}
+
 gr_status gr_packed_open(gr_packed_out *p, const gr_model *m, gr_store_tensors *store, gr_hub_layout layout)
 {
     size_t most = 4 * (size_t)store->count + 1;
@@ -208,6 +230,8 @@ gr_status gr_packed_open(gr_packed_out *p, const gr_model *m, gr_store_tensors *
     p->codes = gr_alloc((size_t)width + 1);
     p->numbers = gr_alloc((size_t)(4 * width / 32 + 1) * sizeof *p->numbers);
     gr_status s = p->list && p->parts && p->names && p->codes && p->numbers ? GR_OK : GR_ERR_MEMORY;
+    if (s == GR_OK && !p->gptq && m->keeps_layout && m->layout == GR_HUB_GPTQ)
+        s = fits_gptq(p, &p->gptq);
     if (s == GR_OK)
         s = find_group(p, 4);
     if (s == GR_OK)

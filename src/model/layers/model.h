@@ -101,6 +101,7 @@ typedef struct gr_param_init {
     float std;
     bool turned;          /* a Conv1D's weight that lies [out, in], since it is of blocks */
     const int32_t *order; /* of a weight in blocks, which columns its places have; NULL: they are as they are */
+    int64_t group;        /* of one in the hub's blocks, columns that share a scale in its files; 0: those of a block */
 } gr_param_init;
 
 struct gr_model {
@@ -122,6 +123,8 @@ struct gr_model {
     gr_weights *files;          /* what the store's tensors may lie in, open as long as the model; NULL: no files */
     struct gr_adapter *adapter; /* NULL: none (adapter.h) */
     bool is_merged;             /* it had one, which is in the weights now */
+    gr_hub_layout layout;       /* of the files that it is of */
+    bool keeps_layout;          /* it is saved in that, if it can be */
     uint32_t file_type;         /* general.file_type of the GGUF file that it is of, and 1; 0: not known */
     const gr_layer_observer *observer; /* NULL: nobody */
     gr_precision precision;            /* of what runs it without training */
