@@ -52,7 +52,11 @@ says 'chat: stopped' err
 # ---- no room ----
 talk 1 'the quick brown fox jumps\n' model --context 20
 says 'the conversation has 25 tokens with this message, and the context 20' err
-says '--context N gives more; the model was made for 64' err
+says 'Say less, or --context N gives more; the model was made for 64' err
+talk 1 'the quick\n the\n lazy\n' model --context 20 --temperature 0 # what fills it are the turns before
+[ "$(grep -c 'The turns before it have 20 and stay: a gradus chat of its own begins a new conversation, and --context N' err)" = 2 ] ||
+    fail "a full context: $(cat err)"
+grep -q 'Say less' err && fail 'saying less makes no room'
 talk 4 'the quick\n' model --context 100000000000
 says 'allocating memory: need ' err
 talk 0 'the quick\n' model --context 20 --temperature 0

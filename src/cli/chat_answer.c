@@ -1,4 +1,5 @@
 /* An answer: the conversation becomes a text, the text ids, and the model goes on from these. */
+#include <stdio.h>
 #include <string.h>
 #include "base/json.h"
 #include "cli/chat.h"
@@ -150,11 +151,18 @@ static gr_status check_room(const answer *a)
                                         "template.");
     if (n < room)
         return GR_OK;
+    long long before = (long long)a->talk->last.conversation; /* of a pipe, which takes nothing back */
+    char hint[160] = "Say less, or";
+    if (a->talk->lines)
+        snprintf(hint, sizeof hint, "/drop takes out the oldest turn, /undo the last,");
+    else if (before > 0)
+        snprintf(hint, sizeof hint,
+                 "The turns before it have %lld and stay: a gradus chat of its own begins a new conversation, and",
+                 before);
     return gr_fail(GR_ERR_ARGUMENT,
                    "the conversation has %lld tokens with this message, and the context %lld\n"
                    "%s --context N gives more; the model was made for %lld.",
-                   n, room, a->talk->lines ? "/drop takes out the oldest turn, /undo the last," : "Say less, or",
-                   (long long)gr_model_describe(a->talk->with.on.model)->context);
+                   n, room, hint, (long long)gr_model_describe(a->talk->with.on.model)->context);
 }
 
 static gr_status generate(answer *a)
