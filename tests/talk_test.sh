@@ -129,6 +129,9 @@ rm model/chat_template.jinja
 talk 1 'x\n' model
 says 'no chat template here' err
 talk 3 'x\n' nowhere
+talk 1 'x\ny\n' model --chat-template llama3 # told once, before a line is read
+says 'needs the added token <|start_header_id|>' err
+grep -q 'standard input\|gr_' err && fail "what every line lacks is told line by line: $(cat err)"
 run 2 chat
 talk 2 'x\n' model --stop ''
 says 'a stop text is empty' err

@@ -141,7 +141,8 @@ typedef struct gr_template_info {
     const char *text; /* [text_size] of several that for conversations without tools; NULL: there is none */
     size_t text_size;
     uint64_t digest;          /* of the text, by which two can be told apart */
-    const char *const *needs; /* of one of ours: the added tokens that it cannot do without, until NULL; else NULL */
+    const char *const *needs; /* of one of ours: the added tokens that it cannot do without, until NULL, as
+                                 gr_tokenizer_extend takes them; else NULL */
 } gr_template_info;
 /* Lives as long as the template; NULL of NULL. */
 GR_API const gr_template_info *gr_template_describe(const gr_template *chat);

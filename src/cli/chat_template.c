@@ -139,7 +139,8 @@ gr_status gr_chat_find_end(gr_chat *chat, gr_tokenizer *tokenizer)
     if (s == GR_OK)
         s = take_end(chat, tokenizer, r);
     gr_free(r);
-    if (s == GR_ERR_MEMORY)
+    bool lacks_tokens = s == GR_ERR_UNSUPPORTED && gr_template_describe(chat->template)->needs;
+    if (s == GR_ERR_MEMORY || lacks_tokens) /* that is so of every conversation */
         return s;
     gr_error_clear(); /* what is wrong with the template is told with a message of somebody */
     return GR_OK;

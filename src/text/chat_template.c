@@ -244,7 +244,7 @@ static gr_status check_needs(const gr_template *t, const gr_tokenizer *tokenizer
             return gr_fail(GR_ERR_UNSUPPORTED,
                            "chat template %s: needs the added token %s, which this tokenizer does not have\n"
                            "take a template whose tokens it has, or teach them to the model: gradus finetune "
-                           "--add-tokens (of the library: gr_tokenizer_extend)",
+                           "--add-tokens",
                            t->known->name, t->known->needs[i]);
     }
     return GR_OK;
