@@ -295,6 +295,33 @@ TEST(refused)
     CHECK_ERROR(GR_ERR_ARGUMENT, "it is there already");
 }
 
+static char remark[200];
+
+static void keep_remark(void *user, gr_log_level level, const char *message)
+{
+    (void)user;
+    if (level == GR_LOG_WARN && strstr(message, "llama.cpp"))
+        snprintf(remark, sizeof remark, "%s", message);
+}
+
+/* What llama.cpp computes in another way than the file says is told. */
+TEST(what_llama_cpp_leaves_out)
+{
+    static const char *const told[][2] = {{"mistral", "attention.sliding_window of a llama model"},
+                                          {"llama-yarn-mscale", "rope.scaling.yarn_* but the factor of a llama model"},
+                                          {"llama-llama3", ""},
+                                          {"llama", ""}};
+    gr_set_log(keep_remark, NULL);
+    for (size_t i = 0; i < sizeof told / sizeof *told; i++) {
+        NOTE("%s", told[i][0]);
+        remark[0] = '\0';
+        CHECK_OK(save_model(told[i][0], (gr_save_options){0}));
+        CHECK(told[i][1][0] ? strstr(remark, told[i][1]) != NULL : !remark[0]);
+        CHECK_OK(gr_dir_remove(test_join(test_dir(), "model.gguf")));
+    }
+    gr_set_log(NULL, NULL);
+}
+
 /* ---- tokenizers --------------------------------------------------------------------------------------------- */
 
 /* All bytes, and one merge; of the pre-tokenizer. */

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/log.h"
 #include "base/mem.h"
 
 /* What is being written. */
@@ -137,6 +138,47 @@ static void put_rotary(out *o)
         gr_gguf_put_f32(o->keys, full(o, "attention.scale"), h->attention_scale);
 }
 
+/* ---- what llama.cpp does not read --------------------------------------------------------------------------- */
+
+/* Tokens that the narrowest layer sees, where that is less than all. */
+static int64_t narrowest(const gr_hparams *h)
+{
+    int64_t least = 0;
+    for (int64_t i = 0; i < h->layers; i++)
+        if (h->layer[i].window && h->layer[i].window < h->context && (!least || h->layer[i].window < least))
+            least = h->layer[i].window;
+    return least;
+}
+
+/* Of YaRN it takes the factor and the original length. */
+static bool is_usual_yarn(const out *o)
+{
+    gr_json rope = rope_of(o);
+    double factor = gr_json_real(rope, "factor", 1, 1e-30, 1e30), scale = factor > 1 ? 0.1 * log(factor) + 1 : 1;
+    return strcmp(gr_json_text(rope, "rope_type", gr_json_text(rope, "type", "default")), "yarn") != 0 ||
+           (gr_json_real(rope, "beta_fast", 32, 0, 1e30) == 32 && gr_json_real(rope, "beta_slow", 1, 0, 1e30) == 1 &&
+            fabs((double)o->m->h.rope[0].scale - scale) < 1e-5);
+}
+
+/* A file that is right can still be computed in another way (llama.cpp b11549; tools/oracle/check_llama_cpp.py compares). */
+static void remark_unread(out *o)
+{
+    const gr_hparams *h = &o->m->h;
+    const char *name = o->m->arch->gguf->name, *left = NULL;
+    const double scale = (double)h->attention_scale * sqrt((double)h->head_dim);
+    if (narrowest(h) && (strcmp(name, "llama") == 0 || strcmp(name, "phi3") == 0))
+        left = "attention.sliding_window";
+    else if (!is_usual_yarn(o))
+        left = "rope.scaling.yarn_* but the factor";
+    else if (strcmp(name, "gemma3") == 0 && fabs(scale - 1) > 1e-5 &&
+             h->layers != 62) /* it knows the largest by them */
+        left = "attention.scale";
+    if (left)
+        gr_remark(GR_LOG_WARN,
+                  "llama.cpp does not read %s of a %s model: what it makes of this file is another model than this one",
+                  left, name);
+}
+
 /* ---- all of it ---------------------------------------------------------------------------------------------- */
 
 static void put_general(out *o)
@@ -159,6 +201,7 @@ gr_status gr_gguf_put_config(const gr_model *m, gr_gguf_keys *keys)
         for (const gr_gguf_number *n = m->arch->gguf->numbers[i]; n && n->config; n++)
             put_number(&o, n);
     put_rotary(&o);
+    remark_unread(&o);
     gr_status s = gr_json_check(doc);
     gr_json_free(doc);
     return s == GR_OK ? keys->status : s;

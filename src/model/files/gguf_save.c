@@ -301,7 +301,9 @@ gr_status gr_gguf_file_bytes(gr_model *m, const gr_save_options *o, int64_t *byt
     saving w = {.m = m, .o = o};
     uint64_t size = 0;
     size_t before = gr_memory_process();
+    gr_remarks_pause(); /* they are made when the file is */
     gr_status s = collect(&w);
+    gr_remarks_resume();
     size_t after = gr_memory_process();
     *held = after > before ? after - before : 0;
     if (s == GR_OK) {
