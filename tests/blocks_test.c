@@ -193,7 +193,7 @@ static const gr_dtype_info *weights(int d)
 }
 
 /* Each row's bits are its own: with how many others it is multiplied, and by how many threads, does not show. */
-TEST(int8_products_do_not_depend_on_company)
+static void check_company(gr_activations activations)
 {
     static const int64_t cuts[] = {1, 2, 7, 32};
     static const int threads[] = {1, 2, 4};
@@ -205,12 +205,12 @@ TEST(int8_products_do_not_depend_on_company)
         for (int t = 0; t < 3; t++) {
             gr_device *device = gr_device_open("cpu", threads[t]);
             if (t == 0)
-                product(device, a, b.blocks, (gr_dtype)d, ROWS, N, K, GR_ACTIVATIONS_INT8, whole);
+                product(device, a, b.blocks, (gr_dtype)d, ROWS, N, K, activations, whole);
             for (int c = 0; c < 4; c++)
                 for (int64_t at = 0; at < ROWS; at += cuts[c]) {
                     int64_t m = ROWS - at < cuts[c] ? ROWS - at : cuts[c];
                     NOTE("%s, %d threads, %d rows at %d", gr_dtype_name((gr_dtype)d), threads[t], (int)m, (int)at);
-                    product(device, a + at * K, b.blocks, (gr_dtype)d, m, N, K, GR_ACTIVATIONS_INT8, part);
+                    product(device, a + at * K, b.blocks, (gr_dtype)d, m, N, K, activations, part);
                     CHECK(memcmp(part, whole + at * N, (size_t)(m * N) * sizeof *part) == 0);
                     at += c == 0 && at == 2 ? 20 : 0; /* single rows: the first and the last few */
                 }
@@ -223,8 +223,14 @@ TEST(int8_products_do_not_depend_on_company)
     free(part);
 }
 
+TEST(int8_products_do_not_depend_on_company)
+{
+    check_company(GR_ACTIVATIONS_INT8);
+    check_company(GR_ACTIVATIONS_INT8_ROWS);
+}
+
 /* Sums of integers are exact, so levels of instructions differ by the rounding of a group's sum; and all are near f32. */
-TEST(int8_products_agree_between_levels)
+static void check_levels(gr_activations activations)
 {
     gr_device *device = gr_device_open("cpu", 2);
     float *a = wave(ROWS * K), *got[GR_ISA_COUNT + 1];
@@ -240,7 +246,7 @@ TEST(int8_products_agree_between_levels)
         product(device, a, b.blocks, (gr_dtype)d, ROWS, N, K, GR_ACTIVATIONS_F32, got[GR_ISA_COUNT]);
         for (int l = 0; l < levels; l++) {
             gr_isa_limit((gr_isa)l);
-            product(device, a, b.blocks, (gr_dtype)d, ROWS, N, K, GR_ACTIVATIONS_INT8, got[l]);
+            product(device, a, b.blocks, (gr_dtype)d, ROWS, N, K, activations, got[l]);
             gr_isa_limit(GR_ISA_COUNT);
             for (int i = 0; i < ROWS * N; i++)
                 CHECK_NEAR(got[l][i], got[0][i], 1e-5);
@@ -259,26 +265,70 @@ TEST(int8_products_agree_between_levels)
     gr_device_close(device);
 }
 
+TEST(int8_products_agree_between_levels)
+{
+    check_levels(GR_ACTIVATIONS_INT8);
+    check_levels(GR_ACTIVATIONS_INT8_ROWS);
+}
+
+/* A row with one scale has codes from -128 on, which meet such of weights: every level's sums are exact. */
+TEST(products_of_the_least_codes)
+{
+    gr_device *device = gr_device_open("cpu", 2);
+    float *a = malloc(ROWS * K * sizeof *a), *got = malloc(ROWS * N * sizeof *got);
+    int8_t *codes = malloc(N * K);
+    char *b = malloc(gr_dtype_size(GR_INT8, N * K));
+    const float scale = 0.5f;
+    for (int i = 0; i < ROWS * K; i++) /* -127.5 is rounded to -128 */
+        a[i] = i % 7 % 3 ? -127.5f : (float)(i % 255 - 127);
+    for (int i = 0; i < N * K; i++) {
+        codes[i] = (int8_t)(i % 5 % 2 ? -128 : i * 37 % 256 - 128);
+        memcpy(b + i / 32 * 36, &scale, sizeof scale);
+        b[i / 32 * 36 + 4 + i % 32] = (char)codes[i];
+    }
+    for (int l = 0; l <= (int)gr_isa_detect(); l++)
+        for (int m = 1; m <= ROWS; m += 1 + m) {
+            gr_isa_limit((gr_isa)l);
+            product(device, a, b, GR_INT8, m, N, K, GR_ACTIVATIONS_INT8_ROWS, got);
+            gr_isa_limit(GR_ISA_COUNT);
+            for (int i = 0; i < m * N; i++) {
+                int64_t sum = 0;
+                for (int k = 0; k < K; k++)
+                    sum += (int64_t)(a[i / N * K + k] < -127 ? -128 : (int)a[i / N * K + k]) * codes[i % N * K + k];
+                NOTE("%s, %d rows, %d", gr_isa_name((gr_isa)l), m, i);
+                CHECK(got[i] == (float)sum * scale);
+            }
+        }
+    free(a);
+    free(b);
+    free(got);
+    free(codes);
+    gr_device_close(device);
+}
+
 /* A value that is no number is seen in its row, and in no other. */
 TEST(int8_products_keep_nan)
 {
     static const float odd[] = {NAN, INFINITY, -INFINITY};
     gr_device *device = gr_device_open("cpu", 2);
     float *a = wave(4 * K), got[4 * N];
-    rows b = rows_of(GR_Q4_0, N, K);
-    for (int k = 0; k < 3; k++) {
-        a[2 * K + 100] = odd[k];
-        product(device, a, b.blocks, GR_Q4_0, 4, N, K, GR_ACTIVATIONS_INT8, got);
-        for (int i = 0; i < 4 * N; i++)
-            CHECK((i / N == 2) == (isnan(got[i]) != 0));
+    for (int by_row = 0; by_row < 2; by_row++) {
+        gr_dtype of = by_row ? GR_INT8 : GR_Q4_0;
+        rows b = rows_of(of, N, K);
+        for (int k = 0; k < 3; k++) {
+            a[2 * K + 100] = odd[k];
+            product(device, a, b.blocks, of, 4, N, K, by_row ? GR_ACTIVATIONS_INT8_ROWS : GR_ACTIVATIONS_INT8, got);
+            for (int i = 0; i < 4 * N; i++)
+                CHECK((i / N == 2) == (isnan(got[i]) != 0));
+        }
+        rows_free(&b);
     }
-    rows_free(&b);
     free(a);
     gr_device_close(device);
 }
 
-/* Every level rounds activations to the bits of the dtype's record. */
-TEST(rows_are_rounded_as_the_record_says)
+/* Every level rounds activations to the bits of the dtype's record: blocks, or rows. */
+static void check_rounding(gr_dtype to, int64_t width)
 {
     enum { VALUES = 4096 };
     gr_device *device = gr_device_open("cpu", 1);
@@ -287,11 +337,12 @@ TEST(rows_are_rounded_as_the_record_says)
     for (int i = 0; i < VALUES; i++)
         x[i] *= ldexpf(1, i / 32 - 64);
     memcpy(x + 500, (const float[]){NAN, INFINITY, -INFINITY, 0, -0.0f, 3e38f, 1e-45f}, 7 * sizeof *x);
-    gr_dtype_get(GR_A8)->from_f32(x, expected, VALUES);
+    for (int64_t at = 0; at < VALUES; at += width)
+        gr_dtype_get(to)->from_f32(x + at, expected + at / 32 * 36, width);
     for (int level = 0; level <= (int)gr_isa_detect(); level++) {
         gr_isa_limit((gr_isa)level);
         gr_graph *g = gr_graph_new();
-        gr_tensor *y = gr_cast(gr_input(g, "x", GR_F32, 1, (int64_t[]){VALUES}), GR_A8);
+        gr_tensor *y = gr_cast(gr_input(g, "x", GR_F32, 2, (int64_t[]){VALUES / width, width}), to);
         gr_program *p = gr_compile(g, &y, 1, device, NULL);
         CHECK_MADE(p);
         CHECK_OK(gr_program_run(p, (const void *[]){x}, (void *[]){got}));
@@ -304,20 +355,27 @@ TEST(rows_are_rounded_as_the_record_says)
     gr_device_close(device);
 }
 
-/* One tensor that several weights meet is rounded once, also behind the views that layers put around a product. */
+TEST(rows_are_rounded_as_the_record_says)
+{
+    check_rounding(GR_A8, 4096);
+    check_rounding(GR_A8_ROW, 256);
+}
+
+/* One tensor that several weights meet is rounded once, also behind the views that layers put around a product; by rows for those of
+ * int8. */
 TEST(rows_are_rounded_once)
 {
     gr_device *device = gr_device_open("cpu", 1);
-    for (int int8 = 0; int8 < 2; int8++) {
+    for (int int8 = 0; int8 < 3; int8++) {
         gr_graph *g = gr_graph_new();
         gr_tensor *x = gr_exp(gr_input(g, "x", GR_F32, 3, (int64_t[]){2, 3, 64})), *y[3];
         for (int i = 0; i < 3; i++)
             y[i] = gr_matmul(
                 x,
-                gr_input(g, (const char *[]){"q", "k", "v"}[i], i == 1 ? GR_Q8_0 : GR_Q4_0, 2, (int64_t[]){8 + i, 64}),
+                gr_input(g, (const char *[]){"q", "k", "v"}[i], i == 1 ? GR_INT8 : GR_Q4_0, 2, (int64_t[]){8 + i, 64}),
                 false, true);
         gr_compile_options o = GR_INIT(gr_compile_options);
-        o.activations = int8 ? GR_ACTIVATIONS_INT8 : GR_ACTIVATIONS_F32;
+        o.activations = (gr_activations)int8;
         gr_program *p = gr_compile(g, y, 3, device, &o);
         CHECK_MADE(p);
         int casts = 0, products = 0;

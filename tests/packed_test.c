@@ -26,7 +26,7 @@ static const struct golden {
     {"packed-small", GR_F32, false}, /* groups of 16 */
     {"packed-wide", GR_F32, false},  /* zero points, and scales of f32 */
     {"bytes-zeros", GR_INT8Z, false},     {"bytes-4", GR_INT4_64, false},
-    {"mixed", GR_INT4_32, false},
+    {"mixed", GR_INT4_32, false},         {"bytes-rows", GR_INT8, false},
 };
 enum { GOLDENS = sizeof goldens / sizeof *goldens };
 
@@ -133,6 +133,64 @@ TEST(logits_of_every_layout)
                 check_saved(dir, d, ids, expected);
             gr_device_close(d);
         }
+}
+
+/* The root of the squares of what they are apart, as a part of them. */
+static double off_by(const float *a, const float *b)
+{
+    double off = 0, sum = 0;
+    for (int i = 0; i < N; i++) {
+        off += ((double)a[i] - (double)b[i]) * ((double)a[i] - (double)b[i]);
+        sum += (double)b[i] * (double)b[i];
+    }
+    return sqrt(off / sum);
+}
+
+/* Rows become the codes and scales of compressed-tensors, to the bit. */
+TEST(codes_of_rows_are_compressed_tensors)
+{
+    enum { ROWS = 64, WIDTH = 96, BLOCK = 36 };
+    gr_safetensors *e = gr_safetensors_open(test_join(dir_of("bytes-rows"), "expected.safetensors"));
+    CHECK_MADE(e);
+    const float *x = gr_safetensors_find(e, "x")->data, *scales = gr_safetensors_find(e, "scales")->data;
+    const unsigned char *codes = gr_safetensors_find(e, "codes")->data;
+    for (int r = 0; r < ROWS; r++) {
+        unsigned char row[WIDTH / 32 * BLOCK];
+        gr_dtype_get(GR_A8_ROW)->from_f32(x + r * WIDTH, row, WIDTH);
+        for (int i = 0; i < WIDTH; i += 32) {
+            CHECK(memcmp(row + i / 32 * BLOCK, scales + r, sizeof *scales) == 0);
+            CHECK(memcmp(row + i / 32 * BLOCK + 4, codes + r * WIDTH + i, 32) == 0);
+        }
+    }
+    gr_safetensors_close(e);
+}
+
+/* Where config.json asks for it, int8 activations are those of compressed-tensors: one scale a row. A row's largest lies between two
+ * codes, where a last bit decides; scales for 32 values are off by 0.02. */
+TEST(rows_of_activations_as_compressed_tensors_has_them)
+{
+    gr_safetensors *e = gr_safetensors_open(test_join(dir_of("bytes-rows"), "expected.safetensors"));
+    const gr_load_options o = {.size = sizeof o, .activations = GR_ACTIVATIONS_INT8};
+    CHECK_MADE(e);
+    for (int on = 0; test_device(on) && on < 3; on++) {
+        gr_device *d = gr_device_open(test_device(on), 2);
+        float logits[N];
+        NOTE("on %s", test_device(on));
+        gr_model *m = gr_model_load(dir_of("bytes-rows"), &o, d);
+        CHECK_MADE(m);
+        CHECK_EQ_INT(gr_model_describe(m)->activations, GR_ACTIVATIONS_INT8_ROWS);
+        logits_of(m, d, gr_safetensors_find(e, "ids")->data, gr_model_describe(m)->activations, logits);
+        double off = off_by(logits, gr_safetensors_find(e, "rounded")->data);
+        if (!(off <= 0.008))
+            FAIL("off by %.3g", off);
+        gr_model_free(m);
+        m = gr_model_load(dir_of("bytes-4"), &o, d); /* which asks for none */
+        CHECK_MADE(m);
+        CHECK_EQ_INT(gr_model_describe(m)->activations, GR_ACTIVATIONS_INT8);
+        gr_model_free(m);
+        gr_device_close(d);
+    }
+    gr_safetensors_close(e);
 }
 
 /* ---- sorted columns ----------------------------------------------------------------------------------------- */

@@ -96,7 +96,9 @@ GR_API void gr_free(const void *block);
     X(A8, a8)                                                                                                          \
     /* weights of the hub's files: 4 bits with a scale for 32, 64 or 128 values, and 8 bits; with a zero point */      \
     X(INT4_32, int4_32) X(INT4_64, int4_64) X(INT4_128, int4_128) X(INT8, int8)                                        \
-    X(INT4Z_32, int4z_32) X(INT4Z_64, int4z_64) X(INT4Z_128, int4z_128) X(INT8Z, int8z)
+    X(INT4Z_32, int4z_32) X(INT4Z_64, int4z_64) X(INT4Z_128, int4z_128) X(INT8Z, int8z)                                \
+    /* activations that meet those, with one scale a row */                                                            \
+    X(A8_ROW, a8_row)
 /* clang-format on */
 
 #define GR_DTYPE_CONSTANT(constant, name) GR_##constant,

@@ -32,6 +32,7 @@ typedef struct gr_model_info {
     gr_device *device;
     const char *config;         /* the text of its config.json */
     const char *adapter_config; /* of its adapter_config.json; NULL: there is no adapter */
+    gr_activations activations; /* what generating and evaluating have them in */
 } gr_model_info;
 
 /* The architectures by model_type ("gpt2"): i = 0, 1, … until NULL. Static text; any thread. */
@@ -47,7 +48,8 @@ typedef struct gr_load_options {
     bool declare_only; /* weights are declared as they would be, but not loaded: to plan with; there need be none */
     gr_precision
         precision; /* what generating and evaluating have activations in; fp16 refuses weights that it cannot hold */
-    gr_activations activations; /* how these meet weights in blocks there */
+    gr_activations
+        activations; /* how these meet weights in blocks there; int8 is by rows where config.json asks for it */
     const gr_dtype *keys,
         *values; /* what they are kept in there, as gr_cache_options has it; NULL: what activations are */
 } gr_load_options;

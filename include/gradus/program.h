@@ -43,8 +43,9 @@ typedef struct gr_program gr_program;
  * f32. Each op's record says how it takes part (gr_op.precision); docs/numerics.md. */
 typedef enum gr_precision { GR_PRECISION_F32, GR_PRECISION_BF16, GR_PRECISION_FP16 } gr_precision;
 /* How rows of activations meet weights in blocks: as f32, which is exact; or rounded to 8 bits with a scale for 32 values of
- * a row, where machines multiply several times as many a second. Other weights know no difference. */
-typedef enum gr_activations { GR_ACTIVATIONS_F32, GR_ACTIVATIONS_INT8 } gr_activations;
+ * a row, where machines multiply several times as many a second; or where weights are int4 or int8 with one scale for the row,
+ * as compressed-tensors has it. Other weights know no difference. */
+typedef enum gr_activations { GR_ACTIVATIONS_F32, GR_ACTIVATIONS_INT8, GR_ACTIVATIONS_INT8_ROWS } gr_activations;
 /* What the backward pass does not find kept, but computes again from what is: nothing; what attention computes ("h.3.attn.");
  * all that a block does ("h.3."), whose input alone is kept. By the scopes in tensors' names; the bits are the same. */
 typedef enum gr_recompute { GR_RECOMPUTE_NONE, GR_RECOMPUTE_ATTENTION, GR_RECOMPUTE_BLOCK } gr_recompute;

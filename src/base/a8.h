@@ -1,9 +1,10 @@
-/* Rounding to a8 (dtype_a8.c), as one loop for the dtype's record and for each level of instructions. */
+/* Rounding to a8 and a8_row (dtype_a8.c), as one loop for the dtype's record and for each level of instructions. */
 #ifndef GR_BASE_A8_H
 #define GR_BASE_A8_H
 
 #include "base/half.h"
 
+#include <math.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
@@ -29,6 +30,29 @@ static inline void gr_a8_round(const float *restrict src, void *dst, int64_t n)
         for (int i = 0; i < GR_A8_VALUES; i++) {
             float q = finite ? src[at + i] * inverse : 0;
             q = q < -127 ? -127 : q > 127 ? 127 : q;
+            block[4 + i] = (unsigned char)(gr_float_bits(q + 0x1.8p23f) & 0xFF);
+        }
+    }
+}
+
+/* A whole row: the largest becomes 127.5, and codes reach from -128 to 127, as compressed-tensors has them. Quotients, so that a tie
+ * is one there, too. */
+static inline void gr_a8_round_row(const float *restrict src, void *dst, int64_t n)
+{
+    unsigned char *restrict block = dst;
+    uint32_t largest = 0;
+    for (int64_t i = 0; i < n; i++) {
+        uint32_t size = gr_float_bits(src[i]) & 0x7FFFFFFF;
+        largest = size > largest ? size : largest;
+    }
+    bool finite = largest < 0x7F800000;
+    float scale = finite ? gr_bits_float(largest) / 127.5f : NAN;
+    float by = finite && scale > 0 ? scale : INFINITY;
+    for (int64_t at = 0; at < n; at += GR_A8_VALUES, block += GR_A8_BYTES) {
+        memcpy(block, &scale, sizeof scale);
+        for (int i = 0; i < GR_A8_VALUES; i++) {
+            float q = finite ? src[at + i] / by : 0;
+            q = q < -128 ? -128 : q > 127 ? 127 : q;
             block[4 + i] = (unsigned char)(gr_float_bits(q + 0x1.8p23f) & 0xFF);
         }
     }

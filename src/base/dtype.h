@@ -35,8 +35,9 @@ typedef struct gr_dtype_info {
     bool is_activation;       /* layers read and write it as it is, and compute in f32 */
     bool is_weight;           /* a model's weights stay in it as they are in their file; else they are read as f32 */
     bool is_row;              /* rows of activations are rounded to it, for products with weights in blocks */
-    bool is_f32_inside;       /* an f32 holds any value of it: what chains of element-wise ops pass on */
-    gr_dtype sums;            /* what sums of it are accumulated in, and statistics of it saved in */
+    bool by_row; /* then: all blocks of one have one scale, from_f32 is given a whole row, and codes reach to -128 */
+    bool is_f32_inside; /* an f32 holds any value of it: what chains of element-wise ops pass on */
+    gr_dtype sums;      /* what sums of it are accumulated in, and statistics of it saved in */
     void (*to_f32)(const void *src, float *dst, int64_t n); /* n: whole blocks, here and below */
     void (*from_f32)(const float *src, void *dst,
                      int64_t n); /* round to nearest even; integers truncate and saturate; NULL: it can be read only */

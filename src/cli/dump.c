@@ -161,8 +161,9 @@ static gr_status build(dump *d)
         s = add_gradients(d, loss);
     if (s == GR_OK && d->f->what & ACTIVATIONS)
         s = add_activations(d);
-    const gr_compile_options o = {.size = sizeof o, .activations = activations_of(d)};
-    d->program = s == GR_OK ? gr_compile(d->graph, d->tensors, d->n, gr_model_describe(d->on.model)->device, &o) : NULL;
+    const gr_model_info *info = gr_model_describe(d->on.model);
+    const gr_compile_options o = {.size = sizeof o, .activations = info->activations};
+    d->program = s == GR_OK ? gr_compile(d->graph, d->tensors, d->n, info->device, &o) : NULL;
     return d->program ? GR_OK : gr_error_status();
 }
 

@@ -274,7 +274,7 @@ gr_program *gr_model_compile(const gr_model *m, gr_graph *g, gr_tensor *const *o
 {
     gr_compile_options o = GR_INIT(gr_compile_options);
     o.precision = m->precision;
-    o.activations = m->activations;
+    o.activations = m->info.activations;
     return gr_compile(g, outputs, n, m->device, &o);
 }
 

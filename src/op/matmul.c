@@ -86,20 +86,20 @@ static gr_status grad_matmul(gr_grad_args *g)
     return gr_graph_check(g->node->graph);
 }
 
-/* Few rows and many, and such of 8 bits, by rows of b in every dtype of blocks. */
+/* Few rows and many, and such of 8 bits of both kinds, by rows of b in every dtype of blocks. */
 static bool sample_blocks(int i, gr_sample *s)
 {
     gr_sample b = {0};
-    if (!gr_sample_blocks(&b, i / 3, 4, i % 3 == 1 ? 51 : 19, 96))
+    if (!gr_sample_blocks(&b, i / 4, 4, i % 4 == 1 ? 51 : 19, 96))
         return false;
     int64_t k = b.in[0].spec.shape[1];
-    if (i % 3 == 2) {
-        gr_sample_bytes(s, GR_A8, 0, 5, k);
+    if (i % 4 >= 2) {
+        gr_sample_bytes(s, i % 4 == 2 ? GR_A8 : GR_A8_ROW, 0, 5, k);
         s->in[0].fill = GR_FILL_UNIFORM;
         s->in[0].low = -1;
         s->in[0].high = 1;
     } else {
-        gr_sample_f32(s, -0.3, 1.3, GR_DIMS(i % 3 ? 67 : 3, k));
+        gr_sample_f32(s, -0.3, 1.3, GR_DIMS(i % 4 ? 67 : 3, k));
         s->in[0].fill = GR_FILL_INTEGER; /* -1, 0 and 1, mostly 0: sums of a whole block round as short ones do */
     }
     s->in[s->n_in++] = b.in[0];
@@ -159,7 +159,8 @@ static void cost_matmul(const gr_tensor *node, double *flops, double *bytes)
 const gr_op gr_op_matmul = {
     .name = "matmul",
     .doc = "a [.., M, K] times b [.., K, N]: [.., M, N]; either may be stored transposed; leading dims broadcast; f32 "
-           "times f16 or bf16 is f32, and f32 or a8 times a transposed b whose values share blocks along K; f32, f16 "
+           "times f16 or bf16 is f32, and f32, a8 or a8_row times a transposed b whose values share blocks along K; "
+           "f32, f16 "
            "and bf16 "
            "give each "
            "other where the node says so",

@@ -47,7 +47,7 @@ static bool is_mixed(const gr_graph *g, const gr_target *target)
 static bool has_int8(const gr_graph *g, const gr_target *target)
 {
     bool found = false;
-    for (size_t i = 0; i < g->n && target->activations == GR_ACTIVATIONS_INT8; i++)
+    for (size_t i = 0; i < g->n && target->activations != GR_ACTIVATIONS_F32; i++)
         found = found || gr_dtype_is_block(g->nodes[i]->spec.dtype);
     return found;
 }

@@ -61,7 +61,7 @@ gr_pass_run gr_pass_head;
  * (gr_op.precision), by casts, of which there is one for each tensor and dtype. */
 gr_pass_run gr_pass_precision;
 /* Where activations are to be int8, products with weights in blocks get their rows in 8 bits, by casts, of which there is
- * one for each tensor. */
+ * one for each tensor and dtype. */
 gr_pass_run gr_pass_quantize;
 /* What the device has no kernel for becomes its composition, until only ops with kernels are left. An op with neither is
  * an error that names it. */

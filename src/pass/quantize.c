@@ -3,13 +3,15 @@
 #include "pass/pass.h"
 
 #include "base/dtype.h"
+#include "base/ggml/hub.h"
 #include "base/mem.h"
 #include "op/attr.h"
 #include "op/op.h"
 
 typedef struct rounder {
     gr_rewrite r;
-    gr_tensor **rounded; /* by id */
+    gr_activations activations;
+    gr_tensor **rounded[2]; /* by id: to a8, and to a8_row */
 } rounder;
 
 static bool keeps_rows(const gr_tensor *t)
@@ -18,14 +20,14 @@ static bool keeps_rows(const gr_tensor *t)
     return from && from->ndim > 0 && to->ndim > 0 && to->shape[to->ndim - 1] == from->shape[from->ndim - 1];
 }
 
-static gr_tensor *rounded(rounder *q, const gr_tensor *t)
+static gr_tensor *rounded(rounder *q, const gr_tensor *t, bool by_row)
 {
-    gr_tensor *x = q->r.map[t->id], **kept = &q->rounded[t->id];
+    gr_tensor *x = q->r.map[t->id], **kept = &q->rounded[by_row][t->id];
     if (!*kept && keeps_rows(t)) {
-        gr_tensor *in = rounded(q, t->in[0]);
+        gr_tensor *in = rounded(q, t->in[0], by_row);
         *kept = in ? gr_node(q->r.to, t->op, &in, 1, t->attr) : NULL;
     } else if (!*kept && x) {
-        *kept = gr_cast(x, GR_A8);
+        *kept = gr_cast(x, by_row ? GR_A8_ROW : GR_A8);
         if (*kept && x->name && !(*kept)->name)
             gr_name_exactly(*kept, x->name);
     }
@@ -47,23 +49,25 @@ static void append(rounder *q, const gr_tensor *t)
 {
     gr_tensor *in[GR_MAX_INPUTS];
     gr_rewrite_inputs(&q->r, t, in);
-    if (is_meant(t))
-        in[0] = rounded(q, t->in[0]);
+    if (is_meant(t)) {
+        bool by_row = q->activations == GR_ACTIVATIONS_INT8_ROWS && gr_ints_is(t->in[1]->spec.dtype);
+        in[0] = rounded(q, t->in[0], by_row);
+    }
     gr_rewrite_with(&q->r, t, in);
 }
 
 gr_graph *gr_pass_quantize(const gr_graph *g, gr_tensor **roots, int n_roots, const gr_target *target)
 {
-    (void)target;
-    rounder q = {0};
+    rounder q = {.activations = target->activations};
     if (gr_rewrite_open(&q.r, g, roots, n_roots) != GR_OK)
         return NULL;
-    q.rounded = gr_alloc_zero(g->n, sizeof *q.rounded);
-    if (!q.rounded)
-        gr_graph_fail(q.r.to);
-    for (size_t i = 0; q.rounded && i < g->n && q.r.to->failed == GR_OK; i++)
+    for (int k = 0; k < 2; k++)
+        if ((q.rounded[k] = gr_alloc_zero(g->n, sizeof **q.rounded)) == NULL)
+            gr_graph_fail(q.r.to);
+    for (size_t i = 0; i < g->n && q.r.to->failed == GR_OK; i++)
         if (q.r.live[i] && !g->nodes[i]->source)
             append(&q, g->nodes[i]);
-    gr_free(q.rounded);
+    gr_free(q.rounded[0]);
+    gr_free(q.rounded[1]);
     return gr_rewrite_close(&q.r, roots, n_roots);
 }

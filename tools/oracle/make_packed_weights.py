@@ -4,7 +4,7 @@
     tools/oracle/make_packed_weights.py tests/data/ints
 
 A directory each: config.json, model.safetensors, and expected.safetensors with ids and the logits that the numbers meant give,
-d (q - z), in f64. Codes are drawn, not rounded, so that every code, group and zero point is there. All is written from the
+d (q - z), in f64; `rounded` are those where rows of activations are rounded to int8 first, and x, codes and scales rows that are so. Codes are drawn, not rounded, so that every code, group and zero point is there. All is written from the
 descriptions of the formats: src/model/files/packed.h draws them. Needs numpy alone; the same bytes each time."""
 import json, sys
 from pathlib import Path
@@ -41,20 +41,33 @@ def rotate(x):
     return x * cos + np.concatenate([-x[..., d // 2:], x[..., : d // 2]], -1) * sin
 
 
-def logits(w, ids):
+def token(x):
+    """Rows as compressed-tensors rounds them, in f32: the largest is 127.5, and where it is negative the last bit of a quotient decides
+    between -127 and -128."""
+    x = x.astype("f4")
+    scale = np.abs(x).max(-1, keepdims=True) / np.float32(127.5)
+    return np.clip(np.rint(x / scale), -128, 127), scale
+
+
+def by_token(x):
+    codes, scale = token(x)
+    return codes.astype("f8") * scale
+
+
+def logits(w, ids, rounded=lambda x: x):
     x, t, d = w["model.embed_tokens.weight"][ids], len(ids), WIDTH // HEADS
     lin = {name: w[f"model.layers.0.{name}.weight"] for name in LINEAR}
-    h = norm(x, w["model.layers.0.input_layernorm.weight"])
+    h = rounded(norm(x, w["model.layers.0.input_layernorm.weight"]))
     q, k, v = (h @ lin[f"self_attn.{p}_proj"].T for p in "qkv")
     q, k = rotate(q.reshape(t, HEADS, d)), rotate(k.reshape(t, KV, d))
     k, v = np.repeat(k, HEADS // KV, 1), np.repeat(v.reshape(t, KV, d), HEADS // KV, 1)
     a = np.einsum("qhd,khd->hqk", q, k) / np.sqrt(d) + np.triu(np.full((t, t), -np.inf), 1)
     a = np.exp(a - a.max(-1, keepdims=True))
     a = np.einsum("hqk,khd->qhd", a / a.sum(-1, keepdims=True), v).reshape(t, WIDTH)
-    x = x + a @ lin["self_attn.o_proj"].T
-    h = norm(x, w["model.layers.0.post_attention_layernorm.weight"])
+    x = x + rounded(a) @ lin["self_attn.o_proj"].T
+    h = rounded(norm(x, w["model.layers.0.post_attention_layernorm.weight"]))
     gate = h @ lin["mlp.gate_proj"].T
-    x = x + (gate / (1 + np.exp(-gate)) * (h @ lin["mlp.up_proj"].T)) @ lin["mlp.down_proj"].T
+    x = x + rounded(gate / (1 + np.exp(-gate)) * (h @ lin["mlp.up_proj"].T)) @ lin["mlp.down_proj"].T
     return norm(x, w["model.norm.weight"]) @ w["lm_head.weight"].T
 
 
@@ -148,6 +161,8 @@ CASES = {
     "packed-small": dict(kind="packed", bits=4, group=16, symmetric=True, config=tensors("pack-quantized", weights(4, 16, True))),
     "packed-wide": dict(kind="packed", bits=4, group=32, symmetric=False, scales="f4", config=tensors("pack-quantized", weights(4, 32, False))),
     "bytes-zeros": dict(kind="bytes", bits=8, group=0, symmetric=False, config=tensors("int-quantized", weights(8, 0, False))),
+    "bytes-rows": dict(kind="bytes", bits=8, group=0, symmetric=True, rounded=True, config=tensors("int-quantized", {**weights(8, 0, True),
+                       "input_activations": {"num_bits": 8, "type": "int", "symmetric": True, "strategy": "token", "dynamic": True}})),
     "bytes-4": dict(kind="bytes", bits=4, group=0, symmetric=True, config=tensors("int-quantized", weights(4, 0, True))),
     "mixed": dict(kind="packed", bits=4, group=32, symmetric=True, other=("mlp.down_proj", "o_proj"),
                   config=tensors("mixed-precision", {**weights(4, 32, True), "format": "pack-quantized"},
@@ -180,7 +195,13 @@ def make(to, name, c):
     (to / "config.json").write_text(json.dumps(config, indent=2) + "\n")
     save(to / "model.safetensors", files)
     ids = rng.integers(0, VOCAB, 12)
-    save(to / "expected.safetensors", {"ids": ids.astype("i4"), "logits": logits(w, ids).astype("f4")})
+    expected = {"ids": ids.astype("i4"), "logits": logits(w, ids).astype("f4")}
+    if c.get("rounded"):
+        expected["rounded"] = logits(w, ids, by_token).astype("f4")
+        x = rng.normal(0, 1, (64, 96)).astype("f4")
+        codes, scales = token(x)
+        expected |= {"x": x, "codes": codes.astype("i1"), "scales": scales}
+    save(to / "expected.safetensors", expected)
 
 
 def main():

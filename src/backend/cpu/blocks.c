@@ -23,8 +23,25 @@ static void cast_values(void *ctx, int64_t piece, int worker)
         gr_dtype_get(x->dtype)->to_f32(from, to, n);
 }
 
+/* Of a dtype whose rows are rounded as wholes. */
+static void cast_row(void *ctx, int64_t row, int worker)
+{
+    const gr_call *c = ctx;
+    const gr_operand *x = &c->in[0], *y = &c->out[0];
+    int64_t n = x->shape[x->ndim - 1];
+    (void)worker;
+    GR_ISA_PICK_VNNI_AT(gr_isa_detect(), gr_int8_round_row)
+    ((const float *)x->data + row * n, (char *)y->data + gr_dtype_size(y->dtype, row * n), n);
+}
+
 static gr_status run_cast(const gr_call *c)
 {
+    const gr_operand *y = &c->out[0];
+    if (gr_dtype_get(y->dtype)->by_row) {
+        int64_t n = y->shape[y->ndim - 1];
+        gr_parallel(c->device->pool, n ? gr_operand_count(y) / n : 0, cast_row, (void *)(uintptr_t)c);
+        return GR_OK;
+    }
     gr_parallel(c->device->pool, (gr_operand_count(&c->in[0]) + VALUES - 1) / VALUES, cast_values,
                 (void *)(uintptr_t)c);
     return GR_OK;

@@ -45,10 +45,11 @@ static int period_of(int most, int group)
     return period;
 }
 
-static gr_int8_form form_of(const gr_operand *b, int64_t m, gr_isa level)
+static gr_int8_form form_of(const gr_operand *a, const gr_operand *b, int64_t m, gr_isa level)
 {
     const gr_dtype_info *d = gr_dtype_get(b->dtype);
     gr_int8_form f = {.dtype = d, .k = b->shape[b->ndim - 1], .group = d->codes.group};
+    f.is_full = gr_dtype_get(a->dtype)->by_row;
     f.period = period_of(d->codes.most, f.group);
     f.is_signed = f.period == 0 && !gr_isa_has_vnni(level);
     f.zero = f.is_signed ? 0 : d->codes.zero;
@@ -62,7 +63,7 @@ static product take_apart(const gr_call *call)
     int64_t k = b->shape[b->ndim - 1];
     product p = {.level = gr_isa_detect(), .n = b->shape[b->ndim - 2], .rows = ROWS_OF_PIECE, .call = call};
     p.m = k > 0 ? gr_operand_count(a) / k : 0;
-    p.form = form_of(b, p.m, p.level);
+    p.form = form_of(a, b, p.m, p.level);
     p.row_bytes = gr_dtype_size(b->dtype, k);
     p.places = p.m <= FEW_ROWS ? gr_min64(k, PLACES_OF_FEW) : k;
     const size_t groups = (size_t)(k / p.form.group), together = (size_t)p.form.together;

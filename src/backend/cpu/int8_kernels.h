@@ -16,6 +16,7 @@ typedef struct gr_int8_form {
     int group;      /* places with one scale of the weights: 16 or 32 */
     int zero;       /* what stands for 0 in the codes of a panel */
     bool is_signed; /* they are int8, and zero is 0; else they are bytes from 0 up */
+    bool is_full;   /* activations may be -128, whose sign cannot be changed */
     int period;     /* of bytes: how often 4 products can be added up in 16 bits */
     int together;   /* rows of activations that lie side by side */
 } gr_int8_form;
@@ -53,6 +54,8 @@ enum { GR_INT8_PART = 512, GR_INT8_ROOM_BYTES = GR_INT8_COLS * GR_INT8_PART };
 
 /* n values to a8, to the bit as its record does. */
 GR_ISA_DECLARE_VNNI(void, gr_int8_round, (const float *x, void *a8, int64_t n));
+/* The same of a row to a8_row. */
+GR_ISA_DECLARE_VNNI(void, gr_int8_round_row, (const float *x, void *a8, int64_t n));
 /* Row r of those side by side from its values as a8. */
 GR_ISA_DECLARE_VNNI(void, gr_int8_row_read, (const gr_int8_form *form, const void *a8, int r, const gr_int8_rows *out));
 /* GR_INT8_ROWS rows, so many bytes apart. */

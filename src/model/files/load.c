@@ -258,6 +258,8 @@ static gr_status load_weights(gr_model *m, const char *dir, const gr_load_option
     if (!m->files)
         return gr_error_status();
     gr_status s = gr_packed_config_open(&quantized, m->config, dir);
+    if (m->info.activations == GR_ACTIVATIONS_INT8 && quantized.rounds_rows)
+        m->info.activations = GR_ACTIVATIONS_INT8_ROWS;
     m->layout = quantized.method == GR_PACKED_GPTQ ? GR_HUB_GPTQ : GR_HUB_COMPRESSED_TENSORS;
     if (s == GR_OK)
         s = load_named(m, &names, dir, &quantized, o);
@@ -315,7 +317,7 @@ static gr_status set_running(gr_model *m, const gr_load_options *o)
 {
     gr_dtype usual = gr_precision_dtype(o->precision);
     m->precision = o->precision;
-    m->activations = o->activations;
+    m->info.activations = o->activations;
     m->keys = o->keys ? *o->keys : usual;
     m->values = o->values ? *o->values : usual;
     gr_status s = o->keys ? gr_model_check_cache(m, m->keys) : GR_OK;

@@ -50,7 +50,8 @@ typedef struct gr_packed_config {
     gr_packed_method method;
     gr_packed_scheme schemes[GR_PACKED_SCHEMES];
     int count;
-    int stored_less; /* by how much zero points are stored less than they are */
+    int stored_less;  /* by how much zero points are stored less than they are */
+    bool rounds_rows; /* activations are to be int8, a row with one scale */
     gr_json ignore;
     const char *file; /* that says it */
     gr_json_doc *doc; /* owned */

@@ -81,7 +81,7 @@ static void read_awq(gr_packed_config *c, gr_json q)
 /* ---- compressed-tensors ------------------------------------------------------------------------------------- */
 
 /* Rounding that this program does by itself, if asked to. */
-static void check_activations(gr_json group)
+static void read_activations(gr_packed_config *c, gr_json group)
 {
     gr_json in = gr_json_get(group, "input_activations"), out = gr_json_get(group, "output_activations");
     if (gr_json_is(out))
@@ -92,6 +92,7 @@ static void check_activations(gr_json group)
         refuse(in, "activations in anything but int8");
     if (!gr_json_bool(in, "dynamic", false) || !gr_json_bool(in, "symmetric", true))
         refuse(in, "activations in a scale that is known before, or with a zero point,");
+    c->rounds_rows |= !says(in, "strategy", "group");
 }
 
 static void read_group(gr_packed_config *c, gr_json group)
@@ -121,7 +122,7 @@ static void read_group(gr_packed_config *c, gr_json group)
             refuse(gr_json_get(w, "strategy"), "weights whose scales are not of groups, rows or the whole matrix");
         s->group = group_of(gr_json_get(w, "group_size"));
     }
-    check_activations(group);
+    read_activations(c, group);
 }
 
 static void read_tensors(gr_packed_config *c, gr_json q)

@@ -128,7 +128,6 @@ struct gr_model {
     uint32_t file_type;         /* general.file_type of the GGUF file that it is of, and 1; 0: not known */
     const gr_layer_observer *observer; /* NULL: nobody */
     gr_precision precision;            /* of what runs it without training */
-    gr_activations activations;        /* the same */
     gr_dtype keys, values;             /* what a cache has them in */
 };
 

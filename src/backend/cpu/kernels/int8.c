@@ -7,7 +7,7 @@
  * the limit is two such vectors of 256 bits a cycle, of which scaling a group's sums takes a fifth. Without it bytes are
  * multiplied and neighbours added to 16 bits (vpmaddubsw: u8 times s8), which is enough for `period` steps, and then pairs of
  * those (vpmaddwd). Codes of 8 bits would overflow: they are int8, whose sizes are multiplied by a with their signs, and
- * each step is made 32 bits, at half the speed. */
+ * each step is made 32 bits, at half the speed; or where a may be -128, each second byte in 16 bits (vpmaddwd). */
 #include "backend/cpu/kernels/isa_suffix.h"
 
 #include "backend/cpu/int8_kernels.h"
@@ -21,6 +21,11 @@
 void GR_ISA_FN(gr_int8_round)(const float *x, void *a8, int64_t n)
 {
     gr_a8_round(x, a8, n);
+}
+
+void GR_ISA_FN(gr_int8_round_row)(const float *x, void *a8, int64_t n)
+{
+    gr_a8_round_row(x, a8, n);
 }
 
 /* The sums of 32 codes, by group. */
@@ -290,6 +295,34 @@ GR_INLINE void add_signed(const char *a, const char *b, const gr_int8_form *f, c
     }
 }
 
+/* Each second byte of a lane as 16 bits, the first of them or the next. */
+GR_INLINE __m256i even_bytes(__m256i v)
+{
+    return _mm256_srai_epi16(_mm256_slli_epi16(v, 8), 8);
+}
+
+GR_INLINE __m256i odd_bytes(__m256i v)
+{
+    return _mm256_srai_epi16(v, 8);
+}
+
+/* Where rows may have -128: in 16 bits, which hold all of them. */
+GR_INLINE void add_full(const char *a, const char *b, const gr_int8_form *f, const int rows, __m256i acc[][2])
+{
+    for (int u = 0; u < f->group / 4; u++, a += 4 * f->together, b += 64) {
+        const step s = step_at(b);
+        const step even = {{even_bytes(s.w[0]), even_bytes(s.w[1])}}, odd = {{odd_bytes(s.w[0]), odd_bytes(s.w[1])}};
+        for (int r = 0; r < rows; r++) {
+            const __m256i four = _mm256_set1_epi32(four_at(a + 4 * r)), x = even_bytes(four), y = odd_bytes(four);
+            for (int h = 0; h < 2; h++) {
+                acc[r][h] = _mm256_add_epi32(acc[r][h], _mm256_madd_epi16(even.w[h], x));
+                acc[r][h] = _mm256_add_epi32(acc[r][h], _mm256_madd_epi16(odd.w[h], y));
+                KEEP(acc[r][h]);
+            }
+        }
+    }
+}
+
 /* c += acc times both scales, plus offsets times sums. */
 GR_INLINE void add_scaled(const place *p, const int rows, __m256i acc[][2], __m256 c[][2])
 {
@@ -320,7 +353,9 @@ GR_INLINE void multiply(const gr_int8_tile *t, float *out, const int rows, int f
         p.sum += first;
         for (int r = 0; r < rows; r++)
             acc[r][0] = acc[r][1] = _mm256_set1_epi32(p.start[first + r]);
-        if (is_signed)
+        if (is_signed && t->form->is_full)
+            add_full(p.a + 4 * first, p.b, t->form, rows, acc);
+        else if (is_signed)
             add_signed(p.a + 4 * first, p.b, t->form, rows, acc);
         else
             add_bytes(p.a + 4 * first, p.b, t->form, rows, acc);
