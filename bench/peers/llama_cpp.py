@@ -3,9 +3,12 @@
 The records are those of llama.h of autumn 2026; what their defaults are is looked at first, since another version lays them out
 in another way.
 """
+import argparse
 import ctypes as C
 import importlib.util
+import json
 import pathlib
+import statistics
 import sys
 import time
 
@@ -108,18 +111,39 @@ class Model:
         self.lib.llama_model_free(self.model)
 
 
-def best(lib, path, threads, prompt, generated, start, flash=-1):
-    """(tokens/s of reading `prompt`, tokens/s of making `generated` at `start`)."""
-    m = Model(lib, path, threads, max(len(prompt), start) + generated + 8, flash=flash)
-    m.decode(prompt[:8])
-    m.clear()
-    t = time.time()
-    m.decode(prompt)
-    read = len(prompt) / (time.time() - t)
-    m.clear()
-    m.decode(prompt[:start])
-    t = time.time()
-    m.greedy(prompt[:1], generated)
-    made = generated / (time.time() - t)
+def measure(lib, path, what, threads, prompt, tokens, seconds):
+    """Median tokens/s of reading `prompt` ids, or of making one behind them."""
+    m = Model(lib, path, threads, prompt + tokens)
+    ids, rates, begun = [7 + i * 31 % (m.vocab - 8) for i in range(prompt)], [], time.time()
+    while len(rates) < 3 or time.time() - begun < seconds:
+        m.clear()
+        t = time.time()
+        m.decode(ids)
+        if what == "prefill":
+            rates.append(prompt / (time.time() - t))
+            continue
+        for i in range(tokens):
+            t = time.time()
+            m.decode(ids[i:i + 1])
+            rates.append(1 / (time.time() - t))
     m.close()
-    return read, made
+    return statistics.median(rates)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("model", help="a GGUF file")
+    parser.add_argument("--what", choices=["prefill", "decode"], required=True)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--prompt", type=int, default=512)
+    parser.add_argument("--tokens", type=int, default=64)
+    parser.add_argument("--seconds", type=float, default=3)
+    parser.add_argument("--lib")
+    o = parser.parse_args()
+    lib = library(o.lib)
+    print(json.dumps({"tokens_per_s": measure(lib, o.model, o.what, o.threads, o.prompt, o.tokens, o.seconds),
+                      "built_for": lib.llama_print_system_info().decode().strip(" |")}))
+
+
+if __name__ == "__main__":
+    main()
