@@ -290,6 +290,30 @@ for nobody in http://nowhere.invalid http://127.0.0.1:1; do
     says 'Check the network' err
 done
 
+# What the cache has is taken then, and that it is there is said before anybody waits long.
+peace
+fresh
+pulls 0 acme/good
+cp out kept
+for nobody in http://nowhere.invalid http://127.0.0.1:1; do
+    with HF_ENDPOINT=$nobody pulls 0 acme/good
+    cmp -s out kept || fail "$nobody: another path than that of the cache: $(cat out)"
+    [ "$(grep -c 'again in' err)" = 2 ] || fail "$nobody: the cache has it, and it is asked for $(grep -c 'again in' err) times more"
+    [ "$(grep -c 'acme/good: is in the cache; HF_HUB_OFFLINE=1 takes it from there' err)" = 1 ] || fail "$nobody: $(cat err)"
+    says 'what the cache has is taken, as it was when it was pulled' err
+done
+order '429 60 99 *'
+pulls 0 acme/good && says 'is asked too often (429): what the cache has is taken' err
+order 'gated - 9 /api/*' # who refuses is heard
+pulls 1 acme/good && says 'is gated' err
+peace
+for more in '@v2' ' --to elsewhere' ' --include config.json'; do
+    # shellcheck disable=SC2086
+    with HF_ENDPOINT=http://127.0.0.1:1 pulls 1 acme/good$more --retries 0
+done
+rm "$(snapshot good)/model.safetensors" && touch "$(snapshot good)/model-00001-of-00002.safetensors"
+with HF_ENDPOINT=http://127.0.0.1:1 pulls 1 acme/good --retries 0 # a part is not enough
+
 # ---- names as MODEL: no network at all ----
 peace
 fresh

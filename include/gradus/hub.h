@@ -62,7 +62,8 @@ GR_API char *gr_hub_find(const char *name, const gr_hub_options *options);
 /* Fetches what is not in the cache yet, and returns what gr_hub_find does, or options.to. Every file's hash is compared
  * with the hub's before a snapshot shows it; what was interrupted goes on where it was. Of a model its config, tokenizer,
  * chat template, licence and weights of one kind: safetensors, else GGUF, else PyTorch's files, which are read as data.
- * NULL is GR_ERR_NETWORK when the hub cannot be reached or refuses, GR_ERR_FILE when what it gives is not what it lists or
+ * When the hub cannot be reached, that is what gr_hub_find finds, with a remark; not with `include` or `to`. NULL is
+ * GR_ERR_NETWORK when the hub refuses, or nothing is found then, GR_ERR_FILE when what it gives is not what it lists or
  * is not there, GR_ERR_INTERRUPTED when `event` returned false. Any thread. */
 GR_API char *gr_hub_pull(const char *name, const gr_hub_options *options);
 

@@ -184,7 +184,9 @@ typedef struct gr_hub {
     const char *file;          /* of events */
     int64_t done, total, told; /* bytes of all files; those told of last */
     double told_at;
-    bool stopped; /* `event` said so */
+    bool stopped;   /* `event` said so */
+    bool has_spare; /* the cache has what is asked for: patience is short */
+    bool gave_up;   /* and at its end */
 } gr_hub;
 
 gr_status gr_hub_open(gr_hub *h, const gr_hub_options *o, const char *label);

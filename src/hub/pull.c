@@ -27,6 +27,7 @@ typedef struct pull {
     char *blobs;   /* where verified bytes go; options.to: a directory in that, else as `cached` */
     char *locks;
     char *snapshot; /* or options.to */
+    char *spare;    /* what the cache has of the name, where no hub can be reached; NULL: nothing */
     int64_t before; /* bytes of the files that are done */
 } pull;
 
@@ -99,6 +100,28 @@ static gr_status ask_tree(pull *p)
     }
     gr_free(url);
     gr_bytes_free(&text);
+    return s;
+}
+
+/* Files that are asked for one by one may be others than the cache has. */
+static gr_status look_for_spare(pull *p, const char *text)
+{
+    p->spare = p->o.to || p->o.n_include > 0 ? NULL : gr_hub_find(text, &p->o);
+    p->hub.has_spare = p->spare != NULL;
+    gr_status s = p->spare || gr_error_status() != GR_ERR_MEMORY ? GR_OK : GR_ERR_MEMORY;
+    if (s == GR_OK)
+        gr_error_clear();
+    return s;
+}
+
+static gr_status ask(pull *p, const char *text)
+{
+    gr_status s = look_for_spare(p, text);
+    if (s == GR_OK)
+        s = ask_commit(p);
+    if (s == GR_OK)
+        s = ask_tree(p);
+    p->hub.has_spare = false; /* what is listed is to be fetched */
     return s;
 }
 
@@ -369,7 +392,7 @@ static gr_status take_in(pull *p)
     return s;
 }
 
-static gr_status run(pull *p)
+static gr_status run(pull *p, const char *text)
 {
     gr_status s = gr_hub_open(&p->hub, &p->o, p->label);
     size_t n = strlen(p->hub.endpoint);
@@ -378,9 +401,7 @@ static gr_status run(pull *p)
     if (s == GR_OK && !(p->address = gr_strfmt("%.*s", (int)n, p->hub.endpoint)))
         s = GR_ERR_MEMORY;
     if (s == GR_OK)
-        s = ask_commit(p);
-    if (s == GR_OK)
-        s = ask_tree(p);
+        s = ask(p, text);
     if (s == GR_OK)
         s = gr_hub_choose(&p->tree, &p->name, &p->o);
     if (s == GR_OK)
@@ -390,6 +411,17 @@ static gr_status run(pull *p)
     if (s == GR_OK)
         s = look_at_all(p);
     return s == GR_OK ? take_in(p) : s;
+}
+
+/* As huggingface_hub has it: who cannot ask whether there is something newer takes what is here. */
+static char *take_spare(pull *p)
+{
+    char *path = p->spare;
+    gr_remark(GR_LOG_WARN, "%.*s: what the cache has is taken, as it was when it was pulled",
+              (int)strcspn(gr_error(), "\n"), gr_error());
+    gr_error_clear();
+    p->spare = NULL;
+    return path;
 }
 
 /* Without a network there is what there is. */
@@ -417,8 +449,10 @@ char *gr_hub_pull(const char *text, const gr_hub_options *options)
     snprintf(p.label, sizeof p.label, "%s%s%s", p.name.repo, is_main ? "" : "@", is_main ? "" : p.name.revision);
     if (p.o.offline)
         return stay_offline(&p, text, options);
-    if (run(&p) == GR_OK)
+    if (run(&p, text) == GR_OK)
         path = gr_hub_meant(&p.name, &p.o, p.snapshot);
+    else if (p.hub.gave_up)
+        path = take_spare(&p);
     gr_hub_close(&p.hub);
     gr_hub_tree_free(&p.tree);
     gr_free(p.address);
@@ -426,5 +460,6 @@ char *gr_hub_pull(const char *text, const gr_hub_options *options)
     gr_free(p.blobs);
     gr_free(p.locks);
     gr_free(p.snapshot);
+    gr_free(p.spare);
     return path;
 }
