@@ -281,6 +281,13 @@ near "$merged" "$(field loss)" 1e-5 'the loss of a merged model'
 run 0 merge base run/latest --dtype bf16 --out half --json
 says '"dtype": "bf16"' out
 [ "$(text_of half -p 'who? ')" = 'the lazy fox' ] || fail 'merged as bf16'
+mkdir nan
+cp run/latest/adapter_* nan
+size=$(wc -c <nan/adapter_model.safetensors)
+printf '\377\377\377\377' | dd of=nan/adapter_model.safetensors bs=1 seek=$((size - 4)) conv=notrunc 2>/dev/null
+run 1 merge base nan --out nothing
+says "merging: the adapter's \"base_model.model.model.layers.1." err
+says 'has values that are no finite numbers' err
 run 2 merge base --out nothing
 run 3 merge no_such --out nothing
 says 'No such file' err

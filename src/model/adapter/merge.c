@@ -8,6 +8,7 @@
 #include "op/op.h"
 #include "program/run.h"
 
+#include <math.h>
 #include <string.h>
 
 /* ---- what a parameter comes to ------------------------------------------------------------------------------ */
@@ -116,6 +117,34 @@ static void *to_groups(gr_model *m, const gr_entry *e, int64_t group, const floa
     return out;
 }
 
+/* The first of the adapter's tensors with a value that is no number, or infinite; NULL: none has one. */
+static const char *first_not_finite(const gr_adapter *a)
+{
+    gr_entry e = GR_INIT(gr_entry);
+    const char *found = NULL;
+    for (int i = 0; !found && i < gr_store_count(a->store) && gr_store_entry(a->store, i, &e) == GR_OK; i++) {
+        float *x = e.dtype == GR_F32 ? gr_alloc(e.bytes) : NULL;
+        bool is_read = x && gr_store_read(a->store, e.name, x, e.bytes) == GR_OK;
+        for (size_t k = 0; is_read && !found && k < e.bytes / sizeof *x; k++)
+            found = isfinite(x[k]) ? NULL : e.name;
+        gr_free(x);
+    }
+    return found;
+}
+
+static gr_status fail_of_range(const gr_adapter *a, const gr_entry *e)
+{
+    const char *name = first_not_finite(a);
+    if (name)
+        return gr_fail(GR_ERR_NUMBER,
+                       "merging: the adapter's \"%s\" has values that are no finite numbers\n"
+                       "its training went wrong, or its file: take an earlier checkpoint of it, or train it anew",
+                       name);
+    return gr_fail(GR_ERR_NUMBER,
+                   "merging: \"%s\" would have values that %s cannot hold\nmerge into a model of a wider dtype",
+                   e->name, gr_dtype_name(e->dtype));
+}
+
 /* The parameter in f32, rounded to its dtype once: e's bytes, caller frees. */
 static void *merged(gr_model *m, int layer, bool is_bias, gr_entry *e)
 {
@@ -137,9 +166,7 @@ static void *merged(gr_model *m, int layer, bool is_bias, gr_entry *e)
     gr_status s = data ? gr_program_run(p, NULL, (void *[]){data, &bad}) : gr_error_status();
     gr_program_free(p);
     if (s == GR_OK && bad > 0)
-        s = gr_fail(GR_ERR_NUMBER,
-                    "merging: \"%s\" would have values that %s cannot hold\nmerge into a model of a wider dtype",
-                    e->name, gr_dtype_name(e->dtype));
+        s = fail_of_range(m->adapter, e);
     if (s == GR_OK && !ints)
         return data;
     void *blocks = s == GR_OK ? to_groups(m, e, m->inits[index].group, data) : NULL;
