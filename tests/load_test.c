@@ -572,8 +572,9 @@ TEST(directories_of_the_hub)
 TEST(what_is_no_model_directory)
 {
     files f = files_of("llama", false);
-    check_refused(&f, test_join(test_dir(), "absent"), "absent/config.json: No such file");
-    check_refused(&f, test_dir(), "config.json: No such file");
+    check_refused(&f, test_join(test_dir(), "absent"),
+                  "absent: No such file or directory\ngive a directory with a config.json");
+    check_refused(&f, test_dir(), "/config.json: No such file or directory\ngive a directory with");
     CHECK_OK(gr_file_write(test_join(test_dir(), "params.json"), "{}", 2));
     check_refused(&f, test_dir(), "the first release of LLaMA");
     write_files(&f, test_dir(), 0);

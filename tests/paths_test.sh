@@ -52,7 +52,7 @@ says "there is no run of the name $long/run" err
 says 'Check the name; a new run needs DATA.' err
 run 3 convert "$long" --to hf --out "$long/out"
 says "$long/config.json: No such file or directory" err
-says 'check the path' err
+says 'give a directory with a config.json' err
 
 [ $failures = 0 ] && echo "paths: all pass"
 exit $((failures > 0))

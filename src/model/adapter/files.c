@@ -10,6 +10,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 enum { MOST_CONFIG = 1 << 24 };
 
@@ -237,20 +238,24 @@ static gr_status load_weights(gr_model *m, const char *dir, const char *name, co
     return s;
 }
 
-/* A model is easily given in an adapter's place; of all else that lacks the file, reading it tells. */
+/* A model is easily given in an adapter's place. */
 static gr_status check_is_adapter(const char *dir, const char *config)
 {
     char *model = gr_path_join(dir, "config.json");
     if (!model)
         return GR_ERR_MEMORY;
-    bool is_model = !gr_path_is_file(config) && gr_path_is_file(model);
+    bool is_model = gr_path_is_file(model), is_dir = gr_path_is_dir(dir);
     gr_free(model);
-    if (!is_model && !gr_path_is_file(dir))
+    if (gr_path_is_file(config))
         return GR_OK;
     return gr_fail(GR_ERR_FILE,
-                   "%s: is a %s, not an adapter\nan adapter is a directory with " GR_ADAPTER_CONFIG
+                   "%s: %s\nan adapter is a directory with " GR_ADAPTER_CONFIG
                    ", or a .gguf file: what gradus finetune (without --full) and peft write",
-                   dir, is_model ? "model" : "file");
+                   dir,
+                   is_model                 ? "is a model, not an adapter"
+                   : is_dir                 ? "is a directory without " GR_ADAPTER_CONFIG
+                   : access(dir, F_OK) == 0 ? "is a file, not an adapter"
+                                            : "No such file or directory");
 }
 
 /* A directory as peft has them. */

@@ -10,6 +10,7 @@
 #include "base/sized.h"
 #include "program/store.h"
 
+#include <errno.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -282,7 +283,13 @@ static gr_status check_is_model(const char *dir)
 {
     bool config, snapshots = false, params = false;
     struct stat is;
-    if (stat(dir, &is) == 0 && !S_ISDIR(is.st_mode))
+    if (stat(dir, &is) != 0)
+        return gr_fail(
+            errno == ENOMEM ? GR_ERR_MEMORY : GR_ERR_FILE,
+            "%s: %s\ngive a directory with a config.json in it, a .gguf file, or a name such as org/name that "
+            "gradus pull has fetched",
+            dir, strerror(errno));
+    if (!S_ISDIR(is.st_mode))
         return gr_fail(GR_ERR_FILE,
                        "%s: a file that is no model\ngive a directory with a config.json in it, or a .gguf file", dir);
     gr_status s = look_for(dir, "config.json", gr_path_is_file, &config);
@@ -298,6 +305,12 @@ static gr_status check_is_model(const char *dir)
                     "%s: no config.json, but params.json: the layout of the first release of LLaMA\ngive the directory "
                     "in Hugging Face layout",
                     dir);
+    else if (s == GR_OK && !config)
+        s = gr_fail(
+            GR_ERR_FILE,
+            "%s/config.json: No such file or directory\ngive a directory with a config.json in it, a .gguf file, "
+            "or a run with a checkpoint",
+            dir);
     return s;
 }
 
