@@ -129,8 +129,8 @@ static gr_status check_lengths(const gr_rows *r, int64_t pieces)
     if (pieces > 0)
         return GR_OK;
     return gr_fail(GR_ERR_ARGUMENT,
-                   "rows: none of %lld documents has anything to learn in its first %lld tokens\ngive a longer context",
-                   (long long)d->n_documents, (long long)r->context + 1);
+                   "rows: no document has anything to learn in its first %lld tokens\ngive a longer context",
+                   (long long)r->context + 1);
 }
 
 /* ---- the fullest row with room ------------------------------------------------------------------------------ */
