@@ -216,7 +216,7 @@ TEST(editing_history_and_lines)
     check_holds("b.json", "\"one\\ntwo\"");
     check_holds("b.json", "\"/three\\nfox\"");
     check_holds("b.json", "\"/fox\"");
-    type(t, "\x04");
+    type(t, "/exit\r"); /* what others call /quit */
     CHECK_EQ_INT(finish(t), 0);
     check_holds("gradus/chat_history", "the\\040quick");
 }

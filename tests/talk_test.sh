@@ -129,6 +129,24 @@ rm model/chat_template.jinja
 talk 1 'x\n' model
 says 'no chat template here' err
 talk 3 'x\n' nowhere
+talk 2 'x\n' model --system "$(printf 'a\377')" --chat-template thinks.jinja
+says '--system: the text is not UTF-8' err
+for key in messages tools documents; do
+    talk 2 'x\n' model --chat-template thinks.jinja --template-arg "$key=[]"
+    says "--template-arg: $key are the conversation's own" err
+done
+talk 3 'x\n' model --chat-template thinks.jinja --adapter /dev/null
+says '/dev/null: is a file, not an adapter' err
+mkdir empty
+talk 3 'x\n' model --chat-template thinks.jinja --adapter empty
+says 'empty: is a directory without adapter_config.json' err
+talk 3 'x\n' model --chat-template thinks.jinja --adapter nowhere
+says 'nowhere: No such file or directory' err
+talk 3 'x\n' empty
+says 'empty/config.json: No such file or directory' err
+run 0 generate model -p 'the quick' -n 1
+says ' read, ' err
+grep -q '; 1 made, the first after ' err || fail "a rate of one token: $(cat err)"
 talk 1 'x\ny\n' model --chat-template llama3 # told once, before a line is read
 says 'needs the added token <|start_header_id|>' err
 grep -q 'standard input\|gr_' err && fail "what every line lacks is told line by line: $(cat err)"

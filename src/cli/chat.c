@@ -4,6 +4,7 @@
 #include <string.h>
 #include <unistd.h>
 #include "base/file.h"
+#include "base/utf8.h"
 #include "cli/chat.h"
 #include "cli/term.h"
 #include "cli/verbs.h"
@@ -238,6 +239,8 @@ static gr_status work_on(gr_talk *t)
     for (size_t i = 0; i < o->stop.count; i++)
         if (!*o->stop.items[i])
             return gr_args_fail(t->args, "--stop: a stop text is empty\nGive it at least one character.");
+    if (o->system && !gr_utf8_valid(o->system, strlen(o->system)))
+        return gr_args_fail(t->args, "--system: the text is not UTF-8\nGive it in UTF-8.");
     if (o->no_thinking)
         s = gr_grow(&o->template.args.items, &o->template.args.cap, o->template.args.count + 1, sizeof(char *));
     if (s == GR_OK && o->no_thinking)

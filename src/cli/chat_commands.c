@@ -174,11 +174,13 @@ static gr_status tokens(gr_talk *t, const char *rest)
         return s;
     gr_note("%lld of %lld tokens of the context%s", (long long)n, (long long)t->with.capacity,
             t->said.n > 0 ? "" : ": nothing was said yet");
+    bool has_rate = l->made > 1 && l->decode_s > 0; /* of those behind the first */
     if (l->is_there)
-        gr_note("of the last turn %lld were in the cache, %lld were read, the first new one came after %s, %lld were "
-                "made, %s/s",
-                (long long)l->kept, (long long)(l->conversation - l->made - l->kept), gr_human_time(l->first_s).s,
-                (long long)l->made, gr_human_count(l->decode_s > 0 ? (double)(l->made - 1) / l->decode_s : 0).s);
+        gr_note(
+            "of the last turn %lld were in the cache, %lld were read, the first new one came after %s, %lld made%s%s%s",
+            (long long)l->kept, (long long)(l->conversation - l->made - l->kept), gr_human_time(l->first_s).s,
+            (long long)l->made, has_rate ? ", " : "",
+            has_rate ? gr_human_count((double)(l->made - 1) / l->decode_s).s : "", has_rate ? "/s" : "");
     return GR_OK;
 }
 
@@ -254,7 +256,8 @@ static const command commands[] = {
     {"adapter", "DIR|off", "puts another adapter on the model, or none", adapter},
     {"set", "NAME VALUE", "a sampler, as /set temperature 0.7; or tokens, seed", set},
     {"help", "", "this list", help},
-    {"quit", "", "ends, as Ctrl-D does", quit},
+    {"quit", "", "ends, as Ctrl-D and /exit do", quit},
+    {"exit", "", NULL, quit}, /* what others call it */
 };
 enum { COMMANDS = sizeof commands / sizeof commands[0] };
 
@@ -262,7 +265,7 @@ static gr_status help(gr_talk *t, const char *rest)
 {
     (void)t;
     (void)rest;
-    for (int i = 0; i < COMMANDS; i++)
+    for (int i = 0; i < COMMANDS && commands[i].help; i++)
         gr_note("/%s %-*s  %s", commands[i].name, (int)(20 - strlen(commands[i].name)), commands[i].value,
                 commands[i].help);
     gr_note("A line that ends with \\ goes on in the next; between two lines of \"\"\" all lines are one message. A "

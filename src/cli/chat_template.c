@@ -14,6 +14,10 @@ static gr_status add_variable(gr_args *args, const char *given, size_t size, gr_
     if (!equals || equals == given)
         return gr_args_fail(args, "--template-arg: '%.*s' is not KEY=JSON\nWrite it as enable_thinking=false.",
                             (int)(size < 60 ? size : 60), given);
+    static const char *const own[] = {"messages", "tools", "documents"};
+    for (size_t i = 0; i < sizeof own / sizeof *own; i++)
+        if (strlen(own[i]) == (size_t)(equals - given) && memcmp(own[i], given, strlen(own[i])) == 0)
+            return gr_args_fail(args, "--template-arg: %s are the conversation's own\nLeave it out.", own[i]);
     gr_status s = gr_bytes_add_string(out, out->size > 1 ? ", " : "");
     if (s == GR_OK)
         s = gr_json_add_text(out, given, (size_t)(equals - given));

@@ -110,9 +110,10 @@ static gr_status print_end(const work *w, piece *p, const gr_generated *g)
     if (g->stop == GR_STOP_LENGTH && g->n < w->f->tokens)
         gr_note("stopped at the model's context of %lld tokens", (long long)context);
     if (!w->args->common.quiet)
-        gr_note("%s token%s read, %s/s; %s made, %s/s, the first after %s", gr_human_integer(g->prefilled).s,
+        gr_note("%s token%s read, %s/s; %s made%s%s%s, the first after %s", gr_human_integer(g->prefilled).s,
                 gr_plural(g->prefilled), gr_human_count(per_second(g->prefilled, g->prefill_s)).s,
-                gr_human_integer(g->n).s, gr_human_count(per_second(g->n - 1, g->decode_s)).s,
+                gr_human_integer(g->n).s, g->n > 1 ? ", " : "", /* a rate is of those behind the first */
+                g->n > 1 ? gr_human_count(per_second(g->n - 1, g->decode_s)).s : "", g->n > 1 ? "/s" : "",
                 gr_human_time(g->first_s).s);
     return GR_OK;
 }
