@@ -71,7 +71,7 @@ static void measure(gr_dtype d, gr_store *store, int count, int64_t rows, gr_act
     qsort(times, ROUNDS, sizeof *times, bench_by_value);
     double seconds = times[ROUNDS / 2], bytes = (double)gr_dtype_size(d, (int64_t)N * K) * count;
     printf("%-8s %5lld  %-5s %8.1f %8.2f %7.0f %%\n", gr_dtype_name(d), (long long)rows,
-           activations == GR_ACTIVATIONS_INT8 ? "int8" : "f32", 2.0 * (double)rows * N * K * count / seconds * 1e-9,
+           (const char *[]){"f32", "int8", "rows"}[activations], 2.0 * (double)rows * N * K * count / seconds * 1e-9,
            bytes / seconds * 1e-9, limits.read > 0 ? 100 * bytes / seconds / limits.read : 0);
     fflush(stdout);
     for (int i = 0; i < count; i++)
@@ -103,10 +103,11 @@ int main(int argc, char **argv)
         int count;
         if (!gr_dtype_from_name(names[i], &d) || !gr_dtype_get(d)->from_f32)
             continue;
+        bool hub = strncmp(names[i], "int", 3) == 0;
+        int last = hub ? GR_ACTIVATIONS_INT8_ROWS : gr_dtype_is_block(d) ? GR_ACTIVATIONS_INT8 : GR_ACTIVATIONS_F32;
         gr_store *store = weights_of(d, &count);
         for (int64_t rows = 1; rows <= PROMPT; rows += PROMPT - 1)
-            for (int a = GR_ACTIVATIONS_F32; a <= (gr_dtype_is_block(d) ? GR_ACTIVATIONS_INT8 : GR_ACTIVATIONS_F32);
-                 a++)
+            for (int a = GR_ACTIVATIONS_F32; a <= last; a++)
                 measure(d, store, count, rows, (gr_activations)a);
         gr_store_free(store);
     }

@@ -7,7 +7,7 @@
  * the limit is two such vectors of 256 bits a cycle, of which scaling a group's sums takes a fifth. Without it bytes are
  * multiplied and neighbours added to 16 bits (vpmaddubsw: u8 times s8), which is enough for `period` steps, and then pairs of
  * those (vpmaddwd). Codes of 8 bits would overflow: they are int8, whose sizes are multiplied by a with their signs, and
- * each step is made 32 bits, at half the speed; or where a may be -128, each second byte in 16 bits (vpmaddwd). */
+ * each step is made 32 bits, at half the speed; or where a has -128, each second byte in 16 bits (vpmaddwd). */
 #include "backend/cpu/kernels/isa_suffix.h"
 
 #include "backend/cpu/int8_kernels.h"
@@ -306,7 +306,16 @@ GR_INLINE __m256i odd_bytes(__m256i v)
     return _mm256_srai_epi16(v, 8);
 }
 
-/* Where rows may have -128: in 16 bits, which hold all of them. */
+/* Is -128 among n codes? A row has it where its largest is, if at all. */
+GR_INLINE bool has_least(const char *a, int n)
+{
+    __m256i least = _mm256_setzero_si256();
+    for (int i = 0; i + 32 <= n; i += 32)
+        least = _mm256_min_epi8(least, _mm256_loadu_si256((const __m256i *)(const void *)(a + i)));
+    return n % 32 || _mm256_movemask_epi8(_mm256_cmpeq_epi8(least, _mm256_set1_epi8(-128)));
+}
+
+/* Where rows have -128: in 16 bits, which hold all of them. */
 GR_INLINE void add_full(const char *a, const char *b, const gr_int8_form *f, const int rows, __m256i acc[][2])
 {
     for (int u = 0; u < f->group / 4; u++, a += 4 * f->together, b += 64) {
@@ -353,7 +362,7 @@ GR_INLINE void multiply(const gr_int8_tile *t, float *out, const int rows, int f
         p.sum += first;
         for (int r = 0; r < rows; r++)
             acc[r][0] = acc[r][1] = _mm256_set1_epi32(p.start[first + r]);
-        if (is_signed && t->form->is_full)
+        if (is_signed && t->form->is_full && has_least(p.a, t->form->group * t->form->together))
             add_full(p.a + 4 * first, p.b, t->form, rows, acc);
         else if (is_signed)
             add_signed(p.a + 4 * first, p.b, t->form, rows, acc);
