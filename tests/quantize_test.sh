@@ -208,6 +208,19 @@ run 0 merge tuned4 --method gptq --calibrate book.txt --eval book.txt --out gptq
 below "$(kl_of)" "$by_round"
 run 0 merge tuned4 --calibrate book.txt --eval book.txt --out calibrated4.gguf
 says 'merged, f32 ' out
+# Stopped in the middle it goes on, to the same bytes.
+"$g" merge tuned4 --method gptq --calibrate book.txt --quiet --out went.gguf >/dev/null 2>&1 &
+merging=$!
+while kill -0 $merging 2>/dev/null && ! ls went.gguf.quantizing/part-* >/dev/null 2>&1; do sleep 0.01; done
+kill -INT $merging 2>/dev/null
+wait $merging
+stopped=$?
+[ $stopped = 130 ] && ls went.gguf.quantizing/part-* >/dev/null || [ $stopped = 0 ] || fail "a stopped merge: exit $stopped"
+[ $stopped = 0 ] && rm -f went.gguf
+run 0 merge tuned4 --method gptq --calibrate book.txt --resume --out went.gguf
+cmp -s went.gguf gptq4.gguf || fail 'a merge that goes on writes another model'
+[ ! -e went.gguf.quantizing ] || fail 'a merge that went on leaves its folder'
+run 2 merge tuned4 --resume --out x.gguf
 run 2 merge tuned4 --method gptq --out x.gguf
 run 2 merge tuned4 --method gptq --calibrate book.txt --out x
 run 2 merge tuned4 --eval book.txt --dtype f16 --out x.gguf

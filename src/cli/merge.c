@@ -16,6 +16,7 @@ typedef struct options {
     int64_t calibration_tokens, context;
     gr_chat_flags chat;
     int method;
+    bool resume;
 } options;
 
 static const gr_flag flags[] = {
@@ -26,6 +27,8 @@ static const gr_flag flags[] = {
      .help = "a text that shows what matrices are multiplied by, so that errors count where they matter"},
     {"calibration-tokens", GR_INT(options, calibration_tokens), .value = "N", .initial = "16384", .positive = true,
      .unit = "tokens", .help = "of it at most, from all over it"},
+    {"resume", GR_SWITCH(options, resume),
+     .help = "goes on with what an interrupted --method gptq to the same PATH has left"},
     {"eval", GR_TEXT(options, eval), .value = "DATA",
      .help = "a text by which base and adapter, their sum in f32, and what is written are compared"},
     {"context", GR_INT(options, context), .value = "N", .shown = "the model's", .min = 2, .max = 1 << 24,
@@ -76,11 +79,19 @@ typedef struct back {
     int n;
 } back;
 
+static bool on_measure(void *user, int64_t done, int64_t total, double loss)
+{
+    (void)user;
+    gr_progress_update(1, "measuring %.0f %%, loss %.4f", 100 * (double)done / (double)total, loss);
+    return !gr_interrupted(NULL);
+}
+
 static gr_status measure(back *b, gr_model *model, gr_distance *out)
 {
     double loss;
     const options *f = b->args->options;
-    const gr_evaluate_options o = {.size = sizeof o, .context = f->context, .against = b->on->model, .distance = out};
+    const gr_evaluate_options o = {
+        .size = sizeof o, .context = f->context, .progress = on_measure, .against = b->on->model, .distance = out};
     return gr_evaluate(model, b->text.ids, b->text.n, &o, &loss);
 }
 
@@ -171,6 +182,7 @@ static gr_status write_back(back *b)
                                    .method = (gr_quantize_method)f->method,
                                    .calibration = b->calibration.ids,
                                    .n_calibration = b->calibration.n,
+                                   .resume = f->resume,
                                    .source = b->on->path,
                                    .adapter = b->on->adapter,
                                    .shard_bytes = (size_t)(f->write.gguf ? f->write.split_size : f->write.shard_size),
@@ -287,6 +299,8 @@ static gr_status check_back(gr_args *args, const options *f, bool *back_to_block
     }
     if (f->method == GR_QUANTIZE_GPTQ && !f->calibrate)
         return gr_args_fail(args, "--method: gptq needs a text that shows activations\nGive one with --calibrate.");
+    if (f->resume && f->method != GR_QUANTIZE_GPTQ)
+        return gr_args_fail(args, "--resume: is of --method gptq; rounding begins anew\nLeave it out.");
     if (gr_args_given(args, "calibration-tokens") && !f->calibrate)
         return gr_args_fail(args, "--calibration-tokens: is of --calibrate, which is not given\nLeave it out.");
     if (gr_args_given(args, "context") && !f->eval)
