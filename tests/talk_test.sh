@@ -57,6 +57,8 @@ talk 1 'the quick\n the\n lazy\n' model --context 20 --temperature 0 # what fill
 [ "$(grep -c 'The turns before it have 20 and stay: a gradus chat of its own begins a new conversation, and --context N' err)" = 2 ] ||
     fail "a full context: $(cat err)"
 grep -q 'Say less' err && fail 'saying less makes no room'
+talk 1 'the\nthe quick brown fox jumps\n' model --context 20 --temperature 0 # a message that no conversation has room for
+says 'Say less, or --context N gives more' err
 talk 4 'the quick\n' model --context 100000000000
 says 'allocating memory: need ' err
 talk 0 'the quick\n' model --context 20 --temperature 0

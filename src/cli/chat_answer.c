@@ -155,7 +155,7 @@ static gr_status check_room(const answer *a)
     char hint[160] = "Say less, or";
     if (a->talk->lines)
         snprintf(hint, sizeof hint, "/drop takes out the oldest turn, /undo the last,");
-    else if (before > 0)
+    else if (before > 0 && n - before < room)
         snprintf(hint, sizeof hint,
                  "The turns before it have %lld and stay: a gradus chat of its own begins a new conversation, and",
                  before);

@@ -280,7 +280,7 @@ static gr_status finish(builder *b)
     if (d->n_documents == 0)
         return gr_fail(GR_ERR_FILE,
                        "%s: there is nothing to train on: a token is learned from those before it\n"
-                       "texts of more than one token are needed",
+                       "texts of more than one token are needed, of conversations an answer whose \"weight\" is not 0",
                        gr_place(b->reader.files, none->file, none->line, place, sizeof place));
     if (none->count > 0)
         gr_remark(GR_LOG_WARN, "%s: has nothing to train on, as %lld of %lld documents; they are left out",
