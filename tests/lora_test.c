@@ -367,8 +367,8 @@ static void check_curve(golden *g, const char *losses, const char *norms)
         NOTE("%s step %d", losses, (int)step + 1);
         CHECK_OK(gr_trainer_step(t, &(gr_batch){.tokens = tokens, .targets = next}, &r));
         CHECK_NEAR(r.loss, f32_at(find(g, losses, ""), (size_t)step), 2e-5);
-        if (norms)
-            CHECK_NEAR(r.grad_norm, f32_at(find(g, norms, ""), (size_t)step), 1e-4 * fmax(1, r.grad_norm));
+        if (norms) /* of the 20th: 5e-5 off, and 1.1e-4 in a build that multiplies and adds in two roundings */
+            CHECK_NEAR(r.grad_norm, f32_at(find(g, norms, ""), (size_t)step), 2e-4 * fmax(1, r.grad_norm));
     }
     gr_trainer_free(t);
     gr_free(tokens);
