@@ -165,3 +165,17 @@ void gr_put_distance(gr_json root, const char *name, const gr_distance *d)
     gr_put_perhaps(root, "kl_most", d->kl_most);
     gr_json_put_real(root, "same_first", d->same);
 }
+
+bool gr_show_measuring(void *user, int64_t done, int64_t total, double loss)
+{
+    (void)user;
+    gr_progress_update(1, "measuring %.0f %%, loss %.4f", 100 * (double)done / (double)total, loss);
+    return !gr_interrupted(NULL);
+}
+
+bool gr_show_quantizing(void *user, const char *what, double done)
+{
+    (void)user;
+    gr_progress_update(done, "%s", what);
+    return !gr_interrupted(NULL);
+}

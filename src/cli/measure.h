@@ -25,4 +25,8 @@ void gr_put_distance(gr_json root, const char *name, const gr_distance *d);
 /* A perplexity can be too large for a number; it is null then. */
 void gr_put_perhaps(gr_json into, const char *key, double x);
 
+/* To give to gr_evaluate and gr_quantize as `progress`: the bar of the verb that is at work; Ctrl-C ends them. */
+bool gr_show_measuring(void *user, int64_t done, int64_t total, double loss);
+bool gr_show_quantizing(void *user, const char *what, double done);
+
 #endif

@@ -79,19 +79,15 @@ typedef struct back {
     int n;
 } back;
 
-static bool on_measure(void *user, int64_t done, int64_t total, double loss)
-{
-    (void)user;
-    gr_progress_update(1, "measuring %.0f %%, loss %.4f", 100 * (double)done / (double)total, loss);
-    return !gr_interrupted(NULL);
-}
-
 static gr_status measure(back *b, gr_model *model, gr_distance *out)
 {
     double loss;
     const options *f = b->args->options;
-    const gr_evaluate_options o = {
-        .size = sizeof o, .context = f->context, .progress = on_measure, .against = b->on->model, .distance = out};
+    const gr_evaluate_options o = {.size = sizeof o,
+                                   .context = f->context,
+                                   .progress = gr_show_measuring,
+                                   .against = b->on->model,
+                                   .distance = out};
     return gr_evaluate(model, b->text.ids, b->text.n, &o, &loss);
 }
 
@@ -101,13 +97,6 @@ static gr_status on_check(void *user, gr_model *made)
     back *b = user;
     gr_status s = b->text.n ? measure(b, b->sum, &b->wide) : GR_OK;
     return s == GR_OK && b->text.n ? measure(b, made, &b->made) : s;
-}
-
-static bool on_progress(void *user, const char *what, double done)
-{
-    (void)user;
-    gr_progress_update(done, "%s", what);
-    return !gr_interrupted(NULL);
 }
 
 /* Bases of int4 and int8 are directories, others of blocks GGUF files. */
@@ -186,7 +175,7 @@ static gr_status write_back(back *b)
                                    .source = b->on->path,
                                    .adapter = b->on->adapter,
                                    .shard_bytes = (size_t)(f->write.gguf ? f->write.split_size : f->write.shard_size),
-                                   .progress = on_progress,
+                                   .progress = gr_show_quantizing,
                                    .check = on_check,
                                    .user = b,
                                    .saved = &b->saved};

@@ -77,20 +77,6 @@ typedef struct work {
 
 /* ---- at work ------------------------------------------------------------------------------------------------ */
 
-static bool on_progress(void *user, const char *what, double done)
-{
-    (void)user;
-    gr_progress_update(done, "%s", what);
-    return !gr_interrupted(NULL);
-}
-
-static bool on_measure(void *user, int64_t done, int64_t total, double loss)
-{
-    (void)user;
-    gr_progress_update(1, "measuring %.0f %%, loss %.4f", 100 * (double)done / (double)total, loss);
-    return !gr_interrupted(NULL);
-}
-
 /* The file is there, under a hidden name. */
 static gr_status measure(void *user, gr_model *quantized)
 {
@@ -98,7 +84,7 @@ static gr_status measure(void *user, gr_model *quantized)
     const options *f = w->args->options;
     gr_evaluate_options o = {.size = sizeof o,
                              .context = f->context,
-                             .progress = on_measure,
+                             .progress = gr_show_measuring,
                              .against = w->on.model,
                              .distance = &w->distance,
                              .plan = w->need ? &w->measuring : NULL};
@@ -327,7 +313,7 @@ static gr_status quantize(work *w, const char *const (*pairs)[2])
                              .adapter = w->on.adapter,
                              .pre = f->pre,
                              .shard_bytes = (size_t)f->split_size,
-                             .progress = on_progress,
+                             .progress = gr_show_quantizing,
                              .check = w->text.n ? measure : NULL,
                              .user = w,
                              .saved = &w->saved,

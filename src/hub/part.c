@@ -208,9 +208,10 @@ static gr_status hand_over(gr_hub_part *p)
     size_t slot = h->filled % SLOTS, size = p->fill;
     p->fill = 0;
     if (!h->is_threaded) {
+        if (gr_fd_write(p->fd, p->path, h->slots[slot], size) != GR_OK)
+            return gr_error_status();
         gr_sha_add(&p->hash, h->slots[slot], size);
-        gr_status s = gr_fd_write(p->fd, p->path, h->slots[slot], size);
-        return s == GR_OK ? note(p, size) : s;
+        return note(p, size);
     }
     pthread_mutex_lock(&h->lock);
     h->sizes[slot] = size;

@@ -140,14 +140,13 @@ static void put_rotary(out *o)
 
 /* ---- what llama.cpp does not read --------------------------------------------------------------------------- */
 
-/* Tokens that the narrowest layer sees, where that is less than all. */
-static int64_t narrowest(const gr_hparams *h)
+/* Is there a layer that does not see all of the context? */
+static bool is_windowed(const gr_hparams *h)
 {
-    int64_t least = 0;
+    bool found = false;
     for (int64_t i = 0; i < h->layers; i++)
-        if (h->layer[i].window && h->layer[i].window < h->context && (!least || h->layer[i].window < least))
-            least = h->layer[i].window;
-    return least;
+        found |= h->layer[i].window > 0 && h->layer[i].window < h->context;
+    return found;
 }
 
 /* Of YaRN it takes the factor and the original length. */
@@ -166,7 +165,7 @@ static void remark_unread(out *o)
     const gr_hparams *h = &o->m->h;
     const char *name = o->m->arch->gguf->name, *left = NULL;
     const double scale = (double)h->attention_scale * sqrt((double)h->head_dim);
-    if (narrowest(h) && (strcmp(name, "llama") == 0 || strcmp(name, "phi3") == 0))
+    if (is_windowed(h) && (strcmp(name, "llama") == 0 || strcmp(name, "phi3") == 0))
         left = "attention.sliding_window";
     else if (!is_usual_yarn(o))
         left = "rope.scaling.yarn_* but the factor";
